@@ -59,8 +59,10 @@ static void print_usage(FILE *out) {
         snprintf(left, sizeof left, "cai %s %s", commands[i].name, commands[i].arguments);
         fprintf(out, "  %-36s %s\n", left, commands[i].what);
     }
-    fputs("\n`cai COMMAND --help` says more of each; `cai --version` prints the version, `cai --targets` the machines that programs are\n"
-          "built for, `cai --completion bash` (or zsh) what makes a shell complete commands and options, `cai --man` the manual page.\n", out);
+    fputs(
+        "\n`cai COMMAND --help` says more of each; `cai --version` prints the version, `cai --targets` the machines that programs are\n"
+        "built for, `cai --completion bash` (or zsh) what makes a shell complete commands and options, `cai --man` the manual page.\n",
+        out);
 }
 
 static void print_command_help(const Command *command) {
@@ -82,7 +84,8 @@ static int unknown_command(const char *name) {
 static int flush_stdout(int code) {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    fprintf(stderr, "cai: error: standard output: cannot be written%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+    fprintf(stderr, "cai: error: standard output: cannot be written%s%s\n", errno ? ": " : "",
+            errno ? strerror(errno) : "");
     return code ? code : EXIT_DIAGNOSED;
 }
 
@@ -98,11 +101,12 @@ static int run_named_command(const Command *command, int count, char **arguments
         print_command_help(command);
         code = EXIT_GOOD;
     } else if (!options.file && command->arguments[0] != '[') {
-        fprintf(stderr, "usage: cai %s %s [options]\n`cai %s --help` says more\n", command->name, command->arguments,
-                command->name);
+        fprintf(stderr, "usage: cai %s %s [options]\n`cai %s --help` says more\n", command->name,
+                command->arguments, command->name);
     } else if (options.message_format && strcmp(options.message_format, "text") != 0 &&
                strcmp(options.message_format, "json") != 0) {
-        fprintf(stderr, "cai %s: --message-format is text or json, not `%s`\n", command->name, options.message_format);
+        fprintf(stderr, "cai %s: --message-format is text or json, not `%s`\n", command->name,
+                options.message_format);
     } else {
         session_begin(&session, &options, arena, names);
         code = command->run(&session);
@@ -144,14 +148,18 @@ static int dispatch_command(int argc, char **argv) {
         manual_print(stdout, commands, COUNT_OF(commands));
         return EXIT_GOOD;
     }
-    if (strcmp(argv[1], "--completion") == 0 && argc == 3 && completion_print(stdout, argv[2], commands, COUNT_OF(commands))) return EXIT_GOOD;
+    if (strcmp(argv[1], "--completion") == 0 && argc == 3 &&
+        completion_print(stdout, argv[2], commands, COUNT_OF(commands)))
+        return EXIT_GOOD;
     for (int i = 0; i < COUNT_OF(commands); i++)
-        if (strcmp(argv[1], commands[i].name) == 0) return run_named_command(&commands[i], argc - 2, argv + 2);
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return run_named_command(&commands[i], argc - 2, argv + 2);
     return unknown_command(argv[1]);
 }
 
-/* Tensors of weights come and go by the megabyte. Given back to the system each time, they would cost a fault for every 4 KB when the next
- * one is made: a sixth of the time that weights take. */
+/* Tensors of weights come and go by the megabyte. Given back to the system each time,
+ * they would cost a fault for every 4 KB when the next one is made: a sixth of the time
+ * that weights take. */
 static void keep_freed_memory(void) {
 #ifdef __GLIBC__
     mallopt(M_MMAP_THRESHOLD, 32 << 20);

@@ -1,5 +1,6 @@
-/* The grammar of cai. Actions only build the tree (syntax/ast.c); what a newline means, recovery and the words of errors are
- * syntax/parse.c. docs/language.md explains what is formal here. */
+/* The grammar of cai. Actions only build the tree (syntax/ast.c); what a newline means,
+ * recovery and the words of errors are syntax/parse.c. docs/language.md explains what is
+ * formal here. */
 %require "3.8"
 %code requires {
 #include "syntax/parse.h"
@@ -324,7 +325,8 @@ string_parts: %empty                          { $$ = (StringParts){0}; }
   ;
 %%
 
-/* Only "memory exhausted" comes here, since parse.error is custom: the stack is as deep as it may be. */
+/* Only "memory exhausted" comes here, since parse.error is custom: the stack is as deep
+ * as it may be. */
 static void cai_error(Span *span, Parser *parser, const char *message) {
     (void)message;
     parser_too_deep(parser, *span);

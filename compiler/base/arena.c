@@ -17,7 +17,8 @@ struct Arena {
 
 static Block *block_new(size_t bytes) {
     size_t size = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
-    Block *block = size > SIZE_MAX - HEADER ? NULL : calloc(1, HEADER + size); /* large ones come from the system as zeros */
+    /* large ones come from the system as zeros */
+    Block *block = size > SIZE_MAX - HEADER ? NULL : calloc(1, HEADER + size);
     if (!block) out_of_memory(size);
     *block = (Block){.size = size};
     return block;
@@ -45,7 +46,8 @@ void arena_free(Arena *arena) {
 void *arena_alloc(Arena *arena, size_t bytes) {
     if (bytes > SIZE_MAX / 2) out_of_memory(bytes);
     bytes = (size_t)round_up((int64_t)bytes, 16);
-    if (arena->current->size - arena->current->used < bytes) arena->current = arena->current->next = block_new(bytes);
+    if (arena->current->size - arena->current->used < bytes)
+        arena->current = arena->current->next = block_new(bytes);
     void *start = (char *)arena->current + HEADER + arena->current->used;
     arena->current->used += bytes;
     return start;

@@ -1,7 +1,9 @@
-/* What every stage of the compiler stands on: arenas, growable arrays, text, interned names, maps.
+/* What every stage of the compiler stands on: arenas, growable arrays, text, interned
+ * names, maps.
  *
- * Memory has two lifetimes, a compilation and a pass; each is an Arena, and nothing is freed one by one. Running out
- * of memory is not an error a caller can meet: arena_alloc reports it and leaves the program (see out_of_memory). */
+ * Memory has two lifetimes, a compilation and a pass; each is an Arena, and nothing is
+ * freed one by one. Running out of memory is not an error a caller can meet: arena_alloc
+ * reports it and leaves the program (see out_of_memory). */
 #ifndef CAI_BASE_H
 #define CAI_BASE_H
 
@@ -19,16 +21,18 @@
 
 static inline int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; } /* b is above 0, a not below */
+/* b is above 0, a not below */
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
 
 /* ---- fatal.c: ends that are nobody's diagnostics ---- */
 
-/* Our bug: says where, asks for a report, exits with 70. A user's mistake must never reach this. */
+/* Our bug: says where, asks for a report, exits with 70. A user's mistake must never
+ * reach this. */
 NORETURN void internal_error(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
 #define INTERNAL_ERROR(...) internal_error(__FILE__, __LINE__, __VA_ARGS__)
 #define CHECK(condition) ((condition) ? (void)0 : INTERNAL_ERROR("%s does not hold", #condition))
-NORETURN void out_of_memory(size_t bytes); /* 0: how many is not known */
+NORETURN void out_of_memory(size_t bytes);      /* 0: how many is not known */
 void *checked_realloc(void *old, size_t bytes); /* old may be NULL; never gives NULL */
 
 /* ---- arena.c ---- */
@@ -57,14 +61,16 @@ void vec_reserve(Arena *arena, void **items, int *capacity, int needed, size_t i
 
 /* ---- divide.c: division that rounds down ---- */
 
-double floor_divide(double a, double b);  /* of the exact quotient; a / b where b is 0, NaN where only a is infinite */
+/* of the exact quotient; a / b where b is 0, NaN where only a is infinite */
+double floor_divide(double a, double b);
 double floor_modulo(double a, double b); /* with the sign of b; NaN where a is infinite or b is 0 */
 
 /* ---- loops over elements ---- */
 
-/* A function that is compiled for each width of vectors; the one for the processor is called.
- * All give the same bits, since the compiler fuses nothing (-ffp-contract=off).
- * Not by clang, which serves the sanitizers: what they put into the choice cannot run so early. */
+/* A function that is compiled for each width of vectors; the one for the processor is
+ * called. All give the same bits, since the compiler fuses nothing (-ffp-contract=off).
+ * Not by clang, which serves the sanitizers: what they put into the choice cannot run so
+ * early. */
 #if defined __x86_64__ && !defined __clang__
 #define FOR_EACH_PROCESSOR __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
@@ -134,7 +140,7 @@ uint64_t hash_bytes(const void *bytes, size_t count, uint64_t seed);
 
 uint64_t fnv1a64(const char *text);
 uint64_t random_stream(uint64_t seed, const char *name);
-float random_unit(uint64_t stream, int64_t i); /* element i of the stream, in [0, 1) */
+float random_unit(uint64_t stream, int64_t i);                  /* element i of the stream, in [0, 1) */
 void random_units(uint64_t stream, int64_t count, double *out); /* its first elements */
 
 /* ---- parallel.c ---- */
@@ -151,28 +157,32 @@ void parallel_limits(int threads, int64_t work);
 
 /* ---- suggest.c ---- */
 
-/* The name among `candidates` that a person most likely meant by `wrong`, or NULL where none is near. */
+/* The name among `candidates` that a person most likely meant by `wrong`, or NULL where
+ * none is near. */
 const char *nearest_name(const char *wrong, const char *const *candidates, int count);
 
 /* ---- trim_folder.c ---- */
 
-/* Removes the files that were not used for longest, until at most so many, and so many bytes, are
- * left. A file is used when it gets a new date. One with a dot in its name is still being written,
- * and goes after an hour. */
+/* Removes the files that were not used for longest, until at most so many, and so many
+ * bytes, are left. A file is used when it gets a new date. One with a dot in its name is
+ * still being written, and goes after an hour. */
 void trim_folder(const char *path, int64_t most_files, int64_t max_bytes);
 
 /* ---- process.c ---- */
 
-/* PROCESS_MISSING: none of the programs is on the PATH; PROCESS_FAILED: it could not be run; PROCESS_SIGNALED: a signal ended it. */
+/* PROCESS_MISSING: none of the programs is on the PATH; PROCESS_FAILED: it could not be
+ * run; PROCESS_SIGNALED: a signal ended it. */
 enum { PROCESS_MISSING = -1, PROCESS_FAILED = -2, PROCESS_SIGNALED = -3 };
 
 typedef struct Process {
-    int status;       /* its exit code, or one of the above */
-    const char *said; /* the beginning of what it wrote, where that was caught; why it could not be run; which signal ended it */
+    int status; /* its exit code, or one of the above */
+    /* the beginning of what it wrote, where that was caught; why it could not be run;
+     * which signal ended it */
+    const char *said;
 } Process;
 
-/* Runs the first of `programs` that is on the PATH, waits for it, and catches what it writes to its outputs. arguments[0] becomes its
- * name; a NULL ends them. */
+/* Runs the first of `programs` that is on the PATH, waits for it, and catches what it
+ * writes to its outputs. arguments[0] becomes its name; a NULL ends them. */
 Process process_run(Arena *arena, const char *const *programs, int count, const char **arguments);
 /* A program, by its path, that writes where we do, under the name arguments[0]. */
 Process process_run_openly(Arena *arena, const char *program, char *const *arguments);

@@ -13,10 +13,16 @@ const char *severity_text(Severity severity) {
     return texts[severity];
 }
 
-static Diagnostic *add_diagnostic(Diagnostics *diag, Severity severity, DiagCode code, Span span, const char *format, va_list arguments) {
+static Diagnostic *add_diagnostic(Diagnostics *diag, Severity severity, DiagCode code, Span span,
+                                  const char *format, va_list arguments) {
     Diagnostic *d = NEW(diag->arena, Diagnostic);
-    *d = (Diagnostic){.severity = severity, .code = code, .span = span, .text = arena_vprintf(diag->arena, format, arguments)};
-    int *count = severity == SEVERITY_ERROR ? &diag->errors : severity == SEVERITY_WARNING ? &diag->warnings : &diag->remarks;
+    *d = (Diagnostic){.severity = severity,
+                      .code = code,
+                      .span = span,
+                      .text = arena_vprintf(diag->arena, format, arguments)};
+    int *count = severity == SEVERITY_ERROR     ? &diag->errors
+                 : severity == SEVERITY_WARNING ? &diag->warnings
+                                                : &diag->remarks;
     if (++*count <= DIAG_KEPT_MAX) vec_push(diag->arena, &diag->list, d);
     return d;
 }
@@ -101,7 +107,8 @@ static const Diagnostic **diagnostics_in_order(const Diagnostics *diag, int *cou
     *count = 0;
     for (int i = 0; i < all; i++) {
         bool repeated = false;
-        for (int j = *count - 1; j >= 0 && ordered[j]->span.begin == ranked[i].d->span.begin && !repeated; j--)
+        for (int j = *count - 1; j >= 0 && ordered[j]->span.begin == ranked[i].d->span.begin && !repeated;
+             j--)
             repeated = same_diagnostic(ordered[j], ranked[i].d);
         if (!repeated) ordered[(*count)++] = ranked[i].d;
     }
@@ -113,10 +120,12 @@ static const Diagnostic **diagnostics_in_order(const Diagnostics *diag, int *cou
 typedef struct TextStyle {
     const char *bold, *red, *yellow, *blue, *cyan, *plain;
 } TextStyle;
-static const TextStyle colored = {"\033[1m", "\033[1;31m", "\033[1;33m", "\033[1;34m", "\033[1;36m", "\033[0m"};
+static const TextStyle colored = {"\033[1m",    "\033[1;31m", "\033[1;33m",
+                                  "\033[1;34m", "\033[1;36m", "\033[0m"};
 static const TextStyle colorless = {"", "", "", "", "", ""};
 
-/* Words may quote the user's file: nothing in them is to reach the terminal as a control character. */
+/* Words may quote the user's file: nothing in them is to reach the terminal as a control
+ * character. */
 static void print_words(FILE *out, const char *text, int indent) {
     for (const char *at = text; *at; at++) {
         if (*at == '\n') fprintf(out, "\n%*s", indent, "");
@@ -125,7 +134,8 @@ static void print_words(FILE *out, const char *text, int indent) {
     }
 }
 
-/* A source line as it is shown: tabs spread, control characters replaced, and only the part round the carets if it is long. */
+/* A source line as it is shown: tabs spread, control characters replaced, and only the
+ * part round the carets if it is long. */
 typedef struct Shown {
     const Source *source;
     uint32_t begin, end; /* bytes of the line, without its newline */
@@ -139,7 +149,8 @@ static int width_at(const char *at) {
 
 static int column_at(const Shown *line, uint32_t offset) {
     int column = 0;
-    for (uint32_t i = line->begin; i < offset && i < line->end; i++) column += width_at(line->source->text + i);
+    for (uint32_t i = line->begin; i < offset && i < line->end; i++)
+        column += width_at(line->source->text + i);
     return column + (offset > line->end); /* a newline's place is one past the line */
 }
 
@@ -147,7 +158,8 @@ static Shown line_at(Span span) {
     const Source *source = span.source;
     int line = source_place(source, span.begin).line;
     Shown shown = {.source = source, .begin = source->line_starts.items[line - 1]};
-    shown.end = line < source->line_starts.count ? source->line_starts.items[line] - 1 : (uint32_t)source->length;
+    shown.end =
+        line < source->line_starts.count ? source->line_starts.items[line] - 1 : (uint32_t)source->length;
     if (shown.end > shown.begin && source->text[shown.end - 1] == '\r') shown.end--;
     int column = column_at(&shown, span.begin), all = column_at(&shown, shown.end);
     shown.first = all <= LINE_COLUMNS || column < LINE_COLUMNS / 2 ? 0 : column - LINE_COLUMNS / 4;
@@ -183,7 +195,8 @@ static int by_column(const void *left, const void *right) {
 
 static SpanMark mark_of_span(const Shown *line, Span span, const char *text) {
     uint32_t end = span.end < line->end ? span.end : line->end;
-    int shift = line->first > 0 ? 3 - line->first : 0, begin = column_at(line, span.begin), stop = column_at(line, end);
+    int shift = line->first > 0 ? 3 - line->first : 0, begin = column_at(line, span.begin),
+        stop = column_at(line, end);
     if (stop > line->limit) stop = line->limit;
     return (SpanMark){begin + shift, (stop > begin ? stop : begin + 1) + shift, text};
 }
@@ -197,8 +210,10 @@ static MarkList marks_of(const Diagnostics *diag, const Diagnostic *d, const Sho
     MarkList marks = {0};
     for (int i = 0; i < d->labels.count; i++)
         if (on_line(line, d->labels.items[i].span))
-            vec_push(diag->arena, &marks, mark_of_span(line, d->labels.items[i].span, d->labels.items[i].text));
-    if (marks.count == 0 && on_line(line, d->span)) vec_push(diag->arena, &marks, mark_of_span(line, d->span, ""));
+            vec_push(diag->arena, &marks,
+                     mark_of_span(line, d->labels.items[i].span, d->labels.items[i].text));
+    if (marks.count == 0 && on_line(line, d->span))
+        vec_push(diag->arena, &marks, mark_of_span(line, d->span, ""));
     if (marks.count > 1) qsort(marks.items, (size_t)marks.count, sizeof *marks.items, by_column);
     return marks;
 }
@@ -207,7 +222,8 @@ static void print_gutter(FILE *out, const TextStyle *style, int width) {
     fprintf(out, "%s%*s |%s ", style->blue, width, "", style->plain);
 }
 
-/* The row of carets ends in the last label's words; each further row hangs one label's words under its caret. */
+/* The row of carets ends in the last label's words; each further row hangs one label's
+ * words under its caret. */
 static void print_marks(FILE *out, const TextStyle *style, const MarkList *marks, int gutter) {
     if (marks->count == 0) return;
     const SpanMark *last = &marks->items[marks->count - 1];
@@ -226,7 +242,8 @@ static void print_marks(FILE *out, const TextStyle *style, const MarkList *marks
         print_gutter(out, style, gutter);
         column = 0;
         for (int i = 0; i < row; i++) {
-            if (!*marks->items[i].text || marks->items[i].begin < column || marks->items[i].begin >= marks->items[row].begin)
+            if (!*marks->items[i].text || marks->items[i].begin < column ||
+                marks->items[i].begin >= marks->items[row].begin)
                 continue;
             fprintf(out, "%*s%s|%s", marks->items[i].begin - column, "", style->red, style->plain);
             column = marks->items[i].begin + 1;
@@ -249,13 +266,15 @@ static bool spans_line_before(const Diagnostic *d, int label) {
     if (on_line(&line, d->labels.items[label].span)) return true;
     for (int i = 0; i < label; i++) {
         Span other = d->labels.items[i].span;
-        if (other.source == d->labels.items[label].span.source && source_place(other.source, other.begin).line == own.line)
+        if (other.source == d->labels.items[label].span.source &&
+            source_place(other.source, other.begin).line == own.line)
             return true;
     }
     return false;
 }
 
-static void print_snippet(const Diagnostics *diag, FILE *out, const TextStyle *style, const Diagnostic *d, Span span) {
+static void print_snippet(const Diagnostics *diag, FILE *out, const TextStyle *style, const Diagnostic *d,
+                          Span span) {
     Shown line = line_at(span);
     int number = source_place(span.source, span.begin).line, gutter = number > 9999 ? 6 : 4;
     fprintf(out, "%s%*d |%s ", style->blue, gutter, number, style->plain);
@@ -264,13 +283,14 @@ static void print_snippet(const Diagnostics *diag, FILE *out, const TextStyle *s
     print_marks(out, style, &marks, gutter);
 }
 
-static void print_for_people(const Diagnostics *diag, FILE *out, const TextStyle *style, const Diagnostic *d) {
+static void print_for_people(const Diagnostics *diag, FILE *out, const TextStyle *style,
+                             const Diagnostic *d) {
     const char *const colors[SEVERITY_COUNT] = {style->red, style->yellow, style->cyan};
     fputs(style->bold, out);
     if (d->span.source) print_span_place(out, d->span);
     else fputs("cai", out);
-    fprintf(out, ": %s%s[%s]:%s%s ", colors[d->severity], severity_text(d->severity), diag_code_text(diag->arena, d->code),
-            style->plain, style->bold);
+    fprintf(out, ": %s%s[%s]:%s%s ", colors[d->severity], severity_text(d->severity),
+            diag_code_text(diag->arena, d->code), style->plain, style->bold);
     print_words(out, d->text, 4);
     fprintf(out, "%s\n", style->plain);
     if (d->span.source) print_snippet(diag, out, style, d, d->span);
@@ -280,7 +300,8 @@ static void print_for_people(const Diagnostics *diag, FILE *out, const TextStyle
     for (int i = 0; i < d->notes.count; i++) {
         fprintf(out, "  %snote:%s ", style->cyan, style->plain);
         print_words(out, d->notes.items[i].text, 8);
-        if (d->notes.items[i].span.source) fputs(" (", out), print_span_place(out, d->notes.items[i].span), putc(')', out);
+        if (d->notes.items[i].span.source)
+            fputs(" (", out), print_span_place(out, d->notes.items[i].span), putc(')', out);
         putc('\n', out);
     }
     if (d->help) {
@@ -294,7 +315,10 @@ static void print_for_people(const Diagnostics *diag, FILE *out, const TextStyle
 
 void print_json_string(FILE *out, const char *text) {
     struct json_object *string = json_object_new_string(text);
-    const char *quoted = string ? json_object_to_json_string_ext(string, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
+    const char *quoted =
+        string
+            ? json_object_to_json_string_ext(string, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+            : NULL;
     if (!quoted) out_of_memory(strlen(text));
     fputs(quoted, out);
     json_object_put(string);
@@ -308,8 +332,8 @@ static void print_json_span(FILE *out, Span span) {
     Place begin = source_place(span.source, span.begin), end = source_place(span.source, span.end);
     fputs("\"file\": ", out);
     print_json_string(out, span.source->path);
-    fprintf(out, ", \"line\": %d, \"column\": %d, \"end_line\": %d, \"end_column\": %d", begin.line, begin.column, end.line,
-            end.column);
+    fprintf(out, ", \"line\": %d, \"column\": %d, \"end_line\": %d, \"end_column\": %d", begin.line,
+            begin.column, end.line, end.column);
 }
 
 static void print_json_item(FILE *out, const char *before, Span span, const char *text) {
@@ -328,23 +352,28 @@ static void print_for_tools(const Diagnostics *diag, FILE *out, const Diagnostic
     fputs(", \"text\": ", out);
     print_json_string(out, d->text);
     fputs(", \"labels\": [", out);
-    for (int i = 0; i < d->labels.count; i++) print_json_item(out, i ? ", " : "", d->labels.items[i].span, d->labels.items[i].text);
+    for (int i = 0; i < d->labels.count; i++)
+        print_json_item(out, i ? ", " : "", d->labels.items[i].span, d->labels.items[i].text);
     fputs("], \"notes\": [", out);
-    for (int i = 0; i < d->notes.count; i++) print_json_item(out, i ? ", " : "", d->notes.items[i].span, d->notes.items[i].text);
+    for (int i = 0; i < d->notes.count; i++)
+        print_json_item(out, i ? ", " : "", d->notes.items[i].span, d->notes.items[i].text);
     fputs("], \"help\": ", out);
     if (d->help) print_json_string(out, d->help);
     else fputs("null", out);
     fputs("}\n", out);
 }
 
-static void print_one(const Diagnostics *diag, FILE *out, DiagFormat format, bool color, const Diagnostic *d) {
+static void print_one(const Diagnostics *diag, FILE *out, DiagFormat format, bool color,
+                      const Diagnostic *d) {
     if (format == DIAG_JSON) print_for_tools(diag, out, d);
     else print_for_people(diag, out, color ? &colored : &colorless, d);
 }
 
-static void print_rest(const Diagnostics *diag, FILE *out, DiagFormat format, bool color, Severity severity, int count) {
+static void print_rest(const Diagnostics *diag, FILE *out, DiagFormat format, bool color, Severity severity,
+                       int count) {
     if (count <= DIAG_KEPT_MAX) return;
-    const char *text = arena_printf(diag->arena, "%d more %ss are not shown", count - DIAG_KEPT_MAX, severity_text(severity));
+    const char *text = arena_printf(diag->arena, "%d more %ss are not shown", count - DIAG_KEPT_MAX,
+                                    severity_text(severity));
     print_one(diag, out, format, color, &(Diagnostic){.severity = severity, .code = DIAG_more, .text = text});
 }
 

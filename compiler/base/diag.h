@@ -1,4 +1,5 @@
-/* What the compiler has to say to a person: errors and warnings with their places, causes and cures. */
+/* What the compiler has to say to a person: errors and warnings with their places, causes
+ * and cures. */
 #ifndef CAI_DIAG_H
 #define CAI_DIAG_H
 
@@ -18,9 +19,10 @@ typedef enum DiagCode {
 typedef struct DiagInfo { const char *name, *cause, *cure; } DiagInfo; /* name: not_text */
 extern const DiagInfo diag_info[DIAG_COUNT];
 
-const char *diag_code_text(Arena *arena, DiagCode code); /* as messages and docs/errors.md have it: "not-text" */
+/* as messages and docs/errors.md have it: "not-text" */
+const char *diag_code_text(Arena *arena, DiagCode code);
 const DiagInfo *diag_find(Arena *arena, const char *code); /* by that text, or NULL */
-void diag_document(FILE *out);                           /* docs/errors.md */
+void diag_document(FILE *out);                             /* docs/errors.md */
 
 /* ---- diag.c: what the compiler has to say to a person ---- */
 
@@ -59,10 +61,14 @@ typedef struct Diagnostics {
 } Diagnostics;
 enum { DIAG_KEPT_MAX = 100 }; /* of each severity */
 
-/* Adds an error and returns it, so that labels, notes and help can be hung on it. Text lives in diag->arena. */
-Diagnostic *diag_error(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
-Diagnostic *diag_warning(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
-Diagnostic *diag_remark(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+/* Adds an error and returns it, so that labels, notes and help can be hung on it. Text
+ * lives in diag->arena. */
+Diagnostic *diag_error(Diagnostics *diag, DiagCode code, Span span, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+Diagnostic *diag_warning(Diagnostics *diag, DiagCode code, Span span, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+Diagnostic *diag_remark(Diagnostics *diag, DiagCode code, Span span, const char *format, ...)
+    PRINTF_LIKE(4, 5);
 void diag_label(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void diag_note(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void diag_help(Diagnostics *diag, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -1,9 +1,11 @@
-/* The table of diagnostics, made from diagnostics.def, and docs/errors.md, which is made from it. */
+/* The table of diagnostics, made from diagnostics.def, and docs/errors.md, which is made
+ * from it. */
 #include "base/diag.h"
 #include <assert.h>
 
 #define GROUP(title, text)
-#define DIAGNOSTIC(name, cause, cure) static_assert(sizeof(cause) > 1 && sizeof(cure) > 1, #name " needs a cause and a cure");
+#define DIAGNOSTIC(name, cause, cure) \
+    static_assert(sizeof(cause) > 1 && sizeof(cure) > 1, #name " needs a cause and a cure");
 #include "base/diagnostics.def"
 #undef DIAGNOSTIC
 
@@ -75,7 +77,8 @@ void diag_document(FILE *out) {
     Arena *arena = arena_new();
     fputs(introduction, out);
 #define GROUP(title, text) print_group(out, title, text);
-#define DIAGNOSTIC(name, cause, cure) print_diagnostic_row(out, diag_code_text(arena, DIAG_##name), cause, cure);
+#define DIAGNOSTIC(name, cause, cure) \
+    print_diagnostic_row(out, diag_code_text(arena, DIAG_##name), cause, cure);
 #include "base/diagnostics.def"
     arena_free(arena);
 }

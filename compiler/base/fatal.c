@@ -9,7 +9,8 @@ void internal_error(const char *file, int line, const char *format, ...) {
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
-    fputs("\nThis is a bug in cai, not in your file. Please report it with the file that shows it.\n", stderr);
+    fputs("\nThis is a bug in cai, not in your file. Please report it with the file that shows it.\n",
+          stderr);
     exit(70);
 }
 

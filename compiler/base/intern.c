@@ -1,4 +1,5 @@
-/* Interned names: one copy of each distinct string, so that equality is equality of pointers. */
+/* Interned names: one copy of each distinct string, so that equality is equality of
+ * pointers. */
 #include "base/base.h"
 
 typedef struct NameEntry {
@@ -19,11 +20,13 @@ Names *names_new(Arena *arena) {
     return names;
 }
 
-static NameEntry *find_interned(NameEntry *entries, int capacity, uint64_t hash, const char *text, size_t length) {
+static NameEntry *find_interned(NameEntry *entries, int capacity, uint64_t hash, const char *text,
+                                size_t length) {
     for (uint64_t at = hash;; at++) {
         NameEntry *entry = &entries[at & (uint64_t)(capacity - 1)];
         if (!entry->text) return entry;
-        if (entry->hash == hash && entry->length == length && memcmp(entry->text, text, length) == 0) return entry;
+        if (entry->hash == hash && entry->length == length && memcmp(entry->text, text, length) == 0)
+            return entry;
     }
 }
 

@@ -26,7 +26,9 @@ static MapEntry *find_map_entry(MapEntry *entries, int capacity, const void *key
     }
 }
 
-void *map_get(const Map *map, const void *key) { return find_map_entry(map->entries, map->capacity, key)->value; }
+void *map_get(const Map *map, const void *key) {
+    return find_map_entry(map->entries, map->capacity, key)->value;
+}
 
 void map_set(Map *map, const void *key, void *value) {
     CHECK(key != NULL);
@@ -34,7 +36,8 @@ void map_set(Map *map, const void *key, void *value) {
         int capacity = map->capacity * 2;
         MapEntry *entries = NEW_ARRAY(map->arena, MapEntry, capacity);
         for (int i = 0; i < map->capacity; i++)
-            if (map->entries[i].key) *find_map_entry(entries, capacity, map->entries[i].key) = map->entries[i];
+            if (map->entries[i].key)
+                *find_map_entry(entries, capacity, map->entries[i].key) = map->entries[i];
         map->entries = entries;
         map->capacity = capacity;
     }

@@ -5,12 +5,15 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-static Process process_failed(Arena *arena, int error) { return (Process){PROCESS_FAILED, arena_printf(arena, "%s", strerror(error))}; }
+static Process process_failed(Arena *arena, int error) {
+    return (Process){PROCESS_FAILED, arena_printf(arena, "%s", strerror(error))};
+}
 
 extern char **environ;
 
 /* The first of the programs that there is; what it says goes to the file `log`. */
-static int spawn_first(const char *const *programs, int count, const char **arguments, int log, pid_t *child) {
+static int spawn_first(const char *const *programs, int count, const char **arguments, int log,
+                       pid_t *child) {
     posix_spawn_file_actions_t actions;
     int error = posix_spawn_file_actions_init(&actions);
     if (error) return error;
@@ -33,7 +36,8 @@ Process process_wait(Arena *arena, pid_t child) {
     if (WIFEXITED(status)) return (Process){WEXITSTATUS(status), ""};
     int number = WTERMSIG(status);
     const char *name = sigabbrev_np(number), *what = sigdescr_np(number);
-    return (Process){PROCESS_SIGNALED, arena_printf(arena, "ended by signal %d (SIG%s, %s)", number, name ? name : "?", what ? what : "unknown")};
+    return (Process){PROCESS_SIGNALED, arena_printf(arena, "ended by signal %d (SIG%s, %s)", number,
+                                                    name ? name : "?", what ? what : "unknown")};
 }
 
 /* With what it wrote to the log, and behind that the signal, if one ended it. */
@@ -52,7 +56,9 @@ Process process_run(Arena *arena, const char *const *programs, int count, const 
     if (!log) return process_failed(arena, errno);
     pid_t child;
     int error = spawn_first(programs, count, arguments, fileno(log), &child);
-    Process process = error == ENOENT ? (Process){PROCESS_MISSING, ""} : error ? process_failed(arena, error) : wait_with_log(arena, child, log);
+    Process process = error == ENOENT ? (Process){PROCESS_MISSING, ""}
+                      : error         ? process_failed(arena, error)
+                                      : wait_with_log(arena, child, log);
     fclose(log);
     return process;
 }

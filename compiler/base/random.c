@@ -1,9 +1,11 @@
-/* Counter-based random numbers: element i of a stream is a function of the seed, the stream's name and i alone, so that results depend on
- * neither order nor threads, and a few lines of any language give the same ones (docs/weights.md).
+/* Counter-based random numbers: element i of a stream is a function of the seed, the
+ * stream's name and i alone, so that results depend on neither order nor threads, and a
+ * few lines of any language give the same ones (docs/weights.md).
  *
  *     z = splitmix64(splitmix64(seed ^ fnv1a64(name)) + i),  u = (z >> 40) * 2^-24   in [0, 1), exact in f32
  *
- * splitmix64: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators". */
+ * splitmix64: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+ * generators". */
 #include "base/base.h"
 
 uint64_t fnv1a64(const char *text) {
@@ -21,7 +23,9 @@ static uint64_t splitmix64(uint64_t x) {
 
 uint64_t random_stream(uint64_t seed, const char *name) { return splitmix64(seed ^ fnv1a64(name)); }
 
-float random_unit(uint64_t stream, int64_t i) { return (float)(splitmix64(stream + (uint64_t)i) >> 40) * 0x1p-24f; }
+float random_unit(uint64_t stream, int64_t i) {
+    return (float)(splitmix64(stream + (uint64_t)i) >> 40) * 0x1p-24f;
+}
 
 FOR_EACH_PROCESSOR void random_units(uint64_t stream, int64_t count, double *out) {
 #pragma omp simd

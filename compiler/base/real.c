@@ -1,10 +1,12 @@
-/* exp, log, sin and their like in double, the same bits on every machine. The C library chooses by the
- * processor among several codes of them (with and without fused multiply-adds), whose last bits differ,
- * and what is computed here goes into programs: folding, packing, numbers of the text.
+/* exp, log, sin and their like in double, the same bits on every machine. The C library
+ * chooses by the processor among several codes of them (with and without fused
+ * multiply-adds), whose last bits differ, and what is computed here goes into programs:
+ * folding, packing, numbers of the text.
  *
- * All is made of additions, multiplications, divisions, fma, rounding to whole numbers and scaling by
- * powers of 2, which IEEE 754 defines to the last bit; the compiler fuses nothing (-ffp-contract=off).
- * Largest error in ULP (tests/unit/reals.c holds them to it, on results that are no denormals):
+ * All is made of additions, multiplications, divisions, fma, rounding to whole numbers
+ * and scaling by powers of 2, which IEEE 754 defines to the last bit; the compiler fuses
+ * nothing (-ffp-contract=off). Largest error in ULP (tests/unit/reals.c holds them to it,
+ * on results that are no denormals):
  *
  *     log, log1p   0.51      sin, cos   0.8      sigmoid, silu   2      erf    3
  *     exp, exp2    0.65      expm1      1.1      tanh            3      erfc   4
@@ -12,7 +14,8 @@
  *
  * Some have a form for arrays, which gives the same bits.
  *
- * A Pair is the unevaluated sum of a number and of what was rounded off it: some 104 bits. */
+ * A Pair is the unevaluated sum of a number and of what was rounded off it: some 104
+ * bits. */
 #include "base/base.h"
 
 #include <math.h>
@@ -63,7 +66,9 @@ INLINE DoubleDouble pair_product(DoubleDouble a, DoubleDouble b) {
     return pair_of_sum(product, rounded_off + (a.head * b.tail + a.tail * b.head));
 }
 
-INLINE DoubleDouble pair_scaled(DoubleDouble a, double factor) { return pair_product(a, (DoubleDouble){factor, 0}); }
+INLINE DoubleDouble pair_scaled(DoubleDouble a, double factor) {
+    return pair_product(a, (DoubleDouble){factor, 0});
+}
 
 /* Every second of c[0] .. c[last], times powers of x. */
 INLINE double every_second(double x, const double *c, int last) {
@@ -79,7 +84,8 @@ INLINE double real_polynomial(double x, const double *c, int count) {
     int even = (count - 1) & ~1, odd = (count & ~1) - 1;
     return every_second(x * x, c, even) + x * every_second(x * x, c, odd);
 }
-#define POLYNOMIAL(x, ...) real_polynomial(x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
+#define POLYNOMIAL(x, ...) \
+    real_polynomial(x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
 
 /* ---- powers ---- */
 
@@ -150,7 +156,8 @@ static DoubleDouble log_as_pair(double x) {
     DoubleDouble divisor = pair_of_sum(m, 1);
     double f = m - 1, quotient = f / divisor.head;
     double rest = fma(-quotient, divisor.head, f) - quotient * divisor.tail;
-    DoubleDouble s = pair_of_sum(quotient, rest / divisor.head), z = pair_product(s, s), cube = pair_product(s, z);
+    DoubleDouble s = pair_of_sum(quotient, rest / divisor.head), z = pair_product(s, s),
+                 cube = pair_product(s, z);
     double q = POLYNOMIAL(z.head, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19,
                           2.0 / 21, 2.0 / 23, 2.0 / 25);
     DoubleDouble rise = pair_sum(pair_product(cube, two_thirds), (DoubleDouble){cube.head * z.head * q, 0});
@@ -203,9 +210,7 @@ static const uint64_t digits[] = {
     0x7527bac7ebe5f17b, 0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab,
 };
 
-static uint64_t word_of_digits(int i) {
-    return i < 0 || i >= COUNT_OF(digits) ? 0 : digits[i];
-}
+static uint64_t word_of_digits(int i) { return i < 0 || i >= COUNT_OF(digits) ? 0 : digits[i]; }
 
 /* 64 digits from number `first` on, which are 0 before the point. */
 static uint64_t digits_from(int first) {
@@ -214,9 +219,9 @@ static uint64_t digits_from(int first) {
     return bit ? high | word_of_digits(word + 1) >> (64 - bit) : high;
 }
 
-/* The r within pi/4, and n mod 4, of |x| = n pi/2 + r, by Payne and Hanek: |x| is a whole number
- * times a power of 2, and only such digits of 2 / pi are multiplied by it whose product counts
- * in n mod 4 or in the 190 digits behind it. */
+/* The r within pi/4, and n mod 4, of |x| = n pi/2 + r, by Payne and Hanek: |x| is a whole
+ * number times a power of 2, and only such digits of 2 / pi are multiplied by it whose
+ * product counts in n mod 4 or in the 190 digits behind it. */
 static DoubleDouble quarter_turns(double x, int *n) {
     __extension__ typedef unsigned __int128 Wide;
     int e;
@@ -286,9 +291,9 @@ INLINE double gaussian_bell(double x) {
 /* 2 x e^(-x^2) / sqrt(pi) (1 + 2x^2/3 (1 + 2x^2/5 (1 + ..))), for x up to 0.5. */
 INLINE double erf_by_series(double x) {
     double z = 2 * x * x;
-    double sum = POLYNOMIAL(z, 1.0, 1.0 / 3, 1.0 / 15, 1.0 / 105, 1.0 / 945, 1.0 / 10395, 1.0 / 135135,
-                            1.0 / 2027025, 1.0 / 34459425, 1.0 / 654729075, 1.0 / 13749310575,
-                            1.0 / 316234143225);
+    double sum =
+        POLYNOMIAL(z, 1.0, 1.0 / 3, 1.0 / 15, 1.0 / 105, 1.0 / 945, 1.0 / 10395, 1.0 / 135135, 1.0 / 2027025,
+                   1.0 / 34459425, 1.0 / 654729075, 1.0 / 13749310575, 1.0 / 316234143225);
     return 2 * x * gaussian_bell(x) * sum;
 }
 
@@ -296,9 +301,9 @@ INLINE double erf_by_series(double x) {
  * (x + 3) - 1: the first terms of its Chebyshev series, written out. The next is below
  * 1e-18. */
 static const double tail[] = {
-    0x1.f14e58d3247a3p-1, -0x1.7b644d0bd4858p-4, -0x1.02d99f849b56ap-3, -0x1.adb067f1eff1ep-4,
-    -0x1.04b5287a15bb4p-4, -0x1.d4f57f7001a3cp-6, -0x1.2007be736ec72p-7, -0x1.3d2b1f22a350dp-10,
-    0x1.69f2e8b0866fcp-12, 0x1.a68b0272cda83p-13, 0x1.26ec8a99d21f1p-17, -0x1.54a317e69ab30p-16,
+    0x1.f14e58d3247a3p-1,   -0x1.7b644d0bd4858p-4, -0x1.02d99f849b56ap-3, -0x1.adb067f1eff1ep-4,
+    -0x1.04b5287a15bb4p-4,  -0x1.d4f57f7001a3cp-6, -0x1.2007be736ec72p-7, -0x1.3d2b1f22a350dp-10,
+    0x1.69f2e8b0866fcp-12,  0x1.a68b0272cda83p-13, 0x1.26ec8a99d21f1p-17, -0x1.54a317e69ab30p-16,
     -0x1.f61534a89b0d1p-19, 0x1.1e588c8a08a99p-19, 0x1.4f7f854045d77p-21, -0x1.21fefbd110d85p-22,
     -0x1.84e2c2204202bp-24, 0x1.6719f40dd5992p-25, 0x1.9b77e4fed1d47p-27, -0x1.e7521d01b83edp-28,
     -0x1.6735c2b3f33fap-30, 0x1.234e21b8399acp-30, 0x1.79c5af602414bp-34, -0x1.9c4e495d6d7cbp-34,
@@ -329,10 +334,10 @@ INLINE double gelu_of(double x) {
 
 /* Vectors give the same bits: an fma rounds once, whether an instruction or the C
  * library computes it. */
-#define FUNCTION(name)                                                                            \
-    double real_##name(double x) { return name##_of(x); }                                         \
-    FOR_EACH_PROCESSOR void reals_##name(const double *x, double *y, int64_t count) {             \
-        _Pragma("omp simd") for (int64_t i = 0; i < count; i++) y[i] = name##_of(x[i]);           \
+#define FUNCTION(name)                                                                  \
+    double real_##name(double x) { return name##_of(x); }                               \
+    FOR_EACH_PROCESSOR void reals_##name(const double *x, double *y, int64_t count) {   \
+        _Pragma("omp simd") for (int64_t i = 0; i < count; i++) y[i] = name##_of(x[i]); \
     }
 
 FUNCTION(exp)

@@ -33,7 +33,8 @@ Place source_place(const Source *source, uint32_t offset) {
 Span span_join(Span first, Span last) {
     if (!first.source) return last;
     if (last.source != first.source) return first;
-    return (Span){first.source, first.begin < last.begin ? first.begin : last.begin, first.end > last.end ? first.end : last.end};
+    return (Span){first.source, first.begin < last.begin ? first.begin : last.begin,
+                  first.end > last.end ? first.end : last.end};
 }
 
 const char *span_place(Arena *arena, Span span) {

@@ -8,7 +8,7 @@ typedef struct Source {
     const char *path; /* as the user would write it; "<stdlib>/norm.cai" for the library */
     const char *text; /* ends in 0 */
     size_t length;
-    bool library;     /* part of the stdlib: an error is then shown at the user's call of it */
+    bool library; /* part of the stdlib: an error is then shown at the user's call of it */
     Vec(uint32_t) line_starts;
 } Source;
 
@@ -25,6 +25,7 @@ typedef struct Place {
 Source *source_new(Arena *arena, const char *path, const char *text, size_t length);
 Place source_place(const Source *source, uint32_t offset);
 Span span_join(Span first, Span last);
-const char *span_place(Arena *arena, Span span); /* "net.cai:7:10", where it begins; "" where there is no source */
+/* "net.cai:7:10", where it begins; "" where there is no source */
+const char *span_place(Arena *arena, Span span);
 
 #endif

@@ -5,7 +5,8 @@
 #include <ctype.h>
 #include <strings.h>
 
-/* The next letter of a name as spellings are compared: small, and no `_`; 0 at the end, or before a `2d` there. */
+/* The next letter of a name as spellings are compared: small, and no `_`; 0 at the end,
+ * or before a `2d` there. */
 static int next_letter(const char **at) {
     while (**at == '_') ++*at;
     return !**at || !strcasecmp(*at, "2d") ? 0 : tolower((unsigned char)*(*at)++);
@@ -23,7 +24,8 @@ const char *nearest_name(const char *wrong, const char *const *candidates, int c
     int length = (int)strlen(wrong), limit = length <= 4 ? 1 : length <= 6 ? 2 : 3, nearest = limit + 1;
     const char *found = NULL;
     for (int i = 0; i < count; i++) {
-        int distance = same_spelling(wrong, candidates[i]) ? 0 : cai_edit_distance(wrong, candidates[i], limit);
+        int distance =
+            same_spelling(wrong, candidates[i]) ? 0 : cai_edit_distance(wrong, candidates[i], limit);
         if (distance < nearest && distance < length) nearest = distance, found = candidates[i];
     }
     return found;

@@ -22,13 +22,16 @@ static Entries list_entries(Arena *arena, DIR *folder) {
     Entries entries = {0};
     for (struct dirent *found; (found = readdir(folder)) != NULL;) {
         struct stat status;
-        if (found->d_name[0] == '.' || fstatat(dirfd(folder), found->d_name, &status, 0) != 0 || !S_ISREG(status.st_mode)) continue;
+        if (found->d_name[0] == '.' || fstatat(dirfd(folder), found->d_name, &status, 0) != 0 ||
+            !S_ISREG(status.st_mode))
+            continue;
         if (strchr(found->d_name, '.')) {
             if (status.st_mtime + PART_SECONDS < time(NULL)) unlinkat(dirfd(folder), found->d_name, 0);
             continue;
         }
         int64_t used = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
-        vec_push(arena, &entries, (Entry){arena_printf(arena, "%s", found->d_name), (int64_t)status.st_size, used});
+        vec_push(arena, &entries,
+                 (Entry){arena_printf(arena, "%s", found->d_name), (int64_t)status.st_size, used});
     }
     return entries;
 }

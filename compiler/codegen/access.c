@@ -1,11 +1,14 @@
 /* Points, and the elements of values in memory at them.
  *
- * An address is a scalar part, the sum of base * stride over the axes, and a part that differs between lanes. Where that is one
- * constant step for all lanes, 1 is a vector load, -1 a reversed one, 0 a broadcast; anything else is gathered. */
+ * An address is a scalar part, the sum of base * stride over the axes, and a part that
+ * differs between lanes. Where that is one constant step for all lanes, 1 is a vector
+ * load, -1 a reversed one, 0 a broadcast; anything else is gathered. */
 #include "codegen/codegen.h"
 
 Coord coord_fixed(LLVMValueRef base) { return (Coord){.base = base}; }
-Coord coord_lanes(LLVMValueRef base, int64_t lane_step) { return (Coord){.base = base, .lane_step = lane_step}; }
+Coord coord_lanes(LLVMValueRef base, int64_t lane_step) {
+    return (Coord){.base = base, .lane_step = lane_step};
+}
 bool coord_varies(const Coord *coord) { return coord->vector || coord->lane_step; }
 
 bool point_varies(const Point *point) {
@@ -25,14 +28,16 @@ LLVMValueRef get_coord_vector(Module *m, const Coord *coord, int lanes) {
 
 LLVMValueRef get_inside(Module *m, const Coord *coord, int lanes, LLVMValueRef size) {
     if (!coord_varies(coord)) lanes = 1;
-    return LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes), "");
+    return LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes),
+                         "");
 }
 
 /* ---- addresses ---- */
 
-/* The address of lane 0's element and how the others lie: `step` elements apart, or `offsets` from `base`. */
+/* The address of lane 0's element and how the others lie: `step` elements apart, or
+ * `offsets` from `base`. */
 typedef struct Access {
-    LLVMValueRef index;   /* i64: of lane 0 where `offsets` is NULL */
+    LLVMValueRef index; /* i64: of lane 0 where `offsets` is NULL */
     int64_t step;
     LLVMValueRef offsets; /* <lanes x i64>, to be added to index; NULL: index + step * lane */
 } Access;
@@ -58,10 +63,13 @@ static void add_coord(Module *m, Access *at, const Coord *coord, LLVMValueRef st
     add_offsets(m, at, LLVMBuildMul(m->builder, get_lane_numbers(m, m->i64, lanes), step, ""));
 }
 
-/* Of an axis in blocks: c / block * stride + c % block. An aligned run of channels is adjacent. */
-static void add_blocked(Module *m, Access *at, const Coord *coord, LLVMValueRef stride, int lanes, int64_t places) {
+/* Of an axis in blocks: c / block * stride + c % block. An aligned run of channels is
+ * adjacent. */
+static void add_blocked(Module *m, Access *at, const Coord *coord, LLVMValueRef stride, int lanes,
+                        int64_t places) {
     LLVMValueRef block = get_i64(m, places);
-    if (!coord_varies(coord) || (coord->aligned && coord->lane_step == 1 && !coord->vector && lanes <= places)) {
+    if (!coord_varies(coord) ||
+        (coord->aligned && coord->lane_step == 1 && !coord->vector && lanes <= places)) {
         LLVMValueRef within = coord->aligned ? get_i64(m, 0) : emit_rem(m, coord->base, block);
         LLVMValueRef outer = emit_mul(m, emit_div(m, coord->base, block), stride);
         at->index = emit_add(m, at->index, emit_add(m, outer, within));
@@ -70,18 +78,21 @@ static void add_blocked(Module *m, Access *at, const Coord *coord, LLVMValueRef 
     }
     LLVMValueRef channels = get_coord_vector(m, coord, lanes), blocks = get_splat(m, block, lanes);
     LLVMValueRef within = LLVMBuildURem(m->builder, channels, blocks, "");
-    LLVMValueRef outer = LLVMBuildMul(m->builder, LLVMBuildUDiv(m->builder, channels, blocks, ""), get_splat(m, stride, lanes), "");
+    LLVMValueRef outer = LLVMBuildMul(m->builder, LLVMBuildUDiv(m->builder, channels, blocks, ""),
+                                      get_splat(m, stride, lanes), "");
     add_offsets(m, at, LLVMBuildAdd(m->builder, outer, within, ""));
 }
 
-/* The part of the address that changes in the innermost loop, or the part that does not. */
+/* The part of the address that changes in the innermost loop, or the part that does
+ * not. */
 static void add_coords(Module *m, Access *at, const Value *value, const Point *point, bool inner) {
     LLVMBasicBlockRef from = step_out(m, inner);
     for (int i = 0; i < point->rank; i++) {
         if (point->at[i].inner != inner) continue;
         LLVMValueRef stride = get_dim(m, value->strides[i]);
         int64_t block = format_block(value->format, i);
-        if (i == format_blocked_axis(value->format)) add_blocked(m, at, &point->at[i], stride, point->lanes, block);
+        if (i == format_blocked_axis(value->format))
+            add_blocked(m, at, &point->at[i], stride, point->lanes, block);
         else add_coord(m, at, &point->at[i], stride, point->lanes);
     }
     step_back(m, from);
@@ -100,7 +111,8 @@ static Access access_of(Module *m, const Value *value, const Point *point) {
     return at;
 }
 
-/* All lanes' offsets from the element at at->index; 32 bits wide where they surely fit, which halves the gathers. */
+/* All lanes' offsets from the element at at->index; 32 bits wide where they surely fit,
+ * which halves the gathers. */
 static LLVMValueRef get_offsets(Module *m, const Access *at, int lanes) {
     if (at->offsets) return at->offsets;
     bool narrow = at->step > -(1 << 24) && at->step < 1 << 24;
@@ -121,7 +133,8 @@ static LLVMValueRef splat_like(Module *m, LLVMValueRef like, LLVMTypeRef element
 
 static LLVMValueRef emit_from_memory(Module *m, LLVMValueRef raw, DType type) {
     int lanes = get_lanes(LLVMTypeOf(raw));
-    if (type == DTYPE_BOOL) return LLVMBuildICmp(m->builder, LLVMIntNE, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
+    if (type == DTYPE_BOOL)
+        return LLVMBuildICmp(m->builder, LLVMIntNE, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
     if (type == DTYPE_F16) {
         LLVMValueRef half = LLVMBuildBitCast(m->builder, raw, get_vector(m, m->f16, lanes), "");
         return LLVMBuildFPExt(m->builder, half, get_vector(m, m->f32, lanes), "");
@@ -132,9 +145,10 @@ static LLVMValueRef emit_from_memory(Module *m, LLVMValueRef raw, DType type) {
     return LLVMBuildBitCast(m->builder, wide, get_vector(m, m->f32, lanes), "");
 }
 
-/* The bits of an f32 whose upper half is the bf16: to nearest, ties to even, and a NaN stays
- * one. The lower half means nothing. By integer arithmetic, since LLVM calls a library on
- * machines without the instruction, which also makes zeros of denormal numbers. */
+/* The bits of an f32 whose upper half is the bf16: to nearest, ties to even, and a NaN
+ * stays one. The lower half means nothing. By integer arithmetic, since LLVM calls a
+ * library on machines without the instruction, which also makes zeros of denormal
+ * numbers. */
 static LLVMValueRef emit_bf16_bits(Module *m, LLVMValueRef value) {
     int lanes = get_lanes(LLVMTypeOf(value));
     LLVMValueRef bits = LLVMBuildBitCast(m->builder, value, get_vector(m, m->i32, lanes), "");
@@ -149,7 +163,8 @@ static LLVMValueRef emit_bf16_bits(Module *m, LLVMValueRef value) {
 }
 
 static LLVMValueRef emit_upper_half(Module *m, LLVMValueRef value) {
-    LLVMValueRef bits = LLVMBuildBitCast(m->builder, value, get_vector(m, m->i32, get_lanes(LLVMTypeOf(value))), "");
+    LLVMValueRef bits =
+        LLVMBuildBitCast(m->builder, value, get_vector(m, m->i32, get_lanes(LLVMTypeOf(value))), "");
     LLVMValueRef upper = LLVMBuildLShr(m->builder, bits, splat_like(m, bits, m->i32, 16), "");
     return LLVMBuildTrunc(m->builder, upper, get_vector(m, m->i16, get_lanes(LLVMTypeOf(value))), "");
 }
@@ -192,7 +207,8 @@ static LLVMValueRef emit_reverse(Module *m, LLVMValueRef vector) {
                                   LLVMConstVector(order, (unsigned)lanes), "");
 }
 
-/* Whether whole vectors are readable here whatever the mask: spare lanes of blocks, and weights, which are filled up to 64 bytes. */
+/* Whether whole vectors are readable here whatever the mask: spare lanes of blocks, and
+ * weights, which are filled up to 64 bytes. */
 static bool fills_vectors(const Module *m, const Value *value, const Point *point) {
     int varying = -1;
     for (int i = 0; i < point->rank; i++)
@@ -211,8 +227,8 @@ static int alignment_of(Module *m, const Value *value, const Point *point) {
     return whole ? bytes * m->target->lanes : bytes;
 }
 
-static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRef base, const Access *at, int align,
-                                      LLVMValueRef mask) {
+static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRef base, const Access *at,
+                                      int align, LLVMValueRef mask) {
     LLVMTypeRef element = LLVMGetElementType(vector);
     int lanes = get_lanes(vector);
     LLVMValueRef first = get_element_anywhere(m, element, base, at->index);
@@ -224,7 +240,8 @@ static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRe
     return emit_gather(m, vector, first, get_offsets(m, at, lanes), mask);
 }
 
-/* A scalar that may not be there: the address then becomes the buffer's first element, which is. */
+/* A scalar that may not be there: the address then becomes the buffer's first element,
+ * which is. */
 static LLVMValueRef emit_scalar_load(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index,
                                      LLVMValueRef mask) {
     if (mask) index = LLVMBuildSelect(m->builder, mask, index, get_i64(m, 0), "");
@@ -242,14 +259,17 @@ LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, c
         return get_splat(m, emit_value_load(m, value, base, &single), point->lanes);
     }
     Access at = access_of(m, value, point);
-    if (point->lanes == 1) return emit_from_memory(m, emit_scalar_load(m, element, base, at.index, point->mask), type);
+    if (point->lanes == 1)
+        return emit_from_memory(m, emit_scalar_load(m, element, base, at.index, point->mask), type);
     LLVMValueRef mask = point->mask && fills_vectors(m, value, point) ? NULL : point->mask;
-    return emit_from_memory(m, emit_strided_load(m, get_vector(m, element, point->lanes), base, &at, align, mask), type);
+    return emit_from_memory(
+        m, emit_strided_load(m, get_vector(m, element, point->lanes), base, &at, align, mask), type);
 }
 
 /* ---- stores ---- */
 
-static void emit_strided_store(Module *m, LLVMValueRef raw, LLVMValueRef base, const Access *at, int align, LLVMValueRef mask) {
+static void emit_strided_store(Module *m, LLVMValueRef raw, LLVMValueRef base, const Access *at, int align,
+                               LLVMValueRef mask) {
     LLVMTypeRef element = LLVMGetElementType(LLVMTypeOf(raw));
     int lanes = get_lanes(LLVMTypeOf(raw));
     LLVMValueRef first = get_element_anywhere(m, element, base, at->index);
@@ -267,7 +287,8 @@ static void emit_scalar_store(Module *m, LLVMValueRef raw, LLVMValueRef address,
     end_if(m, &there);
 }
 
-static void emit_raw_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef raw) {
+static void emit_raw_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,
+                           LLVMValueRef raw) {
     LLVMValueRef mask = point->mask;
     int align = alignment_of(m, value, point);
     Access at = access_of(m, value, point);
@@ -282,11 +303,13 @@ static void emit_raw_store(Module *m, const Value *value, LLVMValueRef base, con
     emit_strided_store(m, raw, base, &at, align, mask);
 }
 
-void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements) {
+void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,
+                      LLVMValueRef elements) {
     emit_raw_store(m, value, base, point, emit_to_memory(m, elements, value->node->shape.type));
 }
 
-void emit_rounded_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements) {
+void emit_rounded_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,
+                        LLVMValueRef elements) {
     DType type = value->node->shape.type;
     LLVMValueRef raw = type == DTYPE_BF16 ? emit_upper_half(m, elements) : emit_to_memory(m, elements, type);
     emit_raw_store(m, value, base, point, raw);

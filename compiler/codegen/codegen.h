@@ -1,4 +1,5 @@
-/* What kernels are written with in LLVM IR: modules, control flow, arithmetic, values in memory, expressions. */
+/* What kernels are written with in LLVM IR: modules, control flow, arithmetic, values in
+ * memory, expressions. */
 #ifndef CAI_CODEGEN_H
 #define CAI_CODEGEN_H
 
@@ -19,85 +20,104 @@ typedef struct Module {
     LLVMTypeRef i1, i8, i16, i32, i64, f16, bf16, f32, f64, pointer, none;
     /* of the function being emitted */
     LLVMValueRef function, args, symbols, begin, end, scratch;
-    LLVMBasicBlockRef entry;  /* where size computations are placed, once a function */
-    Map *dim_values;          /* Dim and Symbol * -> LLVMValueRef within the function */
-    Map *arguments;           /* 1 + index -> LLVMValueRef within the function */
-    LLVMBasicBlockRef hoist;  /* where expressions and addresses are computed that do not change in the innermost loop: the block before
-                                 it, which ends in a branch by then; or NULL */
-    LLVMValueRef overflow;    /* i1: some size so far did not fit; NULL where sizes are known to fit (everywhere but prepare) */
+    LLVMBasicBlockRef entry; /* where size computations are placed, once a function */
+    Map *dim_values;         /* Dim and Symbol * -> LLVMValueRef within the function */
+    Map *arguments;          /* 1 + index -> LLVMValueRef within the function */
+    /* where expressions and addresses are computed that do not change in the innermost
+     * loop: the block before it, which ends in a branch by then; or NULL */
+    LLVMBasicBlockRef hoist;
+    /* i1: some size so far did not fit; NULL where sizes are known to fit (everywhere but
+     * prepare) */
+    LLVMValueRef overflow;
 } Module;
 
 /* NULL with *error (in `arena`) where LLVM does not know the target. */
-Module *module_new(Arena *arena, const Target *target, const Dims *dims, const char *name, const char **error);
+Module *module_new(Arena *arena, const Target *target, const Dims *dims, const char *name,
+                   const char **error);
 void module_free(Module *module);
 
-/* A function that others can call or launch, with the attributes every function of ours has (the target's cpu and features). */
+/* A function that others can call or launch, with the attributes every function of ours
+ * has (the target's cpu and features). */
 LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type);
-void compile_fast(Module *m, LLVMValueRef function); /* without what takes the square of a function's length: for long ones that run seldom */
-/* Begins the body of any function: an entry block for sizes and a block for the rest, in which the builder then stands. */
+/* without what takes the square of a function's length: for long ones that run seldom */
+void compile_fast(Module *m, LLVMValueRef function);
+/* Begins the body of any function: an entry block for sizes and a block for the rest, in
+ * which the builder then stands. */
 void begin_body(Module *m, LLVMValueRef function);
 LLVMValueRef get_kernel(Module *m, const char *name); /* of this module, or declared: another module has it */
-/* Begins a function of type cai_kernel and places the builder in its body; finish_kernel adds the return. */
+/* Begins a function of type cai_kernel and places the builder in its body; finish_kernel
+ * adds the return. */
 LLVMValueRef begin_kernel(Module *m, const char *name);
 void finish_kernel(Module *m);
 
-void return_to_block(Module *m, LLVMBasicBlockRef block); /* code goes on at its end, or before the branch that ends it */
-/* Moves the builder to m->hoist where what follows does not change within the innermost loop (inner is false, and there is a
- * hoist point). Gives the block to step_back to. */
+/* code goes on at its end, or before the branch that ends it */
+void return_to_block(Module *m, LLVMBasicBlockRef block);
+/* Moves the builder to m->hoist where what follows does not change within the innermost
+ * loop (inner is false, and there is a hoist point). Gives the block to step_back to. */
 LLVMBasicBlockRef step_out(Module *m, bool inner);
 void step_back(Module *m, LLVMBasicBlockRef from);
 
-LLVMTypeRef get_type(Module *m, DType type);        /* as it lies in memory; bool is a byte */
+LLVMTypeRef get_type(Module *m, DType type);                       /* as it lies in memory; bool is a byte */
 LLVMTypeRef get_vector(Module *m, LLVMTypeRef element, int lanes); /* the element itself where lanes is 1 */
-int get_lanes(LLVMTypeRef type);                    /* 1 for scalars */
-LLVMTypeRef get_element_type(LLVMTypeRef type);     /* of a vector; the type itself where it is none */
+int get_lanes(LLVMTypeRef type);                                   /* 1 for scalars */
+LLVMTypeRef get_element_type(LLVMTypeRef type); /* of a vector; the type itself where it is none */
 LLVMValueRef get_i64(Module *m, int64_t value);
 LLVMValueRef get_i32(Module *m, int32_t value);
 LLVMValueRef get_f32(Module *m, double value);
-bool get_constant(LLVMValueRef value, int64_t *constant);           /* whether an i64 is a constant */
+bool get_constant(LLVMValueRef value, int64_t *constant);                 /* whether an i64 is a constant */
 LLVMValueRef get_lane_numbers(Module *m, LLVMTypeRef element, int lanes); /* <0, 1, 2, ...> */
-LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes); /* constant or insert + shuffle */
+LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes);        /* constant or insert + shuffle */
 /* i64: a constant, or computed from symbols at the entry, once */
 LLVMValueRef get_dim(Module *m, Dim dim);
-LLVMValueRef get_argument(Module *m, int index);                    /* args[index], loaded at the entry, once */
+/* args[index], loaded at the entry, once */
+LLVMValueRef get_argument(Module *m, int index);
 LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index); /* address */
 /* The same where lane 0 may lie outside, before a vector whose mask leaves it out. */
 LLVMValueRef get_element_anywhere(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index);
-int get_bytes(Module *m, LLVMTypeRef type);         /* of a number in memory, or a vector of them */
+int get_bytes(Module *m, LLVMTypeRef type); /* of a number in memory, or a vector of them */
 /* Where an element may lie; aligned: where a whole vector may. */
 LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address);
 LLVMValueRef emit_aligned_load(Module *m, LLVMTypeRef type, LLVMValueRef address);
 void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address);
 void emit_aligned_store(Module *m, LLVMValueRef value, LLVMValueRef address);
-/* Lanes whose mask bit is 0 are neither read nor written; they load as zero. mask NULL: all lanes. */
-LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align, LLVMValueRef mask);
+/* Lanes whose mask bit is 0 are neither read nor written; they load as zero. mask NULL:
+ * all lanes. */
+LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align,
+                              LLVMValueRef mask);
 void emit_masked_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align, LLVMValueRef mask);
 /* type: the vector's */
-LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask);
+LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices,
+                         LLVMValueRef mask);
 void emit_scatter(Module *m, LLVMValueRef value, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask);
 LLVMValueRef emit_lane_mask(Module *m, LLVMValueRef count, int lanes); /* lane < count, count an i64 */
-LLVMValueRef emit_add(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 */
-LLVMValueRef emit_checked_add(Module *m, LLVMValueRef a, LLVMValueRef b); /* notes in m->overflow where the sum does not fit */
+LLVMValueRef emit_add(Module *m, LLVMValueRef a, LLVMValueRef b);      /* i64, folding constants 0 */
+/* notes in m->overflow where the sum does not fit */
+LLVMValueRef emit_checked_add(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_sub(Module *m, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef emit_mul(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 and 1 */
-LLVMValueRef emit_div(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, a >= 0, b > 0 */
+LLVMValueRef emit_mul(Module *m, LLVMValueRef a, LLVMValueRef b); /* i64, folding constants 0 and 1 */
+LLVMValueRef emit_div(Module *m, LLVMValueRef a, LLVMValueRef b); /* i64, a >= 0, b > 0 */
 LLVMValueRef emit_rem(Module *m, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef emit_min(Module *m, LLVMValueRef a, LLVMValueRef b);   /* of signed integers, scalars or vectors */
+/* of signed integers, scalars or vectors */
+LLVMValueRef emit_min(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_max(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_affine(Module *m, LLVMValueRef a, int64_t factor, int64_t addend); /* i64 */
-/* number % count, and divides number by count: takes a task's number apart from its innermost part on. */
+/* number % count, and divides number by count: takes a task's number apart from its
+ * innermost part on. */
 LLVMValueRef take_part(Module *m, LLVMValueRef *number, LLVMValueRef count);
-/* a OP b on floats, which may be contracted into a multiply-add: LLVMFAdd, LLVMFSub, LLVMFMul, LLVMFDiv. */
+/* a OP b on floats, which may be contracted into a multiply-add: LLVMFAdd, LLVMFSub,
+ * LLVMFMul, LLVMFDiv. */
 LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
 /* a * b + c on floats, rounded once: every target has the instruction. */
 LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* overload NULL: none */
 LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count);
-LLVMValueRef emit_stack(Module *m, LLVMTypeRef element, int64_t count); /* room in the function's frame, 64-byte aligned */
-void emit_prefetch(Module *m, LLVMValueRef address, int locality);  /* 3: L1, 2: L2 */
+/* room in the function's frame, 64-byte aligned */
+LLVMValueRef emit_stack(Module *m, LLVMTypeRef element, int64_t count);
+void emit_prefetch(Module *m, LLVMValueRef address, int locality); /* 3: L1, 2: L2 */
 
-/* A counted loop: `Loop l = begin_loop(m, from, to, step); ... l.index ...; end_loop(m, &l);` body runs while index < to.
- * Values carried round the loop are phis: add_carried before the body, set_carried within it; after end_loop, carried_result. */
+/* A counted loop: `Loop l = begin_loop(m, from, to, step); ... l.index ...; end_loop(m,
+ * &l);` body runs while index < to. Values carried round the loop are phis: add_carried
+ * before the body, set_carried within it; after end_loop, carried_result. */
 typedef struct Loop {
     LLVMValueRef index, to, step;
     LLVMBasicBlockRef before, body, after;
@@ -110,7 +130,8 @@ Loop begin_loop(Module *m, LLVMValueRef from, LLVMValueRef to, int64_t step);
 LLVMValueRef add_carried(Module *m, Loop *loop, LLVMValueRef initial); /* gives the phi */
 void set_carried(Loop *loop, int which, LLVMValueRef next);
 void end_loop(Module *m, Loop *loop);
-LLVMValueRef carried_result(const Loop *loop, int which); /* valid after end_loop, also where the loop ran no round */
+/* valid after end_loop, also where the loop ran no round */
+LLVMValueRef carried_result(const Loop *loop, int which);
 
 /* ---- loop_carried.c: loops with several loop-carried values ----
  *
@@ -122,10 +143,13 @@ typedef struct LoopCarried {
 } LoopCarried;
 Loop begin_loop_carried(Module *m, LoopCarried *values, LLVMValueRef from, LLVMValueRef to, int64_t step);
 void end_loop_carried(Module *m, Loop *loop, LoopCarried *values);
-Loop begin_loop_carried_if(Module *m, LoopCarried *values, LLVMValueRef condition); /* a loop of one round, or none */
+/* a loop of one round, or none */
+Loop begin_loop_carried_if(Module *m, LoopCarried *values, LLVMValueRef condition);
 
-/* Sums on the stack, to which those of a part are added: begin_partial_sums puts `sums` there and sets them to zero, emit_add_partial_sums adds what they
- * have come to, end_partial_sums reads them back. Rounding errors grow with the length of a chain of additions. Costs four instructions a register and part. */
+/* Sums on the stack, to which those of a part are added: begin_partial_sums puts `sums`
+ * there and sets them to zero, emit_add_partial_sums adds what they have come to,
+ * end_partial_sums reads them back. Rounding errors grow with the length of a chain of
+ * additions. Costs four instructions a register and part. */
 typedef struct PartialSums {
     LLVMTypeRef vector;
     LLVMValueRef at[MAX_CARRIED];
@@ -134,18 +158,21 @@ PartialSums begin_partial_sums(Module *m, LoopCarried *sums);
 void emit_add_partial_sums(Module *m, const PartialSums *partial_sums, const LoopCarried *sums);
 void end_partial_sums(Module *m, const PartialSums *partial_sums, LoopCarried *sums);
 
-/* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to another. More than `part` terms are added
- * up in parts, and those on the stack: rounding errors grow with the length of a chain of additions. Costs four instructions a
- * register and part. */
+/* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to
+ * another. More than `part` terms are added up in parts, and those on the stack: rounding
+ * errors grow with the length of a chain of additions. Costs four instructions a register
+ * and part. */
 enum { MAX_TERMS = 288 }; /* in one chain */
 typedef void (*SumPart)(void *context, LLVMValueRef from, LLVMValueRef to, LoopCarried *sums);
-void emit_sum_in_parts(Module *m, LoopCarried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context);
+void emit_sum_in_parts(Module *m, LoopCarried *sums, LLVMValueRef count, int64_t part, SumPart emit_part,
+                       void *context);
 LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector); /* its lanes added up, halves first */
-/* No load moves across, none is shared between both sides: in unrolled code LLVM would else hold more values than there are
- * registers. */
+/* No load moves across, none is shared between both sides: in unrolled code LLVM would
+ * else hold more values than there are registers. */
 void emit_barrier(Module *m);
 
-/* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)` between where wanted. */
+/* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)`
+ * between where wanted. */
 typedef struct Branch { LLVMBasicBlockRef other, after; } Branch;
 Branch begin_if(Module *m, LLVMValueRef condition);
 void begin_else(Module *m, Branch *branch);
@@ -153,57 +180,68 @@ void end_if(Module *m, Branch *branch);
 
 /* ---- elementwise.c, math.c: the arithmetic of elementwise operators on registers ----
  *
- * exp, log, tanh and their like are inlined polynomials; the head comment of math.c states each
- * one's largest error in ULP, measured over all f32 by tests/unit/math.
- * In registers f16 and bf16 are f32, bool is i1, other types are themselves; a value of one lane is a scalar. */
+ * exp, log, tanh and their like are inlined polynomials; the head comment of math.c
+ * states each one's largest error in ULP, measured over all f32 by tests/unit/math.
+ * In registers f16 and bf16 are f32, bool is i1, other types are themselves; a value of
+ * one lane is a scalar. */
 
 LLVMTypeRef get_register_type(Module *m, DType type, int lanes);
 LLVMValueRef get_number(Module *m, DType type, double value, int lanes); /* of ints, a small whole one */
 LLVMValueRef get_exact(Module *m, DType type, Number value, int lanes);
 LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to);
 LLVMValueRef emit_elementwise(Module *m, const Node *node, const LLVMValueRef *operands);
-LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);     /* ints wrap */
-LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);   /* in the order of graph/ops.h: NaN is above all numbers */
-LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);  /* NaN where either is */
+LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b); /* ints wrap */
+/* in the order of graph/ops.h: NaN is above all numbers */
+LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b); /* NaN where either is */
 
 /* ---- access.c: points, and values in memory at them ----
  *
- * A point names the logical coordinates (the node's own axes, NCHW) of `lanes` elements at once. On each axis a coordinate is
- * either the same in all lanes (lane_step 0), or base + lane_step * lane, or wholly general (`vector`). */
+ * A point names the logical coordinates (the node's own axes, NCHW) of `lanes` elements
+ * at once. On each axis a coordinate is either the same in all lanes (lane_step 0), or
+ * base + lane_step * lane, or wholly general (`vector`). */
 
 typedef struct Coord {
-    LLVMValueRef base;   /* i64 */
+    LLVMValueRef base; /* i64 */
     int64_t lane_step;
     LLVMValueRef vector; /* <lanes x i64> where neither form above fits; else NULL */
     bool aligned;        /* base is a multiple of the channel block (for BLOCKED values) */
-    bool inner;          /* changes within the innermost loop: what has no such coordinate is computed before it (Module.hoist) */
+    /* changes within the innermost loop: what has no such coordinate is computed before
+     * it (Module.hoist) */
+    bool inner;
 } Coord;
 
 typedef struct Point {
-    int rank, lanes;     /* lanes 1: scalars */
+    int rank, lanes; /* lanes 1: scalars */
     Coord at[16];
-    LLVMValueRef mask;   /* <lanes x i1> (i1 where lanes is 1): lanes that exist, or NULL where all do */
-    bool mask_inner;     /* the mask changes within the innermost loop */
+    LLVMValueRef mask; /* <lanes x i1> (i1 where lanes is 1): lanes that exist, or NULL where all do */
+    bool mask_inner;   /* the mask changes within the innermost loop */
 } Point;
 
 Coord coord_fixed(LLVMValueRef base);                    /* the same in all lanes */
 Coord coord_lanes(LLVMValueRef base, int64_t lane_step); /* base + lane_step * lane */
-LLVMValueRef get_coord_vector(Module *m, const Coord *coord, int lanes); /* <lanes x i64>; i64 where lanes is 1 */
-bool coord_varies(const Coord *coord);                   /* between lanes */
-LLVMValueRef get_inside(Module *m, const Coord *coord, int lanes, LLVMValueRef size); /* i1, of lanes where it varies: 0 <= it < size */
+/* <lanes x i64>; i64 where lanes is 1 */
+LLVMValueRef get_coord_vector(Module *m, const Coord *coord, int lanes);
+bool coord_varies(const Coord *coord); /* between lanes */
+/* i1, of lanes where it varies: 0 <= it < size */
+LLVMValueRef get_inside(Module *m, const Coord *coord, int lanes, LLVMValueRef size);
 bool point_varies(const Point *point);
 
-/* Loads from and stores to a value at a point: registers of the value's type, unit stride, broadcast or gathered as the layout
- * has it. Lanes outside the mask are not read unless memory is there, and hold anything; nor written, except that a BLOCKED
- * value's spare lanes are stored as zero. Coordinates that are the same in all lanes must be inside the value. */
-LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type); /* to what storing as f16 or bf16 would make of it */
+/* Loads from and stores to a value at a point: registers of the value's type, unit
+ * stride, broadcast or gathered as the layout has it. Lanes outside the mask are not read
+ * unless memory is there, and hold anything; nor written, except that a BLOCKED value's
+ * spare lanes are stored as zero. Coordinates that are the same in all lanes must be
+ * inside the value. */
+/* to what storing as f16 or bf16 would make of it */
+LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type);
 LLVMTypeRef get_memory_type(Module *m, DType type); /* as elements are loaded: f16 and bf16 are i16 */
-/* Floats of the type that lie side by side, as f32. aligned: to the whole vector, else to an
- * element. Lanes outside the mask are not read. */
+/* Floats of the type that lie side by side, as f32. aligned: to the whole vector, else to
+ * an element. Lanes outside the mask are not read. */
 LLVMValueRef emit_floats(Module *m, DType type, LLVMValueRef address, int lanes, bool aligned,
                          LLVMValueRef mask);
 LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point);
-void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements);
+void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,
+                      LLVMValueRef elements);
 /* The same for elements that are rounded to the value's type already. */
 void emit_rounded_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,
                         LLVMValueRef elements);
@@ -216,20 +254,24 @@ typedef struct Memo { const Node *node; Point point; LLVMValueRef value; bool ho
 typedef struct Epilogue {
     Module *module;
     const Kernel *kernel;
-    KnownNode known[8];           /* nodes whose value at the point is in a register already: the anchor */
+    KnownNode known[8]; /* nodes whose value at the point is in a register already: the anchor */
     int known_count;
-    Vec(Memo) memo;           /* what has been computed, so that what two operators share is computed once */
+    Vec(Memo) memo; /* what has been computed, so that what two operators share is computed once */
 } Epilogue;
 
-/* The value of `node` at `point`: a vector of point->lanes elements in registers (see elementwise.c), or a scalar where lanes is
- * 1. Walks the kernel's members down to its inputs (loaded in whatever layout they have) and known nodes. */
+/* The value of `node` at `point`: a vector of point->lanes elements in registers (see
+ * elementwise.c), or a scalar where lanes is 1. Walks the kernel's members down to its
+ * inputs (loaded in whatever layout they have) and known nodes. */
 LLVMValueRef emit_expr(Epilogue *epilogue, const Node *node, const Point *point);
-/* The anchor's result `elements` at `point` goes through the kernel's epilogue and into the output: the last act of every emitter. */
+/* The anchor's result `elements` at `point` goes through the kernel's epilogue and into
+ * the output: the last act of every emitter. */
 void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef elements);
 
-/* For expr.c and movement.c: emit_member is the value of a node at a point, remembered. */
+/* For expr.c and movement.c: emit_member is the value of a node at a point,
+ * remembered. */
 LLVMValueRef emit_member(Epilogue *epilogue, const Node *node, const Point *point);
-/* Of masks and conditions: NULL is all lanes, a condition holds for all lanes of a mask. */
+/* Of masks and conditions: NULL is all lanes, a condition holds for all lanes of a
+ * mask. */
 LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_movement(Epilogue *epilogue, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
@@ -242,7 +284,8 @@ void emit_entry_image(Module *m, const Program *program, const char *name); /* o
 
 /* ---- shuffle.c ---- */
 
-void emit_transpose(Module *m, LLVMValueRef *rows, int lanes); /* as many rows as lanes, a power of two: rows become columns */
+/* as many rows as lanes, a power of two: rows become columns */
+void emit_transpose(Module *m, LLVMValueRef *rows, int lanes);
 /* a0 a1 .., b0 b1 .., .. become a0 b0 .., as many vectors, at most MAX_INTERLEAVED. */
 void emit_interleave(Module *m, LLVMValueRef *vectors, int count);
 

@@ -1,9 +1,11 @@
 /* The arithmetic of elementwise operators on registers.
  *
- * Floats: a multiply that feeds an add, and nothing else, may become one multiply-add, which rounds once where the text rounds twice:
- * an error of half a unit of the product less, and so a * b - c * d is as far from the text as that. Nothing is reassociated. min
- * and max give NaN where an operand is. Integers wrap; their division rounds down, and by zero gives 0; casts are those of
- * docs/language.md, as graph/number.c computes them. No operand makes a program trap. */
+ * Floats: a multiply that feeds an add, and nothing else, may become one multiply-add,
+ * which rounds once where the text rounds twice: an error of half a unit of the product
+ * less, and so a * b - c * d is as far from the text as that. Nothing is reassociated.
+ * min and max give NaN where an operand is. Integers wrap; their division rounds down,
+ * and by zero gives 0; casts are those of docs/language.md, as graph/number.c computes
+ * them. No operand makes a program trap. */
 #include "codegen/elementwise.h"
 #include <math.h>
 
@@ -15,7 +17,10 @@ LLVMTypeRef get_register_type(Module *m, DType type, int lanes) {
 LLVMValueRef get_exact(Module *m, DType type, Number value, int lanes) {
     LLVMTypeRef element = get_register_type(m, type, 1);
     bool real = dtype_is_float(type);
-    return get_splat(m, real ? LLVMConstReal(element, value.real) : LLVMConstInt(element, (unsigned long long)value.whole, 1), lanes);
+    return get_splat(m,
+                     real ? LLVMConstReal(element, value.real)
+                          : LLVMConstInt(element, (unsigned long long)value.whole, 1),
+                     lanes);
 }
 
 LLVMValueRef get_number(Module *m, DType type, double value, int lanes) {
@@ -62,9 +67,12 @@ BOTH(lt, emit_compare(m, type, LLVMRealOLT, LLVMIntSLT, x, y))
 
 LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
     if (!dtype_is_float(type)) return emit_compare(m, type, LLVMRealOLT, LLVMIntSLT, b, a);
-    LLVMValueRef larger = LLVMBuildFCmp(m->builder, LLVMRealOGT, a, b, ""), nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, "");
-    LLVMValueRef only_nan = LLVMBuildAnd(m->builder, nan, LLVMBuildFCmp(m->builder, LLVMRealORD, b, b, ""), "");
-    return LLVMBuildOr(m->builder, larger, only_nan, ""); /* one comparison less is possible, and has LLVM spill in max unpooling */
+    LLVMValueRef larger = LLVMBuildFCmp(m->builder, LLVMRealOGT, a, b, ""),
+                 nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, "");
+    LLVMValueRef only_nan =
+        LLVMBuildAnd(m->builder, nan, LLVMBuildFCmp(m->builder, LLVMRealORD, b, b, ""), "");
+    /* one comparison less is possible, and has LLVM spill in max unpooling */
+    return LLVMBuildOr(m->builder, larger, only_nan, "");
 }
 
 /* ---- minimum and maximum ---- */
@@ -77,11 +85,14 @@ static bool is_constant_number(LLVMValueRef value) { /* a constant that is no Na
     return number == number;
 }
 
-/* x86 has "a > b ? a : b", which gives b where either is NaN: one instruction where a is a number, three otherwise. */
-static LLVMValueRef emit_extreme(Module *m, DType type, LLVMRealPredicate real, LLVMIntPredicate integer, LLVMValueRef a,
-                                 LLVMValueRef b) {
-    if (type == DTYPE_BOOL) return integer == LLVMIntSGT ? LLVMBuildOr(m->builder, a, b, "") : LLVMBuildAnd(m->builder, a, b, "");
-    if (!dtype_is_float(type)) return LLVMBuildSelect(m->builder, LLVMBuildICmp(m->builder, integer, a, b, ""), a, b, "");
+/* x86 has "a > b ? a : b", which gives b where either is NaN: one instruction where a is
+ * a number, three otherwise. */
+static LLVMValueRef emit_extreme(Module *m, DType type, LLVMRealPredicate real, LLVMIntPredicate integer,
+                                 LLVMValueRef a, LLVMValueRef b) {
+    if (type == DTYPE_BOOL)
+        return integer == LLVMIntSGT ? LLVMBuildOr(m->builder, a, b, "") : LLVMBuildAnd(m->builder, a, b, "");
+    if (!dtype_is_float(type))
+        return LLVMBuildSelect(m->builder, LLVMBuildICmp(m->builder, integer, a, b, ""), a, b, "");
     if (is_constant_number(b)) {
         LLVMValueRef other = a;
         a = b;
@@ -121,20 +132,24 @@ WHOLE(not, LLVMBuildNot(m->builder, x, ""))
 
 /* ---- two operands ---- */
 
-/* The quotient, rounded down, or what it leaves; by 0 either is 0. The operands that would trap, a divisor of 0 and the smallest number by
+/* The quotient, rounded down, or what it leaves; by 0 either is 0. The operands that
+ * would trap, a divisor of 0 and the smallest number by
  * -1, are divided by 1 instead. */
 static LLVMValueRef emit_int_div(Module *m, Op op, LLVMValueRef a, LLVMValueRef b) {
     LLVMTypeRef type = LLVMTypeOf(a);
     LLVMValueRef zero = LLVMConstNull(type), ones = LLVMConstAllOnes(type), one = LLVMConstNeg(ones);
     LLVMValueRef by_zero = LLVMBuildICmp(m->builder, LLVMIntEQ, b, zero, "");
     LLVMValueRef by_minus = LLVMBuildICmp(m->builder, LLVMIntEQ, b, ones, "");
-    LLVMValueRef divisor = LLVMBuildSelect(m->builder, LLVMBuildOr(m->builder, by_zero, by_minus, ""), one, b, "");
+    LLVMValueRef divisor =
+        LLVMBuildSelect(m->builder, LLVMBuildOr(m->builder, by_zero, by_minus, ""), one, b, "");
     LLVMValueRef quotient = LLVMBuildSDiv(m->builder, a, divisor, "");
     LLVMValueRef rest = LLVMBuildSub(m->builder, a, LLVMBuildMul(m->builder, quotient, divisor, ""), "");
     LLVMValueRef inexact = LLVMBuildICmp(m->builder, LLVMIntNE, rest, zero, "");
-    LLVMValueRef unlike = LLVMBuildICmp(m->builder, LLVMIntSLT, LLVMBuildXor(m->builder, rest, divisor, ""), zero, "");
+    LLVMValueRef unlike =
+        LLVMBuildICmp(m->builder, LLVMIntSLT, LLVMBuildXor(m->builder, rest, divisor, ""), zero, "");
     LLVMValueRef below = LLVMBuildAnd(m->builder, inexact, unlike, "");
-    if (op == OP_mod) return LLVMBuildAdd(m->builder, rest, LLVMBuildSelect(m->builder, below, divisor, zero, ""), "");
+    if (op == OP_mod)
+        return LLVMBuildAdd(m->builder, rest, LLVMBuildSelect(m->builder, below, divisor, zero, ""), "");
     LLVMValueRef value = LLVMBuildAdd(m->builder, quotient, LLVMBuildSExt(m->builder, below, type, ""), "");
     value = LLVMBuildSelect(m->builder, by_minus, LLVMBuildNeg(m->builder, a, ""), value, "");
     return LLVMBuildSelect(m->builder, by_zero, zero, value, "");
@@ -172,7 +187,10 @@ VERB_FORM(emit_any_select) {
 #define FORMS_compare(verb) FORMS_same(verb)
 #define FORMS_select(verb) {emit_any_##verb, emit_any_##verb}
 
-static const struct { VERB_FORM((*real)); VERB_FORM((*whole)); } forms[OP_COUNT] = {
+static const struct {
+    VERB_FORM((*real));
+    VERB_FORM((*whole));
+} forms[OP_COUNT] = {
 #define OP(...)
 #define COMPOSED(...)
 #define VERB(verb, inputs, cost, shape_rule, ...) [OP_##verb] = FORMS_##shape_rule(verb),
@@ -206,5 +224,6 @@ LLVMValueRef emit_elementwise(Module *m, const Node *node, const LLVMValueRef *o
     DType type = node->inputs[0]->shape.type;
     const Term *expression = op_expression(node->op);
     if (node->op == OP_cast) return emit_cast(m, operands[0], type, node->shape.type);
-    return expression ? emit_verb_term(m, expression, type, operands) : emit_verb(m, node->op, type, operands);
+    return expression ? emit_verb_term(m, expression, type, operands)
+                      : emit_verb(m, node->op, type, operands);
 }

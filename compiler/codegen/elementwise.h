@@ -1,7 +1,8 @@
 /* What elementwise.c and math.c share: the verbs of ops.def in code.
  *
- * A verb has a form for floats, one for ints and bools, or both, as its shape rule has it. Each
- * is a function of its operands in registers, and a row in one of the two files. */
+ * A verb has a form for floats, one for ints and bools, or both, as its shape rule has
+ * it. Each is a function of its operands in registers, and a row in one of the two
+ * files. */
 #ifndef CAI_CODEGEN_ELEMENTWISE_H
 #define CAI_CODEGEN_ELEMENTWISE_H
 
@@ -12,11 +13,11 @@ static inline int value_lanes(LLVMValueRef value) { return get_lanes(LLVMTypeOf(
 #define VERB_FORM(name) LLVMValueRef name(Module *m, DType type, const LLVMValueRef *operands)
 
 /* x, y: the operands; type: that of x. */
-#define FORM_ROW(name, value)                             \
-    VERB_FORM(name) {                                     \
-        LLVMValueRef x = operands[0], y = operands[1];    \
-        (void)m, (void)type, (void)x, (void)y;            \
-        return value;                                     \
+#define FORM_ROW(name, value)                          \
+    VERB_FORM(name) {                                  \
+        LLVMValueRef x = operands[0], y = operands[1]; \
+        (void)m, (void)type, (void)x, (void)y;         \
+        return value;                                  \
     }
 #define REAL(verb, value) FORM_ROW(emit_real_##verb, value)
 #define WHOLE(verb, value) FORM_ROW(emit_whole_##verb, value)

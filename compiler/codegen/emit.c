@@ -1,8 +1,11 @@
-/* The stage: every distinct kernel becomes a function in a module of its own, is compiled, by several threads, or found in the cache of
- * kernels that were compiled before; then come the tables, and all objects are joined into one. What is printed is one module.
+/* The stage: every distinct kernel becomes a function in a module of its own, is
+ * compiled, by several threads, or found in the cache of kernels that were compiled
+ * before; then come the tables, and all objects are joined into one. What is printed is
+ * one module.
  *
- * Code generation only: the emitters write the loops, tiles and vectors they want and place what does not change before the
- * loops, and what an optimiser would still find costs it more time than it saves. */
+ * Code generation only: the emitters write the loops, tiles and vectors they want and
+ * place what does not change before the loops, and what an optimiser would still find
+ * costs it more time than it saves. */
 #include "codegen/codegen.h"
 #include "codegen/emit.h"
 #include "codegen/training_image.h"
@@ -20,7 +23,8 @@ static void verify_module(Module *m) {
     char *message = NULL;
     for (LLVMValueRef f = LLVMGetFirstFunction(m->module); f; f = LLVMGetNextFunction(f))
         if (LLVMVerifyFunction(f, LLVMReturnStatusAction)) fputs(LLVMPrintValueToString(f), stderr);
-    if (LLVMVerifyModule(m->module, LLVMReturnStatusAction, &message)) INTERNAL_ERROR("LLVM refuses our code: %s", message);
+    if (LLVMVerifyModule(m->module, LLVMReturnStatusAction, &message))
+        INTERNAL_ERROR("LLVM refuses our code: %s", message);
     LLVMDisposeMessage(message);
 }
 
@@ -68,7 +72,9 @@ static Object copy_buffer(const void *head, size_t head_bytes, LLVMMemoryBufferR
 
 static void compile_job(Job *job) {
     LLVMMemoryBufferRef buffer;
-    if (LLVMTargetMachineEmitToMemoryBuffer(job->m->machine, job->m->module, LLVMObjectFile, &job->message, &buffer)) return;
+    if (LLVMTargetMachineEmitToMemoryBuffer(job->m->machine, job->m->module, LLVMObjectFile, &job->message,
+                                            &buffer))
+        return;
     job->object = copy_buffer(NULL, 0, buffer);
 }
 
@@ -77,7 +83,8 @@ static void find_or_compile(const KernelCache *cache, Job *job) {
         compile_job(job);
         return;
     }
-    Object key = copy_buffer(&cache->compiler, sizeof cache->compiler, LLVMWriteBitcodeToMemoryBuffer(job->m->module));
+    Object key =
+        copy_buffer(&cache->compiler, sizeof cache->compiler, LLVMWriteBitcodeToMemoryBuffer(job->m->module));
     if (cache_find(cache, key, &job->object)) {
         free((void *)key.bytes);
         return;
@@ -111,7 +118,7 @@ typedef struct Code {
     const EmitOptions *options;
     const char **error;
     Vec(Object) objects;
-    Vec(Kernel *) kernels;  /* distinct ones */
+    Vec(Kernel *) kernels; /* distinct ones */
     int hits, stored;
 } Code;
 
@@ -135,7 +142,8 @@ static Module *new_module(Code *c, const Program *program, const char *name) {
     return module_new(c->arena, program->target, program->graph->dims, name, c->error);
 }
 
-/* Functions are found from the tables' object, and by nobody else: link_objects.c makes them local. */
+/* Functions are found from the tables' object, and by nobody else: link_objects.c makes
+ * them local. */
 static void show_functions(Module *m) {
     for (LLVMValueRef f = LLVMGetFirstFunction(m->module); f; f = LLVMGetNextFunction(f)) {
         if (LLVMGetLinkage(f) != LLVMInternalLinkage) continue;
@@ -153,7 +161,8 @@ static Job emit_kernel(Code *c, const Kernel *kernel) {
     return (Job){.m = m, .cached = true};
 }
 
-/* A model has one object of tables; of a trainer's, which are one for each entry, the last joins them. */
+/* A model has one object of tables; of a trainer's, which are one for each entry, the
+ * last joins them. */
 static int count_tables(const Code *c) { return c->trainer ? c->program_count + 1 : 1; }
 
 static Job emit_program_tables(Code *c, int number) {
@@ -168,7 +177,8 @@ static Job emit_program_tables(Code *c, int number) {
 }
 
 static Job emit_job(Code *c, int number) {
-    return number < c->kernels.count ? emit_kernel(c, c->kernels.items[number]) : emit_program_tables(c, number - c->kernels.count);
+    return number < c->kernels.count ? emit_kernel(c, c->kernels.items[number])
+                                     : emit_program_tables(c, number - c->kernels.count);
 }
 
 /* What the jobs made goes to the stage, and into the cache. */
@@ -178,7 +188,8 @@ static bool finish_jobs(Code *c, Job *jobs, int count) {
         Job *job = &jobs[i];
         if (job->object.bytes) vec_push(c->arena, &c->objects, job->object);
         else good = false, *c->error = arena_printf(c->arena, "LLVM cannot generate code: %s", job->message);
-        if (job->object.bytes && job->key.bytes) cache_store(c->options->cache, job->key, job->object), c->stored++;
+        if (job->object.bytes && job->key.bytes)
+            cache_store(c->options->cache, job->key, job->object), c->stored++;
         else if (c->options->cache && job->cached) c->hits++;
         free((void *)job->key.bytes);
         if (job->message) LLVMDisposeMessage(job->message);
@@ -262,11 +273,18 @@ static bool make_code(Code *c, const char *path) {
     return c->trainer ? print_modules(c) : print_one_module(c);
 }
 
-bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error) {
-    return make_code(&(Code){.arena = program->arena, .programs = &program, .program_count = 1, .options = options, .error = error}, path);
+bool backend_object(const Program *program, const EmitOptions *options, const char *path,
+                    const char **error) {
+    return make_code(&(Code){.arena = program->arena,
+                             .programs = &program,
+                             .program_count = 1,
+                             .options = options,
+                             .error = error},
+                     path);
 }
 
-bool backend_trainer(const Trainer *trainer, const EmitOptions *options, const char *path, const char **error) {
+bool backend_trainer(const Trainer *trainer, const EmitOptions *options, const char *path,
+                     const char **error) {
     Code code = {.arena = trainer->programs.items[0]->arena,
                  .programs = trainer->programs.items,
                  .program_count = trainer->programs.count,

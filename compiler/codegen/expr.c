@@ -1,10 +1,12 @@
-/* The elements of a node at a point: elementwise operators become arithmetic (elementwise.c), movement operators maps of
- * coordinates (movement.c), and what the kernel does not compute itself is loaded (access.c).
+/* The elements of a node at a point: elementwise operators become arithmetic
+ * (elementwise.c), movement operators maps of coordinates (movement.c), and what the
+ * kernel does not compute itself is loaded (access.c).
  *
- * Two things keep the code small and fast. What has the same coordinates in all lanes is computed once, as a scalar, and
- * splatted. And what does not change within the innermost loop is computed before it (m->hoist): LLVM could not do that for us,
- * as it does not know that stores leave our inputs alone. A memo keeps a value that several operators share from being computed
- * again. */
+ * Two things keep the code small and fast. What has the same coordinates in all lanes is
+ * computed once, as a scalar, and splatted. And what does not change within the innermost
+ * loop is computed before it (m->hoist): LLVM could not do that for us, as it does not
+ * know that stores leave our inputs alone. A memo keeps a value that several operators
+ * share from being computed again. */
 #include "codegen/codegen.h"
 #include "graph/class_rows.h"
 
@@ -27,25 +29,32 @@ static LLVMValueRef constant_at(Epilogue *epilogue, const Node *node, const Poin
 
 static LLVMValueRef iota_at(Epilogue *epilogue, const Node *node, const Point *point) {
     const Coord *coord = &point->at[ATTRIBUTES(node, iota)->axis];
-    return emit_cast(epilogue->module, get_coord_vector(epilogue->module, coord, point->lanes), DTYPE_I64, node->shape.type);
+    return emit_cast(epilogue->module, get_coord_vector(epilogue->module, coord, point->lanes), DTYPE_I64,
+                     node->shape.type);
 }
 
 static LLVMValueRef size_at(Epilogue *epilogue, const Node *node, const Point *point) {
     Module *m = epilogue->module;
-    LLVMValueRef value = emit_cast(m, get_dim(m, ATTRIBUTES(node, size)->value.items[0]), DTYPE_I64, node->shape.type);
+    LLVMValueRef value =
+        emit_cast(m, get_dim(m, ATTRIBUTES(node, size)->value.items[0]), DTYPE_I64, node->shape.type);
     return get_splat(m, value, point->lanes);
 }
 
-/* Random numbers as op_source.c defines them: splitmix64(splitmix64(seed ^ fnv1a64(stream)) + i) >> 40, times 2^-24. */
+/* Random numbers as op_source.c defines them: splitmix64(splitmix64(seed ^
+ * fnv1a64(stream)) + i) >> 40, times 2^-24. */
 
 static LLVMValueRef emit_hash_mix(Module *m, LLVMValueRef x, int shift, uint64_t factor) {
     int lanes = get_lanes(LLVMTypeOf(x));
-    LLVMValueRef mixed = LLVMBuildXor(m->builder, x, LLVMBuildLShr(m->builder, x, get_splat(m, get_i64(m, shift), lanes), ""), "");
-    return factor == 1 ? mixed : LLVMBuildMul(m->builder, mixed, get_splat(m, get_i64(m, (int64_t)factor), lanes), "");
+    LLVMValueRef mixed = LLVMBuildXor(
+        m->builder, x, LLVMBuildLShr(m->builder, x, get_splat(m, get_i64(m, shift), lanes), ""), "");
+    return factor == 1
+               ? mixed
+               : LLVMBuildMul(m->builder, mixed, get_splat(m, get_i64(m, (int64_t)factor), lanes), "");
 }
 
 static LLVMValueRef emit_splitmix64(Module *m, LLVMValueRef x) {
-    x = LLVMBuildAdd(m->builder, x, get_splat(m, get_i64(m, (int64_t)0x9E3779B97F4A7C15u), get_lanes(LLVMTypeOf(x))), "");
+    x = LLVMBuildAdd(m->builder, x,
+                     get_splat(m, get_i64(m, (int64_t)0x9E3779B97F4A7C15u), get_lanes(LLVMTypeOf(x))), "");
     x = emit_hash_mix(m, x, 30, 0xBF58476D1CE4E5B9u);
     x = emit_hash_mix(m, x, 27, 0x94D049BB133111EBu);
     return emit_hash_mix(m, x, 31, 1);
@@ -53,12 +62,16 @@ static LLVMValueRef emit_splitmix64(Module *m, LLVMValueRef x) {
 
 static LLVMValueRef uniform_at(Epilogue *epilogue, const Node *node, const Point *point) {
     Module *m = epilogue->module;
-    LLVMValueRef seed = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, dims_symbol_count(m->dims))));
-    seed = LLVMBuildXor(m->builder, seed, get_i64(m, (int64_t)fnv1a64(ATTRIBUTES(node, uniform)->stream)), "");
+    LLVMValueRef seed =
+        emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, dims_symbol_count(m->dims))));
+    seed =
+        LLVMBuildXor(m->builder, seed, get_i64(m, (int64_t)fnv1a64(ATTRIBUTES(node, uniform)->stream)), "");
     LLVMValueRef number = LLVMBuildAdd(m->builder, emit_element_number(m, node, point),
                                        get_splat(m, emit_splitmix64(m, seed), point->lanes), "");
-    LLVMValueRef bits = LLVMBuildLShr(m->builder, emit_splitmix64(m, number), get_splat(m, get_i64(m, 40), point->lanes), "");
-    bits = LLVMBuildTrunc(m->builder, bits, get_vector(m, m->i32, point->lanes), ""); /* 24 bits: exact as float */
+    LLVMValueRef bits =
+        LLVMBuildLShr(m->builder, emit_splitmix64(m, number), get_splat(m, get_i64(m, 40), point->lanes), "");
+    /* 24 bits: exact as float */
+    bits = LLVMBuildTrunc(m->builder, bits, get_vector(m, m->i32, point->lanes), "");
     LLVMValueRef value = LLVMBuildSIToFP(m->builder, bits, get_vector(m, m->f32, point->lanes), "");
     value = LLVMBuildFMul(m->builder, value, get_splat(m, get_f32(m, 0x1p-24), point->lanes), "");
     return emit_rounded(m, value, node->shape.type);
@@ -74,13 +87,20 @@ static LLVMValueRef (*const sources[OP_COUNT])(Epilogue *, const Node *, const P
 
 /* ---- the walk ---- */
 
-/* A product that others read, too, is the same number for all of them: it becomes part of no multiply-add. So y - max(y) is 0 where y is
- * largest, whatever y is, and in whichever kernels. */
-/* Whether the result is one of the operands or its opposite, and needs no rounding. A cast has
- * rounded already. */
+/* A product that others read, too, is the same number for all of them: it becomes part of
+ * no multiply-add. So y - max(y) is 0 where y is largest, whatever y is, and in whichever
+ * kernels. */
+/* Whether the result is one of the operands or its opposite, and needs no rounding. A
+ * cast has rounded already. */
 static bool is_exact(Op op) {
     switch (op) {
-    case OP_cast: case OP_max: case OP_min: case OP_neg: case OP_abs: case OP_select: case OP_stop: return true;
+    case OP_cast:
+    case OP_max:
+    case OP_min:
+    case OP_neg:
+    case OP_abs:
+    case OP_select:
+    case OP_stop: return true;
     default: return false;
     }
 }
@@ -89,7 +109,8 @@ static LLVMValueRef arithmetic_at(Epilogue *epilogue, const Node *node, const Po
     LLVMValueRef operands[3] = {NULL};
     for (int i = 0; i < node->input_count; i++) operands[i] = emit_member(epilogue, node->inputs[i], point);
     bool product = node->op == OP_mul && dtype_is_float(node->shape.type);
-    if (product && epilogue->kernel->program->shared[node->id]) return LLVMBuildFMul(epilogue->module->builder, operands[0], operands[1], "");
+    if (product && epilogue->kernel->program->shared[node->id])
+        return LLVMBuildFMul(epilogue->module->builder, operands[0], operands[1], "");
     return emit_elementwise(epilogue->module, node, operands);
 }
 
@@ -109,7 +130,8 @@ static LLVMValueRef member_at(Epilogue *epilogue, const Node *node, const Point 
 static LLVMValueRef computed_at(Epilogue *epilogue, const Node *node, const Point *point) {
     int argument;
     const Value *input = kernel_input(epilogue->kernel, node, &argument);
-    if (input) return emit_value_load(epilogue->module, input, get_argument(epilogue->module, argument), point);
+    if (input)
+        return emit_value_load(epilogue->module, input, get_argument(epilogue->module, argument), point);
     return member_at(epilogue, node, point);
 }
 
@@ -123,14 +145,16 @@ static bool changes_inside(const Point *point) {
 static bool same_point(const Point *a, const Point *b) {
     if (a->rank != b->rank || a->lanes != b->lanes || a->mask != b->mask) return false;
     for (int i = 0; i < a->rank; i++)
-        if (a->at[i].base != b->at[i].base || a->at[i].lane_step != b->at[i].lane_step
-            || a->at[i].vector != b->at[i].vector) return false;
+        if (a->at[i].base != b->at[i].base || a->at[i].lane_step != b->at[i].lane_step ||
+            a->at[i].vector != b->at[i].vector)
+            return false;
     return true;
 }
 
 static LLVMValueRef remembered_value(const Epilogue *epilogue, const Node *node, const Point *point) {
     for (int i = 0; i < epilogue->memo.count; i++)
-        if (epilogue->memo.items[i].node == node && same_point(&epilogue->memo.items[i].point, point)) return epilogue->memo.items[i].value;
+        if (epilogue->memo.items[i].node == node && same_point(&epilogue->memo.items[i].point, point))
+            return epilogue->memo.items[i].value;
     return NULL;
 }
 
@@ -162,16 +186,19 @@ LLVMValueRef emit_member(Epilogue *epilogue, const Node *node, const Point *poin
     if (value) return value;
     bool hoisted = epilogue->module->hoist && !changes_inside(point);
     value = hoisted ? hoisted_at(epilogue, node, point) : computed_at(epilogue, node, point);
-    vec_push(epilogue->module->arena, &epilogue->memo, (Memo){.node = node, .point = *point, .value = value, .hoisted = hoisted});
+    vec_push(epilogue->module->arena, &epilogue->memo,
+             (Memo){.node = node, .point = *point, .value = value, .hoisted = hoisted});
     return value;
 }
 
-/* What was computed before the loop stays known for as long as the loop's emitter keeps the hoist point; the rest is forgotten,
- * since its code need not come before the next use. */
+/* What was computed before the loop stays known for as long as the loop's emitter keeps
+ * the hoist point; the rest is forgotten, since its code need not come before the next
+ * use. */
 static void forget_memo(Epilogue *epilogue) {
     int kept = 0;
     for (int i = 0; i < epilogue->memo.count; i++)
-        if (epilogue->memo.items[i].hoisted && epilogue->module->hoist) epilogue->memo.items[kept++] = epilogue->memo.items[i];
+        if (epilogue->memo.items[i].hoisted && epilogue->module->hoist)
+            epilogue->memo.items[kept++] = epilogue->memo.items[i];
     epilogue->memo.count = kept;
 }
 

@@ -1,4 +1,5 @@
-/* What the writers of tables share: constants of the object, which the runtime reads as structs of C. */
+/* What the writers of tables share: constants of the object, which the runtime reads as
+ * structs of C. */
 #ifndef CAI_CODEGEN_IMAGE_H
 #define CAI_CODEGEN_IMAGE_H
 

@@ -1,5 +1,5 @@
-/* Loops that carry many values at once (a register tile's sums, the state of a window), and what keeps those values in
- * registers. */
+/* Loops that carry many values at once (a register tile's sums, the state of a window),
+ * and what keeps those values in registers. */
 #include "codegen/codegen.h"
 
 Loop begin_loop_carried(Module *m, LoopCarried *values, LLVMValueRef from, LLVMValueRef to, int64_t step) {
@@ -37,10 +37,12 @@ void emit_add_partial_sums(Module *m, const PartialSums *partial_sums, const Loo
 }
 
 void end_partial_sums(Module *m, const PartialSums *partial_sums, LoopCarried *sums) {
-    for (int i = 0; i < sums->count; i++) sums->at[i] = emit_aligned_load(m, partial_sums->vector, partial_sums->at[i]);
+    for (int i = 0; i < sums->count; i++)
+        sums->at[i] = emit_aligned_load(m, partial_sums->vector, partial_sums->at[i]);
 }
 
-void emit_sum_in_parts(Module *m, LoopCarried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context) {
+void emit_sum_in_parts(Module *m, LoopCarried *sums, LLVMValueRef count, int64_t part, SumPart emit_part,
+                       void *context) {
     part = max_i64(part, 1);
     if (LLVMIsAConstantInt(count) && LLVMConstIntGetSExtValue(count) <= part) {
         emit_part(context, get_i64(m, 0), count, sums);
@@ -58,8 +60,10 @@ LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector) {
     for (int half = get_lanes(LLVMTypeOf(vector)) / 2; half >= 1; half /= 2) {
         LLVMValueRef low[64], high[64];
         for (int i = 0; i < half; i++) low[i] = get_i32(m, i), high[i] = get_i32(m, half + i);
-        LLVMValueRef a = LLVMBuildShuffleVector(m->builder, vector, vector, LLVMConstVector(low, (unsigned)half), "");
-        LLVMValueRef b = LLVMBuildShuffleVector(m->builder, vector, vector, LLVMConstVector(high, (unsigned)half), "");
+        LLVMValueRef a =
+            LLVMBuildShuffleVector(m->builder, vector, vector, LLVMConstVector(low, (unsigned)half), "");
+        LLVMValueRef b =
+            LLVMBuildShuffleVector(m->builder, vector, vector, LLVMConstVector(high, (unsigned)half), "");
         vector = emit_float(m, LLVMFAdd, a, b);
     }
     return LLVMBuildExtractElement(m->builder, vector, get_i32(m, 0), "");
@@ -68,6 +72,7 @@ LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector) {
 void emit_barrier(Module *m) {
     LLVMTypeRef type = LLVMFunctionType(m->none, NULL, 0, 0);
     static char nothing[] = "", constraints[] = "~{memory}";
-    LLVMValueRef barrier = LLVMGetInlineAsm(type, nothing, 0, constraints, strlen(constraints), 1, 0, LLVMInlineAsmDialectATT, 0);
+    LLVMValueRef barrier = LLVMGetInlineAsm(type, nothing, 0, constraints, strlen(constraints), 1, 0,
+                                            LLVMInlineAsmDialectATT, 0);
     LLVMBuildCall2(m->builder, type, barrier, NULL, 0, "");
 }

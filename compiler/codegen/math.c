@@ -14,9 +14,9 @@
  *     floor_div, mod  0.5: exact, and rounded once
  *
  * Denormal arguments and results, infinities and NaN are as IEEE 754 has them. (Programs
- * run with denormals flushed to zero: see cai_flush_denormals.) Polynomials are minimax in
- * relative error. sin, cos, pow, floor_div and mod compute in f64: they are rare, so the
- * simplest way to be accurate is good enough. */
+ * run with denormals flushed to zero: see cai_flush_denormals.) Polynomials are minimax
+ * in relative error. sin, cos, pow, floor_div and mod compute in f64: they are rare, so
+ * the simplest way to be accurate is good enough. */
 #include "codegen/elementwise.h"
 
 /* ---- words to write formulas with ---- */
@@ -27,23 +27,40 @@ static LLVMValueRef number_like(LLVMValueRef like, double value, Module *m) {
 }
 
 static LLVMValueRef bits_like(Module *m, LLVMValueRef like, int64_t value) {
-    return get_splat(m, LLVMConstInt(get_element_type(LLVMTypeOf(like)), (unsigned long long)value, 1), value_lanes(like));
+    return get_splat(m, LLVMConstInt(get_element_type(LLVMTypeOf(like)), (unsigned long long)value, 1),
+                     value_lanes(like));
 }
 
-static LLVMValueRef fadd(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(m->builder, a, b, ""); }
-static LLVMValueRef fsub(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFSub(m->builder, a, b, ""); }
-static LLVMValueRef fmul(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFMul(m->builder, a, b, ""); }
-static LLVMValueRef fdiv(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFDiv(m->builder, a, b, ""); }
+static LLVMValueRef fadd(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildFAdd(m->builder, a, b, "");
+}
+static LLVMValueRef fsub(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildFSub(m->builder, a, b, "");
+}
+static LLVMValueRef fmul(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildFMul(m->builder, a, b, "");
+}
+static LLVMValueRef fdiv(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildFDiv(m->builder, a, b, "");
+}
 static LLVMValueRef fpick(Module *m, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(m->builder, c, a, b, "");
 }
 
 static LLVMValueRef fneg(Module *m, LLVMValueRef a) { return LLVMBuildFNeg(m->builder, a, ""); }
-static LLVMValueRef unary_intrinsic(Module *m, const char *name, LLVMValueRef a) { return emit_intrinsic(m, name, LLVMTypeOf(a), &a, 1); }
+static LLVMValueRef unary_intrinsic(Module *m, const char *name, LLVMValueRef a) {
+    return emit_intrinsic(m, name, LLVMTypeOf(a), &a, 1);
+}
 
-static LLVMValueRef is_nan(Module *m, LLVMValueRef a) { return LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, ""); }
-static LLVMValueRef mask_and(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildAnd(m->builder, a, b, ""); }
-static LLVMValueRef mask_or(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildOr(m->builder, a, b, ""); }
+static LLVMValueRef is_nan(Module *m, LLVMValueRef a) {
+    return LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, "");
+}
+static LLVMValueRef mask_and(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildAnd(m->builder, a, b, "");
+}
+static LLVMValueRef mask_or(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildOr(m->builder, a, b, "");
+}
 static LLVMValueRef mask_not(Module *m, LLVMValueRef a) { return LLVMBuildNot(m->builder, a, ""); }
 
 /* low where x lies below it. NaN stays: a comparison with it is false. */
@@ -57,7 +74,9 @@ static LLVMValueRef at_most(Module *m, LLVMValueRef x, double high) {
     return fpick(m, LLVMBuildFCmp(m->builder, LLVMRealOLT, max, x, ""), max, x);
 }
 
-static LLVMValueRef fclamp(Module *m, LLVMValueRef x, double low, double high) { return at_most(m, at_least(m, x, low), high); }
+static LLVMValueRef fclamp(Module *m, LLVMValueRef x, double low, double high) {
+    return at_most(m, at_least(m, x, low), high);
+}
 
 static LLVMValueRef fcompare(Module *m, LLVMRealPredicate predicate, LLVMValueRef a, double b) {
     return LLVMBuildFCmp(m->builder, predicate, a, number_like(a, b, m), "");
@@ -73,11 +92,14 @@ static LLVMValueRef emit_horner(Module *m, LLVMValueRef x, const double *c, int 
     for (int i = count - 2; i >= 0; i--) sum = emit_muladd(m, sum, x, number_like(x, c[i], m));
     return sum;
 }
-#define POLYNOMIAL(m, x, ...) emit_horner(m, x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
+#define POLYNOMIAL(m, x, ...) \
+    emit_horner(m, x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
 
 /* ---- exp ---- */
 
-static bool has_scalef(Module *m, LLVMValueRef value) { return m->target->scalef && value_lanes(value) == m->target->lanes; }
+static bool has_scalef(Module *m, LLVMValueRef value) {
+    return m->target->scalef && value_lanes(value) == m->target->lanes;
+}
 
 static LLVMValueRef emit_scalef(Module *m, LLVMValueRef value, LLVMValueRef n) {
     LLVMValueRef all = LLVMConstAllOnes(m->i16), as_is = get_i32(m, 4); /* no mask, the current rounding */
@@ -85,20 +107,24 @@ static LLVMValueRef emit_scalef(Module *m, LLVMValueRef value, LLVMValueRef n) {
     return emit_intrinsic(m, "llvm.x86.avx512.mask.scalef.ps.512", NULL, args, COUNT_OF(args));
 }
 
-/* A whole number as an integer, any one where it is NaN, for which the conversion is not defined. */
+/* A whole number as an integer, any one where it is NaN, for which the conversion is not
+ * defined. */
 static LLVMValueRef as_integer(Module *m, LLVMValueRef n) {
     LLVMTypeRef ints = get_vector(m, m->i32, value_lanes(n));
     return LLVMBuildFreeze(m->builder, LLVMBuildFPToSI(m->builder, n, ints, ""), "");
 }
 
-/* p 2^n for a whole n of either sign up to 254, in two steps so that results may be denormal. Where n is NaN p is, and stays. */
+/* p 2^n for a whole n of either sign up to 254, in two steps so that results may be
+ * denormal. Where n is NaN p is, and stays. */
 static LLVMValueRef scaled_by_exponent(Module *m, LLVMValueRef p, LLVMValueRef n) {
     if (has_scalef(m, p)) return emit_scalef(m, p, n);
-    LLVMValueRef integer = as_integer(m, n), half = LLVMBuildAShr(m->builder, integer, bits_like(m, integer, 1), "");
+    LLVMValueRef integer = as_integer(m, n),
+                 half = LLVMBuildAShr(m->builder, integer, bits_like(m, integer, 1), "");
     LLVMValueRef parts[] = {half, LLVMBuildSub(m->builder, integer, half, "")};
     for (int i = 0; i < 2; i++) {
-        LLVMValueRef exponent = LLVMBuildShl(m->builder, LLVMBuildAdd(m->builder, parts[i], bits_like(m, integer, 127), ""),
-                                             bits_like(m, integer, 23), "");
+        LLVMValueRef exponent =
+            LLVMBuildShl(m->builder, LLVMBuildAdd(m->builder, parts[i], bits_like(m, integer, 127), ""),
+                         bits_like(m, integer, 23), "");
         p = fmul(m, p, LLVMBuildBitCast(m->builder, exponent, LLVMTypeOf(p), ""));
     }
     return p;
@@ -114,8 +140,8 @@ static LLVMValueRef reduce_by_ln2(Module *m, LLVMValueRef x, LLVMValueRef *n) {
 /* The e^r of e^x = 2^n e^r. */
 static LLVMValueRef exp_parts(Module *m, LLVMValueRef x, LLVMValueRef *n) {
     LLVMValueRef r = reduce_by_ln2(m, x, n);
-    LLVMValueRef q = POLYNOMIAL(m, r, 0.49999993051696506, 0.16666514794463329, 0.041668456405742573, 0.0083694186438869469,
-                                0.0013813169749625339);
+    LLVMValueRef q = POLYNOMIAL(m, r, 0.49999993051696506, 0.16666514794463329, 0.041668456405742573,
+                                0.0083694186438869469, 0.0013813169749625339);
     return fadd(m, emit_muladd(m, fmul(m, r, r), q, r), number_like(x, 1, m));
 }
 
@@ -126,12 +152,14 @@ static LLVMValueRef emit_exp(Module *m, LLVMValueRef x) {
 
 REAL(exp, emit_exp(m, x))
 
-/* 2^x = 2^n 2^r, n = round(x). e^(a - b) as 2^((a - b) log2 e) takes thirteen instructions, and sixteen as it stands. */
+/* 2^x = 2^n 2^r, n = round(x). e^(a - b) as 2^((a - b) log2 e) takes thirteen
+ * instructions, and sixteen as it stands. */
 static LLVMValueRef emit_exp2(Module *m, LLVMValueRef x) {
     x = fclamp(m, x, -151, 129);
     LLVMValueRef n = unary_intrinsic(m, "llvm.roundeven", x);
-    LLVMValueRef p = POLYNOMIAL(m, fsub(m, x, n), 1.0, 0.693147202855046, 0.24022647913631978, 0.055503324711584284, 0.009618437357455333,
-                                0.0013398874403834221, 0.0001535336194253556);
+    LLVMValueRef p =
+        POLYNOMIAL(m, fsub(m, x, n), 1.0, 0.693147202855046, 0.24022647913631978, 0.055503324711584284,
+                   0.009618437357455333, 0.0013398874403834221, 0.0001535336194253556);
     return scaled_by_exponent(m, p, n);
 }
 
@@ -140,19 +168,24 @@ REAL(exp2, emit_exp2(m, x))
 /* 1 / 2^n for whole n from -126 to 128, 0 or nearly above 126. Of NaN any number. */
 static LLVMValueRef inverse_power(Module *m, LLVMValueRef n) {
     if (has_scalef(m, n)) return emit_scalef(m, number_like(n, 1, m), fneg(m, n));
-    LLVMValueRef integer = as_integer(m, n), exponent = LLVMBuildSub(m->builder, bits_like(m, integer, 127), integer, "");
-    exponent = emit_intrinsic(m, "llvm.smax", LLVMTypeOf(exponent), (LLVMValueRef[]){exponent, bits_like(m, integer, 0)}, 2);
-    return LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, exponent, bits_like(m, integer, 23), ""), LLVMTypeOf(n), "");
+    LLVMValueRef integer = as_integer(m, n),
+                 exponent = LLVMBuildSub(m->builder, bits_like(m, integer, 127), integer, "");
+    exponent = emit_intrinsic(m, "llvm.smax", LLVMTypeOf(exponent),
+                              (LLVMValueRef[]){exponent, bits_like(m, integer, 0)}, 2);
+    return LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, exponent, bits_like(m, integer, 23), ""),
+                            LLVMTypeOf(n), "");
 }
 
-/* e^x - 1 = 2^n (e^r - 1 + (1 - 2^-n)), where the second difference is exact as far as it matters, and 0 for x near 0. */
+/* e^x - 1 = 2^n (e^r - 1 + (1 - 2^-n)), where the second difference is exact as far as it
+ * matters, and 0 for x near 0. */
 static LLVMValueRef emit_expm1(Module *m, LLVMValueRef x) {
     x = fclamp(m, x, -18, 89);
     LLVMValueRef n, r = reduce_by_ln2(m, x, &n);
-    LLVMValueRef q = POLYNOMIAL(m, r, 0.4999999813292884, 0.1666654268429627, 0.04166720391870717, 0.008366646821177368,
-                                0.0013882497556057323);
+    LLVMValueRef q = POLYNOMIAL(m, r, 0.4999999813292884, 0.1666654268429627, 0.04166720391870717,
+                                0.008366646821177368, 0.0013882497556057323);
     LLVMValueRef p = emit_muladd(m, fmul(m, r, r), q, r);
-    LLVMValueRef value = scaled_by_exponent(m, fadd(m, p, fsub(m, number_like(x, 1, m), inverse_power(m, n))), n);
+    LLVMValueRef value =
+        scaled_by_exponent(m, fadd(m, p, fsub(m, number_like(x, 1, m), inverse_power(m, n))), n);
     return with_sign_of(m, value, x); /* -0 stays -0 */
 }
 
@@ -160,12 +193,14 @@ REAL(expm1, emit_expm1(m, x))
 
 /* ---- log ---- */
 
-/* x = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2), of an x that is positive and no denormal. */
+/* x = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2), of an x that is positive and no
+ * denormal. */
 static LLVMValueRef split_normal(Module *m, LLVMValueRef x, LLVMValueRef *e) {
     LLVMValueRef word = LLVMBuildBitCast(m->builder, x, get_vector(m, m->i32, value_lanes(x)), "");
     LLVMValueRef above = LLVMBuildSub(m->builder, word, bits_like(m, word, 0x3f3504f3), "");
     LLVMValueRef exponent = LLVMBuildAShr(m->builder, above, bits_like(m, word, 23), "");
-    LLVMValueRef mantissa = LLVMBuildSub(m->builder, word, LLVMBuildShl(m->builder, exponent, bits_like(m, word, 23), ""), "");
+    LLVMValueRef mantissa =
+        LLVMBuildSub(m->builder, word, LLVMBuildShl(m->builder, exponent, bits_like(m, word, 23), ""), "");
     *e = LLVMBuildSIToFP(m->builder, exponent, LLVMTypeOf(x), "");
     return fsub(m, LLVMBuildBitCast(m->builder, mantissa, LLVMTypeOf(x), ""), number_like(x, 1, m));
 }
@@ -188,9 +223,9 @@ static LLVMValueRef log_at_ends(Module *m, LLVMValueRef x, LLVMValueRef value) {
 
 /* log(2^e (1 + f)) */
 static LLVMValueRef log_of_parts(Module *m, LLVMValueRef e, LLVMValueRef f) {
-    LLVMValueRef q = POLYNOMIAL(m, f, 0.33333312606991774, -0.25000009543737653, 0.20002118370787067, -0.16667998919686371,
-                                0.14219561438722345, -0.12405538368376073, 0.11888040027266606, -0.11675913060537103,
-                                0.067472422384361465);
+    LLVMValueRef q = POLYNOMIAL(m, f, 0.33333312606991774, -0.25000009543737653, 0.20002118370787067,
+                                -0.16667998919686371, 0.14219561438722345, -0.12405538368376073,
+                                0.11888040027266606, -0.11675913060537103, 0.067472422384361465);
     LLVMValueRef square = fmul(m, f, f);
     LLVMValueRef small = emit_muladd(m, fmul(m, square, f), q, fmul(m, e, number_like(e, -2.12194440e-4, m)));
     small = emit_muladd(m, square, number_like(f, -0.5, m), small);
@@ -204,7 +239,8 @@ static LLVMValueRef emit_log(Module *m, LLVMValueRef x) {
 
 REAL(log, emit_log(m, x))
 
-/* The logarithm of the rounded 1 + x, to whose f comes what was rounded off. For x near 0 that makes f x itself. */
+/* The logarithm of the rounded 1 + x, to whose f comes what was rounded off. For x near 0
+ * that makes f x itself. */
 static LLVMValueRef emit_log1p(Module *m, LLVMValueRef x) {
     LLVMValueRef one = number_like(x, 1, m), sum = fadd(m, x, one);
     LLVMValueRef e, f = split_normal(m, sum, &e);
@@ -223,8 +259,8 @@ static LLVMValueRef emit_tanh(Module *m, LLVMValueRef x) {
     LLVMValueRef e = emit_exp(m, fadd(m, magnitude, magnitude));
     LLVMValueRef large = fsub(m, one, fdiv(m, number_like(x, 2, m), fadd(m, e, one)));
     LLVMValueRef z = fmul(m, x, x);
-    LLVMValueRef q = POLYNOMIAL(m, z, -0.33333262880727868, 0.13330899734399926, -0.053692966473716246, 0.020483312184103712,
-                                -0.0055286301083347164);
+    LLVMValueRef q = POLYNOMIAL(m, z, -0.33333262880727868, 0.13330899734399926, -0.053692966473716246,
+                                0.020483312184103712, -0.0055286301083347164);
     LLVMValueRef small = emit_muladd(m, fmul(m, z, magnitude), q, magnitude);
     return with_sign_of(m, fpick(m, fcompare(m, LLVMRealOLT, magnitude, 0.625), small, large), x);
 }
@@ -238,13 +274,15 @@ static LLVMValueRef below_zero(Module *m, LLVMValueRef x) {
 
 /* With e = exp(-|x|), which neither overflows nor loses the tail below 0. */
 static LLVMValueRef emit_sigmoid(Module *m, LLVMValueRef x) {
-    LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled_by_exponent(m, p, n), one = number_like(x, 1, m);
+    LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled_by_exponent(m, p, n),
+                    one = number_like(x, 1, m);
     return fdiv(m, fpick(m, fcompare(m, LLVMRealOLT, x, 0), e, one), fadd(m, e, one));
 }
 
 REAL(sigmoid, emit_sigmoid(m, x))
 
-/* x times the sigmoid, but that below 0 the power of 2 comes last: the product is no denormal yet where e is one. */
+/* x times the sigmoid, but that below 0 the power of 2 comes last: the product is no
+ * denormal yet where e is one. */
 static LLVMValueRef emit_silu(Module *m, LLVMValueRef x) {
     LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled_by_exponent(m, p, n);
     LLVMValueRef quotient = fdiv(m, at_least(m, x, -110), fadd(m, e, number_like(x, 1, m)));
@@ -253,15 +291,17 @@ static LLVMValueRef emit_silu(Module *m, LLVMValueRef x) {
 
 REAL(silu, emit_silu(m, x))
 
-/* Near 0 an odd polynomial; else 1 - exp(-t q(t)), t = |x| up to 4, where the result has long been 1. */
+/* Near 0 an odd polynomial; else 1 - exp(-t q(t)), t = |x| up to 4, where the result has
+ * long been 1. */
 static LLVMValueRef emit_erf(Module *m, LLVMValueRef x) {
     LLVMValueRef magnitude = unary_intrinsic(m, "llvm.fabs", x), t = at_most(m, magnitude, 4);
-    LLVMValueRef q = POLYNOMIAL(m, t, 1.1286521858337115, 0.63513581465803588, 0.10626331169022301, -0.023785493093459989,
-                                0.0036538344240051679, -0.00032567027746190307, 1.1524068327790381e-5);
+    LLVMValueRef q =
+        POLYNOMIAL(m, t, 1.1286521858337115, 0.63513581465803588, 0.10626331169022301, -0.023785493093459989,
+                   0.0036538344240051679, -0.00032567027746190307, 1.1524068327790381e-5);
     LLVMValueRef large = fsub(m, number_like(x, 1, m), emit_exp(m, fneg(m, fmul(m, t, q))));
     LLVMValueRef z = fmul(m, x, x);
-    LLVMValueRef p = POLYNOMIAL(m, z, 0.12837915003854727, -0.37612494314125876, 0.11281802742437294, -0.026765566107373242,
-                                0.0049909791919759321, -0.0005976889327853439);
+    LLVMValueRef p = POLYNOMIAL(m, z, 0.12837915003854727, -0.37612494314125876, 0.11281802742437294,
+                                -0.026765566107373242, 0.0049909791919759321, -0.0005976889327853439);
     LLVMValueRef small = emit_muladd(m, magnitude, p, magnitude);
     return with_sign_of(m, fpick(m, fcompare(m, LLVMRealOLT, magnitude, 0.92), small, large), x);
 }
@@ -270,17 +310,18 @@ REAL(erf, emit_erf(m, x))
 
 /* ---- gelu ---- */
 
-/* gelu(x) = max(x, 0) - r(t), where r(t) = t Phi(-t), t = |x| up to 5.5, and r(5.5) is taken to
- * be 0. On each of eight segments 0.75 wide r is c + d p(d), d = t - its centre.
+/* gelu(x) = max(x, 0) - r(t), where r(t) = t Phi(-t), t = |x| up to 5.5, and r(5.5) is
+ * taken to be 0. On each of eight segments 0.75 wide r is c + d p(d), d = t - its centre.
  *
- * Where the result lies just above a power of 2, its own rounding may be all of 2^-24 |x|. So
- * nothing else is rounded but p, which counts little: the centres, near the multiples of 0.75,
- * are numbers where r is nearly a whole multiple of the last place of the segment's x, so that
- * max(x, 0) - c is exact. The ends of the range are their own centres, with c = 0: there the
- * error is relative to r. Polynomials are minimax relative to r.
+ * Where the result lies just above a power of 2, its own rounding may be all of 2^-24
+ * |x|. So nothing else is rounded but p, which counts little: the centres, near the
+ * multiples of 0.75, are numbers where r is nearly a whole multiple of the last place of
+ * the segment's x, so that max(x, 0) - c is exact. The ends of the range are their own
+ * centres, with c = 0: there the error is relative to r. Polynomials are minimax relative
+ * to r.
  *
- * A permutation picks the numbers of a segment. All together are 22 instructions, a third of
- * those of erf and what gelu adds to it. */
+ * A permutation picks the numbers of a segment. All together are 22 instructions, a third
+ * of those of erf and what gelu adds to it. */
 enum { SEGMENTS = 8, GELU_TERMS = 7 };
 
 static const double gelu_centres[SEGMENTS] = {
@@ -290,14 +331,14 @@ static const double gelu_at_centres[SEGMENTS] = {
     0, 0.169887781, 0.100166798, 0.0274171829, 0.00401949883, 0.000330448151, 1.47819519e-05, 0,
 };
 static const double gelu_polynomials[GELU_TERMS][SEGMENTS] = {
-    {0.5, -0.00838381052, -0.127457991, -0.0590453446, -0.0118671823, -0.00122996501,
-     -6.63667233e-05, -9.07603351e-07},
-    {-0.398942322, -0.208057255, 0.0162482094, 0.0485449918, 0.0154273147, 0.00212055934,
-     0.000141515673, 1.25172187e-06},
-    {1.92352559e-06, 0.129700229, 0.05661406, -0.0126910442, -0.0110385828, -0.00221209717,
-     -0.000189398881, -2.62805543e-06},
-    {0.066459991, 0.00232218881, -0.0360783152, -0.0076353387, 0.00406326819, 0.00151537824,
-     0.000176716014, 2.89045784e-06},
+    {0.5, -0.00838381052, -0.127457991, -0.0590453446, -0.0118671823, -0.00122996501, -6.63667233e-05,
+     -9.07603351e-07},
+    {-0.398942322, -0.208057255, 0.0162482094, 0.0485449918, 0.0154273147, 0.00212055934, 0.000141515673,
+     1.25172187e-06},
+    {1.92352559e-06, 0.129700229, 0.05661406, -0.0126910442, -0.0110385828, -0.00221209717, -0.000189398881,
+     -2.62805543e-06},
+    {0.066459991, 0.00232218881, -0.0360783152, -0.0076353387, 0.00406326819, 0.00151537824, 0.000176716014,
+     2.89045784e-06},
     {0.000223188559, -0.0224976726, 0.00273994426, 0.00715023, -8.77720686e-06, -0.000670670241,
      -0.000120552249, -4.08673304e-06},
     {-0.0108114956, 0.00268410286, 0.00479888311, -0.0016857821, -0.000780375209, 0.000147273138,
@@ -312,7 +353,8 @@ static const char *permutation_of(const Module *m, int lanes) {
     return lanes == 8 ? "llvm.x86.avx2.permps" : lanes == 16 ? "llvm.x86.avx512.permvar.sf.512" : NULL;
 }
 
-/* The number of each lane's segment, by the low three bits of `index`; others may be set too. */
+/* The number of each lane's segment, by the low three bits of `index`; others may be set
+ * too. */
 static LLVMValueRef pick_number(Module *m, const double *table, LLVMValueRef index) {
     int lanes = value_lanes(index);
     const char *permutation = permutation_of(m, lanes);
@@ -331,14 +373,16 @@ static LLVMValueRef pick_number(Module *m, const double *table, LLVMValueRef ind
     return picked;
 }
 
-/* Beside 1.5 * 2^23 a float has no bits for fractions: the low ones are the rounded quotient. */
+/* Beside 1.5 * 2^23 a float has no bits for fractions: the low ones are the rounded
+ * quotient. */
 static LLVMValueRef emit_gelu(Module *m, LLVMValueRef x) {
     LLVMValueRef t = at_most(m, unary_intrinsic(m, "llvm.fabs", x), 5.5);
     LLVMValueRef sum = emit_muladd(m, t, number_like(x, 1 / 0.75, m), number_like(x, 0x1.8p23, m));
     LLVMValueRef segment = LLVMBuildBitCast(m->builder, sum, get_vector(m, m->i32, value_lanes(x)), "");
     LLVMValueRef d = fsub(m, t, pick_number(m, gelu_centres, segment));
     LLVMValueRef p = pick_number(m, gelu_polynomials[GELU_TERMS - 1], segment);
-    for (int i = GELU_TERMS - 2; i >= 0; i--) p = emit_muladd(m, p, d, pick_number(m, gelu_polynomials[i], segment));
+    for (int i = GELU_TERMS - 2; i >= 0; i--)
+        p = emit_muladd(m, p, d, pick_number(m, gelu_polynomials[i], segment));
     LLVMValueRef above = fsub(m, at_least(m, x, 0), pick_number(m, gelu_at_centres, segment));
     return emit_muladd(m, fneg(m, d), p, above);
 }
@@ -355,7 +399,8 @@ static LLVMValueRef narrow_to_f32(Module *m, LLVMValueRef x) {
     return LLVMBuildFPTrunc(m->builder, x, get_vector(m, m->f32, value_lanes(x)), "");
 }
 
-/* Quarter turns n and the rest r within half of one: sin(x + turns * pi/2) is +- sin r or +- cos r by n mod 4. */
+/* Quarter turns n and the rest r within half of one: sin(x + turns * pi/2) is +- sin r or
+ * +- cos r by n mod 4. */
 static LLVMValueRef emit_sine(Module *m, LLVMValueRef argument, int turns) {
     LLVMValueRef x = widen_to_f64(m, argument);
     LLVMValueRef n = unary_intrinsic(m, "llvm.roundeven", fmul(m, x, number_like(x, 0.63661977236758134, m)));
@@ -370,7 +415,8 @@ static LLVMValueRef emit_sine(Module *m, LLVMValueRef argument, int turns) {
     c = emit_muladd(m, fmul(m, z, z), c, emit_muladd(m, z, number_like(x, -0.5, m), number_like(x, 1, m)));
     /* n mod 4 without an integer that could overflow: n - 4 floor(n / 4). */
     n = fadd(m, n, number_like(x, turns, m));
-    LLVMValueRef quarter = emit_muladd(m, unary_intrinsic(m, "llvm.floor", fmul(m, n, number_like(x, 0.25, m))), number_like(x, -4, m), n);
+    LLVMValueRef quarter = emit_muladd(
+        m, unary_intrinsic(m, "llvm.floor", fmul(m, n, number_like(x, 0.25, m))), number_like(x, -4, m), n);
     LLVMValueRef odd = mask_or(m, fcompare(m, LLVMRealOEQ, quarter, 1), fcompare(m, LLVMRealOEQ, quarter, 3));
     LLVMValueRef value = fpick(m, odd, c, s);
     value = fpick(m, fcompare(m, LLVMRealOGE, quarter, 2), fneg(m, value), value);
@@ -381,7 +427,8 @@ static LLVMValueRef emit_sine(Module *m, LLVMValueRef argument, int turns) {
 REAL(sin, emit_sine(m, x, 0))
 REAL(cos, emit_sine(m, x, 1))
 
-/* log2 of a positive f32, in f64: with s = f / (2 + f), log(1 + f) = 2 (s + s^3/3 + s^5/5 + ..). */
+/* log2 of a positive f32, in f64: with s = f / (2 + f), log(1 + f) = 2 (s + s^3/3 + s^5/5
+ * + ..). */
 static LLVMValueRef emit_log2_wide(Module *m, LLVMValueRef x) {
     LLVMValueRef e, f = widen_to_f64(m, split_exponent(m, x, &e));
     LLVMValueRef s = fdiv(m, f, fadd(m, f, number_like(f, 2, m))), z = fmul(m, s, s);
@@ -392,41 +439,52 @@ static LLVMValueRef emit_log2_wide(Module *m, LLVMValueRef x) {
 static LLVMValueRef emit_exp2_wide(Module *m, LLVMValueRef x) {
     x = fclamp(m, x, -160, 140);
     LLVMValueRef n = unary_intrinsic(m, "llvm.roundeven", x), r = fsub(m, x, n);
-    LLVMValueRef p = POLYNOMIAL(m, r, 0.99999999999971068, 0.6931471805442342, 0.24022650699387828, 0.055504109484576431,
-                                0.009618128471974751, 0.0013333444373543813, 0.00015403878045484632, 1.531202995679951e-5,
-                                1.3174290739242017e-6);
+    LLVMValueRef p = POLYNOMIAL(m, r, 0.99999999999971068, 0.6931471805442342, 0.24022650699387828,
+                                0.055504109484576431, 0.009618128471974751, 0.0013333444373543813,
+                                0.00015403878045484632, 1.531202995679951e-5, 1.3174290739242017e-6);
     LLVMValueRef integer = as_integer(m, n);
-    LLVMValueRef wide = LLVMBuildSExt(m->builder, LLVMBuildAdd(m->builder, integer, bits_like(m, integer, 1023), ""),
-                                      get_vector(m, m->i64, value_lanes(x)), "");
-    return fmul(m, p, LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, wide, bits_like(m, wide, 52), ""), LLVMTypeOf(x), ""));
+    LLVMValueRef wide =
+        LLVMBuildSExt(m->builder, LLVMBuildAdd(m->builder, integer, bits_like(m, integer, 1023), ""),
+                      get_vector(m, m->i64, value_lanes(x)), "");
+    return fmul(m, p,
+                LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, wide, bits_like(m, wide, 52), ""),
+                                 LLVMTypeOf(x), ""));
 }
 
 static LLVMValueRef is_integral(Module *m, LLVMValueRef a) {
     return LLVMBuildFCmp(m->builder, LLVMRealOEQ, unary_intrinsic(m, "llvm.floor", a), a, "");
 }
 
-/* a^b as C's pow has it. Of |a| = 0, infinity or NaN the logarithm is what the product with b needs; the rest is the sign, and
- * the two cases that are 1 whatever the other operand. */
+/* a^b as C's pow has it. Of |a| = 0, infinity or NaN the logarithm is what the product
+ * with b needs; the rest is the sign, and the two cases that are 1 whatever the other
+ * operand. */
 static LLVMValueRef emit_pow(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef magnitude = unary_intrinsic(m, "llvm.fabs", a);
     LLVMValueRef log = emit_log2_wide(m, magnitude);
     log = fpick(m, fcompare(m, LLVMRealOEQ, magnitude, 0), number_like(log, -__builtin_inf(), m), log);
     log = fpick(m, fcompare(m, LLVMRealUEQ, magnitude, __builtin_inf()), widen_to_f64(m, magnitude), log);
     LLVMValueRef value = narrow_to_f32(m, emit_exp2_wide(m, fmul(m, log, widen_to_f64(m, b))));
-    LLVMValueRef integral = is_integral(m, b), odd = mask_and(m, integral, mask_not(m, is_integral(m, fmul(m, b, number_like(b, 0.5, m)))));
+    LLVMValueRef integral = is_integral(m, b),
+                 odd = mask_and(m, integral, mask_not(m, is_integral(m, fmul(m, b, number_like(b, 0.5, m)))));
     value = fpick(m, odd, with_sign_of(m, value, a), value);
-    LLVMValueRef negative_number = mask_and(m, fcompare(m, LLVMRealOLT, a, 0), fcompare(m, LLVMRealOGT, a, -__builtin_inf()));
-    value = fpick(m, mask_and(m, negative_number, mask_not(m, integral)), number_like(a, __builtin_nan(""), m), value);
-    LLVMValueRef minus_one = mask_and(m, fcompare(m, LLVMRealOEQ, a, -1), fcompare(m, LLVMRealOEQ, unary_intrinsic(m, "llvm.fabs", b),
-                                                                             __builtin_inf()));
+    LLVMValueRef negative_number =
+        mask_and(m, fcompare(m, LLVMRealOLT, a, 0), fcompare(m, LLVMRealOGT, a, -__builtin_inf()));
+    value = fpick(m, mask_and(m, negative_number, mask_not(m, integral)),
+                  number_like(a, __builtin_nan(""), m), value);
+    LLVMValueRef minus_one =
+        mask_and(m, fcompare(m, LLVMRealOEQ, a, -1),
+                 fcompare(m, LLVMRealOEQ, unary_intrinsic(m, "llvm.fabs", b), __builtin_inf()));
     LLVMValueRef is_one = mask_or(m, fcompare(m, LLVMRealOEQ, a, 1), fcompare(m, LLVMRealOEQ, b, 0));
     return fpick(m, mask_or(m, is_one, minus_one), number_like(a, 1, m), value);
 }
 
 REAL(pow, emit_pow(m, x, y))
 
-/* A divisor in f64. One that is infinite becomes finite, and remains beyond every f32: it goes 0 or -1 times into them. */
-static LLVMValueRef widen_divisor(Module *m, LLVMValueRef b) { return fclamp(m, widen_to_f64(m, b), -0x1p200, 0x1p200); }
+/* A divisor in f64. One that is infinite becomes finite, and remains beyond every f32: it
+ * goes 0 or -1 times into them. */
+static LLVMValueRef widen_divisor(Module *m, LLVMValueRef b) {
+    return fclamp(m, widen_to_f64(m, b), -0x1p200, 0x1p200);
+}
 
 /* Whether a is infinite and b is not 0: what numpy calls no number. */
 static LLVMValueRef has_no_floor(Module *m, LLVMValueRef a, LLVMValueRef b) {
@@ -434,9 +492,11 @@ static LLVMValueRef has_no_floor(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return mask_and(m, infinite, fcompare(m, LLVMRealUNE, b, 0));
 }
 
-/* Below 2^28 no quotient of two f32 is so near to a whole number that f64 rounds it to that. */
+/* Below 2^28 no quotient of two f32 is so near to a whole number that f64 rounds it to
+ * that. */
 static LLVMValueRef emit_float_floor_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef quotient = unary_intrinsic(m, "llvm.floor", fdiv(m, widen_to_f64(m, a), widen_divisor(m, b)));
+    LLVMValueRef quotient =
+        unary_intrinsic(m, "llvm.floor", fdiv(m, widen_to_f64(m, a), widen_divisor(m, b)));
     return fpick(m, has_no_floor(m, a, b), number_like(a, __builtin_nan(""), m), narrow_to_f32(m, quotient));
 }
 
@@ -444,16 +504,19 @@ REAL(floor_div, emit_float_floor_div(m, x, y))
 
 enum { MOD_STEPS = 6 }; /* quotients of f32 end below 2^277, and each step takes 51 bits off */
 
-/* What is left of a, exactly: each step takes a whole multiple of b from it, the nearest in the end, which leaves b/2 at most to either
- * side. Where that has not the sign of b, b is added. */
+/* What is left of a, exactly: each step takes a whole multiple of b from it, the nearest
+ * in the end, which leaves b/2 at most to either side. Where that has not the sign of b,
+ * b is added. */
 static LLVMValueRef emit_mod(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef rest = widen_to_f64(m, a), divisor = widen_divisor(m, b), inverse = fdiv(m, number_like(rest, 1, m), divisor);
+    LLVMValueRef rest = widen_to_f64(m, a), divisor = widen_divisor(m, b),
+                 inverse = fdiv(m, number_like(rest, 1, m), divisor);
     for (int i = 0; i < MOD_STEPS; i++) {
         LLVMValueRef multiple = unary_intrinsic(m, "llvm.roundeven", fmul(m, rest, inverse));
         rest = emit_muladd(m, fneg(m, multiple), divisor, rest);
     }
     LLVMValueRef zero = fcompare(m, LLVMRealOEQ, rest, 0);
-    LLVMValueRef unlike = LLVMBuildXor(m->builder, fcompare(m, LLVMRealOLT, rest, 0), fcompare(m, LLVMRealOLT, b, 0), "");
+    LLVMValueRef unlike =
+        LLVMBuildXor(m->builder, fcompare(m, LLVMRealOLT, rest, 0), fcompare(m, LLVMRealOLT, b, 0), "");
     LLVMValueRef value = narrow_to_f32(m, rest);
     value = fpick(m, unlike, fadd(m, value, b), value);
     return fpick(m, zero, with_sign_of(m, number_like(b, 0, m), b), value);

@@ -1,9 +1,10 @@
 /* One LLVM module, and the verbs that emitters write with.
  *
- * Every function of ours has an entry block that holds what is computed once (sizes, argument pointers) and ends in a branch to
- * the body; get_dim and get_argument place their instructions there whenever they are first asked, so an emitter asks where it
- * needs a size and pays for it once. Code is position independent: programs link it statically, tests and libraries as shared
- * objects. */
+ * Every function of ours has an entry block that holds what is computed once (sizes,
+ * argument pointers) and ends in a branch to the body; get_dim and get_argument place
+ * their instructions there whenever they are first asked, so an emitter asks where it
+ * needs a size and pays for it once. Code is position independent: programs link it
+ * statically, tests and libraries as shared objects. */
 #include "codegen/codegen.h"
 #include <llvm-c/DebugInfo.h>
 #include <llvm-c/Support.h>
@@ -11,9 +12,10 @@
 
 /* ---- the module ---- */
 
-/* No memory within LLVM, which would abort. These have no names in C: llvm::install_bad_alloc_error_handler, std::set_new_handler. */
-void on_bad_alloc(void (*handler)(void *data, const char *reason, bool report), void *data)
-    __asm__("_ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_");
+/* No memory within LLVM, which would abort. These have no names in C:
+ * llvm::install_bad_alloc_error_handler, std::set_new_handler. */
+void on_bad_alloc(void (*handler)(void *data, const char *reason, bool report),
+                  void *data) __asm__("_ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_");
 void (*on_bad_new(void (*handler)(void)))(void) __asm__("_ZSt15set_new_handlerPFvvE");
 
 static void end_without_memory(void) { out_of_memory(0); }
@@ -32,7 +34,8 @@ static void initialize_llvm(void) {
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
-    /* Loop strength reduction takes half of all time and gains nothing on loops whose addresses we write ourselves. */
+    /* Loop strength reduction takes half of all time and gains nothing on loops whose
+     * addresses we write ourselves. */
     const char *options[] = {"cai", "-disable-lsr"};
     LLVMParseCommandLineOptions(COUNT_OF(options), options, NULL);
     done = true;
@@ -46,9 +49,11 @@ static LLVMTargetMachineRef machine_new(Arena *arena, const Target *target, cons
         LLVMDisposeMessage(message);
         return NULL;
     }
-    LLVMTargetMachineRef machine = LLVMCreateTargetMachine(found, target->llvm_triple, target->llvm_cpu, target->llvm_features,
-                                                           LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
-    LLVMSetTargetMachineAsmVerbosity(machine, 1); /* --emit=asm says which loops there are, and what is spilled */
+    LLVMTargetMachineRef machine =
+        LLVMCreateTargetMachine(found, target->llvm_triple, target->llvm_cpu, target->llvm_features,
+                                LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
+    /* --emit=asm says which loops there are, and what is spilled */
+    LLVMSetTargetMachineAsmVerbosity(machine, 1);
     return machine;
 }
 
@@ -66,7 +71,8 @@ static void set_types(Module *m) {
     m->none = LLVMVoidTypeInContext(m->context);
 }
 
-Module *module_new(Arena *arena, const Target *target, const Dims *dims, const char *name, const char **error) {
+Module *module_new(Arena *arena, const Target *target, const Dims *dims, const char *name,
+                   const char **error) {
     initialize_llvm();
     LLVMTargetMachineRef machine = machine_new(arena, target, error);
     if (!machine) return NULL;
@@ -107,8 +113,10 @@ LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type) {
     LLVMValueRef function = LLVMAddFunction(m->module, name, type);
     add_text_attribute(m, function, "target-cpu", m->target->llvm_cpu);
     add_text_attribute(m, function, "target-features", m->target->llvm_features);
-    /* Without min-legal-vector-width, which would let LLVM split 512-bit vectors (a third of the speed). */
-    add_text_attribute(m, function, "prefer-vector-width", arena_printf(m->arena, "%d", 8 * m->target->vector_bytes));
+    /* Without min-legal-vector-width, which would let LLVM split 512-bit vectors (a third
+     * of the speed). */
+    add_text_attribute(m, function, "prefer-vector-width",
+                       arena_printf(m->arena, "%d", 8 * m->target->vector_bytes));
     add_attribute(m, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
     return function;
 }
@@ -159,9 +167,7 @@ LLVMValueRef begin_kernel(Module *m, const char *name) {
     return function;
 }
 
-void finish_kernel(Module *m) {
-    LLVMBuildRetVoid(m->builder);
-}
+void finish_kernel(Module *m) { LLVMBuildRetVoid(m->builder); }
 
 /* ---- types and constants ---- */
 
@@ -224,8 +230,8 @@ LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes) {
         return LLVMConstVector(copies, (unsigned)lanes);
     }
     LLVMValueRef first = LLVMBuildInsertElement(m->builder, LLVMGetPoison(type), scalar, get_i32(m, 0), "");
-    return LLVMBuildShuffleVector(m->builder, first, LLVMGetPoison(type), LLVMConstNull(LLVMVectorType(m->i32,
-        (unsigned)lanes)), "");
+    return LLVMBuildShuffleVector(m->builder, first, LLVMGetPoison(type),
+                                  LLVMConstNull(LLVMVectorType(m->i32, (unsigned)lanes)), "");
 }
 
 /* ---- sizes and arguments, at the entry ---- */
@@ -236,7 +242,8 @@ static LLVMBasicBlockRef go_to_entry(Module *m) {
     return from;
 }
 
-/* To where code goes on in a block: its end, or before the branch that ends it already. */
+/* To where code goes on in a block: its end, or before the branch that ends it
+ * already. */
 void return_to_block(Module *m, LLVMBasicBlockRef block) {
     LLVMValueRef last = LLVMGetBasicBlockTerminator(block);
     if (last) LLVMPositionBuilderBefore(m->builder, last);
@@ -251,9 +258,12 @@ LLVMBasicBlockRef step_out(Module *m, bool inner) {
 
 void step_back(Module *m, LLVMBasicBlockRef from) { return_to_block(m, from); }
 
-/* a OP b, noting in m->overflow where it does not fit; `checked` is the intrinsic that tells. */
-static LLVMValueRef emit_checked(Module *m, const char *checked, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) {
-    if (!m->overflow || (LLVMIsConstant(a) && LLVMIsConstant(b))) return LLVMBuildBinOp(m->builder, op, a, b, "");
+/* a OP b, noting in m->overflow where it does not fit; `checked` is the intrinsic that
+ * tells. */
+static LLVMValueRef emit_checked(Module *m, const char *checked, LLVMOpcode op, LLVMValueRef a,
+                                 LLVMValueRef b) {
+    if (!m->overflow || (LLVMIsConstant(a) && LLVMIsConstant(b)))
+        return LLVMBuildBinOp(m->builder, op, a, b, "");
     LLVMValueRef pair = emit_intrinsic(m, checked, m->i64, (LLVMValueRef[]){a, b}, 2);
     LLVMValueRef bit = LLVMBuildExtractValue(m->builder, pair, 1, "");
     m->overflow = LLVMBuildOr(m->builder, m->overflow, bit, "");
@@ -268,7 +278,8 @@ LLVMValueRef emit_checked_add(Module *m, LLVMValueRef a, LLVMValueRef b) {
 static LLVMValueRef emit_factor_floor_div(Module *m, const DimFactor *factor) {
     LLVMValueRef dividend = get_dim(m, factor->dividend), divisor = get_i64(m, factor->divisor);
     int64_t low, high;
-    if (dim_bounds(factor->dividend, &low, &high) && low >= 0) return LLVMBuildUDiv(m->builder, dividend, divisor, "");
+    if (dim_bounds(factor->dividend, &low, &high) && low >= 0)
+        return LLVMBuildUDiv(m->builder, dividend, divisor, "");
     LLVMValueRef quotient = LLVMBuildSDiv(m->builder, dividend, divisor, "");
     LLVMValueRef rest = LLVMBuildSRem(m->builder, dividend, divisor, "");
     LLVMValueRef below = LLVMBuildICmp(m->builder, LLVMIntSLT, rest, get_i64(m, 0), "");
@@ -291,9 +302,12 @@ static LLVMValueRef emit_dim(Module *m, Dim dim) {
         LLVMValueRef product = get_i64(m, term->coefficient);
         for (int f = 0; f < term->factor_count; f++) {
             LLVMValueRef factor = emit_factor(m, &term->factors[f]);
-            product = is_integer_constant(product, 1) ? factor : emit_checked(m, "llvm.smul.with.overflow", LLVMMul, product, factor);
+            product = is_integer_constant(product, 1)
+                          ? factor
+                          : emit_checked(m, "llvm.smul.with.overflow", LLVMMul, product, factor);
         }
-        sum = is_integer_constant(sum, 0) ? product : emit_checked(m, "llvm.sadd.with.overflow", LLVMAdd, sum, product);
+        sum = is_integer_constant(sum, 0) ? product
+                                          : emit_checked(m, "llvm.sadd.with.overflow", LLVMAdd, sum, product);
     }
     return sum;
 }
@@ -362,19 +376,21 @@ void emit_aligned_store(Module *m, LLVMValueRef value, LLVMValueRef address) {
     store_aligned_to(m, value, address, get_bytes(m, LLVMTypeOf(value)));
 }
 
-static LLVMValueRef call_intrinsic(Module *m, const char *name, LLVMTypeRef *overloads, int overload_count, LLVMValueRef *args,
-                                   int count) {
+static LLVMValueRef call_intrinsic(Module *m, const char *name, LLVMTypeRef *overloads, int overload_count,
+                                   LLVMValueRef *args, int count) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     if (!id) INTERNAL_ERROR("LLVM has no %s", name);
     LLVMValueRef function = LLVMGetIntrinsicDeclaration(m->module, id, overloads, (size_t)overload_count);
     return LLVMBuildCall2(m->builder, LLVMGlobalGetValueType(function), function, args, (unsigned)count, "");
 }
 
-LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count) {
+LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args,
+                            int count) {
     return call_intrinsic(m, name, &overload, overload ? 1 : 0, args, count);
 }
 
-LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align, LLVMValueRef mask) {
+LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align,
+                              LLVMValueRef mask) {
     if (!mask) return load_aligned_to(m, type, address, align);
     LLVMValueRef args[] = {address, get_i32(m, align), mask, LLVMConstNull(type)};
     return call_intrinsic(m, "llvm.masked.load", (LLVMTypeRef[]){type, m->pointer}, 2, args, COUNT_OF(args));
@@ -386,7 +402,8 @@ void emit_masked_store(Module *m, LLVMValueRef value, LLVMValueRef address, int 
         return;
     }
     LLVMValueRef args[] = {value, address, get_i32(m, align), mask};
-    call_intrinsic(m, "llvm.masked.store", (LLVMTypeRef[]){LLVMTypeOf(value), m->pointer}, 2, args, COUNT_OF(args));
+    call_intrinsic(m, "llvm.masked.store", (LLVMTypeRef[]){LLVMTypeOf(value), m->pointer}, 2, args,
+                   COUNT_OF(args));
 }
 
 static LLVMValueRef get_full_mask(Module *m, int lanes) {
@@ -394,23 +411,25 @@ static LLVMValueRef get_full_mask(Module *m, int lanes) {
 }
 
 static LLVMValueRef emit_addresses(Module *m, LLVMTypeRef vector, LLVMValueRef base, LLVMValueRef indices) {
-    return LLVMBuildGEP2(m->builder, LLVMGetElementType(vector), base, &indices, 1, ""); /* lanes outside the mask lie anywhere */
+    /* lanes outside the mask lie anywhere */
+    return LLVMBuildGEP2(m->builder, LLVMGetElementType(vector), base, &indices, 1, "");
 }
 
-LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask) {
+LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices,
+                         LLVMValueRef mask) {
     LLVMTypeRef element = LLVMGetElementType(type), pointers = get_vector(m, m->pointer, get_lanes(type));
-    int align = (int)(LLVMGetTypeKind(element) == LLVMIntegerTypeKind ? LLVMGetIntTypeWidth(element) / 8 : element == m->f32 ? 4
-                      : 2);
-    LLVMValueRef args[] = {emit_addresses(m, type, base, indices), get_i32(m, align), mask ? mask
-                           : get_full_mask(m, get_lanes(type)),
-                           LLVMConstNull(type)};
+    int align = (int)(LLVMGetTypeKind(element) == LLVMIntegerTypeKind ? LLVMGetIntTypeWidth(element) / 8
+                      : element == m->f32                             ? 4
+                                                                      : 2);
+    LLVMValueRef args[] = {emit_addresses(m, type, base, indices), get_i32(m, align),
+                           mask ? mask : get_full_mask(m, get_lanes(type)), LLVMConstNull(type)};
     return call_intrinsic(m, "llvm.masked.gather", (LLVMTypeRef[]){type, pointers}, 2, args, COUNT_OF(args));
 }
 
 void emit_scatter(Module *m, LLVMValueRef value, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask) {
     LLVMTypeRef type = LLVMTypeOf(value), pointers = get_vector(m, m->pointer, get_lanes(type));
-    LLVMValueRef args[] = {value, emit_addresses(m, type, base, indices), get_i32(m, 1), mask ? mask
-                           : get_full_mask(m, get_lanes(type))};
+    LLVMValueRef args[] = {value, emit_addresses(m, type, base, indices), get_i32(m, 1),
+                           mask ? mask : get_full_mask(m, get_lanes(type))};
     call_intrinsic(m, "llvm.masked.scatter", (LLVMTypeRef[]){type, pointers}, 2, args, COUNT_OF(args));
 }
 
@@ -494,7 +513,8 @@ static LLVMBasicBlockRef new_block(Module *m, const char *name) {
     return LLVMAppendBasicBlockInContext(m->context, m->function, name);
 }
 
-/* Blocks are appended where their code begins, so that the text of a function reads in order. */
+/* Blocks are appended where their code begins, so that the text of a function reads in
+ * order. */
 static void go_to_block(Module *m, LLVMBasicBlockRef block) {
     LLVMMoveBasicBlockAfter(block, LLVMGetInsertBlock(m->builder));
     LLVMPositionBuilderAtEnd(m->builder, block);
@@ -507,7 +527,9 @@ Loop begin_loop(Module *m, LLVMValueRef from, LLVMValueRef to, int64_t step) {
     int64_t low, high;
     loop.runs = get_constant(from, &low) && get_constant(to, &high) && low < high;
     if (loop.runs) LLVMBuildBr(m->builder, loop.body);
-    else LLVMBuildCondBr(m->builder, LLVMBuildICmp(m->builder, LLVMIntSLT, from, to, ""), loop.body, loop.after);
+    else
+        LLVMBuildCondBr(m->builder, LLVMBuildICmp(m->builder, LLVMIntSLT, from, to, ""), loop.body,
+                        loop.after);
     go_to_block(m, loop.body);
     loop.index = LLVMBuildPhi(m->builder, m->i64, "i");
     LLVMAddIncoming(loop.index, &from, &loop.before, 1);
@@ -540,7 +562,8 @@ static void mark_loop(Module *m, LLVMValueRef branch) {
     LLVMMetadataRef self = LLVMTemporaryMDNode(m->context, NULL, 0);
     LLVMMetadataRef loop = LLVMMDNodeInContext2(m->context, (LLVMMetadataRef[]){self, list}, 2);
     LLVMMetadataReplaceAllUsesWith(self, loop);
-    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(m->context, "llvm.loop", 9), LLVMMetadataAsValue(m->context, loop));
+    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(m->context, "llvm.loop", 9),
+                    LLVMMetadataAsValue(m->context, loop));
 }
 
 void end_loop(Module *m, Loop *loop) {

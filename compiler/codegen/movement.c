@@ -1,12 +1,17 @@
-/* Movement operators as maps of coordinates: a node's element at a point is its operand's element at another point.
+/* Movement operators as maps of coordinates: a node's element at a point is its operand's
+ * element at another point.
  *
- * Coordinates that do not change in the innermost loop are mapped before it (step_out), so that what depends on them alone can be
- * computed there too. A coordinate that is the same in all lanes never leaves its tensor: where it could, it is clamped, and the
- * loaded value replaced; a coordinate that runs through the lanes is guarded by the mask instead. */
+ * Coordinates that do not change in the innermost loop are mapped before it (step_out),
+ * so that what depends on them alone can be computed there too. A coordinate that is the
+ * same in all lanes never leaves its tensor: where it could, it is clamped, and the
+ * loaded value replaced; a coordinate that runs through the lanes is guarded by the mask
+ * instead. */
 #include "codegen/codegen.h"
 #include "graph/class_rows.h"
 
-static LLVMValueRef size_of(Epilogue *epilogue, const Node *node, int axis) { return get_dim(epilogue->module, node->shape.dims[axis]); }
+static LLVMValueRef size_of(Epilogue *epilogue, const Node *node, int axis) {
+    return get_dim(epilogue->module, node->shape.dims[axis]);
+}
 
 /* ---- coordinates ---- */
 
@@ -18,7 +23,8 @@ static bool is_block_multiple(Module *m, LLVMValueRef value) {
 }
 
 /* coord * factor + addend, factor a constant. */
-static Coord coord_affine(Epilogue *epilogue, const Coord *coord, int64_t factor, LLVMValueRef addend, int lanes) {
+static Coord coord_affine(Epilogue *epilogue, const Coord *coord, int64_t factor, LLVMValueRef addend,
+                          int lanes) {
     Module *m = epilogue->module;
     LLVMBasicBlockRef from = step_out(epilogue->module, coord->inner);
     Coord to = *coord;
@@ -34,10 +40,12 @@ static Coord coord_affine(Epilogue *epilogue, const Coord *coord, int64_t factor
     return to;
 }
 
-/* The coordinate a function of integers gives, on a scalar or on all lanes: reflections and clamps. */
+/* The coordinate a function of integers gives, on a scalar or on all lanes: reflections
+ * and clamps. */
 typedef LLVMValueRef (*CoordMap)(Module *m, LLVMValueRef coord, LLVMValueRef size);
 
-static Coord coord_mapped(Epilogue *epilogue, const Coord *coord, LLVMValueRef size, int lanes, CoordMap map) {
+static Coord coord_mapped(Epilogue *epilogue, const Coord *coord, LLVMValueRef size, int lanes,
+                          CoordMap map) {
     Module *m = epilogue->module;
     LLVMBasicBlockRef from = step_out(epilogue->module, coord->inner);
     Coord to = {.inner = coord->inner, .base = get_i64(m, 0)};
@@ -53,13 +61,15 @@ static LLVMValueRef map_clamp(Module *m, LLVMValueRef coord, LLVMValueRef size) 
     return emit_max(m, emit_min(m, coord, last), LLVMConstNull(type));
 }
 
-/* Back from either edge, the edge itself not repeated; clamped too, for lanes that do not exist. */
+/* Back from either edge, the edge itself not repeated; clamped too, for lanes that do not
+ * exist. */
 static LLVMValueRef map_reflect(Module *m, LLVMValueRef coord, LLVMValueRef size) {
     LLVMTypeRef type = LLVMTypeOf(coord);
     LLVMValueRef last = LLVMBuildAdd(m->builder, size, LLVMConstAllOnes(type), "");
     LLVMValueRef left = emit_max(m, coord, LLVMBuildNeg(m->builder, coord, ""));
     LLVMValueRef over = LLVMBuildSub(m->builder, last, left, "");
-    LLVMValueRef mirrored = LLVMBuildSub(m->builder, last, emit_max(m, over, LLVMBuildNeg(m->builder, over, "")), "");
+    LLVMValueRef mirrored =
+        LLVMBuildSub(m->builder, last, emit_max(m, over, LLVMBuildNeg(m->builder, over, "")), "");
     return map_clamp(m, mirrored, size);
 }
 
@@ -68,8 +78,9 @@ static LLVMValueRef map_reflect(Module *m, LLVMValueRef coord, LLVMValueRef size
 LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b) {
     if (!a || !b) return a ? a : b;
     if (LLVMTypeOf(a) == LLVMTypeOf(b)) return LLVMBuildAnd(m->builder, a, b, "");
-    return get_lanes(LLVMTypeOf(a)) > 1 ? LLVMBuildAnd(m->builder, a, get_splat(m, b, get_lanes(LLVMTypeOf(a))), "")
-        : emit_and(m, b, a);
+    return get_lanes(LLVMTypeOf(a)) > 1
+               ? LLVMBuildAnd(m->builder, a, get_splat(m, b, get_lanes(LLVMTypeOf(a))), "")
+               : emit_and(m, b, a);
 }
 
 static LLVMValueRef emit_lane_bound(Module *m, LLVMValueRef bound, int lanes) {
@@ -86,7 +97,8 @@ static LLVMValueRef emit_run_guard(Module *m, const Coord *coord, LLVMValueRef s
     return LLVMBuildAnd(m->builder, begun, LLVMBuildICmp(m->builder, LLVMIntSLT, numbers, to, ""), "");
 }
 
-/* What guards a point whose coordinates may lie outside: the lanes that are inside, and a bit for all lanes together. */
+/* What guards a point whose coordinates may lie outside: the lanes that are inside, and a
+ * bit for all lanes together. */
 typedef struct BorderGuard {
     LLVMValueRef lanes, all; /* NULL: no condition */
     bool inner;              /* `lanes` changes within the innermost loop */
@@ -103,7 +115,8 @@ static void guard_with(Epilogue *epilogue, BorderGuard *guard, LLVMValueRef cond
     step_back(epilogue->module, from);
 }
 
-/* Makes a coordinate that may lie outside [0, size) safe, and notes the condition that it lies inside. */
+/* Makes a coordinate that may lie outside [0, size) safe, and notes the condition that it
+ * lies inside. */
 static void guard_coord(Epilogue *epilogue, BorderGuard *guard, Coord *coord, LLVMValueRef size, int lanes) {
     Module *m = epilogue->module;
     LLVMBasicBlockRef from = step_out(epilogue->module, coord->inner);
@@ -115,13 +128,15 @@ static void guard_coord(Epilogue *epilogue, BorderGuard *guard, Coord *coord, LL
     } else if (!coord->vector && coord->lane_step == 1) {
         inside = emit_run_guard(m, coord, size, lanes);
     } else {
-        inside = LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes), "");
+        inside = LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, lanes),
+                               get_splat(m, size, lanes), "");
     }
     step_back(epilogue->module, from);
     guard_with(epilogue, guard, inside, coord->inner);
 }
 
-static LLVMValueRef emit_guarded(Epilogue *epilogue, const BorderGuard *guard, const Node *node, Point *point, LLVMValueRef other) {
+static LLVMValueRef emit_guarded(Epilogue *epilogue, const BorderGuard *guard, const Node *node, Point *point,
+                                 LLVMValueRef other) {
     Module *m = epilogue->module;
     if (guard->lanes) {
         point->mask_inner = point->mask_inner || guard->inner;
@@ -161,7 +176,8 @@ static LLVMValueRef slice_at(Epilogue *epilogue, const Node *node, const Point *
     Point from = *point;
     for (int i = 0; i < point->rank; i++) {
         int64_t step = a->step.count ? a->step.items[i] : 1;
-        from.at[i] = coord_affine(epilogue, &point->at[i], step, get_dim(epilogue->module, a->begin.items[i]), point->lanes);
+        from.at[i] = coord_affine(epilogue, &point->at[i], step, get_dim(epilogue->module, a->begin.items[i]),
+                                  point->lanes);
     }
     return emit_member(epilogue, node->inputs[0], &from);
 }
@@ -172,7 +188,8 @@ static LLVMValueRef flip_at(Epilogue *epilogue, const Node *node, const Point *p
     for (int i = 0; i < axes.count; i++) {
         int axis = (int)axes.items[i];
         LLVMBasicBlockRef back = step_out(epilogue->module, false);
-        LLVMValueRef last = emit_add(epilogue->module, size_of(epilogue, node, axis), get_i64(epilogue->module, -1));
+        LLVMValueRef last =
+            emit_add(epilogue->module, size_of(epilogue, node, axis), get_i64(epilogue->module, -1));
         step_back(epilogue->module, back);
         from.at[axis] = coord_affine(epilogue, &point->at[axis], -1, last, point->lanes);
     }
@@ -195,12 +212,14 @@ static LLVMValueRef pad_at(Epilogue *epilogue, const Node *node, const Point *po
     BorderGuard guard = {0};
     for (int i = 0; i < point->rank; i++) {
         if (dim_is_zero(a->before.items[i]) && dim_is_zero(a->after.items[i])) continue;
-        LLVMValueRef size = size_of(epilogue, node->inputs[0], i), minus = emit_neg(epilogue, a->before.items[i]);
+        LLVMValueRef size = size_of(epilogue, node->inputs[0], i),
+                     minus = emit_neg(epilogue, a->before.items[i]);
         from.at[i] = coord_affine(epilogue, &point->at[i], 1, minus, point->lanes);
         if (constant) guard_coord(epilogue, &guard, &from.at[i], size, point->lanes);
         else from.at[i] = coord_mapped(epilogue, &from.at[i], size, point->lanes, map);
     }
-    return emit_guarded(epilogue, &guard, node->inputs[0], &from, get_exact(m, node->shape.type, a->value, point->lanes));
+    return emit_guarded(epilogue, &guard, node->inputs[0], &from,
+                        get_exact(m, node->shape.type, a->value, point->lanes));
 }
 
 /* ---- pad_input: the places of the padded tensor that show this element, added up axis by axis ---- */
@@ -213,32 +232,36 @@ typedef struct Border {
 
 static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const BorderGuard *guard);
 
-/* The padded place `coord` shows the element where also `condition` holds (NULL: always). */
-static LLVMValueRef border_term(const Border *border, int axis, const Point *from, const BorderGuard *guard, Coord coord,
-                                LLVMValueRef condition) {
+/* The padded place `coord` shows the element where also `condition` holds (NULL:
+ * always). */
+static LLVMValueRef border_term(const Border *border, int axis, const Point *from, const BorderGuard *guard,
+                                Coord coord, LLVMValueRef condition) {
     Point there = *from;
     BorderGuard also = *guard;
     there.at[axis] = coord;
-    guard_coord(border->epilogue, &also, &there.at[axis], size_of(border->epilogue, border->node->inputs[0], axis), from->lanes);
+    guard_coord(border->epilogue, &also, &there.at[axis],
+                size_of(border->epilogue, border->node->inputs[0], axis), from->lanes);
     if (condition) guard_with(border->epilogue, &also, condition, true);
     return border_sum(border, axis + 1, &there, &also);
 }
 
-static LLVMValueRef emit_same(const Border *border, int axis, LLVMIntPredicate predicate, LLVMValueRef place) {
+static LLVMValueRef emit_same(const Border *border, int axis, LLVMIntPredicate predicate,
+                              LLVMValueRef place) {
     const Coord *coord = &border->point->at[axis];
     int lanes = coord_varies(coord) ? border->point->lanes : 1;
     Module *m = border->epilogue->module;
-    return LLVMBuildICmp(m->builder, predicate, get_coord_vector(m, coord, lanes), get_splat(m, place, lanes), "");
+    return LLVMBuildICmp(m->builder, predicate, get_coord_vector(m, coord, lanes), get_splat(m, place, lanes),
+                         "");
 }
 
 /* The border of `size` places from `first` on all shows the element at `edge`. */
-static LLVMValueRef border_run(const Border *border, int axis, const Point *from, const BorderGuard *guard, LLVMValueRef first,
-                               LLVMValueRef end,
-                               LLVMValueRef edge, LLVMValueRef sum) {
+static LLVMValueRef border_run(const Border *border, int axis, const Point *from, const BorderGuard *guard,
+                               LLVMValueRef first, LLVMValueRef end, LLVMValueRef edge, LLVMValueRef sum) {
     Module *m = border->epilogue->module;
     Loop loop = begin_loop(m, first, end, 1);
     LLVMValueRef carried = add_carried(m, &loop, sum);
-    LLVMValueRef term = border_term(border, axis, from, guard, coord_fixed(loop.index), emit_same(border, axis, LLVMIntEQ, edge));
+    LLVMValueRef term = border_term(border, axis, from, guard, coord_fixed(loop.index),
+                                    emit_same(border, axis, LLVMIntEQ, edge));
     set_carried(&loop, 0, emit_sum(m, border->node->shape.type, carried, term));
     end_loop(m, &loop);
     return carried_result(&loop, 0);
@@ -249,33 +272,42 @@ static LLVMValueRef border_axis(const Border *border, int axis, const Point *fro
     Module *m = epilogue->module;
     const pad_input_attributes *a = ATTRIBUTES(border->node, pad_input);
     const Coord *coord = &border->point->at[axis];
-    LLVMValueRef before = get_dim(m, a->before.items[axis]), last = emit_add(m, size_of(epilogue, border->node, axis),
-                                                                             get_i64(m, -1));
-    LLVMValueRef sum = border_term(border, axis, from, guard, coord_affine(epilogue, coord, 1, before, from->lanes), NULL);
+    LLVMValueRef before = get_dim(m, a->before.items[axis]),
+                 last = emit_add(m, size_of(epilogue, border->node, axis), get_i64(m, -1));
+    LLVMValueRef sum =
+        border_term(border, axis, from, guard, coord_affine(epilogue, coord, 1, before, from->lanes), NULL);
     if (strcmp(a->mode, "replicate") == 0) {
         sum = border_run(border, axis, from, guard, get_i64(m, 0), before, get_i64(m, 0), sum);
         LLVMValueRef first = emit_add(m, emit_add(m, before, last), get_i64(m, 1));
-        return border_run(border, axis, from, guard, first, size_of(epilogue, border->node->inputs[0], axis), last, sum);
+        return border_run(border, axis, from, guard, first, size_of(epilogue, border->node->inputs[0], axis),
+                          last, sum);
     }
     if (strcmp(a->mode, "reflect") != 0) return sum;
     Coord left = coord_affine(epilogue, coord, -1, before, from->lanes);
-    Coord right = coord_affine(epilogue, coord, -1, emit_add(m, emit_mul(m, last, get_i64(m, 2)), before), from->lanes);
+    Coord right =
+        coord_affine(epilogue, coord, -1, emit_add(m, emit_mul(m, last, get_i64(m, 2)), before), from->lanes);
     DType type = border->node->shape.type;
-    sum = emit_sum(m, type, sum, border_term(border, axis, from, guard, left, emit_same(border, axis, LLVMIntNE, get_i64(m, 0))));
-    return emit_sum(m, type, sum, border_term(border, axis, from, guard, right, emit_same(border, axis, LLVMIntNE, last)));
+    sum = emit_sum(
+        m, type, sum,
+        border_term(border, axis, from, guard, left, emit_same(border, axis, LLVMIntNE, get_i64(m, 0))));
+    return emit_sum(m, type, sum,
+                    border_term(border, axis, from, guard, right, emit_same(border, axis, LLVMIntNE, last)));
 }
 
 static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const BorderGuard *guard) {
     const Node *x = border->node->inputs[0];
     if (axis == from->rank) {
         Point there = *from;
-        return emit_guarded(border->epilogue, guard, x, &there, get_number(border->epilogue->module, x->shape.type, 0, from->lanes));
+        return emit_guarded(border->epilogue, guard, x, &there,
+                            get_number(border->epilogue->module, x->shape.type, 0, from->lanes));
     }
-    if (x->shape.dims[axis] == border->node->shape.dims[axis]) return border_sum(border, axis + 1, from, guard);
+    if (x->shape.dims[axis] == border->node->shape.dims[axis])
+        return border_sum(border, axis + 1, from, guard);
     return border_axis(border, axis, from, guard);
 }
 
-/* Its loops make blocks of their own, so nothing that was computed in them may be remembered after, nor hoisted out of them. */
+/* Its loops make blocks of their own, so nothing that was computed in them may be
+ * remembered after, nor hoisted out of them. */
 static LLVMValueRef pad_input_at(Epilogue *epilogue, const Node *node, const Point *point) {
     LLVMBasicBlockRef hoist = epilogue->module->hoist;
     int known = epilogue->memo.count;
@@ -297,7 +329,8 @@ static Coord index_coord(Epilogue *epilogue, LLVMValueRef index, LLVMValueRef si
     LLVMValueRef wide = LLVMBuildSExt(m->builder, index, get_vector(m, m->i64, lanes), "");
     wide = map_clamp(m, wide, get_splat(m, size, lanes));
     step_back(epilogue->module, from);
-    return lanes > 1 ? (Coord){.base = get_i64(m, 0), .vector = wide, .inner = inner} : (Coord){.base = wide, .inner = inner};
+    return lanes > 1 ? (Coord){.base = get_i64(m, 0), .vector = wide, .inner = inner}
+                     : (Coord){.base = wide, .inner = inner};
 }
 
 static LLVMValueRef gather_at(Epilogue *epilogue, const Node *node, const Point *point) {
@@ -315,7 +348,8 @@ static LLVMValueRef gather_at(Epilogue *epilogue, const Node *node, const Point 
     }
     for (int i = 0; i < axis; i++) from.at[i] = point->at[i];
     for (int i = axis + 1; i < from.rank; i++) from.at[i] = point->at[i + wide - 1];
-    from.at[axis] = index_coord(epilogue, emit_member(epilogue, index, &place), size_of(epilogue, x, axis), inner);
+    from.at[axis] =
+        index_coord(epilogue, emit_member(epilogue, index, &place), size_of(epilogue, x, axis), inner);
     return emit_member(epilogue, x, &from);
 }
 
@@ -343,7 +377,8 @@ LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point
     return number;
 }
 
-/* The general case: to the element's number, and from it to the other coordinates, on all lanes. */
+/* The general case: to the element's number, and from it to the other coordinates, on all
+ * lanes. */
 static void reshape_generally(Epilogue *epilogue, const Node *node, const Point *point, Point *from) {
     Module *m = epilogue->module;
     int lanes = point->lanes;
@@ -353,7 +388,8 @@ static void reshape_generally(Epilogue *epilogue, const Node *node, const Point 
     for (int i = from->rank - 1; i >= 0; i--) {
         LLVMValueRef size = get_splat(m, size_of(epilogue, node->inputs[0], i), lanes);
         LLVMValueRef coord = i ? LLVMBuildURem(m->builder, number, size, "") : number;
-        from->at[i] = (Coord){.base = lanes > 1 ? get_i64(m, 0) : coord, .vector = lanes > 1 ? coord : NULL, .inner = inner};
+        from->at[i] = (Coord){
+            .base = lanes > 1 ? get_i64(m, 0) : coord, .vector = lanes > 1 ? coord : NULL, .inner = inner};
         if (i) number = LLVMBuildUDiv(m->builder, number, size, "");
     }
 }

@@ -1,7 +1,8 @@
 /* Elements that change places among vectors: squares transposed, vectors interleaved. */
 #include "codegen/codegen.h"
 
-/* In step d, each pair of vectors that are d apart exchanges the lanes that are d apart. */
+/* In step d, each pair of vectors that are d apart exchanges the lanes that are d
+ * apart. */
 void emit_transpose(Module *m, LLVMValueRef *rows, int lanes) {
     for (int d = 1; d < lanes; d *= 2) {
         LLVMValueRef first[64], second[64];
@@ -9,7 +10,8 @@ void emit_transpose(Module *m, LLVMValueRef *rows, int lanes) {
             first[l] = get_i32(m, l & d ? lanes + l - d : l);
             second[l] = get_i32(m, l & d ? lanes + l : l + d);
         }
-        LLVMValueRef low = LLVMConstVector(first, (unsigned)lanes), high = LLVMConstVector(second, (unsigned)lanes);
+        LLVMValueRef low = LLVMConstVector(first, (unsigned)lanes),
+                     high = LLVMConstVector(second, (unsigned)lanes);
         for (int i = 0; i < lanes; i++) {
             if (i & d) continue;
             LLVMValueRef a = rows[i], b = rows[i + d];
@@ -41,7 +43,8 @@ static void interleave_even(Module *m, LLVMValueRef *vectors, int count) {
     for (int i = 0; i < count / 2; i++) interleave_pair(m, even[i], odd[i], vectors + 2 * i);
 }
 
-/* Vector number `at` of the result, to which one vector after the other gives its elements. */
+/* Vector number `at` of the result, to which one vector after the other gives its
+ * elements. */
 static LLVMValueRef gather_from(Module *m, const LLVMValueRef *vectors, int count, int at) {
     LLVMValueRef result = vectors[0];
     int lanes = get_lanes(LLVMTypeOf(result));
@@ -49,9 +52,12 @@ static LLVMValueRef gather_from(Module *m, const LLVMValueRef *vectors, int coun
         LLVMValueRef places[64];
         for (int l = 0; l < lanes; l++) {
             int from = (at * lanes + l) % count, element = (at * lanes + l) / count;
-            places[l] = from == i ? get_i32(m, lanes + element) : from < i ? get_i32(m, i > 1 ? l : element) : LLVMGetPoison(m->i32);
+            places[l] = from == i  ? get_i32(m, lanes + element)
+                        : from < i ? get_i32(m, i > 1 ? l : element)
+                                   : LLVMGetPoison(m->i32);
         }
-        result = LLVMBuildShuffleVector(m->builder, result, vectors[i], LLVMConstVector(places, (unsigned)lanes), "");
+        result = LLVMBuildShuffleVector(m->builder, result, vectors[i],
+                                        LLVMConstVector(places, (unsigned)lanes), "");
     }
     return result;
 }

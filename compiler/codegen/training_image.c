@@ -1,11 +1,12 @@
-/* A trainer: the programs of its entries, and the tables that runtime/core/training.h describes, as constants of the object:
- * cai_the_training. */
+/* A trainer: the programs of its entries, and the tables that runtime/core/training.h
+ * describes, as constants of the object: cai_the_training. */
 #include "codegen/training_image.h"
 #include "codegen/image.h"
 
 /* ---- entries to programs ---- */
 
-/* Ports share memory where they are bound to the same state; the guards of bindings become bits. */
+/* Ports share memory where they are bound to the same state; the guards of bindings
+ * become bits. */
 static uint32_t guard_bit(int guard) {
     CHECK(guard < MAX_GUARDS);
     return guard < 0 ? 0 : (uint32_t)1 << guard;
@@ -20,7 +21,8 @@ static int find_state(const BindingList *inputs, int state) {
 static const PortPlan *plan_inputs(const TrainingEntry *entry, Arena *arena) {
     PortPlan *plans = NEW_ARRAY(arena, PortPlan, entry->inputs.count);
     for (int i = 0; i < entry->inputs.count; i++)
-        if (entry->inputs.items[i].kind == CAI_BIND_ACTIVE) plans[i].guards = guard_bit(entry->inputs.items[i].index);
+        if (entry->inputs.items[i].kind == CAI_BIND_ACTIVE)
+            plans[i].guards = guard_bit(entry->inputs.items[i].index);
     return plans;
 }
 
@@ -34,7 +36,8 @@ static const PortPlan *plan_outputs(const TrainingEntry *entry, Arena *arena) {
     return plans;
 }
 
-void trainer_lower(Trainer *trainer, const TrainingEntry *entry, Graph *graph, const LowerOptions *options, Arena *arena) {
+void trainer_lower(Trainer *trainer, const TrainingEntry *entry, Graph *graph, const LowerOptions *options,
+                   Arena *arena) {
     LowerOptions with_ports = *options;
     CHECK(entry->inputs.count == graph->inputs.count && entry->outputs.count == graph->outputs.count);
     with_ports.inputs = plan_inputs(entry, arena);
@@ -84,8 +87,14 @@ static LLVMValueRef make_state(Module *m, const TrainingState *state) {
     Shape shape = state->shape;
     LLVMValueRef path = make_text(m, state->path), dims = make_shape(m, shape);
     uint64_t stream = fnv1a64(state->drawn_as ? state->drawn_as : state->path);
-    LLVMValueRef fields[] = {path, dims, get_i32(m, (int32_t)shape.type), get_i32(m, shape.rank), get_i32(m, state->kind),
-                             get_i32(m, state->start), get_f64(m, state->number), get_i64(m, (int64_t)stream),
+    LLVMValueRef fields[] = {path,
+                             dims,
+                             get_i32(m, (int32_t)shape.type),
+                             get_i32(m, shape.rank),
+                             get_i32(m, state->kind),
+                             get_i32(m, state->start),
+                             get_f64(m, state->number),
+                             get_i64(m, (int64_t)stream),
                              make_text(m, training_file(m->arena, state->load, state->span))};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_state));
 }
@@ -97,10 +106,21 @@ static LLVMValueRef make_states(Module *m, const Training *training) {
 }
 
 static LLVMValueRef make_field(Module *m, const cai_field *field) {
-    LLVMValueRef dims = make_i64s(m, field->dims, field->rank), scale[] = {get_f64(m, field->scale[0]), get_f64(m, field->scale[1])};
-    LLVMValueRef fields[] = {make_text(m, field->name), make_text(m, field->text), dims, get_i32(m, field->type), get_i32(m, field->rank),
-                             get_i32(m, field->form), get_i32(m, field->fit), LLVMConstArray2(m->f64, scale, 2), make_text(m, field->names),
-                             get_i32(m, field->on), get_i32(m, field->together), get_i32(m, field->balanced), get_i32(m, field->index),
+    LLVMValueRef dims = make_i64s(m, field->dims, field->rank),
+                 scale[] = {get_f64(m, field->scale[0]), get_f64(m, field->scale[1])};
+    LLVMValueRef fields[] = {make_text(m, field->name),
+                             make_text(m, field->text),
+                             dims,
+                             get_i32(m, field->type),
+                             get_i32(m, field->rank),
+                             get_i32(m, field->form),
+                             get_i32(m, field->fit),
+                             LLVMConstArray2(m->f64, scale, 2),
+                             make_text(m, field->names),
+                             get_i32(m, field->on),
+                             get_i32(m, field->together),
+                             get_i32(m, field->balanced),
+                             get_i32(m, field->index),
                              get_i32(m, field->once)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_field));
 }
@@ -108,8 +128,12 @@ static LLVMValueRef make_field(Module *m, const cai_field *field) {
 static LLVMValueRef make_set(Module *m, const cai_set *set) {
     LLVMValueRef *fields = NEW_ARRAY(m->arena, LLVMValueRef, set->field_count);
     for (int i = 0; i < set->field_count; i++) fields[i] = make_field(m, &set->fields[i]);
-    LLVMValueRef made[] = {make_text(m, set->name), make_text(m, set->place), make_array(m, "fields", fields, set->field_count),
-                           get_i32(m, set->field_count), get_i64(m, set->batch), get_i32(m, set->anew)};
+    LLVMValueRef made[] = {make_text(m, set->name),
+                           make_text(m, set->place),
+                           make_array(m, "fields", fields, set->field_count),
+                           get_i32(m, set->field_count),
+                           get_i64(m, set->batch),
+                           get_i32(m, set->anew)};
     return make_struct(m, made, COUNT_OF(made), sizeof(cai_set));
 }
 
@@ -124,13 +148,16 @@ static LLVMValueRef make_bindings(Module *m, const BindingList *bindings) {
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, bindings->count);
     for (int i = 0; i < bindings->count; i++) {
         const cai_binding *b = &bindings->items[i];
-        LLVMValueRef fields[] = {get_i32(m, b->kind), get_i32(m, b->index), get_i32(m, b->field), get_i32(m, b->round), get_i32(m, b->guard)};
+        LLVMValueRef fields[] = {get_i32(m, b->kind), get_i32(m, b->index), get_i32(m, b->field),
+                                 get_i32(m, b->round), get_i32(m, b->guard)};
         items[i] = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_binding));
     }
     return make_array(m, "bindings", items, bindings->count);
 }
 
-const char *trainer_symbol(Arena *arena, int program) { return arena_printf(arena, "cai_program_%d", program); }
+const char *trainer_symbol(Arena *arena, int program) {
+    return arena_printf(arena, "cai_program_%d", program);
+}
 
 /* The tables of an entry stand in another object. */
 static LLVMValueRef get_program(Module *m, const Trainer *trainer, const TrainingEntry *entry) {
@@ -140,12 +167,14 @@ static LLVMValueRef get_program(Module *m, const Trainer *trainer, const Trainin
 }
 
 static LLVMValueRef make_entry(Module *m, const Trainer *trainer, const TrainingEntry *entry) {
-    LLVMValueRef fields[] = {get_program(m, trainer, entry), make_bindings(m, &entry->inputs), make_bindings(m, &entry->outputs)};
+    LLVMValueRef fields[] = {get_program(m, trainer, entry), make_bindings(m, &entry->inputs),
+                             make_bindings(m, &entry->outputs)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_entry));
 }
 
 static LLVMValueRef make_interval(Module *m, const cai_interval *interval) {
-    LLVMValueRef fields[] = {get_f64(m, interval->count), get_i32(m, interval->unit), get_i32(m, interval->last)};
+    LLVMValueRef fields[] = {get_f64(m, interval->count), get_i32(m, interval->unit),
+                             get_i32(m, interval->last)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_interval));
 }
 
@@ -153,7 +182,8 @@ static LLVMValueRef make_shown(Module *m, const ShownList *shown) {
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, shown->count);
     for (int i = 0; i < shown->count; i++) {
         const TrainingShown *s = &shown->items[i];
-        LLVMValueRef fields[] = {make_text(m, s->name), get_i32(m, s->form), get_i32(m, s->row), get_i32(m, s->is_loss), get_i32(m, s->guard)};
+        LLVMValueRef fields[] = {make_text(m, s->name), get_i32(m, s->form), get_i32(m, s->row),
+                                 get_i32(m, s->is_loss), get_i32(m, s->guard)};
         items[i] = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_shown));
     }
     return make_array(m, "shown", items, shown->count);
@@ -163,10 +193,18 @@ static LLVMValueRef make_measures(Module *m, const Trainer *trainer, const Train
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, phase->measures.count);
     for (int i = 0; i < phase->measures.count; i++) {
         const TrainingMeasure *measure = &phase->measures.items[i];
-        LLVMValueRef batch = make_entry(m, trainer, &measure->batch), last = make_entry(m, trainer, &measure->last);
-        LLVMValueRef fields[] = {make_interval(m, &measure->when), batch, last, make_shown(m, &measure->shown),
-                                 get_i32(m, measure->shown.count), get_i32(m, measure->totals), get_i32(m, measure->collected),
-                                 get_i32(m, measure->set), get_i32(m, measure->save), get_i32(m, measure->save_by)};
+        LLVMValueRef batch = make_entry(m, trainer, &measure->batch),
+                     last = make_entry(m, trainer, &measure->last);
+        LLVMValueRef fields[] = {make_interval(m, &measure->when),
+                                 batch,
+                                 last,
+                                 make_shown(m, &measure->shown),
+                                 get_i32(m, measure->shown.count),
+                                 get_i32(m, measure->totals),
+                                 get_i32(m, measure->collected),
+                                 get_i32(m, measure->set),
+                                 get_i32(m, measure->save),
+                                 get_i32(m, measure->save_by)};
         items[i] = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_measure));
     }
     return make_array(m, "measures", items, phase->measures.count);
@@ -186,28 +224,50 @@ static LLVMValueRef make_rounds(Module *m, const Training *training, const Train
 
 static LLVMValueRef make_phase(Module *m, const Trainer *trainer, const TrainingPhase *phase) {
     LLVMValueRef once = make_entry(m, trainer, &phase->once), step = make_entry(m, trainer, &phase->step);
-    LLVMValueRef guards = make_guards(m, phase), shown = make_shown(m, &phase->shown), measures = make_measures(m, trainer, phase);
-    LLVMValueRef fields[] = {make_text(m, phase->name), make_interval(m, &phase->length), once, step, guards, shown, measures,
-                             make_rounds(m, trainer->training, phase), get_i32(m, phase->guards.count), get_i32(m, phase->shown.count),
-                             get_i32(m, phase->measures.count), get_i32(m, -1)};
+    LLVMValueRef guards = make_guards(m, phase), shown = make_shown(m, &phase->shown),
+                 measures = make_measures(m, trainer, phase);
+    LLVMValueRef fields[] = {make_text(m, phase->name),
+                             make_interval(m, &phase->length),
+                             once,
+                             step,
+                             guards,
+                             shown,
+                             measures,
+                             make_rounds(m, trainer->training, phase),
+                             get_i32(m, phase->guards.count),
+                             get_i32(m, phase->shown.count),
+                             get_i32(m, phase->measures.count),
+                             get_i32(m, -1)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_phase));
 }
 
 static LLVMValueRef make_phases(Module *m, const Trainer *trainer) {
     const Training *training = trainer->training;
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, training->phases.count);
-    for (int i = 0; i < training->phases.count; i++) items[i] = make_phase(m, trainer, &training->phases.items[i]);
+    for (int i = 0; i < training->phases.count; i++)
+        items[i] = make_phase(m, trainer, &training->phases.items[i]);
     return make_array(m, "phases", items, training->phases.count);
 }
 
 void emit_training_image(Module *m, const Trainer *trainer) {
     const Training *training = trainer->training;
     const Target *target = trainer->programs.items[0]->target;
-    LLVMValueRef states = make_states(m, training), sets = make_sets(m, training), phases = make_phases(m, trainer);
-    LLVMValueRef fields[] = {get_i32(m, CAI_TRAINING_ABI), get_i32(m, (int32_t)target->cpu), make_text(m, training->name),
-                             make_text(m, training->comment), make_text(m, target->name), make_text(m, trainer->text),
-                             make_text(m, training->settings), get_i64(m, (int64_t)trainer->identity), states, sets, phases,
-                             get_i32(m, training->states.count), get_i32(m, training->sets.count), get_i32(m, training->phases.count)};
+    LLVMValueRef states = make_states(m, training), sets = make_sets(m, training),
+                 phases = make_phases(m, trainer);
+    LLVMValueRef fields[] = {get_i32(m, CAI_TRAINING_ABI),
+                             get_i32(m, (int32_t)target->cpu),
+                             make_text(m, training->name),
+                             make_text(m, training->comment),
+                             make_text(m, target->name),
+                             make_text(m, trainer->text),
+                             make_text(m, training->settings),
+                             get_i64(m, (int64_t)trainer->identity),
+                             states,
+                             sets,
+                             phases,
+                             get_i32(m, training->states.count),
+                             get_i32(m, training->sets.count),
+                             get_i32(m, training->phases.count)};
     LLVMValueRef made = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_training));
     export_constant(add_constant(m, "cai_the_training", made), "cai_the_training");
 }

@@ -18,25 +18,33 @@ static bool is_pass(const char *after) {
 static int no_pass(Session *session) {
     Text all = {.arena = session->arena};
     for (int i = 0; i < pass_count; i++) text_add(&all, "%s%s", i ? ", " : "", passes[i].name);
-    return session_usage(session, "there is no pass `%s`; the passes are %s", session->options->after, text_string(&all));
+    return session_usage(session, "there is no pass `%s`; the passes are %s", session->options->after,
+                         text_string(&all));
 }
 
 static int check_kind(Session *session) {
     const Options *o = session->options;
     OutputKind kind;
-    if (!output_kind(o->kind, &kind)) return session_usage(session, "--kind is program, shared, static or object, not `%s`", o->kind);
-    if (kind == OUTPUT_PROGRAM && o->name) return session_usage(session, "--name is of libraries: give --kind shared, static or object");
-    if (kind != OUTPUT_PROGRAM && o->blas) return session_usage(session, "--blas makes programs only: a library would bring all of OpenBLAS");
+    if (!output_kind(o->kind, &kind))
+        return session_usage(session, "--kind is program, shared, static or object, not `%s`", o->kind);
+    if (kind == OUTPUT_PROGRAM && o->name)
+        return session_usage(session, "--name is of libraries: give --kind shared, static or object");
+    if (kind != OUTPUT_PROGRAM && o->blas)
+        return session_usage(session, "--blas makes programs only: a library would bring all of OpenBLAS");
     if (o->name && !is_c_name(o->name))
-        return session_usage(session, "--name becomes the beginning of C names, letters, digits and _, and `%s` cannot", o->name);
+        return session_usage(
+            session, "--name becomes the beginning of C names, letters, digits and _, and `%s` cannot",
+            o->name);
     return EXIT_GOOD;
 }
 
 int command_build(Session *session) {
     const Options *o = session->options;
     if (check_kind(session)) return EXIT_USAGE;
-    if (o->rest.count > 1) return session_usage(session, "one model is built, and `%s` is one more", o->rest.items[1]);
-    if (o->init && o->weights.count > 0) return session_usage(session, "--weights and --init exclude each other");
+    if (o->rest.count > 1)
+        return session_usage(session, "one model is built, and `%s` is one more", o->rest.items[1]);
+    if (o->init && o->weights.count > 0)
+        return session_usage(session, "--weights and --init exclude each other");
     if (o->emit && !is_stage(o->emit))
         return session_usage(session, "--emit is ast, graph, program, llvm or asm, not `%s`", o->emit);
     if (o->after && !is_pass(o->after)) return no_pass(session);

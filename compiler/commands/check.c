@@ -24,13 +24,15 @@ static void show_training(const Training *training, const char *emit) {
 int command_check(Session *session) {
     const char *emit = session->options->emit;
     if (session->options->rest.count > 0)
-        return session_usage(session, "one FILE is checked, and `%s` is one more", session->options->rest.items[0]);
+        return session_usage(session, "one FILE is checked, and `%s` is one more",
+                             session->options->rest.items[0]);
     if (emit && strcmp(emit, "ast") != 0 && strcmp(emit, "graph") != 0)
         return session_usage(session, "--emit is `ast` or `graph` here, not `%s`", emit);
     Library *library = build_open(session);
     ModelList models = {0};
     bool tree = emit && strcmp(emit, "ast") == 0,
-         good = library && (tree ? session->diag.errors == 0 : build_elaborate_all(session, library, &models));
+         good =
+             library && (tree ? session->diag.errors == 0 : build_elaborate_all(session, library, &models));
     if (good && !emit) library_check_variants(library, models.items, models.count);
     for (int i = 0; library && !tree && i < library_train_count(library); i++) {
         const Training *training = elaborate_training(library, i);

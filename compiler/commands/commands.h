@@ -1,4 +1,5 @@
-/* The command line: one file a command, the options that they share, and the pipeline that they drive (../build.c). */
+/* The command line: one file a command, the options that they share, and the pipeline
+ * that they drive (../build.c). */
 #ifndef CAI_COMMANDS_H
 #define CAI_COMMANDS_H
 
@@ -12,18 +13,20 @@ const char *picture_format(Session *session, const char *path, const char *also)
 
 /* ---- manual.c: the commands and options for man and for shells ---- */
 
-typedef struct Command { /* a row of main.c */
+typedef struct Command {                 /* a row of main.c */
     const char *name, *arguments, *what; /* arguments in brackets may all be missing */
     int (*run)(Session *session);
     const char *more; /* printed by `cai NAME --help` below the usage line */
 } Command;
 
 void manual_print(FILE *out, const Command *commands, int count);
-bool completion_print(FILE *out, const char *shell, const Command *commands, int count); /* false where the shell is not known */
+/* false where the shell is not known */
+bool completion_print(FILE *out, const char *shell, const Command *commands, int count);
 
 /* ---- summary.c, summary_train.c ---- */
 const char *text_thousands(Arena *arena, int64_t number); /* 1814073344 as 1,814,073,344 */
-void summary_of_training(Session *session, Library *library, const char *name); /* of the train block `name`; NULL: the only one */
+/* of the train block `name`; NULL: the only one */
+void summary_of_training(Session *session, Library *library, const char *name);
 
 /* ---- a file each ---- */
 int command_check(Session *session);
@@ -42,9 +45,10 @@ int command_weights(Session *session);
 
 /* ---- run_cached.c: programs that are built into the cache ---- */
 
-/* Builds the program, unless the cache has it, ends the session, and runs the program in this one's place where all is well. Else
- * gives the exit code. */
-int run_cached(Session *session, const char *name, const Text *key, ProgramBuild *build, void *context, int first);
+/* Builds the program, unless the cache has it, ends the session, and runs the program in
+ * this one's place where all is well. Else gives the exit code. */
+int run_cached(Session *session, const char *name, const Text *key, ProgramBuild *build, void *context,
+               int first);
 /* The program's argv: `name`, and what the user gave from rest[first] on. */
 char **run_arguments(Session *session, const char *name, int first);
 
@@ -53,7 +57,8 @@ char **run_arguments(Session *session, const char *name, int first);
 /* Runs a graph's command line by the reference evaluator. */
 int reference_main(Session *session, const Graph *graph, Weights *weights, int argc, char **argv);
 /* openblas.c: for results that go into no program. */
-void product_openblas(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row);
+void product_openblas(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c,
+                      int64_t c_row);
 int run_compare(Session *session, const Model *model, Weights *weights, int first);
 
 #endif

@@ -8,13 +8,15 @@
 #include <unistd.h>
 
 typedef struct ComparisonRow {
-    const char *name;     /* the model, and the settings it has */
+    const char *name; /* the model, and the settings it has */
     const char *path, *model;
-    const char *free;     /* sizes that the network leaves free and states no figures for, as they are taken: "H = 256, W = 256"; NULL: none */
-    int file;             /* which FILE it is of */
+    /* sizes that the network leaves free and states no figures for, as they are taken: "H
+     * = 256, W = 256"; NULL: none */
+    const char *free;
+    int file; /* which FILE it is of */
     int64_t parameters, macs, receptive_field;
-    double activations;   /* bytes of intermediate results */
-    double top1;          /* 0: not stated */
+    double activations;          /* bytes of intermediate results */
+    double top1;                 /* 0: not stated */
     double milliseconds, memory; /* measured; memory in bytes */
 } ComparisonRow;
 
@@ -22,7 +24,7 @@ typedef Vec(Define) DefineList;
 
 typedef struct Comparison {
     Session *session;
-    Options options; /* the user's, with one file and one variant's settings */
+    Options options;  /* the user's, with one file and one variant's settings */
     DefineList given; /* by -D */
     int file;         /* which is read */
     Vec(ComparisonRow) rows;
@@ -35,8 +37,9 @@ static const char *file_stem(Arena *arena, const char *path) {
     return arena_strndup(arena, base, dot ? (size_t)(dot - base) : strlen(base));
 }
 
-/* As its figures call it; else the model, with its file where that is called otherwise, `cyclegan.translate`, and its settings, `resnet 18`,
- * `vgg19 norm`: the values, and the names of those that are on. */
+/* As its figures call it; else the model, with its file where that is called otherwise,
+ * `cyclegan.translate`, and its settings, `resnet 18`, `vgg19 norm`: the values, and the
+ * names of those that are on. */
 static const char *row_name(Arena *arena, const Model *model, const char *path, const DefineList *settings) {
     Text text = {.arena = arena};
     if (model->called) return model->called;
@@ -58,21 +61,24 @@ static Library *open_with(Comparison *c, const DefineList *defines) {
     return build_open(c->session);
 }
 
-/* One model of the file alone, as the only one of a list: settings and sizes of a row are not for the others. */
+/* One model of the file alone, as the only one of a list: settings and sizes of a row are
+ * not for the others. */
 static Model *elaborate_one(Comparison *c, int index, const DefineList *defines, ModelList *one) {
     Library *library = open_with(c, defines);
     if (library) vec_push(c->session->arena, one, elaborate_model(library, index));
     return library && c->session->diag.errors == 0 ? one->items[0] : NULL;
 }
 
-/* The settings, and every size: as its figures are stated for, else as estimates take it. */
+/* The settings, and every size: as its figures are stated for, else as estimates take
+ * it. */
 static DefineList fix_sizes(Arena *arena, const Model *model, const DefineList *settings) {
     DefineList all = {0};
     for (int i = 0; i < settings->count; i++) vec_push(arena, &all, settings->items[i]);
     const Dims *dims = model->graph->dims;
     for (int i = 0; i < dims_symbol_count(dims); i++) {
         const Symbol *symbol = dims_symbol(dims, i);
-        Define define = {symbol->name, arena_printf(arena, "%lld", (long long)(symbol->typical * symbol->multiple))};
+        Define define = {symbol->name,
+                         arena_printf(arena, "%lld", (long long)(symbol->typical * symbol->multiple))};
         for (int k = 0; k < model->stated_sizes.count; k++)
             if (model->stated_sizes.items[k].name == symbol->name) define = model->stated_sizes.items[k];
         vec_push(arena, &all, define);
@@ -93,7 +99,8 @@ static const char *free_sizes(Arena *arena, const Model *model) {
     for (int i = 0; i < dims_symbol_count(dims); i++) {
         const Symbol *symbol = dims_symbol(dims, i);
         if (symbol->typical == 1 || is_stated(model, symbol->name)) continue;
-        text_add(&text, "%s%s = %lld", text.length ? ", " : "", symbol->name, (long long)(symbol->typical * symbol->multiple));
+        text_add(&text, "%s%s = %lld", text.length ? ", " : "", symbol->name,
+                 (long long)(symbol->typical * symbol->multiple));
     }
     return text.length ? text_string(&text) : NULL;
 }
@@ -101,8 +108,10 @@ static const char *free_sizes(Arena *arena, const Model *model) {
 static double activation_bytes(Session *s, Graph *graph) {
     const Target *target = build_target(s);
     if (!target) return 0;
-    LowerOptions options = {.table = &kernel_table, .target = target, .winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0};
-    return (double)dim_const_value(program_arena_bytes(lower(build_passes(s, graph, NULL), &options, s->arena)));
+    LowerOptions options = {
+        .table = &kernel_table, .target = target, .winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0};
+    return (double)dim_const_value(
+        program_arena_bytes(lower(build_passes(s, graph, NULL), &options, s->arena)));
 }
 
 /* ---- measuring: built with random weights, and run on random numbers ---- */
@@ -112,12 +121,17 @@ static bool write_inputs(Session *s, const Graph *graph, const char *path) {
     for (int i = 0; i < graph->inputs.count; i++) {
         const Port *port = &graph->inputs.items[i];
         cai_tensor *tensor = &tensors[i];
-        *tensor = (cai_tensor){.name = port->name, .type = (int)port->node->shape.type, .rank = port->node->shape.rank, .count = 1};
-        for (int axis = 0; axis < tensor->rank; axis++) tensor->count *= tensor->dims[axis] = dim_const_value(port->node->shape.dims[axis]);
+        *tensor = (cai_tensor){.name = port->name,
+                               .type = (int)port->node->shape.type,
+                               .rank = port->node->shape.rank,
+                               .count = 1};
+        for (int axis = 0; axis < tensor->rank; axis++)
+            tensor->count *= tensor->dims[axis] = dim_const_value(port->node->shape.dims[axis]);
         void *data = arena_alloc(s->arena, (size_t)tensor->count * 8 + 8);
         memset(data, 0, (size_t)tensor->count * 8);
         const uint64_t stream = random_stream(1, port->name);
-        for (int64_t k = 0; tensor->type == CAI_F32 && k < tensor->count; k++) ((float *)data)[k] = random_unit(stream, k);
+        for (int64_t k = 0; tensor->type == CAI_F32 && k < tensor->count; k++)
+            ((float *)data)[k] = random_unit(stream, k);
         tensor->data = data;
     }
     cai_error error;
@@ -129,7 +143,8 @@ static bool write_inputs(Session *s, const Graph *graph, const char *path) {
 static bool read_times(Session *s, const char *said, ComparisonRow *row) {
     const char *run = strstr(said, "run  "), *memory = strstr(said, "memory  ");
     double megabytes;
-    if (run && memory && sscanf(run, "run %lf", &row->milliseconds) == 1 && sscanf(memory, "memory %lf", &megabytes) == 1) {
+    if (run && memory && sscanf(run, "run %lf", &row->milliseconds) == 1 &&
+        sscanf(memory, "memory %lf", &megabytes) == 1) {
         row->memory = megabytes * 1e6;
         return true;
     }
@@ -138,7 +153,8 @@ static bool read_times(Session *s, const char *said, ComparisonRow *row) {
 }
 
 /* What a program of the network says of itself with --time. */
-static bool time_program(Session *s, const Graph *graph, const char *program, const char *inputs, const char *outputs, ComparisonRow *row) {
+static bool time_program(Session *s, const Graph *graph, const char *program, const char *inputs,
+                         const char *outputs, ComparisonRow *row) {
     Vec(const char *) arguments = {0};
     const char *const fixed[] = {"", "-o", outputs, "--threads", "1", "--time"};
     for (int i = 0; i < COUNT_OF(fixed); i++) vec_push(s->arena, &arguments, fixed[i]);
@@ -152,7 +168,8 @@ static bool measure_model(Session *s, const ModelList *one, ComparisonRow *row) 
     const char *folder = program_cache(s);
     if (!folder) return false;
     const char *program = arena_printf(s->arena, "%s/compare-%ld", folder, (long)getpid());
-    const char *inputs = arena_printf(s->arena, "%s.in.safetensors", program), *outputs = arena_printf(s->arena, "%s.out.safetensors", program);
+    const char *inputs = arena_printf(s->arena, "%s.in.safetensors", program),
+               *outputs = arena_printf(s->arena, "%s.out.safetensors", program);
     Weights *weights = build_weights(s, one, 0);
     bool good = weights && build_program(s, graph, weights, program) && write_inputs(s, graph, inputs) &&
                 time_program(s, graph, program, inputs, outputs, row);
@@ -168,7 +185,11 @@ static void add_comparison_row(Comparison *c, int index, const DefineList *setti
     DefineList fixed = stated ? fix_sizes(s->arena, stated, settings) : (DefineList){0};
     Model *model = stated ? elaborate_one(c, index, &fixed, &fixed_one) : NULL;
     if (!model) return;
-    ComparisonRow row = {.file = c->file, .path = c->options.file, .model = model->decl->name, .top1 = stated->top1, .receptive_field = stated->receptive_field};
+    ComparisonRow row = {.file = c->file,
+                         .path = c->options.file,
+                         .model = model->decl->name,
+                         .top1 = stated->top1,
+                         .receptive_field = stated->receptive_field};
     row.name = row_name(s->arena, stated, row.path, settings);
     row.free = free_sizes(s->arena, stated);
     dim_is_const(model->parameters, &row.parameters);
@@ -177,7 +198,8 @@ static void add_comparison_row(Comparison *c, int index, const DefineList *setti
     if (!s->options->measure || measure_model(s, &fixed_one, &row)) vec_push(s->arena, &c->rows, row);
 }
 
-/* Each model as it is by default, or with the user's -D; then each variant that it states figures for. */
+/* Each model as it is by default, or with the user's -D; then each variant that it states
+ * figures for. */
 static void add_compared_file(Comparison *c, const char *path) {
     Session *s = c->session;
     DefineList given = {.items = c->given.items, .count = c->given.count};
@@ -210,16 +232,20 @@ static void report_differences(Comparison *c) {
             alike[i] |= a->file != b->file && !strcmp(a->name, b->name);
         }
     for (int i = 0; i < c->rows.count; i++)
-        if (alike[i]) c->rows.items[i].name = arena_printf(arena, "%s (%s)", c->rows.items[i].name, c->rows.items[i].path);
+        if (alike[i])
+            c->rows.items[i].name =
+                arena_printf(arena, "%s (%s)", c->rows.items[i].name, c->rows.items[i].path);
 }
 
-/* The sizes that free ones are taken as, each way of them once; NULL where all are stated. */
+/* The sizes that free ones are taken as, each way of them once; NULL where all are
+ * stated. */
 static const char *sizes_taken(const Comparison *c) {
     Text text = {.arena = c->session->arena};
     for (int i = 0; i < c->rows.count; i++) {
         const char *free = c->rows.items[i].free;
         bool reported = !free;
-        for (int k = 0; k < i && !reported; k++) reported = c->rows.items[k].free && !strcmp(c->rows.items[k].free, free);
+        for (int k = 0; k < i && !reported; k++)
+            reported = c->rows.items[k].free && !strcmp(c->rows.items[k].free, free);
         if (!reported) text_add(&text, "%s%s", text.length ? "; " : "", free);
     }
     return text.length ? text_string(&text) : NULL;
@@ -229,7 +255,8 @@ static const char *sizes_taken(const Comparison *c) {
 
 static const char *count_text(Arena *arena, double count) {
     if (count >= 1e9) return arena_printf(arena, "%.2f G", count / 1e9);
-    return count >= 1e6 ? arena_printf(arena, "%.2f M", count / 1e6) : arena_printf(arena, "%.1f k", count / 1e3);
+    return count >= 1e6 ? arena_printf(arena, "%.2f M", count / 1e6)
+                        : arena_printf(arena, "%.1f k", count / 1e3);
 }
 
 static const char *or_dash(Arena *arena, const char *format, double value) {
@@ -242,19 +269,22 @@ static void print_comparison(const Comparison *c) {
     Arena *arena = c->session->arena;
     bool measured = c->session->options->measure;
     int width = 7;
-    for (int i = 0; i < c->rows.count; i++) width = (int)max_i64(width, (int64_t)strlen(c->rows.items[i].name));
-    printf("%-*s  %10s  %10s  %14s  %6s  %6s%s\n", width, "network", "parameters", "MACs", "activations", "field", "top-1",
-           measured ? "          ms   memory" : "");
+    for (int i = 0; i < c->rows.count; i++)
+        width = (int)max_i64(width, (int64_t)strlen(c->rows.items[i].name));
+    printf("%-*s  %10s  %10s  %14s  %6s  %6s%s\n", width, "network", "parameters", "MACs", "activations",
+           "field", "top-1", measured ? "          ms   memory" : "");
     for (int i = 0; i < c->rows.count; i++) {
         const ComparisonRow *row = &c->rows.items[i];
-        printf("%-*s  %10s  %10s%s%11.2f MB  %6s  %6s", width, row->name, count_text(arena, (double)row->parameters),
-               count_text(arena, (double)row->macs), row->free ? "* " : "  ", row->activations / 1e6, or_dash(arena, "%.0f", (double)row->receptive_field),
-               or_dash(arena, "%.2f", row->top1));
+        printf("%-*s  %10s  %10s%s%11.2f MB  %6s  %6s", width, row->name,
+               count_text(arena, (double)row->parameters), count_text(arena, (double)row->macs),
+               row->free ? "* " : "  ", row->activations / 1e6,
+               or_dash(arena, "%.0f", (double)row->receptive_field), or_dash(arena, "%.2f", row->top1));
         if (measured) printf("  %10.2f  %5.0f MB", row->milliseconds, row->memory / 1e6);
         putchar('\n');
     }
     const char *sizes = sizes_taken(c);
-    if (sizes) printf("* free sizes, taken as %s: `-D` fixes them, or `at` of an `expect` in the file\n", sizes);
+    if (sizes)
+        printf("* free sizes, taken as %s: `-D` fixes them, or `at` of an `expect` in the file\n", sizes);
 }
 
 static void print_comparison_json(const Comparison *c) {
@@ -267,10 +297,12 @@ static void print_comparison_json(const Comparison *c) {
         print_json_string(stdout, row->path);
         printf(", \"model\": \"%s\"", row->model);
         if (row->free) printf(", \"free_sizes\": \"%s\"", row->free);
-        printf(", \"params\": %lld, \"macs\": %lld, \"activation_bytes\": %.0f", (long long)row->parameters, (long long)row->macs, row->activations);
+        printf(", \"params\": %lld, \"macs\": %lld, \"activation_bytes\": %.0f", (long long)row->parameters,
+               (long long)row->macs, row->activations);
         if (row->receptive_field) printf(", \"receptive_field\": %lld", (long long)row->receptive_field);
         if (row->top1 > 0) printf(", \"top1\": %g", row->top1);
-        if (c->session->options->measure) printf(", \"ms\": %.3f, \"memory_bytes\": %.0f", row->milliseconds, row->memory);
+        if (c->session->options->measure)
+            printf(", \"ms\": %.3f, \"memory_bytes\": %.0f", row->milliseconds, row->memory);
         printf("}");
     }
     printf("\n]\n");
@@ -278,13 +310,16 @@ static void print_comparison_json(const Comparison *c) {
 
 static void print_csv(const Comparison *c) {
     bool measured = c->session->options->measure;
-    printf("network,params,macs,activation_bytes,receptive_field,top1%s\n", measured ? ",ms,memory_bytes" : "");
+    printf("network,params,macs,activation_bytes,receptive_field,top1%s\n",
+           measured ? ",ms,memory_bytes" : "");
     for (int i = 0; i < c->rows.count; i++) {
         const ComparisonRow *row = &c->rows.items[i];
         Arena *arena = c->session->arena;
-        const char *field = row->receptive_field ? arena_printf(arena, "%lld", (long long)row->receptive_field) : "";
+        const char *field =
+            row->receptive_field ? arena_printf(arena, "%lld", (long long)row->receptive_field) : "";
         const char *top1 = row->top1 > 0 ? arena_printf(arena, "%g", row->top1) : "";
-        printf("\"%s\",%lld,%lld,%.0f,%s,%s", row->name, (long long)row->parameters, (long long)row->macs, row->activations, field, top1);
+        printf("\"%s\",%lld,%lld,%.0f,%s,%s", row->name, (long long)row->parameters, (long long)row->macs,
+               row->activations, field, top1);
         if (measured) printf(",%.3f,%.0f", row->milliseconds, row->memory);
         putchar('\n');
     }
@@ -298,8 +333,11 @@ static bool draw_comparison(Comparison *c, const char *path, const char *format)
     bool accuracies = false;
     for (int i = 0; i < c->rows.count; i++) accuracies = accuracies || c->rows.items[i].top1 > 0;
     if (!accuracies && !s->options->measure) {
-        Diagnostic *d = diag_error(&s->diag, DIAG_compare, (Span){0}, "none of these networks states an accuracy, over which a chart could be drawn");
-        diag_help(&s->diag, d, "`expect(..., top1 = 76.13)` states one; with --measure, times are drawn instead");
+        Diagnostic *d =
+            diag_error(&s->diag, DIAG_compare, (Span){0},
+                       "none of these networks states an accuracy, over which a chart could be drawn");
+        diag_help(&s->diag, d,
+                  "`expect(..., top1 = 76.13)` states one; with --measure, times are drawn instead");
         return false;
     }
     Vec(ChartPoint) points = {0};
@@ -307,16 +345,20 @@ static bool draw_comparison(Comparison *c, const char *path, const char *format)
         const ComparisonRow *row = &c->rows.items[i];
         double value = accuracies ? row->top1 : row->milliseconds;
         if (value > 0 && row->macs > 0)
-            vec_push(s->arena, &points, (ChartPoint){row->name, (double)row->macs, value, (double)row->parameters, row->file});
+            vec_push(s->arena, &points,
+                     (ChartPoint){row->name, (double)row->macs, value, (double)row->parameters, row->file});
     }
-    const char *sizes = sizes_taken(c), *at = sizes ? arena_printf(s->arena, ", free sizes taken as %s", sizes) : "";
-    ChartAxes axes = {.across = arena_printf(s->arena, "multiply-adds for one picture%s (a logarithmic axis)", at),
-                      .up = accuracies ? "top-1 accuracy on ImageNet, per cent" : "time of a run on one thread, ms"};
+    const char *sizes = sizes_taken(c),
+               *at = sizes ? arena_printf(s->arena, ", free sizes taken as %s", sizes) : "";
+    ChartAxes axes = {
+        .across = arena_printf(s->arena, "multiply-adds for one picture%s (a logarithmic axis)", at),
+        .up = accuracies ? "top-1 accuracy on ImageNet, per cent" : "time of a run on one thread, ms"};
     cai_output output;
     cai_error failed;
     const char *error = "";
     bool good = cai_output_open(path, &output, &failed);
-    if (good && !draw_chart(s->arena, points.items, points.count, &axes, format, output.beside ? output.beside : path, &error)) {
+    if (good && !draw_chart(s->arena, points.items, points.count, &axes, format,
+                            output.beside ? output.beside : path, &error)) {
         cai_output_discard(&output);
         diag_error(&s->diag, DIAG_file, (Span){0}, "%s cannot be drawn: %s", path, error);
         return false;

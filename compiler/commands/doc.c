@@ -1,4 +1,5 @@
-/* cai doc: what the comments of files say. This finds what is asked for; doc_print.c lays it out. */
+/* cai doc: what the comments of files say. This finds what is asked for; doc_print.c lays
+ * it out. */
 #include "commands/doc.h"
 #include "elaborate/elaborate.h"
 #include <dirent.h>
@@ -16,7 +17,9 @@ static DocFile *read_doc(Session *s, const char *path, const char *name) {
     return file;
 }
 
-static const char *library_path(const Session *s, const char *name) { return arena_printf(s->arena, "%s/%s", s->stdlib_dir, name); }
+static const char *library_path(const Session *s, const char *name) {
+    return arena_printf(s->arena, "%s/%s", s->stdlib_dir, name);
+}
 
 static DocFile *library_file_named(const Reference *r, const char *name) {
     for (int i = 0; i < r->files.count; i++)
@@ -38,7 +41,8 @@ static bool read_known(Session *s, Reference *r) {
     File *file = source ? parse_file(s->arena, s->names, &s->diag, source) : NULL;
     for (int i = 0; file && i < file->decls.count; i++) {
         const Decl *decl = file->decls.items[i];
-        if (decl->kind == DECL_USE) add_library_file(s, r, arena_printf(s->arena, "%s.cai", decl->name), NULL);
+        if (decl->kind == DECL_USE)
+            add_library_file(s, r, arena_printf(s->arena, "%s.cai", decl->name), NULL);
     }
     return s->diag.errors == 0;
 }
@@ -55,7 +59,8 @@ static bool read_library(Session *s, Reference *r) {
     for (int i = 0; i < count; i++) {
         const char *name = arena_printf(s->arena, "%s", entries[i]->d_name);
         free(entries[i]);
-        if (!library_file_named(r, name)) add_library_file(s, r, name, arena_strndup(s->arena, name, strlen(name) - strlen(".cai")));
+        if (!library_file_named(r, name))
+            add_library_file(s, r, name, arena_strndup(s->arena, name, strlen(name) - strlen(".cai")));
     }
     if (count >= 0) free(entries);
     return s->diag.errors == 0;
@@ -81,7 +86,8 @@ static void find_operator(Session *s, const char *name, FoundList *found) {
 typedef Vec(const char *) NameList;
 
 static void add_documented_names(Session *s, const DocFile *file, NameList *names) {
-    for (int i = 0; i < file->doc->entries.count; i++) vec_push(s->arena, names, file->doc->entries.items[i].decl->name);
+    for (int i = 0; i < file->doc->entries.count; i++)
+        vec_push(s->arena, names, file->doc->entries.items[i].decl->name);
 }
 
 static void add_operators(Session *s, NameList *names) {
@@ -89,7 +95,8 @@ static void add_operators(Session *s, NameList *names) {
         if (can_be_called(op)) vec_push(s->arena, names, op_info[op].name);
 }
 
-static void suggest_documented(Session *s, Diagnostic *d, const char *name, const NameList *names, const char *before) {
+static void suggest_documented(Session *s, Diagnostic *d, const char *name, const NameList *names,
+                               const char *before) {
     const char *near = nearest_name(name, names->items, names->count);
     if (near) diag_help(&s->diag, d, "did you mean `%s%s`?", before, near);
 }
@@ -98,7 +105,8 @@ static void report_undocumented(Session *s, const Reference *r, const char *name
     NameList names = {0};
     const char *alias = alias_help(name);
     Diagnostic *d = diag_error(&s->diag, DIAG_unknown_name, (Span){0},
-                               "neither the library nor the operators have `%s`, and there is no file %s.cai", name, name);
+                               "neither the library nor the operators have `%s`, and there is no file %s.cai",
+                               name, name);
     for (int i = 0; i < r->files.count; i++) add_documented_names(s, r->files.items[i], &names);
     for (int i = 0; i < r->files.count; i++)
         if (r->files.items[i]->use) vec_push(s->arena, &names, r->files.items[i]->use);
@@ -129,18 +137,22 @@ static void find_primitive(Session *s, const char *name, FoundList *found) {
     find_operator(s, name, found);
     if (found->count > count) return;
     add_operators(s, &names);
-    suggest_documented(s, diag_error(&s->diag, DIAG_unknown_name, (Span){0}, "there is no operator `%s`", name), name, &names, "primitive.");
+    suggest_documented(s,
+                       diag_error(&s->diag, DIAG_unknown_name, (Span){0}, "there is no operator `%s`", name),
+                       name, &names, "primitive.");
 }
 
 /* unet.level */
-static void find_member(Session *s, const Reference *r, const char *module, const char *name, FoundList *found) {
+static void find_member(Session *s, const Reference *r, const char *module, const char *name,
+                        FoundList *found) {
     NameList names = {0};
     int count = found->count, errors = s->diag.errors;
     const DocFile *file = used_file(s, r, module);
     if (file) find_entries(s, file, name, found);
     if (found->count > count || s->diag.errors > errors) return;
     if (!file) {
-        diag_error(&s->diag, DIAG_no_such_file, (Span){0}, "no file %s.cai here or in the standard library", module);
+        diag_error(&s->diag, DIAG_no_such_file, (Span){0}, "no file %s.cai here or in the standard library",
+                   module);
         return;
     }
     add_documented_names(s, file, &names);
@@ -171,11 +183,13 @@ static void find_name(Session *s, const Reference *r, const char *name, FoundLis
 
 static bool is_path(const char *what) {
     size_t length = strlen(what);
-    return strchr(what, '/') || strcmp(what, "-") == 0 || (length > 4 && strcmp(what + length - 4, ".cai") == 0);
+    return strchr(what, '/') || strcmp(what, "-") == 0 ||
+           (length > 4 && strcmp(what + length - 4, ".cai") == 0);
 }
 
 static void find_documented(Session *s, const Reference *r, const char *what, FoundList *found) {
-    const char *dot = strchr(what, '.'), *before = dot ? arena_strndup(s->arena, what, (size_t)(dot - what)) : NULL;
+    const char *dot = strchr(what, '.'),
+               *before = dot ? arena_strndup(s->arena, what, (size_t)(dot - what)) : NULL;
     if (is_path(what)) find_path(s, r, what, found);
     else if (!dot) find_name(s, r, what, found);
     else if (strcmp(before, "primitive") == 0) find_primitive(s, dot + 1, found);

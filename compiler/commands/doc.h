@@ -7,7 +7,9 @@
 typedef struct DocFile {
     const Doc *doc;
     const char *name; /* "unet.cai"; of a user's file: its path */
-    const char *use;  /* "unet", which brings a file of the library; NULL where every file knows it, and of a user's file */
+    /* "unet", which brings a file of the library; NULL where every file knows it, and of
+     * a user's file */
+    const char *use;
     bool library;
 } DocFile;
 

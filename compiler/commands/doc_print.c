@@ -1,4 +1,5 @@
-/* The reference as text for a terminal and as Markdown: names, files, and the whole library, which is docs/stdlib.md. */
+/* The reference as text for a terminal and as Markdown: names, files, and the whole
+ * library, which is docs/stdlib.md. */
 #include "commands/doc.h"
 
 enum { WIDTH = 100, NAMES_WIDTH = 24 };
@@ -29,7 +30,8 @@ static void text_file(Text *out, const DocFile *file) {
 static const char *operator_takes(Arena *arena, const OpInfo *info) {
     const char *attributes = op_attributes_text(arena, info), *gap = *attributes ? "; " : "";
     if (info->max_inputs < 0) return arena_printf(arena, "any number of inputs%s%s", gap, attributes);
-    return arena_printf(arena, "%d input%s%s%s", info->max_inputs, info->max_inputs == 1 ? "" : "s", gap, attributes);
+    return arena_printf(arena, "%d input%s%s%s", info->max_inputs, info->max_inputs == 1 ? "" : "s", gap,
+                        attributes);
 }
 
 static const char *operator_has(Arena *arena, const OpInfo *info) {
@@ -130,7 +132,8 @@ static void markdown_file(Text *out, const DocFile *file, const char *folder) {
 }
 
 static void markdown_operator(Text *out, const OpInfo *info) {
-    text_add(out, "### `primitive.%s`\n\nAn operator of %s\n\n", info->name, operator_takes(out->arena, info));
+    text_add(out, "### `primitive.%s`\n\nAn operator of %s\n\n", info->name,
+             operator_takes(out->arena, info));
     doc_add_markdown(out, info->formula, false);
     text_add(out, "; %s\n\n", operator_has(out->arena, info));
 }
@@ -168,14 +171,17 @@ static void markdown_index(Text *out, const Reference *reference, bool known) {
 }
 
 static void markdown_library(Text *out, const Reference *reference) {
-    text_add(out, "# The library\n\n"
-                  "Made from the comments in [stdlib/](../stdlib) by `make docs`; edit those. `cai doc NAME` prints an entry in the terminal,\n"
-                  "and `cai doc FILE` does the same for files of your own. The primitive operators below the library are in\n"
-                  "[operators.md](operators.md).\n\nEvery file knows these:\n\n");
+    text_add(
+        out,
+        "# The library\n\n"
+        "Made from the comments in [stdlib/](../stdlib) by `make docs`; edit those. `cai doc NAME` prints an entry in the terminal,\n"
+        "and `cai doc FILE` does the same for files of your own. The primitive operators below the library are in\n"
+        "[operators.md](operators.md).\n\nEvery file knows these:\n\n");
     markdown_index(out, reference, true);
     text_add(out, "A `use` brings these:\n\n");
     markdown_index(out, reference, false);
-    for (int i = 0; i < reference->files.count; i++) markdown_file(out, reference->files.items[i], "../stdlib/");
+    for (int i = 0; i < reference->files.count; i++)
+        markdown_file(out, reference->files.items[i], "../stdlib/");
 }
 
 static void markdown_found(Text *out, const DocFile *file, const DocEntry *entry, const char *folder) {

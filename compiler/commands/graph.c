@@ -9,7 +9,8 @@ static bool fail_drawing(Session *s, const char *message) {
     return false;
 }
 
-/* Graphviz reads the text from a file beside the picture, and writes to the name that cai_output reserved there. */
+/* Graphviz reads the text from a file beside the picture, and writes to the name that
+ * cai_output reserved there. */
 static bool run_dot(Session *s, const char *text, const char *format, const char *path) {
     static const char *const programs[] = {"dot"};
     cai_error error;
@@ -20,13 +21,15 @@ static bool run_dot(Session *s, const char *text, const char *format, const char
         cai_output_discard(&output);
         return fail_drawing(s, error.message);
     }
-    const char *arguments[] = {"", arena_printf(s->arena, "-T%s", format), "-o", output.beside ? output.beside : path, source, NULL};
+    const char *arguments[] = {
+        "", arena_printf(s->arena, "-T%s", format), "-o", output.beside ? output.beside : path, source, NULL};
     Process process = process_run(s->arena, programs, COUNT_OF(programs), arguments);
     scratch_remove();
     if (process.status == 0) return cai_output_finish(&output, &error) || fail_drawing(s, error.message);
     cai_output_discard(&output);
     if (process.status == PROCESS_MISSING) {
-        Diagnostic *d = diag_error(&s->diag, DIAG_no_graphviz, (Span){0}, "there is no Graphviz (dot) on the PATH, which draws the picture");
+        Diagnostic *d = diag_error(&s->diag, DIAG_no_graphviz, (Span){0},
+                                   "there is no Graphviz (dot) on the PATH, which draws the picture");
         diag_help(&s->diag, d, "install graphviz; -o NAME.dot writes what it would read");
         return false;
     }
@@ -59,7 +62,8 @@ static int find_layer(Session *s, const Model *model, const char *path) {
         names[l] = model->runs.items[l].path;
         if (strcmp(names[l], path) == 0) return l;
     }
-    Diagnostic *d = diag_error(&s->diag, DIAG_no_layer, (Span){0}, "model `%s` has no layer `%s`", model->decl->name, path);
+    Diagnostic *d = diag_error(&s->diag, DIAG_no_layer, (Span){0}, "model `%s` has no layer `%s`",
+                               model->decl->name, path);
     const char *nearest = nearest_name(path, names, model->runs.count);
     if (nearest) diag_help(&s->diag, d, "did you mean `%s`?", nearest);
     return -1;
@@ -69,17 +73,22 @@ int command_graph(Session *session) {
     const Options *o = session->options;
     const char *name = o->rest.count ? o->rest.items[0] : NULL;
     int unfold;
-    if (o->rest.count > 1) return session_usage(session, "one model is drawn, and `%s` is one more", o->rest.items[1]);
-    if (!read_depth(session, &unfold)) return session_usage(session, "--depth is a number from 0 to 100, not `%s`", o->depth);
+    if (o->rest.count > 1)
+        return session_usage(session, "one model is drawn, and `%s` is one more", o->rest.items[1]);
+    if (!read_depth(session, &unfold))
+        return session_usage(session, "--depth is a number from 0 to 100, not `%s`", o->depth);
     Library *library = build_open(session);
     ModelList all = {0};
     int index = library && (name || o->layer) ? build_pick(session, library, name) : 0;
-    if (!library || index < 0 || !(build_elaborate_all(session, library, &all) || build_can_be_shown(session, &all))) return session_end(session);
+    if (!library || index < 0 ||
+        !(build_elaborate_all(session, library, &all) || build_can_be_shown(session, &all)))
+        return session_end(session);
     Drawing *drawings = NEW_ARRAY(session->arena, Drawing, all.count + 1);
     int count = 0, layer = o->layer ? find_layer(session, all.items[index], o->layer) : -1;
     if (o->layer && layer < 0) return session_end(session);
     for (int i = 0; i < all.count; i++)
-        if ((!name && !o->layer) || i == index) drawings[count++] = draw_model(session->arena, all.items[i], layer, unfold, o->gradient);
+        if ((!name && !o->layer) || i == index)
+            drawings[count++] = draw_model(session->arena, all.items[i], layer, unfold, o->gradient);
     const char *text = draw_dot(session->arena, drawings, count);
     if (o->output) write_picture(session, text, o->output);
     else fputs(text, stdout);

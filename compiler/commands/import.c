@@ -1,4 +1,5 @@
-/* cai import: a model of another format becomes a .cai file, and a file of weights beside it. */
+/* cai import: a model of another format becomes a .cai file, and a file of weights beside
+ * it. */
 #include "commands/commands.h"
 #include "import/import.h"
 
@@ -31,7 +32,8 @@ static bool write_files(Session *s, Import *im, const Written *written, const ch
         fputs(written->text, stdout);
         return true;
     }
-    const char *weights = arena_printf(s->arena, "%s.safetensors", path_without_ending(s->arena, path, ".cai"));
+    const char *weights =
+        arena_printf(s->arena, "%s.safetensors", path_without_ending(s->arena, path, ".cai"));
     if (written->weights.count && !import_write_weights(im, written, weights)) return false;
     if (!cai_file_write(path, written->text, strlen(written->text), &error)) {
         diag_error(&s->diag, DIAG_file, (Span){0}, "%s", error.message);
@@ -60,10 +62,10 @@ int command_import(Session *session) {
     Import im;
     Written written = {0};
     const char *named = strcmp(output, "-") ? path_without_ending(session->arena, output, ".cai") : name;
-    const ImportOptions options = {base_of(named),
-                                   session->options->partial,
-                                   {session->stdlib_dir, session->options->defines.items,
-                                    session->options->defines.count, 0}};
+    const ImportOptions options = {
+        base_of(named),
+        session->options->partial,
+        {session->stdlib_dir, session->options->defines.items, session->options->defines.count, 0}};
     if (import_onnx(session->arena, session->names, &session->diag, file, bytes.data, bytes.count, &options,
                     &im, &written)) {
         check_written(session, written.text);

@@ -33,7 +33,9 @@ static void print_command(FILE *out, const Command *command) {
 }
 
 void manual_print(FILE *out, const Command *commands, int count) {
-    fputs(".TH CAI 1 \"\" \"cai " CAI_VERSION "\"\n.SH NAME\ncai \\- builds neural networks on images into native programs\n.SH SYNOPSIS\n", out);
+    fputs(".TH CAI 1 \"\" \"cai " CAI_VERSION
+          "\"\n.SH NAME\ncai \\- builds neural networks on images into native programs\n.SH SYNOPSIS\n",
+          out);
     for (int i = 0; i < count; i++) {
         fprintf(out, ".B cai %s\n.I ", commands[i].name);
         print_roff(out, commands[i].arguments);
@@ -41,10 +43,12 @@ void manual_print(FILE *out, const Command *commands, int count) {
     }
     fputs(".SH COMMANDS\n", out);
     for (int i = 0; i < count; i++) print_command(out, &commands[i]);
-    fputs(".SH ENVIRONMENT\n.TP\nCAI_HOME\nwhere stdlib and runtime lie, if not beside the executable or in its ../lib/cai\n"
-          ".TP\nCAI_CACHE\nwhere compiled kernels are kept (default: ~/.cache/cai/kernels); off: nowhere\n"
-          ".TP\nNO_COLOR\nif set, messages are not coloured\n"
-          ".SH EXIT STATUS\n0: all is well; 1: errors, which were told, or a check that failed; 2: wrong usage; 70: an error of cai itself\n", out);
+    fputs(
+        ".SH ENVIRONMENT\n.TP\nCAI_HOME\nwhere stdlib and runtime lie, if not beside the executable or in its ../lib/cai\n"
+        ".TP\nCAI_CACHE\nwhere compiled kernels are kept (default: ~/.cache/cai/kernels); off: nowhere\n"
+        ".TP\nNO_COLOR\nif set, messages are not coloured\n"
+        ".SH EXIT STATUS\n0: all is well; 1: errors, which were told, or a check that failed; 2: wrong usage; 70: an error of cai itself\n",
+        out);
 }
 
 /* ---- shells ---- */
@@ -55,8 +59,10 @@ static void print_word(const char *name, const char *value, const char *help, vo
 }
 
 static void print_bash(FILE *out, const Command *commands, int count) {
-    fputs("# bash: cai --completion bash > ~/.local/share/bash-completion/completions/cai\n_cai() {\n  local word=${COMP_WORDS[COMP_CWORD]} options=\n"
-          "  if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W '", out);
+    fputs(
+        "# bash: cai --completion bash > ~/.local/share/bash-completion/completions/cai\n_cai() {\n  local word=${COMP_WORDS[COMP_CWORD]} options=\n"
+        "  if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W '",
+        out);
     for (int i = 0; i < count; i++) fprintf(out, "%s ", commands[i].name);
     fputs("--help --version' -- \"$word\")); return; fi\n  case ${COMP_WORDS[1]} in\n", out);
     for (int i = 0; i < count; i++) {
@@ -65,7 +71,8 @@ static void print_bash(FILE *out, const Command *commands, int count) {
         fputs("' ;;\n", out);
     }
     fputs("  esac\n  case $word in\n  -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
-          "  *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n  esac\n}\ncomplete -o filenames -F _cai cai\n", out);
+          "  *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n  esac\n}\ncomplete -o filenames -F _cai cai\n",
+          out);
 }
 
 static void print_quoted(FILE *out, const char *text) {
@@ -86,13 +93,17 @@ static void print_zsh_option(const char *name, const char *value, const char *he
 }
 
 static void print_zsh(FILE *out, const Command *commands, int count) {
-    fputs("#compdef cai\n# zsh: cai --completion zsh > a folder of $fpath, as _cai\n_cai() {\n  local -a commands=(", out);
+    fputs(
+        "#compdef cai\n# zsh: cai --completion zsh > a folder of $fpath, as _cai\n_cai() {\n  local -a commands=(",
+        out);
     for (int i = 0; i < count; i++) {
         fprintf(out, " '%s:", commands[i].name);
         print_quoted(out, commands[i].what);
         fputs("'", out);
     }
-    fputs(")\n  if (( CURRENT == 2 )); then _describe command commands; return; fi\n  shift words; (( CURRENT-- ))\n  case $words[1] in\n", out);
+    fputs(
+        ")\n  if (( CURRENT == 2 )); then _describe command commands; return; fi\n  shift words; (( CURRENT-- ))\n  case $words[1] in\n",
+        out);
     for (int i = 0; i < count; i++) {
         fprintf(out, "  %s) _arguments", commands[i].name);
         options_each(commands[i].name, print_zsh_option, out);

@@ -1,5 +1,6 @@
-/* A graph as a program of the runtime's, computed by the reference evaluator in double precision: the command line, the readers and the
- * writers are those of built programs, and only the one kernel is ours. */
+/* A graph as a program of the runtime's, computed by the reference evaluator in double
+ * precision: the command line, the readers and the writers are those of built programs,
+ * and only the one kernel is ours. */
 #include "commands/commands.h"
 #include "plan/tables.h"
 #include "program/main.h"
@@ -7,7 +8,8 @@
 #include <malloc.h>
 
 /* A command gives the exit code of the program that it runs. */
-static_assert((int)EXIT_DIAGNOSED == CAI_BAD_INPUT && (int)EXIT_USAGE == CAI_BAD_USAGE && (int)EXIT_BUG == CAI_INTERNAL,
+static_assert((int)EXIT_DIAGNOSED == CAI_BAD_INPUT && (int)EXIT_USAGE == CAI_BAD_USAGE &&
+                  (int)EXIT_BUG == CAI_INTERNAL,
               "the exit codes of cai are those of programs");
 
 /* One program runs at a time, and a kernel has no context of its own. */
@@ -15,7 +17,7 @@ typedef struct Reference {
     const Graph *graph;
     RefSource source;
     const Tables *tables;
-    void *const *inputs;  /* of the run */
+    void *const *inputs; /* of the run */
     char error[sizeof((cai_error *)0)->message];
 } Reference;
 static Reference the_reference;
@@ -52,7 +54,8 @@ static bool read_reference_input(void *context, const Node *node, RefTensor *out
     const Graph *graph = the_reference.graph;
     for (int i = 0; i < graph->inputs.count; i++) {
         if (graph->inputs.items[i].node != node) continue;
-        cai_tensor tensor = {.type = (int32_t)out->shape.type, .count = out->shape.count, .data = the_reference.inputs[i]};
+        cai_tensor tensor = {
+            .type = (int32_t)out->shape.type, .count = out->shape.count, .data = the_reference.inputs[i]};
         numbers_read(&tensor, out->values);
         return true;
     }
@@ -62,12 +65,14 @@ static bool read_reference_input(void *context, const Node *node, RefTensor *out
 static void write_output(const RefTensor *result, void *out) {
     cai_error error;
     int type = dtype_is_float(result->shape.type) ? CAI_F64 : CAI_I64;
-    cai_tensor tensor = {.type = type, .count = result->shape.count, .data = (const unsigned char *)result->values};
+    cai_tensor tensor = {
+        .type = type, .count = result->shape.count, .data = (const unsigned char *)result->values};
     if (!cai_tensor_convert(&tensor, (int)result->shape.type, out, &error))
         snprintf(the_reference.error, sizeof the_reference.error, "%s", error.message);
 }
 
-static void reference_kernel(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch) {
+static void reference_kernel(void *const *args, const int64_t *symbols, int64_t begin, int64_t end,
+                             void *scratch) {
     (void)begin, (void)end, (void)scratch;
     Reference *r = &the_reference;
     int count = r->graph->outputs.count;
@@ -87,12 +92,14 @@ static void reference_kernel(void *const *args, const int64_t *symbols, int64_t 
 static const cai_argument *make_reference_arguments(Arena *arena, int inputs, int outputs) {
     cai_argument *arguments = NEW_ARRAY(arena, cai_argument, inputs + outputs);
     for (int i = 0; i < inputs + outputs; i++)
-        arguments[i] = (cai_argument){
-            .space = i < inputs ? CAI_ARG_INPUT : CAI_ARG_OUTPUT, .offset = -1, .index = i < inputs ? i : i - inputs};
+        arguments[i] = (cai_argument){.space = i < inputs ? CAI_ARG_INPUT : CAI_ARG_OUTPUT,
+                                      .offset = -1,
+                                      .index = i < inputs ? i : i - inputs};
     return arguments;
 }
 
-/* Memory that one value leaves is the next one's, without a way by the system, which would hand it out in pages of zeros. */
+/* Memory that one value leaves is the next one's, without a way by the system, which
+ * would hand it out in pages of zeros. */
 static void keep_memory(void) {
     mallopt(M_MMAP_MAX, 0);
     mallopt(M_TRIM_THRESHOLD, -1);
@@ -110,7 +117,8 @@ int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, c
                          .kind = "reference",
                          .path = "",
                          .source = "",
-                         .arguments = make_reference_arguments(s->arena, program->input_count, program->output_count),
+                         .arguments =
+                             make_reference_arguments(s->arena, program->input_count, program->output_count),
                          .argument_count = program->input_count + program->output_count,
                          .tasks = tables_size(tables, dim_const(graph->dims, 1)),
                          .flops = -1,
@@ -124,6 +132,7 @@ int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, c
     program->arena = program->scratch = tables_size(tables, dim_const(graph->dims, 0));
     program->size_count = tables->sizes.count;
     int code = cai_main(program, argc, argv);
-    if (the_reference.error[0]) fprintf(stderr, "cai run: a result does not fit its type: %s\n", the_reference.error);
+    if (the_reference.error[0])
+        fprintf(stderr, "cai run: a result does not fit its type: %s\n", the_reference.error);
     return code ? code : the_reference.error[0] ? EXIT_DIAGNOSED : EXIT_GOOD;
 }

@@ -31,8 +31,10 @@ static int run_built(Session *s, const Library *library, Graph *graph, Weights *
 
 int command_run(Session *session) {
     const Options *o = session->options;
-    if (o->init && o->weights.count > 0) return session_usage(session, "--weights and --init exclude each other");
-    if (o->reference && o->compare) return session_usage(session, "--compare runs the reference too: leave --reference out");
+    if (o->init && o->weights.count > 0)
+        return session_usage(session, "--weights and --init exclude each other");
+    if (o->reference && o->compare)
+        return session_usage(session, "--compare runs the reference too: leave --reference out");
     Library *library = build_open(session);
     if (!library) return session_end(session);
     bool named = o->rest.count > 0 && build_has_model(library, o->rest.items[0]);
@@ -48,7 +50,8 @@ int command_run(Session *session) {
     } else if (o->reference) {
         char **arguments = run_arguments(session, model->graph->model, named);
         code = reference_main(session, model->graph, weights, o->rest.count - named + 1, arguments);
-        int reported = session_end(session); /* behind the results: some of it is known only when weights are read */
+        /* behind the results: some of it is known only when weights are read */
+        int reported = session_end(session);
         if (code == EXIT_GOOD) code = reported;
     } else {
         code = run_built(session, library, model->graph, weights, named);

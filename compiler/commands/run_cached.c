@@ -1,4 +1,5 @@
-/* Programs that are built into the cache and run from there: what cai run and cai train have in common. */
+/* Programs that are built into the cache and run from there: what cai run and cai train
+ * have in common. */
 #include "commands/commands.h"
 #include <errno.h>
 #include <unistd.h>
@@ -7,7 +8,8 @@ char **run_arguments(Session *s, const char *name, int first) {
     int count = s->options->rest.count - first;
     char **arguments = NEW_ARRAY(s->arena, char *, count + 2);
     arguments[0] = arena_printf(s->arena, "%s", name);
-    for (int i = 0; i < count; i++) arguments[i + 1] = arena_printf(s->arena, "%s", s->options->rest.items[first + i]);
+    for (int i = 0; i < count; i++)
+        arguments[i + 1] = arena_printf(s->arena, "%s", s->options->rest.items[first + i]);
     return arguments;
 }
 

@@ -1,6 +1,7 @@
-/* cai run --compare: the built program against the reference evaluator, layer by layer. The program is built with every layer's result as
- * one more output, both are run on the same inputs, and their outputs compared; then the program as it would be built is compared too,
- * since keeping every layer's result keeps kernels from being fused. */
+/* cai run --compare: the built program against the reference evaluator, layer by layer.
+ * The program is built with every layer's result as one more output, both are run on the
+ * same inputs, and their outputs compared; then the program as it would be built is
+ * compared too, since keeping every layer's result keeps kernels from being fused. */
 #include "commands/commands.h"
 #include "files/files.h"
 #include <errno.h>
@@ -25,7 +26,8 @@ static Name free_result_name(const Graph *graph, Arena *arena, const char *path)
     const char *name = path;
     for (int number = 2;; number++) {
         bool taken = false;
-        for (int i = 0; i < graph->outputs.count; i++) taken |= strcmp(graph->outputs.items[i].name, name) == 0;
+        for (int i = 0; i < graph->outputs.count; i++)
+            taken |= strcmp(graph->outputs.items[i].name, name) == 0;
         if (!taken) return intern(graph->names, name);
         name = arena_printf(arena, "%s_%d", path, number);
     }
@@ -38,19 +40,24 @@ static int by_completion(const void *left, const void *right) {
     return first != second ? (first < second ? -1 : 1) : (a->depth < b->depth) - (a->depth > b->depth);
 }
 
-/* A copy whose outputs are tensors; with the layers' results before the model's own where `layers`. */
+/* A copy whose outputs are tensors; with the layers' results before the model's own where
+ * `layers`. */
 static Graph *with_outputs(Session *s, const Model *model, bool layers) {
     Graph *graph = NEW(s->arena, Graph);
     *graph = *model->graph;
     memset(&graph->outputs, 0, sizeof graph->outputs);
-    LayerInfo *ordered = arena_copy(s->arena, model->layers.items, sizeof *ordered * (size_t)model->layers.count);
+    LayerInfo *ordered =
+        arena_copy(s->arena, model->layers.items, sizeof *ordered * (size_t)model->layers.count);
     qsort(ordered, (size_t)model->layers.count, sizeof *ordered, by_completion);
     for (int i = 0; layers && i < model->layers.count; i++) {
         const LayerInfo *layer = &ordered[i];
-        if (!layer->result || !*layer->path || !dtype_is_float(layer->result->shape.type) || has_output(graph, layer->result))
+        if (!layer->result || !*layer->path || !dtype_is_float(layer->result->shape.type) ||
+            has_output(graph, layer->result))
             continue;
         if (has_output(model->graph, layer->result)) continue;
-        Port port = {.name = free_result_name(graph, s->arena, layer->path), .node = layer->result, .span = layer->span};
+        Port port = {.name = free_result_name(graph, s->arena, layer->path),
+                     .node = layer->result,
+                     .span = layer->span};
         vec_push(s->arena, &graph->outputs, port);
     }
     for (int i = 0; i < model->graph->outputs.count; i++) {
@@ -66,7 +73,8 @@ static Graph *with_outputs(Session *s, const Model *model, bool layers) {
 
 /* What ends with a code has said why itself. */
 static bool went_well(Session *s, const char *what, Process process) {
-    if (process.status < 0) diag_error(&s->diag, DIAG_compare, (Span){0}, "%s was not run to its end: %s", what, process.said);
+    if (process.status < 0)
+        diag_error(&s->diag, DIAG_compare, (Span){0}, "%s was not run to its end: %s", what, process.said);
     return process.status == 0;
 }
 
@@ -96,7 +104,8 @@ static bool run_reference(Session *s, const Graph *graph, Weights *weights, char
 }
 
 /* Builds and runs one variant; its outputs are in `file`. */
-static bool run_variant(Session *s, Graph *graph, Weights *weights, int first, const char *folder, const char *file) {
+static bool run_variant(Session *s, Graph *graph, Weights *weights, int first, const char *folder,
+                        const char *file) {
     const char *program = arena_printf(s->arena, "%s/program", folder);
     char **arguments = with_output(s, graph->model, first, file);
     bool good = build_program(s, graph, weights, program) &&
@@ -115,7 +124,8 @@ typedef struct Error {
 static double flushed_denormal(double value) { return fabs(value) < FLT_MIN ? 0 : value; }
 
 /* Of ints exactly, though a double need not hold them. */
-static double difference_at(const cai_tensor *built, const cai_tensor *reference, int64_t i, double a, double b) {
+static double difference_at(const cai_tensor *built, const cai_tensor *reference, int64_t i, double a,
+                            double b) {
     if (cai_type_is_float(built->type)) return isnan(a) && isnan(b) ? 0 : a == b ? 0 : fabs(a - b);
     int64_t x, y;
     cai_tensor_to_i64(built, i, 1, &x);
@@ -141,8 +151,11 @@ static Error error_of(const cai_tensor *built, const cai_tensor *reference) {
     return error;
 }
 
-/* A sum of values that were all flushed may come to a normal one: below the least normal number there is no error. */
-static bool is_good(Error error) { return error.rms <= fmax(FLT_MIN, TOLERANCE * (error.values > 0 ? error.values : 1)); }
+/* A sum of values that were all flushed may come to a normal one: below the least normal
+ * number there is no error. */
+static bool is_good(Error error) {
+    return error.rms <= fmax(FLT_MIN, TOLERANCE * (error.values > 0 ? error.values : 1));
+}
 
 typedef struct ComparedTable {
     const char *first_bad;
@@ -150,7 +163,8 @@ typedef struct ComparedTable {
 } ComparedTable;
 
 /* None of the figures is negative; fabs takes the sign off a NaN. */
-static void print_compared_row(const char *name, const char *kind, const cai_tensor *built, const cai_tensor *reference, ComparedTable *table) {
+static void print_compared_row(const char *name, const char *kind, const cai_tensor *built,
+                               const cai_tensor *reference, ComparedTable *table) {
     char shape[200];
     if (!built || !reference || built->count != reference->count) {
         printf("%-40s is not in both results\n", name);
@@ -158,8 +172,9 @@ static void print_compared_row(const char *name, const char *kind, const cai_ten
     }
     Error error = error_of(built, reference);
     bool good = is_good(error);
-    printf("%-40s %-24s %10.3g %10.3g %10.3g%s%s\n", name, cai_tensor_shape_text(built, shape, sizeof shape), fabs(error.values),
-           fabs(error.values > 0 ? error.rms / error.values : error.rms), fabs(error.largest), kind, good ? "" : "  <-- past tolerance");
+    printf("%-40s %-24s %10.3g %10.3g %10.3g%s%s\n", name, cai_tensor_shape_text(built, shape, sizeof shape),
+           fabs(error.values), fabs(error.values > 0 ? error.rms / error.values : error.rms),
+           fabs(error.largest), kind, good ? "" : "  <-- past tolerance");
     if (good) return;
     if (!table->first_bad) table->first_bad = name;
     table->bad++;
@@ -172,23 +187,28 @@ static bool open_results(Session *s, const char *path, cai_tensor_file *file) {
     return false;
 }
 
-static bool print_compared_table(Session *s, const Graph *graph, const Model *model, const char *const files[3]) {
+static bool print_compared_table(Session *s, const Graph *graph, const Model *model,
+                                 const char *const files[3]) {
     cai_tensor_file layers, whole, reference;
     if (!open_results(s, files[0], &layers)) return false;
     if (!open_results(s, files[1], &whole)) return cai_tensors_close(&layers), false;
-    if (!open_results(s, files[2], &reference)) return cai_tensors_close(&layers), cai_tensors_close(&whole), false;
+    if (!open_results(s, files[2], &reference))
+        return cai_tensors_close(&layers), cai_tensors_close(&whole), false;
     ComparedTable table = {0};
     printf("%-40s %-24s %10s %10s %10s\n", "layer", "shape", "values", "error", "largest");
     for (int i = 0; i < graph->outputs.count; i++) {
         const char *name = graph->outputs.items[i].name;
-        print_compared_row(name, "", cai_tensors_find(&layers, name), cai_tensors_find(&reference, name), &table);
+        print_compared_row(name, "", cai_tensors_find(&layers, name), cai_tensors_find(&reference, name),
+                           &table);
     }
     for (int i = 0; i < model->graph->outputs.count; i++) {
         const char *name = graph->outputs.items[graph->outputs.count - model->graph->outputs.count + i].name;
         const char *own = model->graph->outputs.items[i].name;
-        print_compared_row(own, "  as built", cai_tensors_find(&whole, own), cai_tensors_find(&reference, name), &table);
+        print_compared_row(own, "  as built", cai_tensors_find(&whole, own),
+                           cai_tensors_find(&reference, name), &table);
     }
-    printf("values: their root mean square; error: its root mean square as a part of that; largest: the largest difference\n");
+    printf(
+        "values: their root mean square; error: its root mean square as a part of that; largest: the largest difference\n");
     if (table.bad) printf("the first layer past the tolerance of %g is %s\n", TOLERANCE, table.first_bad);
     else printf("all within the tolerance of %g\n", TOLERANCE);
     cai_tensors_close(&layers);
@@ -199,7 +219,8 @@ static bool print_compared_table(Session *s, const Graph *graph, const Model *mo
 
 int run_compare(Session *s, const Model *model, Weights *weights, int first) {
     const char *temporary = getenv("TMPDIR");
-    char *folder = arena_printf(s->arena, "%s/cai-compare-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    char *folder =
+        arena_printf(s->arena, "%s/cai-compare-XXXXXX", temporary && *temporary ? temporary : "/tmp");
     if (!mkdtemp(folder)) {
         diag_error(&s->diag, DIAG_compare, (Span){0}, "%s cannot be made: %s", folder, strerror(errno));
         return session_end(s);
@@ -208,9 +229,10 @@ int run_compare(Session *s, const Model *model, Weights *weights, int first) {
                            arena_printf(s->arena, "%s/whole.safetensors", folder),
                            arena_printf(s->arena, "%s/reference.safetensors", folder)};
     Graph *layers = with_outputs(s, model, true), *whole = with_outputs(s, model, false);
-    bool good =
-        run_variant(s, layers, weights, first, folder, files[0]) && run_variant(s, whole, weights, first, folder, files[1]) &&
-        run_reference(s, layers, weights, with_output(s, layers->model, first, files[2])) && print_compared_table(s, layers, model, files);
+    bool good = run_variant(s, layers, weights, first, folder, files[0]) &&
+                run_variant(s, whole, weights, first, folder, files[1]) &&
+                run_reference(s, layers, weights, with_output(s, layers->model, first, files[2])) &&
+                print_compared_table(s, layers, model, files);
     for (int i = 0; i < COUNT_OF(files); i++) unlink(files[i]);
     rmdir(folder);
     int code = session_end(s);

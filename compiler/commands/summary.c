@@ -13,7 +13,8 @@ static int batch_symbol(const Model *model) {
     return -1;
 }
 
-/* Multiply-adds are those of one picture: the batch, where it is a size of its own, is taken as 1. */
+/* Multiply-adds are those of one picture: the batch, where it is a size of its own, is
+ * taken as 1. */
 static Dim for_batch_of_one(const Model *model, Dim value) {
     Dims *dims = model->graph->dims;
     int batch = batch_symbol(model);
@@ -36,22 +37,27 @@ typedef struct SummaryRow {
     const char *name, *shape, *parameters, *macs, *field;
 } SummaryRow;
 
-static const char *field_text(Session *s, int64_t field) { return field ? arena_printf(s->arena, "%lld", (long long)field) : "-"; }
+static const char *field_text(Session *s, int64_t field) {
+    return field ? arena_printf(s->arena, "%lld", (long long)field) : "-";
+}
 
 const char *text_thousands(Arena *arena, int64_t number) {
     const char *digits = arena_printf(arena, "%lld", (long long)number);
     Text text = {.arena = arena};
     int count = (int)strlen(digits);
-    for (int i = 0; i < count; i++) text_add(&text, "%s%c", i > 0 && (count - i) % 3 == 0 ? "," : "", digits[i]);
+    for (int i = 0; i < count; i++)
+        text_add(&text, "%s%c", i > 0 && (count - i) % 3 == 0 ? "," : "", digits[i]);
     return text_string(&text);
 }
 
 /* Sizes that are not known yet as they are. */
 static const char *grouped_number_text(Session *s, Dim value) {
-    return dim_is_const(value, NULL) ? text_thousands(s->arena, dim_const_value(value)) : dim_string(s->arena, value);
+    return dim_is_const(value, NULL) ? text_thousands(s->arena, dim_const_value(value))
+                                     : dim_string(s->arena, value);
 }
 
-/* A formula too long for a column (sizes that are cut and halved many times) is left out: print_summary_table says how to see it. */
+/* A formula too long for a column (sizes that are cut and halved many times) is left out:
+ * print_summary_table says how to see it. */
 enum { LONGEST_FORMULA = 40 };
 static const char left_out[] = "...";
 
@@ -67,23 +73,25 @@ static const LayerInfo *layer_above(const Model *model, int index) {
     return index >= 0 ? &model->layers.items[index] : NULL;
 }
 
-/* What the path adds to that of the layer above, so that a label of several parts (`"features.3"`) is shown whole. */
+/* What the path adds to that of the layer above, so that a label of several parts
+ * (`"features.3"`) is shown whole. */
 static const char *own_layer_name(const Model *model, int index) {
     const LayerInfo *above = layer_above(model, index);
     const char *path = model->layers.items[index].path;
     size_t length = above ? strlen(above->path) : 0;
-    return length && strncmp(path, above->path, length) == 0 && path[length] == '.' ? path + length + 1 : path;
+    return length && strncmp(path, above->path, length) == 0 && path[length] == '.' ? path + length + 1
+                                                                                    : path;
 }
 
 static SummaryRow summary_row_of(Session *s, const Model *model, int index) {
     const LayerInfo *layer = &model->layers.items[index];
     const char *own = own_layer_name(model, index), *callee = layer->callee ? layer->callee : "";
-    return (SummaryRow){.name = arena_printf(s->arena, "%*s%s%s%s%s", layer->depth * 2, "", own, *own && *callee ? " (" : "", callee,
-                                      *own && *callee ? ")" : ""),
-                 .shape = layer->result ? shape_string(s->arena, layer->result->shape) : "",
-                 .parameters = grouped_number_text(s, layer->parameters),
-                 .macs = macs_text(s, model, layer->macs),
-                 .field = field_text(s, layer->receptive_field)};
+    return (SummaryRow){.name = arena_printf(s->arena, "%*s%s%s%s%s", layer->depth * 2, "", own,
+                                             *own && *callee ? " (" : "", callee, *own && *callee ? ")" : ""),
+                        .shape = layer->result ? shape_string(s->arena, layer->result->shape) : "",
+                        .parameters = grouped_number_text(s, layer->parameters),
+                        .macs = macs_text(s, model, layer->macs),
+                        .field = field_text(s, layer->receptive_field)};
 }
 
 static void widen_columns(Columns *columns, const SummaryRow *row) {
@@ -95,8 +103,8 @@ static void widen_columns(Columns *columns, const SummaryRow *row) {
 }
 
 static void print_summary_row(const Columns *c, const SummaryRow *row) {
-    printf("%-*s  %-*s  %*s  %*s  %*s\n", c->name, row->name, c->shape, row->shape, c->parameters, row->parameters, c->macs,
-           row->macs, c->field, row->field);
+    printf("%-*s  %-*s  %*s  %*s  %*s\n", c->name, row->name, c->shape, row->shape, c->parameters,
+           row->parameters, c->macs, row->macs, c->field, row->field);
 }
 
 /* ---- runs of like rows: what a loop unrolls to ---- */
@@ -106,24 +114,31 @@ enum { LONGEST_GROUP = 64, LEAST_TIMES = 3, LEAST_SAVED = 3 };
 /* But for their names, which nobody needs where there are no weights. */
 static bool rows_alike(const LayerInfo *a, const LayerInfo *b) {
     int64_t parameters;
-    bool plain = dim_is_const(a->parameters, &parameters) && parameters == 0 && b->parameters == a->parameters;
-    return plain && a->depth == b->depth && !strcmp(a->callee, b->callee) && shape_equal(a->result->shape, b->result->shape) && a->macs == b->macs &&
+    bool plain =
+        dim_is_const(a->parameters, &parameters) && parameters == 0 && b->parameters == a->parameters;
+    return plain && a->depth == b->depth && !strcmp(a->callee, b->callee) &&
+           shape_equal(a->result->shape, b->result->shape) && a->macs == b->macs &&
            a->receptive_field == b->receptive_field;
 }
 
-/* How often the `size` rows from `begin` on, layers with all that is in them, stand there in a row. */
+/* How often the `size` rows from `begin` on, layers with all that is in them, stand there
+ * in a row. */
 static int count_repeats(const Model *model, int begin, int size) {
     const LayerList *layers = &model->layers;
     for (int i = begin; i < begin + size; i++)
         if (i >= layers->count || layers->items[i].depth < layers->items[begin].depth) return 1;
     int same = 0;
-    while (begin + size + same < layers->count && rows_alike(&layers->items[begin + same], &layers->items[begin + size + same])) same++;
+    while (begin + size + same < layers->count &&
+           rows_alike(&layers->items[begin + same], &layers->items[begin + size + same]))
+        same++;
     int count = 1 + same / size, end = begin + count * size;
-    bool cut = end < layers->count && layers->items[end].depth > layers->items[begin].depth; /* within the last layer */
+    /* within the last layer */
+    bool cut = end < layers->count && layers->items[end].depth > layers->items[begin].depth;
     return cut ? count - 1 : count;
 }
 
-/* The group at `begin` that saves most rows by being shown once; its size is 0 where none saves enough. */
+/* The group at `begin` that saves most rows by being shown once; its size is 0 where none
+ * saves enough. */
 static int find_repeated_rows(const Model *model, int begin, int *count) {
     int found = 0, saved = LEAST_SAVED - 1;
     for (int size = 1; size <= LONGEST_GROUP; size++) {
@@ -143,9 +158,12 @@ static SummaryRow folded_row(Session *s, const Model *model, int begin, int size
     Dim macs = dim_const(dims, 0);
     for (int i = begin; i < begin + size; i++) macs = dim_add(dims, macs, model->layers.items[i].macs);
     const char *what = size == 1 ? "the row above" : arena_printf(s->arena, "the %d rows above", size);
-    return (SummaryRow){.name = arena_printf(s->arena, "%*s%s, %d times more", layer->depth * 2, "", what, times), .shape = "",
-                 .parameters = "0", .macs = macs_text(s, model, dim_scale(dims, macs, times)),
-                 .field = field_text(s, model->layers.items[begin + size - 1].receptive_field)};
+    return (SummaryRow){.name =
+                            arena_printf(s->arena, "%*s%s, %d times more", layer->depth * 2, "", what, times),
+                        .shape = "",
+                        .parameters = "0",
+                        .macs = macs_text(s, model, dim_scale(dims, macs, times)),
+                        .field = field_text(s, model->layers.items[begin + size - 1].receptive_field)};
 }
 
 typedef Vec(SummaryRow) RowList;
@@ -166,7 +184,8 @@ static void print_left_out(const Model *model) {
     printf("%s is a long formula of sizes; to see a number fix them, as with", left_out);
     for (int i = 0; i < dims_symbol_count(dims); i++) {
         const Symbol *symbol = dims_symbol(dims, i);
-        if (i != batch_symbol(model)) printf(" -D %s=%lld", symbol->name, (long long)(symbol->multiple * symbol->typical));
+        if (i != batch_symbol(model))
+            printf(" -D %s=%lld", symbol->name, (long long)(symbol->multiple * symbol->typical));
     }
     printf("\n");
 }
@@ -174,8 +193,8 @@ static void print_left_out(const Model *model) {
 static void print_summary_table(Session *s, const Model *model) {
     SummaryRow head = {"layer", "output", "parameters", "MACs", "field"};
     Dim macs = for_batch_of_one(model, model->macs);
-    SummaryRow total = {"total", "", grouped_number_text(s, model->parameters), macs_text(s, model, model->macs),
-                 field_text(s, model->receptive_field)};
+    SummaryRow total = {"total", "", grouped_number_text(s, model->parameters),
+                        macs_text(s, model, model->macs), field_text(s, model->receptive_field)};
     bool cut = total.macs == left_out;
     Columns columns = {0};
     const RowList rows = all_rows(s, model);
@@ -246,7 +265,8 @@ static void print_summary_json(Session *s, const ModelList *models) {
         print_json_number(s, "macs", for_batch_of_one(model, model->macs));
         print_json_field(model->receptive_field);
         printf(", \"layers\": [");
-        for (int k = 0; k < model->layers.count; k++) print_json_layer(s, model, &model->layers.items[k], k == 0);
+        for (int k = 0; k < model->layers.count; k++)
+            print_json_layer(s, model, &model->layers.items[k], k == 0);
         printf("]}");
     }
     printf("]}\n");
@@ -263,7 +283,8 @@ static void print_names(Session *s, const ModelList *models) {
             if (map_get(seen, weight->path)) continue;
             map_set(seen, weight->path, (void *)(uintptr_t)weight);
             printf("%s", weight->path);
-            for (int axis = 0; axis < weight->shape.rank; axis++) printf(" %s", dim_string(s->arena, weight->shape.dims[axis]));
+            for (int axis = 0; axis < weight->shape.rank; axis++)
+                printf(" %s", dim_string(s->arena, weight->shape.dims[axis]));
             putchar('\n');
         }
     }
@@ -272,7 +293,8 @@ static void print_names(Session *s, const ModelList *models) {
 int command_summary(Session *session) {
     const Options *o = session->options;
     const char *name = o->rest.count ? o->rest.items[0] : NULL;
-    if (o->rest.count > 1) return session_usage(session, "one model is summed up, and `%s` is one more", o->rest.items[1]);
+    if (o->rest.count > 1)
+        return session_usage(session, "one model is summed up, and `%s` is one more", o->rest.items[1]);
     if (o->format && strcmp(o->format, "json") != 0 && strcmp(o->format, "text") != 0)
         return session_usage(session, "--format is text or json, not `%s`", o->format);
     Library *library = build_open(session);
@@ -282,7 +304,9 @@ int command_summary(Session *session) {
     }
     ModelList all = {0}, shown = {0};
     int index = library && name ? build_pick(session, library, name) : 0;
-    if (!library || index < 0 || !(build_elaborate_all(session, library, &all) || build_can_be_shown(session, &all))) return session_end(session);
+    if (!library || index < 0 ||
+        !(build_elaborate_all(session, library, &all) || build_can_be_shown(session, &all)))
+        return session_end(session);
     for (int i = 0; i < all.count; i++)
         if (!name || i == index) vec_push(session->arena, &shown, all.items[i]);
     if (o->names) {

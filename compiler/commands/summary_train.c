@@ -1,4 +1,5 @@
-/* cai summary --train: what a train block trains, what it keeps, and what a step of it takes. */
+/* cai summary --train: what a train block trains, what it keeps, and what a step of it
+ * takes. */
 #include "commands/commands.h"
 #include "codegen/emit.h"
 #include "plan/plan.h"
@@ -17,18 +18,23 @@ static void count_state(Count *count, const TrainingState *state) {
 
 static bool is_written(const TrainingPhase *phase, int state) {
     for (int i = 0; i < phase->step.outputs.count; i++)
-        if (phase->step.outputs.items[i].kind == CAI_BIND_STATE && phase->step.outputs.items[i].index == state) return true;
+        if (phase->step.outputs.items[i].kind == CAI_BIND_STATE &&
+            phase->step.outputs.items[i].index == state)
+            return true;
     return false;
 }
 
 static bool is_read(const TrainingPhase *phase, int state) {
     for (int i = 0; i < phase->step.inputs.count; i++)
-        if (phase->step.inputs.items[i].kind == CAI_BIND_STATE && phase->step.inputs.items[i].index == state) return true;
+        if (phase->step.inputs.items[i].kind == CAI_BIND_STATE && phase->step.inputs.items[i].index == state)
+            return true;
     return false;
 }
 
 static void print_count(Session *s, const char *what, Count count) {
-    if (count.tensors) printf("  %-22s %7lld %15s\n", what, (long long)count.tensors, text_thousands(s->arena, count.numbers));
+    if (count.tensors)
+        printf("  %-22s %7lld %15s\n", what, (long long)count.tensors,
+               text_thousands(s->arena, count.numbers));
 }
 
 /* 59.9 GFLOPs */
@@ -72,7 +78,8 @@ static void print_phase(Session *s, const Training *training, const TrainingPhas
         else if (state->kind == CAI_STATE_LAYER && is_read(phase, i)) count_state(&layers, state);
         else if (state->kind == CAI_STATE_TRAINING && is_read(phase, i)) count_state(&own, state);
     }
-    printf("%s%s%s, %s\n", training->name, *phase->name ? ", phase " : "", phase->name, length_text(s, &phase->length));
+    printf("%s%s%s, %s\n", training->name, *phase->name ? ", phase " : "", phase->name,
+           length_text(s, &phase->length));
     printf("  %-22s %7s %15s\n", "", "tensors", "numbers");
     print_count(s, "trained", trained);
     print_count(s, "frozen", frozen);
@@ -80,8 +87,8 @@ static void print_phase(Session *s, const Training *training, const TrainingPhas
     print_count(s, "states of training", own);
     if (!phase->step.graph) return;
     double states = (double)(trained.bytes + frozen.bytes + layers.bytes + own.bytes);
-    printf("  a step: %s, %.0f MB of states and %.0f MB of buffers\n", flops_text(s->arena, flops_of(phase->step.graph)), states / MIB,
-           working_bytes(s, phase) / MIB);
+    printf("  a step: %s, %.0f MB of states and %.0f MB of buffers\n",
+           flops_text(s->arena, flops_of(phase->step.graph)), states / MIB, working_bytes(s, phase) / MIB);
 }
 
 static void print_sets(const Training *training, Arena *arena) {

@@ -1,4 +1,5 @@
-/* cai train: builds the trainer of a train block into the cache, unless it is there already, and runs it. */
+/* cai train: builds the trainer of a train block into the cache, unless it is there
+ * already, and runs it. */
 #include "commands/commands.h"
 
 typedef struct Block {
@@ -7,7 +8,8 @@ typedef struct Block {
     int index;
 } Block;
 
-/* Elaborated only where it has to be built: what was built of these texts has no errors. */
+/* Elaborated only where it has to be built: what was built of these texts has no
+ * errors. */
 static bool build_block(void *context, const char *path) {
     const Block *block = context;
     Training *training = elaborate_training(block->library, block->index);

@@ -1,4 +1,5 @@
-/* cai weights: what a file of weights holds; with --for MODEL.cai, beside what the model wants. */
+/* cai weights: what a file of weights holds; with --for MODEL.cai, beside what the model
+ * wants. */
 #include "commands/commands.h"
 #include "weights/fit.h"
 #include <math.h>
@@ -104,15 +105,18 @@ static const char *compare_with(Wishes *wishes, const cai_tensor *tensor, const 
     if (!wish) return "the model has none";
     wish->met = true;
     if (has_sizes(tensor, wish->info->shape)) return "fits";
-    return arena_printf(wishes->s->arena, "the model has %s", shape_string(wishes->s->arena, wish->info->shape));
+    return arena_printf(wishes->s->arena, "the model has %s",
+                        shape_string(wishes->s->arena, wish->info->shape));
 }
 
 static void add_missing(Session *s, const Wishes *wishes, RowList *rows) {
     for (int i = 0; i < wishes->list.count; i++) {
         const WeightInfo *info = wishes->list.items[i].info;
         if (wishes->list.items[i].met) continue;
-        const char *remark = arena_printf(s->arena, "the model wants %s", shape_string(s->arena, info->shape));
-        vec_push(s->arena, rows, (Row){.name = info->path, .type = "missing", .least = "-", .max = "-", .remark = remark});
+        const char *remark =
+            arena_printf(s->arena, "the model wants %s", shape_string(s->arena, info->shape));
+        vec_push(s->arena, rows,
+                 (Row){.name = info->path, .type = "missing", .least = "-", .max = "-", .remark = remark});
     }
 }
 
@@ -143,7 +147,8 @@ static void print_total(const WeightTable *table, const Wishes *wishes, const We
 
 int command_weights(Session *session) {
     const Options *options = session->options;
-    if (options->rest.count > 0) return session_usage(session, "one FILE is listed, and `%s` is one more", options->rest.items[0]);
+    if (options->rest.count > 0)
+        return session_usage(session, "one FILE is listed, and `%s` is one more", options->rest.items[0]);
     Wishes wishes = {.s = session, .by_path = map_new(session->arena)};
     WeightTable table;
     cai_error error;
@@ -157,7 +162,8 @@ int command_weights(Session *session) {
     if (options->model) fit = weights_fit(session->arena, &table, is_wished, &wishes);
     for (int i = 0; i < table.tensors.count; i++) {
         Row row = row_of(session, &table, i);
-        if (options->model && !*row.remark) row.remark = compare_with(&wishes, &table.tensors.items[i], fit.below);
+        if (options->model && !*row.remark)
+            row.remark = compare_with(&wishes, &table.tensors.items[i], fit.below);
         vec_push(session->arena, &rows, row);
     }
     add_missing(session, &wishes, &rows);

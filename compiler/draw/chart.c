@@ -1,12 +1,24 @@
-/* The chart of Canziani et al. 2016 ("An Analysis of Deep Neural Network Models for Practical Applications", figure 2): accuracy over operations, a
- * network a circle whose area is its number of parameters. Operations are on a logarithmic axis, for today's networks lie two powers of ten apart.
- * Drawn by cairo, on white, so that it reads the same on paper and on a dark screen. */
+/* The chart of Canziani et al. 2016 ("An Analysis of Deep Neural Network Models for
+ * Practical Applications", figure 2): accuracy over operations, a network a circle whose
+ * area is its number of parameters. Operations are on a logarithmic axis, for today's
+ * networks lie two powers of ten apart. Drawn by cairo, on white, so that it reads the
+ * same on paper and on a dark screen. */
 #include "draw/draw.h"
 #include <cairo-pdf.h>
 #include <cairo-svg.h>
 #include <math.h>
 
-enum { WIDTH = 900, HEIGHT = 620, LEFT = 76, RIGHT = 24, TOP = 24, BOTTOM = 64, PLACES = 48, LABEL_PAD = 3, ROUNDS = 4 };
+enum {
+    WIDTH = 900,
+    HEIGHT = 620,
+    LEFT = 76,
+    RIGHT = 24,
+    TOP = 24,
+    BOTTOM = 64,
+    PLACES = 48,
+    LABEL_PAD = 3,
+    ROUNDS = 4
+};
 
 typedef struct Rect { double x, y, width, height; } Rect;
 
@@ -25,7 +37,9 @@ static double x_of(const Chart *c, double operations) {
     return LEFT + (log10(operations) - c->x_low) / (c->x_high - c->x_low) * (WIDTH - LEFT - RIGHT);
 }
 
-static double y_of(const Chart *c, double value) { return HEIGHT - BOTTOM - (value - c->y_low) / (c->y_high - c->y_low) * (HEIGHT - TOP - BOTTOM); }
+static double y_of(const Chart *c, double value) {
+    return HEIGHT - BOTTOM - (value - c->y_low) / (c->y_high - c->y_low) * (HEIGHT - TOP - BOTTOM);
+}
 
 /* 100 M parameters have a radius of 30. */
 static double radius_of(double parameters) { return fmax(2.5, 30 * sqrt(parameters / 100e6)); }
@@ -74,7 +88,8 @@ static void draw_operations_axis(const Chart *c, const char *title) {
             double operations = steps[i] * pow(10, power);
             if (log10(operations) < c->x_low || log10(operations) > c->x_high) continue;
             char text[32];
-            snprintf(text, sizeof text, operations >= 1e9 ? "%.4g G" : "%.4g M", operations / (operations >= 1e9 ? 1e9 : 1e6));
+            snprintf(text, sizeof text, operations >= 1e9 ? "%.4g G" : "%.4g M",
+                     operations / (operations >= 1e9 ? 1e9 : 1e6));
             set_grey(c, 0.9);
             draw_line(c, x_of(c, operations), TOP, x_of(c, operations), HEIGHT - BOTTOM);
             set_grey(c, 0.25);
@@ -86,7 +101,10 @@ static void draw_operations_axis(const Chart *c, const char *title) {
 
 static double round_step(double least) {
     double power = pow(10, floor(log10(least)));
-    return least / power <= 1 ? power : least / power <= 2 ? 2 * power : least / power <= 5 ? 5 * power : 10 * power;
+    return least / power <= 1   ? power
+           : least / power <= 2 ? 2 * power
+           : least / power <= 5 ? 5 * power
+                                : 10 * power;
 }
 
 static void draw_value_axis(const Chart *c, const char *title) {
@@ -108,9 +126,11 @@ static void draw_value_axis(const Chart *c, const char *title) {
 
 /* ---- circles ---- */
 
-/* Hues a golden ratio apart, so that neighbours in the list differ however many there are; every other one is darker. */
+/* Hues a golden ratio apart, so that neighbours in the list differ however many there
+ * are; every other one is darker. */
 static void set_colour(const Chart *c, int group, double alpha) {
-    double turns = 0.58 + 0.6180339887 * group, hue = 6 * (turns - floor(turns)), strong = group % 2 ? 0.6 : 0.8;
+    double turns = 0.58 + 0.6180339887 * group, hue = 6 * (turns - floor(turns)),
+           strong = group % 2 ? 0.6 : 0.8;
     double rgb[3];
     for (int i = 0; i < 3; i++) { /* each channel is full for a third of the circle round its own hue */
         double away = fabs(fmod(hue + 6 - 2 * i, 6));
@@ -150,7 +170,8 @@ static void draw_legend(Chart *c) {
 /* ---- labels: the nearest free place round the circle ---- */
 
 static double overlap_of_rects(Rect a, Rect b) {
-    double width = fmin(a.x + a.width, b.x + b.width) - fmax(a.x, b.x), height = fmin(a.y + a.height, b.y + b.height) - fmax(a.y, b.y);
+    double width = fmin(a.x + a.width, b.x + b.width) - fmax(a.x, b.x),
+           height = fmin(a.y + a.height, b.y + b.height) - fmax(a.y, b.y);
     return width > 0 && height > 0 ? width * height : 0;
 }
 
@@ -159,7 +180,8 @@ typedef struct ChartLine { double x0, y0, x1, y1; } ChartLine;
 /* From the edge of its circle to the label. */
 static ChartLine leader_line(const Chart *c, const ChartPoint *point, Rect place) {
     double x = x_of(c, point->operations), y = y_of(c, point->value), radius = radius_of(point->parameters);
-    double to_x = fmin(fmax(x, place.x), place.x + place.width), to_y = fmin(fmax(y, place.y), place.y + place.height);
+    double to_x = fmin(fmax(x, place.x), place.x + place.width),
+           to_y = fmin(fmax(y, place.y), place.y + place.height);
     double part = fmin(1, radius / fmax(hypot(to_x - x, to_y - y), 1e-9));
     return (ChartLine){x + (to_x - x) * part, y + (to_y - y) * part, to_x, to_y};
 }
@@ -168,13 +190,16 @@ static ChartLine leader_line(const Chart *c, const ChartPoint *point, Rect place
 static int count_crossings(const Chart *c, ChartLine line, int own_circle) {
     int count = 0;
     for (int step = 1; step < 8; step++) {
-        Rect spot = {line.x0 + (line.x1 - line.x0) * step / 8, line.y0 + (line.y1 - line.y0) * step / 8, 1, 1};
-        for (int i = 0; i < c->taken.count; i++) count += i != own_circle && overlap_of_rects(spot, c->taken.items[i]) > 0;
+        Rect spot = {line.x0 + (line.x1 - line.x0) * step / 8, line.y0 + (line.y1 - line.y0) * step / 8, 1,
+                     1};
+        for (int i = 0; i < c->taken.count; i++)
+            count += i != own_circle && overlap_of_rects(spot, c->taken.items[i]) > 0;
     }
     return count;
 }
 
-/* How bad a place is: what it covers, what it has outside the chart, and how far away it is. */
+/* How bad a place is: what it covers, what it has outside the chart, and how far away it
+ * is. */
 static double badness_of_place(const Chart *c, Rect place, double distance) {
     double sum = distance;
     for (int i = 0; i < c->taken.count; i++) sum += 10 * overlap_of_rects(place, c->taken.items[i]);
@@ -191,10 +216,12 @@ static Rect find_label_place(const Chart *c, int index) {
     for (int ring = 0; ring < 12; ring++) {
         for (int i = 0; i < PLACES; i++) {
             double angle = 2 * acos(-1) * i / PLACES, reach = radius + 3 + 9 * ring;
-            double middle_x = x + cos(angle) * (reach + width / 2), middle_y = y + sin(angle) * (reach + height / 2);
+            double middle_x = x + cos(angle) * (reach + width / 2),
+                   middle_y = y + sin(angle) * (reach + height / 2);
             Rect place = {middle_x - width / 2, middle_y - height / 2, width, height};
             double bad = badness_of_place(c, place, 6 * ring + (fabs(cos(angle)) > 0.95 ? 0 : 1));
-            if (bad < least) bad += 4 * count_crossings(c, leader_line(c, point, place), 1 + index); /* the legend stands first */
+            /* the legend stands first */
+            if (bad < least) bad += 4 * count_crossings(c, leader_line(c, point, place), 1 + index);
             if (bad < least) least = bad, best = place;
         }
     }
@@ -240,22 +267,26 @@ static void draw_whole_chart(Chart *c, const ChartAxes *axes) {
     draw_value_axis(c, axes->up);
     draw_legend(c);
     for (int i = 0; i < c->count; i++) {
-        double x = x_of(c, c->points[i].operations), y = y_of(c, c->points[i].value), radius = radius_of(c->points[i].parameters);
+        double x = x_of(c, c->points[i].operations), y = y_of(c, c->points[i].value),
+               radius = radius_of(c->points[i].parameters);
         draw_circle(c, x, y, radius, c->points[i].group);
         vec_push(c->arena, &c->taken, (Rect){x - 0.8 * radius, y - 0.8 * radius, 1.6 * radius, 1.6 * radius});
     }
     draw_labels(c);
 }
 
-bool draw_chart(Arena *arena, const ChartPoint *points, int count, const ChartAxes *axes, const char *format, const char *path, const char **error) {
-    cairo_surface_t *surface = strcmp(format, "svg") == 0   ? cairo_svg_surface_create(path, WIDTH, HEIGHT)
-                               : strcmp(format, "pdf") == 0 ? cairo_pdf_surface_create(path, WIDTH, HEIGHT)
-                                                            : cairo_image_surface_create(CAIRO_FORMAT_RGB24, 2 * WIDTH, 2 * HEIGHT);
+bool draw_chart(Arena *arena, const ChartPoint *points, int count, const ChartAxes *axes, const char *format,
+                const char *path, const char **error) {
+    cairo_surface_t *surface = strcmp(format, "svg") == 0 ? cairo_svg_surface_create(path, WIDTH, HEIGHT)
+                               : strcmp(format, "pdf") == 0
+                                   ? cairo_pdf_surface_create(path, WIDTH, HEIGHT)
+                                   : cairo_image_surface_create(CAIRO_FORMAT_RGB24, 2 * WIDTH, 2 * HEIGHT);
     Chart chart = {.cairo = cairo_create(surface), .points = points, .count = count, .arena = arena};
     if (strcmp(format, "png") == 0) cairo_scale(chart.cairo, 2, 2);
     draw_whole_chart(&chart, axes);
     cairo_destroy(chart.cairo);
-    cairo_status_t status = strcmp(format, "png") == 0 ? cairo_surface_write_to_png(surface, path) : CAIRO_STATUS_SUCCESS;
+    cairo_status_t status =
+        strcmp(format, "png") == 0 ? cairo_surface_write_to_png(surface, path) : CAIRO_STATUS_SUCCESS;
     cairo_surface_finish(surface);
     if (status == CAIRO_STATUS_SUCCESS) status = cairo_surface_status(surface);
     cairo_surface_destroy(surface);

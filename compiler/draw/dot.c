@@ -1,12 +1,15 @@
-/* Drawings as text for Graphviz: boxes coloured by what they do, frames around what an open layer holds, shapes on the arrows. */
+/* Drawings as text for Graphviz: boxes coloured by what they do, frames around what an
+ * open layer holds, shapes on the arrows. */
 #include "draw/draw.h"
 
 typedef struct BoxStyle { const char *shape, *fill; } BoxStyle;
 
 static const BoxStyle styles[] = {
-    [BOX_INPUT] = {"box", "#ffffff"},        [BOX_OUTPUT] = {"box", "#ffffff"},   [BOX_CONVOLUTION] = {"box", "#cfe3f7"},
-    [BOX_PRODUCT] = {"box", "#ddd3ee"},      [BOX_WINDOW] = {"box", "#f8d3cd"},   [BOX_LAYER] = {"box", "#fdf0c8"},
-    [BOX_BLOCK] = {"box", "#d8ead0"},        [BOX_OPERATOR] = {"oval", "#ffffff"}, [BOX_WEIGHT] = {"note", "#f4f4f4"},
+    [BOX_INPUT] = {"box", "#ffffff"},       [BOX_OUTPUT] = {"box", "#ffffff"},
+    [BOX_CONVOLUTION] = {"box", "#cfe3f7"}, [BOX_PRODUCT] = {"box", "#ddd3ee"},
+    [BOX_WINDOW] = {"box", "#f8d3cd"},      [BOX_LAYER] = {"box", "#fdf0c8"},
+    [BOX_BLOCK] = {"box", "#d8ead0"},       [BOX_OPERATOR] = {"oval", "#ffffff"},
+    [BOX_WEIGHT] = {"note", "#f4f4f4"},
 };
 
 static const char gradient_fill[] = "#f3d9ea";
@@ -92,9 +95,12 @@ static const char *node_style(const Box *box) {
 
 static void add_dot_box(Text *out, const Box *box, int drawing, int index) {
     const BoxStyle *style = &styles[box->kind];
-    text_add(out, "  m%db%d [shape=%s, fillcolor=\"%s\", label=<", drawing, index, style->shape, box->gradient ? gradient_fill : style->fill);
+    text_add(out, "  m%db%d [shape=%s, fillcolor=\"%s\", label=<", drawing, index, style->shape,
+             box->gradient ? gradient_fill : style->fill);
     add_label(out, box);
-    text_add(out, ">%s%s];\n", box->kind == BOX_OPERATOR ? ", margin=\"0.04,0.02\", width=0.3, height=0.3" : "", node_style(box));
+    text_add(out, ">%s%s];\n",
+             box->kind == BOX_OPERATOR ? ", margin=\"0.04,0.02\", width=0.3, height=0.3" : "",
+             node_style(box));
 }
 
 /* Those that are written in the frame. */
@@ -103,7 +109,10 @@ static void add_shapes(Text *out, Arena *arena, const Drawing *d, int drawing, i
     for (int b = 0; b < d->boxes.count; b++) {
         const Box *box = &d->boxes.items[b];
         if (box->kind != BOX_SHAPE || draw_frame(d, box) != frame) continue;
-        if (!any) text_add(out, "  { node [shape=plaintext, style=solid, fontsize=9, fontcolor=\"#666666\", margin=\"0.03,0.01\", width=0, height=0];\n");
+        if (!any)
+            text_add(
+                out,
+                "  { node [shape=plaintext, style=solid, fontsize=9, fontcolor=\"#666666\", margin=\"0.03,0.01\", width=0, height=0];\n");
         any = true;
         text_add(out, "  m%db%d [label=<", drawing, b);
         add_shape(out, arena, box->flows->shape);
@@ -118,7 +127,8 @@ static bool *find_filled(Arena *arena, const Drawing *d) {
     for (int b = 0; b < d->boxes.count; b++) {
         const Box *box = &d->boxes.items[b];
         if (!box->what) continue;
-        for (int l = draw_frame(d, box); l >= 0 && !filled[l]; l = d->model->runs.items[l].parent) filled[l] = true;
+        for (int l = draw_frame(d, box); l >= 0 && !filled[l]; l = d->model->runs.items[l].parent)
+            filled[l] = true;
     }
     return filled;
 }
@@ -138,18 +148,21 @@ static void add_title(Text *out, const char *name, const char *callee, int times
 static void open_frame(Text *out, Arena *arena, const Drawing *d, int drawing, int index) {
     const char *name = draw_name(arena, d, index), *callee = draw_callee(&d->model->runs.items[index]);
     const bool titled = *name || *callee || d->repeats.times[index] > 1;
-    text_add(out, "  subgraph cluster_m%dl%d { style=\"rounded\"; color=\"#9a9a9a\"; fontsize=10; label=%s", drawing, index, titled ? "<" : "\"\"");
+    text_add(out, "  subgraph cluster_m%dl%d { style=\"rounded\"; color=\"#9a9a9a\"; fontsize=10; label=%s",
+             drawing, index, titled ? "<" : "\"\"");
     add_title(out, name, callee, d->repeats.times[index]);
     text_add(out, titled ? ">;\n" : ";\n");
 }
 
-/* Layers are listed outermost first, so the frames that are open around one are those of its parents. */
+/* Layers are listed outermost first, so the frames that are open around one are those of
+ * its parents. */
 static void add_boxes(Text *out, Arena *arena, const Drawing *d, int drawing) {
     bool *filled = find_filled(arena, d);
     Vec(int) frames = {0};
     for (int l = -1; l < d->model->runs.count; l++) {
         int depth = l < 0 ? 0 : d->model->runs.items[l].depth;
-        while (l >= 0 && frames.count > 0 && d->model->runs.items[vec_last(&frames)].depth >= depth) frames.count--, text_add(out, "  }\n");
+        while (l >= 0 && frames.count > 0 && d->model->runs.items[vec_last(&frames)].depth >= depth)
+            frames.count--, text_add(out, "  }\n");
         if (l >= 0 && !(d->open[l] && filled[l])) continue;
         if (l >= 0) {
             open_frame(out, arena, d, drawing, l);
@@ -157,7 +170,8 @@ static void add_boxes(Text *out, Arena *arena, const Drawing *d, int drawing) {
         }
         for (int b = 0; b < d->boxes.count; b++) {
             const Box *box = &d->boxes.items[b];
-            if (box->what && box->kind != BOX_SHAPE && draw_frame(d, box) == l) add_dot_box(out, box, drawing, b);
+            if (box->what && box->kind != BOX_SHAPE && draw_frame(d, box) == l)
+                add_dot_box(out, box, drawing, b);
         }
         add_shapes(out, arena, d, drawing, l);
     }
@@ -177,13 +191,17 @@ static void add_arrows(Text *out, const Drawing *d, int drawing) {
 
 const char *draw_dot(Arena *arena, const Drawing *drawings, int count) {
     Text out = {.arena = arena};
-    text_add(&out, "digraph network {\n  graph [bgcolor=white, pad=0.15, fontname=\"Helvetica\", ranksep=0.12, nodesep=0.25, compound=true, labeljust=l];\n"
-                   "  node [style=\"filled,rounded\", fontname=\"Helvetica\", fontsize=10, color=\"#555555\", margin=\"0.1,0.05\", height=0.3];\n"
-                   "  edge [color=\"#555555\", arrowsize=0.6];\n");
+    text_add(
+        &out,
+        "digraph network {\n  graph [bgcolor=white, pad=0.15, fontname=\"Helvetica\", ranksep=0.12, nodesep=0.25, compound=true, labeljust=l];\n"
+        "  node [style=\"filled,rounded\", fontname=\"Helvetica\", fontsize=10, color=\"#555555\", margin=\"0.1,0.05\", height=0.3];\n"
+        "  edge [color=\"#555555\", arrowsize=0.6];\n");
     for (int i = 0; i < count; i++) {
         if (count > 1)
-            text_add(&out, "  subgraph cluster_m%d { style=\"rounded,bold\"; color=\"#555555\"; fontsize=13; label=<<b>%s</b>>;\n", i,
-                     drawings[i].model->decl->name);
+            text_add(
+                &out,
+                "  subgraph cluster_m%d { style=\"rounded,bold\"; color=\"#555555\"; fontsize=13; label=<<b>%s</b>>;\n",
+                i, drawings[i].model->decl->name);
         add_boxes(&out, arena, &drawings[i], i);
         if (count > 1) text_add(&out, "  }\n");
         add_arrows(&out, &drawings[i], i);

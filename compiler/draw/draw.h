@@ -1,18 +1,21 @@
-/* Pictures of networks: a model's graph folded to boxes (fold.c) with shapes between them (flow.c), as a text for Graphviz (dot.c); and many
- * networks in one chart (chart.c). */
+/* Pictures of networks: a model's graph folded to boxes (fold.c) with shapes between them
+ * (flow.c), as a text for Graphviz (dot.c); and many networks in one chart (chart.c). */
 #ifndef CAI_DRAW_H
 #define CAI_DRAW_H
 
 #include "elaborate/elaborate.h"
 
 typedef enum BoxKind {
-    BOX_INPUT, BOX_OUTPUT,
-    BOX_CONVOLUTION, BOX_PRODUCT, BOX_WINDOW, /* a layer around one of these operators */
-    BOX_LAYER,     /* any other layer that holds none */
-    BOX_BLOCK,     /* layers in layers, folded */
-    BOX_OPERATOR,  /* an operator that no layer drawn as a box has made */
-    BOX_WEIGHT,    /* a weight that an operator takes */
-    BOX_SHAPE      /* what flows from one box to others */
+    BOX_INPUT,
+    BOX_OUTPUT,
+    BOX_CONVOLUTION,
+    BOX_PRODUCT,
+    BOX_WINDOW,   /* a layer around one of these operators */
+    BOX_LAYER,    /* any other layer that holds none */
+    BOX_BLOCK,    /* layers in layers, folded */
+    BOX_OPERATOR, /* an operator that no layer drawn as a box has made */
+    BOX_WEIGHT,   /* a weight that an operator takes */
+    BOX_SHAPE     /* what flows from one box to others */
 } BoxKind;
 
 typedef struct Box {
@@ -31,7 +34,8 @@ typedef struct Box {
 
 typedef struct Arrow { int from, to; const Node *node; } Arrow; /* what flows */
 
-/* Layers of which several that follow each other are the same: the first stands for all. */
+/* Layers of which several that follow each other are the same: the first stands for
+ * all. */
 typedef struct Repeats {
     int *times; /* by layer: how many it stands for; -1: another stands for it */
     int *last;  /* by first layer: the last of them */
@@ -48,12 +52,15 @@ typedef struct Drawing {
 
 enum { UNFOLD_BY_SIZE = -1 };
 
-/* Folds a model to boxes, or one layer of it. only: its place in model->runs, -1: all. unfold: how many levels of layers in layers are
- * opened; UNFOLD_BY_SIZE: as many as leave a picture that can be read.
- * gradient: with the gradient of the sum of the first output by all weights, which is made here, in the model's own graph. */
+/* Folds a model to boxes, or one layer of it. only: its place in model->runs, -1: all.
+ * unfold: how many levels of layers in layers are opened; UNFOLD_BY_SIZE: as many as
+ * leave a picture that can be read.
+ * gradient: with the gradient of the sum of the first output by all weights, which is
+ * made here, in the model's own graph. */
 Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradient);
 
-/* What layers are called: "basic"; "" where they are only braces; and their name, "1 … 11" where one stands for several, "" where it says no more. */
+/* What layers are called: "basic"; "" where they are only braces; and their name, "1 …
+ * 11" where one stands for several, "" where it says no more. */
 const char *draw_callee(const LayerInfo *layer);
 const char *draw_name(Arena *arena, const Drawing *drawing, int layer);
 
@@ -65,11 +72,13 @@ const char *draw_dot(Arena *arena, const Drawing *drawings, int count);
 
 /* ---- repeat.c ---- */
 
-Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, const bool *data, const bool *weighed);
+Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, const bool *data,
+                     const bool *weighed);
 
 /* ---- flow.c ---- */
 
-/* Leads the arrows of a folded model through the shapes of what flows, and marks what no result needs. */
+/* Leads the arrows of a folded model through the shapes of what flows, and marks what no
+ * result needs. */
 void draw_flow(Arena *arena, Drawing *drawing);
 
 /* ---- chart.c ---- */
@@ -84,8 +93,9 @@ typedef struct ChartAxes {
     const char *across, *up; /* what is written at the axes */
 } ChartAxes;
 
-/* Value over operations. format: svg, pdf or png. On failure *error says why; what was written of the file stays. */
-bool draw_chart(Arena *arena, const ChartPoint *points, int count, const ChartAxes *axes, const char *format, const char *path,
-                const char **error);
+/* Value over operations. format: svg, pdf or png. On failure *error says why; what was
+ * written of the file stays. */
+bool draw_chart(Arena *arena, const ChartPoint *points, int count, const ChartAxes *axes, const char *format,
+                const char *path, const char **error);
 
 #endif

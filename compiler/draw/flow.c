@@ -1,5 +1,7 @@
-/* What flows between the boxes of a drawing: the shape of each value is written once, between the box that makes it and those that take it, in the
- * innermost frame that they share. It is a box of its own, for Graphviz keeps boxes in their frames, but neither labels of arrows nor long arrows. */
+/* What flows between the boxes of a drawing: the shape of each value is written once,
+ * between the box that makes it and those that take it, in the innermost frame that they
+ * share. It is a box of its own, for Graphviz keeps boxes in their frames, but neither
+ * labels of arrows nor long arrows. */
 #include "draw/draw.h"
 
 static int frame_around(const Drawing *d, int frame) {
@@ -23,14 +25,17 @@ static int common_frame(const Drawing *d, const Arrow *arrow) {
 
 /* Of the arrow's value into the frame, or, where it is made there, within it. */
 static bool is_same_flow(const Drawing *d, const Arrow *a, const Arrow *b, int frame) {
-    if (a->from != b->from || a->node != b->node || d->boxes.items[b->to].gradient || !lies_in(d, b->to, frame)) return false;
+    if (a->from != b->from || a->node != b->node || d->boxes.items[b->to].gradient ||
+        !lies_in(d, b->to, frame))
+        return false;
     return !lies_in(d, b->from, frame) || common_frame(d, b) == frame;
 }
 
 /* Puts the shape into the frame, and leads all such arrows through it. */
 static void write_shape(Arena *arena, Drawing *d, Arrow arrow, int frame) {
     int shape = d->boxes.count;
-    vec_push(arena, &d->boxes, (Box){.kind = BOX_SHAPE, .layer = frame, .name = "", .what = "", .flows = arrow.node});
+    vec_push(arena, &d->boxes,
+             (Box){.kind = BOX_SHAPE, .layer = frame, .name = "", .what = "", .flows = arrow.node});
     for (int i = 0; i < d->arrows.count; i++)
         if (is_same_flow(d, &arrow, &d->arrows.items[i], frame)) d->arrows.items[i].from = shape;
     vec_push(arena, &d->arrows, (Arrow){arrow.from, shape, arrow.node});
@@ -38,10 +43,12 @@ static void write_shape(Arena *arena, Drawing *d, Arrow arrow, int frame) {
 
 static bool bears_shape(const Drawing *d, const Arrow *arrow) {
     const Box *from = &d->boxes.items[arrow->from], *to = &d->boxes.items[arrow->to];
-    return from->kind != BOX_WEIGHT && from->kind != BOX_SHAPE && to->kind != BOX_SHAPE && !from->gradient && !to->gradient;
+    return from->kind != BOX_WEIGHT && from->kind != BOX_SHAPE && to->kind != BOX_SHAPE && !from->gradient &&
+           !to->gradient;
 }
 
-/* What several boxes of a frame take comes into it by one arrow, else each would run beside the frame. */
+/* What several boxes of a frame take comes into it by one arrow, else each would run
+ * beside the frame. */
 static void join_entries(Arena *arena, Drawing *d, int frame) {
     for (int i = 0, count = d->arrows.count; i < count; i++) {
         Arrow entry = d->arrows.items[i];
@@ -56,17 +63,20 @@ static void write_shapes(Arena *arena, Drawing *d) {
     for (int l = d->model->runs.count - 1; l >= 0; l--) /* inner frames first */
         if (d->open[l]) join_entries(arena, d, l);
     for (int i = 0, count = d->arrows.count; i < count; i++)
-        if (bears_shape(d, &d->arrows.items[i])) write_shape(arena, d, d->arrows.items[i], common_frame(d, &d->arrows.items[i]));
+        if (bears_shape(d, &d->arrows.items[i]))
+            write_shape(arena, d, d->arrows.items[i], common_frame(d, &d->arrows.items[i]));
 }
 
 /* What no result needs. */
 static void find_unused(Drawing *d) {
-    for (int b = 0; b < d->boxes.count; b++) d->boxes.items[b].unused = d->boxes.items[b].kind != BOX_OUTPUT && !d->boxes.items[b].gradient;
+    for (int b = 0; b < d->boxes.count; b++)
+        d->boxes.items[b].unused = d->boxes.items[b].kind != BOX_OUTPUT && !d->boxes.items[b].gradient;
     for (bool changed = true; changed;) {
         changed = false;
         for (int i = d->arrows.count - 1; i >= 0; i--) {
             Box *from = &d->boxes.items[d->arrows.items[i].from];
-            if (from->unused && !d->boxes.items[d->arrows.items[i].to].unused) from->unused = false, changed = true;
+            if (from->unused && !d->boxes.items[d->arrows.items[i].to].unused)
+                from->unused = false, changed = true;
         }
     }
 }

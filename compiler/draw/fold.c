@@ -1,6 +1,8 @@
-/* A graph folded to boxes. Layers nest (model->runs lists them outermost first, each with the range of nodes that its run made): those that are open
- * are frames, those within open ones are boxes, and what a model or an open layer computes itself stands there operator by operator. What depends on
- * weights and constants alone is not drawn, nor is what only changes a shape. */
+/* A graph folded to boxes. Layers nest (model->runs lists them outermost first, each with
+ * the range of nodes that its run made): those that are open are frames, those within
+ * open ones are boxes, and what a model or an open layer computes itself stands there
+ * operator by operator. What depends on weights and constants alone is not drawn, nor is
+ * what only changes a shape. */
 #include "draw/draw.h"
 #include <ctype.h>
 
@@ -11,15 +13,17 @@ typedef struct Fold {
     Drawing *drawing;
     const Model *model;
     const Graph *graph;
-    int only;           /* the layer that is drawn by itself, -1: the model */
-    int forward, back;  /* nodes before those of the gradient; the first of these, behind the total that it is of */
-    int *owner;         /* by node: the innermost layer that made it, -1: the model */
-    bool *data;         /* by node: depends on an input */
-    bool *weighed;      /* by node: depends on a weight */
-    int *box_of;        /* by node: -1 where it has none */
-    int *layer_box;     /* by layer: its box, -1 where it has none yet */
-    int *gradient_box;  /* by layer, plus one: the box of its gradient */
-    bool *has_layers;   /* by layer */
+    int only; /* the layer that is drawn by itself, -1: the model */
+    /* nodes before those of the gradient; the first of these, behind the total that it is
+     * of */
+    int forward, back;
+    int *owner;        /* by node: the innermost layer that made it, -1: the model */
+    bool *data;        /* by node: depends on an input */
+    bool *weighed;     /* by node: depends on a weight */
+    int *box_of;       /* by node: -1 where it has none */
+    int *layer_box;    /* by layer: its box, -1 where it has none yet */
+    int *gradient_box; /* by layer, plus one: the box of its gradient */
+    bool *has_layers;  /* by layer */
 } Fold;
 
 static const LayerInfo *layer_at(const Fold *f, int layer) { return &f->model->runs.items[layer]; }
@@ -31,7 +35,8 @@ static bool is_within_path(const char *path, const char *around) {
     return strncmp(path, around, length) == 0 && (path[length] == 0 || path[length] == '.');
 }
 
-/* The innermost layer that is drawn, of what has this path; -1: the model. known: by path, plus 2. */
+/* The innermost layer that is drawn, of what has this path; -1: the model. known: by
+ * path, plus 2. */
 static int owner_by_path(Fold *f, Map *known, const char *path) {
     int owner = (int)(intptr_t)map_get(known, path) - 2;
     if (owner >= -1) return owner;
@@ -64,8 +69,10 @@ static void find_data(Fold *f) {
         const Node *node = f->graph->nodes.items[id];
         unsigned of = node_sources(&sources, f->graph, node);
         f->weighed[id] = of & MADE_OF_WEIGHTS;
-        f->data[id] = id < f->forward ? of & (MADE_OF_INPUTS | MADE_OF_RANDOM) : id >= f->back && f->weighed[id];
-        for (int i = 0; id >= f->back && i < node->input_count; i++) f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
+        f->data[id] =
+            id < f->forward ? of & (MADE_OF_INPUTS | MADE_OF_RANDOM) : id >= f->back && f->weighed[id];
+        for (int i = 0; id >= f->back && i < node->input_count; i++)
+            f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
     }
 }
 
@@ -83,14 +90,17 @@ static bool is_drawn(const Fold *f, int id) {
 
 int draw_frame(const Drawing *d, const Box *box) {
     int layer = box->layer;
-    if (layer >= 0 && box->kind != BOX_OPERATOR && box->kind != BOX_WEIGHT && box->kind != BOX_SHAPE) layer = d->model->runs.items[layer].parent;
+    if (layer >= 0 && box->kind != BOX_OPERATOR && box->kind != BOX_WEIGHT && box->kind != BOX_SHAPE)
+        layer = d->model->runs.items[layer].parent;
     while (layer >= 0 && !d->open[layer]) layer = d->model->runs.items[layer].parent;
     return layer;
 }
 
 /* ---- what a box says ---- */
 
-const char *draw_callee(const LayerInfo *layer) { return layer->callee && *layer->callee != '{' ? layer->callee : ""; }
+const char *draw_callee(const LayerInfo *layer) {
+    return layer->callee && *layer->callee != '{' ? layer->callee : "";
+}
 
 static bool is_bare_number(const char *name) { return *name && name[strspn(name, "0123456789.")] == 0; }
 
@@ -104,7 +114,8 @@ static const char *last_parts_of_path(const char *path) {
     } while (true);
 }
 
-/* The layer around it, where its path is that one's and a number: "features" of "features.0". */
+/* The layer around it, where its path is that one's and a number: "features" of
+ * "features.0". */
 static const LayerInfo *counted_in(const Model *model, const LayerInfo *layer) {
     const LayerInfo *around = layer->parent < 0 ? NULL : &model->runs.items[layer->parent];
     size_t length = around ? strlen(around->path) : 0;
@@ -112,10 +123,12 @@ static const LayerInfo *counted_in(const Model *model, const LayerInfo *layer) {
     return inside && is_bare_number(layer->path + length + 1) ? around : NULL;
 }
 
-/* Empty where rules 3 and 4 of docs/language.md made it, "0", "conv", "conv_2", "braces", "conv_norm.0": it says no more than what the layer is. */
+/* Empty where rules 3 and 4 of docs/language.md made it, "0", "conv", "conv_2", "braces",
+ * "conv_norm.0": it says no more than what the layer is. */
 static const char *own_box_name(const Model *model, const LayerInfo *layer) {
     const LayerInfo *around = counted_in(model, layer);
-    const char *name = last_parts_of_path(layer->path), *callee = *draw_callee(layer) ? layer->callee : "braces";
+    const char *name = last_parts_of_path(layer->path),
+               *callee = *draw_callee(layer) ? layer->callee : "braces";
     size_t length = strlen(callee);
     if (is_bare_number(name) || (around && !*own_box_name(model, around))) return "";
     if (strncmp(name, callee, length) != 0) return name;
@@ -130,7 +143,8 @@ static const char *any_name(const Model *model, const LayerInfo *layer) {
 
 /* "encoder_layer_0 … 11" */
 const char *draw_name(Arena *arena, const Drawing *d, int layer) {
-    const LayerInfo *first = &d->model->runs.items[layer], *last = &d->model->runs.items[d->repeats.last[layer]];
+    const LayerInfo *first = &d->model->runs.items[layer],
+                    *last = &d->model->runs.items[d->repeats.last[layer]];
     const char *from = own_box_name(d->model, first), *to = own_box_name(d->model, last);
     if (first == last || (!*from && !*to)) return from;
     from = any_name(d->model, first), to = any_name(d->model, last);
@@ -138,7 +152,8 @@ const char *draw_name(Arena *arena, const Drawing *d, int layer) {
     for (int i = 0; from[i] && from[i] == to[i]; i++)
         if (!isdigit((unsigned char)from[i])) same = i + 1;
     if (!isdigit((unsigned char)to[same])) same = 0;
-    return arena_printf(arena, d->repeats.times[layer] == 2 ? "%s, %s" : "%s \xe2\x80\xa6 %s", from, to + same);
+    return arena_printf(arena, d->repeats.times[layer] == 2 ? "%s, %s" : "%s \xe2\x80\xa6 %s", from,
+                        to + same);
 }
 
 static const char *pair_text(Fold *f, int64_t a, int64_t b, const char *between) {
@@ -155,10 +170,14 @@ static const char *convolution_text(Fold *f, const Node *node) {
     dim_is_const(node->inputs[0]->shape.dims[1], &in);
     for (int i = 0; i < spatial && i < 2; i++) dim_is_const(w.dims[2 + i], &kernel[i]);
     Text text = {.arena = f->arena};
-    text_add(&text, "%s %s, %lld", back ? "transposed conv" : groups > 1 && groups == in ? "depthwise conv" : "conv",
+    text_add(&text, "%s %s, %lld",
+             back                         ? "transposed conv"
+             : groups > 1 && groups == in ? "depthwise conv"
+                                          : "conv",
              pair_text(f, kernel[0], kernel[1], "x"), (long long)channels);
     if (a->stride.items[0] > 1 || a->stride.items[spatial - 1] > 1)
-        text_add(&text, ", %s%s", back ? "x" : "/", pair_text(f, a->stride.items[0], a->stride.items[spatial - 1], ","));
+        text_add(&text, ", %s%s", back ? "x" : "/",
+                 pair_text(f, a->stride.items[0], a->stride.items[spatial - 1], ","));
     if (a->dilation.items[0] > 1) text_add(&text, ", dilated %lld", (long long)a->dilation.items[0]);
     if (groups > 1 && groups != in) text_add(&text, ", %lld groups", (long long)groups);
     return text_string(&text);
@@ -167,7 +186,8 @@ static const char *convolution_text(Fold *f, const Node *node) {
 static const char *product_text(Fold *f, const Node *node) {
     int64_t columns;
     bool known = dim_is_const(node->shape.dims[node->shape.rank - 1], &columns);
-    return known && !f->data[node->inputs[1]->id] ? arena_printf(f->arena, "dense, %lld", (long long)columns) : "matrix product";
+    return known && !f->data[node->inputs[1]->id] ? arena_printf(f->arena, "dense, %lld", (long long)columns)
+                                                  : "matrix product";
 }
 
 static const char *window_text(Fold *f, const Node *node) {
@@ -175,8 +195,9 @@ static const char *window_text(Fold *f, const Node *node) {
     const IntList kernel = pooling_of(node)->kernel, stride = pooling_of(node)->stride;
     const char *way = node->op == OP_pool_max ? "max" : "average";
     const char *size = pair_text(f, kernel.items[0], kernel.items[kernel.count - 1], "x");
-    return stride.items[0] == 1 ? arena_printf(f->arena, "%s pool %s", way, size)
-                                : arena_printf(f->arena, "%s pool %s, /%lld", way, size, (long long)stride.items[0]);
+    return stride.items[0] == 1
+               ? arena_printf(f->arena, "%s pool %s", way, size)
+               : arena_printf(f->arena, "%s pool %s, /%lld", way, size, (long long)stride.items[0]);
 }
 
 /* The one operator of weight that a layer holds, or NULL. */
@@ -196,10 +217,12 @@ static const Node *heart_of(const Fold *f, const LayerInfo *layer) {
 static const char *content_of(Fold *f, int index) {
     Text text = {.arena = f->arena};
     int count = 0;
-    for (int l = index + 1; l < f->model->runs.count && layer_at(f, l)->depth > layer_at(f, index)->depth; l++)
+    for (int l = index + 1; l < f->model->runs.count && layer_at(f, l)->depth > layer_at(f, index)->depth;
+         l++)
         if (layer_at(f, l)->parent == index) {
             const char *callee = draw_callee(layer_at(f, l));
-            text_add(&text, "%s%s", count++ ? " \xc2\xb7 " : "", *callee ? callee : any_name(f->model, layer_at(f, l)));
+            text_add(&text, "%s%s", count++ ? " \xc2\xb7 " : "",
+                     *callee ? callee : any_name(f->model, layer_at(f, l)));
         }
     return count <= 2 ? text_string(&text) : arena_printf(f->arena, "%d layers", count);
 }
@@ -212,16 +235,22 @@ static void describe_layer(Fold *f, Box *box, int index) {
     box->what = *callee || !f->has_layers[index] ? callee : content_of(f, index);
     if (f->has_layers[index] || !heart) return;
     switch (heart->op) {
-    case OP_convolution: case OP_convolution_backward_data: box->kind = BOX_CONVOLUTION, box->what = convolution_text(f, heart); break;
+    case OP_convolution:
+    case OP_convolution_backward_data:
+        box->kind = BOX_CONVOLUTION, box->what = convolution_text(f, heart);
+        break;
     case OP_matmul: box->kind = BOX_PRODUCT, box->what = product_text(f, heart); break;
-    case OP_pool_max: case OP_pool_sum: case OP_resample: box->kind = BOX_WINDOW, box->what = window_text(f, heart); break;
+    case OP_pool_max:
+    case OP_pool_sum:
+    case OP_resample: box->kind = BOX_WINDOW, box->what = window_text(f, heart); break;
     default: break;
     }
 }
 
 static int64_t parameters_of(const Fold *f, int index) {
     int64_t sum = 0, own;
-    for (int l = index; l < f->model->runs.count && (l == index || layer_at(f, l)->depth > layer_at(f, index)->depth); l++)
+    for (int l = index;
+         l < f->model->runs.count && (l == index || layer_at(f, l)->depth > layer_at(f, index)->depth); l++)
         if (dim_is_const(layer_at(f, l)->parameters, &own)) sum += own;
     return sum;
 }
@@ -229,7 +258,8 @@ static int64_t parameters_of(const Fold *f, int index) {
 /* Runs once more what has run before, with weights. */
 static bool has_shared_weights(const Fold *f, int index) {
     for (int l = 0; l < index; l++)
-        if (strcmp(layer_at(f, l)->path, layer_at(f, index)->path) == 0 && parameters_of(f, l) > 0) return true;
+        if (strcmp(layer_at(f, l)->path, layer_at(f, index)->path) == 0 && parameters_of(f, l) > 0)
+            return true;
     return false;
 }
 
@@ -243,7 +273,10 @@ static int add_drawn_box(Fold *f, Box box) {
 static int box_of_layer(Fold *f, int layer) {
     if (f->layer_box[layer] >= 0) return f->layer_box[layer];
     int times = f->drawing->repeats.times[layer];
-    Box box = {.layer = layer, .name = draw_name(f->arena, f->drawing, layer), .parameters = times * parameters_of(f, layer), .times = times};
+    Box box = {.layer = layer,
+               .name = draw_name(f->arena, f->drawing, layer),
+               .parameters = times * parameters_of(f, layer),
+               .times = times};
     describe_layer(f, &box, layer);
     box.shared = box.parameters == 0 && has_shared_weights(f, layer);
     return f->layer_box[layer] = add_drawn_box(f, box);
@@ -253,20 +286,24 @@ static int box_of_gradient(Fold *f, int layer) {
     int *box = &f->gradient_box[layer + 1];
     if (*box >= 0) return *box;
     const char *name = layer < 0 ? f->model->decl->name : any_name(f->model, layer_at(f, layer));
-    return *box = add_drawn_box(f, (Box){.kind = BOX_BLOCK, .layer = -1, .name = name, .what = "gradient", .gradient = true});
+    return *box = add_drawn_box(
+               f, (Box){.kind = BOX_BLOCK, .layer = -1, .name = name, .what = "gradient", .gradient = true});
 }
 
-/* What the model adds up between layers is drawn into the one whose gradient came last. */
+/* What the model adds up between layers is drawn into the one whose gradient came
+ * last. */
 static int box_of_gradient_node(Fold *f, const Node *node, int layer) {
     int box = -1;
     for (int i = 0; layer < 0 && i < node->input_count; i++)
-        if (f->data[node->inputs[i]->id] && node->inputs[i]->id >= f->back) box = (int)max_i64(box, f->box_of[node->inputs[i]->id]);
+        if (f->data[node->inputs[i]->id] && node->inputs[i]->id >= f->back)
+            box = (int)max_i64(box, f->box_of[node->inputs[i]->id]);
     return box >= 0 ? box : box_of_gradient(f, layer);
 }
 
 /* Only changes a shape or a type: arrows pass through it. */
 static bool is_passed(Op op) {
-    return op == OP_broadcast || op == OP_reshape || op == OP_transpose || op == OP_cast || op == OP_stop || op == OP_size;
+    return op == OP_broadcast || op == OP_reshape || op == OP_transpose || op == OP_cast || op == OP_stop ||
+           op == OP_size;
 }
 
 static bool is_number_node(const Node *node, double value) {
@@ -277,7 +314,8 @@ static bool is_number_node(const Node *node, double value) {
 
 /* `max(x, 0)` is what the library's relu is. */
 static const char *symbol_of_operator(const Node *node) {
-    if (node->op == OP_max && (is_number_node(node->inputs[0], 0) || is_number_node(node->inputs[1], 0))) return "relu";
+    if (node->op == OP_max && (is_number_node(node->inputs[0], 0) || is_number_node(node->inputs[1], 0)))
+        return "relu";
     switch (node->op) {
     case OP_add: return "+";
     case OP_sub: case OP_neg: return "\xe2\x88\x92";
@@ -290,7 +328,8 @@ static const char *symbol_of_operator(const Node *node) {
     }
 }
 
-/* The weight that a node which depends on weights alone is made of; NULL where there is none, or more. */
+/* The weight that a node which depends on weights alone is made of; NULL where there is
+ * none, or more. */
 static const Node *weight_in(const Node *node) {
     while (node->input_count == 1) node = node->inputs[0];
     return node->op == OP_parameter || node->op == OP_state ? node : NULL;
@@ -300,7 +339,9 @@ static void add_arrow(Fold *f, int from, int to, const Node *node) {
     if (from < 0 || to < 0 || from == to) return;
     for (int i = f->drawing->arrows.count - 1; i >= 0; i--) {
         const Arrow *known = &f->drawing->arrows.items[i];
-        if (known->from == from && known->to == to && (known->node == node || f->drawing->boxes.items[to].gradient)) return;
+        if (known->from == from && known->to == to &&
+            (known->node == node || f->drawing->boxes.items[to].gradient))
+            return;
     }
     vec_push(f->arena, &f->drawing->arrows, (Arrow){from, to, node});
 }
@@ -309,16 +350,25 @@ static void add_box_weights(Fold *f, const Node *node, int box, int layer) {
     for (int i = 0; i < node->input_count; i++) {
         const Node *weight = f->data[node->inputs[i]->id] ? NULL : weight_in(node->inputs[i]);
         if (!weight) continue;
-        const char *path = weight->op == OP_parameter ? ATTRIBUTES(weight, parameter)->path : ATTRIBUTES(weight, state)->path;
-        add_arrow(f, add_drawn_box(f, (Box){.kind = BOX_WEIGHT, .layer = layer, .name = last_parts_of_path(path), .what = ""}), box, weight);
+        const char *path = weight->op == OP_parameter ? ATTRIBUTES(weight, parameter)->path
+                                                      : ATTRIBUTES(weight, state)->path;
+        add_arrow(
+            f,
+            add_drawn_box(
+                f, (Box){.kind = BOX_WEIGHT, .layer = layer, .name = last_parts_of_path(path), .what = ""}),
+            box, weight);
     }
 }
 
-/* What comes to a layer that is drawn by itself is named after what made it: the layer beside it that did. */
+/* What comes to a layer that is drawn by itself is named after what made it: the layer
+ * beside it that did. */
 static int box_of_source(Fold *f, const Node *node) {
     int layer = f->owner[node->id], around = layer_at(f, f->only)->parent;
-    while (layer >= 0 && layer_at(f, layer)->parent >= 0 && layer_at(f, layer)->parent != around) layer = layer_at(f, layer)->parent;
-    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : layer >= 0 ? any_name(f->model, layer_at(f, layer)) : symbol_of_operator(node);
+    while (layer >= 0 && layer_at(f, layer)->parent >= 0 && layer_at(f, layer)->parent != around)
+        layer = layer_at(f, layer)->parent;
+    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name
+                       : layer >= 0         ? any_name(f->model, layer_at(f, layer))
+                                            : symbol_of_operator(node);
     return add_drawn_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = name, .what = ""});
 }
 
@@ -327,7 +377,8 @@ static void place_sources(Fold *f, const Node *node) {
         const Node *source = node->inputs[i];
         int id = source->id;
         if (!f->data[id] || is_drawn(f, id) || f->box_of[id] >= 0) continue;
-        while (is_passed(source->op) && source->input_count > 0 && !is_drawn(f, source->inputs[0]->id)) source = source->inputs[0];
+        while (is_passed(source->op) && source->input_count > 0 && !is_drawn(f, source->inputs[0]->id))
+            source = source->inputs[0];
         if (f->box_of[source->id] < 0) f->box_of[source->id] = box_of_source(f, source);
         f->box_of[id] = f->box_of[source->id];
     }
@@ -343,18 +394,22 @@ static void place_node(Fold *f, const Node *node) {
         return;
     }
     if (id >= f->forward) f->box_of[id] = box_of_gradient_node(f, node, closed >= 0 ? closed : layer);
-    else if (node->op == OP_input) f->box_of[id] = add_drawn_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = ATTRIBUTES(node, input)->name, .what = ""});
+    else if (node->op == OP_input)
+        f->box_of[id] = add_drawn_box(
+            f, (Box){.kind = BOX_INPUT, .layer = -1, .name = ATTRIBUTES(node, input)->name, .what = ""});
     else if (closed >= 0) f->box_of[id] = box_of_layer(f, closed);
     else if (is_passed(node->op)) {
         for (int i = 0; i < node->input_count; i++)
             if (f->data[node->inputs[i]->id]) f->box_of[id] = f->box_of[node->inputs[i]->id];
         return;
     } else {
-        f->box_of[id] = add_drawn_box(f, (Box){.kind = BOX_OPERATOR, .layer = layer, .name = "", .what = symbol_of_operator(node)});
+        f->box_of[id] = add_drawn_box(
+            f, (Box){.kind = BOX_OPERATOR, .layer = layer, .name = "", .what = symbol_of_operator(node)});
         add_box_weights(f, node, f->box_of[id], layer);
     }
     for (int i = 0; i < node->input_count; i++)
-        if (f->data[node->inputs[i]->id]) add_arrow(f, f->box_of[node->inputs[i]->id], f->box_of[id], node->inputs[i]);
+        if (f->data[node->inputs[i]->id])
+            add_arrow(f, f->box_of[node->inputs[i]->id], f->box_of[id], node->inputs[i]);
 }
 
 /* What is used outside of a layer that is drawn by itself. */
@@ -369,7 +424,9 @@ static void place_results(Fold *f) {
             if (!f->data[node->id] || !is_drawn(f, node->id) || placed[node->id]) continue;
             placed[node->id] = true;
             const char *name = last ? f->graph->outputs.items[i].name : any_name(f->model, only);
-            add_arrow(f, f->box_of[node->id], add_drawn_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = name, .what = ""}), node);
+            add_arrow(f, f->box_of[node->id],
+                      add_drawn_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = name, .what = ""}),
+                      node);
         }
     }
 }
@@ -381,7 +438,9 @@ static void place_outputs(Fold *f) {
     }
     for (int i = 0; i < f->graph->outputs.count; i++) {
         const Port *port = &f->graph->outputs.items[i];
-        add_arrow(f, f->box_of[port->node->id], add_drawn_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = port->name, .what = ""}), port->node);
+        add_arrow(f, f->box_of[port->node->id],
+                  add_drawn_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = port->name, .what = ""}),
+                  port->node);
     }
 }
 
@@ -411,10 +470,13 @@ static int only_source(const Drawing *d, int box) {
 
 /* What follows may be drawn into it. */
 static bool takes_more(const Box *box) {
-    return box->kind == BOX_LAYER || box->kind == BOX_CONVOLUTION || box->kind == BOX_PRODUCT || box->kind == BOX_WINDOW || box->kind == BOX_OPERATOR;
+    return box->kind == BOX_LAYER || box->kind == BOX_CONVOLUTION || box->kind == BOX_PRODUCT ||
+           box->kind == BOX_WINDOW || box->kind == BOX_OPERATOR;
 }
 
-static bool may_be_drawn_into(const Box *box) { return (box->kind == BOX_LAYER || box->kind == BOX_OPERATOR) && !box->gradient; }
+static bool may_be_drawn_into(const Box *box) {
+    return (box->kind == BOX_LAYER || box->kind == BOX_OPERATOR) && !box->gradient;
+}
 
 static void draw_into(Fold *f, Box *before, const Box *box) {
     vec_push(f->arena, &before->more, box->what);
@@ -438,7 +500,8 @@ static void gather_nodes(Fold *f) {
     }
     int kept = 0;
     for (int i = 0; i < d->arrows.count; i++) {
-        Arrow arrow = {became[d->arrows.items[i].from], became[d->arrows.items[i].to], d->arrows.items[i].node};
+        Arrow arrow = {became[d->arrows.items[i].from], became[d->arrows.items[i].to],
+                       d->arrows.items[i].node};
         if (arrow.from != arrow.to) d->arrows.items[kept++] = arrow;
     }
     d->arrows.count = kept;
@@ -452,11 +515,13 @@ static void gather_nodes(Fold *f) {
  * around "blocks.0 … 11", is that frame; and one without a name is none. */
 
 static bool is_numbered(const Fold *f, int frame, int around) {
-    return !*draw_callee(layer_at(f, around)) && counted_in(f->model, layer_at(f, frame)) == layer_at(f, around);
+    return !*draw_callee(layer_at(f, around)) &&
+           counted_in(f->model, layer_at(f, frame)) == layer_at(f, around);
 }
 
 static bool is_nameless(const Fold *f, int frame) {
-    return !*draw_name(f->arena, f->drawing, frame) && !*draw_callee(layer_at(f, frame)) && f->drawing->repeats.times[frame] == 1;
+    return !*draw_name(f->arena, f->drawing, frame) && !*draw_callee(layer_at(f, frame)) &&
+           f->drawing->repeats.times[frame] == 1;
 }
 
 static void become_box(Fold *f, int frame, Box *box) {
@@ -464,7 +529,8 @@ static void become_box(Fold *f, int frame, Box *box) {
     const char *name = draw_name(f->arena, d, frame);
     if (*name) box->name = name;
     else if (box->kind == BOX_OPERATOR) box->name = draw_callee(layer_at(f, frame));
-    box->parameters *= d->repeats.times[frame], box->times = (box->times ? box->times : 1) * d->repeats.times[frame];
+    box->parameters *= d->repeats.times[frame],
+        box->times = (box->times ? box->times : 1) * d->repeats.times[frame];
     if (box->kind == BOX_OPERATOR) box->kind = BOX_LAYER;
     box->layer = frame;
     d->open[frame] = false;
@@ -472,8 +538,10 @@ static void become_box(Fold *f, int frame, Box *box) {
 
 static void drop_frames(Fold *f) {
     Drawing *d = f->drawing;
-    int count = f->model->runs.count, *boxes = NEW_ARRAY(f->arena, int, count + 1), *frames = NEW_ARRAY(f->arena, int, count + 1);
-    int *box = NEW_ARRAY(f->arena, int, count + 1), *inner = NEW_ARRAY(f->arena, int, count + 1); /* the last of each */
+    int count = f->model->runs.count, *boxes = NEW_ARRAY(f->arena, int, count + 1),
+        *frames = NEW_ARRAY(f->arena, int, count + 1);
+    /* the last of each */
+    int *box = NEW_ARRAY(f->arena, int, count + 1), *inner = NEW_ARRAY(f->arena, int, count + 1);
     for (int b = 0; b < d->boxes.count; b++) {
         int frame = d->boxes.items[b].what ? draw_frame(d, &d->boxes.items[b]) : -1;
         if (frame >= 0) boxes[frame]++, box[frame] = b;
@@ -521,9 +589,12 @@ static int fold_layers(Fold *f, const bool *unfolded) {
     return count;
 }
 
-static bool is_same_block(const LayerInfo *a, const LayerInfo *b) { return strcmp(draw_callee(a), draw_callee(b)) == 0; }
+static bool is_same_block(const LayerInfo *a, const LayerInfo *b) {
+    return strcmp(draw_callee(a), draw_callee(b)) == 0;
+}
 
-/* Opens the layers that are the same block: all of them, or those of one depth. Braces are of a kind with those of their depth. */
+/* Opens the layers that are the same block: all of them, or those of one depth. Braces
+ * are of a kind with those of their depth. */
 static void open_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool all) {
     bool any_depth = all && *draw_callee(kind);
     for (int l = 0; l < f->model->runs.count; l++) {
@@ -551,13 +622,17 @@ static bool calls_itself(const Fold *f, const LayerInfo *kind) {
     return false;
 }
 
-/* Opens, from outside to inside, each kind of block that leaves a picture of not too many boxes; of a block that calls itself as many levels as do. */
+/* Opens, from outside to inside, each kind of block that leaves a picture of not too many
+ * boxes; of a block that calls itself as many levels as do. */
 static void unfold_by_size(Fold *f, bool *unfolded) {
     for (int depth = 0; depth < MAX_LEVELS; depth++) {
         for (int l = 0; l < f->model->runs.count; l++) {
             const LayerInfo *layer = layer_at(f, l);
-            if (layer->depth != depth || !is_within(f, l) || unfolded[l] || !f->has_layers[l] || (layer->parent >= 0 && !unfolded[layer->parent])) continue;
-            if (!unfold_kind(f, layer, unfolded, true) && calls_itself(f, layer)) unfold_kind(f, layer, unfolded, false);
+            if (layer->depth != depth || !is_within(f, l) || unfolded[l] || !f->has_layers[l] ||
+                (layer->parent >= 0 && !unfolded[layer->parent]))
+                continue;
+            if (!unfold_kind(f, layer, unfolded, true) && calls_itself(f, layer))
+                unfold_kind(f, layer, unfolded, false);
         }
     }
 }
@@ -568,7 +643,8 @@ static Node *total_of(Graph *graph, Node *y, Arena *arena) {
     return build_reshape(graph, build_sum(graph, y, axes, y->shape.rank), 0, NULL);
 }
 
-/* More nodes of the graph. Where the first output is no float, or there are no weights, there is none. */
+/* More nodes of the graph. Where the first output is no float, or there are no weights,
+ * there is none. */
 static void add_gradient(Fold *f, Graph *graph) {
     Node *y = graph->outputs.count ? graph->outputs.items[0].node : NULL;
     Vec(Node *) weights = {0};
@@ -593,7 +669,12 @@ static void draw_only(Fold *f, bool *unfolded) {
 Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradient) {
     Graph *graph = model->graph;
     Drawing drawing = {.model = model, .open = NEW_ARRAY(arena, bool, model->runs.count + 1)};
-    Fold f = {.arena = arena, .drawing = &drawing, .model = model, .graph = graph, .only = only, .forward = graph->nodes.count};
+    Fold f = {.arena = arena,
+              .drawing = &drawing,
+              .model = model,
+              .graph = graph,
+              .only = only,
+              .forward = graph->nodes.count};
     if (gradient) add_gradient(&f, graph);
     f.owner = NEW_ARRAY(arena, int, graph->nodes.count);
     f.data = NEW_ARRAY(arena, bool, graph->nodes.count);
@@ -606,7 +687,8 @@ Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradie
     find_data(&f);
     drawing.repeats = draw_repeats(arena, model, f.has_layers, f.data, f.weighed);
     bool *unfolded = NEW_ARRAY(arena, bool, model->runs.count + 1);
-    for (int l = 0; l < model->runs.count; l++) unfolded[l] = layer_at(&f, l)->depth < unfold + (only < 0 ? 0 : layer_at(&f, only)->depth + 1);
+    for (int l = 0; l < model->runs.count; l++)
+        unfolded[l] = layer_at(&f, l)->depth < unfold + (only < 0 ? 0 : layer_at(&f, only)->depth + 1);
     if (only >= 0) draw_only(&f, unfolded);
     if (unfold == UNFOLD_BY_SIZE) unfold_by_size(&f, unfolded);
     fold_layers(&f, unfolded);

@@ -1,6 +1,8 @@
-/* Layers that follow each other and are the same, such as the encoder layers of a transformer, are drawn once. Two neighbours are the same where the
- * nodes that depend on inputs correspond one by one: operators, attributes and shapes, and weights by their shapes. The second one sees nothing
- * but one result of the first, and nobody else sees the first. */
+/* Layers that follow each other and are the same, such as the encoder layers of a
+ * transformer, are drawn once. Two neighbours are the same where the nodes that depend on
+ * inputs correspond one by one: operators, attributes and shapes, and weights by their
+ * shapes. The second one sees nothing but one result of the first, and nobody else sees
+ * the first. */
 #include "draw/draw.h"
 #include "graph/ops.h"
 
@@ -9,15 +11,18 @@ typedef struct RepeatPair {
     const bool *data, *weighed; /* by node: depends on an input, on a weight */
     int *twin;                  /* by node: the one that it corresponds to in the layer before, -1: none */
     const LayerInfo *before, *after;
-    const Node *taken[2];       /* what each of the two is given */
+    const Node *taken[2]; /* what each of the two is given */
 } RepeatPair;
 
-static bool is_in(const LayerInfo *layer, const Node *node) { return node->id >= layer->first_node && node->id < layer->end_node; }
+static bool is_in(const LayerInfo *layer, const Node *node) {
+    return node->id >= layer->first_node && node->id < layer->end_node;
+}
 
 /* a is an input in the layer before, b in the one behind it. */
 static bool inputs_match(RepeatPair *p, const Node *a, const Node *b) {
     if (p->data[a->id] != p->data[b->id]) return false;
-    if (!p->data[a->id]) return a == b || (p->weighed[a->id] && p->weighed[b->id] && shape_equal(a->shape, b->shape));
+    if (!p->data[a->id])
+        return a == b || (p->weighed[a->id] && p->weighed[b->id] && shape_equal(a->shape, b->shape));
     if (is_in(p->after, b)) return p->twin[b->id] == a->id;
     if (is_in(p->before, a) || !is_in(p->before, b) || !shape_equal(a->shape, b->shape)) return false;
     if (!p->taken[0]) p->taken[0] = a, p->taken[1] = b;
@@ -38,7 +43,8 @@ static int next_data(const RepeatPair *p, int id, int end) {
 }
 
 static bool layers_match(RepeatPair *p) {
-    int a = next_data(p, p->before->first_node, p->before->end_node), b = next_data(p, p->after->first_node, p->after->end_node);
+    int a = next_data(p, p->before->first_node, p->before->end_node),
+        b = next_data(p, p->after->first_node, p->after->end_node);
     while (a < p->before->end_node && b < p->after->end_node) {
         p->twin[b] = a;
         if (!nodes_match(p, p->graph->nodes.items[a], p->graph->nodes.items[b])) return false;
@@ -61,7 +67,9 @@ static bool is_seen_elsewhere(const RepeatPair *p) {
 
 static bool is_repeated(RepeatPair *p) {
     p->taken[0] = p->taken[1] = NULL;
-    if (strcmp(draw_callee(p->before), draw_callee(p->after)) == 0 && layers_match(p) && !is_seen_elsewhere(p)) return true;
+    if (strcmp(draw_callee(p->before), draw_callee(p->after)) == 0 && layers_match(p) &&
+        !is_seen_elsewhere(p))
+        return true;
     for (int id = p->after->first_node; id < p->after->end_node; id++) p->twin[id] = -1;
     return false;
 }
@@ -72,10 +80,12 @@ static int next_sibling(const LayerList *layers, int layer) {
     return layers->count;
 }
 
-Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, const bool *data, const bool *weighed) {
+Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, const bool *data,
+                     const bool *weighed) {
     const LayerList *layers = &model->runs;
     int node_count = model->graph->nodes.count;
-    Repeats repeats = {.times = NEW_ARRAY(arena, int, layers->count + 1), .last = NEW_ARRAY(arena, int, layers->count + 1),
+    Repeats repeats = {.times = NEW_ARRAY(arena, int, layers->count + 1),
+                       .last = NEW_ARRAY(arena, int, layers->count + 1),
                        .twin = NEW_ARRAY(arena, int, node_count + 1)};
     RepeatPair pair = {.graph = model->graph, .data = data, .weighed = weighed, .twin = repeats.twin};
     for (int id = 0; id < node_count; id++) repeats.twin[id] = -1;
@@ -83,7 +93,8 @@ Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, c
         bool follows = repeats.times[l] < 0;
         if (follows) continue;
         repeats.times[l] = 1, repeats.last[l] = l;
-        for (int next = next_sibling(layers, l); has_layers[l] && next < layers->count; next = next_sibling(layers, next)) {
+        for (int next = next_sibling(layers, l); has_layers[l] && next < layers->count;
+             next = next_sibling(layers, next)) {
             pair.before = &layers->items[repeats.last[l]], pair.after = &layers->items[next];
             if (!has_layers[next] || !is_repeated(&pair)) break;
             repeats.times[l]++, repeats.times[next] = -1, repeats.last[l] = next;

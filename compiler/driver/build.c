@@ -1,4 +1,5 @@
-/* The pipeline: from a .cai file to a program or a library. build() is the whole road; reading it is reading docs/how-it-works.md. */
+/* The pipeline: from a .cai file to a program or a library. build() is the whole road;
+ * reading it is reading docs/how-it-works.md. */
 #include "codegen/emit.h"
 #include "driver/driver.h"
 #include "kernels/kernels.h"
@@ -35,22 +36,25 @@ int build_pick(Session *s, Library *library, const char *name) {
     }
     if (!name && count == 1) return 0;
     const char *path = s->options->file;
-    Diagnostic *d = count == 0 ? diag_error(&s->diag, DIAG_no_model, (Span){0}, "%s has no model to build", path)
-                    : name
-                        ? diag_error(&s->diag, DIAG_no_model, (Span){0}, "%s has no model `%s`", path, name)
-                        : diag_error(&s->diag, DIAG_which_model, (Span){0}, "%s has %d models: say which one is meant", path, count);
+    Diagnostic *d =
+        count == 0 ? diag_error(&s->diag, DIAG_no_model, (Span){0}, "%s has no model to build", path)
+        : name     ? diag_error(&s->diag, DIAG_no_model, (Span){0}, "%s has no model `%s`", path, name)
+               : diag_error(&s->diag, DIAG_which_model, (Span){0}, "%s has %d models: say which one is meant",
+                            path, count);
     Text all = {.arena = s->arena};
     for (int i = 0; i < count; i++) text_add(&all, "%s%s", i ? ", " : "", names[i]);
     const char *nearest = name ? nearest_name(name, names, count) : NULL;
     if (count) diag_note(&s->diag, d, (Span){0}, "its models: %s", text_string(&all));
     if (nearest) diag_help(&s->diag, d, "did you mean `%s`?", nearest);
-    else if (count == 0) diag_help(&s->diag, d, "a model begins with `model name(x: image[N, 3, H, W]) -> y: ... {`");
+    else if (count == 0)
+        diag_help(&s->diag, d, "a model begins with `model name(x: image[N, 3, H, W]) -> y: ... {`");
     return -1;
 }
 
 bool build_elaborate_all(Session *s, Library *library, ModelList *models) {
     Stopwatch watch = stopwatch_start();
-    for (int i = 0; i < library_model_count(library); i++) vec_push(s->arena, models, elaborate_model(library, i));
+    for (int i = 0; i < library_model_count(library); i++)
+        vec_push(s->arena, models, elaborate_model(library, i));
     if (s->diag.errors == 0) library_check_weights(library, models->items, models->count);
     stopwatch_lap(s, &watch, "elaborate");
     return s->diag.errors == 0;
@@ -67,14 +71,16 @@ bool build_can_be_shown(const Session *s, const ModelList *models) {
 }
 
 Weights *build_weights(Session *s, const ModelList *models, int built) {
-    WeightOptions options = {s->options->weights.items, s->options->weights.count, s->options->rename, s->options->init};
+    WeightOptions options = {s->options->weights.items, s->options->weights.count, s->options->rename,
+                             s->options->init};
     return weights_open(s->arena, s->names, &s->diag, models->items, models->count, built, &options);
 }
 
 /* ---- graph to program ---- */
 
 Graph *build_passes(Session *s, Graph *graph, const char *after) {
-    PassOptions options = {.after = after, .verify = getenv("CAI_VERIFY") != NULL, .time = s->options->time_passes};
+    PassOptions options = {
+        .after = after, .verify = getenv("CAI_VERIFY") != NULL, .time = s->options->time_passes};
 #ifndef NDEBUG
     options.verify = true;
 #endif
@@ -100,11 +106,16 @@ static bool make_model_code(Session *s, const Program *program, const char *path
     const char *error = "";
     Stopwatch watch = stopwatch_start();
     CacheHits hits = {0};
-    EmitOptions options = {.verify = getenv("CAI_VERIFY") != NULL, .progress = progress_kernels, .size = size, .cache = kernel_cache(s), .hits = &hits};
+    EmitOptions options = {.verify = getenv("CAI_VERIFY") != NULL,
+                           .progress = progress_kernels,
+                           .size = size,
+                           .cache = kernel_cache(s),
+                           .hits = &hits};
     bool emitted = backend_object(program, &options, path, &error);
     progress_end();
     if (!emitted) return build_failed(s, DIAG_backend, error);
-    stopwatch_lap_with(s, &watch, "code", arena_printf(s->arena, "%d kernels, %d from the cache", hits.all, hits.found));
+    stopwatch_lap_with(s, &watch, "code",
+                       arena_printf(s->arena, "%d kernels, %d from the cache", hits.all, hits.found));
     return true;
 }
 
@@ -112,14 +123,17 @@ static void explain_size(const Program *program, CodeSize size, const char *outp
     struct stat status;
     if (stat(output, &status) != 0) return;
     int64_t runtime = (int64_t)status.st_size - (int64_t)(size.code + size.tables + program->weights_bytes);
-    printf("program     %10.3f MB: weights %.3f (before packing %.3f), code %.3f, tables %.3f, runtime %.3f\n",
-           (double)status.st_size / 1e6, (double)program->weights_bytes / 1e6, (double)program->raw_weights_bytes / 1e6,
-           (double)size.code / 1e6, (double)size.tables / 1e6, (double)runtime / 1e6);
+    printf(
+        "program     %10.3f MB: weights %.3f (before packing %.3f), code %.3f, tables %.3f, runtime %.3f\n",
+        (double)status.st_size / 1e6, (double)program->weights_bytes / 1e6,
+        (double)program->raw_weights_bytes / 1e6, (double)size.code / 1e6, (double)size.tables / 1e6,
+        (double)runtime / 1e6);
 }
 
 LowerOptions build_lowering(const Session *s, const Target *target) {
     int winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0;
-    return (LowerOptions){.target = target, .table = &kernel_table, .blas = s->options->blas, .winograd = winograd};
+    return (LowerOptions){
+        .target = target, .table = &kernel_table, .blas = s->options->blas, .winograd = winograd};
 }
 
 bool build_program(Session *s, Graph *graph, Weights *weights, const char *path) {
@@ -128,7 +142,8 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     if (!target || !output_check(s, &output)) return false;
     const RefSource values = weights_source(weights);
     graph->weights = arena_copy(s->arena, &values, sizeof values);
-    graph = build_passes(s, graph, NULL); /* rewrites: what is constant, what cancels, what folds into weights */
+    /* rewrites: what is constant, what cancels, what folds into weights */
+    graph = build_passes(s, graph, NULL);
     Stopwatch watch = stopwatch_start();
     LowerOptions options = build_lowering(s, target);
     Program *program = lower(graph, &options, s->arena); /* kernels, layouts, tiles, buffers */
@@ -136,8 +151,9 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     if (s->options->explain) program_explain(program, stdout);
     const char *code = scratch_file(s, output.path, "code.o");
     CodeSize size = {0};
-    bool good = make_model_code(s, program, code, &size)                     /* instructions and tables */
-                && output_make(s, program, weights, code, &output);    /* with the runtime and packed weights, a static program or a library */
+    bool good = make_model_code(s, program, code, &size) /* instructions and tables */
+                /* with the runtime and packed weights, a static program or a library */
+                && output_make(s, program, weights, code, &output);
     scratch_remove();
     if (good && s->options->explain) explain_size(program, size, output.path);
     return good;
@@ -187,7 +203,8 @@ static bool build_block(Session *s, Library *library, const char *name, const ch
     int index = trainer_pick(s, library, name);
     Training *training = index < 0 ? NULL : elaborate_training(library, index);
     if (!training) return false;
-    return s->options->emit || s->options->after ? print_trainer(s, library, training) : build_trainer(s, library, training, output);
+    return s->options->emit || s->options->after ? print_trainer(s, library, training)
+                                                 : build_trainer(s, library, training, output);
 }
 
 bool build(Session *s, const char *model, const char *output) {
@@ -201,7 +218,8 @@ bool build(Session *s, const char *model, const char *output) {
     if (is_trainer(library, model)) return build_block(s, library, model, output);
     int index = build_pick(s, library, model);
     ModelList models = {0};
-    if (index < 0 || !build_elaborate_all(s, library, &models)) return false; /* runs the language: graphs, shapes checked */
+    /* runs the language: graphs, shapes checked */
+    if (index < 0 || !build_elaborate_all(s, library, &models)) return false;
     Graph *graph = models.items[index]->graph;
     if (s->options->emit || s->options->after) return build_print(s, graph);
     Weights *weights = build_weights(s, &models, index); /* every parameter's value, by name */

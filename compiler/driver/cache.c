@@ -1,5 +1,6 @@
-/* Where caches lie: $CAI_CACHE, else $XDG_CACHE_HOME/cai, else ~/.cache/cai. Programs of cai run are files there; kernels/ has compiled
- * kernels (object/object_cache.c). All of it may be removed at any time. */
+/* Where caches lie: $CAI_CACHE, else $XDG_CACHE_HOME/cai, else ~/.cache/cai. Programs of
+ * cai run are files there; kernels/ has compiled kernels (object/object_cache.c). All of
+ * it may be removed at any time. */
 #include "object/object.h"
 #include "driver/driver.h"
 #include <errno.h>
@@ -31,7 +32,8 @@ static bool make_cache_folder(Arena *arena, const char *path) {
 const char *program_cache(Session *s) {
     const char *path = cache_path(s->arena);
     if (make_cache_folder(s->arena, path)) return path;
-    Diagnostic *d = diag_error(&s->diag, DIAG_cache, (Span){0}, "the cache %s cannot be made: %s", path, strerror(errno));
+    Diagnostic *d =
+        diag_error(&s->diag, DIAG_cache, (Span){0}, "the cache %s cannot be made: %s", path, strerror(errno));
     diag_help(&s->diag, d, "CAI_CACHE or XDG_CACHE_HOME say where caches are; `cai build` needs none");
     return NULL;
 }
@@ -39,11 +41,14 @@ const char *program_cache(Session *s) {
 const KernelCache *kernel_cache(Session *s) {
     if (s->options->no_cache || is_off()) return NULL;
     KernelCache *cache = NEW(s->arena, KernelCache);
-    *cache = (KernelCache){.folder = arena_printf(s->arena, "%s/kernels", cache_path(s->arena)), .compiler = compiler_identity()};
+    *cache = (KernelCache){.folder = arena_printf(s->arena, "%s/kernels", cache_path(s->arena)),
+                           .compiler = compiler_identity()};
     return make_cache_folder(s->arena, cache->folder) ? cache : NULL;
 }
 
-uint64_t hash_text(const char *text, uint64_t hash) { return text ? hash_bytes(text, strlen(text) + 1, hash) : hash * 31; }
+uint64_t hash_text(const char *text, uint64_t hash) {
+    return text ? hash_bytes(text, strlen(text) + 1, hash) : hash * 31;
+}
 
 uint64_t file_identity(const char *path, uint64_t hash) {
     struct stat status = {0};
@@ -52,4 +57,6 @@ uint64_t file_identity(const char *path, uint64_t hash) {
     return hash_bytes(figures, sizeof figures, hash);
 }
 
-uint64_t compiler_identity(void) { return file_identity("/proc/self/exe", hash_bytes(CAI_VERSION, sizeof CAI_VERSION, 0)); }
+uint64_t compiler_identity(void) {
+    return file_identity("/proc/self/exe", hash_bytes(CAI_VERSION, sizeof CAI_VERSION, 0));
+}

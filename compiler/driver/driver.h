@@ -1,4 +1,5 @@
-/* What the commands drive: the options that they share, the session, and the pipeline from a file to what is built (build.c). */
+/* What the commands drive: the options that they share, the session, and the pipeline
+ * from a file to what is built (build.c). */
 #ifndef CAI_DRIVER_H
 #define CAI_DRIVER_H
 
@@ -13,15 +14,21 @@ enum { EXIT_GOOD = 0, EXIT_DIAGNOSED = 1, EXIT_USAGE = 2, EXIT_BUG = 70 };
 
 typedef struct Options {
     const char *command;
-    const char *file;          /* FILE; of `cai new`: NAME; of `cai doc` the first WHAT, NULL where there is none */
-    Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
-    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer, *model, *seed, *held_out, *fold;
+    /* FILE; of `cai new`: NAME; of `cai doc` the first WHAT, NULL where there is none */
+    const char *file;
+    /* what stands after FILE and is not ours: a model's name, inputs, the program's
+     * options */
+    Vec(const char *) rest;
+    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format,
+        *depth, *layer, *model, *seed, *held_out, *fold;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check, gradient, partial, strict, help;
+    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check,
+        gradient, partial, strict, help;
 } Options;
 
-/* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
+/* Reads the arguments after the command's name. False where they are wrong, which has
+ * then been said. */
 bool options_read(Options *options, Arena *arena, Names *names, int count, char **arguments);
 void options_help(FILE *out, const char *command); /* the options that a command takes, a line each */
 /* Calls back for each of them, in the table's order; value NULL: it takes none. */
@@ -38,11 +45,13 @@ typedef struct Session {
     const char *stdlib_dir, *runtime_dir;
 } Session;
 
-/* Where the library and the runtime lie is found from the executable's own place, or $CAI_HOME. */
+/* Where the library and the runtime lie is found from the executable's own place, or
+ * $CAI_HOME. */
 void session_begin(Session *session, const Options *options, Arena *arena, Names *names);
 /* The folder of the runtime that programs for the target are linked with. */
 const char *session_runtime(const Session *session, const Target *target);
-/* A file by itself, - for standard input; NULL where it cannot be read, which has then been said. */
+/* A file by itself, - for standard input; NULL where it cannot be read, which has then
+ * been said. */
 Source *session_source(Session *session, const char *path);
 /* Prints the diagnostics to stderr and gives the exit code. */
 int session_end(Session *session);
@@ -64,48 +73,60 @@ void stopwatch_lap_with(const Session *session, Stopwatch *watch, const char *st
 
 /* ---- cache.c ---- */
 
-const char *program_cache(Session *session); /* the folder of built programs; NULL where it cannot be made, which is then said */
+/* the folder of built programs; NULL where it cannot be made, which is then said */
+const char *program_cache(Session *session);
 const struct KernelCache *kernel_cache(Session *session); /* NULL where there is none, or none is wanted */
-uint64_t hash_text(const char *text, uint64_t hash);        /* NULL will do */
+uint64_t hash_text(const char *text, uint64_t hash);      /* NULL will do */
 uint64_t file_identity(const char *path, uint64_t hash);  /* changes when the file does */
 uint64_t compiler_identity(void);
 
-/* A file beside `output` that is removed by scratch_remove, or by a signal that ends cai. */
+/* A file beside `output` that is removed by scratch_remove, or by a signal that ends
+ * cai. */
 const char *scratch_file(Session *session, const char *output, const char *ending);
 void scratch_remove(void);
 
 /* ---- program_cache.c: programs that were built before ---- */
 
 /* All that a program depends on is kept with it, and compared. */
-Text program_key(Session *session, const Library *library, const Target *target, const char *name); /* but weights */
+/* but weights */
+Text program_key(Session *session, const Library *library, const Target *target, const char *name);
 void key_add_words(Text *key, const char *const *words, int count);
 typedef bool ProgramBuild(void *context, const char *path); /* false has said why */
-/* The path of the program that was built for this key, now or before; NULL where it can't be built. */
-const char *program_of_cache(Session *session, const char *name, const Text *key, ProgramBuild *build, void *context);
+/* The path of the program that was built for this key, now or before; NULL where it can't
+ * be built. */
+const char *program_of_cache(Session *session, const char *name, const Text *key, ProgramBuild *build,
+                             void *context);
 
 /* ---- build.c: the pipeline and its pieces. What fails has said so in session->diag ---- */
 
 typedef Vec(Model *) ModelList;
 
 bool build(Session *session, const char *model, const char *output); /* output NULL: the model's name */
-/* NULL only where the file cannot be read: after other errors models may be elaborated, for more of them. */
+/* NULL only where the file cannot be read: after other errors models may be elaborated,
+ * for more of them. */
 Library *build_open(Session *session);
 bool build_has_model(const Library *library, const char *name);
-int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
+/* -1 where it is not clear; model NULL: the only one */
+int build_pick(Session *session, Library *library, const char *model);
 bool build_elaborate_all(Session *session, Library *library, ModelList *models);
-bool build_can_be_shown(const Session *session, const ModelList *models); /* after errors too: where an `expect` alone does not hold */
+/* after errors too: where an `expect` alone does not hold */
+bool build_can_be_shown(const Session *session, const ModelList *models);
 Weights *build_weights(Session *session, const ModelList *models, int built);
 const Target *build_target(Session *session);
 Graph *build_passes(Session *session, Graph *graph, const char *after);
-bool build_program(Session *session, Graph *graph, Weights *weights, const char *path); /* NULL: after the model */
+/* NULL: after the model */
+bool build_program(Session *session, Graph *graph, Weights *weights, const char *path);
 LowerOptions build_lowering(const Session *session, const Target *target);
 
 /* ---- trainer.c: the same of a train block ---- */
 
 int trainer_find(const Library *library, const char *name); /* -1: there is none of that name */
-int trainer_pick(Session *session, const Library *library, const char *name); /* -1 where it is not clear; name NULL: the only one */
-bool build_trainer(Session *session, const Library *library, const Training *training, const char *path); /* NULL: after the block */
-bool print_trainer(Session *session, const Library *library, const Training *training); /* --emit and --after */
+/* -1 where it is not clear; name NULL: the only one */
+int trainer_pick(Session *session, const Library *library, const char *name);
+/* NULL: after the block */
+bool build_trainer(Session *session, const Library *library, const Training *training, const char *path);
+/* --emit and --after */
+bool print_trainer(Session *session, const Library *library, const Training *training);
 
 /* ---- output.c: what is built ---- */
 
@@ -114,14 +135,19 @@ typedef enum OutputKind { OUTPUT_PROGRAM, OUTPUT_SHARED, OUTPUT_STATIC, OUTPUT_O
 typedef struct Output {
     OutputKind kind;
     const char *path;
-    const char *prefix, *header; /* of a library: what its functions begin with, and where their header goes */
+    /* of a library: what its functions begin with, and where their header goes */
+    const char *prefix, *header;
 } Output;
 
-bool output_kind(const char *word, OutputKind *kind); /* word NULL: a program. False where there is no such kind */
+/* word NULL: a program. False where there is no such kind */
+bool output_kind(const char *word, OutputKind *kind);
 bool is_c_name(const char *text);
-Output output_plan(Session *session, const char *model, const char *path); /* path NULL: named after the model */
-bool output_check(Session *session, const Output *output);                 /* whether it can be written; else has said so */
+/* path NULL: named after the model */
+Output output_plan(Session *session, const char *model, const char *path);
+/* whether it can be written; else has said so */
+bool output_check(Session *session, const Output *output);
 bool output_make_trainer(Session *session, const Target *target, const char *code, const Output *output);
-bool output_make(Session *session, const Program *program, Weights *weights, const char *code, const Output *output);
+bool output_make(Session *session, const Program *program, Weights *weights, const char *code,
+                 const Output *output);
 
 #endif

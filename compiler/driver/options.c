@@ -6,8 +6,8 @@ typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_WEIGHTS, OPTION_DEFIN
 typedef struct Option {
     const char *name, *value; /* "--target", "NAME"; value NULL for flags */
     OptionKind kind;
-    size_t offset;            /* of the field in Options */
-    const char *commands;     /* that take it, each between spaces */
+    size_t offset;        /* of the field in Options */
+    const char *commands; /* that take it, each between spaces */
     const char *help;
 } Option;
 
@@ -20,11 +20,14 @@ static const Option table[] = {
      "the .cai file to write (default: after FILE); its weights go beside it, as .safetensors; -: the text alone, to standard output"},
     {"-o", "SHEET", OPTION_TEXT, FIELD(output), " data ",
      "a picture to write, .png or .jpg: the first samples; of a second set of pictures in a second file, as sheet2.png"},
-    {"--seed", "N", OPTION_TEXT, FIELD(seed), " data ", "what decides the order of samples and what is cut of them (default: 0)"},
+    {"--seed", "N", OPTION_TEXT, FIELD(seed), " data ",
+     "what decides the order of samples and what is cut of them (default: 0)"},
     {"--held-out", "PERCENT", OPTION_TEXT, FIELD(held_out), " data ",
      "the share of samples that is measured on, where the data has none for that (default: 10)"},
-    {"--fold", "K/N", OPTION_TEXT, FIELD(fold), " data ", "measure on the K-th of N shares of the samples, and train on the others"},
-    {"--strict", NULL, OPTION_FLAG, FIELD(strict), " data ", "stop at a sample that is no use, instead of leaving it out"},
+    {"--fold", "K/N", OPTION_TEXT, FIELD(fold), " data ",
+     "measure on the K-th of N shares of the samples, and train on the others"},
+    {"--strict", NULL, OPTION_FLAG, FIELD(strict), " data ",
+     "stop at a sample that is no use, instead of leaving it out"},
     {"--partial", NULL, OPTION_FLAG, FIELD(partial), " import ",
      "write what can be read: what the other nodes make become inputs of the model"},
     {"--kind", "KIND", OPTION_TEXT, FIELD(kind), " build ",
@@ -33,41 +36,58 @@ static const Option table[] = {
      "what a library's functions and its header are called after (default: the model)"},
     {"--weights", "[PATH=]FILE", OPTION_WEIGHTS, FIELD(weights), " build run ",
      "trained weights: .safetensors, .npz, a PyTorch checkpoint; with PATH=, for the layers below that path; FILE.safetensors:PATH takes those below PATH; may be repeated"},
-    {"--init", "SEED", OPTION_TEXT, FIELD(init), " build run ", "random weights that SEED decides, instead of trained ones"},
+    {"--init", "SEED", OPTION_TEXT, FIELD(init), " build run ",
+     "random weights that SEED decides, instead of trained ones"},
     {"--rename", "FILE", OPTION_TEXT, FIELD(rename), " build run ",
      "how names in weight files map to ours: a line `THEIRS -> OURS` each, * stands for any text"},
-    {"--for", "MODEL.cai", OPTION_TEXT, FIELD(model), " weights ", "say which of them the models of this file want"},
-    {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), CHECK_BUILD_RUN_SUMMARY, "fix a size or a hyperparameter of the model"},
+    {"--for", "MODEL.cai", OPTION_TEXT, FIELD(model), " weights ",
+     "say which of them the models of this file want"},
+    {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), CHECK_BUILD_RUN_SUMMARY,
+     "fix a size or a hyperparameter of the model"},
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), " import ", "fix a free size of the model: -D H=48"},
     {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run train compare ",
      "the machine to build for: native (default), or one that `cai --targets` lists"},
     {"--emit", "STAGE", OPTION_TEXT, FIELD(emit), " check build ",
      "print what a stage made, and stop: ast, graph, program, llvm, asm"},
-    {"--after", "PASS", OPTION_TEXT, FIELD(after), " build ", "print the graph as it stands after PASS, and stop"},
+    {"--after", "PASS", OPTION_TEXT, FIELD(after), " build ",
+     "print the graph as it stands after PASS, and stop"},
     {"--explain", NULL, OPTION_FLAG, FIELD(explain), " build ",
      "print which kernel computes what, with which tiles, and what it should cost"},
-    {"--time-passes", NULL, OPTION_FLAG, FIELD(time_passes), " check build train ", "print how long each stage took"},
+    {"--time-passes", NULL, OPTION_FLAG, FIELD(time_passes), " check build train ",
+     "print how long each stage took"},
     {"--blas", NULL, OPTION_FLAG, FIELD(blas), " build run ",
      "compute matrix products of two computed operands by OpenBLAS: 25 MB more of program"},
     {"--no-winograd", NULL, OPTION_FLAG, FIELD(no_winograd), " build run train compare ",
      "compute every convolution directly: smaller programs, smaller rounding errors, 2 to 3 times slower 3x3 convolutions"},
-    {"--no-cache", NULL, OPTION_FLAG, FIELD(no_cache), " build run train ", "compile every kernel anew, and keep none for later builds"},
+    {"--no-cache", NULL, OPTION_FLAG, FIELD(no_cache), " build run train ",
+     "compile every kernel anew, and keep none for later builds"},
     {"--reference", NULL, OPTION_FLAG, FIELD(reference), " run ",
      "evaluate in double precision, without compiling"},
-    {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ", "run both ways and print the error layer by layer"},
-    {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " summary compare ", "text (default), or json for tools; csv of a comparison"},
-    {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " doc ", "text (default), or markdown: of the whole library where no WHAT is named"},
-    {"--measure", NULL, OPTION_FLAG, FIELD(measure), " compare ", "build and run each network here, and compare times on one thread and memory, too"},
-    {"--names", NULL, OPTION_FLAG, FIELD(names), " summary ", "list the weights instead: the name and the shape of each, as a weights file must have them"},
-    {"--train", NULL, OPTION_FLAG, FIELD(train), " summary ", "sum up a train block instead: what it trains and keeps, and what a step takes"},
-    {"--layer", "PATH", OPTION_TEXT, FIELD(layer), " graph ", "draw this layer only, by its name in the weights: layer1.0"},
+    {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ",
+     "run both ways and print the error layer by layer"},
+    {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " summary compare ",
+     "text (default), or json for tools; csv of a comparison"},
+    {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " doc ",
+     "text (default), or markdown: of the whole library where no WHAT is named"},
+    {"--measure", NULL, OPTION_FLAG, FIELD(measure), " compare ",
+     "build and run each network here, and compare times on one thread and memory, too"},
+    {"--names", NULL, OPTION_FLAG, FIELD(names), " summary ",
+     "list the weights instead: the name and the shape of each, as a weights file must have them"},
+    {"--train", NULL, OPTION_FLAG, FIELD(train), " summary ",
+     "sum up a train block instead: what it trains and keeps, and what a step takes"},
+    {"--layer", "PATH", OPTION_TEXT, FIELD(layer), " graph ",
+     "draw this layer only, by its name in the weights: layer1.0"},
     {"--depth", "N", OPTION_TEXT, FIELD(depth), " graph ",
      "how many levels of layers in layers to unfold (default: as many as leave a picture that can be read)"},
-    {"--gradient", NULL, OPTION_FLAG, FIELD(gradient), " graph ", "draw what the gradient of the first result by all weights adds"},
-    {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ", "change nothing: name the files that are not in canonical form, and fail where there are any"},
-    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), " check build run train data summary graph compare import weights ",
+    {"--gradient", NULL, OPTION_FLAG, FIELD(gradient), " graph ",
+     "draw what the gradient of the first result by all weights adds"},
+    {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ",
+     "change nothing: name the files that are not in canonical form, and fail where there are any"},
+    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format),
+     " check build run train data summary graph compare import weights ",
      "how errors are printed: text (default), or json, an object a line"},
-    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run train data summary graph compare doc fmt new import weights ", "print this"},
+    {"--help", NULL, OPTION_FLAG, FIELD(help),
+     " check build run train data summary graph compare doc fmt new import weights ", "print this"},
 };
 
 static bool command_takes(const Option *option, const char *command) {
@@ -79,7 +99,8 @@ static bool command_takes(const Option *option, const char *command) {
 
 static const Option *find_command_option(const char *command, const char *name, size_t length) {
     for (int i = 0; i < COUNT_OF(table); i++)
-        if (strlen(table[i].name) == length && strncmp(table[i].name, name, length) == 0 && command_takes(&table[i], command))
+        if (strlen(table[i].name) == length && strncmp(table[i].name, name, length) == 0 &&
+            command_takes(&table[i], command))
             return &table[i];
     return NULL;
 }
@@ -116,11 +137,13 @@ static bool add_define(Options *options, Arena *arena, Names *names, const char 
         fprintf(stderr, "cai %s: -D wants a name and a value: -D H=512\n", options->command);
         return false;
     }
-    vec_push(arena, &options->defines, (Define){intern_range(names, value, (size_t)(equals - value)), equals + 1});
+    vec_push(arena, &options->defines,
+             (Define){intern_range(names, value, (size_t)(equals - value)), equals + 1});
     return true;
 }
 
-static bool store_option(Options *options, const Option *option, Arena *arena, Names *names, const char *value) {
+static bool store_option(Options *options, const Option *option, Arena *arena, Names *names,
+                         const char *value) {
     void *field = (char *)options + option->offset;
     switch (option->kind) {
     case OPTION_FLAG: *(bool *)field = true; return true;
@@ -131,8 +154,10 @@ static bool store_option(Options *options, const Option *option, Arena *arena, N
     return false;
 }
 
-/* One option at arguments[*at], as --name value, --name=value or -Dvalue; moves *at past it. */
-static bool read_option(Options *options, const Option *option, Arena *arena, Names *names, int count, char **arguments, int *at) {
+/* One option at arguments[*at], as --name value, --name=value or -Dvalue; moves *at past
+ * it. */
+static bool read_option(Options *options, const Option *option, Arena *arena, Names *names, int count,
+                        char **arguments, int *at) {
     const char *given = arguments[(*at)++], *value = NULL;
     size_t length = strlen(option->name);
     if (given[length] == '=') value = given + length + 1;
@@ -157,10 +182,12 @@ static const Option *option_at(const char *command, const char *given) {
 }
 
 bool options_read(Options *options, Arena *arena, Names *names, int count, char **arguments) {
-    bool passes_on = strcmp(options->command, "run") == 0 || strcmp(options->command, "train") == 0; /* what is not ours is the program's */
+    /* what is not ours is the program's */
+    bool passes_on = strcmp(options->command, "run") == 0 || strcmp(options->command, "train") == 0;
     for (int at = 0; at < count;) {
         const char *given = arguments[at];
-        bool is_option = given[0] == '-' && given[1] && (!options->file || !passes_on || option_at(options->command, given));
+        bool is_option = given[0] == '-' && given[1] &&
+                         (!options->file || !passes_on || option_at(options->command, given));
         if (passes_on && options->file && strcmp(given, "--") == 0) {
             for (at++; at < count; at++) vec_push(arena, &options->rest, arguments[at]);
         } else if (is_option && passes_on && options->file && strcmp(given, "--help") == 0) {

@@ -1,6 +1,7 @@
-/* What building makes of a model's code and weights: a program, or a library with its header. Libraries are steps of one stair: an
- * object with the names that a library has, an archive of that object, a shared library of it. The linker sees a page in the place of
- * the weights, which are then written where that page came to lie. */
+/* What building makes of a model's code and weights: a program, or a library with its
+ * header. Libraries are steps of one stair: an object with the names that a library has,
+ * an archive of that object, a shared library of it. The linker sees a page in the place
+ * of the weights, which are then written where that page came to lie. */
 #include "object/object.h"
 #include "driver/driver.h"
 #include <ctype.h>
@@ -9,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const kinds[] = {[OUTPUT_PROGRAM] = "program", [OUTPUT_SHARED] = "shared", [OUTPUT_STATIC] = "static",
+static const char *const kinds[] = {[OUTPUT_PROGRAM] = "program",
+                                    [OUTPUT_SHARED] = "shared",
+                                    [OUTPUT_STATIC] = "static",
                                     [OUTPUT_OBJECT] = "object"};
 
 bool output_kind(const char *word, OutputKind *kind) {
@@ -39,14 +42,18 @@ static const char *c_name(Arena *arena, const char *name) {
 }
 
 Output output_plan(Session *s, const char *model, const char *path) {
-    static const char *const begins[] = {[OUTPUT_SHARED] = "lib", [OUTPUT_STATIC] = "lib", [OUTPUT_OBJECT] = ""};
+    static const char *const begins[] = {
+        [OUTPUT_SHARED] = "lib", [OUTPUT_STATIC] = "lib", [OUTPUT_OBJECT] = ""};
     static const char *const ends[] = {[OUTPUT_SHARED] = "so", [OUTPUT_STATIC] = "a", [OUTPUT_OBJECT] = "o"};
     Output output = {.path = path ? path : model};
     output_kind(s->options->kind, &output.kind);
     if (output.kind == OUTPUT_PROGRAM) return output;
     output.prefix = s->options->name ? s->options->name : c_name(s->arena, model);
-    if (!path) output.path = arena_printf(s->arena, "%s%s.%s", begins[output.kind], output.prefix, ends[output.kind]);
-    output.header = arena_printf(s->arena, "%s/%s.h", dirname(arena_printf(s->arena, "%s", output.path)), output.prefix);
+    if (!path)
+        output.path =
+            arena_printf(s->arena, "%s%s.%s", begins[output.kind], output.prefix, ends[output.kind]);
+    output.header =
+        arena_printf(s->arena, "%s/%s.h", dirname(arena_printf(s->arena, "%s", output.path)), output.prefix);
     return output;
 }
 
@@ -56,7 +63,8 @@ Output output_plan(Session *s, const char *model, const char *path) {
 static bool can_write(Session *s, const char *path) {
     struct stat status;
     const char *folder = dirname(arena_printf(s->arena, "%s", path)), *why;
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) why = S_ISDIR(status.st_mode) ? "it is a folder" : "it is not a regular file";
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        why = S_ISDIR(status.st_mode) ? "it is a folder" : "it is not a regular file";
     else if (stat(folder, &status) != 0 || access(folder, W_OK | X_OK) != 0) why = strerror(errno);
     else if (!S_ISDIR(status.st_mode)) why = "its folder is none";
     else return true;
@@ -70,7 +78,8 @@ bool output_check(Session *s, const Output *output) {
     if (!output->header) return true;
     if (!can_write(s, output->header)) return false;
     if (header_is_ours(output->header)) return true;
-    Diagnostic *d = diag_error(&s->diag, DIAG_output, (Span){0}, "%s is there, and not by cai: it would be replaced by the library's header",
+    Diagnostic *d = diag_error(&s->diag, DIAG_output, (Span){0},
+                               "%s is there, and not by cai: it would be replaced by the library's header",
                                output->header);
     diag_help(&s->diag, d, "--name gives the library and its header another name, -o another folder");
     return false;
@@ -108,7 +117,9 @@ typedef struct Making {
     const char *error;
 } Making;
 
-static const char *output_scratch(const Making *m, const char *ending) { return scratch_file(m->session, m->output->path, ending); }
+static const char *output_scratch(const Making *m, const char *ending) {
+    return scratch_file(m->session, m->output->path, ending);
+}
 
 static bool link_to(Making *m, const char *const *objects, int count, const char *linked) {
     bool done = link_objects(objects, count, linked, &m->link, m->session->arena, &m->error);
@@ -124,22 +135,26 @@ static EmbedResult embed_weights_in(Making *m, const char *linked, const char *p
     return result;
 }
 
-/* What a linker made in which nothing can be inserted: the weights go into the last object, and the linker has to take them along. */
-static bool link_with_weights(Making *m, const char *const *objects, int count, const char *linked, const char *path) {
+/* What a linker made in which nothing can be inserted: the weights go into the last
+ * object, and the linker has to take them along. */
+static bool link_with_weights(Making *m, const char *const *objects, int count, const char *linked,
+                              const char *path) {
     const char **full = NEW_ARRAY(m->session->arena, const char *, count);
     memcpy(full, objects, sizeof *full * (size_t)count);
     full[count - 1] = output_scratch(m, "weights.o");
-    return embed_weights_in(m, objects[count - 1], full[count - 1]) == EMBED_DONE && link_to(m, full, count, linked) &&
-           linked_copy(linked, path, m->session->arena, &m->error);
+    return embed_weights_in(m, objects[count - 1], full[count - 1]) == EMBED_DONE &&
+           link_to(m, full, count, linked) && linked_copy(linked, path, m->session->arena, &m->error);
 }
 
-/* Links objects, the last of which keeps the weights' place, to the file `path`, weights and all. */
+/* Links objects, the last of which keeps the weights' place, to the file `path`, weights
+ * and all. */
 static bool link_whole(Making *m, const char *const *objects, int count, const char *path) {
     const char *linked = output_scratch(m, "linked");
     if (!link_to(m, objects, count, linked)) return false;
     if (!m->weights.program->weights_bytes) return linked_copy(linked, path, m->session->arena, &m->error);
     EmbedResult result = embed_weights_in(m, linked, path);
-    return result == EMBED_REFUSED ? link_with_weights(m, objects, count, linked, path) : result == EMBED_DONE;
+    return result == EMBED_REFUSED ? link_with_weights(m, objects, count, linked, path)
+                                   : result == EMBED_DONE;
 }
 
 static bool make_library(Making *m, const char *const *objects, int count) {
@@ -149,7 +164,8 @@ static bool make_library(Making *m, const char *const *objects, int count) {
     if (m->output->kind == OUTPUT_OBJECT) return link_whole(m, objects, count, m->output->path);
     const char *whole = output_scratch(m, "model.o");
     if (m->output->kind == OUTPUT_STATIC)
-        return link_whole(m, objects, count, whole) && archive_write(whole, &exported, m->output->path, m->session->arena, &m->error);
+        return link_whole(m, objects, count, whole) &&
+               archive_write(whole, &exported, m->output->path, m->session->arena, &m->error);
     if (!link_to(m, objects, count, whole)) return false;
     m->link.form = LINK_SHARED;
     m->link.soname = basename(arena_printf(m->session->arena, "%s", m->output->path));
@@ -166,22 +182,35 @@ static bool make_output(Making *m, const char *code) {
            header_write(program, m->output->prefix, m->session->runtime_dir, m->output->header, &m->error);
 }
 
-bool output_make(Session *s, const Program *program, Weights *weights, const char *code, const Output *output) {
+bool output_make(Session *s, const Program *program, Weights *weights, const char *code,
+                 const Output *output) {
     RefSource source = weights_source(weights);
-    Making making = {.session = s, .output = output, .watch = stopwatch_start(), .code = DIAG_link, .error = "",
+    Making making = {.session = s,
+                     .output = output,
+                     .watch = stopwatch_start(),
+                     .code = DIAG_link,
+                     .error = "",
                      .weights = {program, &source, progress_weights},
-                     .link = {.runtime_dir = session_runtime(s, program->target), .images = graph_has_pictures(program->graph), .boxes = has_boxes(program->graph),
-                              .blas = calls_blas(program), .prefix = output->prefix}};
+                     .link = {.runtime_dir = session_runtime(s, program->target),
+                              .images = graph_has_pictures(program->graph),
+                              .boxes = has_boxes(program->graph),
+                              .blas = calls_blas(program),
+                              .prefix = output->prefix}};
     bool made = make_output(&making, code);
     if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);
     return made;
 }
 
 bool output_make_trainer(Session *s, const Target *target, const char *code, const Output *output) {
-    Making making = {.session = s, .output = output, .watch = stopwatch_start(), .code = DIAG_link, .error = "",
+    Making making = {.session = s,
+                     .output = output,
+                     .watch = stopwatch_start(),
+                     .code = DIAG_link,
+                     .error = "",
                      .link = {.runtime_dir = session_runtime(s, target), .images = true, .trains = true}};
     const char *linked = output_scratch(&making, "linked");
-    bool made = link_to(&making, &code, 1, linked) && linked_copy(linked, output->path, s->arena, &making.error);
+    bool made =
+        link_to(&making, &code, 1, linked) && linked_copy(linked, output->path, s->arena, &making.error);
     if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);
     return made;
 }

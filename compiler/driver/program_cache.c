@@ -1,11 +1,12 @@
-/* Programs that `cai run` and `cai train` built before. An entry is a program, named after its model and a hash of
- * what it was made from, and behind the end of its ELF file, where nothing is loaded from:
+/* Programs that `cai run` and `cai train` built before. An entry is a program, named
+ * after its model and a hash of what it was made from, and behind the end of its ELF
+ * file, where nothing is loaded from:
  *
  *     key | bytes of the key | magic
  *
- * The key is all that the program depends on, and is compared whole, so that no two programs are ever
- * taken for each other. An entry is made beside its name and renamed. One that is run gets a new date;
- * of more than there may be the oldest go. */
+ * The key is all that the program depends on, and is compared whole, so that no two
+ * programs are ever taken for each other. An entry is made beside its name and renamed.
+ * One that is run gets a new date; of more than there may be the oldest go. */
 #include "driver/driver.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,9 @@ typedef struct Tail { uint64_t key_bytes, magic; } Tail;
 
 /* ---- the key ---- */
 
-static void key_add_figure(Text *key, uint64_t figure) { text_add_bytes(key, (const char *)&figure, sizeof figure); }
+static void key_add_figure(Text *key, uint64_t figure) {
+    text_add_bytes(key, (const char *)&figure, sizeof figure);
+}
 
 static void key_add_bytes(Text *key, const char *bytes, size_t count) {
     key_add_figure(key, count);
@@ -30,14 +33,16 @@ static void key_add_bytes(Text *key, const char *bytes, size_t count) {
 
 void key_add_words(Text *key, const char *const *words, int count) {
     key_add_figure(key, (uint64_t)count);
-    for (int i = 0; i < count; i++) key_add_bytes(key, words[i] ? words[i] : "", words[i] ? strlen(words[i]) : 0);
+    for (int i = 0; i < count; i++)
+        key_add_bytes(key, words[i] ? words[i] : "", words[i] ? strlen(words[i]) : 0);
 }
 
 Text program_key(Session *s, const Library *library, const Target *target, const char *name) {
     const Options *o = s->options;
     Text key = {.arena = s->arena};
     key_add_figure(&key, compiler_identity());
-    key_add_figure(&key, file_identity(arena_printf(s->arena, "%s/libcai_runtime.a", session_runtime(s, target)), 0));
+    key_add_figure(
+        &key, file_identity(arena_printf(s->arena, "%s/libcai_runtime.a", session_runtime(s, target)), 0));
     for (int i = 0; library_source(library, i); i++) {
         key_add_words(&key, &library_source(library, i)->path, 1);
         key_add_bytes(&key, library_source(library, i)->text, library_source(library, i)->length);
@@ -61,8 +66,9 @@ static bool has_key(FILE *file, const Text *key) {
     Tail tail;
     char *found = malloc(key->length + 1);
     bool same = found && fseek(file, -(long)(sizeof tail + key->length), SEEK_END) == 0 &&
-                fread(found, 1, key->length, file) == key->length && fread(&tail, sizeof tail, 1, file) == 1 &&
-                tail.magic == MAGIC && tail.key_bytes == key->length && memcmp(found, key->bytes, key->length) == 0;
+                fread(found, 1, key->length, file) == key->length &&
+                fread(&tail, sizeof tail, 1, file) == 1 && tail.magic == MAGIC &&
+                tail.key_bytes == key->length && memcmp(found, key->bytes, key->length) == 0;
     free(found);
     return same;
 }
@@ -79,7 +85,8 @@ static bool add_key(const char *path, const Text *key) {
     FILE *file = fopen(path, "abe");
     if (!file) return false;
     Tail tail = {key->length, MAGIC};
-    bool written = fwrite(key->bytes, 1, key->length, file) == key->length && fwrite(&tail, sizeof tail, 1, file) == 1;
+    bool written =
+        fwrite(key->bytes, 1, key->length, file) == key->length && fwrite(&tail, sizeof tail, 1, file) == 1;
     return (fclose(file) == 0) & written;
 }
 
@@ -95,7 +102,9 @@ static bool program_store(Session *s, ProgramBuild *build, void *context, const 
     return true;
 }
 
-const char *program_of_cache(Session *s, const char *name, const Text *key, ProgramBuild *build, void *context) {
+const char *program_of_cache(Session *s, const char *name, const Text *key, ProgramBuild *build,
+                             void *context) {
     const char *folder = program_cache(s), *program = folder ? program_cached(s, folder, name, key) : NULL;
-    return program && (program_find(program, key) || program_store(s, build, context, program, key)) ? program : NULL;
+    return program && (program_find(program, key) || program_store(s, build, context, program, key)) ? program
+                                                                                                     : NULL;
 }

@@ -1,4 +1,5 @@
-/* What every command needs: memory, diagnostics, and where the library and the runtime lie. */
+/* What every command needs: memory, diagnostics, and where the library and the runtime
+ * lie. */
 #include "driver/driver.h"
 #include "files/files.h"
 #include <signal.h>
@@ -21,7 +22,8 @@ static bool folder_exists(const char *path) {
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* build/cai stands beside build/runtime and one folder below stdlib/; PREFIX/bin/cai finds both in PREFIX/lib/cai. */
+/* build/cai stands beside build/runtime and one folder below stdlib/; PREFIX/bin/cai
+ * finds both in PREFIX/lib/cai. */
 static void find_home(Session *session) {
     const char *home = getenv("CAI_HOME"), *own = own_folder(session->arena);
     if (home && *home) {
@@ -85,7 +87,9 @@ static void show_step_progress(const char *what, uint64_t done, uint64_t all) {
     fprintf(stderr, "\r%s %3d %%", what, percent);
 }
 
-void progress_kernels(int done, int all) { show_step_progress("compiling kernels", (uint64_t)done, (uint64_t)all); }
+void progress_kernels(int done, int all) {
+    show_step_progress("compiling kernels", (uint64_t)done, (uint64_t)all);
+}
 void progress_weights(uint64_t done, uint64_t all) { show_step_progress("packing weights  ", done, all); }
 void progress_end(void) {
     if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
@@ -95,11 +99,14 @@ Stopwatch stopwatch_start(void) { return (Stopwatch){cai_milliseconds()}; }
 
 void stopwatch_lap_with(const Session *session, Stopwatch *watch, const char *stage, const char *note) {
     double now = cai_milliseconds();
-    if (session->options->time_passes) fprintf(stderr, "%-12s %8.2f ms%s%s\n", stage, now - watch->begin, *note ? "    " : "", note);
+    if (session->options->time_passes)
+        fprintf(stderr, "%-12s %8.2f ms%s%s\n", stage, now - watch->begin, *note ? "    " : "", note);
     watch->begin = now;
 }
 
-void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage) { stopwatch_lap_with(session, watch, stage, ""); }
+void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage) {
+    stopwatch_lap_with(session, watch, stage, "");
+}
 
 /* ---- scratch files ---- */
 
@@ -114,7 +121,8 @@ void scratch_remove(void) {
     }
 }
 
-/* Only async-signal-safe calls. Whoever handled the signal before us (main had cai_clean_up_on_signals) has it next; a fault happens again by itself. */
+/* Only async-signal-safe calls. Whoever handled the signal before us (main had
+ * cai_clean_up_on_signals) has it next; a fault happens again by itself. */
 static void remove_and_go_on(int number) {
     scratch_remove();
     for (int i = 0; i < COUNT_OF(ending_signals); i++)

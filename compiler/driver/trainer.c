@@ -14,18 +14,24 @@ int trainer_find(const Library *library, const char *name) {
 }
 
 int trainer_pick(Session *s, const Library *library, const char *name) {
-    int count = library_train_count(library), found = name ? trainer_find(library, name) : count == 1 ? 0 : -1;
+    int count = library_train_count(library), found = name         ? trainer_find(library, name)
+                                                      : count == 1 ? 0
+                                                                   : -1;
     if (s->diag.errors || found >= 0) return s->diag.errors ? -1 : found;
     const char *path = s->options->file;
     Text all = {.arena = s->arena};
     for (int i = 0; i < count; i++) text_add(&all, "%s%s", i ? ", " : "", library_train_name(library, i));
     if (count == 0) {
         Diagnostic *d = diag_error(&s->diag, DIAG_no_trainer, (Span){0}, "%s has no train block", path);
-        diag_help(&s->diag, d, "one begins with `train name(N = 64)(x: image[N, 3, H, W], label: i32[N]) for 10 epochs {`");
+        diag_help(
+            &s->diag, d,
+            "one begins with `train name(N = 64)(x: image[N, 3, H, W], label: i32[N]) for 10 epochs {`");
         return -1;
     }
-    Diagnostic *d = name ? diag_error(&s->diag, DIAG_no_trainer, (Span){0}, "%s has no train block `%s`", path, name)
-                         : diag_error(&s->diag, DIAG_which_trainer, (Span){0}, "%s has %d train blocks: say which one is meant", path, count);
+    Diagnostic *d =
+        name ? diag_error(&s->diag, DIAG_no_trainer, (Span){0}, "%s has no train block `%s`", path, name)
+             : diag_error(&s->diag, DIAG_which_trainer, (Span){0},
+                          "%s has %d train blocks: say which one is meant", path, count);
     diag_note(&s->diag, d, (Span){0}, "its train blocks: %s", text_string(&all));
     return -1;
 }
@@ -35,7 +41,8 @@ int trainer_pick(Session *s, const Library *library, const char *name) {
 /* The block, its settings, and the texts that were read for it, wherever they lie. */
 static uint64_t identity_of(const Library *library, const Training *training) {
     uint64_t hash = hash_text(CAI_VERSION, hash_text(training->settings, hash_text(training->name, 0)));
-    for (int i = 0; library_source(library, i); i++) hash = hash_bytes(library_source(library, i)->text, library_source(library, i)->length, hash);
+    for (int i = 0; library_source(library, i); i++)
+        hash = hash_bytes(library_source(library, i)->text, library_source(library, i)->length, hash);
     return hash;
 }
 
@@ -49,13 +56,15 @@ typedef struct Lowering {
 
 static void lower_entry(void *context, const TrainingEntry *entry) {
     Lowering *l = context;
-    trainer_lower(l->trainer, entry, build_passes(l->session, entry->graph, NULL), &l->options, l->session->arena);
+    trainer_lower(l->trainer, entry, build_passes(l->session, entry->graph, NULL), &l->options,
+                  l->session->arena);
 }
 
 static bool needs_more_guards(Session *s, const Training *training) {
     for (int i = 0; i < training->phases.count; i++) {
         if (training->phases.items[i].guards.count <= MAX_GUARDS) continue;
-        diag_error(&s->diag, DIAG_backend, training->decl->name_span, "a phase has %d different intervals of `every`, and %d are the most",
+        diag_error(&s->diag, DIAG_backend, training->decl->name_span,
+                   "a phase has %d different intervals of `every`, and %d are the most",
                    training->phases.items[i].guards.count, MAX_GUARDS);
         return true;
     }
@@ -88,7 +97,8 @@ static bool emit_trainer(Session *s, const Trainer *trainer, EmitOptions options
     options.hits = &hits;
     bool emitted = backend_trainer(trainer, &options, path, &error);
     progress_end();
-    stopwatch_lap_with(s, &watch, "code", arena_printf(s->arena, "%d kernels, %d from the cache", hits.all, hits.found));
+    stopwatch_lap_with(s, &watch, "code",
+                       arena_printf(s->arena, "%d kernels, %d from the cache", hits.all, hits.found));
     if (!emitted) diag_error(&s->diag, DIAG_backend, (Span){0}, "%s", error);
     return emitted;
 }
@@ -107,7 +117,8 @@ bool build_trainer(Session *s, const Library *library, const Training *training,
     if (!trainer) return false;
     if (s->options->explain) explain_trainer(trainer);
     const char *code = scratch_file(s, output.path, "code.o");
-    bool good = emit_trainer(s, trainer, (EmitOptions){.progress = progress_kernels, .cache = kernel_cache(s)}, code) &&
+    bool good = emit_trainer(s, trainer,
+                             (EmitOptions){.progress = progress_kernels, .cache = kernel_cache(s)}, code) &&
                 output_make_trainer(s, trainer->programs.items[0]->target, code, &output);
     scratch_remove();
     return good;
@@ -126,7 +137,8 @@ bool print_trainer(Session *s, const Library *library, const Training *training)
     }
     Trainer *trainer = make_trainer(s, library, training);
     if (!trainer) return false;
-    if (strcmp(stage, "program") != 0) return emit_trainer(s, trainer, (EmitOptions){.emit = stage, .print = stdout}, NULL);
+    if (strcmp(stage, "program") != 0)
+        return emit_trainer(s, trainer, (EmitOptions){.emit = stage, .print = stdout}, NULL);
     for (int i = 0; i < trainer->programs.count; i++) program_print(trainer->programs.items[i], stdout);
     return true;
 }

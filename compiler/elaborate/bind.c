@@ -43,12 +43,15 @@ Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list, bool sprea
 
 static Span item_span(const Expr *operand, int index, int count) {
     if (!operand) return (Span){0};
-    bool items = (operand->kind == EXPR_TUPLE || operand->kind == EXPR_LIST) && operand->arguments.count == count;
+    bool items =
+        (operand->kind == EXPR_TUPLE || operand->kind == EXPR_LIST) && operand->arguments.count == count;
     return items ? operand->arguments.items[index].value->span : operand->span;
 }
 
 Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand) {
-    Arguments out = {.by_arrow = true, .given = bindings_with_room(ev->arena, value_is_sequence(value) ? value.list->count : 1)};
+    Arguments out = {.by_arrow = true,
+                     .given =
+                         bindings_with_room(ev->arena, value_is_sequence(value) ? value.list->count : 1)};
     if (!value_is_sequence(value)) {
         out.failed = value.kind == VALUE_ERROR;
         vec_push(ev->arena, &out.given, (Binding){NULL, settle(ev, value), item_span(operand, 0, -1)});
@@ -60,7 +63,8 @@ Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand) {
     for (int i = 0; i < list->count; i++) {
         Value item = settle(ev, list->items[i]);
         out.failed |= item.kind == VALUE_ERROR;
-        vec_push(ev->arena, &out.given, (Binding){named ? list->names[i] : NULL, item, item_span(operand, i, list->count)});
+        vec_push(ev->arena, &out.given,
+                 (Binding){named ? list->names[i] : NULL, item, item_span(operand, i, list->count)});
     }
     return out;
 }
@@ -75,7 +79,9 @@ typedef struct ParameterSlots { /* what was given for each parameter */
     bool travels; /* the list is what is run through */
 } ParameterSlots;
 
-static bool has_rest(const ParameterList *parameters) { return parameters->count && parameters->items[parameters->count - 1].rest; }
+static bool has_rest(const ParameterList *parameters) {
+    return parameters->count && parameters->items[parameters->count - 1].rest;
+}
 
 static int parameter_index(const ParameterList *parameters, Name name) {
     for (int i = 0; i < parameters->count; i++)
@@ -85,7 +91,8 @@ static int parameter_index(const ParameterList *parameters, Name name) {
 
 /* The declaration's head as it is written, for help. */
 static const char *signature_text(Evaluator *ev, const Decl *decl) {
-    const char *text = decl->source->text + decl->span.begin, *brace = memchr(text, '{', decl->span.end - decl->span.begin);
+    const char *text = decl->source->text + decl->span.begin,
+               *brace = memchr(text, '{', decl->span.end - decl->span.begin);
     Span head = decl->span;
     if (brace) head.end = (uint32_t)(brace - decl->source->text);
     Text out = {.arena = ev->arena};
@@ -100,9 +107,11 @@ static const char *signature_text(Evaluator *ev, const Decl *decl) {
 }
 
 static bool unknown_parameter(Evaluator *ev, const ParameterSlots *slots, const Binding *g) {
-    Diagnostic *d = report(ev, DIAG_unknown_argument, g->span, "`%s` has no parameter `%s`", slots->decl->name, g->name);
+    Diagnostic *d =
+        report(ev, DIAG_unknown_argument, g->span, "`%s` has no parameter `%s`", slots->decl->name, g->name);
     Vec(const char *) names = {0};
-    for (int i = 0; i < slots->parameters->count; i++) vec_push(ev->arena, &names, slots->parameters->items[i].name);
+    for (int i = 0; i < slots->parameters->count; i++)
+        vec_push(ev->arena, &names, slots->parameters->items[i].name);
     const char *near = alias_parameter(g->name, names.items, names.count);
     if (!near) near = nearest_name(g->name, names.items, names.count);
     const char *alias = near ? NULL : alias_help(g->name);
@@ -113,9 +122,12 @@ static bool unknown_parameter(Evaluator *ev, const ParameterSlots *slots, const 
 }
 
 static bool is_tensor(Value v) { return v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT; }
-static bool holds_tensor(Value v) { return is_tensor(v) || (value_is_sequence(v) && v.list->count && is_tensor(v.list->items[0])); }
+static bool holds_tensor(Value v) {
+    return is_tensor(v) || (value_is_sequence(v) && v.list->count && is_tensor(v.list->items[0]));
+}
 
-/* How a call whose parentheses hold tensors is written with an arrow: those before it, the rest as settings. NULL where there are none. */
+/* How a call whose parentheses hold tensors is written with an arrow: those before it,
+ * the rest as settings. NULL where there are none. */
 static const char *as_run(Evaluator *ev, const char *callee, const Bindings *given) {
     Text tensors = {.arena = ev->arena}, settings = {.arena = ev->arena};
     int count = 0;
@@ -127,13 +139,16 @@ static const char *as_run(Evaluator *ev, const char *callee, const Bindings *giv
         text_add(text, "%s%s", text->length ? ", " : "", span_text(ev->arena, g->span));
     }
     if (!count) return NULL;
-    const char *run = arena_printf(ev->arena, count == 1 ? "%s -> %s" : "(%s) -> %s", text_string(&tensors), callee);
+    const char *run =
+        arena_printf(ev->arena, count == 1 ? "%s -> %s" : "(%s) -> %s", text_string(&tensors), callee);
     return settings.length ? arena_printf(ev->arena, "%s(%s)", run, text_string(&settings)) : run;
 }
 
-/* How a call is written whose last parameter was given number by number, `permute(x, 0, 2, 1)`. NULL where that is not what is wrong. */
+/* How a call is written whose last parameter was given number by number, `permute(x, 0,
+ * 2, 1)`. NULL where that is not what is wrong. */
 static const char *as_one_value(Evaluator *ev, const ParameterSlots *slots, const Arguments *arguments) {
-    int last = slots->parameters->count - 1, count = arguments->given.count, start = arguments->behind ? count - arguments->behind : 0;
+    int last = slots->parameters->count - 1, count = arguments->given.count,
+        start = arguments->behind ? count - arguments->behind : 0;
     if (slots->parameters->items[last].fallback || start > last) return NULL;
     Text text = {.arena = ev->arena};
     for (int i = start; i < count; i++) {
@@ -145,23 +160,29 @@ static const char *as_one_value(Evaluator *ev, const ParameterSlots *slots, cons
     return arena_printf(ev->arena, "%s(%s))", slots->decl->name, text_string(&text));
 }
 
-static bool too_many_arguments(Evaluator *ev, const ParameterSlots *slots, const Arguments *arguments, const Binding *g, Span span) {
+static bool too_many_arguments(Evaluator *ev, const ParameterSlots *slots, const Arguments *arguments,
+                               const Binding *g, Span span) {
     int max = slots->parameters->count, given = arguments->given.count;
     const char *name = slots->decl->name;
     if (slots->travels) {
-        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here are %d", name, max, max == 1 ? "value" : "values",
-                               given);
+        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here are %d", name, max,
+                               max == 1 ? "value" : "values", given);
         report_operands(ev, d);
-        const char *one = as_one_value(ev, slots, arguments), *alias = slots->decl->source->library ? alias_help(name) : NULL;
-        bool elsewhere = alias && arguments->behind && !strstr(alias, arena_printf(ev->arena, "%s(", name)); /* it means something else there */
+        const char *one = as_one_value(ev, slots, arguments),
+                   *alias = slots->decl->source->library ? alias_help(name) : NULL;
+        /* it means something else there */
+        bool elsewhere = alias && arguments->behind && !strstr(alias, arena_printf(ev->arena, "%s(", name));
         if (elsewhere) report_help(ev, d, "%s", alias);
         else if (one)
             report_help(ev, d, "several numbers for `%s` are one value, in parentheses of their own: `%s`",
                         slots->parameters->items[max - 1].name, one);
         else if (arguments->behind)
-            report_help(ev, d, "%d by arrow and %d in the parentheses; if it gives a layer, call it in parentheses of its own: `x -> (%s(..))`",
-                        given - arguments->behind, arguments->behind, name);
-        else if (max == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
+            report_help(
+                ev, d,
+                "%d by arrow and %d in the parentheses; if it gives a layer, call it in parentheses of its own: `x -> (%s(..))`",
+                given - arguments->behind, arguments->behind, name);
+        else if (max == 1)
+            report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
         return false;
     }
     if (report_unrun(ev, arguments->given.items[0].value)) return false;
@@ -172,7 +193,8 @@ static bool too_many_arguments(Evaluator *ev, const ParameterSlots *slots, const
 }
 
 Diagnostic *report_tensor_argument(Evaluator *ev, const char *callee, const Bindings *given, Span span) {
-    Diagnostic *d = report(ev, DIAG_tensor_argument, span, "`%s` makes a layer; a tensor is run through it by an arrow", callee);
+    Diagnostic *d = report(ev, DIAG_tensor_argument, span,
+                           "`%s` makes a layer; a tensor is run through it by an arrow", callee);
     const char *run = as_run(ev, callee, given);
     if (run) report_help(ev, d, "`%s`", run);
     return d;
@@ -180,7 +202,8 @@ Diagnostic *report_tensor_argument(Evaluator *ev, const char *callee, const Bind
 
 /* `concat(xs)`, where xs came out empty: by its value alone no list of tensors. */
 static bool report_empty_run(Evaluator *ev, const Decl *decl, const Bindings *given, Span span) {
-    if (!given->count || given->items[0].name || decl->lists.count < 2 || !has_rest(&decl->lists.items[1])) return false;
+    if (!given->count || given->items[0].name || decl->lists.count < 2 || !has_rest(&decl->lists.items[1]))
+        return false;
     Value first = given->items[0].value;
     if (!value_is_sequence(first) || first.list->count) return false;
     report(ev, DIAG_arity, span, "the list is empty: nothing runs through `%s`", decl->name);
@@ -188,7 +211,8 @@ static bool report_empty_run(Evaluator *ev, const Decl *decl, const Bindings *gi
 }
 
 static bool begins_with_tensor(const Arguments *arguments) {
-    return arguments->given.count && !arguments->given.items[0].name && holds_tensor(arguments->given.items[0].value);
+    return arguments->given.count && !arguments->given.items[0].name &&
+           holds_tensor(arguments->given.items[0].value);
 }
 
 bool report_unrun(Evaluator *ev, Value v) {
@@ -196,7 +220,8 @@ bool report_unrun(Evaluator *ev, Value v) {
     const Binding *first = &v.layer->given->items[0];
     if (first->name) return false;
     if (report_unrun(ev, first->value)) return true; /* the first of several, `relu6(conv(x, 8))` */
-    if (v.layer->block && report_empty_run(ev, v.layer->block->decl, v.layer->given, v.layer->made)) return true;
+    if (v.layer->block && report_empty_run(ev, v.layer->block->decl, v.layer->given, v.layer->made))
+        return true;
     if (!holds_tensor(first->value)) return false;
     report_tensor_argument(ev, layer_callee(v.layer), v.layer->given, v.layer->made);
     return true;
@@ -217,9 +242,11 @@ static bool fill_slots(Evaluator *ev, ParameterSlots *slots, const Arguments *ar
             continue;
         }
         if (slots->given[index]) {
-            if (!slots->travels && begins_with_tensor(arguments)) report_tensor_argument(ev, slots->decl->name, &arguments->given, span);
+            if (!slots->travels && begins_with_tensor(arguments))
+                report_tensor_argument(ev, slots->decl->name, &arguments->given, span);
             else if (slots->travels || !report_empty_run(ev, slots->decl, &arguments->given, span))
-                report(ev, DIAG_argument_twice, g->span, "`%s` is given twice", parameters->items[index].name);
+                report(ev, DIAG_argument_twice, g->span, "`%s` is given twice",
+                       parameters->items[index].name);
             return false;
         }
         slots->given[index] = g;
@@ -227,29 +254,35 @@ static bool fill_slots(Evaluator *ev, ParameterSlots *slots, const Arguments *ar
     return true;
 }
 
-static bool missing_argument(Evaluator *ev, const ParameterSlots *slots, const Parameter *parameter, const Arguments *arguments, Span span) {
+static bool missing_argument(Evaluator *ev, const ParameterSlots *slots, const Parameter *parameter,
+                             const Arguments *arguments, Span span) {
     const char *name = slots->decl->name;
     if (slots->travels) {
-        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here %s %d", name, slots->parameters->count,
-                               slots->parameters->count == 1 ? "value" : "values",
+        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here %s %d", name,
+                               slots->parameters->count, slots->parameters->count == 1 ? "value" : "values",
                                arguments->given.count == 1 ? "is" : "are", arguments->given.count);
         report_operands(ev, d);
         report_help(ev, d, "it is declared as `%s`", signature_text(ev, slots->decl));
         return false;
     }
-    Diagnostic *d = report(ev, DIAG_missing_argument, span, "`%s` needs the argument `%s`", name, parameter->name);
+    Diagnostic *d =
+        report(ev, DIAG_missing_argument, span, "`%s` needs the argument `%s`", name, parameter->name);
     report_help(ev, d, "it is declared as `%s`", signature_text(ev, slots->decl));
     return false;
 }
 
 /* A tensor as a setting is nearly always a call that should have been an arrow. */
-static bool refuse_run_arguments(Evaluator *ev, const ParameterSlots *slots, const Arguments *arguments, Span span) {
-    if (slots->travels || slots->decl->lists.count < 2 || slots->parameters->count || !begins_with_tensor(arguments)) return false;
+static bool refuse_run_arguments(Evaluator *ev, const ParameterSlots *slots, const Arguments *arguments,
+                                 Span span) {
+    if (slots->travels || slots->decl->lists.count < 2 || slots->parameters->count ||
+        !begins_with_tensor(arguments))
+        return false;
     report_tensor_argument(ev, slots->decl->name, &arguments->given, span);
     return true;
 }
 
-static bool bind_one(Evaluator *ev, Frame *frame, const ParameterSlots *slots, int index, const Arguments *arguments, Span span) {
+static bool bind_one(Evaluator *ev, Frame *frame, const ParameterSlots *slots, int index,
+                     const Arguments *arguments, Span span) {
     const Parameter *parameter = &slots->parameters->items[index];
     const Binding *given = slots->given[index];
     if (parameter->rest) {
@@ -263,11 +296,14 @@ static bool bind_one(Evaluator *ev, Frame *frame, const ParameterSlots *slots, i
     return v.kind != VALUE_ERROR;
 }
 
-bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list, const Arguments *arguments, Span span) {
+bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list,
+                     const Arguments *arguments, Span span) {
     Decl *decl = block->decl;
-    ParameterSlots slots = {.decl = decl, .parameters = &decl->lists.items[list], .travels = list == decl->lists.count - 1};
+    ParameterSlots slots = {
+        .decl = decl, .parameters = &decl->lists.items[list], .travels = list == decl->lists.count - 1};
     slots.given = NEW_ARRAY(ev->arena, const Binding *, slots.parameters->count);
-    if (arguments->failed || refuse_run_arguments(ev, &slots, arguments, span) || !fill_slots(ev, &slots, arguments, span))
+    if (arguments->failed || refuse_run_arguments(ev, &slots, arguments, span) ||
+        !fill_slots(ev, &slots, arguments, span))
         return false;
     for (int pass = 0; pass < 2; pass++) /* what was given first, so that defaults may speak of it */
         for (int i = 0; i < slots.parameters->count; i++) {
@@ -305,10 +341,13 @@ bool lacks_required(const Definition *block, const Arguments *arguments) {
 
 /* ---- f(x, ..) of a block with two lists ---- */
 
-/* How many positional arguments are run through the block: tensors that come first, and what else its last list must have. */
+/* How many positional arguments are run through the block: tensors that come first, and
+ * what else its last list must have. */
 static int count_through(const ParameterList *runs, const Arguments *arguments) {
     int tensors = 0, required = count_required(runs, arguments);
-    for (int i = 0; i < arguments->given.count && (arguments->given.items[i].name || is_tensor(arguments->given.items[i].value)); i++)
+    for (int i = 0; i < arguments->given.count &&
+                    (arguments->given.items[i].name || is_tensor(arguments->given.items[i].value));
+         i++)
         tensors += !arguments->given.items[i].name;
     if (!has_rest(runs) && tensors > runs->count) tensors = runs->count;
     return tensors > required ? tensors : required;
@@ -316,7 +355,8 @@ static int count_through(const ParameterList *runs, const Arguments *arguments) 
 
 static bool arguments_fit(const ParameterList *parameters, const Arguments *arguments) {
     int positional = count_positional(arguments);
-    return positional >= count_required(parameters, arguments) && (has_rest(parameters) || arguments->given.count <= parameters->count);
+    return positional >= count_required(parameters, arguments) &&
+           (has_rest(parameters) || arguments->given.count <= parameters->count);
 }
 
 static const Binding *first_positional(const Arguments *arguments) {
@@ -325,7 +365,8 @@ static const Binding *first_positional(const Arguments *arguments) {
     return NULL;
 }
 
-bool split_run(Evaluator *ev, const Definition *block, const Arguments *arguments, Arguments *through, Arguments *settings) {
+bool split_run(Evaluator *ev, const Definition *block, const Arguments *arguments, Arguments *through,
+               Arguments *settings) {
     const Binding *first = first_positional(arguments);
     if (arguments->failed || !first || !holds_tensor(first->value)) return false;
     const ParameterList *makes = &block->decl->lists.items[0], *runs = &block->decl->lists.items[1];
@@ -335,10 +376,13 @@ bool split_run(Evaluator *ev, const Definition *block, const Arguments *argument
     *settings = (Arguments){0};
     for (int i = 0; i < arguments->given.count; i++) {
         const Binding *g = &arguments->given.items[i];
-        bool runs_through = g->name ? parameter_index(makes, g->name) < 0 && parameter_index(runs, g->name) >= 0 : position < travelling;
+        bool runs_through = g->name
+                                ? parameter_index(makes, g->name) < 0 && parameter_index(runs, g->name) >= 0
+                                : position < travelling;
         position += !g->name;
         if (!list || g != first) vec_push(ev->arena, runs_through ? &through->given : &settings->given, *g);
     }
-    bool runnable = list ? has_rest(runs) || through->given.count <= runs->count : arguments_fit(runs, through);
+    bool runnable =
+        list ? has_rest(runs) || through->given.count <= runs->count : arguments_fit(runs, through);
     return runnable && arguments_fit(makes, settings);
 }

@@ -1,5 +1,6 @@
-/* The functions and constants that every file knows: compile-time work, and what makes tensors out of nothing. The operators of
- * ops.def are functions too, under their own names; `primitive.NAME` reaches one that the library hides. */
+/* The functions and constants that every file knows: compile-time work, and what makes
+ * tensors out of nothing. The operators of ops.def are functions too, under their own
+ * names; `primitive.NAME` reaches one that the library hides. */
 #include "elaborate/train.h"
 
 #include <errno.h>
@@ -20,13 +21,15 @@ static int positional_count(const Arguments *arguments) {
 
 static const Binding *keyword_argument(const Arguments *arguments, const char *name) {
     for (int i = 0; i < arguments->given.count; i++)
-        if (arguments->given.items[i].name && !strcmp(arguments->given.items[i].name, name)) return &arguments->given.items[i];
+        if (arguments->given.items[i].name && !strcmp(arguments->given.items[i].name, name))
+            return &arguments->given.items[i];
     return NULL;
 }
 
 static Value refuse_argument(Evaluator *ev, Span span, const char *function, const char *wanted, Value v) {
     if (v.kind != VALUE_ERROR)
-        report(ev, DIAG_argument_kind, span, "`%s` takes %s; this is %s", function, wanted, value_kind_name(v));
+        report(ev, DIAG_argument_kind, span, "`%s` takes %s; this is %s", function, wanted,
+               value_kind_name(v));
     return value_error;
 }
 
@@ -48,12 +51,15 @@ static Value run_range(Evaluator *ev, const Arguments *arguments, Span span) {
         ends[given == 1 ? 1 : i] = v.integer;
     }
     int64_t from = ends[0], to = ends[1], step = ends[2];
-    bool huge = from < -(INT64_C(1) << 40) || to > INT64_C(1) << 40 || from > INT64_C(1) << 40 || to < -(INT64_C(1) << 40);
+    bool huge = from < -(INT64_C(1) << 40) || to > INT64_C(1) << 40 || from > INT64_C(1) << 40 ||
+                to < -(INT64_C(1) << 40);
     if (step == 0 || step > INT32_MAX || step < -INT32_MAX || huge) {
-        report(ev, DIAG_argument_kind, span, step ? "the ends of this range are too large" : "the step of a range must not be 0");
+        report(ev, DIAG_argument_kind, span,
+               step ? "the ends of this range are too large" : "the step of a range must not be 0");
         return value_error;
     }
-    if (step > 0 ? to > from : to < from) count = step > 0 ? ceil_div(to - from, step) : (from - to - step - 1) / -step;
+    if (step > 0 ? to > from : to < from)
+        count = step > 0 ? ceil_div(to - from, step) : (from - to - step - 1) / -step;
     if (count > INT32_MAX || !spend(ev, span, count)) return value_error;
     Value *items = NEW_ARRAY(ev->arena, Value, count);
     for (int64_t i = 0; i < count; i++) items[i] = value_int(from + i * step);
@@ -100,7 +106,8 @@ static Value run_reversed(Evaluator *ev, const Arguments *arguments, Span span) 
 
 static Value integer_of_real(Evaluator *ev, double real, Span span) {
     if (fabs(real) < 0x1p63) return value_int((int64_t)real);
-    report(ev, DIAG_int_overflow, span, isfinite(real) ? "%s does not fit into an int of 64 bits" : "%s is no whole number",
+    report(ev, DIAG_int_overflow, span,
+           isfinite(real) ? "%s does not fit into an int of 64 bits" : "%s is no whole number",
            value_describe(ev->arena, value_real(real)));
     return value_error;
 }
@@ -109,8 +116,11 @@ static Value parsed_int(Evaluator *ev, const char *text, Span span) {
     char *end;
     errno = 0;
     long long number = strtoll(text, &end, 10);
-    if (!*text || *end) report(ev, DIAG_argument_kind, span, "`int` takes a number, or a string of digits; this is \"%s\"", text);
-    else if (errno == ERANGE) report(ev, DIAG_int_overflow, span, "%s does not fit into an int of 64 bits", text);
+    if (!*text || *end)
+        report(ev, DIAG_argument_kind, span, "`int` takes a number, or a string of digits; this is \"%s\"",
+               text);
+    else if (errno == ERANGE)
+        report(ev, DIAG_int_overflow, span, "%s does not fit into an int of 64 bits", text);
     else return value_int(number);
     return value_error;
 }
@@ -120,7 +130,8 @@ static Value run_int(Evaluator *ev, const Arguments *arguments, Span span) {
     if (v.kind == VALUE_INT || v.kind == VALUE_DIM) return v;
     if (v.kind == VALUE_BOOL) return value_int(v.truth);
     if (v.kind == VALUE_REAL) return integer_of_real(ev, v.real, span);
-    return v.kind == VALUE_STRING ? parsed_int(ev, v.string, span) : refuse_argument(ev, span, "int", "a number", v);
+    return v.kind == VALUE_STRING ? parsed_int(ev, v.string, span)
+                                  : refuse_argument(ev, span, "int", "a number", v);
 }
 
 static Value run_float(Evaluator *ev, const Arguments *arguments, Span span) {
@@ -152,7 +163,8 @@ static bool dtype_argument(Evaluator *ev, const Arguments *arguments, DType fall
     *out = fallback;
     if (!given) return true;
     if (given->value.kind == VALUE_STRING && dtype_from_name(given->value.string, out)) return true;
-    report(ev, DIAG_unknown_type, given->span, "`dtype` is one of f32, f16, bf16, i8, i32, i64, bool, as a string");
+    report(ev, DIAG_unknown_type, given->span,
+           "`dtype` is one of f32, f16, bf16, i8, i32, i64, bool, as a string");
     return false;
 }
 
@@ -167,7 +179,8 @@ static bool shape_argument(Evaluator *ev, Value v, DType type, Span span, const 
     for (int i = 0; i < count; i++) {
         Value item = value_is_sequence(v) ? v.list->items[i] : v;
         if (item.kind == VALUE_TENSOR || item.kind == VALUE_WEIGHT) {
-            report(ev, DIAG_tensor_at_compile_time, span, "a tensor cannot decide a shape: shapes are known before the program runs");
+            report(ev, DIAG_tensor_at_compile_time, span,
+                   "a tensor cannot decide a shape: shapes are known before the program runs");
             return false;
         }
         if (item.kind != VALUE_INT && item.kind != VALUE_DIM) {
@@ -185,18 +198,24 @@ static bool shape_argument(Evaluator *ev, Value v, DType type, Span span, const 
     return true;
 }
 
-static Value filled_tensor(Evaluator *ev, const Arguments *arguments, Value value, const char *name, Span span) {
+static Value filled_tensor(Evaluator *ev, const Arguments *arguments, Value value, const char *name,
+                           Span span) {
     DType type;
     Shape shape;
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
     if (!shape_argument(ev, positional_argument(arguments, 0), type, span, name, &shape)) return value_error;
     Number number = value_number(value, type);
-    constant_attributes attributes = {.type = type, .dims = {shape.rank, shape.dims}, .data = &(Data){1, &number}};
+    constant_attributes attributes = {
+        .type = type, .dims = {shape.rank, shape.dims}, .data = &(Data){1, &number}};
     return value_node(make_node(ev, OP_constant, NULL, 0, &attributes, span));
 }
 
-static Value run_zeros(Evaluator *ev, const Arguments *arguments, Span span) { return filled_tensor(ev, arguments, value_int(0), "zeros", span); }
-static Value run_ones(Evaluator *ev, const Arguments *arguments, Span span) { return filled_tensor(ev, arguments, value_int(1), "ones", span); }
+static Value run_zeros(Evaluator *ev, const Arguments *arguments, Span span) {
+    return filled_tensor(ev, arguments, value_int(0), "zeros", span);
+}
+static Value run_ones(Evaluator *ev, const Arguments *arguments, Span span) {
+    return filled_tensor(ev, arguments, value_int(1), "ones", span);
+}
 
 static Value run_full(Evaluator *ev, const Arguments *arguments, Span span) {
     Value v = positional_argument(arguments, 1);
@@ -217,7 +236,8 @@ static Value run_arange(Evaluator *ev, const Arguments *arguments, Span span) {
     DType type;
     Shape shape;
     if (!dtype_argument(ev, arguments, DTYPE_I32, &type)) return value_error;
-    if (!shape_argument(ev, positional_argument(arguments, 0), type, span, "arange", &shape)) return value_error;
+    if (!shape_argument(ev, positional_argument(arguments, 0), type, span, "arange", &shape))
+        return value_error;
     iota_attributes attributes = {.type = type, .dims = {shape.rank, shape.dims}, .axis = shape.rank - 1};
     return value_node(make_node(ev, OP_iota, NULL, 0, &attributes, span));
 }
@@ -226,26 +246,32 @@ static Value run_arange(Evaluator *ev, const Arguments *arguments, Span span) {
 static Value run_uniform(Evaluator *ev, const Arguments *arguments, Span span) {
     Vec(Value) sizes = {0};
     Shape shape;
-    for (int i = 0; i < positional_count(arguments); i++) vec_push(ev->arena, &sizes, positional_argument(arguments, i));
-    Value v = sizes.count == 1 ? sizes.items[0] : value_list(ev->arena, VALUE_LIST, sizes.items, NULL, sizes.count);
+    for (int i = 0; i < positional_count(arguments); i++)
+        vec_push(ev->arena, &sizes, positional_argument(arguments, i));
+    Value v =
+        sizes.count == 1 ? sizes.items[0] : value_list(ev->arena, VALUE_LIST, sizes.items, NULL, sizes.count);
     if (!shape_argument(ev, v, DTYPE_F32, span, "uniform", &shape)) return value_error;
-    Name stream = intern(ev->names, arena_printf(ev->arena, "%s%s#%d", ev->frame->layer->path, train_round_text(ev), ev->frame->body->ordinal++));
+    Name stream = intern(ev->names, arena_printf(ev->arena, "%s%s#%d", ev->frame->layer->path,
+                                                 train_round_text(ev), ev->frame->body->ordinal++));
     uniform_attributes attributes = {.stream = stream, .type = DTYPE_F32, .dims = {shape.rank, shape.dims}};
     return value_node(make_node(ev, OP_uniform, NULL, 0, &attributes, span));
 }
 
 /* ---- weights ---- */
 
-/* param(shape, ..), or param("name", shape, ..) where the name is no word of the language. */
+/* param(shape, ..), or param("name", shape, ..) where the name is no word of the
+ * language. */
 static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *function, Span span) {
     const bool state = !strcmp(function, "state");
     DType type;
     Shape shape;
     const Name name = weight_name(builtin_find(function), &arguments->given);
     const int named = name != NULL;
-    double init = state ? 0 : NAN; /* a parameter without a word about it is drawn at random, scaled by its shape */
+    /* a parameter without a word about it is drawn at random, scaled by its shape */
+    double init = state ? 0 : NAN;
     const Binding *given = keyword_argument(arguments, "init");
-    Value first = given ? given->value : positional_argument(arguments, named + 1), sizes = positional_argument(arguments, named);
+    Value first = given ? given->value : positional_argument(arguments, named + 1),
+          sizes = positional_argument(arguments, named);
     if (first.kind == VALUE_TENSOR && !state) return train_given(ev, first.node, span);
     if (first.kind == VALUE_TENSOR) return refuse_argument(ev, span, "state", "a number as init", first);
     if (sizes.kind == VALUE_NONE) {
@@ -255,9 +281,11 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *f
     if (value_is_number(first)) init = first.kind == VALUE_INT ? (double)first.integer : first.real;
     else if (!state && first.kind == VALUE_STRING && !strcmp(first.string, "normal")) init = INIT_NORMAL;
     else if (first.kind != VALUE_NONE)
-        return refuse_argument(ev, span, function, state ? "a number as init" : "a number or \"normal\" as init", first);
+        return refuse_argument(ev, span, function,
+                               state ? "a number as init" : "a number or \"normal\" as init", first);
     if (value_is_number(first) && !(fabs(init) <= 0x1p53 || (first.kind == VALUE_REAL && isfinite(init)))) {
-        Diagnostic *d = report(ev, DIAG_argument_kind, span, "a weight cannot start as %s", value_describe(ev->arena, first));
+        Diagnostic *d = report(ev, DIAG_argument_kind, span, "a weight cannot start as %s",
+                               value_describe(ev->arena, first));
         report_help(ev, d, "a finite float can, and an int of at most 2 ** 53");
         return value_error;
     }
@@ -267,13 +295,18 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *f
     return named ? name_value(ev, weight, name, span) : weight;
 }
 
-static Value run_param(Evaluator *ev, const Arguments *arguments, Span span) { return new_weight(ev, arguments, "param", span); }
-static Value run_state(Evaluator *ev, const Arguments *arguments, Span span) { return new_weight(ev, arguments, "state", span); }
+static Value run_param(Evaluator *ev, const Arguments *arguments, Span span) {
+    return new_weight(ev, arguments, "param", span);
+}
+static Value run_state(Evaluator *ev, const Arguments *arguments, Span span) {
+    return new_weight(ev, arguments, "state", span);
+}
 
 /* ---- gradients ---- */
 
 static Value run_grad(Evaluator *ev, const Arguments *arguments, Span span) {
-    Value y = settle(ev, positional_argument(arguments, 0)), x = settle(ev, positional_argument(arguments, 1));
+    Value y = settle(ev, positional_argument(arguments, 0)),
+          x = settle(ev, positional_argument(arguments, 1));
     if (y.kind != VALUE_TENSOR || y.node->shape.rank != 0 || y.node->shape.type != DTYPE_F32) {
         if (y.kind == VALUE_TENSOR) {
             Diagnostic *d = report(ev, DIAG_grad, span, "`grad(y, x)` needs a y of type f32[]; this is %s",
@@ -290,7 +323,8 @@ static Value run_grad(Evaluator *ev, const Arguments *arguments, Span span) {
     for (int i = 0; i < count; i++) {
         Value item = many ? settle(ev, x.list->items[i]) : x;
         if (item.kind != VALUE_TENSOR)
-            return refuse_argument(ev, span, "grad", "a tensor f32[] and the tensors to differentiate by", item);
+            return refuse_argument(ev, span, "grad", "a tensor f32[] and the tensors to differentiate by",
+                                   item);
         xs[i] = item.node;
     }
     graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
@@ -350,11 +384,14 @@ const Builtin *builtin_find(Name name) {
 Name weight_name(const Builtin *builtin, const Bindings *given) {
     const bool makes_weight = builtin->run == run_param || builtin->run == run_state;
     const Binding *first = makes_weight && given->count ? &given->items[0] : NULL;
-    return first && !first->name && first->value.kind == VALUE_STRING && *first->value.string ? first->value.string : NULL;
+    return first && !first->name && first->value.kind == VALUE_STRING && *first->value.string
+               ? first->value.string
+               : NULL;
 }
 
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out) {
-    const Value values[] = {value_bool(train_is_training(ev)), value_none, value_real(3.14159265358979323846), value_real(INFINITY)};
+    const Value values[] = {value_bool(train_is_training(ev)), value_none, value_real(3.14159265358979323846),
+                            value_real(INFINITY)};
     for (int i = 0; i < COUNT_OF(constants); i++)
         if (!strcmp(constants[i], name)) {
             *out = values[i];
@@ -375,7 +412,8 @@ static bool name_is_among(const char *const *names, int count, const char *name)
 }
 
 bool builtin_knows(Name name) {
-    return builtin_find(name) || name_is_among(constants, COUNT_OF(constants), name) || name_is_among(moments, COUNT_OF(moments), name);
+    return builtin_find(name) || name_is_among(constants, COUNT_OF(constants), name) ||
+           name_is_among(moments, COUNT_OF(moments), name);
 }
 
 void builtin_names(Arena *arena, NameList *names) {

@@ -1,4 +1,5 @@
-/* Conditions that must hold (`assert`, `where`): decided at compile time where they can be, else checked at run time. */
+/* Conditions that must hold (`assert`, `where`): decided at compile time where they can
+ * be, else checked at run time. */
 #include "elaborate/evaluator.h"
 
 static const char *condition_message(Evaluator *ev, Span span, const Expr *message) {
@@ -24,18 +25,20 @@ static void fail_condition(Evaluator *ev, const Expr *expr, const Expr *message,
     if (code == DIAG_assert && runs_unrun(ev)) return;
     const char *text = message ? evaluate_string(ev, message) : NULL;
     if (text) d = report(ev, code, expr->span, "%s", text);
-    else if (!message) d = report(ev, code, expr->span, "`%s` does not hold", span_text(ev->arena, expr->span));
+    else if (!message)
+        d = report(ev, code, expr->span, "`%s` does not hold", span_text(ev->arena, expr->span));
     fail_operands(ev, d, code);
 }
 
-static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right, const Expr *message, DiagCode code) {
+static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right, const Expr *message,
+                            DiagCode code) {
     if (message) {
         fail_condition(ev, expr, message, code);
         return;
     }
-    Diagnostic *d = report(ev, code, expr->span, "`%s` does not hold here (%s %s %s)", span_text(ev->arena, expr->span),
-                           dim_string(ev->arena, left),
-                           operator_text(expr->op), dim_string(ev->arena, right));
+    Diagnostic *d =
+        report(ev, code, expr->span, "`%s` does not hold here (%s %s %s)", span_text(ev->arena, expr->span),
+               dim_string(ev->arena, left), operator_text(expr->op), dim_string(ev->arena, right));
     fail_operands(ev, d, code);
 }
 
@@ -51,8 +54,9 @@ static void leave_to_run(Evaluator *ev, const Expr *expr, Dim left, Dim right, c
     case OPERATOR_GT: add_check(ev, CHECK_AT_LEAST, left, dim_offset(ev->dims, right, 1), text); break;
     case OPERATOR_LE: add_check(ev, CHECK_AT_LEAST, right, left, text); break;
     case OPERATOR_LT: add_check(ev, CHECK_AT_LEAST, right, dim_offset(ev->dims, left, 1), text); break;
-    default: report(ev, DIAG_size_not_known, expr->span, "`%s` depends on sizes that only a run knows",
-                    span_text(ev->arena, expr->span));
+    default:
+        report(ev, DIAG_size_not_known, expr->span, "`%s` depends on sizes that only a run knows",
+               span_text(ev->arena, expr->span));
     }
 }
 
@@ -69,7 +73,8 @@ static void require_comparison(Evaluator *ev, const Expr *expr, const Expr *mess
     }
     Value v = apply_binary(ev, expr->op, left, right, expr);
     if (v.kind == VALUE_TENSOR)
-        report(ev, DIAG_tensor_condition, expr->span, "a condition must be known at compile time; this is a tensor");
+        report(ev, DIAG_tensor_condition, expr->span,
+               "a condition must be known at compile time; this is a tensor");
     else if (v.kind == VALUE_BOOL && !v.truth) {
         if (left.kind == VALUE_INT && right.kind == VALUE_INT)
             fail_with_sizes(ev, expr, as_dim(ev, left), as_dim(ev, right), message, code);
@@ -87,6 +92,5 @@ void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, Dia
         require_condition(ev, expr->right, message, code);
     } else if (expr->kind == EXPR_BINARY && expr->op >= OPERATOR_EQ && expr->op <= OPERATOR_GE)
         require_comparison(ev, expr, message, code);
-    else if (evaluate_condition(ev, expr, &holds) && !holds)
-        fail_condition(ev, expr, message, code);
+    else if (evaluate_condition(ev, expr, &holds) && !holds) fail_condition(ev, expr, message, code);
 }

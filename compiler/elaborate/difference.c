@@ -1,5 +1,6 @@
-/* What a count that an `expect` states may be off by: the biases of all convolutions, the affine part of all norms, a layer, other outputs of the
- * last one. A network that was written from a paper mostly differs from it by one of these. */
+/* What a count that an `expect` states may be off by: the biases of all convolutions, the
+ * affine part of all norms, a layer, other outputs of the last one. A network that was
+ * written from a paper mostly differs from it by one of these. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -7,10 +8,12 @@
 
 typedef struct Own { /* the weights of a layer, without those of layers in it */
     Name path;
-    int64_t kernel, bias, affine; /* elements: of what has two and more axes; of a bias beside it; of a layer that has single axes alone */
-    int64_t outputs;              /* of a kernel */
-    int rank;                     /* of the kernel; 0: none */
-    bool before_norm;             /* the next layer with weights is a norm */
+    /* elements: of what has two and more axes; of a bias beside it; of a layer that has
+     * single axes alone */
+    int64_t kernel, bias, affine;
+    int64_t outputs;  /* of a kernel */
+    int rank;         /* of the kernel; 0: none */
+    bool before_norm; /* the next layer with weights is a norm */
 } Own;
 typedef Vec(Own) OwnList;
 
@@ -82,9 +85,11 @@ typedef struct Difference {
 
 enum { MAX_TOLD = 3 };
 
-/* The count, as exactly as it is stated. Where it is stated roughly, only what is much larger than that says anything. */
+/* The count, as exactly as it is stated. Where it is stated roughly, only what is much
+ * larger than that says anything. */
 static bool is_it(const Difference *of, int64_t count) {
-    return count > 0 && fabs((double)(llabs(of->more) - count)) <= of->tolerance && (double)count >= 20 * of->tolerance;
+    return count > 0 && fabs((double)(llabs(of->more) - count)) <= of->tolerance &&
+           (double)count >= 20 * of->tolerance;
 }
 
 static void note_difference(Difference *of, Span span, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -96,7 +101,9 @@ static void note_difference(Difference *of, Span span, const char *format, ...) 
     const char *text = arena_vprintf(of->ev->arena, format, arguments);
     va_end(arguments);
     if (of->reported > 1) report_note(of->ev, of->diag, span, "or %s", text);
-    else report_note(of->ev, of->diag, span, "%lld %s: %s", (long long)llabs(of->more), of->more > 0 ? "too many" : "are missing", text);
+    else
+        report_note(of->ev, of->diag, span, "%lld %s: %s", (long long)llabs(of->more),
+                    of->more > 0 ? "too many" : "are missing", text);
 }
 
 typedef struct ElementSum {
@@ -115,7 +122,9 @@ static void add_to_sum(ElementSum *sum, const Own *own, int64_t elements) {
 typedef enum Which { CONVOLUTIONS, BEFORE_NORMS, DENSE, ALL, WHICH_COUNT } Which;
 
 static bool is_among_own(const Own *own, Which which) {
-    return which == ALL || (which == BEFORE_NORMS ? own->before_norm : which == DENSE ? own->rank == 2 : own->rank == 4);
+    return which == ALL || (which == BEFORE_NORMS ? own->before_norm
+                            : which == DENSE      ? own->rank == 2
+                                                  : own->rank == 4);
 }
 
 static void try_biases(Difference *of, const OwnList *list) {
@@ -125,25 +134,36 @@ static void try_biases(Difference *of, const OwnList *list) {
         ElementSum sum = {0};
         for (int i = 0; i < list->count; i++) {
             const Own *own = &list->items[i];
-            if (own->rank && is_among_own(own, which)) add_to_sum(&sum, own, of->more > 0 ? own->bias : own->bias ? 0 : own->outputs);
+            if (own->rank && is_among_own(own, which))
+                add_to_sum(&sum, own, of->more > 0 ? own->bias : own->bias ? 0 : own->outputs);
         }
         reported = is_it(of, sum.elements);
         if (!reported) continue;
         const char *all = sum.layers == 1 ? arena_printf(of->ev->arena, "the bias of `%s`", sum.first)
-                                          : arena_printf(of->ev->arena, "the biases of the %d %s", sum.layers, whose[which]);
-        if (of->more > 0) note_difference(of, (Span){0}, "as many as %s, which `bias = false` leaves out", all);
+                                          : arena_printf(of->ev->arena, "the biases of the %d %s", sum.layers,
+                                                         whose[which]);
+        if (of->more > 0)
+            note_difference(of, (Span){0}, "as many as %s, which `bias = false` leaves out", all);
         else note_difference(of, (Span){0}, "as many as %s would be, which `bias = false` leaves out", all);
     }
 }
 
-/* Norms without an affine part have no weights: they are known by what they are called. */
+/* Norms without an affine part have no weights: they are known by what they are
+ * called. */
 static int64_t affine_missing(const LayerInfo *layer) {
-    static const struct { const char *callee; int axis; } norms[] = {{"batchnorm", 1}, {"instancenorm", 1}, {"groupnorm", 1}, {"layernorm", -1}};
+    static const struct {
+        const char *callee;
+        int axis;
+    } norms[] = {{"batchnorm", 1}, {"instancenorm", 1}, {"groupnorm", 1}, {"layernorm", -1}};
     const Shape shape = layer->result->shape;
     int64_t channels;
     for (int i = 0; i < COUNT_OF(norms); i++) {
-        if (strcmp(layer->callee, norms[i].callee) || shape.rank < 2 || !dim_is_const(layer->parameters, &channels) || channels) continue;
-        return dim_is_const(shape.dims[norms[i].axis < 0 ? shape.rank - 1 : norms[i].axis], &channels) ? 2 * channels : 0;
+        if (strcmp(layer->callee, norms[i].callee) || shape.rank < 2 ||
+            !dim_is_const(layer->parameters, &channels) || channels)
+            continue;
+        return dim_is_const(shape.dims[norms[i].axis < 0 ? shape.rank - 1 : norms[i].axis], &channels)
+                   ? 2 * channels
+                   : 0;
     }
     return 0;
 }
@@ -158,8 +178,15 @@ static void try_norms(Difference *of, const OwnList *list) {
         add_to_sum(&sum, &(Own){.path = layer->path}, affine_missing(layer));
     }
     if (sum.layers < 2 || !is_it(of, sum.elements)) return;
-    if (of->more > 0) note_difference(of, (Span){0}, "as many as the weights and biases of the %d norms, which `affine = false` leaves out", sum.layers);
-    else note_difference(of, (Span){0}, "as many as the weights and biases of the %d norms, which `affine = true` gives", sum.layers);
+    if (of->more > 0)
+        note_difference(
+            of, (Span){0},
+            "as many as the weights and biases of the %d norms, which `affine = false` leaves out",
+            sum.layers);
+    else
+        note_difference(of, (Span){0},
+                        "as many as the weights and biases of the %d norms, which `affine = true` gives",
+                        sum.layers);
 }
 
 /* Keras counts running statistics too. */
@@ -167,8 +194,10 @@ static void try_states(Difference *of) {
     const Model *model = of->ev->model;
     int64_t sum = 0, count;
     for (int i = 0; i < model->weights.count; i++)
-        if (model->weights.items[i].state && shape_element_count(model->weights.items[i].shape, &count)) sum += count;
-    if (of->more < 0 && is_it(of, sum)) note_difference(of, (Span){0}, "as many as the running means and variances, which are not counted");
+        if (model->weights.items[i].state && shape_element_count(model->weights.items[i].shape, &count))
+            sum += count;
+    if (of->more < 0 && is_it(of, sum))
+        note_difference(of, (Span){0}, "as many as the running means and variances, which are not counted");
 }
 
 /* The last layer with a kernel, if it has other outputs. */
@@ -179,12 +208,14 @@ static void try_outputs(Difference *of, const OwnList *list) {
     if (!own || own->outputs < 1 || own->kernel % own->outputs) return;
     int64_t each = own->kernel / own->outputs + (own->bias > 0), changed = own->outputs - of->more / each;
     if (of->tolerance > 0 || each < 16 || of->more % each || changed < 1) return;
-    note_difference(of, (Span){0}, "`%s` would have %lld outputs, and has %lld", own->path, (long long)changed, (long long)own->outputs);
+    note_difference(of, (Span){0}, "`%s` would have %lld outputs, and has %lld", own->path,
+                    (long long)changed, (long long)own->outputs);
 }
 
 /* ---- layers, with what is in them ---- */
 
-/* A layer's own count and those of what is in it; behind the last layer the whole model's. */
+/* A layer's own count and those of what is in it; behind the last layer the whole
+ * model's. */
 static int64_t *layer_totals(Difference *of, bool macs, const int64_t *sizes) {
     const LayerList *layers = &of->ev->model->layers;
     int64_t *totals = NEW_ARRAY(of->ev->arena, int64_t, layers->count + 1), own;
@@ -207,7 +238,8 @@ static bool holds_like(const LayerList *layers, const int64_t *totals, int index
 static void try_layers(Difference *of, bool macs, const int64_t *sizes) {
     const LayerList *layers = &of->ev->model->layers;
     const int64_t *totals = layer_totals(of, macs, sizes);
-    if (macs && of->more < 0 && is_it(of, totals[layers->count])) note_difference(of, (Span){0}, "twice as many are FLOPs, of which a multiply-add is two");
+    if (macs && of->more < 0 && is_it(of, totals[layers->count]))
+        note_difference(of, (Span){0}, "twice as many are FLOPs, of which a multiply-add is two");
     Text names = {.arena = of->ev->arena};
     int found = 0, last = 0;
     for (int i = 0; i < layers->count; i++) {
@@ -217,11 +249,14 @@ static void try_layers(Difference *of, bool macs, const int64_t *sizes) {
     }
     if (found > MAX_TOLD) text_add(&names, " and %d more", found - MAX_TOLD);
     const char *question = of->more > 0 ? "is it one too many?" : "is one like it left out?";
-    if (found == 1) note_difference(of, layers->items[last].span, "as many as %s has; %s", text_string(&names), question);
-    else if (found) note_difference(of, (Span){0}, "as many as each of these has, %s; %s", text_string(&names), question);
+    if (found == 1)
+        note_difference(of, layers->items[last].span, "as many as %s has; %s", text_string(&names), question);
+    else if (found)
+        note_difference(of, (Span){0}, "as many as each of these has, %s; %s", text_string(&names), question);
 }
 
-void explain_difference(Evaluator *ev, Diagnostic *d, int64_t more, double tolerance, bool macs, const int64_t *sizes) {
+void explain_difference(Evaluator *ev, Diagnostic *d, int64_t more, double tolerance, bool macs,
+                        const int64_t *sizes) {
     Difference of = {.ev = ev, .diag = d, .more = more, .tolerance = tolerance};
     if (!d || !more) return;
     const OwnList list = macs ? (OwnList){0} : collect_own(ev);

@@ -47,7 +47,8 @@ static Value constant_in_itself(Evaluator *ev, const Decl *decl) {
     return value_error;
 }
 
-/* Constants have the model's namespace of weights: a layer bound at file level is one layer in all models. */
+/* Constants have the model's namespace of weights: a layer bound at file level is one
+ * layer in all models. */
 static Value evaluate_constant(Evaluator *ev, Definition *definition) {
     Value *known = map_get(ev->constants, definition);
     const Decl *decl = definition->decl;
@@ -70,11 +71,13 @@ static Value definition_value(Evaluator *ev, Definition *definition, Span span) 
     const Decl *decl = definition->decl;
     if (decl->kind == DECL_CONSTANT) return read_place(ev, evaluate_constant(ev, definition));
     if (decl->kind != DECL_TRAIN) return (Value){.kind = VALUE_BLOCK, .block = definition};
-    report(ev, DIAG_train_place, span, "`%s` is a train block: `cai train` runs it, and no other text", decl->name);
+    report(ev, DIAG_train_place, span, "`%s` is a train block: `cai train` runs it, and no other text",
+           decl->name);
     return value_error;
 }
 
-/* names.c has told of every name that nothing binds; what is left was bound in a part that did not run. */
+/* names.c has told of every name that nothing binds; what is left was bound in a part
+ * that did not run. */
 static Value unknown_name(Evaluator *ev, Name name, Span span) {
     frame_bind(ev, ev->frame, name, value_error, span); /* told once a body */
     ev->errors++;
@@ -85,8 +88,10 @@ static Value unknown_name(Evaluator *ev, Name name, Span span) {
 }
 
 static Value ambiguous_name(Evaluator *ev, Name name, Found found, Span span) {
-    Diagnostic *d = report(ev, DIAG_ambiguous_name, span, "`%s` is defined in two of the files used here", name);
-    report_help(ev, d, "say which: `%s.%s` or `%s.%s`", found.definition->unit->name, name, found.also->name, name);
+    Diagnostic *d =
+        report(ev, DIAG_ambiguous_name, span, "`%s` is defined in two of the files used here", name);
+    report_help(ev, d, "say which: `%s.%s` or `%s.%s`", found.definition->unit->name, name, found.also->name,
+                name);
     return value_error;
 }
 
@@ -147,7 +152,8 @@ static Value evaluate_items(Evaluator *ev, const Expr *expr, ValueKind kind) {
 /* ---- conditions ---- */
 
 static void explain_tensor_condition(Evaluator *ev, Span span) {
-    Diagnostic *d = report(ev, DIAG_tensor_condition, span, "a condition must be known at compile time; this is a tensor");
+    Diagnostic *d = report(ev, DIAG_tensor_condition, span,
+                           "a condition must be known at compile time; this is a tensor");
     report_help(ev, d, "to choose element by element, use `select(condition, a, b)`");
 }
 
@@ -158,15 +164,19 @@ static bool truth_of(Evaluator *ev, Value v, Span span, bool *out) {
     }
     if (v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT) explain_tensor_condition(ev, span);
     else if (v.kind != VALUE_ERROR) {
-        Diagnostic *d = report(ev, DIAG_not_a_bool, span, "a condition must be true or false; this is %s", value_kind_name(v));
+        Diagnostic *d = report(ev, DIAG_not_a_bool, span, "a condition must be true or false; this is %s",
+                               value_kind_name(v));
         if (v.kind == VALUE_INT || v.kind == VALUE_DIM) report_help(ev, d, "compare it: `... != 0`");
     }
     return false;
 }
 
-bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out) { return truth_of(ev, evaluate(ev, expr), expr->span, out); }
+bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out) {
+    return truth_of(ev, evaluate(ev, expr), expr->span, out);
+}
 
-/* `and` and `or` look at the right side only where the left does not decide; of tensors they are element by element. */
+/* `and` and `or` look at the right side only where the left does not decide; of tensors
+ * they are element by element. */
 static Value evaluate_logic(Evaluator *ev, const Expr *expr) {
     Value left = settle(ev, evaluate(ev, expr->left));
     if (left.kind == VALUE_TENSOR) return apply_binary(ev, expr->op, left, evaluate(ev, expr->right), expr);
@@ -192,8 +202,9 @@ bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *ou
         return true;
     }
     if (v.kind == VALUE_DIM) {
-        Diagnostic *d = report(ev, DIAG_size_not_known, expr->span, "%s must be known at compile time; this is %s", what,
-                               value_describe(ev->arena, v));
+        Diagnostic *d =
+            report(ev, DIAG_size_not_known, expr->span, "%s must be known at compile time; this is %s", what,
+                   value_describe(ev->arena, v));
         report_help(ev, d, "fix the size with -D, or in the model's signature");
     } else if (v.kind != VALUE_ERROR)
         report(ev, DIAG_not_an_int, expr->span, "%s must be an int; this is %s", what, value_kind_name(v));
@@ -205,7 +216,8 @@ bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *ou
 static Value evaluate_member(Evaluator *ev, const Expr *expr, const Expr *call);
 
 static Value evaluate_call(Evaluator *ev, const Expr *expr) {
-    Value callee = expr->left->kind == EXPR_MEMBER ? evaluate_member(ev, expr->left, expr) : evaluate(ev, expr->left);
+    Value callee =
+        expr->left->kind == EXPR_MEMBER ? evaluate_member(ev, expr->left, expr) : evaluate(ev, expr->left);
     Arguments arguments = evaluate_arguments(ev, &expr->arguments, false);
     if (callee.kind == VALUE_ERROR) return value_error;
     return call_value(ev, callee, &arguments, expr->span, expr->left->span);
@@ -213,23 +225,35 @@ static Value evaluate_call(Evaluator *ev, const Expr *expr) {
 
 static const char *arguments_text(Evaluator *ev, const ArgumentList *arguments) {
     Text text = {.arena = ev->arena};
-    for (int i = 0; i < arguments->count; i++) text_add(&text, "%s%s", i ? ", " : "", span_text(ev->arena, arguments->items[i].span));
+    for (int i = 0; i < arguments->count; i++)
+        text_add(&text, "%s%s", i ? ", " : "", span_text(ev->arena, arguments->items[i].span));
     return text_string(&text);
 }
 
-/* `x.conv(8, 3)` and `x.sum(1)`, as they are written here: `x -> conv(8, 3)`, `sum(x, 1)`. Without a call: what a function is. */
+/* `x.conv(8, 3)` and `x.sum(1)`, as they are written here: `x -> conv(8, 3)`, `sum(x,
+ * 1)`. Without a call: what a function is. */
 static const char *not_a_method(Evaluator *ev, const Expr *member, const Expr *call) {
     Found found = library_find(ev->frame->unit, member->name);
-    bool block = found.definition && found.definition->decl->kind == DECL_BLOCK, layer = block && found.definition->decl->lists.count == 2;
+    bool block = found.definition && found.definition->decl->kind == DECL_BLOCK,
+         layer = block && found.definition->decl->lists.count == 2;
     if (!block && !builtin_knows(member->name)) return NULL;
-    const char *x = member->left->span.end - member->left->span.begin <= 24 ? span_text(ev->arena, member->left->span) : "x";
-    const char *given = call ? arguments_text(ev, &call->arguments) : "", *settings = *given ? arena_printf(ev->arena, "(%s)", given) : "";
-    if (layer) return arena_printf(ev->arena, "layers stand behind an arrow: `%s -> %s%s`", x, member->name, settings);
-    return arena_printf(ev->arena, "functions stand before: `%s(%s%s%s)`", member->name, x, *given ? ", " : "", given);
+    const char *x = member->left->span.end - member->left->span.begin <= 24
+                        ? span_text(ev->arena, member->left->span)
+                        : "x";
+    const char *given = call ? arguments_text(ev, &call->arguments) : "",
+               *settings = *given ? arena_printf(ev->arena, "(%s)", given) : "";
+    if (layer)
+        return arena_printf(ev->arena, "layers stand behind an arrow: `%s -> %s%s`", x, member->name,
+                            settings);
+    return arena_printf(ev->arena, "functions stand before: `%s(%s%s%s)`", member->name, x,
+                        *given ? ", " : "", given);
 }
 
 static Value tensor_member(Evaluator *ev, const Expr *expr, const Expr *call, Node *node) {
-    static const struct { const char *name; int axis; } axes[] = {{"batch", 0}, {"channels", 1}, {"height", 2}, {"width", 3}};
+    static const struct {
+        const char *name;
+        int axis;
+    } axes[] = {{"batch", 0}, {"channels", 1}, {"height", 2}, {"width", 3}};
     static const char *const members[] = {"shape", "batch", "channels", "height", "width", "rank", "type"};
     Shape shape = node->shape;
     if (!strcmp(expr->name, "shape")) {
@@ -257,9 +281,12 @@ static void explain_list_method(Evaluator *ev, Diagnostic *d, const Expr *member
     const char *alias = alias_of_lists(member->name);
     bool grows = alias && call && call->arguments.count == 1 && !strcmp(member->name, "append");
     const char *list = span_text(ev->arena, member->left->span);
-    if (grows) report_help(ev, d, "lists don't change: `%s = %s + [%s]`", list, list, arguments_text(ev, &call->arguments));
+    if (grows)
+        report_help(ev, d, "lists don't change: `%s = %s + [%s]`", list, list,
+                    arguments_text(ev, &call->arguments));
     else if (alias) report_help(ev, d, "%s", alias);
-    if (alias && call && member->left->kind == EXPR_NAME) frame_bind(ev, ev->frame, member->left->name, value_error, member->span);
+    if (alias && call && member->left->kind == EXPR_NAME)
+        frame_bind(ev, ev->frame, member->left->name, value_error, member->span);
 }
 
 static Value list_member(Evaluator *ev, const Expr *expr, const Expr *call, const List *list) {
@@ -268,7 +295,8 @@ static Value list_member(Evaluator *ev, const Expr *expr, const Expr *call, cons
         if (list->names[i] == expr->name) return list->items[i];
         if (list->names[i]) vec_push(ev->arena, &names, list->names[i]);
     }
-    Diagnostic *d = report(ev, DIAG_no_such_member, expr->span, "there is no `%s` among these values", expr->name);
+    Diagnostic *d =
+        report(ev, DIAG_no_such_member, expr->span, "there is no `%s` among these values", expr->name);
     report_suggestion(ev, d, expr->name, names.items, names.count);
     if (d && !d->help) explain_list_method(ev, d, expr, call);
     return value_error;
@@ -277,7 +305,8 @@ static Value list_member(Evaluator *ev, const Expr *expr, const Expr *call, cons
 static Value module_member(Evaluator *ev, const Expr *expr, const Unit *module) {
     Definition *found = map_get(module->definitions, expr->name);
     if (found) return definition_value(ev, found, expr->span);
-    Diagnostic *d = report(ev, DIAG_unknown_name, expr->span, "%s has no `%s`", module->file->source->path, expr->name);
+    Diagnostic *d =
+        report(ev, DIAG_unknown_name, expr->span, "%s has no `%s`", module->file->source->path, expr->name);
     const NameList names = library_members(module, ev->arena);
     report_suggestion(ev, d, expr->name, names.items, names.count);
     return value_error;
@@ -285,14 +314,16 @@ static Value module_member(Evaluator *ev, const Expr *expr, const Unit *module) 
 
 /* call: the one whose callee it is, or NULL. */
 static Value evaluate_member(Evaluator *ev, const Expr *expr, const Expr *call) {
-    if (expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive") && !frame_find(ev, ev->frame, expr->left->name)) {
+    if (expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive") &&
+        !frame_find(ev, ev->frame, expr->left->name)) {
         const Builtin *primitive = primitive_find(expr->name);
         if (primitive) return (Value){.kind = VALUE_PRIMITIVE, .builtin = primitive};
         report(ev, DIAG_unknown_name, expr->span, "there is no primitive operator `%s`", expr->name);
         return value_error;
     }
     const Value *place = frame_place(ev, expr->left);
-    if (place && place->kind == VALUE_WEIGHT && place->weight->path && !strcmp(expr->name, "path")) return value_string(place->weight->place->path);
+    if (place && place->kind == VALUE_WEIGHT && place->weight->path && !strcmp(expr->name, "path"))
+        return value_string(place->weight->place->path);
     Value left = settle(ev, evaluate(ev, expr->left));
     switch (left.kind) {
     case VALUE_ERROR: return value_error;
@@ -308,14 +339,17 @@ static Value evaluate_member(Evaluator *ev, const Expr *expr, const Expr *call) 
 
 /* ---- the switch ---- */
 
-/* A tree as deep as this would overflow the machine's stack: nested parentheses by the thousand, or runaway recursion. */
+/* A tree as deep as this would overflow the machine's stack: nested parentheses by the
+ * thousand, or runaway recursion. */
 enum { STACK_BYTES = 5 << 20 };
 
 static bool stack_is_left(Evaluator *ev, Span span) {
     char here;
     ptrdiff_t used = ev->stack - &here;
     if ((used < 0 ? -used : used) < STACK_BYTES) return true;
-    stop_evaluation(ev, DIAG_too_deep, span, "this is nested too deeply: evaluating it takes more than %d MB of stack", STACK_BYTES >> 20);
+    stop_evaluation(ev, DIAG_too_deep, span,
+                    "this is nested too deeply: evaluating it takes more than %d MB of stack",
+                    STACK_BYTES >> 20);
     return false;
 }
 

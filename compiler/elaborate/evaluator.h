@@ -1,7 +1,9 @@
-/* What the files of elaborate/ share: values, frames, layers, and the evaluator that walks the syntax tree.
+/* What the files of elaborate/ share: values, frames, layers, and the evaluator that
+ * walks the syntax tree.
  *
- * A block's body is evaluated by walking its tree. Everything that is not a tensor is a value of its own here; a tensor is a node
- * of the graph that is being built. After a mistake the value is VALUE_ERROR, which every operation passes on without a word. */
+ * A block's body is evaluated by walking its tree. Everything that is not a tensor is a
+ * value of its own here; a tensor is a node of the graph that is being built. After a
+ * mistake the value is VALUE_ERROR, which every operation passes on without a word. */
 #ifndef CAI_EVALUATOR_H
 #define CAI_EVALUATOR_H
 
@@ -19,14 +21,22 @@ typedef struct TrainPass TrainPass;
 /* ---- value.c: what a name can stand for ---- */
 
 typedef enum ValueKind {
-    VALUE_ERROR, VALUE_NONE, VALUE_BOOL, VALUE_INT, VALUE_REAL, VALUE_STRING,
-    VALUE_DIM,       /* a size that depends on symbols; a constant one is VALUE_INT */
-    VALUE_LIST, VALUE_TUPLE,
-    VALUE_BLOCK,     /* a declared block or model: every use makes a layer */
+    VALUE_ERROR,
+    VALUE_NONE,
+    VALUE_BOOL,
+    VALUE_INT,
+    VALUE_REAL,
+    VALUE_STRING,
+    VALUE_DIM, /* a size that depends on symbols; a constant one is VALUE_INT */
+    VALUE_LIST,
+    VALUE_TUPLE,
+    VALUE_BLOCK, /* a declared block or model: every use makes a layer */
     VALUE_LAYER,
     VALUE_PRIMITIVE, /* an operator of the graph, or a function of builtins.c */
     VALUE_MODULE,    /* a used file, as in `unet.level` */
-    VALUE_WEIGHT,    /* made by `param` or `state`; a place: reading its name gives the tensor that it holds then */
+    /* made by `param` or `state`; a place: reading its name gives the tensor that it
+     * holds then */
+    VALUE_WEIGHT,
     VALUE_TENSOR
 } ValueKind;
 
@@ -95,9 +105,9 @@ struct Library {
     Unit *main, *prelude;
     Vec(Unit *) units;
     Vec(Definition *) models, trains;
-    Map *unknown; /* names that names.c has told of */
+    Map *unknown;  /* names that names.c has told of */
     Map *reported; /* code and place of errors that were told: models share blocks */
-    bool broken; /* what was read has errors: elaborating it would only repeat them */
+    bool broken;   /* what was read has errors: elaborating it would only repeat them */
 };
 
 typedef struct Found { /* what a name at file level means */
@@ -107,16 +117,19 @@ typedef struct Found { /* what a name at file level means */
 } Found;
 Found library_find(const Unit *unit, Name name);
 typedef Vec(const char *) NameList;
-/* What a name may have been meant to be, in a file; and as a member of a file that is used. */
+/* What a name may have been meant to be, in a file; and as a member of a file that is
+ * used. */
 NameList library_candidates(const Unit *unit, Arena *arena);
 NameList library_members(const Unit *used, Arena *arena);
-/* The file of the library, without .cai, that has such a block, where none is known everywhere; or NULL. */
+/* The file of the library, without .cai, that has such a block, where none is known
+ * everywhere; or NULL. */
 const char *library_file_with(Library *library, Name name);
 
 /* ---- aliases.c: names that other frameworks have ---- */
 
 const char *alias_of_lists(const char *name); /* what a method of lists is here, or NULL */
-const char *alias_parameter(const char *name, const char *const *known, int count); /* the one of the known names that is it, or NULL */
+/* the one of the known names that is it, or NULL */
+const char *alias_parameter(const char *name, const char *const *known, int count);
 
 /* ---- names.c ---- */
 
@@ -140,25 +153,31 @@ typedef struct NameClaim { /* of a child's name */
 struct Frame { /* one run of a body, or of a pair of braces */
     Frame *caller;
     const Unit *unit;
-    Layer *layer;          /* whose body runs; it has a path */
-    Span call;             /* where it was called; nowhere for a model */
-    const char *origin;    /* the path that nodes made here get: that of the caller for a helper function within the library */
-    const Expr *operand;   /* what stood before the arrow, for labels; may be NULL */
+    Layer *layer; /* whose body runs; it has a path */
+    Span call;    /* where it was called; nowhere for a model */
+    /* the path that nodes made here get: that of the caller for a helper function within
+     * the library */
+    const char *origin;
+    const Expr *operand;    /* what stood before the arrow, for labels; may be NULL */
     const Bindings *inputs; /* what was run through, for labels */
     Bindings names;
-    Map *index;            /* where names are many: name to its place in `names`, plus 1, for the first `indexed` of them */
+    /* where names are many: name to its place in `names`, plus 1, for the first `indexed`
+     * of them */
+    Map *index;
     int indexed;
-    Frame *body;           /* whose names of children count here: this frame, or the one around it */
-    Map *claims;           /* names of children made in this run, to Claim; NULL until there is one */
-    bool positional;       /* braces: children are numbered */
+    Frame *body;     /* whose names of children count here: this frame, or the one around it */
+    Map *claims;     /* names of children made in this run, to Claim; NULL until there is one */
+    bool positional; /* braces: children are numbered */
     int position;
-    int ordinal;           /* of the next random stream */
-    int round;             /* how often the layer ran before in this graph: in training each run draws numbers of its own */
-    const Layer *running;  /* the layer that runs, where it has no path of its own too */
-    bool stopped;          /* in training: weights read here are constants to gradients */
-    bool frozen;           /* in training: it stands within a layer none of whose weights is trained */
+    int ordinal; /* of the next random stream */
+    /* how often the layer ran before in this graph: in training each run draws numbers of
+     * its own */
+    int round;
+    const Layer *running; /* the layer that runs, where it has no path of its own too */
+    bool stopped;         /* in training: weights read here are constants to gradients */
+    bool frozen;          /* in training: it stands within a layer none of whose weights is trained */
     bool returned;
-    Span returned_at;      /* what stands behind `return` */
+    Span returned_at; /* what stands behind `return` */
     Value result;
 };
 
@@ -168,22 +187,24 @@ struct Layer {
     Definition *block;
     const Builtin *builtin;
     const Expr *braces;
-    const Unit *unit;     /* LAYER_BRACES: where its names are looked up */
-    Bindings bound;       /* the arguments it was made with; LAYER_BRACES: the names around it */
+    const Unit *unit;      /* LAYER_BRACES: where its names are looked up */
+    Bindings bound;        /* the arguments it was made with; LAYER_BRACES: the names around it */
     const Bindings *given; /* the arguments of the call that made it */
     Layer *parent;
-    Map *parts;           /* what was named below it, by path, for E.layer4; of equal paths the first; NULL: none */
+    /* what was named below it, by path, for E.layer4; of equal paths the first; NULL:
+     * none */
+    Map *parts;
     Vec(const char *) part_names; /* some of them, for suggestions */
-    const char *path;     /* NULL until it is first bound or run */
-    const char *identity; /* the path with '/' between layers: a label may hold dots */
-    bool bare;            /* `_: stage`: its path is its parent's, and what it makes is named there */
-    bool called;          /* it was made and run by one call, `softmax(x, axis = 1)` */
+    const char *path;             /* NULL until it is first bound or run */
+    const char *identity;         /* the path with '/' between layers: a label may hold dots */
+    bool bare;                    /* `_: stage`: its path is its parent's, and what it makes is named there */
+    bool called;                  /* it was made and run by one call, `softmax(x, axis = 1)` */
     bool has_run;
-    bool stopped;         /* `stop(E)`: its weights are constants to gradients */
-    bool kept;            /* an optimizer that runs: its states are the training's own, and no model's */
-    bool in_phase;        /* an optimizer that was made within a phase */
-    bool twice;           /* another layer of this run has the same path */
-    Span made, first;     /* `first`: the other one */
+    bool stopped;     /* `stop(E)`: its weights are constants to gradients */
+    bool kept;        /* an optimizer that runs: its states are the training's own, and no model's */
+    bool in_phase;    /* an optimizer that was made within a phase */
+    bool twice;       /* another layer of this run has the same path */
+    Span made, first; /* `first`: the other one */
 };
 
 struct Weight {
@@ -194,7 +215,7 @@ struct Weight {
     bool state;
     Span span;
     Node *node;
-    Weight *place;    /* the first that was made with this path, which holds the value of all */
+    Weight *place; /* the first that was made with this path, which holds the value of all */
     /* In training: */
     Node *value;      /* of a place, as it stands */
     Vec(Node *) read; /* all values that it had: what a gradient is taken by */
@@ -202,7 +223,8 @@ struct Weight {
     int index;        /* among the training's states */
 };
 
-typedef struct Made { /* a call in the user's text that made a tensor: the trail that shape errors walk back */
+/* a call in the user's text that made a tensor: the trail that shape errors walk back */
+typedef struct Made {
     Span span;
     int input_count;
     Node **inputs;
@@ -235,20 +257,20 @@ typedef struct Evaluator {
     Map *made;      /* Node to Made */
     NodeSources sources;
     Vec(Entry) entries;
-    int entry;      /* the running layer's, or -1 */
+    int entry;                      /* the running layer's, or -1 */
     Vec(const Stmt *) expectations; /* the model's `expect`s */
     Vec(Setting) settings;
     const char *stack;
     int depth;
     int64_t rounds, cells;
-    int errors;     /* told while this model was elaborated */
-    bool stopped;   /* a limit was met: nothing more is evaluated */
+    int errors;       /* told while this model was elaborated */
+    bool stopped;     /* a limit was met: nothing more is evaluated */
     TrainPass *train; /* NULL: a model is elaborated */
 } Evaluator;
 
 typedef struct Arguments { /* of a call, evaluated, spreads spread */
     Bindings given;
-    bool failed; /* one of them was an error: tell nothing more about this call */
+    bool failed;   /* one of them was an error: tell nothing more about this call */
     bool by_arrow; /* a tuple's names then bind parameters only where all of them are parameters */
     int behind;    /* the last so many stood in parentheses behind the arrow */
 } Arguments;
@@ -261,29 +283,34 @@ void evaluator_begin(Evaluator *ev, Library *library, Definition *definition); /
 
 /* NULL where the same was told before; the functions below take NULL. */
 Diagnostic *report(Evaluator *ev, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
-void report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help); /* of the user's text only */
+/* of the user's text only */
+void report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help);
 void report_note(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void report_help(Evaluator *ev, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);
 void report_label(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
-void report_suggestion(Evaluator *ev, Diagnostic *d, const char *wrong, const char *const *candidates, int count);
+void report_suggestion(Evaluator *ev, Diagnostic *d, const char *wrong, const char *const *candidates,
+                       int count);
 /* Carets under what was run through the user's call that is now running, with shapes. */
 void report_operands(Evaluator *ev, Diagnostic *d);
-const char *operand_text(Evaluator *ev, const Node *node); /* how the user wrote what goes into that call, or NULL */
-Span user_span(const Evaluator *ev, Span span); /* the place itself, or the user's call that led to it */
-const char *span_text(Arena *arena, Span span); /* the source text on one line, shortened */
+/* how the user wrote what goes into that call, or NULL */
+const char *operand_text(Evaluator *ev, const Node *node);
+Span user_span(const Evaluator *ev, Span span);  /* the place itself, or the user's call that led to it */
+const char *span_text(Arena *arena, Span span);  /* the source text on one line, shortened */
 const char *place_text(Arena *arena, Span span); /* "unet.cai:7:10" */
 /* Ends the evaluation with one error that shows the calls that led here. */
 Value stop_evaluation(Evaluator *ev, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 /* One more round of a loop or call; false where a limit was met. */
 bool spend(Evaluator *ev, Span span, int64_t cells);
-Value bounded_list(Evaluator *ev, Value list, Span span); /* the list, or the end of the evaluation where it is too large */
+/* the list, or the end of the evaluation where it is too large */
+Value bounded_list(Evaluator *ev, Value list, Span span);
 
 /* ---- provenance.c: where two sizes parted ---- */
 
 void provenance_remember(Evaluator *ev, Value result, Span span, const Bindings *inputs);
-/* Notes for the places where the axis of a and b got its sizes; true where one of them lost rows on the way. */
-bool provenance_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b,
-                   const char *name_b);
+/* Notes for the places where the axis of a and b got its sizes; true where one of them
+ * lost rows on the way. */
+bool provenance_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b,
+                        int axis_b, const char *name_b);
 
 /* ---- eval.c ---- */
 
@@ -295,12 +322,14 @@ bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *ou
 bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out);
 Name evaluate_string(Evaluator *ev, const Expr *expr); /* NULL after an error */
 
-/* What a name stands for, a weight as a place. NULL where it is bound nowhere in this body. */
+/* What a name stands for, a weight as a place. NULL where it is bound nowhere in this
+ * body. */
 Value *frame_place(Evaluator *ev, const Expr *name);
 
 /* ---- statement.c ---- */
 
-/* `G.encoder` as the path of a layer: the name's own path, then the members. NULL after an error, told of `what`. */
+/* `G.encoder` as the path of a layer: the name's own path, then the members. NULL after
+ * an error, told of `what`. */
 const char *layer_path(Evaluator *ev, const Expr *expr, const char *what);
 
 void execute_all(Evaluator *ev, const StmtList *body);
@@ -312,7 +341,8 @@ typedef struct Rounds {
     const List *list; /* NULL: the ints themselves */
     int64_t from, to;
 } Rounds;
-bool rounds_of(Evaluator *ev, const Expr *target, const Expr *from, const Expr *end, Rounds *out); /* end may be NULL; told where it cannot */
+/* end may be NULL; told where it cannot */
+bool rounds_of(Evaluator *ev, const Expr *target, const Expr *from, const Expr *end, Rounds *out);
 Value round_value(const Rounds *rounds, int64_t i);
 Value evaluate_comprehension(Evaluator *ev, const Expr *expr);
 
@@ -325,7 +355,8 @@ void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, Dia
 
 Value apply_unary(Evaluator *ev, Operator op, Value a, Span span);
 Value apply_binary(Evaluator *ev, Operator op, Value a, Value b, const Expr *expr);
-Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span); /* the same, without operands to point at */
+/* the same, without operands to point at */
+Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span);
 const char *operator_text(Operator op);
 /* Whether `a op b` is the same for all sizes; then *out is what it is. */
 bool decide_order(Evaluator *ev, Operator op, Dim a, Dim b, bool *out);
@@ -338,13 +369,15 @@ bool counts_as_one(Dim dim); /* NULL counts as 1: an axis that is not there */
 
 /* Makes a node; a refusal of the shape rule is told at span. NULL after an error. */
 Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span);
-/* A weight gets its last-resort name, a number or size becomes a scalar of `type`. NULL after an error. */
+/* A weight gets its last-resort name, a number or size becomes a scalar of `type`. NULL
+ * after an error. */
 Node *as_node(Evaluator *ev, Value v, DType type, Span span);
 /* The same beside another operand: a number is spread over a tensor's shape. */
 Node *operand_node(Evaluator *ev, Value v, Value other, Span span);
 Value settle(Evaluator *ev, Value v); /* an unnamed weight is named after its callee */
 bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Expr *expr);
-Node *stretch_node(Evaluator *ev, Node *x, int rank, const Dim *dims, Span span); /* to a larger shape that it broadcasts to */
+/* to a larger shape that it broadcasts to */
+Node *stretch_node(Evaluator *ev, Node *x, int rank, const Dim *dims, Span span);
 Value tensor_unary(Evaluator *ev, Op op, Value a, Span span);
 Value tensor_binary(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr);
 Number value_number(Value v, DType type); /* of an int, a float or a bool: what a cast makes of it */
@@ -358,41 +391,50 @@ Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr
 
 Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span);
 bool primitive_is_complete(const Builtin *builtin, const Arguments *arguments);
-bool primitive_knows_names(Evaluator *ev, const Builtin *builtin, const Arguments *arguments); /* told where it does not */
+/* told where it does not */
+bool primitive_knows_names(Evaluator *ev, const Builtin *builtin, const Arguments *arguments);
 
 /* ---- index.c, index_tensor.c ---- */
 
 Value evaluate_index(Evaluator *ev, const Expr *expr);
 Value index_tensor(Evaluator *ev, const Expr *expr, Node *x);
-bool slice_step(Evaluator *ev, const Expr *expr, int64_t *step); /* every how many elements are taken, backwards where negative; not 0 */
+/* every how many elements are taken, backwards where negative; not 0 */
+bool slice_step(Evaluator *ev, const Expr *expr, int64_t *step);
 
 /* ---- builtins.c: the functions and constants that every file knows ---- */
 
 struct Builtin {
     const char *name;
     Value (*run)(Evaluator *ev, const Arguments *arguments, Span span); /* NULL: the operator `op` */
-    int op;        /* an Op, or -1 */
-    int at_least, at_most; /* positional arguments */
-    const char *keywords;  /* "init dtype", or "" */
+    int op;                                                             /* an Op, or -1 */
+    int at_least, at_most;                                              /* positional arguments */
+    const char *keywords;                                               /* "init dtype", or "" */
 };
 const Builtin *builtin_find(Name name);
 const Builtin *primitive_find(Name name);
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out);
-Name weight_name(const Builtin *builtin, const Bindings *given); /* what stands first in `param("scale", [3])`; NULL where nothing does */
+/* what stands first in `param("scale", [3])`; NULL where nothing does */
+Name weight_name(const Builtin *builtin, const Bindings *given);
 void builtin_names(Arena *arena, NameList *names); /* puts them all behind those that are there */
 
 /* ---- bind.c: arguments to parameters ---- */
 
 void bindings_add(Evaluator *ev, Bindings *to, const Bindings *from);
-Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list, bool spread_names); /* whether what `*` spreads keeps its names */
-Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand); /* what an arrow brings: a tuple is several */
-/* Binds in the current frame's names, defaults evaluated there. `made` says what the list is for, in messages. */
-bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list, const Arguments *arguments, Span span);
+/* whether what `*` spreads keeps its names */
+Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list, bool spread_names);
+/* what an arrow brings: a tuple is several */
+Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand);
+/* Binds in the current frame's names, defaults evaluated there. `made` says what the list
+ * is for, in messages. */
+bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list,
+                     const Arguments *arguments, Span span);
 bool lacks_required(const Definition *block, const Arguments *arguments);
-/* The arguments of `softmax(x, axis = 1)`, where that is a run: what is run through the block, and what it is made with. */
-bool split_run(Evaluator *ev, const Definition *block, const Arguments *arguments, Arguments *through, Arguments *settings);
-/* `conv(x, 8, 3)`, which is no run: told at that call, with an arrow. report_unrun: where a tensor is wanted; false where the value is nothing of
- * the kind. */
+/* The arguments of `softmax(x, axis = 1)`, where that is a run: what is run through the
+ * block, and what it is made with. */
+bool split_run(Evaluator *ev, const Definition *block, const Arguments *arguments, Arguments *through,
+               Arguments *settings);
+/* `conv(x, 8, 3)`, which is no run: told at that call, with an arrow. report_unrun: where
+ * a tensor is wanted; false where the value is nothing of the kind. */
 Diagnostic *report_tensor_argument(Evaluator *ev, const char *callee, const Bindings *given, Span span);
 bool report_unrun(Evaluator *ev, Value v);
 
@@ -405,14 +447,16 @@ typedef struct TypeInfo {
 } TypeInfo;
 bool type_info(Evaluator *ev, const TypeExpr *type, TypeInfo *out);
 bool dtype_from_name(Name name, DType *out);
-/* Checks a value against `name: type`; new names in the type are bound to sizes in the current frame. */
+/* Checks a value against `name: type`; new names in the type are bound to sizes in the
+ * current frame. */
 bool check_type(Evaluator *ev, const TypeExpr *type, const char *what, Value value, Span span);
 
 /* ---- layer.c: layers, their paths, their runs ---- */
 
 Layer *layer_new(Evaluator *ev, LayerKind kind, Span span);
 Value layer_value(Layer *layer);
-/* What stands after an arrow as a layer: a block becomes one with its defaults. NULL after an error. */
+/* What stands after an arrow as a layer: a block becomes one with its defaults. NULL
+ * after an error. */
 Layer *as_layer(Evaluator *ev, Value v, Span span);
 Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr *operand, Span span);
 Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span);
@@ -424,9 +468,10 @@ void frame_pop(Evaluator *ev);
 
 /* ---- path.c: names of layers and weights ---- */
 
-void name_layer(Evaluator *ev, Layer *layer, Name name, Span span);        /* a label or a binding */
-void name_layer_by_default(Evaluator *ev, Layer *layer);                   /* after its callee */
-void name_layer_bare(Evaluator *ev, Layer *layer, Span span); /* it has no name, and what it makes is named as if made by its caller */
+void name_layer(Evaluator *ev, Layer *layer, Name name, Span span); /* a label or a binding */
+void name_layer_by_default(Evaluator *ev, Layer *layer);            /* after its callee */
+/* it has no name, and what it makes is named as if made by its caller */
+void name_layer_bare(Evaluator *ev, Layer *layer, Span span);
 void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span);
 /* Gives what has no path yet (layers, weights, lists of them) the name it is bound to. */
 Value name_value(Evaluator *ev, Value value, Name name, Span span);
@@ -441,7 +486,8 @@ const char *path_join(Arena *arena, const char *path, const char *name);
 /* ---- weight.c ---- */
 
 Value weight_new(Evaluator *ev, bool state, Shape shape, double init, Span span);
-Node *weight_value(Evaluator *ev, const Weight *weight); /* of one that has a path, as it stands; NULL after an error */
+/* of one that has a path, as it stands; NULL after an error */
+Node *weight_value(Evaluator *ev, const Weight *weight);
 Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span);
 
 /* ---- pipe.c ---- */
@@ -460,8 +506,8 @@ void summarize(Evaluator *ev);
 
 /* ---- receptive.c ---- */
 
-/* A field for every node, in pixels of the first picture; 0 where it is everything or not defined. `unbounded`: the network goes on from
- * what has seen everything. */
+/* A field for every node, in pixels of the first picture; 0 where it is everything or not
+ * defined. `unbounded`: the network goes on from what has seen everything. */
 int64_t *receptive_fields(Evaluator *ev, bool *unbounded);
 
 /* ---- signature.c ---- */
@@ -476,12 +522,15 @@ void check_defines(Library *library); /* tells of each -D that no model of the f
 
 /* ---- difference.c ---- */
 
-/* Notes for what the count of an `expect` may be off by: it is `more` than stated (below 0: less), give or take `tolerance`. */
-void explain_difference(Evaluator *ev, Diagnostic *d, int64_t more, double tolerance, bool macs, const int64_t *sizes);
+/* Notes for what the count of an `expect` may be off by: it is `more` than stated (below
+ * 0: less), give or take `tolerance`. */
+void explain_difference(Evaluator *ev, Diagnostic *d, int64_t more, double tolerance, bool macs,
+                        const int64_t *sizes);
 
 /* ---- expect.c ---- */
 
-/* Those that speak of these settings are checked; what others speak of goes into the model's variants. */
+/* Those that speak of these settings are checked; what others speak of goes into the
+ * model's variants. */
 void check_expectations(Evaluator *ev);
 
 /* ---- result_form.c ---- */
@@ -490,7 +539,8 @@ void check_expectations(Evaluator *ev);
 bool read_form(Evaluator *ev, const Result *result, Port *port);
 
 /* ---- library.c ---- */
-char *read_file(Arena *arena, const char *path, size_t *length); /* a file's bytes and a zero behind them, or NULL with errno set */
-const char *why_unreadable(Arena *arena);                        /* what errno then says */
+/* a file's bytes and a zero behind them, or NULL with errno set */
+char *read_file(Arena *arena, const char *path, size_t *length);
+const char *why_unreadable(Arena *arena); /* what errno then says */
 
 #endif

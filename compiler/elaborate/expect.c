@@ -1,7 +1,9 @@
-/* `expect(params = 11689512, macs = 1814e6, at = (depth = 18))`: a model says what it should come to. A figure written as a float stands for all
- * that rounds to its digits: 1814e6 is any count from 1813.5e6 to 1814.5e6. It speaks of the settings that `at` gives, and of the others' defaults:
- * where these are not the model's, it is not checked here, but `cai check` elaborates the model once more with them. Where -D fixes a size, nothing is
- * checked. */
+/* `expect(params = 11689512, macs = 1814e6, at = (depth = 18))`: a model says what it
+ * should come to. A figure written as a float stands for all that rounds to its digits:
+ * 1814e6 is any count from 1813.5e6 to 1814.5e6. It speaks of the settings that `at`
+ * gives, and of the others' defaults: where these are not the model's, it is not checked
+ * here, but `cai check` elaborates the model once more with them. Where -D fixes a size,
+ * nothing is checked. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -24,7 +26,8 @@ static double stated_tolerance(const Expr *expr) {
     return 0.5 * real_pow(10, sign * exponent - decimals);
 }
 
-/* The symbols' values: those of `at`, and 1 for a batch that it leaves out. NULL after an error. */
+/* The symbols' values: those of `at`, and 1 for a batch that it leaves out. NULL after an
+ * error. */
 static int64_t *sizes_at(Evaluator *ev, const Expr *at) {
     int count = dims_symbol_count(ev->dims);
     int64_t *sizes = NEW_ARRAY(ev->arena, int64_t, count + 1);
@@ -37,7 +40,8 @@ static int64_t *sizes_at(Evaluator *ev, const Expr *at) {
             Value v = given.list->items[k];
             if (given.list->names[k] != symbol->name || v.kind != VALUE_INT) continue;
             if (v.integer <= 0 || v.integer % symbol->multiple != 0) {
-                report(ev, DIAG_expect, at->span, "%s must be a multiple of %lld", symbol->name, (long long)symbol->multiple);
+                report(ev, DIAG_expect, at->span, "%s must be a multiple of %lld", symbol->name,
+                       (long long)symbol->multiple);
                 return NULL;
             }
             sizes[i] = v.integer / symbol->multiple;
@@ -50,28 +54,33 @@ static bool has_all_sizes(Evaluator *ev, const int64_t *sizes, Dim macs, const A
     if (dim_is_const(macs, NULL)) return true;
     for (int i = 0; i < dims_symbol_count(ev->dims); i++) {
         if (sizes[i] > 0) continue;
-        Diagnostic *d = report(ev, DIAG_expect, argument->span, "the multiply-adds depend on %s", dims_symbol(ev->dims, i)->name);
+        Diagnostic *d = report(ev, DIAG_expect, argument->span, "the multiply-adds depend on %s",
+                               dims_symbol(ev->dims, i)->name);
         report_help(ev, d, "say for which size: `at = (%s = 224, ...)`", dims_symbol(ev->dims, i)->name);
         return false;
     }
     return true;
 }
 
-/* The error where the count is another one, and by how much it is more; NULL where it fits. */
-static Diagnostic *compare_figure(Evaluator *ev, const Argument *argument, const char *what, int64_t actual, int64_t *more) {
+/* The error where the count is another one, and by how much it is more; NULL where it
+ * fits. */
+static Diagnostic *compare_figure(Evaluator *ev, const Argument *argument, const char *what, int64_t actual,
+                                  int64_t *more) {
     Value v = evaluate(ev, argument->value);
     *more = 0;
     if (v.kind == VALUE_ERROR) return NULL;
     if (!value_is_number(v))
-        return report(ev, DIAG_expect, argument->span, "`%s` must be a number; this is %s", argument->name, value_kind_name(v));
+        return report(ev, DIAG_expect, argument->span, "`%s` must be a number; this is %s", argument->name,
+                      value_kind_name(v));
     double expected = v.kind == VALUE_INT ? (double)v.integer : v.real;
     if (fabs(expected - (double)actual) <= stated_tolerance(argument->value)) return NULL;
     if (fabs(expected) < 0x1p62) *more = actual - (v.kind == VALUE_INT ? v.integer : (int64_t)v.real);
-    return report(ev, DIAG_expect, argument->span, "this model has %lld %s, expected are %s", (long long)actual, what,
-                  span_text(ev->arena, argument->value->span));
+    return report(ev, DIAG_expect, argument->span, "this model has %lld %s, expected are %s",
+                  (long long)actual, what, span_text(ev->arena, argument->value->span));
 }
 
-static void compare_size(Evaluator *ev, const Argument *argument, const char *what, bool macs, const int64_t *sizes) {
+static void compare_size(Evaluator *ev, const Argument *argument, const char *what, bool macs,
+                         const int64_t *sizes) {
     Dim actual = macs ? ev->model->macs : ev->model->parameters;
     int64_t value, more;
     if (!has_all_sizes(ev, sizes, actual, argument)) return;
@@ -85,8 +94,11 @@ static void compare_size(Evaluator *ev, const Argument *argument, const char *wh
 
 static void compare_field(Evaluator *ev, const Argument *argument) {
     int64_t more;
-    if (ev->model->receptive_field) compare_figure(ev, argument, "pixels of receptive field", ev->model->receptive_field, &more);
-    else report(ev, DIAG_expect, argument->span, "this model has no receptive field: it takes no picture, or sees all of it at once");
+    if (ev->model->receptive_field)
+        compare_figure(ev, argument, "pixels of receptive field", ev->model->receptive_field, &more);
+    else
+        report(ev, DIAG_expect, argument->span,
+               "this model has no receptive field: it takes no picture, or sees all of it at once");
 }
 
 /* Told, not checked: `cai compare` shows it. */
@@ -95,18 +107,22 @@ static void read_accuracy(Evaluator *ev, const Argument *argument) {
     double share = v.kind == VALUE_INT ? (double)v.integer : v.kind == VALUE_REAL ? v.real : 0;
     if (v.kind == VALUE_ERROR) return;
     if (share > 0 && share <= 100) ev->model->top1 = share;
-    else report(ev, DIAG_expect, argument->span, "`top1` is an accuracy in per cent, above 0 and at most 100");
+    else
+        report(ev, DIAG_expect, argument->span, "`top1` is an accuracy in per cent, above 0 and at most 100");
 }
 
 static void read_name(Evaluator *ev, const Argument *argument) {
     Value v = evaluate(ev, argument->value);
     if (v.kind == VALUE_STRING) ev->model->called = v.string;
-    else if (v.kind != VALUE_ERROR) report(ev, DIAG_not_a_string, argument->span, "`name` must be a string; this is %s", value_kind_name(v));
+    else if (v.kind != VALUE_ERROR)
+        report(ev, DIAG_not_a_string, argument->span, "`name` must be a string; this is %s",
+               value_kind_name(v));
 }
 
 static const Expr *find_at(const Stmt *expect) {
     for (int i = 0; i < expect->arguments.count; i++)
-        if (expect->arguments.items[i].name && !strcmp(expect->arguments.items[i].name, "at")) return expect->arguments.items[i].value;
+        if (expect->arguments.items[i].name && !strcmp(expect->arguments.items[i].name, "at"))
+            return expect->arguments.items[i].value;
     return NULL;
 }
 
@@ -122,7 +138,8 @@ static void check_expectation(Evaluator *ev, const Stmt *expect) {
         else if (!strcmp(name, "top1")) read_accuracy(ev, argument);
         else if (!strcmp(name, "name")) read_name(ev, argument);
         else if (strcmp(name, "at")) {
-            Diagnostic *d = report(ev, DIAG_unknown_argument, argument->span, "`expect` knows params, macs, receptive_field, top1, name and at");
+            Diagnostic *d = report(ev, DIAG_unknown_argument, argument->span,
+                                   "`expect` knows params, macs, receptive_field, top1, name and at");
             report_suggestion(ev, d, name, names, COUNT_OF(names));
         }
     }
@@ -157,8 +174,10 @@ static bool fixes_size(const Evaluator *ev) {
 static bool check_at(Evaluator *ev, const Expr *at) {
     for (int i = 0; at && i < at->arguments.count; i++) {
         const Argument *argument = &at->arguments.items[i];
-        if (argument->name && (is_setting(ev, argument->name) || is_symbol_name(ev, argument->name))) continue;
-        Diagnostic *d = report(ev, DIAG_unknown_argument, argument->span, "`at` names sizes and settings of this model");
+        if (argument->name && (is_setting(ev, argument->name) || is_symbol_name(ev, argument->name)))
+            continue;
+        Diagnostic *d =
+            report(ev, DIAG_unknown_argument, argument->span, "`at` names sizes and settings of this model");
         report_help(ev, d, "at = (H = 224, W = 224, depth = 50)");
         return false;
     }
@@ -170,7 +189,8 @@ static bool is_meant(Evaluator *ev, const Expr *at) {
     for (int i = 0; i < ev->settings.count; i++) {
         const Setting *setting = &ev->settings.items[i];
         const Argument *given = argument_of(at, setting->name);
-        if (!value_equal(setting->value, given ? evaluate(ev, given->value) : setting->fallback)) return false;
+        if (!value_equal(setting->value, given ? evaluate(ev, given->value) : setting->fallback))
+            return false;
     }
     return true;
 }
@@ -179,7 +199,8 @@ static void state_sizes(Evaluator *ev, const Expr *at) {
     for (int i = 0; at && i < at->arguments.count; i++) {
         const Argument *argument = &at->arguments.items[i];
         if (is_symbol_name(ev, argument->name))
-            vec_push(ev->arena, &ev->model->stated_sizes, (Define){argument->name, span_text(ev->arena, argument->value->span)});
+            vec_push(ev->arena, &ev->model->stated_sizes,
+                     (Define){argument->name, span_text(ev->arena, argument->value->span)});
     }
 }
 
@@ -188,7 +209,8 @@ static void add_variant(Evaluator *ev, const Expr *at) {
     for (int i = 0; i < at->arguments.count; i++) {
         const Argument *argument = &at->arguments.items[i];
         if (is_setting(ev, argument->name))
-            vec_push(ev->arena, &defines, (Define){argument->name, span_text(ev->arena, argument->value->span)});
+            vec_push(ev->arena, &defines,
+                     (Define){argument->name, span_text(ev->arena, argument->value->span)});
     }
     if (defines.count) vec_push(ev->arena, &ev->model->variants, (Variant){defines.items, defines.count});
 }

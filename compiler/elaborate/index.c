@@ -1,4 +1,5 @@
-/* x[...] of lists and tuples, by place, slice or name, and of layers; of tensors it is index_tensor.c. */
+/* x[...] of lists and tuples, by place, slice or name, and of layers; of tensors it is
+ * index_tensor.c. */
 #include "elaborate/evaluator.h"
 
 static Value out_of_range(Evaluator *ev, Span span, int64_t index, int count) {
@@ -19,8 +20,10 @@ static Value list_by_name(Evaluator *ev, const List *list, Name name, Span span)
     return value_error;
 }
 
-/* An end of a list's slice within [lowest, highest]; as in Python, what lies beyond counts as the nearest. */
-static bool slice_end(Evaluator *ev, const Expr *expr, int64_t count, int64_t missing, int64_t lowest, int64_t highest, int64_t *out) {
+/* An end of a list's slice within [lowest, highest]; as in Python, what lies beyond
+ * counts as the nearest. */
+static bool slice_end(Evaluator *ev, const Expr *expr, int64_t count, int64_t missing, int64_t lowest,
+                      int64_t highest, int64_t *out) {
     *out = missing;
     if (!expr) return true;
     if (!evaluate_int(ev, expr, "the end of a slice", out)) return false;
@@ -34,7 +37,8 @@ bool slice_step(Evaluator *ev, const Expr *expr, int64_t *step) {
     if (!expr) return true;
     if (!evaluate_int(ev, expr, "the step of a slice", step)) return false;
     if (*step != 0 && *step >= -INT32_MAX && *step <= INT32_MAX) return true;
-    report(ev, DIAG_index_range, expr->span, *step ? "the step of this slice is too large" : "the step of a slice must not be 0");
+    report(ev, DIAG_index_range, expr->span,
+           *step ? "the step of this slice is too large" : "the step of a slice must not be 0");
     return false;
 }
 
@@ -46,7 +50,8 @@ static Value list_slice(Evaluator *ev, const Index *index, Value list) {
     if (!slice_end(ev, index->at, count, back ? highest : lowest, lowest, highest, &begin) ||
         !slice_end(ev, index->end, count, back ? lowest : highest, lowest, highest, &end))
         return value_error;
-    int64_t distance = back ? begin - end : end - begin, length = distance > 0 ? (distance - 1) / (back ? -step : step) + 1 : 0;
+    int64_t distance = back ? begin - end : end - begin,
+            length = distance > 0 ? (distance - 1) / (back ? -step : step) + 1 : 0;
     Value *items = NEW_ARRAY(ev->arena, Value, length);
     Name *names = list.list->names ? NEW_ARRAY(ev->arena, Name, length) : NULL;
     for (int64_t i = 0; i < length; i++) {
@@ -72,13 +77,15 @@ static Value index_list(Evaluator *ev, const Expr *expr, Value list) {
         return value_error;
     }
     int64_t place = at.integer < 0 ? at.integer + count : at.integer;
-    return place >= 0 && place < count ? list.list->items[place] : out_of_range(ev, index->span, at.integer, count);
+    return place >= 0 && place < count ? list.list->items[place]
+                                       : out_of_range(ev, index->span, at.integer, count);
 }
 
 /* E.layer1[0]: a part by its number or its name. */
 static Value index_layer(Evaluator *ev, const Expr *expr, const Layer *layer) {
     const Index *index = &expr->indices.items[0];
-    Value at = expr->indices.count == 1 && !index->slice && !index->rest ? evaluate(ev, index->at) : value_none;
+    Value at =
+        expr->indices.count == 1 && !index->slice && !index->rest ? evaluate(ev, index->at) : value_none;
     if (at.kind == VALUE_ERROR) return at;
     if (at.kind == VALUE_STRING) return layer_part(ev, layer, at.string, expr->span);
     if (at.kind == VALUE_INT)
@@ -93,6 +100,7 @@ Value evaluate_index(Evaluator *ev, const Expr *expr) {
     if (left.kind == VALUE_TENSOR) return index_tensor(ev, expr, left.node);
     if (value_is_sequence(left)) return index_list(ev, expr, left);
     if (left.kind == VALUE_LAYER) return index_layer(ev, expr, left.layer);
-    if (left.kind != VALUE_ERROR) report(ev, DIAG_no_index, expr->span, "%s has no `[...]`", value_kind_name(left));
+    if (left.kind != VALUE_ERROR)
+        report(ev, DIAG_no_index, expr->span, "%s has no `[...]`", value_kind_name(left));
     return value_error;
 }

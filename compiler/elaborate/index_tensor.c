@@ -1,5 +1,6 @@
-/* x[...] of a tensor: slices both ways, new axes, single places, and lists and tensors of places, as in numpy. First the indices are read into
- * a Cut, axis by axis; then nodes are made of it: a slice, a flip, a reshape that drops and adds axes, and a gather. */
+/* x[...] of a tensor: slices both ways, new axes, single places, and lists and tensors of
+ * places, as in numpy. First the indices are read into a Cut, axis by axis; then nodes
+ * are made of it: a slice, a flip, a reshape that drops and adds axes, and a gather. */
 #include "elaborate/evaluator.h"
 
 /* An end of a slice as a size; a negative one counts from the end. */
@@ -9,7 +10,8 @@ static bool slice_place(Evaluator *ev, const Expr *expr, Dim size, Dim missing, 
     Value v = evaluate(ev, expr);
     if (v.kind != VALUE_INT && v.kind != VALUE_DIM) {
         if (v.kind != VALUE_ERROR)
-            report(ev, DIAG_not_an_int, expr->span, "the ends of a slice are ints or sizes; this is %s", value_kind_name(v));
+            report(ev, DIAG_not_an_int, expr->span, "the ends of a slice are ints or sizes; this is %s",
+                   value_kind_name(v));
         return false;
     }
     *out = v.kind == VALUE_INT && v.integer < 0 ? dim_offset(ev->dims, size, v.integer) : as_dim(ev, v);
@@ -20,7 +22,8 @@ static bool slice_place(Evaluator *ev, const Expr *expr, Dim size, Dim missing, 
 static bool require_at_most(Evaluator *ev, Dim a, Dim b, Span span, const char *text) {
     bool holds;
     if (!decide_order(ev, OPERATOR_LE, a, b, &holds)) {
-        const char *message = arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
+        const char *message =
+            arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
         graph_check(ev->graph, CHECK_AT_LEAST, b, a, message);
         return true;
     }
@@ -32,38 +35,46 @@ typedef struct Cut { /* what the indices make of a tensor's axes */
     Dim begin[HIGHEST_RANK], size[HIGHEST_RANK];
     int64_t step[HIGHEST_RANK]; /* of the elements as they lie in memory: at least 1 */
     bool backwards[HIGHEST_RANK], dropped[HIGHEST_RANK];
-    Node *places[HIGHEST_RANK]; /* computed ones, i32 */
+    Node *places[HIGHEST_RANK];  /* computed ones, i32 */
     int fresh[HIGHEST_RANK + 1]; /* new axes of size 1 before each axis, and behind the last */
     Span span;
 } Cut;
 
 static bool forward_slice(Evaluator *ev, const Index *index, Dim size, int axis, Cut *cut) {
     Dim begin, end, zero = dim_const(ev->dims, 0);
-    if (!slice_place(ev, index->at, size, zero, &begin) || !slice_place(ev, index->end, size, size, &end)) return false;
+    if (!slice_place(ev, index->at, size, zero, &begin) || !slice_place(ev, index->end, size, size, &end))
+        return false;
     cut->begin[axis] = begin;
     cut->size[axis] = dim_ceil_div(ev->dims, dim_sub(ev->dims, end, begin), cut->step[axis]);
-    const char *from = dim_string(ev->arena, begin), *to = dim_string(ev->arena, end), *all = dim_string(ev->arena, size);
-    const char *outside = arena_printf(ev->arena, "the slice %s:%s goes beyond its axis of %s", from, to, all);
+    const char *from = dim_string(ev->arena, begin), *to = dim_string(ev->arena, end),
+               *all = dim_string(ev->arena, size);
+    const char *outside =
+        arena_printf(ev->arena, "the slice %s:%s goes beyond its axis of %s", from, to, all);
     bool fits = require_at_most(ev, end, size, index->span, outside);
     fits = fits && (begin == zero || require_at_most(ev, zero, begin, index->span, outside));
     return fits && require_at_most(ev, dim_const(ev->dims, 1), cut->size[axis], index->span,
                                    arena_printf(ev->arena, "the slice %s:%s is empty", from, to));
 }
 
-/* From `begin` down to what is behind `end`, which without a word is the first: cut from there upwards, and then turned round. */
+/* From `begin` down to what is behind `end`, which without a word is the first: cut from
+ * there upwards, and then turned round. */
 static bool backward_slice(Evaluator *ev, const Index *index, Dim size, int axis, Cut *cut) {
     Dim begin, end, zero = dim_const(ev->dims, 0), last = dim_offset(ev->dims, size, -1);
-    if (!slice_place(ev, index->at, size, last, &begin) || !slice_place(ev, index->end, size, dim_const(ev->dims, -1), &end)) return false;
+    if (!slice_place(ev, index->at, size, last, &begin) ||
+        !slice_place(ev, index->end, size, dim_const(ev->dims, -1), &end))
+        return false;
     Dim length = dim_ceil_div(ev->dims, dim_sub(ev->dims, begin, end), cut->step[axis]);
     cut->size[axis] = length;
-    cut->begin[axis] = dim_sub(ev->dims, begin, dim_scale(ev->dims, dim_offset(ev->dims, length, -1), cut->step[axis]));
+    cut->begin[axis] =
+        dim_sub(ev->dims, begin, dim_scale(ev->dims, dim_offset(ev->dims, length, -1), cut->step[axis]));
     cut->backwards[axis] = true;
     const char *text = span_text(ev->arena, index->span), *all = dim_string(ev->arena, size);
     const char *outside = arena_printf(ev->arena, "the slice %s goes beyond its axis of %s", text, all);
     bool fits = begin == last || require_at_most(ev, begin, last, index->span, outside);
     fits = fits && (!index->end || require_at_most(ev, zero, end, index->span, outside));
-    return fits && require_at_most(ev, dim_const(ev->dims, 1), length, index->span,
-                                   arena_printf(ev->arena, "the slice %s of an axis of %s is empty", text, all));
+    return fits &&
+           require_at_most(ev, dim_const(ev->dims, 1), length, index->span,
+                           arena_printf(ev->arena, "the slice %s of an axis of %s is empty", text, all));
 }
 
 static bool axis_slice(Evaluator *ev, const Index *index, Dim size, int axis, Cut *cut) {
@@ -76,8 +87,10 @@ static bool axis_slice(Evaluator *ev, const Index *index, Dim size, int axis, Cu
 /* ---- single places and lists of them ---- */
 
 static bool place_fits(Evaluator *ev, Value at, Dim place, Dim size, Span span) {
-    const char *outside = arena_printf(ev->arena, "index %s is outside of its axis of %s", value_describe(ev->arena, at), dim_string(ev->arena, size));
-    return require_at_most(ev, dim_offset(ev->dims, place, 1), size, span, outside) && require_at_most(ev, dim_const(ev->dims, 0), place, span, outside);
+    const char *outside = arena_printf(ev->arena, "index %s is outside of its axis of %s",
+                                       value_describe(ev->arena, at), dim_string(ev->arena, size));
+    return require_at_most(ev, dim_offset(ev->dims, place, 1), size, span, outside) &&
+           require_at_most(ev, dim_const(ev->dims, 0), place, span, outside);
 }
 
 static Dim place_of_index(Evaluator *ev, Value at, Dim size) {
@@ -91,8 +104,8 @@ static bool axis_place(Evaluator *ev, Value at, Dim size, Span span, int axis, C
     return place_fits(ev, at, cut->begin[axis], size, span);
 }
 
-/* The ints of a list of places, counted from the front where they count from the end. Those of an axis of free size stay as they
- * are: *from_end. */
+/* The ints of a list of places, counted from the front where they count from the end.
+ * Those of an axis of free size stay as they are: *from_end. */
 static bool places_from_front(Evaluator *ev, Value list, Dim size, Span span, Value *out, bool *from_end) {
     if (!list.list->count) {
         report(ev, DIAG_index_range, span, "a list of places must not be empty");
@@ -106,7 +119,9 @@ static bool places_from_front(Evaluator *ev, Value list, Dim size, Span span, Va
             continue;
         }
         if (item.kind != VALUE_INT) {
-            if (item.kind != VALUE_ERROR) report(ev, DIAG_not_an_int, span, "a list of places holds ints; here is %s", value_kind_name(item));
+            if (item.kind != VALUE_ERROR)
+                report(ev, DIAG_not_an_int, span, "a list of places holds ints; here is %s",
+                       value_kind_name(item));
             return false;
         }
         if (!place_fits(ev, item, place_of_index(ev, item, size), size, span)) return false;
@@ -132,8 +147,10 @@ static Node *list_places(Evaluator *ev, Value list, Dim size, Span span) {
     if (!places_from_front(ev, list, size, span, &ints, &from_end)) return NULL;
     Node *places = tensor_from_values(ev, ints, DTYPE_I32, span);
     if (!places || !from_end) return places;
-    Node *front = join_nodes(ev, OP_add, places, value_dim(size), span), *negative = join_nodes(ev, OP_lt, places, value_int(0), span);
-    return front && negative ? make_node(ev, OP_select, (Node *[]){negative, front, places}, 3, NULL, span) : NULL;
+    Node *front = join_nodes(ev, OP_add, places, value_dim(size), span),
+         *negative = join_nodes(ev, OP_lt, places, value_int(0), span);
+    return front && negative ? make_node(ev, OP_select, (Node *[]){negative, front, places}, 3, NULL, span)
+                             : NULL;
 }
 
 static bool cut_axis(Evaluator *ev, const Index *index, Value at, Dim size, int axis, Cut *cut) {
@@ -144,8 +161,10 @@ static bool cut_axis(Evaluator *ev, const Index *index, Value at, Dim size, int 
         return cut->places[axis] != NULL;
     }
     if (at.kind == VALUE_ERROR) return false;
-    Diagnostic *d = report(ev, DIAG_not_an_int, index->span, "an index is an int, a slice, `...`, `none`, a list of ints or an i32 tensor; this is %s",
-                           value_kind_name(at));
+    Diagnostic *d =
+        report(ev, DIAG_not_an_int, index->span,
+               "an index is an int, a slice, `...`, `none`, a list of ints or an i32 tensor; this is %s",
+               value_kind_name(at));
     if (at.kind == VALUE_TUPLE) report_help(ev, d, "a list of places stands in brackets: `x[[2, 1, 0]]`");
     return false;
 }
@@ -157,7 +176,8 @@ static Value too_many_indices(Evaluator *ev, const Expr *expr, const Node *x, in
     return value_error;
 }
 
-/* How many axes the indices take: all but `...` and `none`, which adds one. -1 after an error. */
+/* How many axes the indices take: all but `...` and `none`, which adds one. -1 after an
+ * error. */
 static int count_taking(Evaluator *ev, const Expr *expr, const Value *at) {
     int taking = 0, rests = 0;
     for (int i = 0; i < expr->indices.count; i++) {
@@ -165,13 +185,15 @@ static int count_taking(Evaluator *ev, const Expr *expr, const Value *at) {
         rests += index->rest;
         taking += !index->rest && (index->slice || at[i].kind != VALUE_NONE);
         if (rests < 2) continue;
-        report(ev, DIAG_index_range, index->span, "`...` stands for all axes that no other index is for: only once");
+        report(ev, DIAG_index_range, index->span,
+               "`...` stands for all axes that no other index is for: only once");
         return -1;
     }
     return taking;
 }
 
-static bool read_indices(Evaluator *ev, const Expr *expr, const Value *at, const Node *x, int taking, Cut *cut) {
+static bool read_indices(Evaluator *ev, const Expr *expr, const Value *at, const Node *x, int taking,
+                         Cut *cut) {
     int rank = x->shape.rank, axis = 0;
     for (int i = 0; i < rank; i++) {
         cut->begin[i] = dim_const(ev->dims, 0);
@@ -193,7 +215,8 @@ static bool read_indices(Evaluator *ev, const Expr *expr, const Value *at, const
 static Node *slice_node(Evaluator *ev, Node *x, const Cut *cut) {
     int rank = x->shape.rank;
     if (!memcmp(cut->size, x->shape.dims, sizeof(Dim) * (size_t)rank)) return x;
-    slice_attributes attributes = {.begin = {rank, cut->begin}, .size = {rank, cut->size}, .step = {rank, cut->step}};
+    slice_attributes attributes = {
+        .begin = {rank, cut->begin}, .size = {rank, cut->size}, .step = {rank, cut->step}};
     return make_node(ev, OP_slice, &x, 1, &attributes, cut->span);
 }
 
@@ -235,7 +258,8 @@ typedef struct Gathered { /* the axes that have computed places, in order, and t
     Node *places[HIGHEST_RANK];
 } Gathered;
 
-/* Several axes become one, and their places one place in it: x[i, j] takes the elements (i[k], j[k]), as in numpy. */
+/* Several axes become one, and their places one place in it: x[i, j] takes the elements
+ * (i[k], j[k]), as in numpy. */
 static Node *common_place(Evaluator *ev, const Node *x, const Gathered *g, Span span) {
     Node *places[HIGHEST_RANK], *place = NULL;
     Dim all = dim_const(ev->dims, 1);
@@ -254,7 +278,8 @@ static Node *common_place(Evaluator *ev, const Node *x, const Gathered *g, Span 
     return require_at_most(ev, all, dim_const(ev->dims, INT32_MAX), span, text) ? place : NULL;
 }
 
-/* The axes side by side as one: where they stand, or before all others if some stand between them. */
+/* The axes side by side as one: where they stand, or before all others if some stand
+ * between them. */
 static Node *merge_axes(Evaluator *ev, Node *x, const Gathered *g, int *axis, Span span) {
     bool adjacent = g->axes[g->count - 1] - g->axes[0] == g->count - 1;
     int rank = x->shape.rank, at = 0;
@@ -293,7 +318,9 @@ static Node *gather_places(Evaluator *ev, Node *x, const Cut *cut, int rank) {
         place = common_place(ev, x, &g, cut->span);
         x = place ? merge_axes(ev, x, &g, &axis, cut->span) : NULL;
     }
-    return x ? make_node(ev, OP_gather, (Node *[]){x, place}, 2, &(gather_attributes){.axis = axis}, cut->span) : NULL;
+    return x ? make_node(ev, OP_gather, (Node *[]){x, place}, 2, &(gather_attributes){.axis = axis},
+                         cut->span)
+             : NULL;
 }
 
 Value index_tensor(Evaluator *ev, const Expr *expr, Node *x) {

@@ -28,9 +28,15 @@ static bool is_function(const Definition *block) { return block->decl->lists.cou
 
 Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call) {
     Frame *frame = NEW(ev->arena, Frame);
-    bool helper = ev->frame && call.source && call.source->library && layer->kind == LAYER_BLOCK && is_function(layer->block);
+    bool helper = ev->frame && call.source && call.source->library && layer->kind == LAYER_BLOCK &&
+                  is_function(layer->block);
     const char *origin = helper ? ev->frame->origin : layer->path;
-    *frame = (Frame){.caller = ev->frame, .unit = unit, .layer = layer, .call = call, .origin = origin, .result = value_none};
+    *frame = (Frame){.caller = ev->frame,
+                     .unit = unit,
+                     .layer = layer,
+                     .call = call,
+                     .origin = origin,
+                     .result = value_none};
     if (ev->frame) frame->frozen = ev->frame->frozen, frame->stopped = ev->frame->stopped;
     frame->body = frame;
     ev->frame = frame;
@@ -77,18 +83,24 @@ Layer *as_layer(Evaluator *ev, Value v, Span span) {
     if (v.kind == VALUE_PRIMITIVE) made = partial_primitive(ev, v.builtin, &(Arguments){0}, span);
     if (made.kind == VALUE_LAYER) return made.layer;
     if (made.kind == VALUE_ERROR) return NULL;
-    Diagnostic *d = report(ev, DIAG_not_a_layer, span, "after an arrow stands a layer; this is %s", value_kind_name(v));
+    Diagnostic *d =
+        report(ev, DIAG_not_a_layer, span, "after an arrow stands a layer; this is %s", value_kind_name(v));
     if (v.kind == VALUE_INT || v.kind == VALUE_REAL)
         report_help(ev, d, "a block with one list of parameters runs as soon as they are all given");
-    bool layers = v.kind == VALUE_LIST && v.list->count && (v.list->items[0].kind == VALUE_LAYER || v.list->items[0].kind == VALUE_BLOCK);
-    if (layers) report_help(ev, d, "those of a list run in a loop, `for f in layers { x = x -> f }`; in braces they are one layer, `{ a -> b }`");
+    bool layers = v.kind == VALUE_LIST && v.list->count &&
+                  (v.list->items[0].kind == VALUE_LAYER || v.list->items[0].kind == VALUE_BLOCK);
+    if (layers)
+        report_help(
+            ev, d,
+            "those of a list run in a loop, `for f in layers { x = x -> f }`; in braces they are one layer, `{ a -> b }`");
     else if (value_is_sequence(v)) report_help(ev, d, "several are run one by one: `(x -> a, x -> b)`");
     return NULL;
 }
 
 /* ---- running ---- */
 
-/* A tuple's names bind parameters only where all of them are parameters; else they are only names. */
+/* A tuple's names bind parameters only where all of them are parameters; else they are
+ * only names. */
 static Arguments fit_names(Evaluator *ev, const Definition *block, const Arguments *inputs) {
     Arguments fitted = {.failed = inputs->failed};
     const ParameterList *parameters = &block->decl->lists.items[block->decl->lists.count - 1];
@@ -96,7 +108,8 @@ static Arguments fit_names(Evaluator *ev, const Definition *block, const Argumen
     bindings_add(ev, &fitted.given, &inputs->given);
     for (int i = 0; inputs->by_arrow && i < inputs->given.count; i++) {
         bool found = false;
-        for (int k = 0; k < parameters->count; k++) found |= parameters->items[k].name == inputs->given.items[i].name;
+        for (int k = 0; k < parameters->count; k++)
+            found |= parameters->items[k].name == inputs->given.items[i].name;
         all &= found;
     }
     for (int i = 0; !all && i < fitted.given.count; i++) fitted.given.items[i].name = NULL;
@@ -107,7 +120,8 @@ static Arguments fit_names(Evaluator *ev, const Definition *block, const Argumen
 static void name_inputs(Evaluator *ev, Frame *frame) {
     for (int i = 0; i < frame->names.count; i++) {
         Binding *b = &frame->names.items[i];
-        if (b->value.kind == VALUE_LAYER || value_is_sequence(b->value)) name_argument(ev, frame->layer, b->value, b->name, b->span);
+        if (b->value.kind == VALUE_LAYER || value_is_sequence(b->value))
+            name_argument(ev, frame->layer, b->value, b->name, b->span);
     }
 }
 
@@ -140,11 +154,13 @@ static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Spa
     Arguments all = fit_names(ev, block, inputs);
     bindings_add(ev, is_function(block) ? &all.given : &frame->names, &layer->bound);
     if (is_function(block)) all.behind = layer->bound.count;
-    if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) || !check_types(ev, block))
+    if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) ||
+        !check_types(ev, block))
         return value_error;
     name_inputs(ev, frame);
     if (!layer->bare) claim_arguments(ev, frame);
-    for (int i = 0; i < block->decl->where.count; i++) require_condition(ev, block->decl->where.items[i], NULL, DIAG_where);
+    for (int i = 0; i < block->decl->where.count; i++)
+        require_condition(ev, block->decl->where.items[i], NULL, DIAG_where);
     execute_all(ev, &block->decl->body);
     if (!frame->returned && !ev->stopped) {
         Diagnostic *d = report(ev, DIAG_no_return, span, "`%s` ends without `return`", block->decl->name);
@@ -160,7 +176,8 @@ static Value run_braces(Evaluator *ev, Layer *layer, const Arguments *inputs) {
     bindings_add(ev, &frame->names, &layer->bound);
     Vec(Value) items = {0};
     for (int i = 0; i < inputs->given.count; i++) vec_push(ev->arena, &items, inputs->given.items[i].value);
-    Value value = items.count == 1 ? items.items[0] : value_list(ev->arena, VALUE_TUPLE, items.items, NULL, items.count);
+    Value value = items.count == 1 ? items.items[0]
+                                   : value_list(ev->arena, VALUE_TUPLE, items.items, NULL, items.count);
     return run_stages(ev, &layer->braces->stages, value, NULL);
 }
 
@@ -192,11 +209,14 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     ev->rounds += 3; /* a call costs more than a round of a loop */
     if (inputs->failed || !spend(ev, span, 0)) return value_error;
     if (ev->depth >= DEEPEST_CALL)
-        return stop_evaluation(ev, DIAG_too_deep, span, "`%s` is called %d calls deep, and no deeper ones may be: does a block call itself without an end?",
-                               layer_callee(layer), ev->depth);
+        return stop_evaluation(
+            ev, DIAG_too_deep, span,
+            "`%s` is called %d calls deep, and no deeper ones may be: does a block call itself without an end?",
+            layer_callee(layer), ev->depth);
     if (layer->kind != LAYER_PRIMITIVE && !layer->path) name_layer_by_default(ev, layer);
     bool own = layer->kind != LAYER_PRIMITIVE && !layer->bare;
-    Frame *caller = ev->frame, *frame = frame_push(ev, layer_unit(ev, layer), own ? layer : caller->layer, span);
+    Frame *caller = ev->frame,
+          *frame = frame_push(ev, layer_unit(ev, layer), own ? layer : caller->layer, span);
     if (!own && !train_is_stage(ev, layer)) frame->body = caller->body;
     frame->operand = operand;
     frame->inputs = &inputs->given;
@@ -233,11 +253,13 @@ static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Argumen
     return result;
 }
 
-/* `softmax(x, axis = 1)` is `x -> softmax(axis = 1)`, of what has no weights: weight.c tells where it has. */
+/* `softmax(x, axis = 1)` is `x -> softmax(axis = 1)`, of what has no weights: weight.c
+ * tells where it has. */
 static Value call_block(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
     Arguments through, settings;
     if (is_function(block))
-        return lacks_required(block, arguments) ? make_layer(ev, block, arguments, span) : run_block_function(ev, block, arguments, span);
+        return lacks_required(block, arguments) ? make_layer(ev, block, arguments, span)
+                                                : run_block_function(ev, block, arguments, span);
     bool runs = split_run(ev, block, arguments, &through, &settings);
     Value made = make_layer(ev, block, runs ? &settings : arguments, span);
     if (!runs || made.kind != VALUE_LAYER) return made;
@@ -254,14 +276,18 @@ Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span s
     case VALUE_ERROR: return value_error;
     default: break;
     }
-    Diagnostic *d = report(ev, DIAG_not_callable, callee_span, "%s cannot be called", value_kind_name(callee));
-    if (callee.kind == VALUE_MODULE) report_help(ev, d, "name a block of that file: `%s.name(...)`", callee.module->name);
+    Diagnostic *d =
+        report(ev, DIAG_not_callable, callee_span, "%s cannot be called", value_kind_name(callee));
+    if (callee.kind == VALUE_MODULE)
+        report_help(ev, d, "name a block of that file: `%s.name(...)`", callee.module->name);
     return value_error;
 }
 
-Value call_behind_arrow(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span) {
+Value call_behind_arrow(Evaluator *ev, Value callee, const Arguments *arguments, Span span,
+                        Span callee_span) {
     if (callee.kind == VALUE_BLOCK) return make_layer(ev, callee.block, arguments, span);
-    if (callee.kind == VALUE_PRIMITIVE && train_stops(ev, callee.builtin, arguments)) return train_stopped(ev, arguments, span);
+    if (callee.kind == VALUE_PRIMITIVE && train_stops(ev, callee.builtin, arguments))
+        return train_stopped(ev, arguments, span);
     if (callee.kind == VALUE_PRIMITIVE) return partial_primitive(ev, callee.builtin, arguments, span);
     return call_value(ev, callee, arguments, span, callee_span);
 }

@@ -1,4 +1,5 @@
-/* The file of a compilation and the files it uses: reading them, and what a name at file level means. */
+/* The file of a compilation and the files it uses: reading them, and what a name at file
+ * level means. */
 #include "elaborate/evaluator.h"
 #include "elaborate/training.h"
 
@@ -14,7 +15,8 @@ char *read_file(Arena *arena, const char *path, size_t *length) {
     Text text = {.arena = arena};
     char part[16384];
     size_t count;
-    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length <= LARGEST_FILE) text_add_bytes(&text, part, count);
+    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length <= LARGEST_FILE)
+        text_add_bytes(&text, part, count);
     int failure = ferror(file) ? errno : text.length > LARGEST_FILE ? EFBIG : 0;
     fclose(file);
     if (failure) {
@@ -26,7 +28,9 @@ char *read_file(Arena *arena, const char *path, size_t *length) {
 }
 
 const char *why_unreadable(Arena *arena) {
-    return errno == EFBIG ? arena_printf(arena, "it has more than %d bytes, the most that cai reads", LARGEST_FILE) : strerror(errno);
+    return errno == EFBIG
+               ? arena_printf(arena, "it has more than %d bytes, the most that cai reads", LARGEST_FILE)
+               : strerror(errno);
 }
 
 static Name base_name(Names *names, const char *path) {
@@ -37,23 +41,28 @@ static Name base_name(Names *names, const char *path) {
 static void define_declared(Library *library, Unit *unit, Decl *decl) {
     Definition *before = map_get(unit->definitions, decl->name);
     if (before) {
-        Diagnostic *d = diag_error(library->diag, DIAG_name_twice, decl->name_span, "`%s` is defined twice", decl->name);
+        Diagnostic *d =
+            diag_error(library->diag, DIAG_name_twice, decl->name_span, "`%s` is defined twice", decl->name);
         diag_note(library->diag, d, before->decl->name_span, "the first one is here");
         return;
     }
     Definition *definition = NEW(library->arena, Definition);
     *definition = (Definition){.decl = decl, .unit = unit};
     map_set(unit->definitions, decl->name, definition);
-    if (decl->kind == DECL_MODEL && unit == library->main) vec_push(library->arena, &library->models, definition);
-    if (decl->kind == DECL_TRAIN && unit == library->main) vec_push(library->arena, &library->trains, definition);
+    if (decl->kind == DECL_MODEL && unit == library->main)
+        vec_push(library->arena, &library->models, definition);
+    if (decl->kind == DECL_TRAIN && unit == library->main)
+        vec_push(library->arena, &library->trains, definition);
 }
 
 /* With errno as read_file left it. */
 static void report_unreadable(Library *library, Span span, const char *path) {
     bool large = errno == EFBIG;
-    Diagnostic *d = diag_error(library->diag, large ? DIAG_file_too_large : DIAG_no_such_file, span, "cannot read %s: %s", path,
-                               why_unreadable(library->arena));
-    if (large) diag_help(library->diag, d, "a .cai file is text; if this holds weights, they stand behind --weights");
+    Diagnostic *d = diag_error(library->diag, large ? DIAG_file_too_large : DIAG_no_such_file, span,
+                               "cannot read %s: %s", path, why_unreadable(library->arena));
+    if (large)
+        diag_help(library->diag, d,
+                  "a .cai file is text; if this holds weights, they stand behind --weights");
 }
 
 static Unit *open_unit(Library *library, const char *path, const char *shown, bool is_library);
@@ -63,7 +72,8 @@ static const char *folder_of(Arena *arena, const char *path) {
     return slash ? arena_strndup(arena, path, (size_t)(slash - path) + 1) : "";
 }
 
-/* Beside the file that uses it, else in the standard library. NULL with errno set: ENOENT where neither has it. */
+/* Beside the file that uses it, else in the standard library. NULL with errno set: ENOENT
+ * where neither has it. */
 static Unit *find_used(Library *library, const Unit *unit, Name name) {
     Arena *arena = library->arena;
     bool in_library = unit->file->source->library;
@@ -80,7 +90,8 @@ static Unit *find_used(Library *library, const Unit *unit, Name name) {
     for (int i = 0; !found && i < library->units.count; i++)
         if (!strcmp(library->units.items[i]->file->source->path, in_stdlib)) return library->units.items[i];
     if (found) return found;
-    return open_unit(library, arena_printf(arena, "%s/%s.cai", library->options.stdlib_dir, name), in_stdlib, true);
+    return open_unit(library, arena_printf(arena, "%s/%s.cai", library->options.stdlib_dir, name), in_stdlib,
+                     true);
 }
 
 /* ---- files that a `use` may have meant ---- */
@@ -90,7 +101,9 @@ static const char *unit_name_of(Arena *arena, const char *file) {
     return length > 4 && !strcmp(file + length - 4, ".cai") ? arena_strndup(arena, file, length - 4) : NULL;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 /* Puts them behind those that are there, in the order of their names. */
 static void add_folder_files(Library *library, const char *folder, NameList *names) {
@@ -101,18 +114,22 @@ static void add_folder_files(Library *library, const char *folder, NameList *nam
         if (name) vec_push(library->arena, names, name);
     }
     if (open) closedir(open);
-    if (names->count > before) qsort(names->items + before, (size_t)(names->count - before), sizeof *names->items, by_name);
+    if (names->count > before)
+        qsort(names->items + before, (size_t)(names->count - before), sizeof *names->items, by_name);
 }
 
 /* What a file of the library declares, by its text alone. */
 static void add_declared_names(Library *library, const char *file, NameList *names) {
     size_t length;
-    const char *text = read_file(library->arena, arena_printf(library->arena, "%s/%s.cai", library->options.stdlib_dir, file), &length);
+    const char *text =
+        read_file(library->arena,
+                  arena_printf(library->arena, "%s/%s.cai", library->options.stdlib_dir, file), &length);
     for (const char *line = text; line; line = strchr(line, '\n')) {
         line += *line == '\n';
         size_t word = !strncmp(line, "block ", 6) ? 6 : !strncmp(line, "optimizer ", 10) ? 10 : 0;
         if (!word || is_internal(line + word)) continue;
-        vec_push(library->arena, names, arena_strndup(library->arena, line + word, strcspn(line + word, "( ")));
+        vec_push(library->arena, names,
+                 arena_strndup(library->arena, line + word, strcspn(line + word, "( ")));
     }
 }
 
@@ -139,10 +156,12 @@ const char *library_file_with(Library *library, Name name) {
     return NULL;
 }
 
-/* With the file, or the block of the library in its place, that a person most likely meant. */
+/* With the file, or the block of the library in its place, that a person most likely
+ * meant. */
 static void report_no_file(Library *library, const Unit *unit, const Decl *use) {
     Name name = use->name;
-    Diagnostic *d = diag_error(library->diag, DIAG_no_such_file, use->name_span, "no file %s.cai beside this one or in the standard library", name);
+    Diagnostic *d = diag_error(library->diag, DIAG_no_such_file, use->name_span,
+                               "no file %s.cai beside this one or in the standard library", name);
     NameList files = {0}, blocks = {0};
     add_folder_files(library, library->options.stdlib_dir, &files);
     const int count = files.count;
@@ -153,7 +172,8 @@ static void report_no_file(Library *library, const Unit *unit, const Decl *use) 
     const char *file = block ? library_file_with(library, intern(library->names, block)) : NULL;
     if (near) diag_help(library->diag, d, "did you mean `use %s`?", near);
     else if (file) diag_help(library->diag, d, "`%s` is a block of %s.cai: `use %s`", block, file, file);
-    else if (block) diag_help(library->diag, d, "`%s` is a block that every file knows: it needs no `use`", block);
+    else if (block)
+        diag_help(library->diag, d, "`%s` is a block that every file knows: it needs no `use`", block);
 }
 
 /* ---- reading ---- */
@@ -173,11 +193,13 @@ static void read_uses(Library *library, Unit *unit) {
 }
 
 /* Units are listed before their uses are read, so files may use each other. */
-static Unit *unit_of_text(Library *library, const char *text, size_t length, const char *shown, bool is_library) {
+static Unit *unit_of_text(Library *library, const char *text, size_t length, const char *shown,
+                          bool is_library) {
     Source *source = source_new(library->arena, shown, text, length);
     source->library = is_library;
     Unit *unit = NEW(library->arena, Unit);
-    *unit = (Unit){.library = library, .name = base_name(library->names, shown), .definitions = map_new(library->arena)};
+    *unit = (Unit){
+        .library = library, .name = base_name(library->names, shown), .definitions = map_new(library->arena)};
     if (!library->main && !is_library) library->main = unit;
     unit->file = parse_file(library->arena, library->names, library->diag, source);
     vec_push(library->arena, &library->units, unit);
@@ -198,7 +220,8 @@ static Library *library_new(Arena *arena, Names *names, Diagnostics *diag, const
     const char *prelude = arena_printf(arena, "%s/prelude.cai", options->stdlib_dir);
     library->prelude = open_unit(library, prelude, "<stdlib>/prelude.cai", true);
     if (!library->prelude)
-        diag_error(diag, DIAG_no_stdlib, (Span){0}, "cannot read the standard library's %s: %s", prelude, why_unreadable(arena));
+        diag_error(diag, DIAG_no_stdlib, (Span){0}, "cannot read the standard library's %s: %s", prelude,
+                   why_unreadable(arena));
     errno = 0;
     return library;
 }
@@ -213,7 +236,8 @@ static void library_check(Library *library) {
         if (!library->units.items[i]->file->source->library) check_names(library, library->units.items[i]);
 }
 
-Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char *path, const ElaborateOptions *options) {
+Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char *path,
+                      const ElaborateOptions *options) {
     Library *library = library_new(arena, names, diag, options);
     path = arena_strndup(arena, path, strlen(path));
     Unit *main = open_unit(library, path, path, false);
@@ -222,7 +246,8 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     return main ? library : NULL;
 }
 
-Library *library_of_text(Arena *arena, Names *names, Diagnostics *diag, const char *text, const ElaborateOptions *options) {
+Library *library_of_text(Arena *arena, Names *names, Diagnostics *diag, const char *text,
+                         const ElaborateOptions *options) {
     Library *library = library_new(arena, names, diag, options);
     unit_of_text(library, text, strlen(text), "", false);
     library_check(library);
@@ -234,14 +259,19 @@ const Source *library_source(const Library *library, int index) {
     return index < library->units.count ? library->units.items[index]->file->source : NULL;
 }
 int library_model_count(const Library *library) { return library->models.count; }
-Name library_model_name(const Library *library, int index) { return library->models.items[index]->decl->name; }
+Name library_model_name(const Library *library, int index) {
+    return library->models.items[index]->decl->name;
+}
 int library_train_count(const Library *library) { return library->trains.count; }
-Name library_train_name(const Library *library, int index) { return library->trains.items[index]->decl->name; }
+Name library_train_name(const Library *library, int index) {
+    return library->trains.items[index]->decl->name;
+}
 
 /* The prelude's names and those of the files it uses. */
 static Definition *find_in_prelude(const Unit *prelude, Name name) {
     Definition *found = prelude ? map_get(prelude->definitions, name) : NULL;
-    for (int i = 0; prelude && !found && i < prelude->uses.count; i++) found = map_get(prelude->uses.items[i]->definitions, name);
+    for (int i = 0; prelude && !found && i < prelude->uses.count; i++)
+        found = map_get(prelude->uses.items[i]->definitions, name);
     return found;
 }
 
@@ -262,7 +292,8 @@ Found library_find(const Unit *unit, Name name) {
 static void add_unit_names(const Unit *unit, bool internal, Arena *arena, NameList *names) {
     for (int i = 0; unit && i < unit->file->decls.count; i++) {
         const Decl *decl = unit->file->decls.items[i];
-        if (decl->kind != DECL_USE && (internal || !is_internal(decl->name))) vec_push(arena, names, decl->name);
+        if (decl->kind != DECL_USE && (internal || !is_internal(decl->name)))
+            vec_push(arena, names, decl->name);
     }
 }
 
@@ -271,7 +302,8 @@ NameList library_candidates(const Unit *unit, Arena *arena) {
     const Unit *prelude = unit->library->prelude;
     add_unit_names(unit, true, arena, &all);
     for (int i = 0; i < unit->uses.count; i++) add_unit_names(unit->uses.items[i], false, arena, &all);
-    for (int i = 0; prelude && i < prelude->uses.count; i++) add_unit_names(prelude->uses.items[i], false, arena, &all);
+    for (int i = 0; prelude && i < prelude->uses.count; i++)
+        add_unit_names(prelude->uses.items[i], false, arena, &all);
     add_unit_names(prelude, false, arena, &all);
     builtin_names(arena, &all);
     return all;

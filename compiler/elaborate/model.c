@@ -58,7 +58,8 @@ void library_check_variants(Library *library, Model *const *models, int count) {
 
 static bool same_shape(const WeightInfo *a, const WeightInfo *b) {
     bool same = a->shape.type == b->shape.type && a->shape.rank == b->shape.rank && a->state == b->state;
-    for (int i = 0; same && i < a->shape.rank; i++) same = dim_const_value(a->shape.dims[i]) == dim_const_value(b->shape.dims[i]);
+    for (int i = 0; same && i < a->shape.rank; i++)
+        same = dim_const_value(a->shape.dims[i]) == dim_const_value(b->shape.dims[i]);
     return same;
 }
 
@@ -83,10 +84,11 @@ bool library_check_weights(Library *library, Model *const *models, int count) {
             vec_push(library->arena, &reported, info->span);
             Diagnostic *d = diag_error(library->diag, DIAG_weight_shape, info->span,
                                        "`%s` is %s in the model `%s`, but %s in another of this file",
-                                       info->path, shape_string(library->arena, info->shape), models[m]->decl->name,
-                                       shape_string(library->arena, first->shape));
+                                       info->path, shape_string(library->arena, info->shape),
+                                       models[m]->decl->name, shape_string(library->arena, first->shape));
             diag_note(library->diag, d, first->span, "the other one is here");
-            diag_help(library->diag, d, "models of one file share their weights by path: rename one of the layers");
+            diag_help(library->diag, d,
+                      "models of one file share their weights by path: rename one of the layers");
         }
     return agree;
 }

@@ -1,14 +1,14 @@
-/* Names that nothing can bind, found by reading alone: in blocks that no model uses and in branches that are never taken too. A
- * body is one scope, so a name is good where any statement of its body binds it; whether that has run is the evaluator's
- * question. */
+/* Names that nothing can bind, found by reading alone: in blocks that no model uses and
+ * in branches that are never taken too. A body is one scope, so a name is good where any
+ * statement of its body binds it; whether that has run is the evaluator's question. */
 #include "elaborate/evaluator.h"
 
 typedef struct NameReader {
     Library *library;
     const Unit *unit;
-    Map *bound;                /* by this declaration: parameters, sizes in types, targets */
-    Vec(const char *) names;   /* the same, for suggestions */
-    Map *labels;               /* of stages that were read: names of weights, and nothing that is bound */
+    Map *bound;              /* by this declaration: parameters, sizes in types, targets */
+    Vec(const char *) names; /* the same, for suggestions */
+    Map *labels;             /* of stages that were read: names of weights, and nothing that is bound */
 } NameReader;
 
 static void read_body(NameReader *reader, const StmtList *body);
@@ -24,7 +24,8 @@ static void bind_read_name(NameReader *reader, Name name) {
 
 static void bind_read_targets(NameReader *reader, const Expr *target) {
     if (target->kind == EXPR_NAME) bind_read_name(reader, target->name);
-    for (int i = 0; i < target->arguments.count; i++) bind_read_targets(reader, target->arguments.items[i].value);
+    for (int i = 0; i < target->arguments.count; i++)
+        bind_read_targets(reader, target->arguments.items[i].value);
 }
 
 static void bind_type(NameReader *reader, const TypeExpr *type) {
@@ -37,7 +38,8 @@ static void bind_type(NameReader *reader, const TypeExpr *type) {
 static void bind_body(NameReader *reader, const StmtList *body) {
     for (int i = 0; i < body->count; i++) {
         const Stmt *stmt = body->items[i];
-        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target) bind_read_targets(reader, stmt->target);
+        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target)
+            bind_read_targets(reader, stmt->target);
         for (int k = 0; k < stmt->inputs.count; k++) bind_type(reader, stmt->inputs.items[k].type);
         bind_body(reader, &stmt->body);
         bind_body(reader, &stmt->else_body);
@@ -61,7 +63,8 @@ static bool is_known_name(const NameReader *reader, Name name) {
     return found.definition || found.module;
 }
 
-/* What a name of another framework is here. Of `torch.nn.functional.relu` the last part says more than the first. */
+/* What a name of another framework is here. Of `torch.nn.functional.relu` the last part
+ * says more than the first. */
 static const char *alias_of(NameReader *reader, const Expr *name, const Expr *member) {
     Arena *arena = reader->library->arena;
     const char *own = alias_help(name->name), *last = own && member ? alias_help(member->name) : NULL;
@@ -71,18 +74,25 @@ static const char *alias_of(NameReader *reader, const Expr *name, const Expr *me
     return near ? arena_printf(arena, "did you mean `%s`, without a prefix?", near) : own;
 }
 
-/* NULL where nothing is near. What is called, or has members, is hardly one of the tensors here. */
+/* NULL where nothing is near. What is called, or has members, is hardly one of the
+ * tensors here. */
 static const char *help_for(NameReader *reader, const Expr *name, const Expr *member, bool called) {
     Arena *arena = reader->library->arena;
-    const char *near = nearest_name(name->name, reader->names.items, reader->names.count), *alias = alias_of(reader, name, member);
+    const char *near = nearest_name(name->name, reader->names.items, reader->names.count),
+               *alias = alias_of(reader, name, member);
     DType type;
     if (map_get(reader->labels, name->name))
-        return arena_printf(arena, "as a label `%s` names weights, and binds nothing: `%s = ...` first, then `x -> %s`", name->name, name->name, name->name);
+        return arena_printf(
+            arena, "as a label `%s` names weights, and binds nothing: `%s = ...` first, then `x -> %s`",
+            name->name, name->name, name->name);
     if (alias && (!near || called || member)) return alias;
     if (near) return arena_printf(arena, "did you mean `%s`?", near);
-    if (dtype_from_name(name->name, &type)) return arena_printf(arena, "as a value the name of a type is a string: `\"%s\"`", name->name);
+    if (dtype_from_name(name->name, &type))
+        return arena_printf(arena, "as a value the name of a type is a string: `\"%s\"`", name->name);
     const char *file = library_file_with(reader->library, name->name);
-    if (file) return arena_printf(arena, "the library has it in %s.cai: write `use %s` at the top of the file", file, file);
+    if (file)
+        return arena_printf(arena, "the library has it in %s.cai: write `use %s` at the top of the file",
+                            file, file);
     const NameList known = library_candidates(reader->unit, arena);
     near = nearest_name(name->name, known.items, known.count);
     return near ? arena_printf(arena, "did you mean `%s`?", near) : NULL;
@@ -90,12 +100,13 @@ static const char *help_for(NameReader *reader, const Expr *name, const Expr *me
 
 static void report_unknown_name(NameReader *reader, const Expr *name, const Expr *member, bool called) {
     Library *library = reader->library;
-    Diagnostic *d = diag_error(library->diag, DIAG_unknown_name, name->span, "`%s` is not defined", name->name);
+    Diagnostic *d =
+        diag_error(library->diag, DIAG_unknown_name, name->span, "`%s` is not defined", name->name);
     if (library->diag->errors > DIAG_KEPT_MAX) return;
     const char *help = help_for(reader, name, member, called);
     if (help) diag_help(library->diag, d, "%s", help);
     bind_read_name(reader, name->name); /* told once a declaration */
-    reader->names.count--;         /* and never suggested */
+    reader->names.count--;              /* and never suggested */
     map_set(library->unknown, name->name, library);
 }
 
@@ -152,13 +163,15 @@ static void read_comprehension(NameReader *reader, const Expr *expr) {
 static void read_expr(NameReader *reader, const Expr *expr) {
     const Expr *around = NULL, *member = NULL; /* member: the last of `a.b.c`, where the walk is within one */
     for (; expr; around = expr, expr = expr->left) { /* chains of operators and arrows are long to the left */
-        bool primitive = expr->kind == EXPR_MEMBER && expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive");
+        bool primitive = expr->kind == EXPR_MEMBER && expr->left->kind == EXPR_NAME &&
+                         !strcmp(expr->left->name, "primitive");
         if (primitive) return;
         if (expr->kind == EXPR_COMPREHENSION) {
             read_comprehension(reader, expr);
             return;
         }
-        if (expr->kind == EXPR_NAME && !is_known_name(reader, expr->name)) report_unknown_name(reader, expr, member, around && around->kind == EXPR_CALL);
+        if (expr->kind == EXPR_NAME && !is_known_name(reader, expr->name))
+            report_unknown_name(reader, expr, member, around && around->kind == EXPR_CALL);
         if (expr->kind != EXPR_MEMBER) member = NULL;
         else if (!member) member = expr;
         read_parts(reader, expr);
@@ -200,14 +213,16 @@ static void read_declared_signature(NameReader *reader, const Decl *decl) {
             if (parameter->type) read_arguments(reader, &parameter->type->arguments);
         }
     for (int i = 0; i < decl->where.count; i++) read_expr(reader, decl->where.items[i]);
-    for (int i = 0; i < decl->results.count; i++) read_arguments(reader, &decl->results.items[i].type->arguments);
+    for (int i = 0; i < decl->results.count; i++)
+        read_arguments(reader, &decl->results.items[i].type->arguments);
 }
 
 /* ---- names that stand twice ---- */
 
 static void claim_once(Library *library, Map *seen, Name name, Span span, const char *what) {
     if (!map_get(seen, name)) map_set(seen, name, library);
-    else if (strcmp(name, "_")) diag_error(library->diag, DIAG_name_twice, span, "`%s` stands twice among the %s", name, what);
+    else if (strcmp(name, "_"))
+        diag_error(library->diag, DIAG_name_twice, span, "`%s` stands twice among the %s", name, what);
 }
 
 static void check_twice(Library *library, const Decl *decl) {
@@ -226,7 +241,10 @@ void check_names(Library *library, const Unit *unit) {
         const Decl *decl = unit->file->decls.items[i];
         if (decl->kind == DECL_USE) continue;
         check_twice(library, decl);
-        NameReader reader = {.library = library, .unit = unit, .bound = map_new(library->arena), .labels = map_new(library->arena)};
+        NameReader reader = {.library = library,
+                             .unit = unit,
+                             .bound = map_new(library->arena),
+                             .labels = map_new(library->arena)};
         bind_read_name(&reader, intern(library->names, "_"));
         bind_signature(&reader, decl);
         bind_body(&reader, &decl->body);

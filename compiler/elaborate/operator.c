@@ -1,14 +1,16 @@
-/* Operators on what is known at compile time: numbers, sizes, strings, lists. Tensors go to tensor.c. */
+/* Operators on what is known at compile time: numbers, sizes, strings, lists. Tensors go
+ * to tensor.c. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
 
 const char *operator_text(Operator op) {
     static const char *const texts[] = {
-        [OPERATOR_ADD] = "+", [OPERATOR_SUB] = "-", [OPERATOR_MUL] = "*", [OPERATOR_DIV] = "/", [OPERATOR_FLOORDIV] = "//",
-        [OPERATOR_MOD] = "%", [OPERATOR_MATMUL] = "@", [OPERATOR_POW] = "**", [OPERATOR_EQ] = "==", [OPERATOR_NE] = "!=",
-        [OPERATOR_LT] = "<", [OPERATOR_LE] = "<=", [OPERATOR_GT] = ">", [OPERATOR_GE] = ">=", [OPERATOR_AND] = "and",
-        [OPERATOR_OR] = "or", [OPERATOR_NOT] = "not", [OPERATOR_NEG] = "-"};
+        [OPERATOR_ADD] = "+",       [OPERATOR_SUB] = "-", [OPERATOR_MUL] = "*",    [OPERATOR_DIV] = "/",
+        [OPERATOR_FLOORDIV] = "//", [OPERATOR_MOD] = "%", [OPERATOR_MATMUL] = "@", [OPERATOR_POW] = "**",
+        [OPERATOR_EQ] = "==",       [OPERATOR_NE] = "!=", [OPERATOR_LT] = "<",     [OPERATOR_LE] = "<=",
+        [OPERATOR_GT] = ">",        [OPERATOR_GE] = ">=", [OPERATOR_AND] = "and",  [OPERATOR_OR] = "or",
+        [OPERATOR_NOT] = "not",     [OPERATOR_NEG] = "-"};
     return texts[op];
 }
 
@@ -51,7 +53,8 @@ static Value int_divide(Evaluator *ev, Operator op, int64_t a, int64_t b, Span s
     if (b == -1) return a == INT64_MIN ? report_overflow(ev, span) : value_int(op == OPERATOR_MOD ? 0 : -a);
     int64_t quotient = a / b, rest = a % b;
     if (op == OPERATOR_DIV && rest != 0) {
-        Diagnostic *d = report(ev, DIAG_inexact_division, span, "%lld / %lld is not a whole number", (long long)a, (long long)b);
+        Diagnostic *d = report(ev, DIAG_inexact_division, span, "%lld / %lld is not a whole number",
+                               (long long)a, (long long)b);
         report_help(ev, d, "`//` rounds down; `%lld.0 / %lld` is a float", (long long)a, (long long)b);
         return value_error;
     }
@@ -64,9 +67,12 @@ static Value int_binary(Evaluator *ev, Operator op, int64_t a, int64_t b, Span s
     int64_t result;
     if (is_comparison_operator(op)) return value_bool(order_holds(op, (a > b) - (a < b)));
     switch (op) {
-    case OPERATOR_ADD: return __builtin_add_overflow(a, b, &result) ? report_overflow(ev, span) : value_int(result);
-    case OPERATOR_SUB: return __builtin_sub_overflow(a, b, &result) ? report_overflow(ev, span) : value_int(result);
-    case OPERATOR_MUL: return __builtin_mul_overflow(a, b, &result) ? report_overflow(ev, span) : value_int(result);
+    case OPERATOR_ADD:
+        return __builtin_add_overflow(a, b, &result) ? report_overflow(ev, span) : value_int(result);
+    case OPERATOR_SUB:
+        return __builtin_sub_overflow(a, b, &result) ? report_overflow(ev, span) : value_int(result);
+    case OPERATOR_MUL:
+        return __builtin_mul_overflow(a, b, &result) ? report_overflow(ev, span) : value_int(result);
     case OPERATOR_POW: return int_power(ev, a, b, span);
     default: return int_divide(ev, op, a, b, span);
     }
@@ -107,17 +113,17 @@ bool decide_order(Evaluator *ev, Operator op, Dim a, Dim b, bool *out) {
 static Value dim_compare(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     bool holds;
     if (decide_order(ev, op, a, b, &holds)) return value_bool(holds);
-    Diagnostic *d = report(ev, DIAG_size_not_known, span, "`%s %s %s` holds for some sizes only", dim_string(ev->arena, a),
-                           operator_text(op),
-                           dim_string(ev->arena, b));
+    Diagnostic *d = report(ev, DIAG_size_not_known, span, "`%s %s %s` holds for some sizes only",
+                           dim_string(ev->arena, a), operator_text(op), dim_string(ev->arena, b));
     report_help(ev, d, "fix the size (-D, or in the signature), or require it with `assert` or `where`");
     return value_error;
 }
 
 /* The quotient rounds down and the program checks that nothing was lost. */
 static Value dim_divide_checked(Evaluator *ev, Dim a, int64_t b, Span span) {
-    const char *message = arena_printf(ev->arena, "%s: %s must be a multiple of %lld", place_text(ev->arena, user_span(ev, span)),
-                                       dim_string(ev->arena, a), (long long)b);
+    const char *message =
+        arena_printf(ev->arena, "%s: %s must be a multiple of %lld",
+                     place_text(ev->arena, user_span(ev, span)), dim_string(ev->arena, a), (long long)b);
     graph_check(ev->graph, CHECK_DIVISIBLE, a, dim_const(ev->dims, b), message);
     return value_dim(dim_floor_div(ev->dims, a, b));
 }
@@ -127,9 +133,9 @@ static Value dim_divide(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     Dim exact = dim_is_const(b, &divisor) && divisor == 0 ? NULL : dim_div_exact(ev->dims, a, b);
     if (exact) return op == OPERATOR_MOD ? value_int(0) : value_dim(exact);
     if (!dim_is_const(b, &divisor)) {
-        report(ev, DIAG_size_division, span, "`%s %s %s`: sizes divide only where the quotient is exact, or by a constant",
-               dim_string(ev->arena, a),
-               operator_text(op), dim_string(ev->arena, b));
+        report(ev, DIAG_size_division, span,
+               "`%s %s %s`: sizes divide only where the quotient is exact, or by a constant",
+               dim_string(ev->arena, a), operator_text(op), dim_string(ev->arena, b));
         return value_error;
     }
     if (divisor <= 0) {
@@ -139,7 +145,8 @@ static Value dim_divide(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     }
     if (op == OPERATOR_DIV) return dim_divide_checked(ev, a, divisor, span);
     Dim quotient = dim_floor_div(ev->dims, a, divisor);
-    return value_dim(op == OPERATOR_MOD ? dim_sub(ev->dims, a, dim_scale(ev->dims, quotient, divisor)) : quotient);
+    return value_dim(op == OPERATOR_MOD ? dim_sub(ev->dims, a, dim_scale(ev->dims, quotient, divisor))
+                                        : quotient);
 }
 
 enum { MAX_TERMS = 64 };
@@ -165,13 +172,15 @@ static Value dim_power(Evaluator *ev, Dim a, Dim b, Span span) {
 
 static Value value_of_size(Evaluator *ev, Dim dim, Span span) {
     for (int i = 0; i < dim->term_count; i++)
-        if (dim->terms[i].coefficient > INT64_MAX / 4 || dim->terms[i].coefficient < -(INT64_MAX / 4)) return report_overflow(ev, span);
+        if (dim->terms[i].coefficient > INT64_MAX / 4 || dim->terms[i].coefficient < -(INT64_MAX / 4))
+            return report_overflow(ev, span);
     return value_dim(dim);
 }
 
 static Value dim_binary(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     if (is_comparison_operator(op)) return dim_compare(ev, op, a, b, span);
-    if (a->term_count + b->term_count > MAX_TERMS || (op == OPERATOR_MUL && a->term_count * b->term_count > MAX_TERMS))
+    if (a->term_count + b->term_count > MAX_TERMS ||
+        (op == OPERATOR_MUL && a->term_count * b->term_count > MAX_TERMS))
         return too_complex(ev, span);
     switch (op) {
     case OPERATOR_ADD: return value_of_size(ev, dim_add(ev->dims, a, b), span);
@@ -200,8 +209,10 @@ static Value join_lists(Evaluator *ev, const List *a, const List *b, ValueKind k
 
 static Value replicate_list(Evaluator *ev, const List *list, int64_t times, ValueKind kind, Span span) {
     int64_t count = 0;
-    if (times < 0 || __builtin_mul_overflow(times, list->count, &count) || count > INT32_MAX || !spend(ev, span, count)) {
-        if (!ev->stopped) report(ev, DIAG_too_large, span, "a list cannot be repeated %lld times", (long long)times);
+    if (times < 0 || __builtin_mul_overflow(times, list->count, &count) || count > INT32_MAX ||
+        !spend(ev, span, count)) {
+        if (!ev->stopped)
+            report(ev, DIAG_too_large, span, "a list cannot be repeated %lld times", (long long)times);
         return value_error;
     }
     Value *items = NEW_ARRAY(ev->arena, Value, count);
@@ -211,11 +222,12 @@ static Value replicate_list(Evaluator *ev, const List *list, int64_t times, Valu
 
 static Value report_operand_mismatch(Evaluator *ev, Operator op, Value a, Value b, Span span) {
     if (report_unrun(ev, a) || report_unrun(ev, b)) return value_error;
-    Diagnostic *d = report(ev, DIAG_operand_kinds, span, "`%s` does not take %s and %s", operator_text(op), value_kind_name(a),
-                           value_kind_name(b));
+    Diagnostic *d = report(ev, DIAG_operand_kinds, span, "`%s` does not take %s and %s", operator_text(op),
+                           value_kind_name(a), value_kind_name(b));
     bool runs = (a.kind == VALUE_TENSOR && (b.kind == VALUE_LAYER || b.kind == VALUE_BLOCK)) ||
                 (b.kind == VALUE_TENSOR && (a.kind == VALUE_LAYER || a.kind == VALUE_BLOCK));
-    bool list = (a.kind == VALUE_TENSOR && value_is_sequence(b)) || (b.kind == VALUE_TENSOR && value_is_sequence(a));
+    bool list =
+        (a.kind == VALUE_TENSOR && value_is_sequence(b)) || (b.kind == VALUE_TENSOR && value_is_sequence(a));
     if (runs) report_help(ev, d, "an arrow runs a layer: `x -> layer`");
     if (list) report_help(ev, d, "`tensor(...)` makes a tensor of a list");
     return value_error;
@@ -228,9 +240,12 @@ static Value other_binary(Evaluator *ev, Operator op, Value a, Value b, Span spa
             return value_string(intern(ev->names, arena_printf(ev->arena, "%s%s", a.string, b.string)));
         if (is_comparison_operator(op)) return value_bool(order_holds(op, strcmp(a.string, b.string)));
     }
-    if (op == OPERATOR_ADD && value_is_sequence(a) && a.kind == b.kind) return join_lists(ev, a.list, b.list, a.kind, span);
-    if (op == OPERATOR_MUL && value_is_sequence(a) && b.kind == VALUE_INT) return replicate_list(ev, a.list, b.integer, a.kind, span);
-    if (op == OPERATOR_MUL && value_is_sequence(b) && a.kind == VALUE_INT) return replicate_list(ev, b.list, a.integer, b.kind, span);
+    if (op == OPERATOR_ADD && value_is_sequence(a) && a.kind == b.kind)
+        return join_lists(ev, a.list, b.list, a.kind, span);
+    if (op == OPERATOR_MUL && value_is_sequence(a) && b.kind == VALUE_INT)
+        return replicate_list(ev, a.list, b.integer, a.kind, span);
+    if (op == OPERATOR_MUL && value_is_sequence(b) && a.kind == VALUE_INT)
+        return replicate_list(ev, b.list, a.integer, b.kind, span);
     if (ev->stopped) return value_error;
     return report_operand_mismatch(ev, op, a, b, span);
 }
@@ -243,23 +258,29 @@ static Value apply_operator(Evaluator *ev, Operator op, Value a, Value b, Span s
     a = settle(ev, a);
     b = settle(ev, b);
     if (a.kind == VALUE_ERROR || b.kind == VALUE_ERROR) return value_error;
-    bool a_scalar = value_is_number(a) || a.kind == VALUE_DIM, b_scalar = value_is_number(b) || b.kind == VALUE_DIM;
+    bool a_scalar = value_is_number(a) || a.kind == VALUE_DIM,
+         b_scalar = value_is_number(b) || b.kind == VALUE_DIM;
     bool a_tensor = a.kind == VALUE_TENSOR, b_tensor = b.kind == VALUE_TENSOR;
-    bool joins = (a_tensor || a_scalar || a.kind == VALUE_BOOL) && (b_tensor || b_scalar || b.kind == VALUE_BOOL);
+    bool joins =
+        (a_tensor || a_scalar || a.kind == VALUE_BOOL) && (b_tensor || b_scalar || b.kind == VALUE_BOOL);
     if ((a_tensor || b_tensor) && joins) return tensor_binary(ev, op, a, b, span, expr);
     if (a.kind == VALUE_INT && b.kind == VALUE_INT && op != OPERATOR_MATMUL)
         return int_binary(ev, op, a.integer, b.integer, span);
-    if (is_size(a) && is_size(b) && op != OPERATOR_MATMUL) return dim_binary(ev, op, as_dim(ev, a), as_dim(ev, b), span);
+    if (is_size(a) && is_size(b) && op != OPERATOR_MATMUL)
+        return dim_binary(ev, op, as_dim(ev, a), as_dim(ev, b), span);
     if (value_is_number(a) && value_is_number(b) && op != OPERATOR_MATMUL)
         return real_binary(ev, op, value_as_real(a), value_as_real(b), span);
-    if (a_scalar && b_scalar && op != OPERATOR_MATMUL) return tensor_binary(ev, op, a, b, span, expr); /* a size and a float */
+    /* a size and a float */
+    if (a_scalar && b_scalar && op != OPERATOR_MATMUL) return tensor_binary(ev, op, a, b, span, expr);
     return other_binary(ev, op, a, b, span);
 }
 
 Value apply_binary(Evaluator *ev, Operator op, Value a, Value b, const Expr *expr) {
     return apply_operator(ev, op, a, b, expr->span, expr);
 }
-Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span) { return apply_operator(ev, op, a, b, span, NULL); }
+Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span) {
+    return apply_operator(ev, op, a, b, span, NULL);
+}
 
 Value apply_unary(Evaluator *ev, Operator op, Value a, Span span) {
     a = settle(ev, a);
@@ -268,12 +289,15 @@ Value apply_unary(Evaluator *ev, Operator op, Value a, Span span) {
         if (a.kind == VALUE_BOOL) return value_bool(!a.truth);
         if (a.kind == VALUE_TENSOR) return tensor_unary(ev, OP_not, a, span);
     } else {
-        if (a.kind == VALUE_INT) return a.integer == INT64_MIN ? report_overflow(ev, span) : value_int(-a.integer);
+        if (a.kind == VALUE_INT)
+            return a.integer == INT64_MIN ? report_overflow(ev, span) : value_int(-a.integer);
         if (a.kind == VALUE_REAL) return value_real(-a.real);
         if (a.kind == VALUE_DIM) return value_dim(dim_scale(ev->dims, a.dim, -1));
         if (a.kind == VALUE_TENSOR) return tensor_unary(ev, OP_neg, a, span);
     }
-    if (op == OPERATOR_NOT) report(ev, DIAG_not_a_bool, span, "a condition must be true or false; this is %s", value_kind_name(a));
+    if (op == OPERATOR_NOT)
+        report(ev, DIAG_not_a_bool, span, "a condition must be true or false; this is %s",
+               value_kind_name(a));
     else report(ev, DIAG_operand_kinds, span, "`%s` does not take %s", operator_text(op), value_kind_name(a));
     return value_error;
 }

@@ -1,5 +1,6 @@
-/* Names of layers and weights. A layer gets its path once, where it is first bound or run: a label; else the name it is bound
- * to, or the parameter that takes it; else, in braces, its position; else its callee's name, then `_2`, `_3`. With the label `_` it
+/* Names of layers and weights. A layer gets its path once, where it is first bound or
+ * run: a label; else the name it is bound to, or the parameter that takes it; else, in
+ * braces, its position; else its callee's name, then `_2`, `_3`. With the label `_` it
  * has no name of its own. */
 #include "elaborate/train.h"
 
@@ -19,7 +20,8 @@ static NameClaim *claim_of(const Evaluator *ev, Name name) {
     return claims ? map_get(claims, name) : NULL;
 }
 
-/* NULL where the name was free in this run of the body, and is taken now; else who has it. */
+/* NULL where the name was free in this run of the body, and is taken now; else who has
+ * it. */
 static const NameClaim *take_path_name(Evaluator *ev, Name name, Span span) {
     const NameClaim *before = claim_of(ev, name);
     if (!before) claim_new(ev, ev->frame, name, span);
@@ -41,11 +43,14 @@ static void add_part(Evaluator *ev, Layer *parent, Layer *part, Name name) {
 
 Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span) {
     Name path = layer->path ? intern(ev->names, path_join(ev->arena, layer->path, name)) : NULL;
-    Value early = path && !find_part(layer, path) && !map_get(ev->weights, path) ? train_part(ev, (Layer *)layer, path) : value_none;
+    Value early = path && !find_part(layer, path) && !map_get(ev->weights, path)
+                      ? train_part(ev, (Layer *)layer, path)
+                      : value_none;
     if (early.kind != VALUE_NONE) return early;
     if (!layer->path || (!layer->parts && !layer->has_run)) {
         if (report_unrun(ev, layer_value((Layer *)layer))) return value_error;
-        Diagnostic *d = report(ev, DIAG_no_such_part, span, "the parts of this layer are not known before it has run");
+        Diagnostic *d =
+            report(ev, DIAG_no_such_part, span, "the parts of this layer are not known before it has run");
         report_help(ev, d, "run the layer first: `x -> %s`", layer->path ? layer->path : layer_callee(layer));
         return value_error;
     }
@@ -84,7 +89,8 @@ void name_layer(Evaluator *ev, Layer *layer, Name name, Span span) {
 
 void name_layer_bare(Evaluator *ev, Layer *layer, Span span) {
     if (layer->path) {
-        report(ev, DIAG_named_layer, span, "`_:` is for a new layer, and this one has the name `%s`", layer->path);
+        report(ev, DIAG_named_layer, span, "`_:` is for a new layer, and this one has the name `%s`",
+               layer->path);
         return;
     }
     layer->bare = true;
@@ -117,14 +123,16 @@ void name_layer_by_default(Evaluator *ev, Layer *layer) {
 }
 
 static Name item_name(Evaluator *ev, const List *list, Name name, int index) {
-    if (list->names && list->names[index]) return intern(ev->names, arena_printf(ev->arena, "%s.%s", name, list->names[index]));
+    if (list->names && list->names[index])
+        return intern(ev->names, arena_printf(ev->arena, "%s.%s", name, list->names[index]));
     return intern(ev->names, arena_printf(ev->arena, "%s.%d", name, index));
 }
 
 static bool holds_unnamed(const List *list) {
     for (int i = 0; i < list->count; i++) {
         Value v = list->items[i];
-        if ((v.kind == VALUE_LAYER && !v.layer->path) || (v.kind == VALUE_WEIGHT && !v.weight->node)) return true;
+        if ((v.kind == VALUE_LAYER && !v.layer->path) || (v.kind == VALUE_WEIGHT && !v.weight->node))
+            return true;
         if (value_is_sequence(v) && holds_unnamed(v.list)) return true;
     }
     return false;

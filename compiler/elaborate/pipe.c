@@ -18,11 +18,14 @@ static Layer *braces_layer(Evaluator *ev, const Expr *braces, Span span) {
     return layer;
 }
 
-Value evaluate_braces(Evaluator *ev, const Expr *expr) { return layer_value(braces_layer(ev, expr, expr->span)); }
+Value evaluate_braces(Evaluator *ev, const Expr *expr) {
+    return layer_value(braces_layer(ev, expr, expr->span));
+}
 
 static bool is_bare(Name label) { return !strcmp(label, "_"); }
 
-/* The stage's layer gets its path by its label, else, in braces, by its position; run_layer falls back to the callee's name. */
+/* The stage's layer gets its path by its label, else, in braces, by its position;
+ * run_layer falls back to the callee's name. */
 static void name_stage(Evaluator *ev, Layer *layer, Name label, Span span) {
     int position = ev->frame->positional ? ev->frame->position++ : -1;
     if (layer->kind == LAYER_PRIMITIVE) return;
@@ -31,7 +34,8 @@ static void name_stage(Evaluator *ev, Layer *layer, Name label, Span span) {
     else if (position >= 0) name_layer_by_position(ev, layer, position, span);
 }
 
-/* A call waits for what travels, which comes before what its parentheses hold. In parentheses of its own it is a value like any other. */
+/* A call waits for what travels, which comes before what its parentheses hold. In
+ * parentheses of its own it is a value like any other. */
 static Value evaluate_stage(Evaluator *ev, const Expr *stage) {
     if (stage->kind != EXPR_CALL || stage->parenthesised) return evaluate(ev, stage);
     Value callee = evaluate(ev, stage->left);
@@ -41,14 +45,24 @@ static Value evaluate_stage(Evaluator *ev, const Expr *stage) {
 }
 
 static const char *short_text(Evaluator *ev, const Expr *expr, const char *other) {
-    return expr && expr->span.source && expr->span.end - expr->span.begin <= 24 ? span_text(ev->arena, expr->span) : other;
+    return expr && expr->span.source && expr->span.end - expr->span.begin <= 24
+               ? span_text(ev->arena, expr->span)
+               : other;
 }
 
 /* `x -> y` of two tensors: what may have been meant. */
 static void explain_tensor(Evaluator *ev, const Expr *stage, const Expr *operand, Diagnostic *d) {
     const char *x = short_text(ev, operand, "x"), *y = short_text(ev, stage, "y");
-    if (stage->kind == EXPR_CALL) report_help(ev, d, "`%s` has run already, as a block with one list of parameters does as soon as they are all given", y);
-    else report_help(ev, d, "`%s + %s` adds them, `(%s, %s) -> concat` joins them, and a layer that takes both runs as `(%s, %s) -> f`", x, y, x, y, x, y);
+    if (stage->kind == EXPR_CALL)
+        report_help(
+            ev, d,
+            "`%s` has run already, as a block with one list of parameters does as soon as they are all given",
+            y);
+    else
+        report_help(
+            ev, d,
+            "`%s + %s` adds them, `(%s, %s) -> concat` joins them, and a layer that takes both runs as `(%s, %s) -> f`",
+            x, y, x, y, x, y);
 }
 
 static Value run_simple(Evaluator *ev, const Stage *stage, Name label, Value value, const Expr *operand) {
@@ -56,7 +70,8 @@ static Value run_simple(Evaluator *ev, const Stage *stage, Name label, Value val
     Value made = evaluate_stage(ev, stage->layer);
     Layer *layer = as_layer(ev, made, stage->layer->span);
     if (!layer) {
-        if (ev->diag->list.count > reported && made.kind == VALUE_TENSOR) explain_tensor(ev, stage->layer, operand, ev->diag->list.items[reported]);
+        if (ev->diag->list.count > reported && made.kind == VALUE_TENSOR)
+            explain_tensor(ev, stage->layer, operand, ev->diag->list.items[reported]);
         ev->frame->position += ev->frame->positional;
         return value_error;
     }
@@ -83,11 +98,13 @@ static Value run_chosen(Evaluator *ev, const Stage *stage, Value value, const Ex
 }
 
 static Value run_piped_group(Evaluator *ev, const Stage *stage, Value value, const Expr *operand) {
-    return stage->kind == STAGE_REPEAT ? run_repeated(ev, stage, value, operand) : run_chosen(ev, stage, value, operand);
+    return stage->kind == STAGE_REPEAT ? run_repeated(ev, stage, value, operand)
+                                       : run_chosen(ev, stage, value, operand);
 }
 
 /* A labelled `repeat` or `if` is a layer of its own, its stages numbered in it. */
-static Value run_labelled_group(Evaluator *ev, const Stage *stage, Name label, Value value, const Expr *operand) {
+static Value run_labelled_group(Evaluator *ev, const Stage *stage, Name label, Value value,
+                                const Expr *operand) {
     Layer *layer = braces_layer(ev, stage->then_body, stage->span);
     name_stage(ev, layer, label, stage->span);
     Arguments inputs = arguments_of(ev, value, operand);
@@ -111,10 +128,12 @@ static Value run_stage(Evaluator *ev, const Stage *stage, Value value, const Exp
         return value_error;
     }
     if (stage->kind == STAGE_SIMPLE) return run_simple(ev, stage, label, value, operand);
-    return label && !is_bare(label) ? run_labelled_group(ev, stage, label, value, operand) : run_piped_group(ev, stage, value, operand);
+    return label && !is_bare(label) ? run_labelled_group(ev, stage, label, value, operand)
+                                    : run_piped_group(ev, stage, value, operand);
 }
 
-/* Arrows chain to the left; a chain may be thousands of stages long, so it is walked rather than recursed into. */
+/* Arrows chain to the left; a chain may be thousands of stages long, so it is walked
+ * rather than recursed into. */
 Value evaluate_pipe(Evaluator *ev, const Expr *expr) {
     Vec(const Expr *) chain = {0};
     for (; expr->kind == EXPR_PIPE; expr = expr->left) vec_push(ev->arena, &chain, expr);

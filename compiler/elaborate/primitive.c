@@ -1,12 +1,12 @@
-/* Operators of the graph called by name: tensors by position, then the attributes of their row in ops.def, by position or
- * keyword. Of numbers alone, the elementwise functions give numbers. */
+/* Operators of the graph called by name: tensors by position, then the attributes of
+ * their row in ops.def, by position or keyword. Of numbers alone, the elementwise
+ * functions give numbers. */
 #include "elaborate/evaluator.h"
 #include "graph/ops.h"
 
 #include <math.h>
 
 /* ---- functions of numbers ---- */
-
 
 /* By the operator's reference function, on floats or on ints. */
 static Number number_by_reference(int op, DType type, Number x, Number y) {
@@ -20,7 +20,9 @@ static Number number_by_reference(int op, DType type, Number x, Number y) {
 }
 
 static Value real_by_reference(int op, Value x, Value y) {
-    return value_real(number_by_reference(op, DTYPE_F32, (Number){.real = value_as_real(x)}, (Number){.real = value_as_real(y)}).real);
+    return value_real(number_by_reference(op, DTYPE_F32, (Number){.real = value_as_real(x)},
+                                          (Number){.real = value_as_real(y)})
+                          .real);
 }
 
 static bool takes_floats(int op, int count) {
@@ -30,7 +32,8 @@ static bool takes_floats(int op, int count) {
 static Value unary_number(Evaluator *ev, int op, Value v, Span span) {
     bool rounds = op == OP_floor || op == OP_ceil || op == OP_round || op == OP_sign;
     if (!rounds && op != OP_abs && !takes_floats(op, 1)) return value_none;
-    if (v.kind == VALUE_INT && op == OP_abs) return v.integer < 0 ? apply_unary(ev, OPERATOR_NEG, v, span) : v;
+    if (v.kind == VALUE_INT && op == OP_abs)
+        return v.integer < 0 ? apply_unary(ev, OPERATOR_NEG, v, span) : v;
     if (v.kind == VALUE_INT && rounds) {
         Number whole = {.whole = v.integer};
         return value_int(number_by_reference(op, DTYPE_I64, whole, whole).whole);
@@ -39,8 +42,8 @@ static Value unary_number(Evaluator *ev, int op, Value v, Span span) {
     return rounds && fabs(result.real) < 9e15 ? value_int((int64_t)result.real) : result;
 }
 
-/* min, max, pow, and what takes floats alone; the first two of sizes, too, where their order is
- * the same for all. */
+/* min, max, pow, and what takes floats alone; the first two of sizes, too, where their
+ * order is the same for all. */
 static Value binary_number(Evaluator *ev, int op, Value a, Value b, Span span) {
     if (op == OP_pow) return apply_at(ev, OPERATOR_POW, a, b, span);
     if (takes_floats(op, 2)) return real_by_reference(op, a, b);
@@ -80,12 +83,14 @@ static Value number_call(Evaluator *ev, int op, const Bindings *given, Span span
 
 static bool wrong_attribute(Evaluator *ev, const AttrInfo *info, Value v, Span span, const char *wanted) {
     if (v.kind != VALUE_ERROR)
-        report(ev, DIAG_attribute, span, "`%s` must be %s; this is %s", info->name, wanted, value_describe(ev->arena, v));
+        report(ev, DIAG_attribute, span, "`%s` must be %s; this is %s", info->name, wanted,
+               value_describe(ev->arena, v));
     return false;
 }
 
 static int64_t from_end(const AttrInfo *info, int64_t axis, int rank) {
-    bool is_axis = !strcmp(info->name, "axis") || !strcmp(info->name, "axes") || !strcmp(info->name, "permutation");
+    bool is_axis =
+        !strcmp(info->name, "axis") || !strcmp(info->name, "axes") || !strcmp(info->name, "permutation");
     return is_axis && axis < 0 ? axis + rank : axis;
 }
 
@@ -116,13 +121,16 @@ static bool set_dims(Evaluator *ev, const AttrInfo *info, Value v, Span span, Di
 }
 
 static bool set_type(Evaluator *ev, const AttrInfo *info, Value v, Span span, DType *out) {
-    if (v.kind != VALUE_STRING) return wrong_attribute(ev, info, v, span, "the name of a type, such as \"f32\"");
+    if (v.kind != VALUE_STRING)
+        return wrong_attribute(ev, info, v, span, "the name of a type, such as \"f32\"");
     if (dtype_from_name(v.string, out)) return true;
-    report(ev, DIAG_unknown_type, span, "there is no type `%s`: f32, f16, bf16, i8, i32, i64, bool", v.string);
+    report(ev, DIAG_unknown_type, span, "there is no type `%s`: f32, f16, bf16, i8, i32, i64, bool",
+           v.string);
     return false;
 }
 
-static bool set_attribute(Evaluator *ev, const AttrInfo *info, Value v, Shape first, Span span, void *attributes) {
+static bool set_attribute(Evaluator *ev, const AttrInfo *info, Value v, Shape first, Span span,
+                          void *attributes) {
     void *at = (char *)attributes + info->offset;
     int rank = first.rank;
     switch (info->kind) {
@@ -142,7 +150,8 @@ static bool set_attribute(Evaluator *ev, const AttrInfo *info, Value v, Shape fi
     case ATTR_INTS: return set_ints(ev, info, v, rank, span, at);
     case ATTR_DIMS: return set_dims(ev, info, v, span, at);
     case ATTR_NUMBER:
-        if (!value_is_number(v) && v.kind != VALUE_BOOL) return wrong_attribute(ev, info, v, span, "a number");
+        if (!value_is_number(v) && v.kind != VALUE_BOOL)
+            return wrong_attribute(ev, info, v, span, "a number");
         return *(Number *)at = value_number(v, first.type), true;
     case ATTR_DATA: break;
     }
@@ -162,11 +171,14 @@ static int attribute_index(const AttrInfo *row, Name name) {
 }
 
 static bool unknown_attribute(Evaluator *ev, const OpInfo *info, const Binding *given) {
-    Diagnostic *d = report(ev, DIAG_unknown_argument, given->span, "`%s` has no attribute `%s`", info->name, given->name);
+    Diagnostic *d =
+        report(ev, DIAG_unknown_argument, given->span, "`%s` has no attribute `%s`", info->name, given->name);
     Vec(const char *) names = {0};
     for (const AttrInfo *row = info->attributes(); row->name; row++) vec_push(ev->arena, &names, row->name);
-    Name over_axes = intern(ev->names, arena_printf(ev->arena, "reduce_%s", info->name)); /* max(x, axis = 1) */
-    if (library_find(ev->frame->unit, over_axes).definition) report_help(ev, d, "over axes it is `%s(x, axes = ..)`", over_axes);
+    /* max(x, axis = 1) */
+    Name over_axes = intern(ev->names, arena_printf(ev->arena, "reduce_%s", info->name));
+    if (library_find(ev->frame->unit, over_axes).definition)
+        report_help(ev, d, "over axes it is `%s(x, axes = ..)`", over_axes);
     else report_suggestion(ev, d, given->name, names.items, names.count);
     return false;
 }
@@ -174,7 +186,8 @@ static bool unknown_attribute(Evaluator *ev, const OpInfo *info, const Binding *
 bool primitive_knows_names(Evaluator *ev, const Builtin *builtin, const Arguments *arguments) {
     for (int i = 0; builtin->op >= 0 && i < arguments->given.count; i++) {
         const Binding *g = &arguments->given.items[i];
-        if (g->name && attribute_index(op_info[builtin->op].attributes(), g->name) < 0) return unknown_attribute(ev, &op_info[builtin->op], g);
+        if (g->name && attribute_index(op_info[builtin->op].attributes(), g->name) < 0)
+            return unknown_attribute(ev, &op_info[builtin->op], g);
     }
     return true;
 }
@@ -184,15 +197,17 @@ static bool too_many_inputs(Evaluator *ev, const OpInfo *info, Span span) {
     const AttrInfo *row = info->attributes();
     int max = info->max_inputs + attribute_count(row);
     Text call = {.arena = ev->arena};
-    text_add(&call, "%s(%s", info->name, info->max_inputs < COUNT_OF(tensors) ? tensors[info->max_inputs] : "..");
+    text_add(&call, "%s(%s", info->name,
+             info->max_inputs < COUNT_OF(tensors) ? tensors[info->max_inputs] : "..");
     for (int i = 0; row[i].name; i++) text_add(&call, ", %s", row[i].name);
-    Diagnostic *d = report(ev, DIAG_too_many_arguments, span, "`%s` takes at most %d argument%s", info->name, max, max == 1 ? "" : "s");
+    Diagnostic *d = report(ev, DIAG_too_many_arguments, span, "`%s` takes at most %d argument%s", info->name,
+                           max, max == 1 ? "" : "s");
     report_help(ev, d, "it is called as `%s)`; what comes by arrow stands first", text_string(&call));
     return false;
 }
 
-static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *given, int from, Shape first, void *attributes,
-                           Span span) {
+static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *given, int from, Shape first,
+                           void *attributes, Span span) {
     const AttrInfo *row = info->attributes();
     int count = attribute_count(row);
     uint64_t set = 0;
@@ -228,32 +243,37 @@ bool primitive_is_complete(const Builtin *builtin, const Arguments *arguments) {
     return positional >= (info->min_inputs > 0 ? info->min_inputs : info->max_inputs < 0);
 }
 
-/* What numbers among the operands take their type and shape from: the first tensor, for `select` not its condition. */
+/* What numbers among the operands take their type and shape from: the first tensor, for
+ * `select` not its condition. */
 static Value model_operand(const Bindings *given, int from, int count) {
     for (int i = from; i < count; i++)
         if (given->items[i].value.kind == VALUE_TENSOR) return given->items[i].value;
     return value_none;
 }
 
-static bool elementwise_inputs(Evaluator *ev, const OpInfo *info, const Bindings *given, int count, Node **inputs, Span span) {
+static bool elementwise_inputs(Evaluator *ev, const OpInfo *info, const Bindings *given, int count,
+                               Node **inputs, Span span) {
     int from = info == &op_info[OP_select];
     Value other = model_operand(given, from, count);
     for (int i = 0; i < count; i++) {
         const Binding *g = &given->items[i];
-        inputs[i] = i < from ? as_node(ev, g->value, DTYPE_BOOL, g->span) : operand_node(ev, g->value, other, g->span);
+        inputs[i] = i < from ? as_node(ev, g->value, DTYPE_BOOL, g->span)
+                             : operand_node(ev, g->value, other, g->span);
         if (!inputs[i]) return false;
     }
     return count < 2 || broadcast_nodes(ev, inputs, count, span, NULL);
 }
 
-static bool tensor_inputs(Evaluator *ev, const OpInfo *info, const Bindings *given, int count, Node **inputs, Span span) {
+static bool tensor_inputs(Evaluator *ev, const OpInfo *info, const Bindings *given, int count, Node **inputs,
+                          Span span) {
     if (info->class == CLASS_ELEMENTWISE) return elementwise_inputs(ev, info, given, count, inputs, span);
     for (int i = 0; i < count; i++)
         if (!(inputs[i] = as_node(ev, given->items[i].value, DTYPE_F32, given->items[i].span))) return false;
     return true;
 }
 
-/* The functions of builtins.c: how many by position, which by keyword; a weight's name stands before all of them. */
+/* The functions of builtins.c: how many by position, which by keyword; a weight's name
+ * stands before all of them. */
 static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings *given, Span span) {
     int count = weight_name(builtin, given) ? -1 : 0;
     for (int i = 0; i < given->count; i++) {
@@ -262,7 +282,8 @@ static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings 
         if (!g->name) count++;
         else if (!found || (found != builtin->keywords && found[-1] != ' ') ||
                  (found[strlen(g->name)] && found[strlen(g->name)] != ' ')) {
-            Diagnostic *d = report(ev, DIAG_unknown_argument, g->span, "`%s` has no argument `%s`", builtin->name, g->name);
+            Diagnostic *d = report(ev, DIAG_unknown_argument, g->span, "`%s` has no argument `%s`",
+                                   builtin->name, g->name);
             if (*builtin->keywords) report_help(ev, d, "what it takes by name is %s", builtin->keywords);
             return false;
         }
@@ -270,18 +291,24 @@ static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings 
     if (count >= builtin->at_least && count <= builtin->at_most) return true;
     bool missing = count < builtin->at_least, exact = builtin->at_least == builtin->at_most;
     int wanted = missing ? builtin->at_least : builtin->at_most;
-    Diagnostic *d = report(ev, missing ? DIAG_missing_argument : DIAG_too_many_arguments, span, "`%s` takes %s%d argument%s, here %s %d", builtin->name,
-                           exact ? "" : missing ? "at least " : "at most ", wanted, wanted == 1 ? "" : "s", count == 1 ? "is" : "are", count);
+    Diagnostic *d = report(ev, missing ? DIAG_missing_argument : DIAG_too_many_arguments, span,
+                           "`%s` takes %s%d argument%s, here %s %d", builtin->name,
+                           exact     ? ""
+                           : missing ? "at least "
+                                     : "at most ",
+                           wanted, wanted == 1 ? "" : "s", count == 1 ? "is" : "are", count);
     if (missing) return false;
     if (!strcmp(builtin->name, "arange")) report_help(ev, d, "it counts from 0: `arange(n) + first`");
-    else if (strstr(builtin->keywords, "dtype")) report_help(ev, d, "the sizes of a shape stand in a list: `[2, 3]`");
+    else if (strstr(builtin->keywords, "dtype"))
+        report_help(ev, d, "the sizes of a shape stand in a list: `[2, 3]`");
     return false;
 }
 
 Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
     if (arguments->failed) return value_error;
     if (builtin->run)
-        return fits_function(ev, builtin, &arguments->given, span) ? builtin->run(ev, arguments, span) : value_error;
+        return fits_function(ev, builtin, &arguments->given, span) ? builtin->run(ev, arguments, span)
+                                                                   : value_error;
     const OpInfo *info = &op_info[builtin->op];
     Bindings given = arguments->given;
     for (int i = 0; i < given.count; i++) given.items[i].value = settle(ev, given.items[i].value);
@@ -291,7 +318,8 @@ Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *argu
     }
     int count = tensor_count(info, &given);
     if (count < info->min_inputs) {
-        report(ev, DIAG_missing_argument, span, "`%s` takes %d tensors, here are %d", info->name, info->min_inputs, count);
+        report(ev, DIAG_missing_argument, span, "`%s` takes %d tensors, here are %d", info->name,
+               info->min_inputs, count);
         return value_error;
     }
     Node **inputs = NEW_ARRAY(ev->arena, Node *, count);

@@ -1,5 +1,6 @@
-/* Where two sizes parted: every tensor that a call in the user's text made remembers that call and what went in. A shape error
- * walks both trails back to the value they share, and names the step that lost or changed something on the way. */
+/* Where two sizes parted: every tensor that a call in the user's text made remembers that
+ * call and what went in. A shape error walks both trails back to the value they share,
+ * and names the step that lost or changed something on the way. */
 #include "elaborate/evaluator.h"
 
 enum { LONGEST_TRAIL = 4000 };
@@ -11,15 +12,18 @@ static void remember_made(Evaluator *ev, Value v, Made *made) {
 
 static int collect_tensors(Value v, Node **out, int count, int room) {
     if (v.kind == VALUE_TENSOR && count < room) out[count++] = v.node;
-    for (int i = 0; value_is_sequence(v) && i < v.list->count; i++) count = collect_tensors(v.list->items[i], out, count, room);
+    for (int i = 0; value_is_sequence(v) && i < v.list->count; i++)
+        count = collect_tensors(v.list->items[i], out, count, room);
     return count;
 }
 
 void provenance_remember(Evaluator *ev, Value result, Span span, const Bindings *inputs) {
-    if (!span.source || span.source->library || (result.kind != VALUE_TENSOR && !value_is_sequence(result))) return;
+    if (!span.source || span.source->library || (result.kind != VALUE_TENSOR && !value_is_sequence(result)))
+        return;
     Node *nodes[16];
     int count = 0;
-    for (int i = 0; i < inputs->count; i++) count = collect_tensors(inputs->items[i].value, nodes, count, COUNT_OF(nodes));
+    for (int i = 0; i < inputs->count; i++)
+        count = collect_tensors(inputs->items[i].value, nodes, count, COUNT_OF(nodes));
     Made *made = NEW(ev->arena, Made);
     *made = (Made){span, count, arena_copy(ev->arena, nodes, sizeof *nodes * (size_t)count)};
     remember_made(ev, result, made);
@@ -39,7 +43,8 @@ static void enter_trail(Evaluator *ev, Provenance *provenance, Map *seen, Node *
     map_set(seen, node, (void *)(intptr_t)provenance->count); /* index + 1 */
 }
 
-/* Everything that `node` was made of, nearest first; inputs of the same rank only, since the axis must keep its meaning. */
+/* Everything that `node` was made of, nearest first; inputs of the same rank only, since
+ * the axis must keep its meaning. */
 static void walk_back(Evaluator *ev, Provenance *provenance, Map *seen, Node *node) {
     enter_trail(ev, provenance, seen, node, -1);
     for (int i = 0; i < provenance->count; i++) {
@@ -66,14 +71,16 @@ typedef struct Change { /* the step at which the axis changed its size most tell
 
 static bool loses_size(Evaluator *ev, Dim before, Dim after) {
     int64_t b, a;
-    if (dim_is_const(before, &b) && dim_is_const(after, &a)) return a > 0 && b > a && b % a != 0 && b - (b / a) * a < b / a;
+    if (dim_is_const(before, &b) && dim_is_const(after, &a))
+        return a > 0 && b > a && b % a != 0 && b - (b / a) * a < b / a;
     return !dim_div_exact(ev->dims, before, after) && !dim_div_exact(ev->dims, after, before);
 }
 
 static Change find_change(Evaluator *ev, const Provenance *provenance, int at, int axis) {
     Change found = {0};
     for (; at >= 0 && provenance->items[at].from >= 0; at = provenance->items[at].from) {
-        Node *before = provenance->items[at].node, *after = provenance->items[provenance->items[at].from].node;
+        Node *before = provenance->items[at].node,
+             *after = provenance->items[provenance->items[at].from].node;
         Dim b = before->shape.dims[axis], a = after->shape.dims[axis];
         if (a == b) continue;
         bool lost = loses_size(ev, b, a);
@@ -91,7 +98,9 @@ static const char *axis_name(int axis, int rank) {
 static const char *loss_text(Evaluator *ev, Change change, int axis) {
     static const char *const words[] = {"no", "one", "two", "three"};
     int64_t before, after;
-    if (!dim_is_const(change.before->shape.dims[axis], &before) || !dim_is_const(change.after->shape.dims[axis], &after)) return "";
+    if (!dim_is_const(change.before->shape.dims[axis], &before) ||
+        !dim_is_const(change.after->shape.dims[axis], &after))
+        return "";
     if (!loses_size(ev, change.before->shape.dims[axis], change.after->shape.dims[axis])) return "";
     int64_t lost = before % after;
     const char *what = axis == 2 ? "row" : axis == 3 ? "column" : "element", *plural = lost == 1 ? "" : "s";
@@ -114,14 +123,16 @@ static void report_change(Evaluator *ev, Diagnostic *d, Change change, int axis,
     const char *after = dim_string(ev->arena, change.after->shape.dims[axis]);
     const char *lost = change.lost ? losses_text(ev, change, axis) : "";
     if (*lost)
-        report_note(ev, d, span, "%s lost %s at `%s`, which took %s to %s", subject, lost, span_text(ev->arena, span), before, after);
+        report_note(ev, d, span, "%s lost %s at `%s`, which took %s to %s", subject, lost,
+                    span_text(ev->arena, span), before, after);
     else
-        report_note(ev, d, span, "%s changed at `%s`, which took %s%s%s to %s", subject, span_text(ev->arena, span),
-                    axis_text ? axis_text : "", axis_text ? " " : "", before, after);
+        report_note(ev, d, span, "%s changed at `%s`, which took %s%s%s to %s", subject,
+                    span_text(ev->arena, span), axis_text ? axis_text : "", axis_text ? " " : "", before,
+                    after);
 }
 
-bool provenance_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b,
-                   const char *name_b) {
+bool provenance_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b,
+                        int axis_b, const char *name_b) {
     if (!d || axis_a != axis_b || axis_a < 0 || a->shape.rank != b->shape.rank) return false;
     Provenance trail_a = {0}, trail_b = {0};
     Map *seen_a = map_new(ev->arena), *seen_b = map_new(ev->arena);
@@ -130,7 +141,8 @@ bool provenance_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const
     int at_a = meeting_step(&trail_a, seen_b);
     if (at_a < 0) return false;
     int at_b = (int)(intptr_t)map_get(seen_b, trail_a.items[at_a].node) - 1;
-    Change change_a = find_change(ev, &trail_a, at_a, axis_a), change_b = find_change(ev, &trail_b, at_b, axis_b);
+    Change change_a = find_change(ev, &trail_a, at_a, axis_a),
+           change_b = find_change(ev, &trail_b, at_b, axis_b);
     if (change_a.after && (change_a.lost || !change_b.lost)) report_change(ev, d, change_a, axis_a, name_a);
     if (change_b.after && (change_b.lost || !change_a.lost)) report_change(ev, d, change_b, axis_b, name_b);
     return change_a.lost || change_b.lost;

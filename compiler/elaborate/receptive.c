@@ -1,10 +1,13 @@
-/* Receptive fields: how many rows and columns of the first picture a value sees. Every node carries, for each of its axes, which
- * axis of the picture it runs along, how far apart its neighbours lie there (the jump) and how much each sees (the field). A
- * node of which an axis of the picture is summed up, or mixed with others, sees everything. What was summed up over rows and columns, and
- * so is the same for every place (the mean of a norm, a gate), does not widen what it is joined to: this is how papers count. A network's is that of
- * its maps, before a head sees everything. Where places are compared with places and a layer goes on from there, as behind attention, or a picture is
- * made of what a dense layer saw, as behind an autoencoder's code, the network has no receptive field; nor where all that looks at the picture
- * is such a head. */
+/* Receptive fields: how many rows and columns of the first picture a value sees. Every
+ * node carries, for each of its axes, which axis of the picture it runs along, how far
+ * apart its neighbours lie there (the jump) and how much each sees (the field). A node of
+ * which an axis of the picture is summed up, or mixed with others, sees everything. What
+ * was summed up over rows and columns, and so is the same for every place (the mean of a
+ * norm, a gate), does not widen what it is joined to: this is how papers count. A
+ * network's is that of its maps, before a head sees everything. Where places are compared
+ * with places and a layer goes on from there, as behind attention, or a picture is made
+ * of what a dense layer saw, as behind an autoencoder's code, the network has no
+ * receptive field; nor where all that looks at the picture is such a head. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -17,9 +20,9 @@ typedef struct Field { /* along one axis of the picture */
 typedef struct View { /* of one node: rows and columns */
     bool defined;     /* depends on the picture at all */
     bool everything;
-    bool same;         /* sees everything, and is the same for every place */
-    bool compared;     /* sees everything, by a product of two things that depend on the picture */
-    bool dense;        /* sees everything, by a product of weights with all places */
+    bool same;     /* sees everything, and is the same for every place */
+    bool compared; /* sees everything, by a product of two things that depend on the picture */
+    bool dense;    /* sees everything, by a product of weights with all places */
     Field along[2];
 } View;
 
@@ -42,7 +45,8 @@ static void mark_products(View *view, const Node *node, const View *views) {
     else if (left->everything && !left->same) view->dense = true;
 }
 
-/* Whether the network looks at everything from here on: a layer with weights takes what attention gave, or a convolution what a dense layer made. */
+/* Whether the network looks at everything from here on: a layer with weights takes what
+ * attention gave, or a convolution what a dense layer made. */
 static bool view_goes_on(const Node *node, const View *views) {
     if (op_info[node->op].class != CLASS_CONTRACTION) return false;
     const View *left = &views[node->inputs[0]->id], *right = &views[node->inputs[1]->id];
@@ -50,7 +54,8 @@ static bool view_goes_on(const Node *node, const View *views) {
     return left->compared || right->compared || (left->dense && node->op != OP_matmul);
 }
 
-/* Of all inputs together: the widest. What is the same for every place counts only where all are. */
+/* Of all inputs together: the widest. What is the same for every place counts only where
+ * all are. */
 static View joined_view(const Node *node, const View *views) {
     View all = {0};
     for (int i = 0; i < node->input_count; i++) {
@@ -91,24 +96,28 @@ static View window_view(const Node *node, View view) {
         switch (node->op) {
         case OP_convolution: {
             const convolution_attributes *a = ATTRIBUTES(node, convolution);
-            slide_field(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s],
-                  (double)a->stride.items[s]);
+            slide_field(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]),
+                        (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;
         }
         case OP_convolution_backward_data: {
             const convolution_backward_data_attributes *a = ATTRIBUTES(node, convolution_backward_data);
-            unslide_field(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s],
-                    (double)a->stride.items[s]);
+            unslide_field(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]),
+                          (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;
         }
         case OP_pool_sum: case OP_pool_max: {
             const Pooling *a = pooling_of(node);
-            slide_field(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
+            slide_field(field, (double)a->kernel.items[s], (double)a->dilation.items[s],
+                        (double)a->stride.items[s]);
             break;
         }
-        case OP_max_pool_scatter: { /* of (x, dy): dy is of the windows, so its jump is the wider one that `joined` took */
+        /* of (x, dy): dy is of the windows, so its jump is the wider one that `joined`
+         * took */
+        case OP_max_pool_scatter: {
             const Pooling *a = pooling_of(node);
-            unslide_field(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
+            unslide_field(field, (double)a->kernel.items[s], (double)a->dilation.items[s],
+                          (double)a->stride.items[s]);
             break;
         }
         default: return view_of_everything();
@@ -185,7 +194,8 @@ static View node_view(const Evaluator *ev, const Node *node, const View *views) 
     if (!view.defined || view.everything) return view;
     switch (op_info[node->op].class) {
     case CLASS_ELEMENTWISE: return view;
-    case CLASS_WINDOW: return node->op == OP_resample ? resample_view(ev, node, view) : window_view(node, view);
+    case CLASS_WINDOW:
+        return node->op == OP_resample ? resample_view(ev, node, view) : window_view(node, view);
     case CLASS_CONTRACTION: return node->op == OP_matmul ? view_of_everything() : window_view(node, view);
     case CLASS_REDUCTION:
         if (node->op == OP_sum) return reduced_view(view, ATTRIBUTES(node, sum)->axes);

@@ -1,5 +1,6 @@
-/* Telling mistakes. A mistake inside library text is shown at the call that the user wrote, with a note for the place in the
- * library; the same mistake at the same place (a block that runs eight times) is told once. */
+/* Telling mistakes. A mistake inside library text is shown at the call that the user
+ * wrote, with a note for the place in the library; the same mistake at the same place (a
+ * block that runs eight times) is told once. */
 #include "elaborate/evaluator.h"
 
 static bool is_users(Span span) { return span.source && !span.source->library; }
@@ -12,7 +13,8 @@ Span user_span(const Evaluator *ev, Span span) {
 }
 
 static bool reported_before(Evaluator *ev, DiagCode code, Span span) {
-    Name key = intern(ev->names, arena_printf(ev->arena, "%d:%p:%u", code, (const void *)span.source, span.begin));
+    Name key =
+        intern(ev->names, arena_printf(ev->arena, "%d:%p:%u", code, (const void *)span.source, span.begin));
     if (map_get(ev->library->reported, key)) return true;
     map_set(ev->library->reported, key, (void *)key);
     return false;
@@ -68,13 +70,14 @@ void report_label(Evaluator *ev, Diagnostic *d, Span span, const char *format, .
     va_start(arguments, format);
     const char *text = arena_vprintf(ev->arena, format, arguments);
     va_end(arguments);
-    if (span.source == d->span.source && source_place(span.source, span.begin).line == source_place(d->span.source,
-                                                                                                    d->span.begin).line)
+    if (span.source == d->span.source &&
+        source_place(span.source, span.begin).line == source_place(d->span.source, d->span.begin).line)
         diag_label(ev->diag, d, span, "%s", text);
     else if (is_users(span)) diag_note(ev->diag, d, span, "%s", text);
 }
 
-void report_suggestion(Evaluator *ev, Diagnostic *d, const char *wrong, const char *const *candidates, int count) {
+void report_suggestion(Evaluator *ev, Diagnostic *d, const char *wrong, const char *const *candidates,
+                       int count) {
     const char *near = d ? nearest_name(wrong, candidates, count) : NULL;
     if (near) report_help(ev, d, "did you mean `%s`?", near);
 }
@@ -115,12 +118,14 @@ static const Frame *users_frame(const Evaluator *ev) {
     return frame;
 }
 
-/* How the user wrote a tensor that goes into the running call; NULL where that is long. */
+/* How the user wrote a tensor that goes into the running call; NULL where that is
+ * long. */
 const char *operand_text(Evaluator *ev, const Node *node) {
     const Frame *frame = users_frame(ev);
     for (int i = 0; frame && i < frame->inputs->count; i++) {
         Span span = operand_span(frame, i);
-        bool is_it = frame->inputs->items[i].value.kind == VALUE_TENSOR && frame->inputs->items[i].value.node == node;
+        bool is_it =
+            frame->inputs->items[i].value.kind == VALUE_TENSOR && frame->inputs->items[i].value.node == node;
         if (is_it && span.source && span.end - span.begin <= 24) return span_text(ev->arena, span);
     }
     return NULL;
@@ -136,7 +141,8 @@ static void note_caller(Evaluator *ev, Diagnostic *d, const Frame *frame) {
 void report_operands(Evaluator *ev, Diagnostic *d) {
     const Frame *frame = users_frame(ev);
     if (!d || !frame) return;
-    bool inside = frame->operand && d->span.source == frame->operand->span.source && d->span.begin < frame->operand->span.end;
+    bool inside = frame->operand && d->span.source == frame->operand->span.source &&
+                  d->span.begin < frame->operand->span.end;
     if (!inside && frame->operand) report_label(ev, d, d->span, "%s", "");
     for (int i = 0; i < frame->inputs->count && i < 6; i++) {
         Value v = frame->inputs->items[i].value;
@@ -145,8 +151,10 @@ void report_operands(Evaluator *ev, Diagnostic *d) {
         const char *text = span_text(ev->arena, span), *shape = shape_string(ev->arena, v.node->shape);
         bool is_short = span.source && span.end - span.begin <= 24;
         if (is_short) report_label(ev, d, span, "%s: %s", text, shape);
-        else report_note(ev, d, (Span){0}, frame->inputs->count == 1 ? "what comes in is %s" : "one of what comes in is %s",
-                         shape);
+        else
+            report_note(ev, d, (Span){0},
+                        frame->inputs->count == 1 ? "what comes in is %s" : "one of what comes in is %s",
+                        shape);
     }
     note_caller(ev, d, frame->caller);
 }
@@ -157,7 +165,8 @@ static void note_calls(Evaluator *ev, Diagnostic *d) {
     int count = 0;
     for (const Frame *frame = ev->frame; frame && count < COUNT_OF(shown); frame = frame->caller) {
         bool again = !frame->call.source;
-        for (int i = 0; i < count; i++) again |= shown[i].source == frame->call.source && shown[i].begin == frame->call.begin;
+        for (int i = 0; i < count; i++)
+            again |= shown[i].source == frame->call.source && shown[i].begin == frame->call.begin;
         if (again) continue;
         shown[count++] = frame->call;
         report_note(ev, d, frame->call, "called by `%s` here", span_text(ev->arena, frame->call));
@@ -187,9 +196,11 @@ bool spend(Evaluator *ev, Span span, int64_t cells) {
     if (ev->stopped) return false;
     ev->cells += cells;
     if (++ev->rounds > limit_of_report(ev, MAX_ROUNDS))
-        stop_evaluation(ev, DIAG_too_long, span, "this takes more than %d rounds of loops and calls at compile time", MAX_ROUNDS);
+        stop_evaluation(ev, DIAG_too_long, span,
+                        "this takes more than %d rounds of loops and calls at compile time", MAX_ROUNDS);
     if (ev->cells > limit_of_report(ev, MAX_CELLS))
-        stop_evaluation(ev, DIAG_too_large, span, "lists and strings take more than %d elements at compile time", MAX_CELLS);
+        stop_evaluation(ev, DIAG_too_large, span,
+                        "lists and strings take more than %d elements at compile time", MAX_CELLS);
     return !ev->stopped;
 }
 

@@ -1,5 +1,7 @@
-/* Result forms: `as labels("imagenet.txt", top = 5)` names the classes of a score, `as boxes(on = photo, labels = "coco.txt")` draws rows of
- * (left, top, right, bottom, score, class) on a picture, `as names(of = support)` tells the files of an input's pictures by their places. */
+/* Result forms: `as labels("imagenet.txt", top = 5)` names the classes of a score, `as
+ * boxes(on = photo, labels = "coco.txt")` draws rows of (left, top, right, bottom, score,
+ * class) on a picture, `as names(of = support)` tells the files of an input's pictures by
+ * their places. */
 #include "elaborate/evaluator.h"
 
 #include <errno.h>
@@ -7,11 +9,13 @@
 /* Beside the .cai, else in the standard library. */
 static char *find_labels(Evaluator *ev, const char *name) {
     const char *path = ev->library->main->file->source->path, *slash = strrchr(path, '/');
-    const char *folder = slash && *name != '/' ? arena_strndup(ev->arena, path, (size_t)(slash - path) + 1) : "";
+    const char *folder =
+        slash && *name != '/' ? arena_strndup(ev->arena, path, (size_t)(slash - path) + 1) : "";
     size_t length;
     char *text = read_file(ev->arena, arena_printf(ev->arena, "%s%s", folder, name), &length);
     if (!text && errno == ENOENT && *name != '/')
-        text = read_file(ev->arena, arena_printf(ev->arena, "%s/%s", ev->library->options.stdlib_dir, name), &length);
+        text = read_file(ev->arena, arena_printf(ev->arena, "%s/%s", ev->library->options.stdlib_dir, name),
+                         &length);
     return text;
 }
 
@@ -27,7 +31,6 @@ static void split_lines(Evaluator *ev, char *text, Port *port) {
     port->label_count = lines.count;
 }
 
-
 /* ---- arguments ---- */
 
 static bool fail_arguments(Evaluator *ev, Span span, const char *what, const char *example) {
@@ -36,7 +39,8 @@ static bool fail_arguments(Evaluator *ev, Span span, const char *what, const cha
     return false;
 }
 
-/* The input that an argument names; it stands for the input itself, whatever the body bound to the name since. */
+/* The input that an argument names; it stands for the input itself, whatever the body
+ * bound to the name since. */
 static bool read_form_input(Evaluator *ev, const Argument *argument, int *input) {
     const Expr *expr = argument->value;
     for (int i = 0; i < ev->graph->inputs.count && expr->kind == EXPR_NAME; i++) {
@@ -44,7 +48,8 @@ static bool read_form_input(Evaluator *ev, const Argument *argument, int *input)
         *input = i;
         return true;
     }
-    Diagnostic *d = report(ev, DIAG_bad_form, expr->span, "`%s` is to name an input of the model", argument->name);
+    Diagnostic *d =
+        report(ev, DIAG_bad_form, expr->span, "`%s` is to name an input of the model", argument->name);
     for (int i = 0; d && i < ev->graph->inputs.count; i++)
         if (ev->graph->inputs.items[i].form == FORM_IMAGE) {
             report_help(ev, d, "%s = %s", argument->name, ev->graph->inputs.items[i].name);
@@ -60,7 +65,8 @@ static bool read_number(Evaluator *ev, const Argument *argument, float *number) 
         return true;
     }
     if (v.kind != VALUE_ERROR)
-        report(ev, DIAG_bad_form, argument->value->span, "`%s` is a number; this is %s", argument->name, value_describe(ev->arena, v));
+        report(ev, DIAG_bad_form, argument->value->span, "`%s` is a number; this is %s", argument->name,
+               value_describe(ev->arena, v));
     return false;
 }
 
@@ -68,16 +74,19 @@ static bool read_label_file(Evaluator *ev, const Argument *argument, Port *port)
     Value v = evaluate(ev, argument->value);
     if (v.kind == VALUE_ERROR) return false;
     if (v.kind != VALUE_STRING) {
-        report(ev, DIAG_bad_form, argument->value->span, "labels come from a file, which a string names; this is %s", value_describe(ev->arena, v));
+        report(ev, DIAG_bad_form, argument->value->span,
+               "labels come from a file, which a string names; this is %s", value_describe(ev->arena, v));
         return false;
     }
     char *text = find_labels(ev, v.string);
     if (text) {
         split_lines(ev, text, port);
-        if (port->label_count == 0) report(ev, DIAG_bad_form, argument->value->span, "%s has no labels: a line is one", v.string);
+        if (port->label_count == 0)
+            report(ev, DIAG_bad_form, argument->value->span, "%s has no labels: a line is one", v.string);
         return port->label_count > 0;
     }
-    Diagnostic *d = report(ev, DIAG_no_such_file, argument->value->span, "cannot read the labels in %s: %s", v.string, why_unreadable(ev->arena));
+    Diagnostic *d = report(ev, DIAG_no_such_file, argument->value->span, "cannot read the labels in %s: %s",
+                           v.string, why_unreadable(ev->arena));
     report_help(ev, d, "the file is looked for beside the .cai file and in the standard library");
     return false;
 }
@@ -85,25 +94,29 @@ static bool read_label_file(Evaluator *ev, const Argument *argument, Port *port)
 static bool read_top(Evaluator *ev, const Argument *argument, Port *port) {
     Value v = evaluate(ev, argument->value);
     if (v.kind == VALUE_INT && v.integer > 0 && v.integer <= 1000) port->top = (int)v.integer;
-    else if (v.kind != VALUE_ERROR) report(ev, DIAG_bad_form, argument->value->span, "`top` is an int from 1 to 1000");
+    else if (v.kind != VALUE_ERROR)
+        report(ev, DIAG_bad_form, argument->value->span, "`top` is an int from 1 to 1000");
     return v.kind == VALUE_INT && port->top == v.integer;
 }
 
-/* The size that says of how many pictures an output tells must be that of the input it tells of. */
+/* The size that says of how many pictures an output tells must be that of the input it
+ * tells of. */
 static bool check_batch(Evaluator *ev, const Expr *form, const Port *port, const Port *input) {
     Dim ours = port->node->shape.dims[0], theirs = input->node->shape.dims[0];
     if (input->form == FORM_IMAGE && ours == theirs) return true;
     if (input->form != FORM_IMAGE)
-        report(ev, DIAG_bad_form, form->span, "boxes are drawn on a picture, and `%s` is no image", input->name);
+        report(ev, DIAG_bad_form, form->span, "boxes are drawn on a picture, and `%s` is no image",
+               input->name);
     else
-        report(ev, DIAG_bad_form, form->span, "`%s` is %s pictures, and the boxes are of %s", input->name, dim_string(ev->arena, theirs),
-               dim_string(ev->arena, ours));
+        report(ev, DIAG_bad_form, form->span, "`%s` is %s pictures, and the boxes are of %s", input->name,
+               dim_string(ev->arena, theirs), dim_string(ev->arena, ours));
     return false;
 }
 
 /* ---- labels ---- */
 
-/* With -D classes=10 a network for other classes than the file's is meant: they have numbers then. */
+/* With -D classes=10 a network for other classes than the file's is meant: they have
+ * numbers then. */
 static bool check_scores(Evaluator *ev, const Expr *form, Port *port) {
     Shape shape = port->node->shape;
     int64_t classes;
@@ -113,12 +126,14 @@ static bool check_scores(Evaluator *ev, const Expr *form, Port *port) {
         return false;
     }
     if (!port->labels || !dim_is_const(shape.dims[1], &classes) || classes == port->label_count) return true;
-    const char *text = arena_printf(ev->arena, "%lld scores, but %d labels", (long long)classes, port->label_count);
+    const char *text =
+        arena_printf(ev->arena, "%lld scores, but %d labels", (long long)classes, port->label_count);
     if (ev->library->options.define_count == 0) {
         report(ev, DIAG_bad_form, form->span, "%s", text);
         return false;
     }
-    report_warning(ev, DIAG_bad_form, form->span, text, "the classes are told by number: name a file of labels for them in the model");
+    report_warning(ev, DIAG_bad_form, form->span, text,
+                   "the classes are told by number: name a file of labels for them in the model");
     port->labels = NULL;
     port->label_count = 0;
     return true;
@@ -130,7 +145,8 @@ static bool read_labels(Evaluator *ev, const Expr *form, const ArgumentList *arg
         const Argument *a = &arguments->items[i];
         bool top = a->name && !strcmp(a->name, "top"), file = !a->name && !a->spread && !port->labels;
         if (!top && !file)
-            return fail_arguments(ev, a->span, "`labels` takes a file's name and `top`", "labels(\"imagenet.txt\", top = 5)");
+            return fail_arguments(ev, a->span, "`labels` takes a file's name and `top`",
+                                  "labels(\"imagenet.txt\", top = 5)");
         if (!(top ? read_top(ev, a, port) : read_label_file(ev, a, port))) return false;
     }
     return check_scores(ev, form, port);
@@ -152,13 +168,16 @@ static bool read_boxes(Evaluator *ev, const Expr *form, const ArgumentList *argu
     int64_t columns = 0;
     for (int i = 0; i < arguments->count; i++)
         if (!read_box_argument(ev, &arguments->items[i], port)) return false;
-    if (shape.rank != 3 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[2], &columns) || columns != 6) {
-        Diagnostic *d = report(ev, DIAG_bad_form, form->span, "`boxes` is for f32[N, M, 6]; this is %s", shape_string(ev->arena, shape));
+    if (shape.rank != 3 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[2], &columns) ||
+        columns != 6) {
+        Diagnostic *d = report(ev, DIAG_bad_form, form->span, "`boxes` is for f32[N, M, 6]; this is %s",
+                               shape_string(ev->arena, shape));
         report_help(ev, d, "a row is left, top, right, bottom (in pixels of the input), score, class");
         return false;
     }
     if (port->of < 0)
-        return fail_arguments(ev, form->span, "`boxes` needs the input that they are drawn on", "boxes(on = photo)");
+        return fail_arguments(ev, form->span, "`boxes` needs the input that they are drawn on",
+                              "boxes(on = photo)");
     return check_batch(ev, form, port, &ev->graph->inputs.items[port->of]);
 }
 
@@ -168,20 +187,25 @@ static bool read_form_names(Evaluator *ev, const Expr *form, const ArgumentList 
     Shape shape = port->node->shape;
     for (int i = 0; i < arguments->count; i++) {
         const Argument *a = &arguments->items[i];
-        if (!a->name || strcmp(a->name, "of")) return fail_arguments(ev, a->span, "`names` takes `of`", "names(of = support)");
+        if (!a->name || strcmp(a->name, "of"))
+            return fail_arguments(ev, a->span, "`names` takes `of`", "names(of = support)");
         if (!read_form_input(ev, a, &port->of)) return false;
     }
     if (port->of < 0)
-        return fail_arguments(ev, form->span, "`names` needs the input whose pictures they are", "names(of = support)");
+        return fail_arguments(ev, form->span, "`names` needs the input whose pictures they are",
+                              "names(of = support)");
     const Port *input = &ev->graph->inputs.items[port->of];
     bool whole = shape.type == DTYPE_I32 || shape.type == DTYPE_I64;
     if (shape.rank < 1 || shape.rank > 2 || !whole) {
-        Diagnostic *d = report(ev, DIAG_bad_form, form->span, "`names` is for i32[N], or i32[N, K]; this is %s", shape_string(ev->arena, shape));
+        Diagnostic *d =
+            report(ev, DIAG_bad_form, form->span, "`names` is for i32[N], or i32[N, K]; this is %s",
+                   shape_string(ev->arena, shape));
         report_help(ev, d, "a number is a place among the pictures of `%s`, from 0", input->name);
         return false;
     }
     if (input->form == FORM_IMAGE) return true;
-    report(ev, DIAG_bad_form, form->span, "names are those of pictures' files, and `%s` is no image", input->name);
+    report(ev, DIAG_bad_form, form->span, "names are those of pictures' files, and `%s` is no image",
+           input->name);
     return false;
 }
 
@@ -191,7 +215,9 @@ static const struct Form {
     const char *name;
     PortForm form;
     bool (*read)(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port);
-} forms[] = {{"labels", FORM_LABELS, read_labels}, {"boxes", FORM_BOXES, read_boxes}, {"names", FORM_NAMES, read_form_names}};
+} forms[] = {{"labels", FORM_LABELS, read_labels},
+             {"boxes", FORM_BOXES, read_boxes},
+             {"names", FORM_NAMES, read_form_names}};
 
 bool read_form(Evaluator *ev, const Result *result, Port *port) {
     static const ArgumentList none = {0};
@@ -202,7 +228,8 @@ bool read_form(Evaluator *ev, const Result *result, Port *port) {
         port->form = forms[i].form;
         return forms[i].read(ev, expr, expr->kind == EXPR_CALL ? &expr->arguments : &none, port);
     }
-    Diagnostic *d = report(ev, DIAG_bad_form, expr->span, "there is no result form `%s`", span_text(ev->arena, callee->span));
+    Diagnostic *d = report(ev, DIAG_bad_form, expr->span, "there is no result form `%s`",
+                           span_text(ev->arena, callee->span));
     report_help(ev, d, "the forms are `labels`, `boxes` and `names`");
     return false;
 }

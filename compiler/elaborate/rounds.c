@@ -1,4 +1,5 @@
-/* What a `for` goes through, as a statement or within a list: a list, a tuple or a range of ints. */
+/* What a `for` goes through, as a statement or within a list: a list, a tuple or a range
+ * of ints. */
 #include "elaborate/evaluator.h"
 
 static bool rounds_of_items(Evaluator *ev, const Expr *target, const Expr *from, Rounds *out) {
@@ -8,9 +9,12 @@ static bool rounds_of_items(Evaluator *ev, const Expr *target, const Expr *from,
         return true;
     }
     if (items.kind == VALUE_ERROR) return false;
-    Diagnostic *d = report(ev, DIAG_not_a_list, from->span, "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
+    Diagnostic *d =
+        report(ev, DIAG_not_a_list, from->span, "`for` goes through a list, a tuple or a range; this is %s",
+               value_kind_name(items));
     if (items.kind == VALUE_INT || items.kind == VALUE_DIM)
-        report_help(ev, d, "`for %s in 0 .. %s`", span_text(ev->arena, target->span), span_text(ev->arena, from->span));
+        report_help(ev, d, "`for %s in 0 .. %s`", span_text(ev->arena, target->span),
+                    span_text(ev->arena, from->span));
     return false;
 }
 
@@ -21,7 +25,9 @@ bool rounds_of(Evaluator *ev, const Expr *target, const Expr *from, const Expr *
     return evaluate_int(ev, end, "the end of a range", &out->to) && known;
 }
 
-Value round_value(const Rounds *rounds, int64_t i) { return rounds->list ? rounds->list->items[i] : value_int(i); }
+Value round_value(const Rounds *rounds, int64_t i) {
+    return rounds->list ? rounds->list->items[i] : value_int(i);
+}
 
 /* ---- [item for target in rounds if condition] ---- */
 
@@ -77,5 +83,6 @@ Value evaluate_comprehension(Evaluator *ev, const Expr *expr) {
     frame->index = index;
     frame->indexed = indexed;
     if (c.failed || !spend(ev, expr->span, c.items.count)) return value_error;
-    return bounded_list(ev, value_list(ev->arena, VALUE_LIST, c.items.items, NULL, c.items.count), expr->span);
+    return bounded_list(ev, value_list(ev->arena, VALUE_LIST, c.items.items, NULL, c.items.count),
+                        expr->span);
 }

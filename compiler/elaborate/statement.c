@@ -1,4 +1,5 @@
-/* Statements of a body. A body is one scope: an `if` or a `for` rebinds the names around it. */
+/* Statements of a body. A body is one scope: an `if` or a `for` rebinds the names around
+ * it. */
 #include "elaborate/train.h"
 
 static void execute_statement(Evaluator *ev, const Stmt *stmt);
@@ -7,7 +8,8 @@ void execute_all(Evaluator *ev, const StmtList *body) {
     for (int i = 0; i < body->count && !ev->frame->returned && !ev->stopped; i++) {
         execute_statement(ev, body->items[i]);
         if (body->items[i]->kind == STMT_RETURN && i + 1 < body->count)
-            report_warning(ev, DIAG_unreached, body->items[i + 1]->span, "nothing below `return` runs", "take it out, or return what it makes");
+            report_warning(ev, DIAG_unreached, body->items[i + 1]->span, "nothing below `return` runs",
+                           "take it out, or return what it makes");
     }
 }
 
@@ -17,9 +19,11 @@ static void assign_targets(Evaluator *ev, const Expr *target, Value value) {
     bool fits = value_is_sequence(value) && value.list->count == target->arguments.count;
     if (!fits && value.kind != VALUE_ERROR) {
         if (value_is_sequence(value))
-            report(ev, DIAG_unpack, target->span, "%d names for %d values", target->arguments.count, value.list->count);
+            report(ev, DIAG_unpack, target->span, "%d names for %d values", target->arguments.count,
+                   value.list->count);
         else
-            report(ev, DIAG_unpack, target->span, "%d names, but the value is %s", target->arguments.count, value_kind_name(value));
+            report(ev, DIAG_unpack, target->span, "%d names, but the value is %s", target->arguments.count,
+                   value_kind_name(value));
     }
     for (int i = 0; i < target->arguments.count; i++)
         bind_target(ev, target->arguments.items[i].value, fits ? value.list->items[i] : value_error);
@@ -29,11 +33,14 @@ void bind_target(Evaluator *ev, const Expr *target, Value value) {
     switch (target->kind) {
     case EXPR_NAME:
         if (!strcmp(target->name, "_") || train_refuses_name(ev, target)) return;
-        frame_bind(ev, ev->frame, target->name, name_value(ev, value, target->name, target->span), target->span);
+        frame_bind(ev, ev->frame, target->name, name_value(ev, value, target->name, target->span),
+                   target->span);
         return;
     case EXPR_TUPLE: case EXPR_LIST: assign_targets(ev, target, value); return;
     case EXPR_ERROR: return;
-    default: report(ev, DIAG_bad_target, target->span, "only a name, or names in parentheses, can stand left of `=`");
+    default:
+        report(ev, DIAG_bad_target, target->span,
+               "only a name, or names in parentheses, can stand left of `=`");
     }
 }
 
@@ -46,11 +53,13 @@ static void poison_target(Evaluator *ev, const Expr *target) {
     for (int i = 0; i < target->arguments.count; i++) poison_target(ev, target->arguments.items[i].value);
 }
 
-/* A body that ran nobody knows how often: what it would bind or return is unknown, and must not lead to more errors. */
+/* A body that ran nobody knows how often: what it would bind or return is unknown, and
+ * must not lead to more errors. */
 static void poison_body(Evaluator *ev, const StmtList *body) {
     for (int i = 0; i < body->count; i++) {
         const Stmt *stmt = body->items[i];
-        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target) poison_target(ev, stmt->target);
+        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target)
+            poison_target(ev, stmt->target);
         if (stmt->kind == STMT_RETURN) {
             ev->frame->returned = true;
             ev->frame->result = value_error;
@@ -97,7 +106,8 @@ const char *layer_path(Evaluator *ev, const Expr *expr, const char *what) {
         const char *left = layer_path(ev, expr->left, what);
         return left ? path_join(ev->arena, left, expr->name) : NULL;
     }
-    if (expr->kind == EXPR_INDEX && expr->indices.count == 1 && !expr->indices.items[0].slice && !expr->indices.items[0].rest) {
+    if (expr->kind == EXPR_INDEX && expr->indices.count == 1 && !expr->indices.items[0].slice &&
+        !expr->indices.items[0].rest) {
         const char *left = layer_path(ev, expr->left, what);
         int64_t index;
         if (!left || !evaluate_int(ev, expr->indices.items[0].at, "the index", &index)) return NULL;
@@ -106,8 +116,9 @@ const char *layer_path(Evaluator *ev, const Expr *expr, const char *what) {
     Value v = evaluate(ev, expr);
     if (v.kind == VALUE_LAYER && v.layer->path) return v.layer->path;
     if (v.kind != VALUE_ERROR) {
-        Diagnostic *d = report(ev, DIAG_not_a_layer, expr->span, "`%s` needs a layer that is bound to a name; this is %s", what,
-                               value_kind_name(v));
+        Diagnostic *d =
+            report(ev, DIAG_not_a_layer, expr->span, "`%s` needs a layer that is bound to a name; this is %s",
+                   what, value_kind_name(v));
         report_help(ev, d, "bind it first: `G = generator()`, then `%s G.encoder`", what);
     }
     return NULL;
@@ -119,21 +130,24 @@ static void execute_load(Evaluator *ev, const Stmt *stmt) {
     const char *prefix = train_path_below(ev, stmt->target);
     if (!prefix) prefix = layer_path(ev, stmt->target, "load");
     if (file.kind != VALUE_STRING && file.kind != VALUE_ERROR)
-        report(ev, DIAG_not_a_string, stmt->value->span, "the file of `load` must be a string; this is %s", value_kind_name(file));
-    if (prefix && file.kind == VALUE_STRING) vec_push(ev->arena, &ev->model->loads, (LoadInfo){prefix, file.string, stmt->span});
+        report(ev, DIAG_not_a_string, stmt->value->span, "the file of `load` must be a string; this is %s",
+               value_kind_name(file));
+    if (prefix && file.kind == VALUE_STRING)
+        vec_push(ev->arena, &ev->model->loads, (LoadInfo){prefix, file.string, stmt->span});
 }
 
 static void execute_unused(Evaluator *ev, const Stmt *stmt) {
     Value pattern = evaluate(ev, stmt->value);
     if (pattern.kind == VALUE_STRING) vec_push(ev->arena, &ev->model->unused, pattern.string);
     else if (pattern.kind != VALUE_ERROR)
-        report(ev, DIAG_not_a_string, stmt->value->span, "`unused` needs a string such as \"AuxLogits.*\"; this is %s",
-               value_kind_name(pattern));
+        report(ev, DIAG_not_a_string, stmt->value->span,
+               "`unused` needs a string such as \"AuxLogits.*\"; this is %s", value_kind_name(pattern));
 }
 
 static void execute_expect(Evaluator *ev, const Stmt *stmt) {
     bool in_model = ev->frame->layer == ev->root;
-    if (train_runs_model(ev)) return; /* as a stage of training: its figures are checked where it is a model */
+    /* as a stage of training: its figures are checked where it is a model */
+    if (train_runs_model(ev)) return;
     if (in_model) vec_push(ev->arena, &ev->expectations, stmt);
     else report(ev, DIAG_expect_place, stmt->span, "`expect` stands in a model's body, not in a block's");
 }
@@ -155,7 +169,8 @@ static void execute_return(Evaluator *ev, const Stmt *stmt) {
 static void execute_value(Evaluator *ev, const Stmt *stmt) {
     Value v = evaluate(ev, stmt->value);
     if (v.kind == VALUE_ERROR || v.kind == VALUE_NONE) return;
-    report_warning(ev, DIAG_unused_value, stmt->span, "this value is not used", "give it a name, or return it");
+    report_warning(ev, DIAG_unused_value, stmt->span, "this value is not used",
+                   "give it a name, or return it");
 }
 
 static void execute_statement(Evaluator *ev, const Stmt *stmt) {

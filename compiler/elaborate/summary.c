@@ -1,11 +1,16 @@
-/* Figures for LayerInfo: which runs of layers are listed, their weights and multiply-adds. */
+/* Figures for LayerInfo: which runs of layers are listed, their weights and
+ * multiply-adds. */
 #include "elaborate/evaluator.h"
 
 int entry_begin(Evaluator *ev, Layer *layer, Span span) {
     Entry entry = {.parent = ev->entry, .shown = span.source && !span.source->library};
     Dim zero = dim_const(ev->dims, 0);
-    entry.info = (LayerInfo){.path = layer->path, .callee = layer_callee(layer), .parameters = zero, .macs = zero,
-                             .span = user_span(ev, span), .first_node = ev->graph->nodes.count};
+    entry.info = (LayerInfo){.path = layer->path,
+                             .callee = layer_callee(layer),
+                             .parameters = zero,
+                             .macs = zero,
+                             .span = user_span(ev, span),
+                             .first_node = ev->graph->nodes.count};
     vec_push(ev->arena, &ev->entries, entry);
     return ev->entry = ev->entries.count - 1;
 }
@@ -32,20 +37,25 @@ static Dim kernel_elements(Evaluator *ev, const Node *w) {
     return count;
 }
 
-/* Multiply-adds: of a convolution, each output takes as many as its kernel holds, [I / groups, kh, kw]; of a transposed one,
- * each input does, for there the kernel spreads what comes in; of a matrix product, each output takes the inner size. NULL: not
+/* Multiply-adds: of a convolution, each output takes as many as its kernel holds, [I /
+ * groups, kh, kw]; of a transposed one, each input does, for there the kernel spreads
+ * what comes in; of a matrix product, each output takes the inner size. NULL: not
  * counted. */
 static Dim node_macs(Evaluator *ev, const Node *node) {
     const Node *x = node->inputs[0], *w = node->inputs[1];
     switch (node->op) {
-    case OP_matmul: return dim_mul(ev->dims, x->shape.dims[x->shape.rank - 1], shape_elements(ev->dims, node->shape));
-    case OP_convolution: return dim_mul(ev->dims, kernel_elements(ev, w), shape_elements(ev->dims, node->shape));
-    case OP_convolution_backward_data: return dim_mul(ev->dims, kernel_elements(ev, w), shape_elements(ev->dims, x->shape));
+    case OP_matmul:
+        return dim_mul(ev->dims, x->shape.dims[x->shape.rank - 1], shape_elements(ev->dims, node->shape));
+    case OP_convolution:
+        return dim_mul(ev->dims, kernel_elements(ev, w), shape_elements(ev->dims, node->shape));
+    case OP_convolution_backward_data:
+        return dim_mul(ev->dims, kernel_elements(ev, w), shape_elements(ev->dims, x->shape));
     default: return NULL;
     }
 }
 
-/* Products of weights alone, such as those of spectral norm, are done once, when the program is built. */
+/* Products of weights alone, such as those of spectral norm, are done once, when the
+ * program is built. */
 void count_node(Evaluator *ev, Node *node, int nodes_before) {
     if (node->id < nodes_before || node->input_count != 2) return;
     Dim macs = node_macs(ev, node);
@@ -67,14 +77,16 @@ void count_weight(Evaluator *ev, const Weight *weight) {
     entry->shown = true;
 }
 
-/* What the library does inside is listed only where it has weights of its own; the rest counts for the layer around it. */
+/* What the library does inside is listed only where it has weights of its own; the rest
+ * counts for the layer around it. */
 static int shown_parent(const Evaluator *ev, int entry) {
     while (entry >= 0 && !ev->entries.items[entry].shown) entry = ev->entries.items[entry].parent;
     return entry;
 }
 
-/* The same, but also all stages of what holds layers that are listed: a library's dense layer, and the softmax of its attention. Between
- * them they made every node of such a layer. Parents stand before what is in them. */
+/* The same, but also all stages of what holds layers that are listed: a library's dense
+ * layer, and the softmax of its attention. Between them they made every node of such a
+ * layer. Parents stand before what is in them. */
 static void find_drawn(Evaluator *ev) {
     int count = ev->entries.count;
     bool *holds = NEW_ARRAY(ev->arena, bool, count + 1);
@@ -99,7 +111,9 @@ static void count_for_shown(Evaluator *ev) {
     }
 }
 
-static bool is_listed_entry(const Entry *entry, bool drawn) { return (drawn ? entry->drawn : entry->shown) && entry->info.result; }
+static bool is_listed_entry(const Entry *entry, bool drawn) {
+    return (drawn ? entry->drawn : entry->shown) && entry->info.result;
+}
 
 static void list_layers(Evaluator *ev, LayerList *list, bool drawn, const int64_t *fields) {
     int *places = NEW_ARRAY(ev->arena, int, ev->entries.count + 1); /* in the list */

@@ -1,32 +1,40 @@
-/* Nodes from values: scalars where numbers meet tensors, PyTorch's broadcasting, lists as constants. */
+/* Nodes from values: scalars where numbers meet tensors, PyTorch's broadcasting, lists as
+ * constants. */
 #include "elaborate/evaluator.h"
 
 enum { MAX_NODES = 5000000 };
 
 /* ---- nodes ---- */
 
-/* A tuple or a name before the arrow is what a shape error points at; behind a longer pipe, the stage. */
+/* A tuple or a name before the arrow is what a shape error points at; behind a longer
+ * pipe, the stage. */
 static Span blamed_span(const Evaluator *ev, Span span) {
     const Frame *frame = ev->frame;
-    if (span.source && !span.source->library && !(frame->operand && frame->call.begin == span.begin)) return span;
+    if (span.source && !span.source->library && !(frame->operand && frame->call.begin == span.begin))
+        return span;
     while (frame && !(frame->call.source && !frame->call.source->library)) frame = frame->caller;
     if (!frame || !frame->operand || frame->operand->kind == EXPR_PIPE) return user_span(ev, span);
     return frame->operand->span;
 }
 
 /* Rows were lost on the way to one of two tensors that should be equally large. */
-static void help_lost(Evaluator *ev, Diagnostic *d, const Node *a, int axis, const char *first, const char *second) {
+static void help_lost(Evaluator *ev, Diagnostic *d, const Node *a, int axis, const char *first,
+                      const char *second) {
     const char *crop = arena_printf(ev->arena, "crop the larger: `%s -> crop_like(%s)`", first ? first : "a",
                                     second ? second : "b");
     if (dim_is_const(a->shape.dims[axis], NULL))
         report_help(ev, d, "choose an input size that divides evenly all the way down, or %s", crop);
-    else report_help(ev, d, "constrain the sizes where the model is declared, `where H %% 16 == 0`, or %s", crop);
+    else
+        report_help(ev, d, "constrain the sizes where the model is declared, `where H %% 16 == 0`, or %s",
+                    crop);
 }
 
-/* Pictures that are joined by their channels are the most usual case: it gets words of its own. */
+/* Pictures that are joined by their channels are the most usual case: it gets words of
+ * its own. */
 static const char *refusal_text(Op op, const ShapeError *error, Node *const *inputs, const void *attributes) {
     bool joined = op == OP_concat && error->input > 0 && error->axis >= 2 && inputs[0]->shape.rank == 4;
-    if (joined && ((const concat_attributes *)attributes)->axis == 1) return "concat needs equal height and width";
+    if (joined && ((const concat_attributes *)attributes)->axis == 1)
+        return "concat needs equal height and width";
     return error->text ? error->text : "the shapes do not fit";
 }
 
@@ -39,10 +47,15 @@ static bool may_fit(Dims *dims, Shape from, DimList to) {
     return !dim_bounds(dim_sub(dims, before, behind), &low, &high) || (low <= 0 && high >= 0);
 }
 
-static void refuse_operator(Evaluator *ev, Op op, const ShapeError *error, Node *const *inputs, int count, const void *attributes, Span span) {
-    Diagnostic *d = report(ev, DIAG_shape, blamed_span(ev, span), "%s", refusal_text(op, error, inputs, attributes));
-    if (op == OP_reshape && may_fit(ev->dims, inputs[0]->shape, ((const reshape_attributes *)attributes)->dims))
-        report_help(ev, d, "if it fits for the sizes you mean, say so where the model is declared: `where H %% 2 == 0`");
+static void refuse_operator(Evaluator *ev, Op op, const ShapeError *error, Node *const *inputs, int count,
+                            const void *attributes, Span span) {
+    Diagnostic *d =
+        report(ev, DIAG_shape, blamed_span(ev, span), "%s", refusal_text(op, error, inputs, attributes));
+    if (op == OP_reshape &&
+        may_fit(ev->dims, inputs[0]->shape, ((const reshape_attributes *)attributes)->dims))
+        report_help(
+            ev, d,
+            "if it fits for the sizes you mean, say so where the model is declared: `where H %% 2 == 0`");
     report_operands(ev, d);
     if (!d || count < 2 || error->input <= 0 || error->input >= count || error->axis < 0) return;
     Node *other = inputs[error->input];
@@ -77,19 +90,21 @@ static Node *size_node(Evaluator *ev, Dim dim, DType type, Span span) {
     return make_node(ev, OP_size, NULL, 0, &attributes, span);
 }
 
-/* Whether a number may stand beside a tensor of the type: among ints a whole one that they hold. */
+/* Whether a number may stand beside a tensor of the type: among ints a whole one that
+ * they hold. */
 static bool type_holds(DType type, Value v) {
     if (v.kind == VALUE_BOOL || dtype_is_float(type)) return true;
     if (type == DTYPE_BOOL) return false;
     if (v.kind == VALUE_INT) return number_fits(v.integer, type);
-    return v.real >= -0x1p63 && v.real < 0x1p63 && v.real == (double)(int64_t)v.real && number_fits((int64_t)v.real, type);
+    return v.real >= -0x1p63 && v.real < 0x1p63 && v.real == (double)(int64_t)v.real &&
+           number_fits((int64_t)v.real, type);
 }
 
 static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
     if (type_holds(type, v)) return true;
     DType wider = type_holds(DTYPE_I32, v) ? DTYPE_I32 : type_holds(DTYPE_I64, v) ? DTYPE_I64 : DTYPE_F32;
-    Diagnostic *d = report(ev, DIAG_type_mismatch, span, "%s does not go with a tensor of %s", value_describe(ev->arena, v),
-                           dtype_name(type));
+    Diagnostic *d = report(ev, DIAG_type_mismatch, span, "%s does not go with a tensor of %s",
+                           value_describe(ev->arena, v), dtype_name(type));
     report_help(ev, d, "convert the tensor first: `cast(x, type = \"%s\")`", dtype_name(wider));
     return false;
 }
@@ -106,13 +121,18 @@ static Node *constant_of(Evaluator *ev, Value v, Shape shape) {
 
 static void report_not_a_tensor(Evaluator *ev, Value v, Span span) {
     if (report_unrun(ev, v)) return;
-    Diagnostic *d = report(ev, DIAG_not_a_tensor, span, "a tensor is needed here; this is %s", value_kind_name(v));
-    if (value_is_sequence(v)) report_help(ev, d, "`tensor(...)` makes a tensor of a list; `concat` joins several tensors");
+    Diagnostic *d =
+        report(ev, DIAG_not_a_tensor, span, "a tensor is needed here; this is %s", value_kind_name(v));
+    if (value_is_sequence(v))
+        report_help(ev, d, "`tensor(...)` makes a tensor of a list; `concat` joins several tensors");
     if (v.kind == VALUE_BLOCK) report_help(ev, d, "an arrow runs a layer: `x -> %s`", v.block->decl->name);
     if (v.kind != VALUE_LAYER) return;
     const char *callee = layer_callee(v.layer);
     if (v.layer->kind == LAYER_BRACES) report_help(ev, d, "an arrow runs a layer: `x -> { ... }`");
-    else report_help(ev, d, "an arrow runs a layer, `x -> %s`; layers in sequence stand in braces, `{ %s -> ... }`", callee, callee);
+    else
+        report_help(ev, d,
+                    "an arrow runs a layer, `x -> %s`; layers in sequence stand in braces, `{ %s -> ... }`",
+                    callee, callee);
 }
 
 Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
@@ -142,14 +162,16 @@ bool counts_as_one(Dim dim) { return !dim || dim_is_one(dim); }
 static const char *axis_text(Evaluator *ev, const Node *a, const Node *b, int from_right) {
     static const char *const names[] = {"width", "height", "channels", "batch"};
     if (a->shape.rank == 4 && b->shape.rank == 4) return names[from_right];
-    if (a->shape.rank == b->shape.rank) return arena_printf(ev->arena, "axis %d", a->shape.rank - 1 - from_right);
+    if (a->shape.rank == b->shape.rank)
+        return arena_printf(ev->arena, "axis %d", a->shape.rank - 1 - from_right);
     return from_right ? arena_printf(ev->arena, "axis %d from the right", from_right + 1) : "the last axis";
 }
 
 /* Whether v, [C] or [N, C], is a value for each channel of x. */
 static bool is_of_channels(const Node *x, const Node *v) {
     int rank = v->shape.rank;
-    bool shaped = x->shape.rank == 4 && (rank == 1 || rank == 2) && v->shape.dims[rank - 1] == x->shape.dims[1];
+    bool shaped =
+        x->shape.rank == 4 && (rank == 1 || rank == 2) && v->shape.dims[rank - 1] == x->shape.dims[1];
     return shaped && (rank == 1 || counts_as_one(v->shape.dims[0]) || v->shape.dims[0] == x->shape.dims[0]);
 }
 
@@ -157,10 +179,13 @@ static void help_per_channel(Evaluator *ev, Diagnostic *d, const Node *a, const 
     bool left = is_of_channels(b, a), right = is_of_channels(a, b);
     if (!left && !right) return;
     bool written = expr && expr->left && expr->right && expr->op_span.source;
-    const char *first = written ? span_text(ev->arena, expr->left->span) : "", *second = written ? span_text(ev->arena, expr->right->span) : "";
+    const char *first = written ? span_text(ev->arena, expr->left->span) : "",
+               *second = written ? span_text(ev->arena, expr->right->span) : "";
     const char *op = written ? span_text(ev->arena, expr->op_span) : "";
-    if (!written) report_help(ev, d, "`per_channel(v)` makes of a value for each channel what meets [N, C, H, W]");
-    else if (left) report_help(ev, d, "to apply it to every channel: `per_channel(%s) %s %s`", first, op, second);
+    if (!written)
+        report_help(ev, d, "`per_channel(v)` makes of a value for each channel what meets [N, C, H, W]");
+    else if (left)
+        report_help(ev, d, "to apply it to every channel: `per_channel(%s) %s %s`", first, op, second);
     else report_help(ev, d, "to apply it to every channel: `%s %s per_channel(%s)`", first, op, second);
 }
 
@@ -168,24 +193,28 @@ static void report_mismatched(Evaluator *ev, Node *a, Node *b, int from_right, S
     Dim da = size_from_right(a, from_right), db = size_from_right(b, from_right);
     Diagnostic *d;
     Span place = expr && expr->op_span.source ? expr->op_span : span;
-    d = report(ev, DIAG_shape, place, "the sizes of these tensors do not fit together: %s and %s in %s", dim_string(ev->arena, da),
-               dim_string(ev->arena, db), axis_text(ev, a, b, from_right));
+    d = report(ev, DIAG_shape, place, "the sizes of these tensors do not fit together: %s and %s in %s",
+               dim_string(ev->arena, da), dim_string(ev->arena, db), axis_text(ev, a, b, from_right));
     if (expr && expr->left && expr->right && !expr->span.source->library) {
         report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));
         report_label(ev, d, expr->right->span, "%s", shape_string(ev->arena, b->shape));
-        const char *left = span_text(ev->arena, expr->left->span), *right = span_text(ev->arena, expr->right->span);
+        const char *left = span_text(ev->arena, expr->left->span),
+                   *right = span_text(ev->arena, expr->right->span);
         int axis = a->shape.rank - 1 - from_right;
-        if (provenance_explain(ev, d, a, axis, left, b, b->shape.rank - 1 - from_right, right)) help_lost(ev, d, a, axis, left, right);
+        if (provenance_explain(ev, d, a, axis, left, b, b->shape.rank - 1 - from_right, right))
+            help_lost(ev, d, a, axis, left, right);
     } else {
         report_note(ev, d, (Span){0}, "the tensors are %s and %s", shape_string(ev->arena, a->shape),
                     shape_string(ev->arena, b->shape));
         report_operands(ev, d);
-        provenance_explain(ev, d, a, a->shape.rank - 1 - from_right, NULL, b, b->shape.rank - 1 - from_right, NULL);
+        provenance_explain(ev, d, a, a->shape.rank - 1 - from_right, NULL, b, b->shape.rank - 1 - from_right,
+                           NULL);
     }
     help_per_channel(ev, d, a, b, expr);
 }
 
-static bool common_sizes(Evaluator *ev, Node **nodes, int count, int rank, Dim *dims, Span span, const Expr *expr) {
+static bool common_sizes(Evaluator *ev, Node **nodes, int count, int rank, Dim *dims, Span span,
+                         const Expr *expr) {
     for (int right = 0; right < rank; right++) {
         Node *owner = NULL;
         for (int i = 0; i < count; i++) {
@@ -206,7 +235,8 @@ Node *stretch_node(Evaluator *ev, Node *x, int rank, const Dim *dims, Span span)
     if (x->shape.rank == rank && !memcmp(x->shape.dims, dims, sizeof *dims * (size_t)rank)) return x;
     Dim padded[HIGHEST_RANK];
     int missing = rank - x->shape.rank;
-    for (int i = 0; i < rank; i++) padded[i] = i < missing ? dim_const(ev->dims, 1) : x->shape.dims[i - missing];
+    for (int i = 0; i < rank; i++)
+        padded[i] = i < missing ? dim_const(ev->dims, 1) : x->shape.dims[i - missing];
     if (missing) x = make_node(ev, OP_reshape, &x, 1, &(reshape_attributes){.dims = {rank, padded}}, span);
     if (!x || !memcmp(padded, dims, sizeof *dims * (size_t)rank)) return x;
     return make_node(ev, OP_broadcast, &x, 1, &(broadcast_attributes){.dims = {rank, dims}}, span);
@@ -230,8 +260,8 @@ bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Ex
 
 static bool same_types(Evaluator *ev, const Node *a, const Node *b, Operator op, Span span) {
     if (a->shape.type == b->shape.type) return true;
-    Diagnostic *d = report(ev, DIAG_type_mismatch, span, "`%s` of %s and %s", operator_text(op), dtype_name(a->shape.type),
-                           dtype_name(b->shape.type));
+    Diagnostic *d = report(ev, DIAG_type_mismatch, span, "`%s` of %s and %s", operator_text(op),
+                           dtype_name(a->shape.type), dtype_name(b->shape.type));
     report_help(ev, d, "convert one of them: `cast(x, type = \"%s\")`",
                 dtype_name(dtype_is_float(b->shape.type) ? b->shape.type : a->shape.type));
     return false;
@@ -253,16 +283,30 @@ Value tensor_unary(Evaluator *ev, Op op, Value a, Span span) {
 }
 
 Value tensor_binary(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr) {
-    static const struct { int op; bool swapped; } ops[] = {
-        [OPERATOR_ADD] = {OP_add, false}, [OPERATOR_SUB] = {OP_sub, false}, [OPERATOR_MUL] = {OP_mul, false}, [OPERATOR_DIV] = {OP_div, false},
-        [OPERATOR_FLOORDIV] = {OP_floor_div, false}, [OPERATOR_MOD] = {OP_mod, false}, [OPERATOR_POW] = {OP_pow, false},
-        [OPERATOR_EQ] = {OP_eq, false}, [OPERATOR_NE] = {OP_ne, false}, [OPERATOR_LT] = {OP_lt, false}, [OPERATOR_LE] = {OP_le, false},
-        [OPERATOR_GT] = {OP_lt, true}, [OPERATOR_GE] = {OP_le, true}, [OPERATOR_AND] = {OP_and, false}, [OPERATOR_OR] = {OP_or, false}};
+    static const struct {
+        int op;
+        bool swapped;
+    } ops[] = {[OPERATOR_ADD] = {OP_add, false},
+               [OPERATOR_SUB] = {OP_sub, false},
+               [OPERATOR_MUL] = {OP_mul, false},
+               [OPERATOR_DIV] = {OP_div, false},
+               [OPERATOR_FLOORDIV] = {OP_floor_div, false},
+               [OPERATOR_MOD] = {OP_mod, false},
+               [OPERATOR_POW] = {OP_pow, false},
+               [OPERATOR_EQ] = {OP_eq, false},
+               [OPERATOR_NE] = {OP_ne, false},
+               [OPERATOR_LT] = {OP_lt, false},
+               [OPERATOR_LE] = {OP_le, false},
+               [OPERATOR_GT] = {OP_lt, true},
+               [OPERATOR_GE] = {OP_le, true},
+               [OPERATOR_AND] = {OP_and, false},
+               [OPERATOR_OR] = {OP_or, false}};
     Node *pair[2] = {operand_node(ev, a, b, span), operand_node(ev, b, a, span)};
     if (!pair[0] || !pair[1] || !same_types(ev, pair[0], pair[1], op, span)) return value_error;
     if (op == OPERATOR_MATMUL) return tensor_matmul(ev, pair[0], pair[1], span, expr);
     if (!broadcast_nodes(ev, pair, 2, span, expr)) return value_error;
-    if (ops[op].swapped) return value_node(make_node(ev, (Op)ops[op].op, (Node *[]){pair[1], pair[0]}, 2, NULL, span));
+    if (ops[op].swapped)
+        return value_node(make_node(ev, (Op)ops[op].op, (Node *[]){pair[1], pair[0]}, 2, NULL, span));
     return value_node(make_node(ev, (Op)ops[op].op, pair, 2, NULL, span));
 }
 
@@ -279,7 +323,8 @@ static bool gather_numbers(Evaluator *ev, Value v, int depth, Gathering *out, Sp
     if (value_is_sequence(v)) {
         Dim size = dim_const(ev->dims, v.list->count);
         bool first = depth >= out->rank;
-        if (depth >= HIGHEST_RANK || (first && out->values.count > 0) || (!first && out->dims[depth] != size)) return false;
+        if (depth >= HIGHEST_RANK || (first && out->values.count > 0) || (!first && out->dims[depth] != size))
+            return false;
         if (first) out->dims[out->rank++] = size;
         for (int i = 0; i < v.list->count; i++)
             if (!gather_numbers(ev, v.list->items[i], depth + 1, out, span)) return false;
@@ -293,7 +338,8 @@ static bool gather_numbers(Evaluator *ev, Value v, int depth, Gathering *out, Sp
 Node *tensor_from_values(Evaluator *ev, Value v, DType type, Span span) {
     Gathering all = {.type = type};
     if (!gather_numbers(ev, v, 0, &all, span)) {
-        report(ev, DIAG_bad_tensor, span, "`tensor` needs a number, or lists of numbers that are equally long");
+        report(ev, DIAG_bad_tensor, span,
+               "`tensor` needs a number, or lists of numbers that are equally long");
         return NULL;
     }
     if (all.values.count == 0) {

@@ -1,8 +1,10 @@
 /* What the files that elaborate a train block share.
  *
- * A block is evaluated several times, each time with a graph of its own (a pass): for each phase once to find its weights and which of them
- * are trained, then for its step, for what runs once before it, and for each of its measures. All passes walk the whole text, so that layers
- * get the same paths in each; a pass differs in what it lets take effect. What one pass learns for the next is in the plan. */
+ * A block is evaluated several times, each time with a graph of its own (a pass): for
+ * each phase once to find its weights and which of them are trained, then for its step,
+ * for what runs once before it, and for each of its measures. All passes walk the whole
+ * text, so that layers get the same paths in each; a pass differs in what it lets take
+ * effect. What one pass learns for the next is in the plan. */
 #ifndef CAI_TRAIN_H
 #define CAI_TRAIN_H
 
@@ -13,31 +15,34 @@ typedef enum TrainGoal { GOAL_FIND, GOAL_STEP, GOAL_ONCE, GOAL_MEASURE } TrainGo
 typedef Vec(int) Phases;
 
 typedef struct StateFacts { /* of a row of Training.states */
-    const char *identity;     /* as a weight's */
+    const char *identity;   /* as a weight's */
     double init;
-    bool given;               /* `param(init = tensor)`: written before the first step */
-    int like;                 /* the state whose first elements it shares: of a copy its original, else itself */
+    bool given; /* `param(init = tensor)`: written before the first step */
+    /* the state whose first elements it shares: of a copy its original, else itself */
+    int like;
     Phases seen, trained;     /* in these phases */
     Vec(Definition *) models; /* those that, as stages without a name, have it as their weight */
 } StateFacts;
 
 typedef struct CopyOf { /* smooth = copy(G) */
     Layer *copy;
-    Definition *model;   /* the original, or */
+    Definition *model; /* the original, or */
     const Layer *layer;
-    Node **values;       /* of the original's states there, where they are written before the first step; by row; else NULL */
+    /* of the original's states there, where they are written before the first step; by
+     * row; else NULL */
+    Node **values;
     int count;
 } CopyOf;
 
 typedef struct Chosen { /* a place that an `every` changes: in its steps `changed`, else what it was */
     const Weight *place;
-    const Node *value;   /* what later lines of the step read */
+    const Node *value; /* what later lines of the step read */
     Node *before, *changed;
     int guard;
 } Chosen;
 
-typedef struct Anew { /* a set that a phase or a measure declares anew */
-    int phase, measure;  /* measure -1: the phase */
+typedef struct Anew {   /* a set that a phase or a measure declares anew */
+    int phase, measure; /* measure -1: the phase */
     int of, set;
 } Anew;
 
@@ -45,18 +50,18 @@ typedef struct TrainPlan {
     Library *library;
     Definition *block;
     Training *training;
-    Dims *dims;          /* of Training's shapes */
-    Map *index;          /* path to its place in Training.states, plus 1 */
+    Dims *dims; /* of Training's shapes */
+    Map *index; /* path to its place in Training.states, plus 1 */
     Vec(StateFacts) facts;
     Vec(LoadInfo) loads;
     Vec(CopyOf) copies;
     Vec(Anew) anew;
-    Map *layers;         /* by path: those that the passes that find met */
-    bool searching;      /* a part that is not known yet may be met by a later phase: it is no error, but */
-    bool unresolved;     /* all phases are gone through once more */
+    Map *layers;     /* by path: those that the passes that find met */
+    bool searching;  /* a part that is not known yet may be met by a later phase: it is no error, but */
+    bool unresolved; /* all phases are gone through once more */
     bool has_phases;
-    Phases once;         /* phases before which something is computed */
-    Vec(int) measures;   /* one a phase: how many */
+    Phases once;       /* phases before which something is computed */
+    Vec(int) measures; /* one a phase: how many */
 } TrainPlan;
 
 typedef struct PassOutput { /* an output of a pass's graph */
@@ -72,58 +77,66 @@ typedef struct FieldPlace { /* an input of the block, as the running pass has it
     const Parameter *parameter;
     int set, field;
     Shape shape;
-    Node *node;          /* of the step's first batch */
-    Name batch;          /* what its first axis is written as; NULL: no plain name */
-    bool whole;          /* declared anew for one sample at a time, of any size */
+    Node *node; /* of the step's first batch */
+    Name batch; /* what its first axis is written as; NULL: no plain name */
+    bool whole; /* declared anew for one sample at a time, of any size */
 } FieldPlace;
 
 typedef struct Gradients { /* of the minimize that runs */
     int count;
     Node **items;
-    Node *norm;          /* NULL until an optimizer asks */
+    Node *norm; /* NULL until an optimizer asks */
 } Gradients;
 
 struct TrainPass {
     TrainPlan *plan;
     TrainGoal goal;
-    int phase;           /* that is elaborated */
-    int measure;         /* GOAL_MEASURE: which */
-    int phases, measures; /* met so far */
-    bool in_phase;       /* what runs stands within `phase` */
-    int once;            /* depth of `once` whose lines take effect; */
-    int other_once;      /* of others, which only say what they bind */
-    int quiet;           /* depth of `show` and `measure`: nothing trains */
-    bool measuring;      /* the body of a measure runs, and */
-    int first_measured;  /* nodes from here on are its own */
-    int first_repeated;  /* within `repeat`: nodes from here on are of its rounds; else 0 */
-    int round;           /* the batch of a step that input names mean */
-    int guard;           /* of the `every` that runs; -1 */
+    int phase;               /* that is elaborated */
+    int measure;             /* GOAL_MEASURE: which */
+    int phases, measures;    /* met so far */
+    bool in_phase;           /* what runs stands within `phase` */
+    int once;                /* depth of `once` whose lines take effect; */
+    int other_once;          /* of others, which only say what they bind */
+    int quiet;               /* depth of `show` and `measure`: nothing trains */
+    bool measuring;          /* the body of a measure runs, and */
+    int first_measured;      /* nodes from here on are its own */
+    int first_repeated;      /* within `repeat`: nodes from here on are of its rounds; else 0 */
+    int round;               /* the batch of a step that input names mean */
+    int guard;               /* of the `every` that runs; -1 */
     Vec(cai_binding) inputs; /* one a port of the graph */
-    Map *of_input;       /* Node to its place there, plus 1 */
+    Map *of_input;           /* Node to its place there, plus 1 */
     PassOutputs outputs;
     Vec(FieldPlace) fields;
     Vec(Weight *) weights; /* places, in the order in which they were met */
     Vec(CopyOf) copies;
     Vec(Chosen) chosen;
-    int batches;         /* of a step, that were named so far */
+    int batches;               /* of a step, that were named so far */
     TrainingMeasure *measured; /* whose body runs */
-    Map *rounds;         /* by a layer's path, or a model's definition: how often it ran */
-    Map *optimizers;     /* key of an optimizer's states to the place in the text that has it */
+    Map *rounds;               /* by a layer's path, or a model's definition: how often it ran */
+    Map *optimizers;           /* key of an optimizer's states to the place in the text that has it */
     Gradients *gradients;
-    const char *below;   /* of a layer's update: the path of a weight below the layer, for which its line runs; */
-    Frame *below_frame;  /* in this body; */
+    /* of a layer's update: the path of a weight below the layer, for which its line
+     * runs; */
+    const char *below;
+    Frame *below_frame;     /* in this body; */
     const char *below_path; /* below this; */
-    bool met_other;      /* and whether the line has a layer besides */
+    bool met_other;         /* and whether the line has a layer besides */
 };
 
 /* ---- train_graph.c: ports of a pass's graph, and the entries that are cut out of it ---- */
 
-Node *train_input(Evaluator *ev, Name name, Shape shape, PortForm form, Fit fit, cai_binding binding, Span span);
+Node *train_input(Evaluator *ev, Name name, Shape shape, PortForm form, Fit fit, cai_binding binding,
+                  Span span);
 void train_output(Evaluator *ev, Node *node, cai_binding binding, const char *name, Span span);
 /* The graph of some outputs: `wanted` says which. Without any its graph is NULL. */
 TrainingEntry train_entry(Evaluator *ev, bool (*wanted)(const TrainPass *pass, const PassOutput *output));
 /* What a node is made of: bits. */
-enum { OF_SAMPLES = 1, OF_DRAWS = 2, OF_TOTALS = 4, OF_OUTSIDE = 8 /* samples or draws from before a measure's body */ };
+enum {
+    OF_SAMPLES = 1,
+    OF_DRAWS = 2,
+    OF_TOTALS = 4,
+    OF_OUTSIDE = 8 /* samples or draws from before a measure's body */
+};
 unsigned train_sources(Evaluator *ev, const Node *node);
 
 /* ---- train_sets.c: a train block's lists ---- */
@@ -131,9 +144,12 @@ unsigned train_sources(Evaluator *ev, const Node *node);
 bool train_has_lists(Evaluator *ev, const Decl *decl);
 void train_bind_sets(Evaluator *ev, const Decl *decl);
 bool train_interval(Evaluator *ev, const Interval *interval, cai_interval *out);
-void train_rebind_fields(Evaluator *ev, int round); /* names of inputs mean another batch of the step from now on */
-void train_bind_measured(Evaluator *ev);            /* and here the samples that are held out, of any number */
-void train_declare_anew(Evaluator *ev, const ParameterList *inputs, bool measured); /* sizes and batches of a phase or a measure */
+/* names of inputs mean another batch of the step from now on */
+void train_rebind_fields(Evaluator *ev, int round);
+/* and here the samples that are held out, of any number */
+void train_bind_measured(Evaluator *ev);
+/* sizes and batches of a phase or a measure */
+void train_declare_anew(Evaluator *ev, const ParameterList *inputs, bool measured);
 bool train_load_set(Evaluator *ev, const Expr *target, Value file); /* `load x from`, of an input */
 
 /* ---- train_state.c: places of states and weights ---- */
@@ -141,36 +157,44 @@ bool train_load_set(Evaluator *ev, const Expr *target, Value file); /* `load x f
 bool train_has_phase(const Phases *phases, int phase);
 void train_add_phase(Evaluator *ev, Phases *phases, int phase);
 bool train_in_phase(const Evaluator *ev);
-bool train_runs_model(const Evaluator *ev);         /* what runs is a model's body */
-const char *train_path_below(Evaluator *ev, const Expr *expr); /* of a name that is bound further down: order decides values only; else NULL */
-bool train_is_body(const Evaluator *ev);            /* the body of a train block runs, not one of its layers */
-bool train_is_training(const Evaluator *ev);        /* the value of `training` */
+bool train_runs_model(const Evaluator *ev); /* what runs is a model's body */
+/* of a name that is bound further down: order decides values only; else NULL */
+const char *train_path_below(Evaluator *ev, const Expr *expr);
+/* the body of a train block runs, not one of its layers */
+bool train_is_body(const Evaluator *ev);
+bool train_is_training(const Evaluator *ev);                  /* the value of `training` */
 bool train_is_model(const Evaluator *ev, const Layer *layer); /* a model as a stage of training */
 bool train_is_frozen(Evaluator *ev, const Layer *layer);
-bool train_is_stage(const Evaluator *ev, const Layer *layer); /* the same of one that has begun to run: its names are its own */
+/* the same of one that has begun to run: its names are its own */
+bool train_is_stage(const Evaluator *ev, const Layer *layer);
 int train_round(Evaluator *ev, const Layer *layer); /* how often it ran before in this pass */
 const char *train_round_text(const Evaluator *ev);  /* what a random stream is called by beside its layer */
 Value train_read(Evaluator *ev, Name name, Value v, Span span); /* what is read by a name of this body */
-bool train_refuses_name(Evaluator *ev, const Expr *target); /* step, epoch, progress: told that nothing else is called so */
+/* step, epoch, progress: told that nothing else is called so */
+bool train_refuses_name(Evaluator *ev, const Expr *target);
 Value train_moment(Evaluator *ev, int which, Name name, Span span); /* step, epoch, progress, gradient_norm */
-Node *train_state(Evaluator *ev, const Weight *weight, bool kept); /* the port of a place that is new to this pass */
-void train_meet(Evaluator *ev, Weight *place);      /* it is read by what runs; does nothing in a model */
+/* the port of a place that is new to this pass */
+Node *train_state(Evaluator *ev, const Weight *weight, bool kept);
+void train_meet(Evaluator *ev, Weight *place); /* it is read by what runs; does nothing in a model */
 Value train_given(Evaluator *ev, Node *start, Span span);
-bool train_stops(const Evaluator *ev, const Builtin *builtin, const Arguments *arguments); /* `stop(E)` of a layer, in training */
+/* `stop(E)` of a layer, in training */
+bool train_stops(const Evaluator *ev, const Builtin *builtin, const Arguments *arguments);
 Value train_stopped(Evaluator *ev, const Arguments *arguments, Span span);
 void train_remember_layer(Evaluator *ev, Layer *layer); /* that got its path */
-/* A part that is met before what it is a part of has run: of what other passes know. VALUE_NONE where there is none. */
+/* A part that is met before what it is a part of has run: of what other passes know.
+ * VALUE_NONE where there is none. */
 Value train_part(Evaluator *ev, Layer *whole, Name path);
 Value train_copy(Evaluator *ev, const Arguments *arguments, Span span);
-Weight *train_place(Evaluator *ev, int index);      /* a place by its row in Training.states */
+Weight *train_place(Evaluator *ev, int index); /* a place by its row in Training.states */
 void train_assign(Evaluator *ev, Weight *place, Node *value);
-bool train_acts(const Evaluator *ev);               /* an update here takes effect in this pass */
-int train_own_state(Evaluator *ev, Name path, Shape shape, Span span); /* a state of the training's own; its row */
+bool train_acts(const Evaluator *ev); /* an update here takes effect in this pass */
+/* a state of the training's own; its row */
+int train_own_state(Evaluator *ev, Name path, Shape shape, Span span);
 
 typedef struct Target { /* what `over`, `update` and `copy` speak of */
-    const char *path;    /* of a layer or a weight */
-    Definition *model;   /* or a model that is a stage */
-    const char *text;    /* as it is written */
+    const char *path;   /* of a layer or a weight */
+    Definition *model;  /* or a model that is a stage */
+    const char *text;   /* as it is written */
 } Target;
 typedef Vec(Target) Targets;
 /* False after an error, told of `what`. */
@@ -185,7 +209,7 @@ void train_repeat(Evaluator *ev, const Stmt *stmt, int64_t rounds);
 void execute_minimize(Evaluator *ev, const Stmt *stmt); /* train_minimize.c */
 void execute_update(Evaluator *ev, const Stmt *stmt);   /* train_update.c */
 void execute_once(Evaluator *ev, const Stmt *stmt);
-void execute_every(Evaluator *ev, const Stmt *stmt);    /* train_show.c */
+void execute_every(Evaluator *ev, const Stmt *stmt); /* train_show.c */
 void execute_show(Evaluator *ev, const Stmt *stmt);
 void execute_measure(Evaluator *ev, const Stmt *stmt);
 void execute_save(Evaluator *ev, const Stmt *stmt);
@@ -193,10 +217,12 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span);
 Value train_collect(Evaluator *ev, const Arguments *arguments, Span span);
 /* A statement of a train block's body; told where it stands elsewhere. */
 bool train_allows(Evaluator *ev, const Stmt *stmt, const char *word);
-bool train_is_timed(Evaluator *ev, const Stmt *stmt, const char *word); /* what acts in each step stands within a phase, where there are some */
+/* what acts in each step stands within a phase, where there are some */
+bool train_is_timed(Evaluator *ev, const Stmt *stmt, const char *word);
 bool train_once_acts(const Evaluator *ev); /* `once` here is that of the phase which is elaborated */
 int train_guard(Evaluator *ev, const cai_interval *interval);
-int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int row, int guard, bool is_loss, Span span);
+int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int row, int guard, bool is_loss,
+                Span span);
 TrainingPhase *train_phase(const Evaluator *ev);
 
 #endif

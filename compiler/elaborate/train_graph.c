@@ -1,8 +1,10 @@
-/* Ports of a pass's graph with what they are bound to, and the entries that are cut out of it: a pass elaborates more than one entry needs, as
- * losses where only a measure is wanted. */
+/* Ports of a pass's graph with what they are bound to, and the entries that are cut out
+ * of it: a pass elaborates more than one entry needs, as losses where only a measure is
+ * wanted. */
 #include "elaborate/train.h"
 
-Node *train_input(Evaluator *ev, Name name, Shape shape, PortForm form, Fit fit, cai_binding binding, Span span) {
+Node *train_input(Evaluator *ev, Name name, Shape shape, PortForm form, Fit fit, cai_binding binding,
+                  Span span) {
     input_attributes attributes = {.name = name, .type = shape.type, .dims = {shape.rank, shape.dims}};
     Node *node = make_node(ev, OP_input, NULL, 0, &attributes, span);
     TrainPass *pass = ev->train;
@@ -65,7 +67,8 @@ static void copy_needed(const Graph *from, Graph *to, const bool *needed, Node *
     }
 }
 
-static void add_inputs(const Graph *from, const TrainPass *pass, const bool *needed, Node *const *memo, TrainingEntry *entry) {
+static void add_inputs(const Graph *from, const TrainPass *pass, const bool *needed, Node *const *memo,
+                       TrainingEntry *entry) {
     Graph *to = entry->graph;
     for (int i = 0; i < from->inputs.count; i++) {
         Port port = from->inputs.items[i];
@@ -100,6 +103,7 @@ TrainingEntry train_entry(Evaluator *ev, bool (*wanted)(const TrainPass *pass, c
     copy_needed(ev->graph, entry.graph, needed, memo);
     add_inputs(ev->graph, pass, needed, memo, &entry);
     for (int i = 0; i < pass->outputs.count; i++)
-        if (wanted(pass, &pass->outputs.items[i])) add_output(&entry, &pass->outputs.items[i], memo[pass->outputs.items[i].node->id]);
+        if (wanted(pass, &pass->outputs.items[i]))
+            add_output(&entry, &pass->outputs.items[i], memo[pass->outputs.items[i].node->id]);
     return entry;
 }

@@ -1,4 +1,5 @@
-/* minimize L over A with o1 over B with o2: one backward pass, then each optimizer's body for each weight that it is for. */
+/* minimize L over A with o1 over B with o2: one backward pass, then each optimizer's body
+ * for each weight that it is for. */
 #include "elaborate/train.h"
 
 typedef struct Trainee { /* a weight that is trained */
@@ -15,11 +16,13 @@ static Node *loss_of(Evaluator *ev, const Expr *expr) {
     Value v = settle(ev, evaluate(ev, expr));
     if (v.kind == VALUE_ERROR || report_unrun(ev, v)) return NULL;
     if (v.kind != VALUE_TENSOR) {
-        report(ev, DIAG_minimize, expr->span, "a loss is a tensor f32[]; this is %s, which no weight changes", value_kind_name(v));
+        report(ev, DIAG_minimize, expr->span, "a loss is a tensor f32[]; this is %s, which no weight changes",
+               value_kind_name(v));
         return NULL;
     }
     if (v.node->shape.rank == 0 && v.node->shape.type == DTYPE_F32) return v.node;
-    Diagnostic *d = report(ev, DIAG_minimize, expr->span, "a loss is one number, f32[]; this is %s", shape_string(ev->arena, v.node->shape));
+    Diagnostic *d = report(ev, DIAG_minimize, expr->span, "a loss is one number, f32[]; this is %s",
+                           shape_string(ev->arena, v.node->shape));
     if (v.node->shape.type == DTYPE_F32) report_help(ev, d, "average it: `mean(...)`, or `sum(...)`");
     return NULL;
 }
@@ -35,8 +38,11 @@ static Layer *optimizer_of(Evaluator *ev, const Expr *expr) {
         return layer;
     }
     if (v.kind == VALUE_ERROR) return NULL;
-    Diagnostic *d = report(ev, DIAG_optimizer, expr->span, "behind `with` stands an optimizer; this is %s", value_kind_name(v));
-    report_help(ev, d, "`with adam(lr = 1e-3)`; one of your own is declared as `optimizer name(lr)(w, g) { return w - lr * g }`");
+    Diagnostic *d = report(ev, DIAG_optimizer, expr->span, "behind `with` stands an optimizer; this is %s",
+                           value_kind_name(v));
+    report_help(
+        ev, d,
+        "`with adam(lr = 1e-3)`; one of your own is declared as `optimizer name(lr)(w, g) { return w - lr * g }`");
     return NULL;
 }
 
@@ -44,12 +50,15 @@ static Layer *optimizer_of(Evaluator *ev, const Expr *expr) {
 static Name optimizer_key(Evaluator *ev, const Trainee *t) {
     const TrainPass *pass = ev->train;
     const Layer *layer = t->optimizer;
-    Name phase = layer->in_phase ? train_phase(ev)->name : "", own = layer->path ? layer->path : layer_callee(layer);
+    Name phase = layer->in_phase ? train_phase(ev)->name : "",
+         own = layer->path ? layer->path : layer_callee(layer);
     for (int number = 1;; number++) {
         const char *suffix = number > 1 ? arena_printf(ev->arena, "_%d", number) : "";
-        const char *key = arena_printf(ev->arena, "train%s%s.%s%s.%s", *phase ? "." : "", phase, own, suffix, t->weight->path);
+        const char *key = arena_printf(ev->arena, "train%s%s.%s%s.%s", *phase ? "." : "", phase, own, suffix,
+                                       t->weight->path);
         Name name = intern(ev->names, key);
-        const char *here = layer->made.source->text + layer->made.begin, *taken = map_get(pass->optimizers, name);
+        const char *here = layer->made.source->text + layer->made.begin,
+                   *taken = map_get(pass->optimizers, name);
         if (!taken) map_set(pass->optimizers, name, (void *)here);
         if (!taken || taken == here) return name;
     }
@@ -58,8 +67,9 @@ static Name optimizer_key(Evaluator *ev, const Trainee *t) {
 static void refuse_result(Evaluator *ev, const Trainee *t, Value v) {
     Span span = t->pair->with->span;
     const char *name = layer_callee(t->optimizer);
-    Diagnostic *d = report(ev, DIAG_optimizer, span, "the optimizer `%s` makes %s of the weight `%s`, which is %s", name, value_describe(ev->arena, v),
-                           t->weight->path, shape_string(ev->arena, t->weight->shape));
+    Diagnostic *d =
+        report(ev, DIAG_optimizer, span, "the optimizer `%s` makes %s of the weight `%s`, which is %s", name,
+               value_describe(ev->arena, v), t->weight->path, shape_string(ev->arena, t->weight->shape));
     report_note(ev, d, t->optimizer->block->decl->name_span, "it is declared here");
     report_help(ev, d, "it returns the new weight, of the same shape and type");
 }
@@ -72,17 +82,20 @@ static void run_optimizer(Evaluator *ev, const Trainee *t) {
     run->has_run = false;
     Arguments given = {0};
     Span span = t->pair->with->span;
-    vec_push(ev->arena, &given.given, ((Binding){NULL, (Value){.kind = VALUE_WEIGHT, .weight = t->weight}, span}));
+    vec_push(ev->arena, &given.given,
+             ((Binding){NULL, (Value){.kind = VALUE_WEIGHT, .weight = t->weight}, span}));
     vec_push(ev->arena, &given.given, ((Binding){NULL, value_node(t->gradient), span}));
     Value v = settle(ev, run_layer(ev, run, &given, NULL, span));
     if (v.kind == VALUE_ERROR) return;
-    if (v.kind == VALUE_TENSOR && shape_equal(v.node->shape, t->weight->shape)) train_assign(ev, t->weight, v.node);
+    if (v.kind == VALUE_TENSOR && shape_equal(v.node->shape, t->weight->shape))
+        train_assign(ev, t->weight, v.node);
     else refuse_result(ev, t, v);
 }
 
 /* ---- what is trained ---- */
 
-/* The gradient by all values of a weight that the loss was computed with; NULL where it depends on none. */
+/* The gradient by all values of a weight that the loss was computed with; NULL where it
+ * depends on none. */
 static Node *gradient_by(Evaluator *ev, const Weight *weight, Node *const *gradients) {
     Node *sum = NULL;
     for (int i = 0; i < weight->read.count; i++)
@@ -92,14 +105,19 @@ static Node *gradient_by(Evaluator *ev, const Weight *weight, Node *const *gradi
 
 static void warn_of_change(Evaluator *ev, const Stmt *stmt, const Weight *weight, Node *const *gradients) {
     if (ev->train->guard >= 0 || gradients[weight->read.count - 1]) return;
-    const char *text = arena_printf(ev->arena, "`%s` has changed since this loss was computed: the gradient is that of its old value", weight->path);
-    report_warning(ev, DIAG_minimize, stmt->value->span, text, "compute the loss below the `minimize` or `update` that changes it");
+    const char *text = arena_printf(
+        ev->arena, "`%s` has changed since this loss was computed: the gradient is that of its old value",
+        weight->path);
+    report_warning(ev, DIAG_minimize, stmt->value->span, text,
+                   "compute the loss below the `minimize` or `update` that changes it");
 }
 
-static void find_gradients(Evaluator *ev, const Stmt *stmt, Node *loss, const Trainees *candidates, Trainees *out) {
+static void find_gradients(Evaluator *ev, const Stmt *stmt, Node *loss, const Trainees *candidates,
+                           Trainees *out) {
     Vec(Node *) leaves = {0};
     for (int i = 0; i < candidates->count; i++)
-        for (int k = 0; k < candidates->items[i].weight->read.count; k++) vec_push(ev->arena, &leaves, candidates->items[i].weight->read.items[k]);
+        for (int k = 0; k < candidates->items[i].weight->read.count; k++)
+            vec_push(ev->arena, &leaves, candidates->items[i].weight->read.items[k]);
     Node **gradients = NEW_ARRAY(ev->arena, Node *, leaves.count + 1);
     graph_at(ev->graph, origin_new(ev->graph, stmt->span, ""));
     graph_gradient_of(ev->graph, loss, leaves.items, leaves.count, gradients);
@@ -114,14 +132,17 @@ static void find_gradients(Evaluator *ev, const Stmt *stmt, Node *loss, const Tr
 static bool has_weights(const Evaluator *ev, const Target *target) {
     const TrainPlan *plan = ev->train->plan;
     for (int i = 0; i < plan->facts.count; i++)
-        if (plan->training->states.items[i].kind == CAI_STATE_PARAMETER && train_matches(plan, target, i)) return true;
+        if (plan->training->states.items[i].kind == CAI_STATE_PARAMETER && train_matches(plan, target, i))
+            return true;
     return false;
 }
 
 static void tell_unreached(Evaluator *ev, const Stmt *stmt, const Trained *pair, const Target *target) {
-    Diagnostic *d = report(ev, DIAG_minimize, pair->over->span, "the loss depends on no weight of `%s`", target->text);
+    Diagnostic *d =
+        report(ev, DIAG_minimize, pair->over->span, "the loss depends on no weight of `%s`", target->text);
     report_note(ev, d, stmt->value->span, "this is the loss");
-    if (has_weights(ev, target)) report_help(ev, d, "is it run on the way to the loss, and is there no `stop` on the way?");
+    if (has_weights(ev, target))
+        report_help(ev, d, "is it run on the way to the loss, and is there no `stop` on the way?");
     else report_help(ev, d, "it has no weights that were met so far: is it run before this line?");
 }
 
@@ -132,19 +153,23 @@ static const Trainee *find_trainee(const Trainees *list, const Weight *weight) {
 }
 
 static void tell_in_two(Evaluator *ev, const Trained *pair, const Trainee *first) {
-    Diagnostic *d = report(ev, DIAG_minimize, pair->over->span, "`%s` is trained by two optimizers of this `minimize`", first->weight->path);
+    Diagnostic *d = report(ev, DIAG_minimize, pair->over->span,
+                           "`%s` is trained by two optimizers of this `minimize`", first->weight->path);
     report_note(ev, d, first->pair->over->span, "here, too");
     report_help(ev, d, "name each weight once; parts are reached by path, `over (E.layer3, E.layer4)`");
 }
 
-/* The weights behind one `over`: those that exist; which of them the loss depends on is seen by their gradients. */
-static bool add_candidates(Evaluator *ev, const Trained *pair, Layer *optimizer, const Targets *targets, Trainees *out) {
+/* The weights behind one `over`: those that exist; which of them the loss depends on is
+ * seen by their gradients. */
+static bool add_candidates(Evaluator *ev, const Trained *pair, Layer *optimizer, const Targets *targets,
+                           Trainees *out) {
     const TrainPass *pass = ev->train;
     int before = out->count;
     for (int i = 0; i < pass->weights.count; i++) {
         Weight *weight = pass->weights.items[i];
         bool is_meant = false;
-        for (int k = 0; k < targets->count && !weight->state; k++) is_meant |= train_matches(pass->plan, &targets->items[k], weight->index);
+        for (int k = 0; k < targets->count && !weight->state; k++)
+            is_meant |= train_matches(pass->plan, &targets->items[k], weight->index);
         if (!is_meant) continue;
         const Trainee *first = find_trainee(out, weight);
         if (first && first < out->items + before) {
@@ -164,7 +189,8 @@ static bool reaches(const Evaluator *ev, const Trainees *found, const Target *ta
 
 static void remember_trained(Evaluator *ev, const Trainees *found) {
     const TrainPass *pass = ev->train;
-    for (int i = 0; i < found->count; i++) train_add_phase(ev, &pass->plan->facts.items[found->items[i].weight->index].trained, pass->phase);
+    for (int i = 0; i < found->count; i++)
+        train_add_phase(ev, &pass->plan->facts.items[found->items[i].weight->index].trained, pass->phase);
 }
 
 static void train_all(Evaluator *ev, const Trainees *found) {
@@ -178,7 +204,8 @@ static void train_all(Evaluator *ev, const Trainees *found) {
 static void show_loss(Evaluator *ev, const Stmt *stmt, Node *loss) {
     const TrainPass *pass = ev->train;
     const char *name = stmt->value->kind == EXPR_NAME ? stmt->value->name : "loss";
-    int shown = train_shown(&train_phase(ev)->shown, ev, name, CAI_SHOW_CURVE, -1, pass->guard, true, stmt->value->span);
+    int shown = train_shown(&train_phase(ev)->shown, ev, name, CAI_SHOW_CURVE, -1, pass->guard, true,
+                            stmt->value->span);
     train_output(ev, loss, (cai_binding){CAI_BIND_SHOWN, shown, 0, 0, pass->guard}, name, stmt->value->span);
 }
 
@@ -191,8 +218,10 @@ static bool read_pairs(Evaluator *ev, const Stmt *stmt, Trainees *candidates, Wa
         Targets targets = {0};
         const Trained *pair = &stmt->pairs.items[i];
         Layer *optimizer = optimizer_of(ev, pair->with);
-        good &= train_targets(ev, pair->over, "over", &targets) && optimizer && add_candidates(ev, pair, optimizer, &targets, candidates);
-        for (int k = 0; k < targets.count; k++) vec_push(ev->arena, wanted, ((Wanted){pair, targets.items[k]}));
+        good &= train_targets(ev, pair->over, "over", &targets) && optimizer &&
+                add_candidates(ev, pair, optimizer, &targets, candidates);
+        for (int k = 0; k < targets.count; k++)
+            vec_push(ev->arena, wanted, ((Wanted){pair, targets.items[k]}));
     }
     return good;
 }
@@ -202,7 +231,8 @@ void execute_minimize(Evaluator *ev, const Stmt *stmt) {
     WantedList wanted = {0};
     if (!train_allows(ev, stmt, "minimize") || !train_is_timed(ev, stmt, "minimize")) return;
     if (ev->train->measuring || ev->train->once || ev->train->other_once) {
-        Diagnostic *d = report(ev, DIAG_train_place, stmt->span, "nothing is trained in `%s`", ev->train->measuring ? "measure" : "once");
+        Diagnostic *d = report(ev, DIAG_train_place, stmt->span, "nothing is trained in `%s`",
+                               ev->train->measuring ? "measure" : "once");
         report_help(ev, d, "`minimize` stands among the lines of the step");
         return;
     }
@@ -211,7 +241,8 @@ void execute_minimize(Evaluator *ev, const Stmt *stmt) {
     if (!loss || !good || !train_acts(ev)) return;
     find_gradients(ev, stmt, loss, &candidates, &found);
     for (int i = 0; i < wanted.count; i++)
-        if (!reaches(ev, &found, &wanted.items[i].target)) tell_unreached(ev, stmt, wanted.items[i].pair, &wanted.items[i].target);
+        if (!reaches(ev, &found, &wanted.items[i].target))
+            tell_unreached(ev, stmt, wanted.items[i].pair, &wanted.items[i].target);
     if (!found.count) return;
     remember_trained(ev, &found);
     train_all(ev, &found);

@@ -1,4 +1,5 @@
-/* A train block's lists: what it is made with, and its sets of samples, whose parameters are the fields of one sample. */
+/* A train block's lists: what it is made with, and its sets of samples, whose parameters
+ * are the fields of one sample. */
 #include "elaborate/train.h"
 
 /* ---- the header ---- */
@@ -12,33 +13,48 @@ static const Parameter *first_typed(const ParameterList *list) {
 bool train_has_lists(Evaluator *ev, const Decl *decl) {
     const Parameter *typed = first_typed(&decl->lists.items[0]);
     if (decl->lists.count > 1 && typed) {
-        Diagnostic *d = report(ev, DIAG_train_header, typed->span, "the first of several lists is what the block is made with; samples stand behind it");
-        report_help(ev, d, "an empty list before them will do: `train %s()(%s)`", decl->name, span_text(ev->arena, typed->span));
+        Diagnostic *d =
+            report(ev, DIAG_train_header, typed->span,
+                   "the first of several lists is what the block is made with; samples stand behind it");
+        report_help(ev, d, "an empty list before them will do: `train %s()(%s)`", decl->name,
+                    span_text(ev->arena, typed->span));
         return false;
     }
     if (decl->lists.count > 1 || typed) return true;
-    Diagnostic *d = report(ev, DIAG_train_header, decl->name_span, "`%s` has no samples to learn from", decl->name);
-    report_help(ev, d, "they stand in a list behind what it is made with: `train %s(N = 64)(photo: image[N, 3, 64, 64])`", decl->name);
+    Diagnostic *d =
+        report(ev, DIAG_train_header, decl->name_span, "`%s` has no samples to learn from", decl->name);
+    report_help(
+        ev, d,
+        "they stand in a list behind what it is made with: `train %s(N = 64)(photo: image[N, 3, 64, 64])`",
+        decl->name);
     return false;
 }
 
-static const struct { const char *name; int unit; } units[] = {
-    {"step", CAI_UNIT_STEPS}, {"steps", CAI_UNIT_STEPS}, {"epoch", CAI_UNIT_EPOCHS}, {"epochs", CAI_UNIT_EPOCHS},
-    {"image", CAI_UNIT_IMAGES}, {"images", CAI_UNIT_IMAGES}, {"minute", CAI_UNIT_MINUTES}, {"minutes", CAI_UNIT_MINUTES}};
+static const struct {
+    const char *name;
+    int unit;
+} units[] = {{"step", CAI_UNIT_STEPS},     {"steps", CAI_UNIT_STEPS},    {"epoch", CAI_UNIT_EPOCHS},
+             {"epochs", CAI_UNIT_EPOCHS},  {"image", CAI_UNIT_IMAGES},   {"images", CAI_UNIT_IMAGES},
+             {"minute", CAI_UNIT_MINUTES}, {"minutes", CAI_UNIT_MINUTES}};
 
 bool train_interval(Evaluator *ev, const Interval *interval, cai_interval *out) {
     Value v = evaluate(ev, interval->count);
-    *out = (cai_interval){.count = v.kind == VALUE_INT ? (double)v.integer : v.kind == VALUE_REAL ? v.real : 0, .unit = -1};
+    *out = (cai_interval){.count = v.kind == VALUE_INT    ? (double)v.integer
+                                   : v.kind == VALUE_REAL ? v.real
+                                                          : 0,
+                          .unit = -1};
     for (int i = 0; i < COUNT_OF(units); i++)
         if (!strcmp(units[i].name, interval->unit)) out->unit = units[i].unit;
     if (out->unit < 0) {
-        Diagnostic *d = report(ev, DIAG_train_length, interval->unit_span, "`%s` is no measure of training", interval->unit);
+        Diagnostic *d = report(ev, DIAG_train_length, interval->unit_span, "`%s` is no measure of training",
+                               interval->unit);
         report_help(ev, d, "it is told in `steps`, `epochs`, `images` or `minutes`");
         return false;
     }
     if (v.kind != VALUE_ERROR && !(out->count > 0 && out->count < 1e15)) {
-        Diagnostic *d = report(ev, DIAG_train_length, interval->count->span, "a number of %s is above 0; this is %s", interval->unit,
-                               value_describe(ev->arena, v));
+        Diagnostic *d =
+            report(ev, DIAG_train_length, interval->count->span, "a number of %s is above 0; this is %s",
+                   interval->unit, value_describe(ev->arena, v));
         if (v.kind == VALUE_TENSOR) report_help(ev, d, "it must be known at compile time");
         return false;
     }
@@ -47,8 +63,13 @@ bool train_interval(Evaluator *ev, const Interval *interval, cai_interval *out) 
 
 /* ---- the type of a field ---- */
 
-static const char *const takes[] = {[CAI_TAKE_EXACT] = "exact", [CAI_TAKE_CROP] = "crop", [CAI_TAKE_STRETCH] = "stretch", [CAI_TAKE_PAD] = "pad",
-    [CAI_TAKE_RANDOM_CROP] = "random_crop", [CAI_TAKE_RANDOM_RESIZED] = "random_resized", [CAI_TAKE_RANDOM_BOX_CROP] = "random_box_crop"};
+static const char *const takes[] = {[CAI_TAKE_EXACT] = "exact",
+                                    [CAI_TAKE_CROP] = "crop",
+                                    [CAI_TAKE_STRETCH] = "stretch",
+                                    [CAI_TAKE_PAD] = "pad",
+                                    [CAI_TAKE_RANDOM_CROP] = "random_crop",
+                                    [CAI_TAKE_RANDOM_RESIZED] = "random_resized",
+                                    [CAI_TAKE_RANDOM_BOX_CROP] = "random_box_crop"};
 
 static bool read_fit(Evaluator *ev, const Argument *argument, Value v, TrainingField *field) {
     for (int i = 0; v.kind == VALUE_STRING && i < COUNT_OF(takes); i++)
@@ -56,9 +77,13 @@ static bool read_fit(Evaluator *ev, const Argument *argument, Value v, TrainingF
             field->fit = i;
             return true;
         }
-    Diagnostic *d = report(ev, DIAG_unknown_fit, argument->span, "there is no fit %s", value_describe(ev->arena, v));
+    Diagnostic *d =
+        report(ev, DIAG_unknown_fit, argument->span, "there is no fit %s", value_describe(ev->arena, v));
     if (v.kind == VALUE_STRING) report_suggestion(ev, d, v.string, takes, COUNT_OF(takes));
-    if (d && !d->help) report_help(ev, d, "beside a model's fits there are \"random_crop\", \"random_resized\" and \"random_box_crop\"");
+    if (d && !d->help)
+        report_help(
+            ev, d,
+            "beside a model's fits there are \"random_crop\", \"random_resized\" and \"random_box_crop\"");
     return false;
 }
 
@@ -68,21 +93,27 @@ static bool as_double(Value v, double *out) {
 }
 
 static bool read_scale(Evaluator *ev, const Argument *argument, Value v, TrainingField *field) {
-    bool pair = value_is_sequence(v) && v.list->count == 2 && as_double(v.list->items[0], &field->scale[0]) && as_double(v.list->items[1], &field->scale[1]);
+    bool pair = value_is_sequence(v) && v.list->count == 2 && as_double(v.list->items[0], &field->scale[0]) &&
+                as_double(v.list->items[1], &field->scale[1]);
     if (pair && field->scale[0] > 0 && field->scale[0] <= field->scale[1]) return true;
-    report(ev, DIAG_train_field, argument->span, "`scale` is the least and the largest, `(0.5, 2.0)`; this is %s", value_describe(ev->arena, v));
+    report(ev, DIAG_train_field, argument->span,
+           "`scale` is the least and the largest, `(0.5, 2.0)`; this is %s", value_describe(ev->arena, v));
     return false;
 }
 
-static bool read_wanted(Evaluator *ev, const Argument *argument, Value v, ValueKind kind, const char *example) {
+static bool read_wanted(Evaluator *ev, const Argument *argument, Value v, ValueKind kind,
+                        const char *example) {
     if (v.kind == kind && !(kind == VALUE_INT && v.integer < 1)) return true;
-    report(ev, DIAG_train_field, argument->span, "`%s` is written as `%s`; this is %s", argument->name, example, value_describe(ev->arena, v));
+    report(ev, DIAG_train_field, argument->span, "`%s` is written as `%s`; this is %s", argument->name,
+           example, value_describe(ev->arena, v));
     return false;
 }
 
 static bool read_on(Evaluator *ev, const Argument *argument, TrainingField *field) {
     field->on = argument->value->kind == EXPR_NAME ? argument->value->name : NULL;
-    if (!field->on) report(ev, DIAG_train_field, argument->span, "`on` names the picture of the same list that boxes or points lie on");
+    if (!field->on)
+        report(ev, DIAG_train_field, argument->span,
+               "`on` names the picture of the same list that boxes or points lie on");
     return field->on != NULL;
 }
 
@@ -111,8 +142,11 @@ static bool read_setting(Evaluator *ev, const Argument *argument, TrainingField 
         field->index = v.truth;
         return read_wanted(ev, argument, v, VALUE_BOOL, "index = true");
     }
-    Diagnostic *d = report(ev, DIAG_unknown_argument, argument->span, "%s has no setting `%s`", image ? "an image" : "a tensor", name);
-    report_help(ev, d, image ? "it has `fit` and `scale`" : "it has `names`, `together`, `balance`, `index` and `on`");
+    Diagnostic *d = report(ev, DIAG_unknown_argument, argument->span, "%s has no setting `%s`",
+                           image ? "an image" : "a tensor", name);
+    report_help(ev, d,
+                image ? "it has `fit` and `scale`"
+                      : "it has `names`, `together`, `balance`, `index` and `on`");
     return false;
 }
 
@@ -141,18 +175,23 @@ static const Expr *first_axis(const TypeExpr *type) {
 
 static bool size_is_free(Evaluator *ev, const Parameter *parameter, const Decl *decl, Shape shape, int axis) {
     Name size = intern(ev->names, dim_string(ev->arena, shape.dims[axis]));
-    Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span, axis ? "the size %s of `%s` has no value" : "the batch %s of `%s` has no value",
+    Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span,
+                           axis ? "the size %s of `%s` has no value" : "the batch %s of `%s` has no value",
                            size, parameter->name);
     const char *settings = decl->lists.count > 1 && decl->lists.items[0].count ? ".., " : "";
     if (axis) report_help(ev, d, "write a number, or set it with -D %s=...", size);
-    else report_help(ev, d, "it is one of the settings: `train %s(%s%s = 64)(...)`", decl->name, settings, size);
+    else
+        report_help(ev, d, "it is one of the settings: `train %s(%s%s = 64)(...)`", decl->name, settings,
+                    size);
     return false;
 }
 
 static bool sizes_are_known(Evaluator *ev, const Parameter *parameter, const Decl *decl, Shape shape) {
     if (shape.rank == 0) {
-        Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span, "`%s` has no axis for its batch", parameter->name);
-        report_help(ev, d, "the first axis counts samples: `%s: %s[N]`", parameter->name, parameter->type->name);
+        Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span, "`%s` has no axis for its batch",
+                               parameter->name);
+        report_help(ev, d, "the first axis counts samples: `%s: %s[N]`", parameter->name,
+                    parameter->type->name);
         return false;
     }
     for (int axis = 0; axis < shape.rank && !parameter->once; axis++)
@@ -165,22 +204,27 @@ static bool same_batch(Evaluator *ev, TrainingSet *set, const TrainingField *fie
     int64_t batch = dim_const_value(shape.dims[0]);
     if (!set->batch) set->batch = batch;
     if (set->batch == batch) return true;
-    Diagnostic *d = report(ev, DIAG_train_batch, field->span, "`%s` has a batch of %lld, and others of its list one of %lld", field->name,
+    Diagnostic *d = report(ev, DIAG_train_batch, field->span,
+                           "`%s` has a batch of %lld, and others of its list one of %lld", field->name,
                            (long long)batch, (long long)set->batch);
-    report_help(ev, d, "the inputs of one list are the fields of one sample; what is drawn by itself stands in a list of its own");
+    report_help(
+        ev, d,
+        "the inputs of one list are the fields of one sample; what is drawn by itself stands in a list of its own");
     return false;
 }
 
 /* ---- fields ---- */
 
 static Node *field_node(Evaluator *ev, const FieldPlace *place, int round, const char *name, Shape shape) {
-    const TrainingField *field = &ev->train->plan->training->sets.items[place->set].fields.items[place->field];
+    const TrainingField *field =
+        &ev->train->plan->training->sets.items[place->set].fields.items[place->field];
     cai_binding binding = {CAI_BIND_FIELD, place->set, place->field, round, -1};
     return train_input(ev, intern(ev->names, name), shape, field->form, FIT_EXACT, binding, field->span);
 }
 
 static const char *field_name(Evaluator *ev, const FieldPlace *place, int round) {
-    return round ? arena_printf(ev->arena, "sample.%s.%d", place->parameter->name, round) : arena_printf(ev->arena, "sample.%s", place->parameter->name);
+    return round ? arena_printf(ev->arena, "sample.%s.%d", place->parameter->name, round)
+                 : arena_printf(ev->arena, "sample.%s", place->parameter->name);
 }
 
 /* In the first pass the sets are made; the others have the same. */
@@ -192,19 +236,29 @@ static void add_field(Evaluator *ev, const Decl *decl, const Parameter *paramete
     Shape shape;
     frame_bind(ev, ev->frame, parameter->name, value_error, parameter->span);
     if (!parameter->type) {
-        Diagnostic *d = report(ev, DIAG_missing_type, parameter->span, "the input `%s` needs a type", parameter->name);
-        report_help(ev, d, "`%s: image[N, 3, 64, 64]` or `%s: i32[N]`; what the block is made with stands in its first list", parameter->name, parameter->name);
+        Diagnostic *d =
+            report(ev, DIAG_missing_type, parameter->span, "the input `%s` needs a type", parameter->name);
+        report_help(
+            ev, d,
+            "`%s: image[N, 3, 64, 64]` or `%s: i32[N]`; what the block is made with stands in its first list",
+            parameter->name, parameter->name);
         return;
     }
     if (parameter->each) {
         report(ev, DIAG_later, parameter->span, "`each` comes in a later version of cai");
         return;
     }
-    if (!read_type(ev, parameter->type, &element, &field) || !input_sizes(ev, parameter->type, element, &shape)) return;
+    if (!read_type(ev, parameter->type, &element, &field) ||
+        !input_sizes(ev, parameter->type, element, &shape))
+        return;
     if (!sizes_are_known(ev, parameter, decl, shape) || !same_batch(ev, set, &field, shape)) return;
     if (field.form == FORM_IMAGE && !check_picture(ev, parameter->type, FIT_EXACT, shape)) return;
     const Expr *first = first_axis(parameter->type);
-    FieldPlace place = {.parameter = parameter, .set = set_index, .field = -1, .shape = shape, .batch = first->kind == EXPR_NAME ? first->name : NULL};
+    FieldPlace place = {.parameter = parameter,
+                        .set = set_index,
+                        .field = -1,
+                        .shape = shape,
+                        .batch = first->kind == EXPR_NAME ? first->name : NULL};
     for (int i = 0; i < set->fields.count; i++)
         if (set->fields.items[i].name == field.name) place.field = i;
     if (place.field < 0) {
@@ -221,8 +275,11 @@ static void check_on(Evaluator *ev, const TrainingSet *set) {
     for (int i = 0; i < set->fields.count; i++) {
         const TrainingField *field = &set->fields.items[i];
         bool found = !field->on;
-        for (int k = 0; k < set->fields.count; k++) found |= set->fields.items[k].name == field->on && set->fields.items[k].form == FORM_IMAGE;
-        if (!found) report(ev, DIAG_train_field, field->span, "`%s` lies on `%s`, which is no picture of the same list", field->name, field->on);
+        for (int k = 0; k < set->fields.count; k++)
+            found |= set->fields.items[k].name == field->on && set->fields.items[k].form == FORM_IMAGE;
+        if (!found)
+            report(ev, DIAG_train_field, field->span,
+                   "`%s` lies on `%s`, which is no picture of the same list", field->name, field->on);
     }
 }
 
@@ -231,10 +288,13 @@ void train_bind_sets(Evaluator *ev, const Decl *decl) {
     for (int i = decl->lists.count > 1; i < decl->lists.count; i++) {
         const ParameterList *list = &decl->lists.items[i];
         int index = i - (decl->lists.count > 1);
-        if (index == training->sets.count) vec_push(ev->arena, &training->sets, (TrainingSet){.name = list->count ? list->items[0].name : decl->name});
+        if (index == training->sets.count)
+            vec_push(ev->arena, &training->sets,
+                     (TrainingSet){.name = list->count ? list->items[0].name : decl->name});
         bind_symbols(ev, decl, list);
         for (int k = 0; k < list->count; k++) add_field(ev, decl, &list->items[k], index);
-        if (!list->count) report(ev, DIAG_train_header, decl->name_span, "a set of `%s` has no fields", decl->name);
+        if (!list->count)
+            report(ev, DIAG_train_header, decl->name_span, "a set of `%s` has no fields", decl->name);
         check_on(ev, &training->sets.items[index]);
     }
     for (int i = 0; i < decl->where.count; i++) require_condition(ev, decl->where.items[i], NULL, DIAG_where);
@@ -285,7 +345,8 @@ void train_bind_measured(Evaluator *ev) {
 
 /* ---- declared anew ---- */
 
-/* The set that this phase or measure has in the place of `of`: found, or made with the same fields. */
+/* The set that this phase or measure has in the place of `of`: found, or made with the
+ * same fields. */
 static int set_anew(Evaluator *ev, int of, bool measured) {
     TrainPass *pass = ev->train;
     TrainPlan *plan = pass->plan;
@@ -308,19 +369,25 @@ static int set_anew(Evaluator *ev, int of, bool measured) {
 
 static FieldPlace *place_named(TrainPass *pass, Name name) {
     for (int i = 0; i < pass->fields.count; i++)
-        if (pass->fields.items[i].parameter->name == name && !pass->fields.items[i].parameter->once) return &pass->fields.items[i];
+        if (pass->fields.items[i].parameter->name == name && !pass->fields.items[i].parameter->once)
+            return &pass->fields.items[i];
     return NULL;
 }
 
 /* In a measure a size may be that of each sample, where these come one by one. */
-static bool sizes_fit(Evaluator *ev, const Parameter *parameter, const FieldPlace *place, Shape shape, bool measured) {
+static bool sizes_fit(Evaluator *ev, const Parameter *parameter, const FieldPlace *place, Shape shape,
+                      bool measured) {
     int64_t batch = 0;
     bool known = shape.rank > 0 && dim_is_const(shape.dims[0], &batch), free = false;
     for (int axis = 1; axis < shape.rank; axis++) free |= !dim_is_const(shape.dims[axis], NULL);
     if (shape.rank == place->shape.rank && known && !(free && (!measured || batch != 1))) return true;
-    Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span, "`%s` cannot be %s here", parameter->name, shape_string(ev->arena, shape));
-    if (shape.rank != place->shape.rank) report_help(ev, d, "it has %d axes where the block declares it", place->shape.rank);
-    else if (measured) report_help(ev, d, "a `measure` takes samples of any size one by one: `image[1, 3, H, W, fit = \"pad\"]`");
+    Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span, "`%s` cannot be %s here",
+                           parameter->name, shape_string(ev->arena, shape));
+    if (shape.rank != place->shape.rank)
+        report_help(ev, d, "it has %d axes where the block declares it", place->shape.rank);
+    else if (measured)
+        report_help(ev, d,
+                    "a `measure` takes samples of any size one by one: `image[1, 3, H, W, fit = \"pad\"]`");
     else report_help(ev, d, "a phase gives a batch and sizes, as numbers");
     return false;
 }
@@ -337,7 +404,9 @@ static bool one_anew(Evaluator *ev, const Parameter *parameter, bool measured) {
         if (!place) report_help(ev, d, "what is declared anew are inputs of the block, with other sizes");
         return false;
     }
-    if (!read_type(ev, parameter->type, &element, &field) || !input_sizes(ev, parameter->type, element, &shape)) return false;
+    if (!read_type(ev, parameter->type, &element, &field) ||
+        !input_sizes(ev, parameter->type, element, &shape))
+        return false;
     if (!sizes_fit(ev, parameter, place, shape, measured)) return false;
     int set = set_anew(ev, place->set, measured);
     field.shape = shape;
@@ -363,7 +432,8 @@ static void follow(Evaluator *ev, bool measured) {
             place->shape.dims = dims;
             place->set = anew->set;
             set->fields.items[place->field].shape = place->shape;
-            if (place->batch) frame_bind(ev, ev->frame, place->batch, value_int(set->batch), place->parameter->span);
+            if (place->batch)
+                frame_bind(ev, ev->frame, place->batch, value_int(set->batch), place->parameter->span);
         }
     }
 }
@@ -382,7 +452,8 @@ bool train_load_set(Evaluator *ev, const Expr *target, Value file) {
     TrainPass *pass = ev->train;
     for (int i = 0; pass && target->kind == EXPR_NAME && i < pass->fields.count; i++) {
         if (pass->fields.items[i].parameter->name != target->name) continue;
-        if (file.kind == VALUE_STRING) pass->plan->training->sets.items[pass->fields.items[i].set].place = file.string;
+        if (file.kind == VALUE_STRING)
+            pass->plan->training->sets.items[pass->fields.items[i].set].place = file.string;
         return true;
     }
     return false;

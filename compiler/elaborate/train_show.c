@@ -1,18 +1,22 @@
-/* show, measure and save: what is told of a training, and what is computed over the samples that are held out. */
+/* show, measure and save: what is told of a training, and what is computed over the
+ * samples that are held out. */
 #include "elaborate/train.h"
 
 int train_guard(Evaluator *ev, const cai_interval *interval) {
     TrainingPhase *phase = train_phase(ev);
     for (int i = 0; i < phase->guards.count; i++) {
         const cai_interval *known = &phase->guards.items[i];
-        if (known->count == interval->count && known->unit == interval->unit && known->last == interval->last) return i;
+        if (known->count == interval->count && known->unit == interval->unit && known->last == interval->last)
+            return i;
     }
     vec_push(ev->arena, &phase->guards, *interval);
     return phase->guards.count - 1;
 }
 
-int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int row, int guard, bool is_loss, Span span) {
-    TrainingShown shown = {.name = name, .form = form, .row = row, .guard = guard, .is_loss = is_loss, .span = span};
+int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int row, int guard, bool is_loss,
+                Span span) {
+    TrainingShown shown = {
+        .name = name, .form = form, .row = row, .guard = guard, .is_loss = is_loss, .span = span};
     vec_push(ev->arena, list, shown);
     return list->count - 1;
 }
@@ -21,30 +25,42 @@ int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int 
 
 static bool is_picture(const Node *node) {
     int64_t channels = 0;
-    return node->shape.rank == 4 && node->shape.type == DTYPE_F32 && dim_is_const(node->shape.dims[1], &channels) && (channels == 1 || channels == 3);
+    return node->shape.rank == 4 && node->shape.type == DTYPE_F32 &&
+           dim_is_const(node->shape.dims[1], &channels) && (channels == 1 || channels == 3);
 }
 
 /* CAI_SHOW_*, or -1 after an error. */
 static int form_of(Evaluator *ev, Value v, Span span) {
     if (v.kind == VALUE_TENSOR && is_picture(v.node)) return CAI_SHOW_PICTURE;
-    if (v.kind == VALUE_TENSOR && v.node->shape.rank == 0 && v.node->shape.type == DTYPE_F32) return CAI_SHOW_CURVE;
+    if (v.kind == VALUE_TENSOR && v.node->shape.rank == 0 && v.node->shape.type == DTYPE_F32)
+        return CAI_SHOW_CURVE;
     if (v.kind == VALUE_ERROR || report_unrun(ev, v)) return -1;
-    Diagnostic *d = report(ev, DIAG_show, span, "what is shown is a number f32[], or pictures f32[N, 3, H, W]; this is %s", value_describe(ev->arena, v));
-    if (v.kind == VALUE_TENSOR && v.node->shape.type == DTYPE_F32) report_help(ev, d, "of many numbers show `mean(...)`");
+    Diagnostic *d = report(ev, DIAG_show, span,
+                           "what is shown is a number f32[], or pictures f32[N, 3, H, W]; this is %s",
+                           value_describe(ev->arena, v));
+    if (v.kind == VALUE_TENSOR && v.node->shape.type == DTYPE_F32)
+        report_help(ev, d, "of many numbers show `mean(...)`");
     return -1;
 }
 
-/* A measure's numbers are computed once, of totals; its pictures are those of the first batch. */
+/* A measure's numbers are computed once, of totals; its pictures are those of the first
+ * batch. */
 static bool fits_measure(Evaluator *ev, const Node *node, int form, Span span) {
     unsigned made_of = train_sources(ev, node);
     Diagnostic *d = NULL;
-    if (made_of & OF_OUTSIDE) d = report(ev, DIAG_measure, span, "this is of the step's samples: in `measure` the inputs are those that are held out");
+    if (made_of & OF_OUTSIDE)
+        d = report(ev, DIAG_measure, span,
+                   "this is of the step's samples: in `measure` the inputs are those that are held out");
     else if (form == CAI_SHOW_PICTURE && !(made_of & OF_TOTALS)) return true;
     else if (form == CAI_SHOW_CURVE && made_of == OF_TOTALS) return true;
-    else if (form == CAI_SHOW_PICTURE) d = report(ev, DIAG_measure, span, "pictures of a measure are of one batch: they cannot be made of totals");
+    else if (form == CAI_SHOW_PICTURE)
+        d = report(ev, DIAG_measure, span,
+                   "pictures of a measure are of one batch: they cannot be made of totals");
     else {
         d = report(ev, DIAG_measure, span, "this number is of one batch, not of the whole set");
-        report_help(ev, d, "`total(x)` adds over all batches, `collect(x)` joins them; `average(x)` of the library is a mean over samples, x being f32[N]");
+        report_help(
+            ev, d,
+            "`total(x)` adds over all batches, `collect(x)` joins them; `average(x)` of the library is a mean over samples, x being f32[N]");
     }
     return false;
 }
@@ -57,7 +73,8 @@ static int show_one(Evaluator *ev, Value v, const char *name, int row, int guard
     if (!pass->measuring && pass->goal != GOAL_FIND && pass->goal != GOAL_STEP) return -1;
     ShownList *list = pass->measuring ? &pass->measured->shown : &train_phase(ev)->shown;
     int index = train_shown(list, ev, name, form, row, pass->measuring ? -1 : guard, false, span);
-    train_output(ev, v.node, (cai_binding){CAI_BIND_SHOWN, index, 0, 0, pass->measuring ? -1 : guard}, name, span);
+    train_output(ev, v.node, (cai_binding){CAI_BIND_SHOWN, index, 0, 0, pass->measuring ? -1 : guard}, name,
+                 span);
     return index;
 }
 
@@ -69,7 +86,8 @@ static void show_value(Evaluator *ev, const Expr *expr, Value v, int guard) {
         show_one(ev, v, name_of(ev, expr), -1, guard, expr->span);
         return;
     }
-    bool written = (expr->kind == EXPR_TUPLE || expr->kind == EXPR_LIST) && expr->arguments.count == v.list->count;
+    bool written =
+        (expr->kind == EXPR_TUPLE || expr->kind == EXPR_LIST) && expr->arguments.count == v.list->count;
     int row = (int)expr->span.begin;
     for (int i = 0; i < v.list->count; i++) {
         const Expr *item = written ? expr->arguments.items[i].value : expr;
@@ -86,7 +104,8 @@ void execute_show(Evaluator *ev, const Stmt *stmt) {
     if (stmt->interval.count) {
         if (!train_interval(ev, &stmt->interval, &interval)) return;
         if (guard >= 0 || pass->measuring) {
-            report(ev, DIAG_show, stmt->span, "this `show` stands within `every` or `measure`, which say when it comes");
+            report(ev, DIAG_show, stmt->span,
+                   "this `show` stands within `every` or `measure`, which say when it comes");
             return;
         }
         interval.last = 1;
@@ -100,7 +119,8 @@ void execute_show(Evaluator *ev, const Stmt *stmt) {
 
 /* ---- measure ---- */
 
-/* A measure stands between steps: states are what they were when the step began. Gives what they are in the step, behind which stands a NULL. */
+/* A measure stands between steps: states are what they were when the step began. Gives
+ * what they are in the step, behind which stands a NULL. */
 static Node **states_as_saved(Evaluator *ev) {
     TrainPass *pass = ev->train;
     Node **values = NEW_ARRAY(ev->arena, Node *, pass->weights.count + 1);
@@ -119,7 +139,8 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
     pass->measuring = true;
     pass->quiet++;
     pass->first_measured = ev->graph->nodes.count;
-    const FieldPlace *places = arena_copy(ev->arena, pass->fields.items, sizeof *places * (size_t)pass->fields.count);
+    const FieldPlace *places =
+        arena_copy(ev->arena, pass->fields.items, sizeof *places * (size_t)pass->fields.count);
     train_declare_anew(ev, &stmt->inputs, true);
     train_bind_measured(ev);
     Node **values = states_as_saved(ev);
@@ -148,13 +169,16 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     pass->measured = measured;
     run_measure(ev, stmt);
     if (pass->goal == GOAL_FIND && !measured->shown.count && !ev->errors && !pass->plan->unresolved)
-        report_warning(ev, DIAG_measure, stmt->span, "this `measure` shows nothing", "`show accuracy` tells a number of it");
+        report_warning(ev, DIAG_measure, stmt->span, "this `measure` shows nothing",
+                       "`show accuracy` tells a number of it");
 }
 
 static bool in_measure(Evaluator *ev, const char *word, Span span) {
     if (ev->train && ev->train->measuring) return true;
-    Diagnostic *d = report(ev, DIAG_measure, span, "`%s` stands in `measure`: only there a whole set is gone through", word);
-    if (ev->train) report_help(ev, d, "`measure every 1 epochs { ... }`; of one batch it is `sum(x)` or `mean(x)`");
+    Diagnostic *d = report(ev, DIAG_measure, span,
+                           "`%s` stands in `measure`: only there a whole set is gone through", word);
+    if (ev->train)
+        report_help(ev, d, "`measure every 1 epochs { ... }`; of one batch it is `sum(x)` or `mean(x)`");
     else report_help(ev, d, "a model sees one batch: `sum(x)` or `mean(x)`");
     return false;
 }
@@ -162,12 +186,17 @@ static bool in_measure(Evaluator *ev, const char *word, Span span) {
 /* Over batches can go only what is of batches, of one shape. */
 static bool is_of_batch(Evaluator *ev, const Node *node, const char *word, Span span) {
     unsigned made_of = train_sources(ev, node);
-    if (made_of & OF_TOTALS) report(ev, DIAG_measure, span, "`%s` is of what is made of totals already: those are computed once", word);
-    else if (made_of & OF_OUTSIDE) report(ev, DIAG_measure, span, "`%s` is of the step's samples: in `measure` the inputs are those that are held out", word);
+    if (made_of & OF_TOTALS)
+        report(ev, DIAG_measure, span, "`%s` is of what is made of totals already: those are computed once",
+               word);
+    else if (made_of & OF_OUTSIDE)
+        report(ev, DIAG_measure, span,
+               "`%s` is of the step's samples: in `measure` the inputs are those that are held out", word);
     return !(made_of & (OF_TOTALS | OF_OUTSIDE));
 }
 
-static Value joined(Evaluator *ev, Node *node, int kind, int *count, const char *word, Shape shape, Span span) {
+static Value joined(Evaluator *ev, Node *node, int kind, int *count, const char *word, Shape shape,
+                    Span span) {
     cai_binding binding = {kind, (*count)++, 0, 0, -1};
     const char *name = arena_printf(ev->arena, "%s.%d.%d", word, ev->train->measures, binding.index);
     train_output(ev, node, binding, name, span);
@@ -179,9 +208,12 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
     Node *node = as_node(ev, arguments->given.items[0].value, DTYPE_F32, span);
     if (!node || !is_of_batch(ev, node, "total", span)) return value_error;
     if (node->shape.type != DTYPE_F32 || !shape_element_count(node->shape, &(int64_t){0})) {
-        Diagnostic *d = report(ev, DIAG_measure, span, "`total` adds tensors of f32 of one shape for all batches; this is %s",
+        Diagnostic *d = report(ev, DIAG_measure, span,
+                               "`total` adds tensors of f32 of one shape for all batches; this is %s",
                                shape_string(ev->arena, node->shape));
-        report_help(ev, d, "the last batch is smaller: sum over it first, `total(sum(x))`; `collect` joins batches of any size");
+        report_help(
+            ev, d,
+            "the last batch is smaller: sum over it first, `total(sum(x))`; `collect` joins batches of any size");
         return value_error;
     }
     return joined(ev, node, CAI_BIND_TOTAL, &ev->train->measured->totals, "total", node->shape, span);
@@ -206,15 +238,19 @@ Value train_collect(Evaluator *ev, const Arguments *arguments, Span span) {
 static int shown_place(const Evaluator *ev, const Node *node) {
     const PassOutputs *outputs = &ev->train->outputs;
     for (int i = 0; i < outputs->count; i++)
-        if (outputs->items[i].node == node && outputs->items[i].binding.kind == CAI_BIND_SHOWN) return outputs->items[i].binding.index;
+        if (outputs->items[i].node == node && outputs->items[i].binding.kind == CAI_BIND_SHOWN)
+            return outputs->items[i].binding.index;
     return -1;
 }
 
 void execute_save(Evaluator *ev, const Stmt *stmt) {
     if (!train_allows(ev, stmt, "save")) return;
-    int save = !strcmp(stmt->name, "largest") ? CAI_SAVE_LARGEST : !strcmp(stmt->name, "smallest") ? CAI_SAVE_SMALLEST : CAI_SAVE_NEVER;
+    int save = !strcmp(stmt->name, "largest")    ? CAI_SAVE_LARGEST
+               : !strcmp(stmt->name, "smallest") ? CAI_SAVE_SMALLEST
+                                                 : CAI_SAVE_NEVER;
     if (save == CAI_SAVE_NEVER) {
-        Diagnostic *d = report(ev, DIAG_save, stmt->span, "what is saved is the `largest` or the `smallest`, not the `%s`", stmt->name);
+        Diagnostic *d = report(ev, DIAG_save, stmt->span,
+                               "what is saved is the `largest` or the `smallest`, not the `%s`", stmt->name);
         report_help(ev, d, "`save largest accuracy`, `save smallest error`");
         return;
     }
@@ -226,7 +262,9 @@ void execute_save(Evaluator *ev, const Stmt *stmt) {
     }
     Value v = settle(ev, evaluate(ev, stmt->value));
     if (v.kind != VALUE_TENSOR || v.node->shape.rank != 0) {
-        if (v.kind != VALUE_ERROR) report(ev, DIAG_save, stmt->value->span, "`save` goes by a number f32[]; this is %s", value_describe(ev->arena, v));
+        if (v.kind != VALUE_ERROR)
+            report(ev, DIAG_save, stmt->value->span, "`save` goes by a number f32[]; this is %s",
+                   value_describe(ev->arena, v));
         return;
     }
     int shown = shown_place(ev, v.node);

@@ -1,5 +1,6 @@
-/* States of a training: rows of Training.states, found by path, and their places in a pass. A place begins the step as a port and takes new
- * values in text order; a value that it took is a leaf, so that no gradient passes through an optimizer's step. */
+/* States of a training: rows of Training.states, found by path, and their places in a
+ * pass. A place begins the step as a port and takes new values in text order; a value
+ * that it took is a leaf, so that no gradient passes through an optimizer's step. */
 #include "elaborate/train.h"
 
 bool train_has_phase(const Phases *phases, int phase) {
@@ -15,7 +16,9 @@ void train_add_phase(Evaluator *ev, Phases *phases, int phase) {
 /* ---- where the text stands ---- */
 
 bool train_in_phase(const Evaluator *ev) { return ev->train && ev->train->in_phase; }
-bool train_is_body(const Evaluator *ev) { return ev->train && ev->frame->layer == ev->root && !(ev->frame->running && ev->frame->running->bare); }
+bool train_is_body(const Evaluator *ev) {
+    return ev->train && ev->frame->layer == ev->root && !(ev->frame->running && ev->frame->running->bare);
+}
 
 bool train_runs_model(const Evaluator *ev) {
     const Layer *layer = ev->frame->running;
@@ -41,20 +44,28 @@ bool train_acts(const Evaluator *ev) {
     return pass->goal != GOAL_MEASURE && !pass->once && !pass->other_once;
 }
 
-TrainingPhase *train_phase(const Evaluator *ev) { return &ev->train->plan->training->phases.items[ev->train->phase]; }
+TrainingPhase *train_phase(const Evaluator *ev) {
+    return &ev->train->plan->training->phases.items[ev->train->phase];
+}
 
 bool train_allows(Evaluator *ev, const Stmt *stmt, const char *word) {
     if (train_is_body(ev)) return true;
     Span span = stmt->span;
     Diagnostic *d = report(ev, DIAG_train_place, span, "`%s` stands in the body of a `train` block", word);
-    if (ev->train) report_help(ev, d, "return from this block what `%s` needs, and write it where the block is run", word);
-    else report_help(ev, d, "a model only computes: what trains it is a block of its own, `train name(N = 64)(x: ...) for 10 epochs { ... }`");
+    if (ev->train)
+        report_help(ev, d, "return from this block what `%s` needs, and write it where the block is run",
+                    word);
+    else
+        report_help(
+            ev, d,
+            "a model only computes: what trains it is a block of its own, `train name(N = 64)(x: ...) for 10 epochs { ... }`");
     return false;
 }
 
 bool train_is_timed(Evaluator *ev, const Stmt *stmt, const char *word) {
     const TrainPass *pass = ev->train;
-    if (!pass->plan->has_phases || pass->in_phase || pass->once || pass->other_once || !train_is_body(ev)) return true;
+    if (!pass->plan->has_phases || pass->in_phase || pass->once || pass->other_once || !train_is_body(ev))
+        return true;
     Diagnostic *d = report(ev, DIAG_train_phase, stmt->span, "`%s` stands outside the phases", word);
     report_help(ev, d, "move it into the phases in which it is meant, or into `once`");
     return false;
@@ -74,12 +85,16 @@ bool train_is_model(const Evaluator *ev, const Layer *layer) {
 /* It has weights, and no minimize of the phase names one of them. */
 bool train_is_frozen(Evaluator *ev, const Layer *layer) {
     const TrainPass *pass = ev->train;
-    if (!pass || pass->goal == GOAL_FIND || layer->kind == LAYER_PRIMITIVE || (layer->bare && layer->kind != LAYER_BLOCK)) return false;
+    if (!pass || pass->goal == GOAL_FIND || layer->kind == LAYER_PRIMITIVE ||
+        (layer->bare && layer->kind != LAYER_BLOCK))
+        return false;
     Target target = layer->bare ? (Target){.model = layer->block} : (Target){.path = layer->path};
     bool has = false;
     for (int i = 0; i < pass->plan->facts.count; i++) {
         const StateFacts *facts = &pass->plan->facts.items[i];
-        if (pass->plan->training->states.items[i].kind != CAI_STATE_PARAMETER || !train_has_phase(&facts->seen, pass->phase)) continue;
+        if (pass->plan->training->states.items[i].kind != CAI_STATE_PARAMETER ||
+            !train_has_phase(&facts->seen, pass->phase))
+            continue;
         if (!train_matches(pass->plan, &target, i)) continue;
         if (train_has_phase(&facts->trained, pass->phase)) return false;
         has = true;
@@ -99,22 +114,26 @@ int train_round(Evaluator *ev, const Layer *layer) {
     return (int)before;
 }
 
-/* A layer's k-th run within a step has streams of its own; a model that is a stage has no path, and its name in that place. */
+/* A layer's k-th run within a step has streams of its own; a model that is a stage has no
+ * path, and its name in that place. */
 const char *train_round_text(const Evaluator *ev) {
     const Frame *frame = ev->frame->body;
     if (!ev->train) return "";
-    const char *model = frame->running && train_is_stage(ev, frame->running) ? frame->running->block->decl->name : "";
+    const char *model =
+        frame->running && train_is_stage(ev, frame->running) ? frame->running->block->decl->name : "";
     return frame->round ? arena_printf(ev->arena, "%s@%d", model, frame->round) : model;
 }
 
 /* ---- what names give ---- */
 
-/* In the body of a layer's update a layer stands for its weight of the path that the line runs for. */
+/* In the body of a layer's update a layer stands for its weight of the path that the line
+ * runs for. */
 static bool weight_of_layer(Evaluator *ev, Value v, Weight **out) {
     const TrainPass *pass = ev->train;
     bool model = v.kind == VALUE_BLOCK && v.block->decl->kind == DECL_MODEL;
     if (!pass->below || ev->frame != pass->below_frame || (!model && v.kind != VALUE_LAYER)) return false;
-    const char *layer = model ? "" : v.layer->path, *path = layer ? path_join(ev->arena, layer, pass->below) : NULL;
+    const char *layer = model ? "" : v.layer->path,
+               *path = layer ? path_join(ev->arena, layer, pass->below) : NULL;
     intptr_t place = path ? (intptr_t)map_get(pass->plan->index, intern(ev->names, path)) : 0;
     if (!place) return false;
     *out = train_place(ev, (int)place - 1);
@@ -127,8 +146,11 @@ static void warn_of_first_batch(Evaluator *ev, Name name, Value v, Span span) {
     const TrainPass *pass = ev->train;
     bool early = v.kind == VALUE_TENSOR && v.node->id < pass->first_repeated && train_is_body(ev);
     if (!early || map_get(pass->of_input, v.node) || !(train_sources(ev, v.node) & OF_SAMPLES)) return;
-    const char *text = arena_printf(ev->arena, "`%s` was computed before the loop: it is of the step's first batch in each round", name);
-    report_warning(ev, DIAG_train_field, span, text, "compute it within `repeat`, from the inputs, where each round is to see a batch of its own");
+    const char *text = arena_printf(
+        ev->arena, "`%s` was computed before the loop: it is of the step's first batch in each round", name);
+    report_warning(
+        ev, DIAG_train_field, span, text,
+        "compute it within `repeat`, from the inputs, where each round is to see a batch of its own");
 }
 
 Value train_read(Evaluator *ev, Name name, Value v, Span span) {
@@ -137,9 +159,12 @@ Value train_read(Evaluator *ev, Name name, Value v, Span span) {
     if (!pass) return v;
     if (weight_of_layer(ev, v, &weight)) return value_node(weight->value);
     if (pass->first_repeated && pass->goal == GOAL_FIND) warn_of_first_batch(ev, name, v, span);
-    bool early = pass->measuring && v.kind == VALUE_TENSOR && v.node->id < pass->first_measured && train_is_body(ev);
+    bool early =
+        pass->measuring && v.kind == VALUE_TENSOR && v.node->id < pass->first_measured && train_is_body(ev);
     if (!early || !(train_sources(ev, v.node) & OF_OUTSIDE)) return v;
-    Diagnostic *d = report(ev, DIAG_measure, span, "`%s` is of the step's samples: in `measure` the inputs are those that are held out", name);
+    Diagnostic *d =
+        report(ev, DIAG_measure, span,
+               "`%s` is of the step's samples: in `measure` the inputs are those that are held out", name);
     report_help(ev, d, "compute it here anew, from the inputs");
     return value_error;
 }
@@ -152,7 +177,8 @@ static Node *counter(Evaluator *ev, int which, Name name, Span span) {
 static Node *squares(Evaluator *ev, Node *g) {
     int64_t axes[REF_MAX_RANK];
     for (int i = 0; i < g->shape.rank; i++) axes[i] = i;
-    return build_reshape(ev->graph, build_sum(ev->graph, build_binary(ev->graph, OP_mul, g, g), axes, g->shape.rank), 0, NULL);
+    return build_reshape(
+        ev->graph, build_sum(ev->graph, build_binary(ev->graph, OP_mul, g, g), axes, g->shape.rank), 0, NULL);
 }
 
 static Value gradient_norm(Evaluator *ev, Span span) {
@@ -160,7 +186,8 @@ static Value gradient_norm(Evaluator *ev, Span span) {
     if (gradients->norm) return value_node(gradients->norm);
     graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ""));
     Node *sum = squares(ev, gradients->items[0]);
-    for (int i = 1; i < gradients->count; i++) sum = build_binary(ev->graph, OP_add, sum, squares(ev, gradients->items[i]));
+    for (int i = 1; i < gradients->count; i++)
+        sum = build_binary(ev->graph, OP_add, sum, squares(ev, gradients->items[i]));
     return value_node(gradients->norm = build_unary(ev->graph, OP_sqrt, sum));
 }
 
@@ -168,7 +195,8 @@ bool train_refuses_name(Evaluator *ev, const Expr *target) {
     static const char *const counters[] = {"step", "epoch", "progress"};
     for (int i = 0; train_is_body(ev) && i < COUNT_OF(counters); i++) {
         if (strcmp(counters[i], target->name)) continue;
-        report(ev, DIAG_reserved_word, target->span, "`%s` is a counter of training, and nothing else can be called so here", target->name);
+        report(ev, DIAG_reserved_word, target->span,
+               "`%s` is a counter of training, and nothing else can be called so here", target->name);
         return true;
     }
     return false;
@@ -179,7 +207,9 @@ Value train_moment(Evaluator *ev, int which, Name name, Span span) {
     if (ev->train && !norm) return value_node(counter(ev, which, name, span));
     if (ev->train && ev->train->gradients) return gradient_norm(ev, span);
     Diagnostic *d = report(ev, DIAG_train_place, span, "`%s` has a value only in training", name);
-    if (norm) report_help(ev, d, "the body of an `optimizer` may read it: the norm of all gradients of its `minimize`");
+    if (norm)
+        report_help(ev, d,
+                    "the body of an `optimizer` may read it: the norm of all gradients of its `minimize`");
     else report_help(ev, d, "a `train` block, its optimizers and what they run may read it");
     return value_error;
 }
@@ -192,11 +222,16 @@ static Shape shape_in(Arena *arena, Dims *dims, Shape shape) {
     return (Shape){shape.type, shape.rank, sizes};
 }
 
-static int add_row(Evaluator *ev, Name path, const char *identity, Shape shape, int kind, double init, Span span) {
+static int add_row(Evaluator *ev, Name path, const char *identity, Shape shape, int kind, double init,
+                   Span span) {
     TrainPlan *plan = ev->train->plan;
     intptr_t known = (intptr_t)map_get(plan->index, path);
     if (known) return (int)known - 1;
-    TrainingState state = {.path = path, .shape = shape_in(ev->arena, plan->dims, shape), .kind = kind, .start = CAI_START_VALUE, .span = span};
+    TrainingState state = {.path = path,
+                           .shape = shape_in(ev->arena, plan->dims, shape),
+                           .kind = kind,
+                           .start = CAI_START_VALUE,
+                           .span = span};
     int index = plan->training->states.count;
     vec_push(ev->arena, &plan->training->states, state);
     vec_push(ev->arena, &plan->facts, (StateFacts){.identity = identity, .init = init, .like = index});
@@ -207,7 +242,8 @@ static int add_row(Evaluator *ev, Name path, const char *identity, Shape shape, 
 static Node *state_port(Evaluator *ev, int index, Span span) {
     const TrainingState *row = &ev->train->plan->training->states.items[index];
     Shape shape = shape_in(ev->arena, ev->dims, row->shape);
-    return train_input(ev, row->path, shape, FORM_TENSOR, FIT_EXACT, (cai_binding){CAI_BIND_STATE, index, 0, 0, -1}, span);
+    return train_input(ev, row->path, shape, FORM_TENSOR, FIT_EXACT,
+                       (cai_binding){CAI_BIND_STATE, index, 0, 0, -1}, span);
 }
 
 Node *train_state(Evaluator *ev, const Weight *weight, bool kept) {
@@ -219,7 +255,8 @@ Node *train_state(Evaluator *ev, const Weight *weight, bool kept) {
 
 static Node *leaf(Evaluator *ev, Node *value) { return build_unary(ev->graph, OP_stop, value); }
 
-/* A weight that starts as a tensor is written before the first step of the first phase that has it. */
+/* A weight that starts as a tensor is written before the first step of the first phase
+ * that has it. */
 static void begin(Evaluator *ev, Weight *place) {
     TrainPass *pass = ev->train;
     place->index = (int)(intptr_t)map_get(pass->plan->index, place->path) - 1;
@@ -243,7 +280,8 @@ void train_meet(Evaluator *ev, Weight *place) {
     if (!place->read.count) begin(ev, place);
     StateFacts *facts = &ev->train->plan->facts.items[place->index];
     for (const Frame *frame = ev->frame; frame; frame = frame->caller) {
-        if (frame->running && train_is_stage(ev, frame->running)) join_model(ev, facts, frame->running->block);
+        if (frame->running && train_is_stage(ev, frame->running))
+            join_model(ev, facts, frame->running->block);
     }
 }
 
@@ -253,7 +291,11 @@ Weight *train_place(Evaluator *ev, int index) {
     if (place) return place;
     place = NEW(ev->arena, Weight);
     const char *identity = ev->train->plan->facts.items[index].identity;
-    *place = (Weight){.path = row->path, .identity = identity, .state = row->kind != CAI_STATE_PARAMETER, .span = row->span, .place = place};
+    *place = (Weight){.path = row->path,
+                      .identity = identity,
+                      .state = row->kind != CAI_STATE_PARAMETER,
+                      .span = row->span,
+                      .place = place};
     place->node = place->value = state_port(ev, index, row->span);
     place->shape = place->node->shape;
     map_set(ev->weights, row->path, place);
@@ -267,11 +309,14 @@ void train_assign(Evaluator *ev, Weight *place, Node *value) {
     vec_push(ev->arena, &place->read, place->value);
 }
 
-int train_own_state(Evaluator *ev, Name path, Shape shape, Span span) { return add_row(ev, path, path, shape, CAI_STATE_TRAINING, 0, span); }
+int train_own_state(Evaluator *ev, Name path, Shape shape, Span span) {
+    return add_row(ev, path, path, shape, CAI_STATE_TRAINING, 0, span);
+}
 
 Value train_given(Evaluator *ev, Node *start, Span span) {
     if (!ev->train) {
-        Diagnostic *d = report(ev, DIAG_train_place, span, "a weight starts as a tensor only in a `train` block");
+        Diagnostic *d =
+            report(ev, DIAG_train_place, span, "a weight starts as a tensor only in a `train` block");
         report_help(ev, d, "in a model weights come from a file, or start as a number");
         return value_error;
     }
@@ -292,22 +337,31 @@ bool train_matches(const TrainPlan *plan, const Target *target, int state) {
     return !strncmp(path, target->path, length) && (path[length] == '.' || !path[length]);
 }
 
-const char *train_below(const Target *target, const char *path) { return target->model || !*target->path ? path : path + strlen(target->path) + 1; }
+const char *train_below(const Target *target, const char *path) {
+    return target->model || !*target->path ? path : path + strlen(target->path) + 1;
+}
 
 static bool add_value(Evaluator *ev, Value v, const Expr *expr, const char *what, Targets *out) {
     const char *text = span_text(ev->arena, expr->span);
     bool good = true;
-    if (v.kind == VALUE_BLOCK && v.block->decl->kind == DECL_MODEL) vec_push(ev->arena, out, ((Target){.model = v.block, .text = text}));
-    else if (v.kind == VALUE_LAYER && v.layer->bare) vec_push(ev->arena, out, ((Target){.model = v.layer->block, .text = text}));
-    else if (v.kind == VALUE_LAYER && v.layer->path) vec_push(ev->arena, out, ((Target){.path = v.layer->path, .text = text}));
-    else if (v.kind == VALUE_WEIGHT && v.weight->path) vec_push(ev->arena, out, ((Target){.path = v.weight->path, .text = text}));
+    if (v.kind == VALUE_BLOCK && v.block->decl->kind == DECL_MODEL)
+        vec_push(ev->arena, out, ((Target){.model = v.block, .text = text}));
+    else if (v.kind == VALUE_LAYER && v.layer->bare)
+        vec_push(ev->arena, out, ((Target){.model = v.layer->block, .text = text}));
+    else if (v.kind == VALUE_LAYER && v.layer->path)
+        vec_push(ev->arena, out, ((Target){.path = v.layer->path, .text = text}));
+    else if (v.kind == VALUE_WEIGHT && v.weight->path)
+        vec_push(ev->arena, out, ((Target){.path = v.weight->path, .text = text}));
     else if (value_is_sequence(v) && v.list->count)
         for (int i = 0; i < v.list->count; i++) good &= add_value(ev, v.list->items[i], expr, what, out);
     else {
         good = false;
         if (v.kind == VALUE_ERROR) return false;
-        Diagnostic *d = report(ev, DIAG_train_target, expr->span, "`%s` needs a layer or a weight that has a name; this is %s", what, value_kind_name(v));
-        if (v.kind == VALUE_TENSOR) report_help(ev, d, "a tensor is a value: only what `param` or `state` makes can change");
+        Diagnostic *d =
+            report(ev, DIAG_train_target, expr->span,
+                   "`%s` needs a layer or a weight that has a name; this is %s", what, value_kind_name(v));
+        if (v.kind == VALUE_TENSOR)
+            report_help(ev, d, "a tensor is a value: only what `param` or `state` makes can change");
         else report_help(ev, d, "bind it first, `G = generator()`, and name it here");
     }
     return good;
@@ -318,12 +372,16 @@ bool train_targets(Evaluator *ev, const Expr *expr, const char *what, Targets *o
     if (place) return add_value(ev, *place, expr, what, out);
     bool good = true;
     if (expr->kind == EXPR_TUPLE || expr->kind == EXPR_LIST) {
-        for (int i = 0; i < expr->arguments.count; i++) good &= train_targets(ev, expr->arguments.items[i].value, what, out);
+        for (int i = 0; i < expr->arguments.count; i++)
+            good &= train_targets(ev, expr->arguments.items[i].value, what, out);
         return good;
     }
-    if (expr->kind != EXPR_MEMBER && expr->kind != EXPR_INDEX) return add_value(ev, evaluate(ev, expr), expr, what, out);
+    if (expr->kind != EXPR_MEMBER && expr->kind != EXPR_INDEX)
+        return add_value(ev, evaluate(ev, expr), expr, what, out);
     const char *path = layer_path(ev, expr, what);
-    if (path) vec_push(ev->arena, out, ((Target){.path = intern(ev->names, path), .text = span_text(ev->arena, expr->span)}));
+    if (path)
+        vec_push(ev->arena, out,
+                 ((Target){.path = intern(ev->names, path), .text = span_text(ev->arena, expr->span)}));
     return path != NULL;
 }
 
@@ -356,7 +414,8 @@ static Layer *copy_layer(Evaluator *ev, const Layer *original) {
     layer->unit = original->unit;
     layer->given = original->given;
     bindings_add(ev, &layer->bound, &original->bound);
-    for (int i = 0; i < layer->bound.count && layer->kind == LAYER_BLOCK; i++) layer->bound.items[i].value = copy_value(ev, layer->bound.items[i].value);
+    for (int i = 0; i < layer->bound.count && layer->kind == LAYER_BLOCK; i++)
+        layer->bound.items[i].value = copy_value(ev, layer->bound.items[i].value);
     return layer;
 }
 
@@ -367,7 +426,8 @@ static Value copy_value(Evaluator *ev, Value v) {
     return weight_new(ev, v.weight->state, v.weight->shape, v.weight->init, v.weight->span);
 }
 
-/* A copy takes values where it stands. At the very beginning it begins as its original does; else it is written before the first step. */
+/* A copy takes values where it stands. At the very beginning it begins as its original
+ * does; else it is written before the first step. */
 static void remember_values(Evaluator *ev, CopyOf *copy) {
     TrainPass *pass = ev->train;
     if (!train_once_acts(ev)) return;
@@ -394,7 +454,8 @@ static bool is_of_pass(Value v) { /* a tensor of the graph in which it was made 
     return false;
 }
 
-/* What tensors were bound round it stays behind: a part that reads them runs only within its whole. */
+/* What tensors were bound round it stays behind: a part that reads them runs only within
+ * its whole. */
 static void leave_tensors(Layer *layer) {
     int kept = 0;
     for (int i = 0; i < layer->bound.count; i++)
@@ -435,7 +496,8 @@ Value train_copy(Evaluator *ev, const Arguments *arguments, Span span) {
     const Layer *original = model ? as_layer(ev, v, span) : v.kind == VALUE_LAYER ? v.layer : NULL;
     if (!original || (!model && !original->path)) {
         if (v.kind != VALUE_ERROR) {
-            Diagnostic *d = report(ev, DIAG_train_target, span, "`copy` takes a layer that has a name; this is %s", value_kind_name(v));
+            Diagnostic *d = report(ev, DIAG_train_target, span,
+                                   "`copy` takes a layer that has a name; this is %s", value_kind_name(v));
             report_help(ev, d, "`G = generator()`, then `smooth = copy(G)`");
         }
         return value_error;

@@ -1,4 +1,5 @@
-/* update, once and every: what gets new values beside the weights that a minimize trains. */
+/* update, once and every: what gets new values beside the weights that a minimize
+ * trains. */
 #include "elaborate/train.h"
 
 /* ---- update of one place ---- */
@@ -13,13 +14,14 @@ static Node *new_value(Evaluator *ev, const Weight *place, Value v, const Expr *
     Node *node = as_node(ev, v, place->shape.type, expr->span);
     if (!node || shape_equal(node->shape, place->shape)) return node;
     const char *name = strncmp(place->path, "train.", 6) ? place->path : place->path + 6;
-    Diagnostic *d = report(ev, DIAG_update, expr->span, "`%s` is %s, and cannot become %s", name, shape_string(ev->arena, place->shape),
-                           shape_string(ev->arena, node->shape));
+    Diagnostic *d = report(ev, DIAG_update, expr->span, "`%s` is %s, and cannot become %s", name,
+                           shape_string(ev->arena, place->shape), shape_string(ev->arena, node->shape));
     report_help(ev, d, "an update keeps shape and type");
     return NULL;
 }
 
-/* In `measure` a block's own state may follow from totals, as in schedules that wait for a plateau. */
+/* In `measure` a block's own state may follow from totals, as in schedules that wait for
+ * a plateau. */
 static bool acts_on(const Evaluator *ev, const Weight *place) {
     const TrainPass *pass = ev->train;
     bool own = ev->train->plan->training->states.items[place->index].kind == CAI_STATE_TRAINING;
@@ -63,12 +65,14 @@ static bool update_kind(Evaluator *ev, const Stmt *stmt, const Target *target, i
     return any;
 }
 
-/* Its states follow only where the line has another layer: an average of G has G's running means averaged, noise on G's weights leaves them. */
+/* Its states follow only where the line has another layer: an average of G has G's
+ * running means averaged, noise on G's weights leaves them. */
 static void update_layer(Evaluator *ev, const Stmt *stmt, const Target *target) {
     if (ev->train->goal == GOAL_FIND) return; /* not all of its weights are known */
     ev->train->met_other = false;
     if (!update_kind(ev, stmt, target, CAI_STATE_PARAMETER)) {
-        Diagnostic *d = report(ev, DIAG_update, stmt->target->span, "`%s` has no weights that could be updated", target->text);
+        Diagnostic *d = report(ev, DIAG_update, stmt->target->span,
+                               "`%s` has no weights that could be updated", target->text);
         report_help(ev, d, "is it run anywhere in this block?");
     }
     if (ev->train->met_other) update_kind(ev, stmt, target, CAI_STATE_LAYER);
@@ -81,7 +85,8 @@ static Weight *place_of(Evaluator *ev, const Target *target) {
 void execute_update(Evaluator *ev, const Stmt *stmt) {
     Targets targets = {0};
     if (!ev->train) {
-        Diagnostic *d = report(ev, DIAG_train_place, stmt->span, "`update` changes a state in training, and this is a model");
+        Diagnostic *d = report(ev, DIAG_train_place, stmt->span,
+                               "`update` changes a state in training, and this is a model");
         report_help(ev, d, "put it behind `if training`, as `batchnorm` of the library does");
         return;
     }
@@ -103,7 +108,9 @@ static Name state_path(Evaluator *ev, const char *name) {
 
 static bool is_known_shape(Evaluator *ev, const char *name, Shape shape, Span span) {
     if (shape_element_count(shape, &(int64_t){0})) return true;
-    Diagnostic *d = report(ev, DIAG_train_once, span, "`%s` is saved, and its shape %s is not known at compile time", name, shape_string(ev->arena, shape));
+    Diagnostic *d =
+        report(ev, DIAG_train_once, span, "`%s` is saved, and its shape %s is not known at compile time",
+               name, shape_string(ev->arena, shape));
     report_help(ev, d, "fix the size with -D, or in the block's signature");
     return false;
 }
@@ -120,13 +127,16 @@ static Value kept_value(Evaluator *ev, const char *name, Value v, Span span) {
 
 static Value kept_list(Evaluator *ev, const char *name, Value v, Span span) {
     Value *items = NEW_ARRAY(ev->arena, Value, v.list->count);
-    for (int i = 0; i < v.list->count; i++) items[i] = kept_value(ev, arena_printf(ev->arena, "%s.%d", name, i), v.list->items[i], span);
+    for (int i = 0; i < v.list->count; i++)
+        items[i] = kept_value(ev, arena_printf(ev->arena, "%s.%d", name, i), v.list->items[i], span);
     return value_list(ev->arena, v.kind, items, v.list->names, v.list->count);
 }
 
 static void keep_target(Evaluator *ev, const Expr *target) {
     const Value *bound = frame_place(ev, target);
-    if (bound) frame_bind(ev, ev->frame, target->name, kept_value(ev, target->name, *bound, target->span), target->span);
+    if (bound)
+        frame_bind(ev, ev->frame, target->name, kept_value(ev, target->name, *bound, target->span),
+                   target->span);
     for (int i = 0; i < target->arguments.count; i++) keep_target(ev, target->arguments.items[i].value);
 }
 
@@ -155,10 +165,12 @@ void execute_once(Evaluator *ev, const Stmt *stmt) {
 
 static Node *active_node(Evaluator *ev, int guard, Span span) {
     Name name = intern(ev->names, arena_printf(ev->arena, "active.%d", guard));
-    return train_input(ev, name, (Shape){DTYPE_BOOL, 0, NULL}, FORM_TENSOR, FIT_EXACT, (cai_binding){CAI_BIND_ACTIVE, guard, 0, 0, -1}, span);
+    return train_input(ev, name, (Shape){DTYPE_BOOL, 0, NULL}, FORM_TENSOR, FIT_EXACT,
+                       (cai_binding){CAI_BIND_ACTIVE, guard, 0, 0, -1}, span);
 }
 
-/* What later lines of the step read: the new value in the steps of the guard, the old one in others. */
+/* What later lines of the step read: the new value in the steps of the guard, the old one
+ * in others. */
 static void choose(Evaluator *ev, Weight *place, Node *before, int guard, Span span) {
     Node *changed = place->value, *active = active_node(ev, guard, span);
     active = build_broadcast(ev->graph, active, place->shape.rank, place->shape.dims);
@@ -166,12 +178,16 @@ static void choose(Evaluator *ev, Weight *place, Node *before, int guard, Span s
     vec_push(ev->arena, &ev->train->chosen, ((Chosen){place, place->value, before, changed, guard}));
 }
 
-static Node *value_before(Node *const *before, int count, int i, const Weight *place) { return i < count ? before[i] : place->node; }
+static Node *value_before(Node *const *before, int count, int i, const Weight *place) {
+    return i < count ? before[i] : place->node;
+}
 
 void execute_every(Evaluator *ev, const Stmt *stmt) {
     TrainPass *pass = ev->train;
     cai_interval interval;
-    if (!train_allows(ev, stmt, "every") || !train_is_timed(ev, stmt, "every") || !train_interval(ev, &stmt->interval, &interval)) return;
+    if (!train_allows(ev, stmt, "every") || !train_is_timed(ev, stmt, "every") ||
+        !train_interval(ev, &stmt->interval, &interval))
+        return;
     if (pass->guard >= 0 || pass->measuring) {
         report(ev, DIAG_train_place, stmt->span, "`every` stands within another `every`, or in `measure`");
         return;

@@ -1,11 +1,13 @@
-/* A train block, from its declaration to its Training: the passes in their order, and what is made of them. */
+/* A train block, from its declaration to its Training: the passes in their order, and
+ * what is made of them. */
 #include "elaborate/train.h"
 
 #include <math.h>
 
 /* ---- passes ---- */
 
-static void run_pass(TrainPlan *plan, TrainGoal goal, int phase, int measure, Evaluator *ev, TrainPass *pass) {
+static void run_pass(TrainPlan *plan, TrainGoal goal, int phase, int measure, Evaluator *ev,
+                     TrainPass *pass) {
     *pass = (TrainPass){.plan = plan, .goal = goal, .phase = phase, .measure = measure, .guard = -1};
     const Decl *decl = plan->block->decl;
     evaluator_begin(ev, plan->library, plan->block);
@@ -17,14 +19,18 @@ static void run_pass(TrainPlan *plan, TrainGoal goal, int phase, int measure, Ev
     bind_settings(ev, decl);
     train_bind_sets(ev, decl);
     if (!ev->errors) execute_all(ev, &decl->body);
-    if (ev->frame->returned) report(ev, DIAG_train_place, ev->frame->returned_at, "a train block returns nothing: what it learns are its weights");
+    if (ev->frame->returned)
+        report(ev, DIAG_train_place, ev->frame->returned_at,
+               "a train block returns nothing: what it learns are its weights");
 }
 
 /* ---- phases ---- */
 
 static bool holds_phase(const StmtList *body) {
     for (int i = 0; i < body->count; i++)
-        if (body->items[i]->kind == STMT_PHASE || holds_phase(&body->items[i]->body) || holds_phase(&body->items[i]->else_body)) return true;
+        if (body->items[i]->kind == STMT_PHASE || holds_phase(&body->items[i]->body) ||
+            holds_phase(&body->items[i]->else_body))
+            return true;
     return false;
 }
 
@@ -32,13 +38,15 @@ static bool statement_holds_phase(const Stmt *stmt) {
     return stmt->kind == STMT_PHASE || holds_phase(&stmt->body) || holds_phase(&stmt->else_body);
 }
 
-/* Nothing stands behind the last phase: it would belong to each of them, and its values come too late for any. */
+/* Nothing stands behind the last phase: it would belong to each of them, and its values
+ * come too late for any. */
 static void check_behind(TrainPlan *plan, const StmtList *body) {
     int last = -1;
     for (int i = 0; i < body->count; i++)
         if (statement_holds_phase(body->items[i])) last = i;
     if (last < 0 || last + 1 == body->count) return;
-    Diagnostic *d = diag_error(plan->library->diag, DIAG_train_phase, body->items[last + 1]->span, "nothing can stand behind the last phase");
+    Diagnostic *d = diag_error(plan->library->diag, DIAG_train_phase, body->items[last + 1]->span,
+                               "nothing can stand behind the last phase");
     diag_help(plan->library->diag, d, "what belongs to all phases stands before the first");
 }
 
@@ -46,11 +54,15 @@ static void check_length(TrainPlan *plan) {
     const Decl *decl = plan->block->decl;
     Diagnostics *diag = plan->library->diag;
     if (plan->has_phases && decl->length.count) {
-        Diagnostic *d = diag_error(diag, DIAG_train_length, decl->length.count->span, "`%s` has a length and phases with lengths of their own", decl->name);
+        Diagnostic *d = diag_error(diag, DIAG_train_length, decl->length.count->span,
+                                   "`%s` has a length and phases with lengths of their own", decl->name);
         diag_help(diag, d, "take one of them out");
     } else if (!plan->has_phases && !decl->length.count) {
-        Diagnostic *d = diag_error(diag, DIAG_train_length, decl->name_span, "nothing says how long `%s` trains", decl->name);
-        diag_help(diag, d, "write it before the `{`, `for 20 epochs`, or give it phases, `phase \"all\" for 20 epochs { ... }`");
+        Diagnostic *d = diag_error(diag, DIAG_train_length, decl->name_span,
+                                   "nothing says how long `%s` trains", decl->name);
+        diag_help(
+            diag, d,
+            "write it before the `{`, `for 20 epochs`, or give it phases, `phase \"all\" for 20 epochs { ... }`");
     }
 }
 
@@ -67,7 +79,8 @@ static void begin_phase(Evaluator *ev, const Stmt *stmt) {
     if (!name || !good) return;
     phase->name = name;
     if (!*name || is_named(ev->train->plan->training, ev->train->phase, name)) {
-        Diagnostic *d = report(ev, DIAG_train_phase, stmt->value->span, *name ? "two phases are called \"%s\"" : "a phase has a name", name);
+        Diagnostic *d = report(ev, DIAG_train_phase, stmt->value->span,
+                               *name ? "two phases are called \"%s\"" : "a phase has a name", name);
         report_help(ev, d, "checkpoints tell phases by their names: `phase \"level {level}\"` in a loop");
     }
 }
@@ -76,7 +89,8 @@ void execute_phase(Evaluator *ev, const Stmt *stmt) {
     if (!train_allows(ev, stmt, "phase")) return;
     TrainPass *pass = ev->train;
     if (pass->in_phase || pass->measuring || pass->guard >= 0 || pass->once || pass->other_once) {
-        report(ev, DIAG_train_phase, stmt->span, "a phase stands in the body of a train block, or in its loops and conditions");
+        report(ev, DIAG_train_phase, stmt->span,
+               "a phase stands in the body of a train block, or in its loops and conditions");
         return;
     }
     if (pass->phases++ != pass->phase) return;
@@ -107,12 +121,16 @@ static void find_copies(TrainPlan *plan, Evaluator *ev) {
         const CopyOf *copy = &ev->train->copies.items[i];
         if (copy->copy->path) vec_push(ev->arena, &plan->copies, *copy);
     }
-    for (int i = 0; i < ev->model->loads.count; i++) vec_push(ev->arena, &plan->loads, ev->model->loads.items[i]);
+    for (int i = 0; i < ev->model->loads.count; i++)
+        vec_push(ev->arena, &plan->loads, ev->model->loads.items[i]);
 }
 
-static Target original_of(const CopyOf *copy) { return (Target){.path = copy->layer->path, .model = copy->model}; }
+static Target original_of(const CopyOf *copy) {
+    return (Target){.path = copy->layer->path, .model = copy->model};
+}
 
-/* Each state of an original has one of the copy, whether or not the copy runs anywhere. */
+/* Each state of an original has one of the copy, whether or not the copy runs
+ * anywhere. */
 static void add_copies(TrainPlan *plan, Evaluator *ev) {
     for (int i = 0; i < plan->copies.count; i++) {
         const CopyOf *copy = &plan->copies.items[i];
@@ -121,9 +139,11 @@ static void add_copies(TrainPlan *plan, Evaluator *ev) {
             TrainingState row = plan->training->states.items[k];
             StateFacts facts = plan->facts.items[k];
             if (row.kind == CAI_STATE_TRAINING || !train_matches(plan, &target, k)) continue;
-            row.path = intern(ev->names, path_join(ev->arena, copy->copy->path, train_below(&target, row.path)));
+            row.path =
+                intern(ev->names, path_join(ev->arena, copy->copy->path, train_below(&target, row.path)));
             facts.like = facts.like == k ? k : facts.like;
-            facts.identity = arena_printf(ev->arena, "%s%s", copy->copy->identity, facts.identity + strlen(copy->model ? "" : copy->layer->identity));
+            facts.identity = arena_printf(ev->arena, "%s%s", copy->copy->identity,
+                                          facts.identity + strlen(copy->model ? "" : copy->layer->identity));
             facts.given = false;
             facts.trained = facts.seen = (Phases){0};
             memset(&facts.models, 0, sizeof facts.models); /* not the original's memory */
@@ -153,7 +173,8 @@ static bool find_phase(TrainPlan *plan, int phase, int *phases) {
     bool learns = false;
     for (int i = 0; i < plan->facts.count; i++) learns |= plan->facts.items[i].trained.count > 0;
     if (!ev.errors && !learns && !plan->unresolved && phase + 1 >= *phases && !pass.outputs.count) {
-        Diagnostic *d = report(&ev, DIAG_minimize, plan->block->decl->name_span, "`%s` trains nothing", plan->block->decl->name);
+        Diagnostic *d = report(&ev, DIAG_minimize, plan->block->decl->name_span, "`%s` trains nothing",
+                               plan->block->decl->name);
         report_help(&ev, d, "`minimize loss over net with adam()` is what changes weights");
     }
     if (phase + 1 >= *phases) add_copies(plan, &ev);
@@ -185,7 +206,9 @@ static const TrainingState *weight_beside(const TrainPlan *plan, const char *pat
 /* As PyTorch's layers begin: within 1 / sqrt(fan_in) of 0. */
 static void begin_at_random(const TrainPlan *plan, TrainingState *state) {
     const TrainingState *weight = state->shape.rank < 2 ? weight_beside(plan, state->path) : state;
-    int64_t inputs = weight && weight->shape.rank > 1 ? fan_in(weight->shape) : max_i64(1, dim_const_value(shape_elements(plan->dims, state->shape)));
+    int64_t inputs = weight && weight->shape.rank > 1
+                         ? fan_in(weight->shape)
+                         : max_i64(1, dim_const_value(shape_elements(plan->dims, state->shape)));
     state->start = CAI_START_UNIFORM;
     state->number = 1 / sqrt((double)inputs);
 }
@@ -216,13 +239,15 @@ static void find_file(TrainPlan *plan, TrainingState *state) {
         bool above = !strncmp(state->path, load->prefix, length) && state->path[length] == '.';
         if (!above || length < longest || state->kind == CAI_STATE_TRAINING) continue;
         longest = length;
-        state->load = arena_printf(plan->library->arena, strchr(load->file, ':') ? "%s.%s" : "%s:%s", load->file, state->path + length + 1);
+        state->load = arena_printf(plan->library->arena, strchr(load->file, ':') ? "%s.%s" : "%s:%s",
+                                   load->file, state->path + length + 1);
     }
 }
 
 static void begin_states(TrainPlan *plan) {
     for (int i = 0; i < plan->facts.count; i++) find_file(plan, &plan->training->states.items[i]);
-    for (int i = 0; i < plan->facts.count; i++) begin_state(plan, i); /* originals stand before their copies */
+    /* originals stand before their copies */
+    for (int i = 0; i < plan->facts.count; i++) begin_state(plan, i);
 }
 
 /* ---- entries ---- */
@@ -234,7 +259,8 @@ static bool is_any(const TrainPass *pass, const PassOutput *output) {
 
 static bool is_of_batch(const TrainPass *pass, const PassOutput *output) {
     int kind = output->binding.kind;
-    bool picture = kind == CAI_BIND_SHOWN && pass->measured->shown.items[output->binding.index].form == CAI_SHOW_PICTURE;
+    bool picture =
+        kind == CAI_BIND_SHOWN && pass->measured->shown.items[output->binding.index].form == CAI_SHOW_PICTURE;
     return kind == CAI_BIND_TOTAL || kind == CAI_BIND_COLLECTED || picture;
 }
 
@@ -242,11 +268,13 @@ static bool is_of_set(const TrainPass *pass, const PassOutput *output) { return 
 
 static const Chosen *chosen_last(const TrainPass *pass, const Weight *place) {
     for (int i = 0; i < pass->chosen.count; i++)
-        if (pass->chosen.items[i].value == place->value && pass->chosen.items[i].before == place->node) return &pass->chosen.items[i];
+        if (pass->chosen.items[i].value == place->value && pass->chosen.items[i].before == place->node)
+            return &pass->chosen.items[i];
     return NULL;
 }
 
-/* New values of states. One that only an `every` changes is written in its steps alone. */
+/* New values of states. One that only an `every` changes is written in its steps
+ * alone. */
 static void write_states(Evaluator *ev) {
     const TrainPass *pass = ev->train;
     for (int i = 0; i < pass->weights.count; i++) {
@@ -278,7 +306,8 @@ static void count_rounds(const Training *training, TrainingPhase *phase, Arena *
     phase->rounds = NEW_ARRAY(arena, int, training->sets.count);
     for (int i = 0; i < phase->step.inputs.count; i++) {
         const cai_binding *binding = &phase->step.inputs.items[i];
-        if (binding->kind == CAI_BIND_FIELD && phase->rounds[binding->index] <= binding->round) phase->rounds[binding->index] = binding->round + 1;
+        if (binding->kind == CAI_BIND_FIELD && phase->rounds[binding->index] <= binding->round)
+            phase->rounds[binding->index] = binding->round + 1;
     }
 }
 
@@ -310,10 +339,13 @@ static bool make_once(TrainPlan *plan, int index) {
 static bool find_set(Evaluator *ev, TrainingMeasure *measured) {
     for (int i = 0; i < measured->batch.inputs.count; i++) {
         const cai_binding *binding = &measured->batch.inputs.items[i];
-        if (binding->kind != CAI_BIND_FIELD || ev->train->plan->training->sets.items[binding->index].fields.items[binding->field].once) continue;
+        if (binding->kind != CAI_BIND_FIELD ||
+            ev->train->plan->training->sets.items[binding->index].fields.items[binding->field].once)
+            continue;
         if (measured->set < 0) measured->set = binding->index;
         if (measured->set == binding->index) continue;
-        report(ev, DIAG_measure, ev->train->plan->block->decl->name_span, "a `measure` reads samples of two sets, and goes through one");
+        report(ev, DIAG_measure, ev->train->plan->block->decl->name_span,
+               "a `measure` reads samples of two sets, and goes through one");
         return false;
     }
     if (measured->set < 0) measured->set = 0;
@@ -350,7 +382,8 @@ static void add_json(Text *out, Value v) {
         Text plain = {.arena = out->arena};
         value_print(&plain, v);
         text_add(out, "\"");
-        for (const char *at = text_string(&plain); *at; at++) text_add(out, strchr("\"\\", *at) ? "\\%c" : "%c", *at);
+        for (const char *at = text_string(&plain); *at; at++)
+            text_add(out, strchr("\"\\", *at) ? "\\%c" : "%c", *at);
         text_add(out, "\"");
     }
 }
@@ -396,7 +429,8 @@ static bool same_sizes(Shape a, Shape b) {
 static Map *weights_of(Library *library, Model *const *models, int count) {
     Map *weights = map_new(library->arena);
     for (int m = 0; m < count; m++)
-        for (int i = 0; i < models[m]->weights.count; i++) map_set(weights, models[m]->weights.items[i].path, &models[m]->weights.items[i]);
+        for (int i = 0; i < models[m]->weights.count; i++)
+            map_set(weights, models[m]->weights.items[i].path, &models[m]->weights.items[i]);
     return weights;
 }
 
@@ -408,12 +442,16 @@ void library_check_trained(Library *library, const Training *training, Model *co
         const TrainingState *state = &training->states.items[i];
         const WeightInfo *weight = map_get(weights, state->path);
         if (weight && !same_sizes(weight->shape, state->shape)) {
-            Diagnostic *d = diag_error(library->diag, DIAG_weight_shape, state->span, "`%s` is %s in `%s`, but %s in a model of this file", state->path,
-                                       shape_string(library->arena, state->shape), training->name, shape_string(library->arena, weight->shape));
+            Diagnostic *d = diag_error(library->diag, DIAG_weight_shape, state->span,
+                                       "`%s` is %s in `%s`, but %s in a model of this file", state->path,
+                                       shape_string(library->arena, state->shape), training->name,
+                                       shape_string(library->arena, weight->shape));
             diag_note(library->diag, d, weight->span, "the other one is here");
             return;
         }
-        bool of_layer = state->kind == CAI_STATE_PARAMETER && strchr(state->path, '.') && state->drawn_as == state->path; /* no copy */
+        /* no copy */
+        bool of_layer =
+            state->kind == CAI_STATE_PARAMETER && strchr(state->path, '.') && state->drawn_as == state->path;
         if (weight || !of_layer || !is_trained(training, i)) continue;
         if (first) more++;
         else first = state->path;
@@ -421,8 +459,11 @@ void library_check_trained(Library *library, const Training *training, Model *co
     if (!first) return;
     const char *others = more ? arena_printf(library->arena, " and %d more", more) : "";
     Diagnostic *d = diag_warning(library->diag, DIAG_unread, training->decl->name_span,
-                                 "no model of this file has the weights `%s`%s, which `%s` trains", first, others, training->name);
-    diag_help(library->diag, d, "a model finds its weights by their paths: name the layers here as in the model, or run the model itself, `x -> name`");
+                                 "no model of this file has the weights `%s`%s, which `%s` trains", first,
+                                 others, training->name);
+    diag_help(
+        library->diag, d,
+        "a model finds its weights by their paths: name the layers here as in the model, or run the model itself, `x -> name`");
 }
 
 /* ---- the whole ---- */
@@ -434,7 +475,8 @@ static bool find_phases(TrainPlan *plan) {
     return good;
 }
 
-/* A second time where a part stands before its whole, which a later line or phase runs: order decides values only. */
+/* A second time where a part stands before its whole, which a later line or phase runs:
+ * order decides values only. */
 static bool find_all(TrainPlan *plan) {
     plan->searching = true;
     bool good = find_phases(plan);
@@ -456,11 +498,13 @@ static bool make_all(TrainPlan *plan) {
 Training *elaborate_training(Library *library, int index) {
     Arena *arena = library->arena;
     Definition *block = library->trains.items[index];
-    TrainPlan plan = {.library = library, .block = block, .training = NEW(arena, Training), .dims = dims_new(arena)};
+    TrainPlan plan = {
+        .library = library, .block = block, .training = NEW(arena, Training), .dims = dims_new(arena)};
     plan.index = map_new(arena);
     plan.layers = map_new(arena);
     if (library->broken) return NULL;
-    *plan.training = (Training){.decl = block->decl, .name = block->decl->name, .comment = block->decl->comment};
+    *plan.training =
+        (Training){.decl = block->decl, .name = block->decl->name, .comment = block->decl->comment};
     plan.has_phases = holds_phase(&block->decl->body);
     int errors = library->diag->errors;
     check_length(&plan);

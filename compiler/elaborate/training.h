@@ -1,5 +1,6 @@
-/* What a `train` block is elaborated to: states, sets of samples, and phases, each of some graphs. The same in data as the tables of
- * runtime/core/training.h, in whose words it is written; codegen/ makes those tables of it. */
+/* What a `train` block is elaborated to: states, sets of samples, and phases, each of
+ * some graphs. The same in data as the tables of runtime/core/training.h, in whose words
+ * it is written; codegen/ makes those tables of it. */
 #ifndef CAI_ELABORATE_TRAINING_H
 #define CAI_ELABORATE_TRAINING_H
 
@@ -9,21 +10,23 @@
 typedef struct TrainingState {
     Name path;
     Shape shape;
-    int kind, start;     /* CAI_STATE_*, CAI_START_* */
+    int kind, start; /* CAI_STATE_*, CAI_START_* */
     double number;
-    const char *load;    /* FILE:NAME of `load`, NAME the tensor's in the file; NULL */
-    Name drawn_as;       /* the path whose stream its first elements are drawn from: of a copy its original's, else its own */
+    const char *load; /* FILE:NAME of `load`, NAME the tensor's in the file; NULL */
+    /* the path whose stream its first elements are drawn from: of a copy its original's,
+     * else its own */
+    Name drawn_as;
     Span span;
 } TrainingState;
 
 typedef struct TrainingField {
     Name name;
-    Shape shape;         /* of a batch: its first axis is the set's batch */
+    Shape shape; /* of a batch: its first axis is the set's batch */
     PortForm form;
-    int fit;             /* CAI_TAKE_* */
+    int fit; /* CAI_TAKE_* */
     double scale[2];
-    const char *names;   /* NULL: none */
-    Name on;             /* NULL: none */
+    const char *names; /* NULL: none */
+    Name on;           /* NULL: none */
     int together;
     bool balanced, index, once;
     Span span;
@@ -34,13 +37,13 @@ typedef struct TrainingSet {
     const char *place;
     Vec(TrainingField) fields;
     int64_t batch;
-    int anew;            /* as cai_set's */
+    int anew; /* as cai_set's */
 } TrainingSet;
 
 /* A graph whose ports are bound: bindings.items[i] is that of port i. */
 typedef Vec(cai_binding) BindingList;
 typedef struct TrainingEntry {
-    Graph *graph;        /* NULL: there is none */
+    Graph *graph; /* NULL: there is none */
     BindingList inputs, outputs;
 } TrainingEntry;
 
@@ -66,7 +69,7 @@ typedef struct TrainingPhase {
     Vec(cai_interval) guards;
     ShownList shown;
     Vec(TrainingMeasure) measures;
-    int *rounds;         /* one a set */
+    int *rounds; /* one a set */
 } TrainingPhase;
 
 typedef struct Training {
@@ -80,12 +83,14 @@ typedef struct Training {
 
 int library_train_count(const Library *library);
 Name library_train_name(const Library *library, int index);
-/* Whether the models of the file can read what is trained: equal paths of unequal shape are told, and, as a warning, weights that no model has. */
+/* Whether the models of the file can read what is trained: equal paths of unequal shape
+ * are told, and, as a warning, weights that no model has. */
 void library_check_trained(Library *library, const Training *training, Model *const *models, int count);
 /* NULL where there were errors. */
 Training *elaborate_training(Library *library, int index);
 
-/* A file that the text names lies beside the text, and a trainer may run in another folder: its absolute name; NULL stays NULL. */
+/* A file that the text names lies beside the text, and a trainer may run in another
+ * folder: its absolute name; NULL stays NULL. */
 const char *training_file(Arena *arena, const char *file, Span span);
 /* ---- training_sets.c ---- */
 const cai_set *training_sets(Arena *arena, const Training *training);

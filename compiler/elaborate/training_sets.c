@@ -1,5 +1,5 @@
-/* The sets of a training as the runtime has them (core/training.h): codegen/ writes them into a trainer, `cai data` hands them to the
- * readers of data sets as they are. */
+/* The sets of a training as the runtime has them (core/training.h): codegen/ writes them
+ * into a trainer, `cai data` hands them to the readers of data sets as they are. */
 #include "elaborate/training.h"
 #include <libgen.h>
 #include <limits.h>
@@ -47,7 +47,12 @@ static cai_field describe_field(Arena *arena, const TrainingSet *set, const Trai
 static cai_set describe_set(Arena *arena, const TrainingSet *set) {
     cai_field *fields = NEW_ARRAY(arena, cai_field, set->fields.count);
     for (int i = 0; i < set->fields.count; i++) fields[i] = describe_field(arena, set, &set->fields.items[i]);
-    return (cai_set){.name = set->name, .place = set->place, .fields = fields, .field_count = set->fields.count, .batch = set->batch, .anew = set->anew};
+    return (cai_set){.name = set->name,
+                     .place = set->place,
+                     .fields = fields,
+                     .field_count = set->fields.count,
+                     .batch = set->batch,
+                     .anew = set->anew};
 }
 
 const cai_set *training_sets(Arena *arena, const Training *training) {

@@ -1,5 +1,5 @@
-/* A model that grows by a statement at a time: for what writes text of the language and asks what each step
- * of it makes. */
+/* A model that grows by a statement at a time: for what writes text of the language and
+ * asks what each step of it makes. */
 #include "elaborate/evaluator.h"
 
 struct Trial {

@@ -40,7 +40,8 @@ static bool lists_equal(const List *a, const List *b) {
 
 bool value_equal(Value a, Value b) {
     if (value_is_number(a) && value_is_number(b) && a.kind != b.kind) {
-        double x = a.kind == VALUE_INT ? (double)a.integer : a.real, y = b.kind == VALUE_INT ? (double)b.integer : b.real;
+        double x = a.kind == VALUE_INT ? (double)a.integer : a.real,
+               y = b.kind == VALUE_INT ? (double)b.integer : b.real;
         return x == y;
     }
     if (value_is_sequence(a) && value_is_sequence(b)) return lists_equal(a.list, b.list);

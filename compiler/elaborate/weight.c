@@ -5,15 +5,16 @@ static bool shape_is_known(Evaluator *ev, Shape shape, Span span) {
     for (int i = 0; i < shape.rank; i++) {
         int64_t size;
         if (!dim_is_const(shape.dims[i], &size)) {
-            Diagnostic *d = report(ev, DIAG_weight_size, span, "a weight's shape must be known at compile time; here axis %d is %s",
-                                   i,
+            Diagnostic *d = report(ev, DIAG_weight_size, span,
+                                   "a weight's shape must be known at compile time; here axis %d is %s", i,
                                    dim_string(ev->arena, shape.dims[i]));
             report_operands(ev, d);
             report_help(ev, d, "fix the size with -D, or in the model's signature");
             return false;
         }
         if (size > 0) continue;
-        report(ev, DIAG_weight_size, span, "a weight's sizes must be at least 1; here axis %d is %lld", i, (long long)size);
+        report(ev, DIAG_weight_size, span, "a weight's sizes must be at least 1; here axis %d is %lld", i,
+               (long long)size);
         return false;
     }
     return true;
@@ -34,10 +35,13 @@ static const Layer *twice_above(const Layer *layer) {
 }
 
 static void report_twice(Evaluator *ev, const Layer *layer) {
-    Diagnostic *d = report(ev, DIAG_path_twice, layer->made, "two layers with weights have the path `%s`", layer->path);
+    Diagnostic *d =
+        report(ev, DIAG_path_twice, layer->made, "two layers with weights have the path `%s`", layer->path);
     report_note(ev, d, layer->first, "the first one is here");
-    report_help(ev, d, "give each its own label, such as `\"name{i}\": ...` in a loop; or bind one layer to a name and run "
-                       "it twice");
+    report_help(
+        ev, d,
+        "give each its own label, such as `\"name{i}\": ...` in a loop; or bind one layer to a name and run "
+        "it twice");
 }
 
 /* A layer above that was called with tensors, as only what has no weights may be. */
@@ -48,7 +52,8 @@ static const Layer *called_above(const Layer *layer) {
 
 static void report_called(Evaluator *ev, const Layer *layer, const Weight *weight, Name name) {
     Diagnostic *d = report_tensor_argument(ev, layer_callee(layer), layer->given, layer->made);
-    if (weight->span.source && !weight->span.source->library) report_note(ev, d, weight->span, "its weight `%s` is made here", name);
+    if (weight->span.source && !weight->span.source->library)
+        report_note(ev, d, weight->span, "its weight `%s` is made here", name);
 }
 
 static bool weights_agree(Evaluator *ev, const Weight *known, const Weight *weight) {
@@ -56,11 +61,11 @@ static bool weights_agree(Evaluator *ev, const Weight *known, const Weight *weig
     if (strcmp(known->identity, weight->identity) || known->state != weight->state)
         d = report(ev, DIAG_path_twice, weight->span, "two weights have the path `%s`", weight->path);
     else if (!shape_equal(known->shape, weight->shape)) {
-        d = report(ev, DIAG_weight_shape, weight->span, "`%s` is %s here, but %s where it was made first", weight->path,
-                   shape_string(ev->arena, weight->shape), shape_string(ev->arena, known->shape));
+        d = report(ev, DIAG_weight_shape, weight->span, "`%s` is %s here, but %s where it was made first",
+                   weight->path, shape_string(ev->arena, weight->shape),
+                   shape_string(ev->arena, known->shape));
         report_help(ev, d, "a layer that is run with different sizes must label what has weights");
-    } else
-        return true;
+    } else return true;
     report_note(ev, d, user_span(ev, known->span), "the first one is here");
     return false;
 }
@@ -68,11 +73,15 @@ static bool weights_agree(Evaluator *ev, const Weight *known, const Weight *weig
 static Node *source_node(Evaluator *ev, const Weight *weight, Span span) {
     DimList dims = {weight->shape.rank, weight->shape.dims};
     if (weight->state) {
-        state_attributes attributes = {.path = weight->path, .version = 0, .type = weight->shape.type, .dims = dims,
+        state_attributes attributes = {.path = weight->path,
+                                       .version = 0,
+                                       .type = weight->shape.type,
+                                       .dims = dims,
                                        .init = weight->init};
         return make_node(ev, OP_state, NULL, 0, &attributes, span);
     }
-    parameter_attributes attributes = {.path = weight->path, .type = weight->shape.type, .dims = dims, .init = weight->init};
+    parameter_attributes attributes = {
+        .path = weight->path, .type = weight->shape.type, .dims = dims, .init = weight->init};
     return make_node(ev, OP_parameter, NULL, 0, &attributes, span);
 }
 
@@ -92,7 +101,8 @@ Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span 
         return NULL;
     }
     if (!name) name = free_name(ev, weight->state ? "state" : "param", weight->span);
-    const char *below = ev->train && weight->state && owner == ev->root ? "train" : owner->path; /* a train block's own: of no model */
+    /* a train block's own: of no model */
+    const char *below = ev->train && weight->state && owner == ev->root ? "train" : owner->path;
     weight->path = intern(ev->names, path_join(ev->arena, below, name));
     weight->identity = intern(ev->names, arena_printf(ev->arena, "%s/%s", owner->identity, name));
     weight->span = user_span(ev, span);
@@ -102,10 +112,14 @@ Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span 
         train_meet(ev, known);
         return weight->node = weights_agree(ev, known, weight) ? known->node : NULL;
     }
-    weight->node = weight->value = ev->train ? train_state(ev, weight, below != owner->path || owner->kept) : source_node(ev, weight, span);
+    weight->node = weight->value = ev->train ? train_state(ev, weight, below != owner->path || owner->kept)
+                                             : source_node(ev, weight, span);
     if (!weight->node) return NULL;
     map_set(ev->weights, weight->path, weight);
-    WeightInfo info = {.path = weight->path, .shape = weight->shape, .init = weight->init, .state = weight->state,
+    WeightInfo info = {.path = weight->path,
+                       .shape = weight->shape,
+                       .init = weight->init,
+                       .state = weight->state,
                        .span = weight->span};
     vec_push(ev->arena, &ev->model->weights, info);
     count_weight(ev, weight);

@@ -1,4 +1,5 @@
-/* Hash, equality, copy and text of any operator's attributes, by the table that ops.def gives. */
+/* Hash, equality, copy and text of any operator's attributes, by the table that ops.def
+ * gives. */
 #include "graph/ops.h"
 
 #define FIELD(Type, attributes, info) (*(Type const *)((const char *)(attributes) + (info)->offset))
@@ -34,13 +35,17 @@ uint64_t attributes_hash(Op op, const void *attributes) {
     return hash;
 }
 
-static bool same_bytes(const void *a, const void *b, size_t bytes) { return bytes == 0 || memcmp(a, b, bytes) == 0; }
+static bool same_bytes(const void *a, const void *b, size_t bytes) {
+    return bytes == 0 || memcmp(a, b, bytes) == 0;
+}
 
 static bool fields_equal(const AttrInfo *info, const void *a, const void *b) {
     switch (info->kind) {
     case ATTR_INT: return FIELD(int64_t, a, info) == FIELD(int64_t, b, info);
-    case ATTR_REAL: case ATTR_NUMBER:
-        return same_bytes((const char *)a + info->offset, (const char *)b + info->offset, sizeof(double)); /* -0 is not 0 */
+    case ATTR_REAL:
+    case ATTR_NUMBER:
+        /* -0 is not 0 */
+        return same_bytes((const char *)a + info->offset, (const char *)b + info->offset, sizeof(double));
     case ATTR_BOOL: return FIELD(bool, a, info) == FIELD(bool, b, info);
     case ATTR_NAME: return FIELD(Name, a, info) == FIELD(Name, b, info);
     case ATTR_TYPE: return FIELD(DType, a, info) == FIELD(DType, b, info);
@@ -54,7 +59,8 @@ static bool fields_equal(const AttrInfo *info, const void *a, const void *b) {
     }
     case ATTR_DATA: {
         const Data *x = FIELD(const Data *, a, info), *y = FIELD(const Data *, b, info);
-        return x == y || (x->count == y->count && same_bytes(x->values, y->values, sizeof *x->values * (size_t)x->count));
+        return x == y || (x->count == y->count &&
+                          same_bytes(x->values, y->values, sizeof *x->values * (size_t)x->count));
     }
     }
     return false;
@@ -149,7 +155,9 @@ void attributes_print(Text *out, const Node *node) {
         case ATTR_TYPE: text_add(out, "%s", dtype_name(FIELD(DType, attributes, info))); break;
         case ATTR_INTS: print_ints(out, FIELD(IntList, attributes, info)); break;
         case ATTR_DIMS: print_dims(out, FIELD(DimList, attributes, info)); break;
-        case ATTR_NUMBER: number_print(out, FIELD(Number, attributes, info), node->inputs[0]->shape.type); break;
+        case ATTR_NUMBER:
+            number_print(out, FIELD(Number, attributes, info), node->inputs[0]->shape.type);
+            break;
         case ATTR_DATA: print_data(out, FIELD(const Data *, attributes, info), node->shape.type); break;
         }
     }

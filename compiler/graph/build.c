@@ -1,4 +1,5 @@
-/* Constructors of nodes, for gradients and passes: what they build is known to be right, so a refusal is our bug. */
+/* Constructors of nodes, for gradients and passes: what they build is known to be right,
+ * so a refusal is our bug. */
 #include "graph/ops.h"
 
 Node *build_constant(Graph *g, const Number *values, int64_t count, Shape shape) {
@@ -7,18 +8,23 @@ Node *build_constant(Graph *g, const Number *values, int64_t count, Shape shape)
     return graph_make(g, OP_constant, NULL, 0, &attributes);
 }
 
-static Number number_of_type(double value, DType type) { return number_cast((Number){.real = value}, DTYPE_F32, type); }
+static Number number_of_type(double value, DType type) {
+    return number_cast((Number){.real = value}, DTYPE_F32, type);
+}
 
 Node *build_splat(Graph *g, double value, Shape shape) {
     Number number = number_of_type(value, shape.type);
     return build_constant(g, &number, 1, shape);
 }
 
-Node *build_scalar(Graph *g, double value, DType type) { return build_splat(g, value, (Shape){type, 0, NULL}); }
+Node *build_scalar(Graph *g, double value, DType type) {
+    return build_splat(g, value, (Shape){type, 0, NULL});
+}
 
 Node *build_unary(Graph *g, Op op, Node *x) { return graph_make(g, op, &x, 1, NULL); }
 
-/* The sizes of a and b broadcast together by PyTorch's rule: aligned at the right, a literal 1 stretches. */
+/* The sizes of a and b broadcast together by PyTorch's rule: aligned at the right, a
+ * literal 1 stretches. */
 static int common_dims(Graph *g, Shape a, Shape b, Dim *dims) {
     int rank = a.rank > b.rank ? a.rank : b.rank;
     Dim one = dim_const(g->dims, 1);
@@ -47,7 +53,8 @@ Node *build_broadcast(Graph *g, Node *x, int rank, const Dim *dims) {
     int missing = rank - x->shape.rank;
     CHECK(missing >= 0 && rank <= REF_MAX_RANK);
     Dim filled[REF_MAX_RANK];
-    for (int i = 0; i < rank; i++) filled[i] = i < missing ? dim_const(g->dims, 1) : x->shape.dims[i - missing];
+    for (int i = 0; i < rank; i++)
+        filled[i] = i < missing ? dim_const(g->dims, 1) : x->shape.dims[i - missing];
     x = build_reshape(g, x, rank, filled);
     if (shape_equal(x->shape, wanted)) return x;
     broadcast_attributes attributes = {{rank, dims}};
@@ -70,14 +77,17 @@ Node *build_slice(Graph *g, Node *x, const Dim *begin, const Dim *size, const in
     int64_t ones[REF_MAX_RANK];
     for (int i = 0; i < rank; i++) ones[i] = 1;
     slice_attributes attributes = {{rank, begin}, {rank, size}, {rank, step ? step : ones}};
-    return shape_dims_equal(x->shape, (Shape){x->shape.type, rank, size}) ? x : graph_make(g, OP_slice, &x, 1, &attributes);
+    return shape_dims_equal(x->shape, (Shape){x->shape.type, rank, size})
+               ? x
+               : graph_make(g, OP_slice, &x, 1, &attributes);
 }
 
 Node *build_pad(Graph *g, Node *x, const Dim *before, const Dim *after, const char *mode, double value) {
     int rank = x->shape.rank;
     bool none = true;
     for (int i = 0; i < rank; i++) none = none && before[i]->term_count == 0 && after[i]->term_count == 0;
-    pad_attributes attributes = {{rank, before}, {rank, after}, intern(g->names, mode), number_of_type(value, x->shape.type)};
+    pad_attributes attributes = {
+        {rank, before}, {rank, after}, intern(g->names, mode), number_of_type(value, x->shape.type)};
     return none ? x : graph_make(g, OP_pad, &x, 1, &attributes);
 }
 

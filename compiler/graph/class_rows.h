@@ -1,5 +1,5 @@
-/* For tables of what every operator of one class must have, such as an emitter: a row without
- * it does not compile.
+/* For tables of what every operator of one class must have, such as an emitter: a row
+ * without it does not compile.
  *
  *     #undef ROW_OF_CLASS_ORDER
  *     #define ROW_OF_CLASS_ORDER(name) [OP_##name] = name##_emit,

@@ -1,5 +1,6 @@
-/* Composed operators: the expressions of their rows in ops.def, and their reference function,
- * which is that of the verbs in them. codegen/elementwise.c makes code of the same expressions. */
+/* Composed operators: the expressions of their rows in ops.def, and their reference
+ * function, which is that of the verbs in them. codegen/elementwise.c makes code of the
+ * same expressions. */
 #include "graph/ops.h"
 
 /* ---- the expressions ---- */
@@ -8,10 +9,11 @@
 #define Y (&(const Term){.kind = TERM_OPERAND, .operand = 1})
 #define NUMBER(value) (&(const Term){.kind = TERM_NUMBER, .number = (value)})
 
-/* Another number of operands than the verb's is an array of -1 elements: it does not compile. */
-#define CALL(name, ...)                                                                        \
-    (&(const Term){.kind = TERM_VERB, .verb = (Op)(OP_##name * TAKES(name, __VA_ARGS__)),      \
-                   .operands = {__VA_ARGS__}})
+/* Another number of operands than the verb's is an array of -1 elements: it does not
+ * compile. */
+#define CALL(name, ...) \
+    (&(const Term){     \
+        .kind = TERM_VERB, .verb = (Op)(OP_##name * TAKES(name, __VA_ARGS__)), .operands = {__VA_ARGS__}})
 #define TAKES(name, ...) sizeof(char[COUNT_OF(((const Term *[]){__VA_ARGS__})) == OPERANDS_##name ? 1 : -1])
 enum {
 #define OP(...)
@@ -44,7 +46,8 @@ enum { BLOCK = 256 }; /* elements at a time, which lie on the stack */
 
 static void term_values(const Term *term, const RefCall *call, int64_t first, int64_t count, Number *out);
 
-static void verb_term_values(const Term *term, const RefCall *call, int64_t first, int64_t count, Number *out) {
+static void verb_term_values(const Term *term, const RefCall *call, int64_t first, int64_t count,
+                             Number *out) {
     Number values[3][BLOCK];
     const Number *inputs[3] = {values[0], values[1], values[2]};
     DType type = call->input_shapes[0].type;
@@ -71,7 +74,8 @@ static void term_values(const Term *term, const RefCall *call, int64_t first, in
 static void composed_part(const RefCall *part) {
     for (int64_t first = 0; first < part->shape.count; first += BLOCK) {
         int64_t rest = part->shape.count - first;
-        term_values(op_expression(part->node->op), part, first, rest < BLOCK ? rest : BLOCK, part->out + first);
+        term_values(op_expression(part->node->op), part, first, rest < BLOCK ? rest : BLOCK,
+                    part->out + first);
     }
 }
 

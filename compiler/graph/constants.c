@@ -1,4 +1,5 @@
-/* What is known of a node while building: what it is made of, and whether it is a constant of one value. */
+/* What is known of a node while building: what it is made of, and whether it is a
+ * constant of one value. */
 #include "graph/graph.h"
 
 bool node_is_splat(const Node *node, double *value) {
@@ -8,7 +9,8 @@ bool node_is_splat(const Node *node, double *value) {
 }
 
 Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims) {
-    return build_constant(g, ATTRIBUTES(splat, constant)->data->values, 1, (Shape){splat->shape.type, rank, dims});
+    return build_constant(g, ATTRIBUTES(splat, constant)->data->values, 1,
+                          (Shape){splat->shape.type, rank, dims});
 }
 
 bool reshape_is_trivial(const Node *node) {

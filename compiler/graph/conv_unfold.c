@@ -1,12 +1,13 @@
-/* A convolution as products of matrices. A group's channels and the kernel's taps are the rows of a matrix u, the places of y its columns:
+/* A convolution as products of matrices. A group's channels and the kernel's taps are the
+ * rows of a matrix u, the places of y its columns:
  *
  *     u[c, k; p] = x[c, stride*p + dilation*k - before], 0 where there is no such place
  *     convolution           y = w u
  *     convolution_backward_data     u = w^T y, and x gets u's elements added where they belong
  *     convolution_backward_weights    w = y u^T
  *
- * Of u no more than MAX_UNFOLDED elements are in memory: some rows and some columns of it. Where the kernel is one tap that moves
- * nothing, u is x as it lies. */
+ * Of u no more than MAX_UNFOLDED elements are in memory: some rows and some columns of
+ * it. Where the kernel is one tap that moves nothing, u is x as it lies. */
 #include "graph/conv_nest.h"
 #include <stdlib.h>
 
@@ -16,7 +17,8 @@ static int64_t volume_of(const int64_t sizes[MAX_AXES]) { return sizes[0] * size
 
 static bool is_pointwise_nest(const ConvNest *nest) {
     bool same = volume_of(nest->k) == 1;
-    for (int i = 0; i < MAX_AXES; i++) same = same && nest->stride[i] == 1 && nest->before[i] == 0 && nest->x[i] == nest->y[i];
+    for (int i = 0; i < MAX_AXES; i++)
+        same = same && nest->stride[i] == 1 && nest->before[i] == 0 && nest->x[i] == nest->y[i];
     return same;
 }
 
@@ -31,14 +33,16 @@ typedef void Move(double *x, int64_t stride, double *u, int64_t count);
 
 static void fill_unfolded(double *x, int64_t stride, double *u, int64_t count) {
     if (stride == 1) memcpy(u, x, sizeof *u * (size_t)count);
-    else for (int64_t i = 0; i < count; i++) u[i] = x[i * stride];
+    else
+        for (int64_t i = 0; i < count; i++) u[i] = x[i * stride];
 }
 
 static void add_back(double *x, int64_t stride, double *u, int64_t count) {
     for (int64_t i = 0; i < count; i++) x[i * stride] += u[i];
 }
 
-/* One row of u: a tap over the plane x. Moves what lies in x, by rows of y; the rest of u stays as it is. */
+/* One row of u: a tap over the plane x. Moves what lies in x, by rows of y; the rest of u
+ * stays as it is. */
 static void walk_row(const UnfoldedPart *part, int64_t tap, double *x, double *u, Move *move) {
     const ConvNest *nest = part->nest;
     const int64_t *k = nest->k, taps[MAX_AXES] = {tap / (k[1] * k[2]), tap / k[2] % k[1], tap % k[2]};
@@ -51,17 +55,20 @@ static void walk_row(const UnfoldedPart *part, int64_t tap, double *x, double *u
     for (int64_t line = part->first_column / width; line * width < last; line++) {
         int64_t d = line / nest->y[1], h = line % nest->y[1];
         if (d < begin[0] || d >= end[0] || h < begin[1] || h >= end[1]) continue;
-        int64_t from = max_i64(begin[2], part->first_column - line * width), to = min_i64(end[2], last - line * width);
+        int64_t from = max_i64(begin[2], part->first_column - line * width),
+                to = min_i64(end[2], last - line * width);
         if (from >= to) continue;
-        int64_t at = ((d * nest->stride[0] + offset[0]) * nest->x[1] + h * nest->stride[1] + offset[1]) * nest->x[2];
-        move(x + at + from * nest->stride[2] + offset[2], nest->stride[2], u + line * width + from - part->first_column, to - from);
+        int64_t at =
+            ((d * nest->stride[0] + offset[0]) * nest->x[1] + h * nest->stride[1] + offset[1]) * nest->x[2];
+        move(x + at + from * nest->stride[2] + offset[2], nest->stride[2],
+             u + line * width + from - part->first_column, to - from);
     }
 }
 
 /* Over a part; a round is a plane of x, which no other round touches. */
 typedef struct UnfoldWalk {
     const UnfoldedPart *part;
-    double *x; /* the group's planes */
+    double *x;   /* the group's planes */
     bool clears; /* u before */
     Move *move;  /* or NULL */
 } UnfoldWalk;
@@ -90,17 +97,18 @@ typedef struct UnfoldedGroup { /* of one image: where its matrices begin */
 } UnfoldedGroup;
 
 /* The product that a part of u takes part in; its rows lie `stride` apart. */
-static void multiply_unfolded(const UnfoldedPart *part, const UnfoldedGroup *g, double *u, int64_t stride, RefProduct by) {
+static void multiply_unfolded(const UnfoldedPart *part, const UnfoldedGroup *g, double *u, int64_t stride,
+                              RefProduct by) {
     const ConvNest *nest = part->nest;
-    int64_t places = volume_of(nest->y), all_rows = nest->inputs * volume_of(nest->k), outputs = nest->outputs;
+    int64_t places = volume_of(nest->y), all_rows = nest->inputs * volume_of(nest->k),
+            outputs = nest->outputs;
     double *w = g->w + part->first_row, *y = g->y + part->first_column;
     int64_t rows = part->rows, columns = part->columns;
     if (nest->op == OP_convolution)
         product_run((Product){by, outputs, columns, rows, {w, all_rows, 1}, {u, stride, 1}, y, places});
     else if (nest->op == OP_convolution_backward_data)
         product_run((Product){by, rows, columns, outputs, {w, 1, all_rows}, {y, places, 1}, u, stride});
-    else
-        product_run((Product){by, outputs, rows, columns, {y, places, 1}, {u, 1, stride}, w, all_rows});
+    else product_run((Product){by, outputs, rows, columns, {y, places, 1}, {u, 1, stride}, w, all_rows});
 }
 
 static void run_part(const UnfoldedPart *part, const UnfoldedGroup *g, RefProduct product) {
@@ -116,7 +124,8 @@ static void run_unfolded_group(const ConvNest *nest, const UnfoldedGroup *g, dou
         multiply_unfolded(&(UnfoldedPart){nest, 0, rows, 0, places, NULL}, g, g->x, places, product);
         return;
     }
-    int64_t columns = min_i64(places, max_i64(LEAST_COLUMNS, MAX_UNFOLDED / max_i64(rows, 1))), some = MAX_UNFOLDED / max_i64(columns, 1);
+    int64_t columns = min_i64(places, max_i64(LEAST_COLUMNS, MAX_UNFOLDED / max_i64(rows, 1))),
+            some = MAX_UNFOLDED / max_i64(columns, 1);
     for (int64_t p = 0; p < places; p += columns)
         for (int64_t r = 0; r < rows; r += some) {
             UnfoldedPart part = {nest, r, min_i64(some, rows - r), p, min_i64(columns, places - p), u};
@@ -137,7 +146,8 @@ static void run_unfolded_groups(void *context, int64_t begin, int64_t end) {
     int64_t rows = nest->inputs * volume_of(nest->k), w_group = nest->outputs * rows;
     size_t max = (size_t)min_i64(MAX_UNFOLDED, rows * volume_of(nest->y));
     double *u = is_pointwise_nest(nest) ? NULL : checked_realloc(NULL, sizeof *u * max);
-    double *x = nest->op == OP_convolution_backward_data ? nest->to : (double *)nest->from_x; /* of the three one alone is written: `to` */
+    /* of the three one alone is written: `to` */
+    double *x = nest->op == OP_convolution_backward_data ? nest->to : (double *)nest->from_x;
     double *y = nest->op == OP_convolution ? nest->to : (double *)nest->from_y;
     double *w = nest->op == OP_convolution_backward_weights ? nest->to : (double *)nest->from_w;
     for (int64_t n = 0; n < nest->batch; n++)

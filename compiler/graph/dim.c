@@ -1,16 +1,20 @@
 /* Sizes as polynomials over symbols and floor divisions, in one canonical form, interned.
  *
  * Invariants, which every function here keeps and relies on:
- * - Factors within a term are sorted; terms are sorted by degree (high first), then by factors, so that the constant is last: a
- *   monomial order, which exact division needs. No two terms have equal factors, no coefficient is 0.
- * - In floor(p / d): d > 1, every coefficient of p lies in 1 .. d-1, p has a symbol, the coefficients of its non-constant terms and d have
- *   no common divisor, and no term of p is a floor division alone with coefficient 1. Hence p >= 0, every floor division is >= 0,
- *   and every product of factors is: bounds rest on that.
- * - Coefficients that leave 63 bits stick at +-INT64_MAX; graph_try refuses shapes long before. */
+ * - Factors within a term are sorted; terms are sorted by degree (high first), then by
+ *   factors, so that the constant is last: a monomial order, which exact division needs.
+ *   No two terms have equal factors, no coefficient is 0.
+ * - In floor(p / d): d > 1, every coefficient of p lies in 1 .. d-1, p has a symbol, the
+ *   coefficients of its non-constant terms and d have no common divisor, and no term of p
+ *   is a floor division alone with coefficient 1. Hence p >= 0, every floor division is
+ *   >= 0, and every product of factors is: bounds rest on that.
+ * - Coefficients that leave 63 bits stick at +-INT64_MAX; graph_try refuses shapes long
+ *   before. */
 #include "graph/graph.h"
 #include <stdlib.h>
 
-/* A polynomial being put together: short ones need no memory of the arena. Passed by address only. */
+/* A polynomial being put together: short ones need no memory of the arena. Passed by
+ * address only. */
 typedef struct Terms {
     DimTerm *items;
     int count, capacity;
@@ -28,8 +32,8 @@ typedef struct DimEntry {
 struct Dims {
     Arena *arena;
     Vec(Symbol *) symbols;
-    Vec(Dim) atoms; /* each symbol as a size */
-    DimEntry **table;  /* open addressing, a power of two */
+    Vec(Dim) atoms;   /* each symbol as a size */
+    DimEntry **table; /* open addressing, a power of two */
     int capacity, count;
 };
 
@@ -49,7 +53,9 @@ static int64_t saturated_mul(int64_t a, int64_t b) {
 }
 
 static int64_t floor_quotient_i64(int64_t a, int64_t divisor) { return a / divisor - (a % divisor < 0); }
-static int64_t floor_remainder(int64_t a, int64_t divisor) { return a % divisor + (a % divisor < 0 ? divisor : 0); }
+static int64_t floor_remainder(int64_t a, int64_t divisor) {
+    return a % divisor + (a % divisor < 0 ? divisor : 0);
+}
 
 static int64_t common_divisor(int64_t a, int64_t b) {
     while (b) {
@@ -63,7 +69,8 @@ static int64_t common_divisor(int64_t a, int64_t b) {
 /* ---- the canonical form ---- */
 
 static int compare_factors(const DimFactor *a, const DimFactor *b) {
-    if (a->symbol && b->symbol) return (a->symbol->index > b->symbol->index) - (a->symbol->index < b->symbol->index);
+    if (a->symbol && b->symbol)
+        return (a->symbol->index > b->symbol->index) - (a->symbol->index < b->symbol->index);
     if (a->symbol || b->symbol) return a->symbol ? -1 : 1;
     if (a->dividend != b->dividend) return a->dividend->id < b->dividend->id ? -1 : 1;
     return (a->divisor > b->divisor) - (a->divisor < b->divisor);
@@ -85,8 +92,8 @@ static uint64_t hash_terms(const DimTerm *terms, int count) {
         hash = hash_bytes(&terms[t].coefficient, sizeof terms[t].coefficient, hash);
         for (int f = 0; f < terms[t].factor_count; f++) {
             const DimFactor *factor = &terms[t].factors[f];
-            int64_t key[3] = {factor->symbol ? factor->symbol->index : -1, factor->symbol ? 0 : factor->dividend->id,
-                              factor->divisor};
+            int64_t key[3] = {factor->symbol ? factor->symbol->index : -1,
+                              factor->symbol ? 0 : factor->dividend->id, factor->divisor};
             hash = hash_bytes(key, sizeof key, hash);
         }
     }
@@ -103,7 +110,8 @@ static DimEntry **find_dim(DimEntry **table, int capacity, uint64_t hash, const 
     for (uint64_t at = hash;; at++) {
         DimEntry **slot = &table[at & (uint64_t)(capacity - 1)];
         if (!*slot) return slot;
-        if ((*slot)->hash == hash && (*slot)->node.term_count == count && same_terms((*slot)->node.terms, terms, count))
+        if ((*slot)->hash == hash && (*slot)->node.term_count == count &&
+            same_terms((*slot)->node.terms, terms, count))
             return slot;
     }
 }
@@ -130,7 +138,8 @@ static Dim intern_dim(Dims *dims, Terms *terms) {
     int kept = 0;
     for (int t = 0; t < terms->count; t++) {
         if (kept > 0 && compare_terms(&terms->items[kept - 1], &terms->items[t]) == 0)
-            terms->items[kept - 1].coefficient = saturated_add(terms->items[kept - 1].coefficient, terms->items[t].coefficient);
+            terms->items[kept - 1].coefficient =
+                saturated_add(terms->items[kept - 1].coefficient, terms->items[t].coefficient);
         else terms->items[kept++] = terms->items[t];
         if (terms->items[kept - 1].coefficient == 0) kept--;
     }
@@ -139,9 +148,11 @@ static Dim intern_dim(Dims *dims, Terms *terms) {
     DimEntry **slot = find_dim(dims->table, dims->capacity, hash, terms->items, kept);
     if (!*slot) {
         DimEntry *entry = NEW(dims->arena, DimEntry);
-        *entry = (DimEntry){.node = {kept, arena_copy(dims->arena, terms->items, sizeof(DimTerm) * (size_t)kept), dims->count++},
-                         .dims = dims,
-                         .hash = hash};
+        *entry =
+            (DimEntry){.node = {kept, arena_copy(dims->arena, terms->items, sizeof(DimTerm) * (size_t)kept),
+                                dims->count++},
+                       .dims = dims,
+                       .hash = hash};
         *slot = entry;
     }
     return &(*slot)->node;
@@ -169,7 +180,8 @@ static DimTerm multiply_terms(Dims *dims, const DimTerm *a, const DimTerm *b) {
         return (DimTerm){coefficient, count, a->factor_count ? a->factors : b->factors};
     DimFactor *factors = NEW_ARRAY(dims->arena, DimFactor, count);
     for (int i = 0, j = 0; i + j < count;) {
-        bool first = j == b->factor_count || (i < a->factor_count && compare_factors(&a->factors[i], &b->factors[j]) <= 0);
+        bool first = j == b->factor_count ||
+                     (i < a->factor_count && compare_factors(&a->factors[i], &b->factors[j]) <= 0);
         factors[i + j] = first ? a->factors[i] : b->factors[j];
         if (first) i++;
         else j++;
@@ -213,12 +225,15 @@ static Dim combine_dims(Dims *dims, Dim a, Dim b, int64_t factor) {
 
 Dim dim_add(Dims *dims, Dim a, Dim b) { return combine_dims(dims, a, b, 1); }
 Dim dim_sub(Dims *dims, Dim a, Dim b) { return combine_dims(dims, a, b, -1); }
-Dim dim_offset(Dims *dims, Dim a, int64_t addend) { return addend ? dim_add(dims, a, dim_const(dims, addend)) : a; }
+Dim dim_offset(Dims *dims, Dim a, int64_t addend) {
+    return addend ? dim_add(dims, a, dim_const(dims, addend)) : a;
+}
 
 Dim dim_mul(Dims *dims, Dim a, Dim b) {
     Terms terms = {0};
     for (int i = 0; i < a->term_count; i++)
-        for (int j = 0; j < b->term_count; j++) push_term(dims, &terms, multiply_terms(dims, &a->terms[i], &b->terms[j]));
+        for (int j = 0; j < b->term_count; j++)
+            push_term(dims, &terms, multiply_terms(dims, &a->terms[i], &b->terms[j]));
     return intern_dim(dims, &terms);
 }
 
@@ -233,7 +248,8 @@ Dim dim_scale(Dims *dims, Dim a, int64_t factor) {
 /* A term of p that is a floor division alone with coefficient 1, or -1. */
 static int lone_floor(Dim p) {
     for (int t = 0; t < p->term_count; t++)
-        if (p->terms[t].coefficient == 1 && p->terms[t].factor_count == 1 && !p->terms[t].factors[0].symbol) return t;
+        if (p->terms[t].coefficient == 1 && p->terms[t].factor_count == 1 && !p->terms[t].factors[0].symbol)
+            return t;
     return -1;
 }
 
@@ -246,7 +262,9 @@ static Dim floor_atom(Dims *dims, Dim p, int64_t divisor) {
     if (common > 1) { /* floor((g*q + r) / (g*d)) = floor((q + floor(r/g)) / d) */
         Terms terms = {0};
         for (int t = 0; t < p->term_count; t++)
-            push_term(dims, &terms, (DimTerm){p->terms[t].coefficient / common, p->terms[t].factor_count, p->terms[t].factors});
+            push_term(
+                dims, &terms,
+                (DimTerm){p->terms[t].coefficient / common, p->terms[t].factor_count, p->terms[t].factors});
         return dim_floor_div(dims, intern_dim(dims, &terms), divisor / common);
     }
     int inner = lone_floor(p);
@@ -274,7 +292,9 @@ Dim dim_floor_div(Dims *dims, Dim a, int64_t divisor) {
     return dim_add(dims, intern_dim(dims, &whole), floor_atom(dims, intern_dim(dims, &rest), divisor));
 }
 
-Dim dim_ceil_div(Dims *dims, Dim a, int64_t divisor) { return dim_floor_div(dims, dim_offset(dims, a, divisor - 1), divisor); }
+Dim dim_ceil_div(Dims *dims, Dim a, int64_t divisor) {
+    return dim_floor_div(dims, dim_offset(dims, a, divisor - 1), divisor);
+}
 
 /* a / b of two terms; false where it is no term with a whole coefficient. */
 static bool divide_term(Dims *dims, const DimTerm *a, const DimTerm *b, DimTerm *quotient) {
@@ -324,7 +344,8 @@ int64_t dim_const_value(Dim a) {
     return value;
 }
 
-/* The least value of a by terms: each is a coefficient times something that is at least 0. */
+/* The least value of a by terms: each is a coefficient times something that is at least
+ * 0. */
 static int64_t low_by_terms(Dim a) {
     int64_t low = 0;
     for (int t = 0; t < a->term_count; t++) {
@@ -333,14 +354,17 @@ static int64_t low_by_terms(Dim a) {
         int64_t product = term->coefficient;
         for (int f = 0; f < term->factor_count; f++) {
             const DimFactor *factor = &term->factors[f];
-            product = saturated_mul(product, factor->symbol ? 1 : floor_quotient_i64(low_by_terms(factor->dividend), factor->divisor));
+            product = saturated_mul(
+                product,
+                factor->symbol ? 1 : floor_quotient_i64(low_by_terms(factor->dividend), factor->divisor));
         }
         low = saturated_add(low, product);
     }
     return low;
 }
 
-/* Replaces one floor division of a by something linear that is no larger in sum; what comes out is `*scale` times a bound from below. */
+/* Replaces one floor division of a by something linear that is no larger in sum; what
+ * comes out is `*scale` times a bound from below. */
 static Dim relax_floor(Dims *dims, Dim a, int term, int factor, int64_t *scale) {
     const DimTerm *old = &a->terms[term];
     DimFactor atom = old->factors[factor];
@@ -353,7 +377,8 @@ static Dim relax_floor(Dims *dims, Dim a, int term, int factor, int64_t *scale) 
     push_term(dims, &outer, (DimTerm){old->coefficient, old->factor_count - 1, others});
     Dim inside = old->coefficient > 0 ? dim_offset(dims, atom.dividend, 1 - atom.divisor) : atom.dividend;
     *scale = saturated_mul(*scale, atom.divisor);
-    return dim_add(dims, dim_scale(dims, intern_dim(dims, &rest), atom.divisor), dim_mul(dims, intern_dim(dims, &outer), inside));
+    return dim_add(dims, dim_scale(dims, intern_dim(dims, &rest), atom.divisor),
+                   dim_mul(dims, intern_dim(dims, &outer), inside));
 }
 
 static bool find_floor(Dim a, int *term, int *factor) {
@@ -363,19 +388,22 @@ static bool find_floor(Dim a, int *term, int *factor) {
     return false;
 }
 
-/* The symbol of a, which has no floor divisions, that comes after `last` in the order of their indices; NULL where there is none. */
+/* The symbol of a, which has no floor divisions, that comes after `last` in the order of
+ * their indices; NULL where there is none. */
 static const Symbol *next_symbol(Dim a, const Symbol *last) {
     const Symbol *next = NULL;
     for (int t = 0; t < a->term_count; t++)
         for (int f = 0; f < a->terms[t].factor_count; f++) {
             const Symbol *symbol = a->terms[t].factors[f].symbol;
-            if ((!last || symbol->index > last->index) && (!next || symbol->index < next->index)) next = symbol;
+            if ((!last || symbol->index > last->index) && (!next || symbol->index < next->index))
+                next = symbol;
         }
     return next;
 }
 
-/* The least value of a with floor divisions relaxed to rationals and every symbol h written as 1 + h', h' >= 0: sees that
- * H*W - H >= 0 and H - H//2 >= 1, which terms one by one do not. */
+/* The least value of a with floor divisions relaxed to rationals and every symbol h
+ * written as 1 + h', h' >= 0: sees that H*W - H >= 0 and H - H//2 >= 1, which terms one
+ * by one do not. */
 static int64_t low_by_shifting(Dim a) {
     Dims *dims = dims_of_dim(a);
     int64_t scale = 1, low = 0;
@@ -430,7 +458,8 @@ bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value) {
     for (int t = 0; t < a->term_count; t++) {
         int64_t product = a->terms[t].coefficient, factor;
         for (int f = 0; f < a->terms[t].factor_count; f++)
-            if (!evaluate_factor(&a->terms[t].factors[f], symbols, &factor) || __builtin_mul_overflow(product, factor, &product))
+            if (!evaluate_factor(&a->terms[t].factors[f], symbols, &factor) ||
+                __builtin_mul_overflow(product, factor, &product))
                 return false;
         if (__builtin_add_overflow(*value, product, value)) return false;
     }
@@ -449,8 +478,11 @@ Dim dim_substitute(Dims *dims, Dim a, int symbol, Dim by) {
         Dim product = dim_const(dims, a->terms[t].coefficient);
         for (int f = 0; f < a->terms[t].factor_count; f++) {
             DimFactor factor = a->terms[t].factors[f];
-            Dim value = !factor.symbol ? dim_floor_div(dims, dim_substitute(dims, factor.dividend, symbol, by), factor.divisor)
-                        : factor.symbol->index == symbol ? by : dims->atoms.items[factor.symbol->index];
+            Dim value =
+                !factor.symbol
+                    ? dim_floor_div(dims, dim_substitute(dims, factor.dividend, symbol, by), factor.divisor)
+                : factor.symbol->index == symbol ? by
+                                                 : dims->atoms.items[factor.symbol->index];
             product = dim_mul(dims, product, value);
         }
         sum = dim_add(dims, sum, product);
@@ -466,8 +498,9 @@ static void print_factor(Text *out, const DimFactor *factor, bool alone) {
         return;
     }
     Dim inside = factor->dividend;
-    bool plain = inside->term_count == 1 && inside->terms[0].factor_count == 1 && inside->terms[0].coefficient == 1 &&
-                 inside->terms[0].factors[0].symbol && inside->terms[0].factors[0].symbol->multiple == 1;
+    bool plain = inside->term_count == 1 && inside->terms[0].factor_count == 1 &&
+                 inside->terms[0].coefficient == 1 && inside->terms[0].factors[0].symbol &&
+                 inside->terms[0].factors[0].symbol->multiple == 1;
     if (!alone) text_add(out, "(");
     if (!plain) text_add(out, "(");
     dim_print(out, inside);
@@ -483,7 +516,8 @@ static void print_term(Text *out, const DimTerm *term, bool first) {
     below /= common;
     if (term->coefficient < 0) text_add(out, "-");
     else if (!first) text_add(out, "+");
-    if (above != 1 || term->factor_count == 0) text_add(out, "%lld%s", (long long)above, term->factor_count ? "*" : "");
+    if (above != 1 || term->factor_count == 0)
+        text_add(out, "%lld%s", (long long)above, term->factor_count ? "*" : "");
     bool alone = above == 1 && below == 1 && term->factor_count == 1;
     for (int f = 0; f < term->factor_count; f++) {
         if (f) text_add(out, "*");

@@ -1,5 +1,5 @@
-/* How many operations a node takes: the rules that the rows of ops.def name. A multiply-add
- * counts two. */
+/* How many operations a node takes: the rules that the rows of ops.def name. A
+ * multiply-add counts two. */
 #include "graph/ops.h"
 
 Dim node_flops(Dims *dims, const Node *node) { return op_info[node->op].flops(dims, node); }
@@ -32,7 +32,8 @@ Dim flops_convolution(Dims *dims, const Node *node) {
 
 /* Every element of dy meets [I/g, kh, kw] weights. */
 Dim flops_convolution_backward_data(Dims *dims, const Node *node) {
-    return dim_mul(dims, for_elements(dims, node->inputs[0], 2), product_from(dims, node->inputs[1]->shape, 1));
+    return dim_mul(dims, for_elements(dims, node->inputs[0], 2),
+                   product_from(dims, node->inputs[1]->shape, 1));
 }
 
 /* Every element of w meets all images and positions of dy. */

@@ -1,5 +1,6 @@
-/* Reverse accumulation: gradients are more nodes of the same graph, made by the operators' own rules, so gradients of gradients and
- * symbolic sizes need nothing special. */
+/* Reverse accumulation: gradients are more nodes of the same graph, made by the
+ * operators' own rules, so gradients of gradients and symbolic sizes need nothing
+ * special. */
 #include "graph/graph.h"
 
 typedef struct Accumulation {
@@ -39,7 +40,8 @@ void graph_gradient_of(Graph *graph, Node *y, Node *const *xs, int count, Node *
     CHECK(y->shape.rank == 0 && dtype_is_float(y->shape.type));
     const Origin *here = graph->here;
     Arena *scratch = arena_new();
-    Accumulation a = {graph, y->id + 1, NEW_ARRAY(scratch, bool, y->id + 1), NEW_ARRAY(scratch, Node *, y->id + 1)};
+    Accumulation a = {graph, y->id + 1, NEW_ARRAY(scratch, bool, y->id + 1),
+                      NEW_ARRAY(scratch, Node *, y->id + 1)};
     mark_reached(&a, xs, count);
     a.adjoint[y->id] = build_scalar(graph, 1, y->shape.type);
     for (int id = y->id; id >= 0; id--)

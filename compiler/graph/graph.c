@@ -1,5 +1,6 @@
-/* Graphs: nodes are hash-consed on operator, attributes and inputs, so that equal expressions are one node. Where a node comes from
- * is side data: the first origin wins, later ones are appended. */
+/* Graphs: nodes are hash-consed on operator, attributes and inputs, so that equal
+ * expressions are one node. Where a node comes from is side data: the first origin wins,
+ * later ones are appended. */
 #include "graph/ops.h"
 
 struct Interned { /* open addressing, a power of two */
@@ -14,13 +15,15 @@ static const Origin nowhere = {.path = ""};
 
 static struct Interned *interned_new(Arena *arena, int capacity) {
     struct Interned *interned = NEW(arena, struct Interned);
-    *interned = (struct Interned){NEW_ARRAY(arena, Node *, capacity), NEW_ARRAY(arena, uint64_t, capacity), capacity};
+    *interned =
+        (struct Interned){NEW_ARRAY(arena, Node *, capacity), NEW_ARRAY(arena, uint64_t, capacity), capacity};
     return interned;
 }
 
 Graph *graph_new(Arena *arena, Names *names, Dims *dims) {
     Graph *graph = NEW(arena, Graph);
-    *graph = (Graph){.arena = arena, .names = names, .dims = dims, .here = &nowhere, .interned = interned_new(arena, 256)};
+    *graph = (Graph){
+        .arena = arena, .names = names, .dims = dims, .here = &nowhere, .interned = interned_new(arena, 256)};
     return graph;
 }
 
@@ -29,9 +32,12 @@ Graph *graph_like(const Graph *graph) {
     copy->model = graph->model;
     copy->comment = graph->comment;
     copy->weights = graph->weights;
-    for (int i = 0; i < graph->inputs.count; i++) vec_push(copy->arena, &copy->inputs, graph->inputs.items[i]);
-    for (int i = 0; i < graph->outputs.count; i++) vec_push(copy->arena, &copy->outputs, graph->outputs.items[i]);
-    for (int i = 0; i < graph->checks.count; i++) vec_push(copy->arena, &copy->checks, graph->checks.items[i]);
+    for (int i = 0; i < graph->inputs.count; i++)
+        vec_push(copy->arena, &copy->inputs, graph->inputs.items[i]);
+    for (int i = 0; i < graph->outputs.count; i++)
+        vec_push(copy->arena, &copy->outputs, graph->outputs.items[i]);
+    for (int i = 0; i < graph->checks.count; i++)
+        vec_push(copy->arena, &copy->checks, graph->checks.items[i]);
     for (int i = 0; i < copy->inputs.count; i++) copy->inputs.items[i].node = NULL;
     for (int i = 0; i < copy->outputs.count; i++) copy->outputs.items[i].node = NULL;
     return copy;
@@ -54,7 +60,8 @@ static uint64_t hash_node(Op op, Node *const *inputs, int count, const void *att
     return hash_bytes(inputs, sizeof *inputs * (size_t)count, attributes_hash(op, attributes));
 }
 
-static int find_node(const struct Interned *interned, uint64_t hash, Op op, Node *const *inputs, int count, const void *attributes) {
+static int find_node(const struct Interned *interned, uint64_t hash, Op op, Node *const *inputs, int count,
+                     const void *attributes) {
     for (uint64_t at = hash;; at++) {
         int slot = (int)(at & (uint64_t)(interned->capacity - 1));
         const Node *node = interned->table[slot];
@@ -82,7 +89,8 @@ static bool same_origin(const Origin *a, const Origin *b) {
            strcmp(a->path, b->path) == 0;
 }
 
-/* The node's origins with those of `more` that it lacks. Lists are shared between nodes, so a longer one is a new one. */
+/* The node's origins with those of `more` that it lacks. Lists are shared between nodes,
+ * so a longer one is a new one. */
 static void add_origins(Graph *graph, Node *node, const Origin *more) {
     for (; more; more = more->next) {
         int count = 0;
@@ -100,12 +108,17 @@ static void add_origins(Graph *graph, Node *node, const Origin *more) {
     }
 }
 
-static Node *insert_node(Graph *graph, int slot, uint64_t hash, Op op, Node *const *inputs, int count, const void *attributes,
-                    Shape shape) {
+static Node *insert_node(Graph *graph, int slot, uint64_t hash, Op op, Node *const *inputs, int count,
+                         const void *attributes, Shape shape) {
     Node *node = NEW(graph->arena, Node);
     shape.dims = arena_copy(graph->arena, shape.dims, sizeof *shape.dims * (size_t)shape.rank);
-    *node = (Node){.op = op, .id = graph->nodes.count, .input_count = count, .attributes = attributes, .shape = shape,
-                   .origin = graph->here, .inputs = arena_copy(graph->arena, inputs, sizeof *inputs * (size_t)count)};
+    *node = (Node){.op = op,
+                   .id = graph->nodes.count,
+                   .input_count = count,
+                   .attributes = attributes,
+                   .shape = shape,
+                   .origin = graph->here,
+                   .inputs = arena_copy(graph->arena, inputs, sizeof *inputs * (size_t)count)};
     graph->interned->table[slot] = node;
     graph->interned->hashes[slot] = hash;
     vec_push(graph->arena, &graph->nodes, node);
@@ -117,7 +130,8 @@ static Node *insert_node(Graph *graph, int slot, uint64_t hash, Op op, Node *con
 static const char empty_attributes[sizeof(int64_t)]; /* of operators without any */
 
 /* The node, or NULL with *error filled. Shared attributes live as long as the graph. */
-static Node *intern_node(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, bool shared, ShapeError *error) {
+static Node *intern_node(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes,
+                         bool shared, ShapeError *error) {
     const OpInfo *info = &op_info[op];
     if (!attributes) attributes = empty_attributes;
     CHECK(count >= info->min_inputs && (info->max_inputs < 0 || count <= info->max_inputs));
@@ -131,7 +145,8 @@ static Node *intern_node(Graph *graph, Op op, Node *const *inputs, int count, co
     }
     Shape shape = {0};
     if (!info->shape(graph, op, inputs, count, attributes, &shape, error)) return NULL;
-    return insert_node(graph, slot, hash, op, inputs, count, shared ? attributes : attributes_copy(graph->arena, op, attributes), shape);
+    return insert_node(graph, slot, hash, op, inputs, count,
+                       shared ? attributes : attributes_copy(graph->arena, op, attributes), shape);
 }
 
 static Node *node_or_error(Op op, Node *node, const ShapeError *error) {
@@ -146,7 +161,9 @@ Node *graph_make(Graph *graph, Op op, Node *const *inputs, int count, const void
 
 Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs) {
     ShapeError error = {0};
-    return node_or_error(node->op, intern_node(graph, node->op, inputs, node->input_count, node->attributes, true, &error), &error);
+    return node_or_error(
+        node->op, intern_node(graph, node->op, inputs, node->input_count, node->attributes, true, &error),
+        &error);
 }
 
 /* More elements than this no machine holds; every byte count then fits 63 bits. */
@@ -166,11 +183,12 @@ static bool check_sizes(Graph *graph, const Node *node, ShapeError *error) {
     int64_t count;
     Dim elements = shape_elements(graph->dims, shape);
     if (!dim_is_const(elements, &count) || count <= MAX_ELEMENTS) return true;
-    return shape_error(graph, error, -1, -1, "%s would be a tensor of %lld elements", shape_string(graph->arena, shape),
-                       (long long)count);
+    return shape_error(graph, error, -1, -1, "%s would be a tensor of %lld elements",
+                       shape_string(graph->arena, shape), (long long)count);
 }
 
-Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, ShapeError *error) {
+Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes,
+                ShapeError *error) {
     *error = (ShapeError){NULL, -1, -1};
     graph->adding_checks = true;
     Node *node = intern_node(graph, op, inputs, count, attributes, false, error);

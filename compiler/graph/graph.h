@@ -1,6 +1,7 @@
-/* The graph: immutable tensor operations, hash-consed, with symbolic shapes. elaborate/ builds it, passes/ rewrite it,
- * plan/ turns it into kernels. ops.def lists the operators; every operator has its shape rule, its gradient and its
- * reference function in one op_*.c file. */
+/* The graph: immutable tensor operations, hash-consed, with symbolic shapes. elaborate/
+ * builds it, passes/ rewrite it, plan/ turns it into kernels. ops.def lists the
+ * operators; every operator has its shape rule, its gradient and its reference function
+ * in one op_*.c file. */
 #ifndef CAI_GRAPH_H
 #define CAI_GRAPH_H
 
@@ -8,8 +9,9 @@
 
 /* ---- dim.c: sizes ----
  *
- * A size is a polynomial with integer coefficients over symbols and over floor divisions by constants, in one canonical
- * form and interned: two sizes are equal exactly when the pointers are. Symbols are whole numbers of at least 1. */
+ * A size is a polynomial with integer coefficients over symbols and over floor divisions
+ * by constants, in one canonical form and interned: two sizes are equal exactly when the
+ * pointers are. Symbols are whole numbers of at least 1. */
 
 typedef const struct DimNode *Dim;
 typedef struct Dims Dims; /* the table that interns them */
@@ -31,21 +33,25 @@ Dim dim_sub(Dims *dims, Dim a, Dim b);
 Dim dim_mul(Dims *dims, Dim a, Dim b);
 Dim dim_scale(Dims *dims, Dim a, int64_t factor);
 Dim dim_offset(Dims *dims, Dim a, int64_t addend);
-Dim dim_floor_div(Dims *dims, Dim a, int64_t divisor); /* divisor > 0; floor(floor(a/b)/c) = floor(a/bc), floor((d*p+r)/d) = p + floor(r/d) */
+/* divisor > 0; floor(floor(a/b)/c) = floor(a/bc), floor((d*p+r)/d) = p + floor(r/d) */
+Dim dim_floor_div(Dims *dims, Dim a, int64_t divisor);
 Dim dim_ceil_div(Dims *dims, Dim a, int64_t divisor);
-Dim dim_div_exact(Dims *dims, Dim a, Dim b);           /* NULL where a/b is not a polynomial again */
-bool dim_is_const(Dim a, int64_t *value);              /* value may be NULL */
-int64_t dim_const_value(Dim a);                        /* only of constants */
+Dim dim_div_exact(Dims *dims, Dim a, Dim b); /* NULL where a/b is not a polynomial again */
+bool dim_is_const(Dim a, int64_t *value);    /* value may be NULL */
+int64_t dim_const_value(Dim a);              /* only of constants */
 bool dim_is_zero(Dim a);
 bool dim_is_one(Dim a);
-bool dim_bounds(Dim a, int64_t *low, int64_t *high);   /* what holds for all symbol values >= 1; INT64_MIN/MAX where unbounded */
-bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value); /* symbols NULL: at typical sizes; false on overflow */
-int64_t dim_typical(const Dims *dims, Dim a);          /* its value at the symbols' typical sizes */
+/* what holds for all symbol values >= 1; INT64_MIN/MAX where unbounded */
+bool dim_bounds(Dim a, int64_t *low, int64_t *high);
+/* symbols NULL: at typical sizes; false on overflow */
+bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value);
+int64_t dim_typical(const Dims *dims, Dim a); /* its value at the symbols' typical sizes */
 Dim dim_substitute(Dims *dims, Dim a, int symbol, Dim by);
-void dim_print(Text *out, Dim a);                      /* in the user's words: H/2, never 8h */
+void dim_print(Text *out, Dim a); /* in the user's words: H/2, never 8h */
 const char *dim_string(Arena *arena, Dim a);
 
-/* The canonical form, for code that turns sizes into instructions: a sum of terms, a term a coefficient times factors. */
+/* The canonical form, for code that turns sizes into instructions: a sum of terms, a term
+ * a coefficient times factors. */
 typedef struct DimFactor { /* a symbol, or floor(dividend / divisor) */
     const Symbol *symbol;  /* NULL for a floor division */
     Dim dividend;
@@ -68,7 +74,8 @@ typedef enum DType { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8, DTYPE_I32, DTYP
 const char *dtype_name(DType type); /* "f32" */
 int dtype_bytes(DType type);
 bool dtype_is_float(DType type);
-DType dtype_sum(DType type); /* in which products of the type are added up, and as which they are multiplied */
+/* in which products of the type are added up, and as which they are multiplied */
+DType dtype_sum(DType type);
 
 typedef struct Shape {
     DType type;
@@ -100,7 +107,8 @@ typedef enum Op {
     OP_COUNT
 } Op;
 
-/* How an operator relates its inputs' elements to its own: fusion, lowering and docs go by it. */
+/* How an operator relates its inputs' elements to its own: fusion, lowering and docs go
+ * by it. */
 typedef enum OpClass {
     CLASS_SOURCE,      /* no tensor inputs */
     CLASS_ELEMENTWISE, /* all inputs have the result's sizes; element i depends on elements i */
@@ -113,15 +121,15 @@ typedef enum OpClass {
 } OpClass;
 
 typedef enum AttrKind {
-    ATTR_INT,   /* int64_t */
-    ATTR_REAL,  /* double */
-    ATTR_BOOL,  /* bool */
-    ATTR_NAME,  /* Name (interned) */
-    ATTR_TYPE,  /* DType */
-    ATTR_INTS,  /* IntList */
-    ATTR_DIMS,  /* DimList */
+    ATTR_INT,    /* int64_t */
+    ATTR_REAL,   /* double */
+    ATTR_BOOL,   /* bool */
+    ATTR_NAME,   /* Name (interned) */
+    ATTR_TYPE,   /* DType */
+    ATTR_INTS,   /* IntList */
+    ATTR_DIMS,   /* DimList */
     ATTR_NUMBER, /* Number, of the type of the first input */
-    ATTR_DATA   /* const Data *, of the type of the node */
+    ATTR_DATA    /* const Data *, of the type of the node */
 } AttrKind;
 
 typedef struct IntList { int count; const int64_t *items; } IntList;
@@ -129,15 +137,18 @@ typedef struct DimList { int count; const Dim *items; } DimList;
 
 /* ---- number.c: elements by type ---- */
 
-/* An element while compiling: `real` of a float type, f32 held in double, `whole` of an int or bool. */
+/* An element while compiling: `real` of a float type, f32 held in double, `whole` of an
+ * int or bool. */
 typedef union Number { double real; int64_t whole; } Number;
 
-/* Casts as docs/language.md has them in a table. f32 is held in double, but what comes from an int is rounded, as there. */
+/* Casts as docs/language.md has them in a table. f32 is held in double, but what comes
+ * from an int is rounded, as there. */
 Number number_cast(Number value, DType from, DType to);
-Number number_rounded(Number value, DType type); /* what an operator made, as one of its type: ints wrap, f32 stays double */
-bool number_fits(int64_t value, DType type);     /* whether it is one of that type of ints */
-Number number_least(DType type);                 /* minus infinity, or the least int */
-double number_value(Number value, DType type);   /* as a double; i64 beyond 2^53 is rounded */
+/* what an operator made, as one of its type: ints wrap, f32 stays double */
+Number number_rounded(Number value, DType type);
+bool number_fits(int64_t value, DType type);   /* whether it is one of that type of ints */
+Number number_least(DType type);               /* minus infinity, or the least int */
+double number_value(Number value, DType type); /* as a double; i64 beyond 2^53 is rounded */
 void number_print(Text *out, Number value, DType type);
 
 /* A constant's elements. */
@@ -157,7 +168,8 @@ typedef struct Data {
 #define ATTR_C_NUMBER Number
 #define ATTR_C_DATA const Data *
 
-/* One struct an operator: `typedef struct convolution_attributes { IntList stride; ... } convolution_attributes;` */
+/* One struct an operator: `typedef struct convolution_attributes { IntList stride; ... }
+ * convolution_attributes;` */
 #define ATTR(kind, name) ATTR_C_##kind name;
 #define NO_ATTRS char none;
 #define OP(name, inputs, attributes, ...) typedef struct name##_attributes { attributes } name##_attributes;
@@ -169,14 +181,15 @@ typedef struct Data {
 typedef struct Node Node;
 struct Node {
     Op op;
-    int id;                 /* dense in its graph: side tables are arrays of graph->nodes.count */
+    int id; /* dense in its graph: side tables are arrays of graph->nodes.count */
     int input_count;
     Node *const *inputs;
     const void *attributes; /* of the operator's struct; ATTRIBUTES(node, convolution)->stride */
     Shape shape;
-    const Origin *origin;   /* never NULL */
+    const Origin *origin; /* never NULL */
 };
-#define ATTRIBUTES(node, op_name) ((const op_name##_attributes *)(CHECK((node)->op == OP_##op_name), (node)->attributes))
+#define ATTRIBUTES(node, op_name) \
+    ((const op_name##_attributes *)(CHECK((node)->op == OP_##op_name), (node)->attributes))
 
 typedef struct Graph Graph;
 typedef struct RefCall RefCall;
@@ -187,27 +200,32 @@ typedef struct AttrInfo {
     size_t offset;
 } AttrInfo;
 
-/* The message of a shape rule that does not accept its inputs; the elaborator turns it into a diagnostic. */
+/* The message of a shape rule that does not accept its inputs; the elaborator turns it
+ * into a diagnostic. */
 typedef struct ShapeError {
-    char *text;        /* "convolution needs 64 channels a group, its input has 48" */
-    int input;         /* the operand to blame, or -1 */
-    int axis;          /* ... and the axis in which it differs, or -1 */
+    char *text; /* "convolution needs 64 channels a group, its input has 48" */
+    int input;  /* the operand to blame, or -1 */
+    int axis;   /* ... and the axis in which it differs, or -1 */
 } ShapeError;
 
 typedef struct OpInfo {
     const char *name;
-    int min_inputs, max_inputs;                /* max -1: any number */
-    const AttrInfo *(*attributes)(void);       /* the row's attributes, ended by one without a name */
+    int min_inputs, max_inputs;          /* max -1: any number */
+    const AttrInfo *(*attributes)(void); /* the row's attributes, ended by one without a name */
     size_t attribute_bytes;
     OpClass class;
-    const char *formula, *onnx;                /* for docs; onnx "" where ONNX has no such operator */
-    int cost;                                  /* about how many vector instructions it takes within an expression */
+    const char *formula, *onnx; /* for docs; onnx "" where ONNX has no such operator */
+    /* about how many vector instructions it takes within an expression */
+    int cost;
     Dim (*flops)(Dims *dims, const Node *node);
     /* The result's shape, or false with *error filled. */
-    bool (*shape)(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error);
-    /* d(loss)/d(inputs[input]) given dy = d(loss)/d(node), built of other nodes; NULL: no gradient flows that way. */
+    bool (*shape)(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                  ShapeError *error);
+    /* d(loss)/d(inputs[input]) given dy = d(loss)/d(node), built of other nodes; NULL: no
+     * gradient flows that way. */
     Node *(*gradient)(Graph *graph, Node *node, int input, Node *dy);
-    /* Computes `out` (row major) from the inputs' values. Symbolic sizes are resolved in `shapes`. */
+    /* Computes `out` (row major) from the inputs' values. Symbolic sizes are resolved in
+     * `shapes`. */
     void (*reference)(const RefCall *call);
 } OpInfo;
 
@@ -224,8 +242,9 @@ typedef enum TermKind { TERM_OPERAND, TERM_NUMBER, TERM_VERB } TermKind;
 typedef struct Term Term;
 struct Term {
     TermKind kind;
-    int operand;             /* TERM_OPERAND: which of the operator's */
-    double number;           /* TERM_NUMBER: of the type of the operator's operands, of ints a small whole one */
+    int operand; /* TERM_OPERAND: which of the operator's */
+    /* TERM_NUMBER: of the type of the operator's operands, of ints a small whole one */
+    double number;
     Op verb;                 /* TERM_VERB */
     const Term *operands[3]; /* ... and what it is applied to */
 };
@@ -240,20 +259,23 @@ typedef struct RefShape { DType type; int rank; int64_t dims[REF_MAX_RANK]; int6
 /* Element (i, j, ..) lies i * strides[0] + j * strides[1] + .. behind the first. */
 typedef struct RefLayout { int64_t strides[REF_MAX_RANK]; } RefLayout;
 
-/* How the sums of products of convolutions and matrix products are computed: c [rows, columns] += a [rows, depth] b [depth, columns]. */
-typedef struct RefMatrix { const double *at; int64_t row, column; } RefMatrix; /* how far rows and columns lie apart: one of them 1 */
-typedef void (*RefProduct)(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row);
+/* How the sums of products of convolutions and matrix products are computed: c [rows,
+ * columns] += a [rows, depth] b [depth, columns]. */
+/* how far rows and columns lie apart: one of them 1 */
+typedef struct RefMatrix { const double *at; int64_t row, column; } RefMatrix;
+typedef void (*RefProduct)(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c,
+                           int64_t c_row);
 
 struct RefCall {
     const Node *node;
-    const int64_t *symbols;          /* values of the graph's symbols, for dim_evaluate on attributes */
-    const Number *const *inputs;     /* contractions read `&inputs[i]->real`: they take floats alone */
+    const int64_t *symbols;      /* values of the graph's symbols, for dim_evaluate on attributes */
+    const Number *const *inputs; /* contractions read `&inputs[i]->real`: they take floats alone */
     const RefShape *input_shapes;
     Number *out;
     RefShape shape;
     uint64_t seed;
-    RefProduct product;              /* NULL: by plain loops */
-    const RefLayout *layouts;        /* of the inputs; NULL: row-major */
+    RefProduct product;       /* NULL: by plain loops */
+    const RefLayout *layouts; /* of the inputs; NULL: row-major */
 };
 
 /* ---- graph.c ---- */
@@ -269,13 +291,15 @@ typedef struct Port { /* an input or an output of the model */
     int top;                   /* FORM_LABELS */
     const char *const *labels; /* FORM_LABELS, FORM_BOXES: one a class, or NULL */
     int label_count;
-    int of;                    /* FORM_BOXES, FORM_NAMES: the input that it tells of */
-    float score;               /* FORM_BOXES: rows of less are none, nor is one of 0 */
+    int of;      /* FORM_BOXES, FORM_NAMES: the input that it tells of */
+    float score; /* FORM_BOXES: rows of less are none, nor is one of 0 */
     Span span;
 } Port;
 
-/* A condition that only a run can decide: left REL right must hold, or the program stops with `message`. */
-typedef enum CheckKind { CHECK_EQUAL, CHECK_AT_LEAST, CHECK_DIVISIBLE } CheckKind; /* left == right, left >= right, left % right == 0 */
+/* A condition that only a run can decide: left REL right must hold, or the program stops
+ * with `message`. */
+/* left == right, left >= right, left % right == 0 */
+typedef enum CheckKind { CHECK_EQUAL, CHECK_AT_LEAST, CHECK_DIVISIBLE } CheckKind;
 typedef struct Check {
     CheckKind kind;
     Dim left, right;
@@ -286,13 +310,15 @@ struct Graph {
     Arena *arena;
     Names *names;
     Dims *dims;
-    Name model;                /* its name */
-    const char *comment;       /* the comment above the model, for --help; or NULL */
-    Vec(Node *) nodes;         /* by id; inputs stand before their users */
+    Name model;          /* its name */
+    const char *comment; /* the comment above the model, for --help; or NULL */
+    Vec(Node *) nodes;   /* by id; inputs stand before their users */
     Vec(Port) inputs, outputs;
     Vec(Check) checks;
-    const struct RefSource *weights; /* the values of parameters and states, for passes that ask for them; NULL: not known yet */
-    Map *check_index;          /* of the first `indexed_checks`: their conditions (require.c) */
+    /* the values of parameters and states, for passes that ask for them; NULL: not known
+     * yet */
+    const struct RefSource *weights;
+    Map *check_index; /* of the first `indexed_checks`: their conditions (require.c) */
     int indexed_checks;
     struct Interned *interned; /* graph.c's table for hash-consing */
     const Origin *here;        /* the origin that new nodes get: elaborate and passes set it, see graph_at */
@@ -300,54 +326,69 @@ struct Graph {
 };
 
 Graph *graph_new(Arena *arena, Names *names, Dims *dims);
-/* A new empty graph with the same arena, tables, symbols and signature (ports without nodes), for a pass to fill. */
+/* A new empty graph with the same arena, tables, symbols and signature (ports without
+ * nodes), for a pass to fill. */
 Graph *graph_like(const Graph *graph);
 /* Sets the origin of the nodes made from now on and returns the old one. */
 const Origin *graph_at(Graph *graph, const Origin *origin);
 const Origin *origin_new(Graph *graph, Span span, const char *path);
 
-/* Makes a node, or finds the equal one. `attributes` is copied, with all it points to; names in it are interned in graph->names; NULL
- * will do for an operator without attributes. Shapes are checked: graph_make stops with an internal error
- * where the rule refuses (passes and gradients build correct graphs); graph_try gives NULL and *error (for the elaborator). */
+/* Makes a node, or finds the equal one. `attributes` is copied, with all it points to;
+ * names in it are interned in graph->names; NULL will do for an operator without
+ * attributes. Shapes are checked: graph_make stops with an internal error where the rule
+ * refuses (passes and gradients build correct graphs); graph_try gives NULL and *error
+ * (for the elaborator). */
 Node *graph_make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes);
-Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, ShapeError *error);
-/* Leaves a condition to the run, with a complete message; one that is there already keeps its own. */
+Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes,
+                ShapeError *error);
+/* Leaves a condition to the run, with a complete message; one that is there already keeps
+ * its own. */
 void graph_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *message);
-/* Demands left REL right: true where that is proved, or where only a run can tell and graph_try is at work, which then adds the check
- * to graph->checks with the place of graph->here; false, with *error filled from the format, where it can never hold. */
-bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format, ...) PRINTF_LIKE(6, 7);
-/* Copies a node onto new inputs (a pass's default for nodes it does not change); the node is of this graph or of one of the same arena. */
+/* Demands left REL right: true where that is proved, or where only a run can tell and
+ * graph_try is at work, which then adds the check to graph->checks with the place of
+ * graph->here; false, with *error filled from the format, where it can never hold. */
+bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format,
+                   ...) PRINTF_LIKE(6, 7);
+/* Copies a node onto new inputs (a pass's default for nodes it does not change); the node
+ * is of this graph or of one of the same arena. */
 Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs);
 
 /* ---- build.c: the constructors that gradients and passes write with ---- */
 
-Node *build_scalar(Graph *g, double value, DType type);           /* rank 0 */
-Node *build_splat(Graph *g, double value, Shape shape);           /* a constant of that shape; of ints, a small whole number */
-Node *build_constant(Graph *g, const Number *values, int64_t count, Shape shape); /* a count of 1 is a splat */
+Node *build_scalar(Graph *g, double value, DType type); /* rank 0 */
+/* a constant of that shape; of ints, a small whole number */
+Node *build_splat(Graph *g, double value, Shape shape);
+/* a count of 1 is a splat */
+Node *build_constant(Graph *g, const Number *values, int64_t count, Shape shape);
 Node *build_unary(Graph *g, Op op, Node *x);
-Node *build_binary(Graph *g, Op op, Node *a, Node *b);            /* equal shapes, or broadcast by PyTorch's rule */
+/* equal shapes, or broadcast by PyTorch's rule */
+Node *build_binary(Graph *g, Op op, Node *a, Node *b);
 Node *build_select(Graph *g, Node *condition, Node *a, Node *b);
 Node *build_broadcast(Graph *g, Node *x, int rank, const Dim *dims);
 Node *build_reshape(Graph *g, Node *x, int rank, const Dim *dims);
 Node *build_transpose(Graph *g, Node *x, const int64_t *permutation);
-Node *build_slice(Graph *g, Node *x, const Dim *begin, const Dim *size, const int64_t *step); /* step NULL: all 1 */
-Node *build_pad(Graph *g, Node *x, const Dim *before, const Dim *after, const char *mode, double value); /* of ints, a small whole number */
+/* step NULL: all 1 */
+Node *build_slice(Graph *g, Node *x, const Dim *begin, const Dim *size, const int64_t *step);
+/* of ints, a small whole number */
+Node *build_pad(Graph *g, Node *x, const Dim *before, const Dim *after, const char *mode, double value);
 Node *build_concat(Graph *g, Node *const *parts, int count, int axis);
 Node *build_sum(Graph *g, Node *x, const int64_t *axes, int axis_count); /* reduced axes stay with size 1 */
-Node *build_sum_to(Graph *g, Node *x, Shape shape);               /* the gradient of a broadcast */
+Node *build_sum_to(Graph *g, Node *x, Shape shape);                      /* the gradient of a broadcast */
 Node *build_cast(Graph *g, Node *x, DType type);
 
 /* ---- print.c ---- */
 const char *port_type_text(Arena *arena, const Port *port); /* "image[N, 3, H, W]" */
-void graph_print(const Graph *graph, FILE *out);   /* a line a node: name, op, inputs, attributes, shape, path */
+/* a line a node: name, op, inputs, attributes, shape, path */
+void graph_print(const Graph *graph, FILE *out);
 void node_print(Text *out, const Node *node);
 const char *op_attributes_text(Arena *arena, const OpInfo *info); /* "axes: ints"; "" where it has none */
-void ops_document(FILE *out);                      /* docs/operators.md, made from ops.def */
+void ops_document(FILE *out);                                     /* docs/operators.md, made from ops.def */
 
 /* ---- constants.c, attributes.c: what is known while building ---- */
 
 bool node_names_axis(const Node *node, int64_t axis); /* by its attribute `axis` or `axes` */
-/* Whether a node is a constant of one value all over; that value, which of an i64 may be rounded. */
+/* Whether a node is a constant of one value all over; that value, which of an i64 may be
+ * rounded. */
 bool node_is_splat(const Node *node, double *value);
 /* The same constant with other sizes. */
 Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims);
@@ -356,31 +397,38 @@ enum {
     MADE_OF_INPUTS = 1,  /* of the model */
     MADE_OF_WEIGHTS = 2, /* parameters and states */
     MADE_OF_RANDOM = 4,
-    MADE_OF_SIZES = 8,   /* numbers that are sizes which only a run knows */
-    MADE_OF_PLACES = 16, /* iota */
+    MADE_OF_SIZES = 8,      /* numbers that are sizes which only a run knows */
+    MADE_OF_PLACES = 16,    /* iota */
     MADE_IN_FREE_SIZES = 32 /* a shape or an attribute on the way has such a size */
 };
-typedef struct NodeSources { Vec(unsigned char) of; } NodeSources; /* by node id; begins as {0} and grows with the graph */
+/* by node id; begins as {0} and grows with the graph */
+typedef struct NodeSources { Vec(unsigned char) of; } NodeSources;
 unsigned node_sources(NodeSources *sources, const Graph *graph, const Node *node);
-/* Whether a reshape only adds or drops axes of size 1 (so that coordinates carry over one by one). */
+/* Whether a reshape only adds or drops axes of size 1 (so that coordinates carry over one
+ * by one). */
 bool reshape_is_trivial(const Node *node);
-bool node_sizes_are_known(const Node *node);      /* of its attributes too: a slice may begin at a symbolic place though all shapes are constant */
-int64_t node_element_count(const Node *node);     /* of a shape that is known */
+/* of its attributes too: a slice may begin at a symbolic place though all shapes are
+ * constant */
+bool node_sizes_are_known(const Node *node);
+int64_t node_element_count(const Node *node); /* of a shape that is known */
 
 /* ---- gradient.c: reverse accumulation ---- */
 
-/* d(y)/d(x) for each of xs, y of rank 0; new nodes in the same graph. A node that y does not depend on gets zeros. */
+/* d(y)/d(x) for each of xs, y of rank 0; new nodes in the same graph. A node that y does
+ * not depend on gets zeros. */
 void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients);
 /* The same, with NULL for a node that y does not depend on. */
 void graph_gradient_of(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients);
 
 /* ---- op_window.c ---- */
-typedef max_pool_scatter_attributes Pooling; /* kernel, stride, dilation, before: what the attributes of all five pools begin with */
+/* kernel, stride, dilation, before: what the attributes of all five pools begin with */
+typedef max_pool_scatter_attributes Pooling;
 const Pooling *pooling_of(const Node *node); /* only of pools */
 
 /* ---- product.c ---- */
 /* The same bits on every machine: for all that goes into a program. */
-void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row);
+void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c,
+                     int64_t c_row);
 
 /* ---- op_resize.c ---- */
 double resample_cubic(double t, double a); /* Keys' cubic convolution: the weight of what lies `t` away */
@@ -392,16 +440,21 @@ void graph_verify(const Graph *graph, const char *stage);
 /* ---- reference.c: any graph, floats in double precision ---- */
 
 typedef struct RefTensor { RefShape shape; Number *values; } RefTensor;
-typedef struct RefSource { /* where parameters and inputs come from; false: there is none, which ends the evaluation */
+/* where parameters and inputs come from; false: there is none, which ends the
+ * evaluation */
+typedef struct RefSource {
     void *context;
-    bool (*parameter)(void *context, const Node *node, RefTensor *out); /* fills out->values, allocated by the evaluator */
+    /* fills out->values, allocated by the evaluator */
+    bool (*parameter)(void *context, const Node *node, RefTensor *out);
     bool (*input)(void *context, const Node *node, RefTensor *out);
-    double (*largest)(void *context, const Node *node); /* a bound of a parameter's magnitudes, for passes; NULL: from its values */
+    /* a bound of a parameter's magnitudes, for passes; NULL: from its values */
+    double (*largest)(void *context, const Node *node);
     RefProduct product; /* NULL: plain loops, by which the others are judged */
 } RefSource;
-/* Evaluates the wanted nodes; values are in `arena`. Intermediate values are freed as soon as nobody needs them. */
-bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed,
-                        const RefSource *source, Arena *arena, RefTensor *results);
+/* Evaluates the wanted nodes; values are in `arena`. Intermediate values are freed as
+ * soon as nobody needs them. */
+bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols,
+                        uint64_t seed, const RefSource *source, Arena *arena, RefTensor *results);
 
 /* Rounds a tensor's values to its type; f32 stays in double. */
 void reference_round(RefTensor *tensor);

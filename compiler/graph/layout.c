@@ -1,5 +1,6 @@
-/* Where the elements of a reference value lie. Moving elements copies none: a transposed, cut or repeated tensor is another layout of the same memory, as
- * in numpy, which sums, products and elementwise operators read where it lies. */
+/* Where the elements of a reference value lie. Moving elements copies none: a transposed,
+ * cut or repeated tensor is another layout of the same memory, as in numpy, which sums,
+ * products and elementwise operators read where it lies. */
 #include "graph/ops.h"
 
 RefLayout layout_plain(const RefShape *shape) {
@@ -20,7 +21,8 @@ RefLayout ref_layout(const RefCall *call, int input) {
 bool layout_is_plain(const RefShape *shape, const RefLayout *layout) {
     RefLayout plain = layout_plain(shape);
     bool same = true;
-    for (int i = 0; i < shape->rank; i++) same = same && (shape->dims[i] == 1 || layout->strides[i] == plain.strides[i]);
+    for (int i = 0; i < shape->rank; i++)
+        same = same && (shape->dims[i] == 1 || layout->strides[i] == plain.strides[i]);
     return same || shape->count == 0;
 }
 
@@ -59,7 +61,8 @@ void walk_next(RefWalk *walk) {
     for (int axis = walk->rank - 1; axis >= 0; axis--) {
         bool ends = ++walk->index[axis] == walk->dims[axis];
         if (ends) walk->index[axis] = 0;
-        for (int k = 0; k < walk->operands; k++) walk->of[k].at += walk->of[k].strides[axis] * (ends ? 1 - walk->dims[axis] : 1);
+        for (int k = 0; k < walk->operands; k++)
+            walk->of[k].at += walk->of[k].strides[axis] * (ends ? 1 - walk->dims[axis] : 1);
         if (!ends) return;
     }
 }
@@ -93,13 +96,13 @@ bool layout_reshape(const RefShape *from, const RefLayout *in, const RefShape *t
 /* ---- copies ---- */
 
 static void copy_row(Number *to, int64_t to_step, const Number *from, int64_t step, int64_t count) {
-    if (step == 1 && to_step == 1)
-        memcpy(to, from, sizeof *to * (size_t)count);
+    if (step == 1 && to_step == 1) memcpy(to, from, sizeof *to * (size_t)count);
     else
         for (int64_t i = 0; i < count; i++) to[i * to_step] = from[i * step];
 }
 
-/* How many rows to copy together: a transpose reads lines of memory across its rows, so eight rows share each line. */
+/* How many rows to copy together: a transpose reads lines of memory across its rows, so
+ * eight rows share each line. */
 static int64_t rows_together(const RefWalk *walk) {
     int axis = walk->rank - 1;
     if (axis < 0 || walk->of[0].strides[axis] != 1) return 1;

@@ -1,13 +1,17 @@
-/* Elements of each type: what a cast makes of a number (the table of docs/language.md), and what an operator's result is in its type.
+/* Elements of each type: what a cast makes of a number (the table of docs/language.md),
+ * and what an operator's result is in its type.
  *
- * Floats are held in double and ints in 64 bits, so that folding and the reference are exact where a program is. f32 keeps what double
- * gives it, since the reference is what f32 is judged by; f16 and bf16 are rounded after each operator, and ints wrap, as in a program. */
+ * Floats are held in double and ints in 64 bits, so that folding and the reference are
+ * exact where a program is. f32 keeps what double gives it, since the reference is what
+ * f32 is judged by; f16 and bf16 are rounded after each operator, and ints wrap, as in a
+ * program. */
 #include "graph/graph.h"
 #include <math.h>
 
 /* ---- floats ---- */
 
-/* To a float of `bits` of precision, whose least normal number is 2^low; from `limit` on it is infinite. Ties to even. */
+/* To a float of `bits` of precision, whose least normal number is 2^low; from `limit` on
+ * it is infinite. Ties to even. */
 static double rounded_to_bits(double x, int bits, int low, double limit) {
     if (x == 0 || !isfinite(x)) return x;
     int exponent = ilogb(x) < low ? low : ilogb(x);
@@ -28,7 +32,9 @@ static int64_t wrapped_to_type(int64_t x, DType type) {
     return (int64_t)((uint64_t)x << spare) >> spare;
 }
 
-static int64_t largest_of_type(DType type) { return type == DTYPE_BOOL ? 1 : INT64_MAX >> (64 - 8 * dtype_bytes(type)); }
+static int64_t largest_of_type(DType type) {
+    return type == DTYPE_BOOL ? 1 : INT64_MAX >> (64 - 8 * dtype_bytes(type));
+}
 static int64_t least_of_type(DType type) { return type == DTYPE_BOOL ? 0 : -largest_of_type(type) - 1; }
 
 /* Truncates; what lies beyond the type becomes its least or largest, NaN 0. */
@@ -44,18 +50,24 @@ bool number_fits(int64_t value, DType type) { return wrapped_to_type(value, type
 
 Number number_cast(Number value, DType from, DType to) {
     bool real = dtype_is_float(from);
-    if (dtype_is_float(to)) return (Number){.real = real_rounded(real ? value.real : (double)(float)value.whole, to)};
+    if (dtype_is_float(to))
+        return (Number){.real = real_rounded(real ? value.real : (double)(float)value.whole, to)};
     if (!real) return (Number){.whole = wrapped_to_type(value.whole, to)};
     return (Number){.whole = to == DTYPE_BOOL ? value.real != 0 : saturated_to_type(value.real, to)};
 }
 
 Number number_rounded(Number value, DType type) {
-    return dtype_is_float(type) ? (Number){.real = real_rounded(value.real, type)} : (Number){.whole = wrapped_to_type(value.whole, type)};
+    return dtype_is_float(type) ? (Number){.real = real_rounded(value.real, type)}
+                                : (Number){.whole = wrapped_to_type(value.whole, type)};
 }
 
-Number number_least(DType type) { return dtype_is_float(type) ? (Number){.real = -INFINITY} : (Number){.whole = least_of_type(type)}; }
+Number number_least(DType type) {
+    return dtype_is_float(type) ? (Number){.real = -INFINITY} : (Number){.whole = least_of_type(type)};
+}
 
-double number_value(Number value, DType type) { return dtype_is_float(type) ? value.real : (double)value.whole; }
+double number_value(Number value, DType type) {
+    return dtype_is_float(type) ? value.real : (double)value.whole;
+}
 
 void number_print(Text *out, Number value, DType type) {
     if (dtype_is_float(type)) text_add_real(out, value.real);

@@ -1,35 +1,40 @@
-/* The convolution and its two transposes, by input and by weight: closed among themselves under gradient.
+/* The convolution and its two transposes, by input and by weight: closed among themselves
+ * under gradient.
  *
- * All three relate x [N, I, s..], w [O, I/groups, k..] and y [N, O, p..] by y[n, o, p] += x[n, c, stride*p + dilation*k - before] * w[o, c, k]
- * over all c of o's group and all k for which the place in x exists; each computes one of the three from the other two. */
+ * All three relate x [N, I, s..], w [O, I/groups, k..] and y [N, O, p..] by y[n, o, p] +=
+ * x[n, c, stride*p + dilation*k - before] * w[o, c, k] over all c of o's group and all k
+ * for which the place in x exists; each computes one of the three from the other two. */
 #include "graph/conv_nest.h"
 #include <assert.h>
 #include <math.h>
 
 /* The five attributes, which the three operators have in common. */
 typedef convolution_attributes Geometry;
-static_assert(sizeof(Geometry) == sizeof(convolution_backward_data_attributes) && sizeof(Geometry) == sizeof(convolution_backward_weights_attributes),
+static_assert(sizeof(Geometry) == sizeof(convolution_backward_data_attributes) &&
+                  sizeof(Geometry) == sizeof(convolution_backward_weights_attributes),
               "the three convolutions have the same attributes");
 
 /* ---- shapes ---- */
 
-static bool check_geometry(Graph *g, Op op, Node *const *inputs, const Geometry *geometry, ShapeError *error) {
+static bool check_geometry(Graph *g, Op op, Node *const *inputs, const Geometry *geometry,
+                           ShapeError *error) {
     Shape a = inputs[0]->shape, b = inputs[1]->shape;
     const char *name = op_info[op].name;
     if (!dtype_is_float(a.type) || a.type != b.type)
-        return shape_error(g, error, 1, -1, "%s takes floats of one type, not %s and %s", name, dtype_name(a.type),
-                           dtype_name(b.type));
+        return shape_error(g, error, 1, -1, "%s takes floats of one type, not %s and %s", name,
+                           dtype_name(a.type), dtype_name(b.type));
     int axes = a.rank - 2;
     if (axes < 1 || axes > MAX_AXES)
-        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MAX_AXES,
-                           shape_string(g->arena, a));
+        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name,
+                           MAX_AXES, shape_string(g->arena, a));
     if (b.rank != a.rank)
         return shape_error(g, error, 1, -1, "%s of %s needs a second operand of as many axes, not %s", name,
                            shape_string(g->arena, a), shape_string(g->arena, b));
-    if (geometry->stride.count != axes || geometry->dilation.count != axes || geometry->before.count != axes ||
-        geometry->size.count != axes)
-        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many strides, dilations, paddings and sizes", name,
-                           axes);
+    if (geometry->stride.count != axes || geometry->dilation.count != axes ||
+        geometry->before.count != axes || geometry->size.count != axes)
+        return shape_error(g, error, -1, -1,
+                           "%s over %d spatial axes needs as many strides, dilations, paddings and sizes",
+                           name, axes);
     for (int i = 0; i < axes; i++)
         if (geometry->stride.items[i] < 1 || geometry->dilation.items[i] < 1)
             return shape_error(g, error, -1, -1, "stride and dilation of a convolution must be at least 1");
@@ -37,9 +42,11 @@ static bool check_geometry(Graph *g, Op op, Node *const *inputs, const Geometry 
 }
 
 /* Channels that the groups must divide. */
-static bool check_groups(Graph *g, Dim channels, int64_t groups, int input, const char *what, ShapeError *error) {
+static bool check_groups(Graph *g, Dim channels, int64_t groups, int input, const char *what,
+                         ShapeError *error) {
     if (graph_require(g, CHECK_DIVISIBLE, channels, dim_const(g->dims, groups), error,
-                      "%s channels, %s, are not a multiple of the %lld groups", what, size_text(g, channels), (long long)groups))
+                      "%s channels, %s, are not a multiple of the %lld groups", what, size_text(g, channels),
+                      (long long)groups))
         return true;
     error->input = input;
     error->axis = 1;
@@ -50,12 +57,14 @@ static bool check_groups(Graph *g, Dim channels, int64_t groups, int input, cons
 static bool check_kernel(Graph *g, Shape w, ShapeError *error) {
     for (int i = 2; i < w.rank; i++)
         if (!dim_is_const(w.dims[i], NULL))
-            return shape_error(g, error, 1, i, "a convolution's kernel has a fixed size, which the weight %s has not",
+            return shape_error(g, error, 1, i,
+                               "a convolution's kernel has a fixed size, which the weight %s has not",
                                shape_string(g->arena, w));
     return true;
 }
 
-static bool conv_result(Graph *g, Dim outer, Dim channels, const Geometry *geometry, DType type, Shape *shape) {
+static bool conv_result(Graph *g, Dim outer, Dim channels, const Geometry *geometry, DType type,
+                        Shape *shape) {
     Dim *dims = NEW_ARRAY(g->arena, Dim, 2 + geometry->size.count);
     dims[0] = outer;
     dims[1] = channels;
@@ -64,7 +73,8 @@ static bool conv_result(Graph *g, Dim outer, Dim channels, const Geometry *geome
     return true;
 }
 
-bool shape_convolution(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_convolution(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                       ShapeError *error) {
     (void)count;
     const Geometry *geometry = attributes;
     Shape x = inputs[0]->shape, w = inputs[1]->shape;
@@ -73,34 +83,40 @@ bool shape_convolution(Graph *g, Op op, Node *const *inputs, int count, const vo
     if (!check_groups(g, w.dims[0], geometry->groups, 1, "the output's", error)) return false;
     Dim wanted = dim_scale(g->dims, w.dims[1], geometry->groups);
     if (wanted != x.dims[1])
-        return shape_error(g, error, 0, 1, "convolution needs an input of %s channels, not %s: its weight is %s%s",
+        return shape_error(g, error, 0, 1,
+                           "convolution needs an input of %s channels, not %s: its weight is %s%s",
                            size_text(g, wanted), size_text(g, x.dims[1]), shape_string(g->arena, w),
                            geometry->groups == 1 ? "" : " a group");
     return conv_result(g, x.dims[0], w.dims[0], geometry, x.type, shape);
 }
 
-bool shape_convolution_backward_data(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
-                             ShapeError *error) {
+bool shape_convolution_backward_data(Graph *g, Op op, Node *const *inputs, int count, const void *attributes,
+                                     Shape *shape, ShapeError *error) {
     (void)count;
     const Geometry *geometry = attributes;
     Shape dy = inputs[0]->shape, w = inputs[1]->shape;
     if (!check_geometry(g, op, inputs, geometry, error) || !check_kernel(g, w, error)) return false;
     if (!check_groups(g, dy.dims[1], geometry->groups, 0, "the input's", error)) return false;
     if (w.dims[0] != dy.dims[1])
-        return shape_error(g, error, 0, 1, "a transposed convolution needs an input of %s channels, not %s: its weight is %s",
+        return shape_error(g, error, 0, 1,
+                           "a transposed convolution needs an input of %s channels, not %s: its weight is %s",
                            size_text(g, w.dims[0]), size_text(g, dy.dims[1]), shape_string(g->arena, w));
-    return conv_result(g, dy.dims[0], dim_scale(g->dims, w.dims[1], geometry->groups), geometry, dy.type, shape);
+    return conv_result(g, dy.dims[0], dim_scale(g->dims, w.dims[1], geometry->groups), geometry, dy.type,
+                       shape);
 }
 
-bool shape_convolution_backward_weights(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
-                              ShapeError *error) {
+bool shape_convolution_backward_weights(Graph *g, Op op, Node *const *inputs, int count,
+                                        const void *attributes, Shape *shape, ShapeError *error) {
     (void)count;
     const Geometry *geometry = attributes;
     Shape x = inputs[0]->shape, dy = inputs[1]->shape;
     if (!check_geometry(g, op, inputs, geometry, error)) return false;
     if (!check_groups(g, x.dims[1], geometry->groups, 0, "the input's", error)) return false;
-    if (x.dims[0] != dy.dims[0]) return shape_error(g, error, 1, 0, "the gradient by weight takes two tensors of one batch size");
-    return conv_result(g, dy.dims[1], dim_floor_div(g->dims, x.dims[1], geometry->groups), geometry, x.type, shape) && check_kernel(g, *shape, error);
+    if (x.dims[0] != dy.dims[0])
+        return shape_error(g, error, 1, 0, "the gradient by weight takes two tensors of one batch size");
+    return conv_result(g, dy.dims[1], dim_floor_div(g->dims, x.dims[1], geometry->groups), geometry, x.type,
+                       shape) &&
+           check_kernel(g, *shape, error);
 }
 
 /* ---- gradients ---- */
@@ -134,7 +150,8 @@ Node *grad_convolution_backward_weights(Graph *g, Node *node, int input, Node *d
 
 static void conv_spatial_sizes(int64_t *sizes, const RefShape *shape) {
     int axes = shape->rank - 2;
-    for (int i = 0; i < MAX_AXES; i++) sizes[i] = i < MAX_AXES - axes ? 1 : shape->dims[2 + i - (MAX_AXES - axes)];
+    for (int i = 0; i < MAX_AXES; i++)
+        sizes[i] = i < MAX_AXES - axes ? 1 : shape->dims[2 + i - (MAX_AXES - axes)];
 }
 
 static ConvNest nest_of(const RefCall *call) {
@@ -197,7 +214,8 @@ static void multiply_row(const ConvNest *nest, int64_t x, int64_t y, int64_t w, 
     }
 }
 
-/* All pixels under one tap: x, y and w are where the channels' planes and the tap begin. */
+/* All pixels under one tap: x, y and w are where the channels' planes and the tap
+ * begin. */
 static void multiply_plane(const ConvNest *nest, const int64_t *tap, int64_t x, int64_t y, int64_t w) {
     int64_t begin[MAX_AXES], end[MAX_AXES], offset[MAX_AXES];
     for (int i = 0; i < MAX_AXES; i++) {
@@ -208,8 +226,12 @@ static void multiply_plane(const ConvNest *nest, const int64_t *tap, int64_t x, 
     int64_t column = begin[2] * nest->stride[2] + offset[2];
     for (int64_t d = begin[0]; d < end[0]; d++)
         for (int64_t h = begin[1]; h < end[1]; h++) {
-            int64_t from = ((d * nest->stride[0] + offset[0]) * nest->x[1] + h * nest->stride[1] + offset[1]) * nest->x[2] + column;
-            multiply_row(nest, x + from, y + (d * nest->y[1] + h) * nest->y[2] + begin[2], w, end[2] - begin[2]);
+            int64_t from =
+                ((d * nest->stride[0] + offset[0]) * nest->x[1] + h * nest->stride[1] + offset[1]) *
+                    nest->x[2] +
+                column;
+            multiply_row(nest, x + from, y + (d * nest->y[1] + h) * nest->y[2] + begin[2], w,
+                         end[2] - begin[2]);
         }
 }
 
@@ -222,10 +244,12 @@ static void run_conv_groups(void *context, int64_t begin, int64_t end) {
         for (int64_t o = begin * nest->outputs; o < end * nest->outputs; o++)
             for (int64_t c = 0; c < nest->inputs; c++) {
                 int64_t channel = o / nest->outputs * nest->inputs + c;
-                int64_t x = (n * nest->groups * nest->inputs + channel) * x_plane, y = (n * all_outputs + o) * y_plane;
+                int64_t x = (n * nest->groups * nest->inputs + channel) * x_plane,
+                        y = (n * all_outputs + o) * y_plane;
                 int64_t w = (o * nest->inputs + c) * taps;
                 for (int64_t t = 0; t < taps; t++) {
-                    int64_t tap[MAX_AXES] = {t / (nest->k[1] * nest->k[2]), t / nest->k[2] % nest->k[1], t % nest->k[2]};
+                    int64_t tap[MAX_AXES] = {t / (nest->k[1] * nest->k[2]), t / nest->k[2] % nest->k[1],
+                                             t % nest->k[2]};
                     multiply_plane(nest, tap, x, y, w + t);
                 }
             }
@@ -236,8 +260,8 @@ int64_t conv_group_terms(const ConvNest *nest) {
     return nest->batch * nest->outputs * nest->inputs * taps * places;
 }
 
-/* Zeros beyond the border are multiplied where loops leave them out, which no infinite factor would forgive; and a group of one output
- * would be unfolded for one use. */
+/* Zeros beyond the border are multiplied where loops leave them out, which no infinite
+ * factor would forgive; and a group of one output would be unfolded for one use. */
 static bool suits_products(const RefCall *call, const ConvNest *nest) {
     bool padded = nest->op != OP_convolution_backward_data;
     for (int64_t i = 0; padded && i < call->input_shapes[1].count; i++)

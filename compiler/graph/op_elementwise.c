@@ -1,4 +1,5 @@
-/* Elementwise operators: one shape rule a family, one reference function for all, a gradient each. */
+/* Elementwise operators: one shape rule a family, one reference function for all, a
+ * gradient each. */
 #include "graph/ops.h"
 #include <math.h>
 
@@ -12,14 +13,15 @@ static bool equal_sizes(Graph *g, Op op, Node *const *inputs, int count, ShapeEr
     for (int i = 1; i < count; i++) {
         Shape b = inputs[i]->shape;
         if (a.rank != b.rank)
-            return shape_error(g, error, i, -1, "%s takes tensors of equal rank, not %s and %s", op_info[op].name, text_of_shape(g, a),
-                               text_of_shape(g, b));
+            return shape_error(g, error, i, -1, "%s takes tensors of equal rank, not %s and %s",
+                               op_info[op].name, text_of_shape(g, a), text_of_shape(g, b));
         for (int axis = 0; axis < a.rank; axis++)
             if (a.dims[axis] != b.dims[axis])
-                return shape_error(g, error, i, axis,
-                                   "%s takes tensors of equal sizes, not %s and %s: axis %d is %s in one and %s in the other",
-                                   op_info[op].name, text_of_shape(g, a), text_of_shape(g, b), axis, size_text(g, a.dims[axis]),
-                                   size_text(g, b.dims[axis]));
+                return shape_error(
+                    g, error, i, axis,
+                    "%s takes tensors of equal sizes, not %s and %s: axis %d is %s in one and %s in the other",
+                    op_info[op].name, text_of_shape(g, a), text_of_shape(g, b), axis,
+                    size_text(g, a.dims[axis]), size_text(g, b.dims[axis]));
     }
     return true;
 }
@@ -27,29 +29,35 @@ static bool equal_sizes(Graph *g, Op op, Node *const *inputs, int count, ShapeEr
 static bool equal_types(Graph *g, Op op, Node *const *inputs, int first, int count, ShapeError *error) {
     for (int i = first + 1; i < count; i++)
         if (inputs[i]->shape.type != inputs[first]->shape.type)
-            return shape_error(g, error, i, -1, "%s takes tensors of one type, not %s and %s; cast one of them", op_info[op].name,
-                               dtype_name(inputs[first]->shape.type), dtype_name(inputs[i]->shape.type));
+            return shape_error(
+                g, error, i, -1, "%s takes tensors of one type, not %s and %s; cast one of them",
+                op_info[op].name, dtype_name(inputs[first]->shape.type), dtype_name(inputs[i]->shape.type));
     return true;
 }
 
 static bool refuse_type(Graph *g, Op op, const Node *input, const char *wanted, ShapeError *error) {
-    return shape_error(g, error, 0, -1, "%s takes %s, not %s", op_info[op].name, wanted, dtype_name(input->shape.type));
+    return shape_error(g, error, 0, -1, "%s takes %s, not %s", op_info[op].name, wanted,
+                       dtype_name(input->shape.type));
 }
 
-bool shape_same(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_same(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                ShapeError *error) {
     (void)attributes;
-    if (inputs[0]->shape.type == DTYPE_BOOL && op != OP_stop) return refuse_type(g, op, inputs[0], "numbers", error);
+    if (inputs[0]->shape.type == DTYPE_BOOL && op != OP_stop)
+        return refuse_type(g, op, inputs[0], "numbers", error);
     *shape = inputs[0]->shape;
     return equal_sizes(g, op, inputs, count, error) && equal_types(g, op, inputs, 0, count, error);
 }
 
-bool shape_float(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_float(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                 ShapeError *error) {
     for (int i = 0; i < count; i++)
         if (!dtype_is_float(inputs[i]->shape.type)) return refuse_type(g, op, inputs[i], "floats", error);
     return shape_same(g, op, inputs, count, attributes, shape, error);
 }
 
-bool shape_logic(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_logic(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                 ShapeError *error) {
     (void)attributes;
     for (int i = 0; i < count; i++)
         if (inputs[i]->shape.type != DTYPE_BOOL) return refuse_type(g, op, inputs[i], "bool", error);
@@ -57,22 +65,26 @@ bool shape_logic(Graph *g, Op op, Node *const *inputs, int count, const void *at
     return equal_sizes(g, op, inputs, count, error);
 }
 
-bool shape_compare(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_compare(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                   ShapeError *error) {
     (void)attributes;
     *shape = inputs[0]->shape;
     shape->type = DTYPE_BOOL;
     return equal_sizes(g, op, inputs, count, error) && equal_types(g, op, inputs, 0, count, error);
 }
 
-bool shape_select(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_select(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                  ShapeError *error) {
     (void)attributes;
     if (inputs[0]->shape.type != DTYPE_BOOL)
-        return shape_error(g, error, 0, -1, "select's condition is bool, not %s", dtype_name(inputs[0]->shape.type));
+        return shape_error(g, error, 0, -1, "select's condition is bool, not %s",
+                           dtype_name(inputs[0]->shape.type));
     *shape = inputs[1]->shape;
     return equal_sizes(g, op, inputs, count, error) && equal_types(g, op, inputs, 1, count, error);
 }
 
-bool shape_cast(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_cast(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                ShapeError *error) {
     (void)g, (void)op, (void)count, (void)error;
     *shape = inputs[0]->shape;
     shape->type = ((const cast_attributes *)attributes)->type;
@@ -83,7 +95,9 @@ bool shape_cast(Graph *g, Op op, Node *const *inputs, int count, const void *att
 
 static Node *splat_as(Graph *g, Node *x, double value) { return build_splat(g, value, x->shape); }
 static Node *times_node(Graph *g, Node *a, Node *b) { return build_binary(g, OP_mul, a, b); }
-static Node *scaled_node(Graph *g, Node *x, double factor) { return times_node(g, x, splat_as(g, x, factor)); }
+static Node *scaled_node(Graph *g, Node *x, double factor) {
+    return times_node(g, x, splat_as(g, x, factor));
+}
 
 Node *grad_neg(Graph *g, Node *node, int input, Node *dy) {
     (void)node, (void)input;
@@ -160,8 +174,10 @@ Node *grad_silu(Graph *g, Node *node, int input, Node *dy) {
 /* dy * (Phi(x) + x phi(x)), of the normal distribution and its density */
 Node *grad_gelu(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    Node *x = node->inputs[0], *half = scaled_node(g, build_unary(g, OP_erf, scaled_node(g, x, 0.70710678118654752)), 0.5);
-    Node *density = scaled_node(g, build_unary(g, OP_exp, scaled_node(g, times_node(g, x, x), -0.5)), 0.39894228040143268);
+    Node *x = node->inputs[0],
+         *half = scaled_node(g, build_unary(g, OP_erf, scaled_node(g, x, 0.70710678118654752)), 0.5);
+    Node *density = scaled_node(g, build_unary(g, OP_exp, scaled_node(g, times_node(g, x, x), -0.5)),
+                                0.39894228040143268);
     Node *share = build_binary(g, OP_add, half, splat_as(g, x, 0.5));
     return times_node(g, dy, build_binary(g, OP_add, share, times_node(g, x, density)));
 }
@@ -170,7 +186,9 @@ Node *grad_gelu(Graph *g, Node *node, int input, Node *dy) {
 Node *grad_erf(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
     Node *x = node->inputs[0];
-    return times_node(g, dy, scaled_node(g, build_unary(g, OP_exp, build_unary(g, OP_neg, times_node(g, x, x))), 1.1283791670955126));
+    return times_node(g, dy,
+                      scaled_node(g, build_unary(g, OP_exp, build_unary(g, OP_neg, times_node(g, x, x))),
+                                  1.1283791670955126));
 }
 
 Node *grad_cast(Graph *g, Node *node, int input, Node *dy) {
@@ -189,7 +207,9 @@ Node *grad_sub(Graph *g, Node *node, int input, Node *dy) {
     return input == 0 ? dy : build_unary(g, OP_neg, dy);
 }
 
-Node *grad_mul(Graph *g, Node *node, int input, Node *dy) { return times_node(g, dy, node->inputs[1 - input]); }
+Node *grad_mul(Graph *g, Node *node, int input, Node *dy) {
+    return times_node(g, dy, node->inputs[1 - input]);
+}
 
 /* d(a/b)/db = -y / b */
 Node *grad_div(Graph *g, Node *node, int input, Node *dy) {
@@ -216,7 +236,8 @@ static bool is_splat(const Node *node, double *value) {
     return true;
 }
 
-/* As PyTorch: by the base 0 where the exponent is 0, by the exponent 0 where the base is 0 and the exponent is not negative. */
+/* As PyTorch: by the base 0 where the exponent is 0, by the exponent 0 where the base is
+ * 0 and the exponent is not negative. */
 Node *grad_pow(Graph *g, Node *node, int input, Node *dy) {
     Node *a = node->inputs[0], *b = node->inputs[1], *zero = splat_as(g, a, 0);
     double exponent;
@@ -225,20 +246,23 @@ Node *grad_pow(Graph *g, Node *node, int input, Node *dy) {
         return exponent == 0 ? zero : times_node(g, dy, scaled_node(g, power, exponent));
     }
     if (input == 0) {
-        Node *slope = times_node(g, b, build_binary(g, OP_pow, a, build_binary(g, OP_sub, b, splat_as(g, b, 1))));
+        Node *slope =
+            times_node(g, b, build_binary(g, OP_pow, a, build_binary(g, OP_sub, b, splat_as(g, b, 1))));
         return build_select(g, build_binary(g, OP_eq, b, zero), zero, times_node(g, dy, slope));
     }
     Node *flat = build_binary(g, OP_and, build_binary(g, OP_eq, a, zero), build_binary(g, OP_le, zero, b));
     return build_select(g, flat, zero, times_node(g, dy, times_node(g, node, build_unary(g, OP_log, a))));
 }
 
-/* The operand that lies strictly beyond the other takes all. Where they are equal each takes half, but against a constant nothing: so
- * relu, relu6 and hardtanh are flat at their kinks, as PyTorch's are. */
+/* The operand that lies strictly beyond the other takes all. Where they are equal each
+ * takes half, but against a constant nothing: so relu, relu6 and hardtanh are flat at
+ * their kinks, as PyTorch's are. */
 static Node *grad_extreme(Graph *g, Node *node, int input, Node *dy, bool largest) {
     Node *mine = node->inputs[input], *other = node->inputs[1 - input], *zero = splat_as(g, dy, 0);
     Node *wins = largest ? build_binary(g, OP_lt, other, mine) : build_binary(g, OP_lt, mine, other);
     if (constant_behind(other)) return build_select(g, wins, dy, zero);
-    return build_select(g, wins, dy, build_select(g, build_binary(g, OP_eq, mine, other), scaled_node(g, dy, 0.5), zero));
+    return build_select(g, wins, dy,
+                        build_select(g, build_binary(g, OP_eq, mine, other), scaled_node(g, dy, 0.5), zero));
 }
 
 Node *grad_max(Graph *g, Node *node, int input, Node *dy) { return grad_extreme(g, node, input, dy, true); }
@@ -247,47 +271,53 @@ Node *grad_min(Graph *g, Node *node, int input, Node *dy) { return grad_extreme(
 Node *grad_select(Graph *g, Node *node, int input, Node *dy) {
     if (input == 0) return NULL;
     Node *zero = splat_as(g, dy, 0);
-    return input == 1 ? build_select(g, node->inputs[0], dy, zero) : build_select(g, node->inputs[0], zero, dy);
+    return input == 1 ? build_select(g, node->inputs[0], dy, zero)
+                      : build_select(g, node->inputs[0], zero, dy);
 }
 
 /* ---- reference ---- */
 
-/* An int's negative, product and quotient wrap; the quotient is rounded down, and by 0 it and what it leaves are 0. */
-static int64_t negative_i64(int64_t x) { return (int64_t)-(uint64_t)x; }
+/* An int's negative, product and quotient wrap; the quotient is rounded down, and by 0 it
+ * and what it leaves are 0. */
+static int64_t negative_i64(int64_t x) { return (int64_t) - (uint64_t)x; }
 static int64_t product_i64(int64_t x, int64_t y) { return (int64_t)((uint64_t)x * (uint64_t)y); }
 static int64_t quotient_i64(int64_t x, int64_t y) {
     if (y == 0) return 0;
     return y == -1 ? negative_i64(x) : x / y - (x % y != 0 && (x % y < 0) != (y < 0));
 }
-static int64_t remainder_of(int64_t x, int64_t y) { return y == 0 ? 0 : whole_sum(x, negative_i64(product_i64(quotient_i64(x, y), y))); }
+static int64_t remainder_of(int64_t x, int64_t y) {
+    return y == 0 ? 0 : whole_sum(x, negative_i64(product_i64(quotient_i64(x, y), y)));
+}
 
-/* `//` of floats jumps: where it does is decided by f32 operands, as in a program. 0.3 goes ten times into 3, and 0.3f but nine times. */
+/* `//` of floats jumps: where it does is decided by f32 operands, as in a program. 0.3
+ * goes ten times into 3, and 0.3f but nine times. */
 static double floor_steps(double x, double y) { return floor_divide((float)x, (float)y); }
 
-/* `%`: exact for f32 operands; what others are beyond these is not lost, but makes no other step. */
+/* `%`: exact for f32 operands; what others are beyond these is not lost, but makes no
+ * other step. */
 static double past_steps(double x, double y) {
     double a = (float)x, b = (float)y, rest = floor_modulo(a, b);
     return a == x && b == y ? rest : rest + (x - a) - floor_steps(x, y) * (y - b);
 }
 
-/* A row a verb: how elements x and y of its first two inputs make one of the result. `from` and
- * `to` are how they are held. */
-#define EACH(verb, from, to, expression)                                                            \
-    FOR_EACH_PROCESSOR static void each_##from##_##verb(const RefCall *call) {                      \
-        const Number *restrict a = call->inputs[0];                                                 \
-        const Number *restrict b = call->inputs[op_info[OP_##verb].max_inputs > 1];                 \
-        Number *restrict out = call->out;                                                           \
-        _Pragma("omp simd") for (int64_t i = 0; i < call->shape.count; i++) {                       \
-            __typeof__(a->from) x = a[i].from, y = b[i].from;                                       \
-            (void)y;                                                                                \
-            out[i].to = (expression);                                                               \
-        }                                                                                           \
+/* A row a verb: how elements x and y of its first two inputs make one of the result.
+ * `from` and `to` are how they are held. */
+#define EACH(verb, from, to, expression)                                            \
+    FOR_EACH_PROCESSOR static void each_##from##_##verb(const RefCall *call) {      \
+        const Number *restrict a = call->inputs[0];                                 \
+        const Number *restrict b = call->inputs[op_info[OP_##verb].max_inputs > 1]; \
+        Number *restrict out = call->out;                                           \
+        _Pragma("omp simd") for (int64_t i = 0; i < call->shape.count; i++) {       \
+            __typeof__(a->from) x = a[i].from, y = b[i].from;                       \
+            (void)y;                                                                \
+            out[i].to = (expression);                                               \
+        }                                                                           \
     }
 #define REAL(verb, expression) EACH(verb, real, real, expression)
 #define WHOLE(verb, expression) EACH(verb, whole, whole, expression)
-#define REAL_ARRAY(verb)                                                                            \
-    static void each_real_##verb(const RefCall *call) {                                             \
-        reals_##verb(&call->inputs[0]->real, &call->out->real, call->shape.count);                  \
+#define REAL_ARRAY(verb)                                                           \
+    static void each_real_##verb(const RefCall *call) {                            \
+        reals_##verb(&call->inputs[0]->real, &call->out->real, call->shape.count); \
     }
 #define REAL_TEST(verb, expression) EACH(verb, real, whole, expression)
 
@@ -313,7 +343,7 @@ REAL_ARRAY(gelu)
 REAL_ARRAY(erf)
 REAL(add, x + y)
 REAL(sub, x - y)
-REAL(mul, x * y)
+REAL(mul, x *y)
 REAL(div, x / y)
 REAL(floor_div, floor_steps(x, y))
 REAL(mod, past_steps(x, y))
@@ -341,7 +371,7 @@ WHOLE(min, x < y ? x : y)
 WHOLE(max, x > y ? x : y)
 WHOLE(eq, x == y)
 WHOLE(lt, x < y)
-WHOLE(and, x && y)
+WHOLE(and, x &&y)
 WHOLE(or, x || y)
 
 static void any_select(const RefCall *call) {
@@ -357,7 +387,9 @@ static void any_select(const RefCall *call) {
 #define FORMS_compare(verb) {each_real_##verb, each_whole_##verb}
 #define FORMS_select(verb) {any_##verb, any_##verb}
 
-static const struct { void (*real)(const RefCall *), (*whole)(const RefCall *); } forms[OP_COUNT] = {
+static const struct {
+    void (*real)(const RefCall *), (*whole)(const RefCall *);
+} forms[OP_COUNT] = {
 #define OP(...)
 #define COMPOSED(...)
 #define VERB(verb, inputs, cost, shape_rule, ...) [OP_##verb] = FORMS_##shape_rule(verb),
@@ -377,7 +409,7 @@ enum { PART = 512 /* elements of a row, which stay in the nearest cache */ };
  * copied where that is the result's memory. One that is repeated is copied once, where
  * `begins` says that a row does. */
 static const Number *part_of_row(const Number *row, int64_t step, int64_t first, int64_t count, bool begins,
-                             const Number *out, Number *copy) {
+                                 const Number *out, Number *copy) {
     const Number *x = row + first * step;
     if (step == 1 && x != out) return x;
     if (step == 0 && !begins) return copy;

@@ -1,20 +1,25 @@
 /* The batched matrix product. */
 #include "graph/ops.h"
 
-bool shape_matmul(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_matmul(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                  ShapeError *error) {
     (void)op, (void)count, (void)attributes;
     Shape a = inputs[0]->shape, b = inputs[1]->shape;
     const char *left = shape_string(g->arena, a), *right = shape_string(g->arena, b);
     if (!dtype_is_float(a.type) || a.type != b.type)
-        return shape_error(g, error, 1, -1, "a matrix product takes floats of one type, not %s and %s", left, right);
+        return shape_error(g, error, 1, -1, "a matrix product takes floats of one type, not %s and %s", left,
+                           right);
     if (a.rank < 2 || b.rank < 2 || a.rank != b.rank)
-        return shape_error(g, error, 1, -1, "a matrix product takes two tensors of equal rank, 2 or more, not %s and %s", left,
+        return shape_error(g, error, 1, -1,
+                           "a matrix product takes two tensors of equal rank, 2 or more, not %s and %s", left,
                            right);
     for (int i = 0; i < a.rank - 2; i++)
         if (a.dims[i] != b.dims[i])
-            return shape_error(g, error, 1, i, "a matrix product takes equal leading axes, not %s and %s", left, right);
+            return shape_error(g, error, 1, i, "a matrix product takes equal leading axes, not %s and %s",
+                               left, right);
     if (a.dims[a.rank - 1] != b.dims[b.rank - 2])
-        return shape_error(g, error, 1, b.rank - 2, "matrix product of %s and %s: rows of %s meet columns of %s", left, right,
+        return shape_error(g, error, 1, b.rank - 2,
+                           "matrix product of %s and %s: rows of %s meet columns of %s", left, right,
                            size_text(g, a.dims[a.rank - 1]), size_text(g, b.dims[b.rank - 2]));
     Dim *dims = copy_dims(g, a);
     dims[a.rank - 1] = b.dims[b.rank - 1];
@@ -38,7 +43,8 @@ Node *grad_matmul(Graph *g, Node *node, int input, Node *dy) {
 }
 
 /* By plain loops, a term of all sums after the other. */
-static void product_plain(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row) {
+static void product_plain(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c,
+                          int64_t c_row) {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t k = 0; k < depth; k++) {
             double factor = a.at[i * a.row + k * a.column], *row = c + i * c_row;
@@ -47,7 +53,8 @@ static void product_plain(int64_t rows, int64_t columns, int64_t depth, RefMatri
         }
 }
 
-/* How an operand's matrix lies, which may be transposed: a stride of an axis of size 1 is what its place would be. */
+/* How an operand's matrix lies, which may be transposed: a stride of an axis of size 1 is
+ * what its place would be. */
 static RefMatrix matrix_of(const RefShape *shape, const RefLayout *layout) {
     int64_t rows = shape->dims[shape->rank - 2], columns = shape->dims[shape->rank - 1];
     RefMatrix matrix = {.row = layout->strides[shape->rank - 2], .column = layout->strides[shape->rank - 1]};

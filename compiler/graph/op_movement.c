@@ -1,15 +1,17 @@
-/* Operators that move elements and compute none, and the transposes of those that repeat them (pad_input, scatter_add). */
+/* Operators that move elements and compute none, and the transposes of those that repeat
+ * them (pad_input, scatter_add). */
 #include "graph/ops.h"
 
 /* ---- shapes ---- */
 
 static bool check_rank(Graph *g, Op op, Shape x, int count, const char *what, ShapeError *error) {
     if (x.rank == count) return true;
-    return shape_error(g, error, 0, -1, "%s names %d %s for a tensor of %d axes, %s", op_info[op].name, count, what, x.rank,
-                       shape_string(g->arena, x));
+    return shape_error(g, error, 0, -1, "%s names %d %s for a tensor of %d axes, %s", op_info[op].name, count,
+                       what, x.rank, shape_string(g->arena, x));
 }
 
-bool shape_reshape(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_reshape(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                   ShapeError *error) {
     (void)op, (void)count;
     DimList dims = ((const reshape_attributes *)attributes)->dims;
     Shape x = inputs[0]->shape;
@@ -18,25 +20,29 @@ bool shape_reshape(Graph *g, Op op, Node *const *inputs, int count, const void *
         return shape_error(g, error, -1, -1, "a tensor of %d axes; %d is the most", dims.count, REF_MAX_RANK);
     Dim before = shape_elements(g->dims, x), after = shape_elements(g->dims, *shape);
     if (before == after) return true;
-    return shape_error(g, error, 0, -1, "reshape of %s, which has %s elements, to %s, which has %s", shape_string(g->arena, x),
-                       size_text(g, before), shape_string(g->arena, *shape), size_text(g, after));
+    return shape_error(g, error, 0, -1, "reshape of %s, which has %s elements, to %s, which has %s",
+                       shape_string(g->arena, x), size_text(g, before), shape_string(g->arena, *shape),
+                       size_text(g, after));
 }
 
-bool shape_transpose(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_transpose(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                     ShapeError *error) {
     (void)count;
     IntList order = ((const transpose_attributes *)attributes)->permutation;
     Shape x = inputs[0]->shape;
     if (!check_rank(g, op, x, order.count, "axes", error)) return false;
     Dim *dims = copy_dims(g, x);
     for (int i = 0; i < x.rank; i++) {
-        if (!has_axis(order, i)) return shape_error(g, error, 0, i, "transpose must name each axis once; %d is missing", i);
+        if (!has_axis(order, i))
+            return shape_error(g, error, 0, i, "transpose must name each axis once; %d is missing", i);
         dims[i] = x.dims[order.items[i]];
     }
     *shape = (Shape){x.type, x.rank, dims};
     return true;
 }
 
-bool shape_broadcast(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_broadcast(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                     ShapeError *error) {
     (void)count;
     DimList dims = ((const broadcast_attributes *)attributes)->dims;
     Shape x = inputs[0]->shape;
@@ -44,24 +50,29 @@ bool shape_broadcast(Graph *g, Op op, Node *const *inputs, int count, const void
     *shape = (Shape){x.type, x.rank, dims.items};
     for (int i = 0; i < x.rank; i++)
         if (x.dims[i] != dims.items[i] && x.dims[i] != dim_const(g->dims, 1))
-            return shape_error(g, error, 0, i, "%s does not stretch to %s: axis %d is %s, and only 1 stretches",
-                               shape_string(g->arena, x), shape_string(g->arena, *shape), i, size_text(g, x.dims[i]));
+            return shape_error(
+                g, error, 0, i, "%s does not stretch to %s: axis %d is %s, and only 1 stretches",
+                shape_string(g->arena, x), shape_string(g->arena, *shape), i, size_text(g, x.dims[i]));
     return true;
 }
 
-bool shape_slice(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_slice(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                 ShapeError *error) {
     (void)count;
     const slice_attributes *slice = attributes;
     Shape x = inputs[0]->shape;
     if (!check_rank(g, op, x, slice->begin.count, "beginnings", error) ||
-        !check_rank(g, op, x, slice->size.count, "sizes", error) || !check_rank(g, op, x, slice->step.count, "steps", error))
+        !check_rank(g, op, x, slice->size.count, "sizes", error) ||
+        !check_rank(g, op, x, slice->step.count, "steps", error))
         return false;
     for (int i = 0; i < x.rank; i++) {
         Dim begin = slice->begin.items[i], size = slice->size.items[i];
-        if (slice->step.items[i] < 1) return shape_error(g, error, 0, i, "the step of a slice must be at least 1");
-        Dim last = dim_add(g->dims, begin, dim_scale(g->dims, dim_offset(g->dims, size, -1), slice->step.items[i]));
-        if (graph_require(g, CHECK_AT_LEAST, begin, dim_const(g->dims, 0), error, "the slice of axis %d begins at %s", i,
-                          size_text(g, begin)) &&
+        if (slice->step.items[i] < 1)
+            return shape_error(g, error, 0, i, "the step of a slice must be at least 1");
+        Dim last =
+            dim_add(g->dims, begin, dim_scale(g->dims, dim_offset(g->dims, size, -1), slice->step.items[i]));
+        if (graph_require(g, CHECK_AT_LEAST, begin, dim_const(g->dims, 0), error,
+                          "the slice of axis %d begins at %s", i, size_text(g, begin)) &&
             graph_require(g, CHECK_AT_LEAST, x.dims[i], dim_offset(g->dims, last, 1), error,
                           "the slice reaches element %s of axis %d, which has size %s", size_text(g, last), i,
                           size_text(g, x.dims[i])))
@@ -76,26 +87,30 @@ bool shape_slice(Graph *g, Op op, Node *const *inputs, int count, const void *at
 
 /* The most that a border may hold: reflect does not repeat the edge. */
 static bool check_border(Graph *g, Name mode, Dim border, Dim size, int axis, ShapeError *error) {
-    bool good = graph_require(g, CHECK_AT_LEAST, border, dim_const(g->dims, 0), error, "padding of axis %d by %s", axis,
-                              size_text(g, border));
+    bool good = graph_require(g, CHECK_AT_LEAST, border, dim_const(g->dims, 0), error,
+                              "padding of axis %d by %s", axis, size_text(g, border));
     if (good && same_name(mode, "reflect"))
         good = graph_require(g, CHECK_AT_LEAST, dim_offset(g->dims, size, -1), border, error,
-                             "reflect padding of axis %d by %s needs a size above %s; it is %s", axis, size_text(g, border),
-                             size_text(g, border), size_text(g, size));
+                             "reflect padding of axis %d by %s needs a size above %s; it is %s", axis,
+                             size_text(g, border), size_text(g, border), size_text(g, size));
     if (!good) error->input = 0, error->axis = axis;
     return good;
 }
 
 static bool check_mode(Graph *g, Name mode, ShapeError *error) {
-    if (same_name(mode, "constant") || same_name(mode, "reflect") || same_name(mode, "replicate")) return true;
-    return shape_error(g, error, -1, -1, "no such padding mode as \"%s\": constant, reflect or replicate", mode);
+    if (same_name(mode, "constant") || same_name(mode, "reflect") || same_name(mode, "replicate"))
+        return true;
+    return shape_error(g, error, -1, -1, "no such padding mode as \"%s\": constant, reflect or replicate",
+                       mode);
 }
 
-bool shape_pad(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_pad(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+               ShapeError *error) {
     (void)count;
     const pad_attributes *pad = attributes;
     Shape x = inputs[0]->shape;
-    if (!check_rank(g, op, x, pad->before.count, "paddings", error) || !check_rank(g, op, x, pad->after.count, "paddings", error))
+    if (!check_rank(g, op, x, pad->before.count, "paddings", error) ||
+        !check_rank(g, op, x, pad->after.count, "paddings", error))
         return false;
     if (!check_mode(g, pad->mode, error)) return false;
     Dim *dims = copy_dims(g, x);
@@ -108,18 +123,21 @@ bool shape_pad(Graph *g, Op op, Node *const *inputs, int count, const void *attr
     return true;
 }
 
-bool shape_pad_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_pad_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                     ShapeError *error) {
     (void)count;
     const pad_input_attributes *pad = attributes;
     Shape dy = inputs[0]->shape;
     if (dy.type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "pad_input takes numbers, not bool");
-    if (!check_rank(g, op, dy, pad->before.count, "paddings", error) || !check_rank(g, op, dy, pad->size.count, "sizes", error))
+    if (!check_rank(g, op, dy, pad->before.count, "paddings", error) ||
+        !check_rank(g, op, dy, pad->size.count, "sizes", error))
         return false;
     *shape = (Shape){dy.type, dy.rank, pad->size.items};
     return check_mode(g, pad->mode, error);
 }
 
-bool shape_concat(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_concat(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                  ShapeError *error) {
     int64_t axis = ((const concat_attributes *)attributes)->axis;
     Shape first = inputs[0]->shape;
     if (!check_axis(g, op, first, axis, error)) return false;
@@ -127,21 +145,25 @@ bool shape_concat(Graph *g, Op op, Node *const *inputs, int count, const void *a
     for (int i = 1; i < count; i++) {
         Shape next = inputs[i]->shape;
         const char *a = shape_string(g->arena, first), *b = shape_string(g->arena, next);
-        if (next.type != first.type) return shape_error(g, error, i, -1, "concat takes tensors of one type, not %s and %s", a, b);
-        if (next.rank != first.rank) return shape_error(g, error, i, -1, "concat takes tensors of equal rank, not %s and %s", a, b);
+        if (next.type != first.type)
+            return shape_error(g, error, i, -1, "concat takes tensors of one type, not %s and %s", a, b);
+        if (next.rank != first.rank)
+            return shape_error(g, error, i, -1, "concat takes tensors of equal rank, not %s and %s", a, b);
         for (int k = 0; k < first.rank; k++)
             if (k != axis && next.dims[k] != first.dims[k])
-                return shape_error(g, error, i, k,
-                                   "concat along axis %lld takes equal sizes in the other axes, not %s and %s: axis %d is %s in "
-                                   "one and %s in the other",
-                                   (long long)axis, a, b, k, size_text(g, first.dims[k]), size_text(g, next.dims[k]));
+                return shape_error(
+                    g, error, i, k,
+                    "concat along axis %lld takes equal sizes in the other axes, not %s and %s: axis %d is %s in "
+                    "one and %s in the other",
+                    (long long)axis, a, b, k, size_text(g, first.dims[k]), size_text(g, next.dims[k]));
         dims[axis] = dim_add(g->dims, dims[axis], next.dims[axis]);
     }
     *shape = (Shape){first.type, first.rank, dims};
     return true;
 }
 
-bool shape_flip(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_flip(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                ShapeError *error) {
     (void)count;
     IntList axes = ((const flip_attributes *)attributes)->axes;
     *shape = inputs[0]->shape;
@@ -153,24 +175,30 @@ bool shape_flip(Graph *g, Op op, Node *const *inputs, int count, const void *att
 static bool check_index(Graph *g, Op op, const Node *index, ShapeError *error) {
     DType type = index->shape.type;
     if (type == DTYPE_I32 || type == DTYPE_I64) return true;
-    return shape_error(g, error, 1, -1, "%s takes an index of i32 or i64, not %s", op_info[op].name, dtype_name(type));
+    return shape_error(g, error, 1, -1, "%s takes an index of i32 or i64, not %s", op_info[op].name,
+                       dtype_name(type));
 }
 
-bool shape_gather(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_gather(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                  ShapeError *error) {
     (void)count;
     int64_t axis = ((const gather_attributes *)attributes)->axis;
     Shape x = inputs[0]->shape, index = inputs[1]->shape;
     if (!check_axis(g, op, x, axis, error) || !check_index(g, op, inputs[1], error)) return false;
     int rank = x.rank - 1 + index.rank;
-    if (rank > REF_MAX_RANK) return shape_error(g, error, 1, -1, "a tensor of %d axes; %d is the most", rank, REF_MAX_RANK);
+    if (rank > REF_MAX_RANK)
+        return shape_error(g, error, 1, -1, "a tensor of %d axes; %d is the most", rank, REF_MAX_RANK);
     Dim *dims = NEW_ARRAY(g->arena, Dim, rank);
     for (int i = 0; i < rank; i++)
-        dims[i] = i < axis ? x.dims[i] : i < axis + index.rank ? index.dims[i - axis] : x.dims[i - index.rank + 1];
+        dims[i] = i < axis                ? x.dims[i]
+                  : i < axis + index.rank ? index.dims[i - axis]
+                                          : x.dims[i - index.rank + 1];
     *shape = (Shape){x.type, rank, dims};
     return true;
 }
 
-bool shape_scatter_add(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_scatter_add(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                       ShapeError *error) {
     (void)count;
     const scatter_add_attributes *scatter = attributes;
     Shape dy = inputs[0]->shape, index = inputs[1]->shape;
@@ -185,7 +213,9 @@ bool shape_scatter_add(Graph *g, Op op, Node *const *inputs, int count, const vo
             return shape_error(g, error, 1, i, "scatter_add takes an index for each element of its axis");
     Dim *dims = NEW_ARRAY(g->arena, Dim, rank);
     for (int i = 0; i < rank; i++)
-        dims[i] = i < scatter->axis ? dy.dims[i] : i == scatter->axis ? scatter->size.items[0] : dy.dims[i + index.rank - 1];
+        dims[i] = i < scatter->axis    ? dy.dims[i]
+                  : i == scatter->axis ? scatter->size.items[0]
+                                       : dy.dims[i + index.rank - 1];
     *shape = (Shape){dy.type, rank, dims};
     return true;
 }
@@ -205,16 +235,22 @@ Node *grad_transpose(Graph *g, Node *node, int input, Node *dy) {
     return build_transpose(g, dy, inverse);
 }
 
-Node *grad_broadcast(Graph *g, Node *node, int input, Node *dy) { return build_sum_to(g, dy, node->inputs[input]->shape); }
+Node *grad_broadcast(Graph *g, Node *node, int input, Node *dy) {
+    return build_sum_to(g, dy, node->inputs[input]->shape);
+}
 
-/* Puts step - 1 zeros after each element along an axis but the last, which it sees as [outer, size, 1, inner]: the rank may be the highest already. */
+/* Puts step - 1 zeros after each element along an axis but the last, which it sees as
+ * [outer, size, 1, inner]: the rank may be the highest already. */
 static Node *spread_axis(Graph *g, Node *dy, int axis, int64_t step) {
     int rank = dy->shape.rank;
-    Dim zero = dim_const(g->dims, 0), one = dim_const(g->dims, 1), size = dy->shape.dims[axis], outer = one, inner = one;
+    Dim zero = dim_const(g->dims, 0), one = dim_const(g->dims, 1), size = dy->shape.dims[axis], outer = one,
+        inner = one;
     for (int i = 0; i < axis; i++) outer = dim_mul(g->dims, outer, dy->shape.dims[i]);
     for (int i = axis + 1; i < rank; i++) inner = dim_mul(g->dims, inner, dy->shape.dims[i]);
-    Dim split[] = {outer, size, one, inner}, none[] = {zero, zero, zero, zero}, after[] = {zero, zero, dim_const(g->dims, step - 1), zero};
-    Dim wide = dim_scale(g->dims, size, step), last = dim_offset(g->dims, wide, 1 - step), merged[] = {outer, wide, inner}, cut[] = {outer, last, inner};
+    Dim split[] = {outer, size, one, inner}, none[] = {zero, zero, zero, zero},
+        after[] = {zero, zero, dim_const(g->dims, step - 1), zero};
+    Dim wide = dim_scale(g->dims, size, step), last = dim_offset(g->dims, wide, 1 - step),
+        merged[] = {outer, wide, inner}, cut[] = {outer, last, inner};
     Node *padded = build_pad(g, build_reshape(g, dy, 4, split), none, after, "constant", 0);
     Node *joined = build_slice(g, build_reshape(g, padded, 3, merged), none, cut, NULL);
     Dim dims[REF_MAX_RANK];
@@ -260,7 +296,8 @@ Node *grad_concat(Graph *g, Node *node, int input, Node *dy) {
     Shape part = node->inputs[input]->shape;
     Dim begin[REF_MAX_RANK];
     for (int i = 0; i < part.rank; i++) begin[i] = dim_const(g->dims, 0);
-    for (int i = 0; i < input; i++) begin[axis] = dim_add(g->dims, begin[axis], node->inputs[i]->shape.dims[axis]);
+    for (int i = 0; i < input; i++)
+        begin[axis] = dim_add(g->dims, begin[axis], node->inputs[i]->shape.dims[axis]);
     return build_slice(g, dy, begin, part.dims, NULL);
 }
 
@@ -297,7 +334,8 @@ static bool view_reshaped(const RefCall *call, RefLayout *layout) {
 
 static void view_transposed(const RefCall *call, RefLayout *layout) {
     RefLayout from = *layout;
-    for (int i = 0; i < call->shape.rank; i++) layout->strides[i] = from.strides[ATTRIBUTES(call->node, transpose)->permutation.items[i]];
+    for (int i = 0; i < call->shape.rank; i++)
+        layout->strides[i] = from.strides[ATTRIBUTES(call->node, transpose)->permutation.items[i]];
 }
 
 static void view_repeated(const RefCall *call, RefLayout *layout) {
@@ -345,7 +383,8 @@ void ref_moved(const RefCall *call) {
     layout_read(&call->shape, first, &layout, call->out);
 }
 
-/* The place in 0 .. size-1 that place `at` of a padded axis shows, or -1 for the constant. */
+/* The place in 0 .. size-1 that place `at` of a padded axis shows, or -1 for the
+ * constant. */
 static int64_t padded_from(int64_t at, int64_t size, Name mode) {
     if (at >= 0 && at < size) return at;
     if (same_name(mode, "replicate")) return at < 0 ? 0 : size - 1;
@@ -353,9 +392,10 @@ static int64_t padded_from(int64_t at, int64_t size, Name mode) {
     return -1;
 }
 
-/* For each axis, where in the unpadded tensor each place of the padded one comes from, times the stride; -1 for the constant. */
-static int64_t **padding_maps(const RefCall *call, const RefShape *padded, const RefShape *plain, const Dim *before, Name mode,
-                              Arena *arena) {
+/* For each axis, where in the unpadded tensor each place of the padded one comes from,
+ * times the stride; -1 for the constant. */
+static int64_t **padding_maps(const RefCall *call, const RefShape *padded, const RefShape *plain,
+                              const Dim *before, Name mode, Arena *arena) {
     RefLayout layout = layout_plain(plain);
     int64_t **maps = NEW_ARRAY(arena, int64_t *, padded->rank);
     for (int axis = 0; axis < padded->rank; axis++) {
@@ -369,8 +409,10 @@ static int64_t **padding_maps(const RefCall *call, const RefShape *padded, const
     return maps;
 }
 
-/* Calls for each place of `padded` in order, through the maps: forward reads plain, backward adds to it. */
-static void walk_padding(const RefShape *padded, int64_t *const *maps, const Number *in, Number *out, Number value, bool backward) {
+/* Calls for each place of `padded` in order, through the maps: forward reads plain,
+ * backward adds to it. */
+static void walk_padding(const RefShape *padded, int64_t *const *maps, const Number *in, Number *out,
+                         Number value, bool backward) {
     bool real = dtype_is_float(padded->type);
     int rank = padded->rank;
     int64_t index[REF_MAX_RANK] = {0}, inner = rank ? padded->dims[rank - 1] : 1;
@@ -393,7 +435,8 @@ static void walk_padding(const RefShape *padded, int64_t *const *maps, const Num
 void ref_pad(const RefCall *call) {
     const pad_attributes *pad = ATTRIBUTES(call->node, pad);
     Arena *arena = arena_new();
-    int64_t **maps = padding_maps(call, &call->shape, &call->input_shapes[0], pad->before.items, pad->mode, arena);
+    int64_t **maps =
+        padding_maps(call, &call->shape, &call->input_shapes[0], pad->before.items, pad->mode, arena);
     walk_padding(&call->shape, maps, call->inputs[0], call->out, pad->value, false);
     arena_free(arena);
 }
@@ -401,7 +444,8 @@ void ref_pad(const RefCall *call) {
 void ref_pad_input(const RefCall *call) {
     const pad_input_attributes *pad = ATTRIBUTES(call->node, pad_input);
     Arena *arena = arena_new();
-    int64_t **maps = padding_maps(call, &call->input_shapes[0], &call->shape, pad->before.items, pad->mode, arena);
+    int64_t **maps =
+        padding_maps(call, &call->input_shapes[0], &call->shape, pad->before.items, pad->mode, arena);
     ref_clear(call);
     walk_padding(&call->input_shapes[0], maps, call->inputs[0], call->out, (Number){0}, true);
     arena_free(arena);
@@ -418,7 +462,9 @@ void ref_concat(const RefCall *call) {
     }
 }
 
-static int64_t clamped_index(Number index, int64_t size) { return min_i64(max_i64(index.whole, 0), size - 1); }
+static int64_t clamped_index(Number index, int64_t size) {
+    return min_i64(max_i64(index.whole, 0), size - 1);
+}
 
 static int64_t product_of_sizes(const RefShape *shape, int begin, int end) {
     int64_t count = 1;
@@ -429,11 +475,12 @@ static int64_t product_of_sizes(const RefShape *shape, int begin, int end) {
 void ref_gather(const RefCall *call) {
     const RefShape *x = &call->input_shapes[0];
     int axis = (int)ATTRIBUTES(call->node, gather)->axis;
-    int64_t outer = product_of_sizes(x, 0, axis), size = x->dims[axis], inner = product_of_sizes(x, axis + 1, x->rank),
-            count = call->input_shapes[1].count;
+    int64_t outer = product_of_sizes(x, 0, axis), size = x->dims[axis],
+            inner = product_of_sizes(x, axis + 1, x->rank), count = call->input_shapes[1].count;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t j = 0; j < count; j++)
-            memcpy(call->out + (o * count + j) * inner, call->inputs[0] + (o * size + clamped_index(call->inputs[1][j], size)) * inner,
+            memcpy(call->out + (o * count + j) * inner,
+                   call->inputs[0] + (o * size + clamped_index(call->inputs[1][j], size)) * inner,
                    sizeof *call->out * (size_t)inner);
 }
 

@@ -4,19 +4,22 @@
 static bool check_axes(Graph *g, Op op, Shape x, IntList axes, ShapeError *error) {
     for (int i = 0; i < axes.count; i++) {
         if (axes.items[i] < 0 || axes.items[i] >= x.rank)
-            return shape_error(g, error, 0, -1, "%s over axis %lld of %s, which has axes 0 to %d", op_info[op].name,
-                               (long long)axes.items[i], shape_string(g->arena, x), x.rank - 1);
+            return shape_error(g, error, 0, -1, "%s over axis %lld of %s, which has axes 0 to %d",
+                               op_info[op].name, (long long)axes.items[i], shape_string(g->arena, x),
+                               x.rank - 1);
         if (i > 0 && axes.items[i] <= axes.items[i - 1])
             return shape_error(g, error, 0, -1, "%s takes each axis once, in rising order", op_info[op].name);
     }
     return true;
 }
 
-bool shape_reduce(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_reduce(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                  ShapeError *error) {
     (void)count;
     IntList axes = *(const IntList *)attributes_first(op, attributes, ATTR_INTS);
     Shape x = inputs[0]->shape;
-    if (x.type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "%s takes numbers, not bool", op_info[op].name);
+    if (x.type == DTYPE_BOOL)
+        return shape_error(g, error, 0, -1, "%s takes numbers, not bool", op_info[op].name);
     if (!check_axes(g, op, x, axes, error)) return false;
     Dim *dims = copy_dims(g, x);
     for (int i = 0; i < axes.count; i++) dims[axes.items[i]] = dim_const(g->dims, 1);
@@ -24,7 +27,8 @@ bool shape_reduce(Graph *g, Op op, Node *const *inputs, int count, const void *a
     return true;
 }
 
-bool shape_argmax(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_argmax(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                  ShapeError *error) {
     (void)count;
     int64_t axis = ((const argmax_attributes *)attributes)->axis;
     Shape x = inputs[0]->shape;
@@ -52,9 +56,9 @@ Node *grad_reduce_max(Graph *g, Node *node, int input, Node *dy) {
 
 /* ---- reference ----
  *
- * Walks the input by rows, and by strides that are 0 on reduced axes the output. A round is a place on
- * an axis that is kept; what comes to an element of the result is in the same order for every layout
- * and however it is cut. */
+ * Walks the input by rows, and by strides that are 0 on reduced axes the output. A round
+ * is a place on an axis that is kept; what comes to an element of the result is in the
+ * same order for every layout and however it is cut. */
 
 typedef void Reduce(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real);
 
@@ -103,12 +107,16 @@ FOR_EACH_PROCESSOR static void add_reals(Number *to, const Number *x, int64_t co
     for (int64_t i = 0; i < count; i++) to[i].real += x[i].real;
 }
 
-static void add_number_row(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
+static void add_number_row(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count,
+                           bool real) {
     if (real && to_step == 1 && step == 1) add_reals(to, x, count);
-    else for (int64_t i = 0; i < count; i++) to[i * to_step] = number_sum(to[i * to_step], x[i * step], real);
+    else
+        for (int64_t i = 0; i < count; i++) to[i * to_step] = number_sum(to[i * to_step], x[i * step], real);
 }
 
-void ref_sum(const RefCall *call) { reduce_axes(call, ATTRIBUTES(call->node, sum)->axes, (Number){0}, add_number_row); }
+void ref_sum(const RefCall *call) {
+    reduce_axes(call, ATTRIBUTES(call->node, sum)->axes, (Number){0}, add_number_row);
+}
 
 static void keep_above(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
     for (int64_t i = 0; i < count; i++)

@@ -1,5 +1,5 @@
-/* Resampling of the last two axes, and its transpose. Along each axis, with i the place in
- * the result, n places in and m out:
+/* Resampling of the last two axes, and its transpose. Along each axis, with i the place
+ * in the result, n places in and m out:
  *
  *   rule                 source coordinate s(i)
  *   half_pixel           (i + 1/2) * n/m - 1/2
@@ -30,28 +30,36 @@ static bool name_is_one_of(Name name, const char *const *names) {
 
 static bool check_way(Graph *g, const resample_attributes *attributes, ShapeError *error) {
     static const char *const modes[] = {"nearest", "bilinear", "cubic", "area", NULL};
-    static const char *const rules[] = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", NULL};
+    static const char *const rules[] = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric",
+                                        NULL};
     if (!name_is_one_of(attributes->mode, modes))
-        return shape_error(g, error, -1, -1, "no such way to resize as \"%s\": nearest, bilinear, cubic or area", attributes->mode);
-    if (!name_is_one_of(attributes->rule, rules))
         return shape_error(g, error, -1, -1,
-                           "no such rule of resizing as \"%s\": half_pixel, align_corners, asymmetric or pytorch_half_pixel", attributes->rule);
+                           "no such way to resize as \"%s\": nearest, bilinear, cubic or area",
+                           attributes->mode);
+    if (!name_is_one_of(attributes->rule, rules))
+        return shape_error(
+            g, error, -1, -1,
+            "no such rule of resizing as \"%s\": half_pixel, align_corners, asymmetric or pytorch_half_pixel",
+            attributes->rule);
     if (!attributes->antialias) return true;
     if (!same_name(attributes->mode, "bilinear") && !same_name(attributes->mode, "cubic"))
-        return shape_error(g, error, -1, -1, "antialias is for bilinear and cubic resizing, not for %s", attributes->mode);
+        return shape_error(g, error, -1, -1, "antialias is for bilinear and cubic resizing, not for %s",
+                           attributes->mode);
     if (!same_name(attributes->rule, "half_pixel"))
-        return shape_error(g, error, -1, -1, "antialias goes with the rule half_pixel, not %s", attributes->rule);
+        return shape_error(g, error, -1, -1, "antialias goes with the rule half_pixel, not %s",
+                           attributes->rule);
     return true;
 }
 
-bool shape_resample(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_resample(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                    ShapeError *error) {
     (void)count;
     const resample_attributes *resample = attributes;
     Shape x = inputs[0]->shape;
     if (!check_way(g, resample, error)) return false;
     if (!dtype_is_float(x.type) || x.rank < 2 || resample->size.count != 2)
-        return shape_error(g, error, 0, -1, "%s takes floats with height and width, and two sizes, not %s", op_info[op].name,
-                           shape_string(g->arena, x));
+        return shape_error(g, error, 0, -1, "%s takes floats with height and width, and two sizes, not %s",
+                           op_info[op].name, shape_string(g->arena, x));
     Dim *dims = copy_dims(g, x);
     dims[x.rank - 2] = resample->size.items[0];
     dims[x.rank - 1] = resample->size.items[1];
@@ -59,8 +67,8 @@ bool shape_resample(Graph *g, Op op, Node *const *inputs, int count, const void 
     return true;
 }
 
-bool shape_resample_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
-                          ShapeError *error) {
+bool shape_resample_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes,
+                          Shape *shape, ShapeError *error) {
     return shape_resample(g, op, inputs, count, attributes, shape, error); /* the attributes are the same */
 }
 
@@ -97,7 +105,8 @@ static int64_t clamp_place(int64_t at, int64_t size) { return at < 0 ? 0 : at >=
 static int64_t floor_div(int64_t top, int64_t bottom) { return top / bottom - (top % bottom < 0); }
 
 /* s(i) = top / bottom, exactly. */
-static void resample_coordinate(Name rule, int64_t i, int64_t in, int64_t out, int64_t *top, int64_t *bottom) {
+static void resample_coordinate(Name rule, int64_t i, int64_t in, int64_t out, int64_t *top,
+                                int64_t *bottom) {
     *top = 0;
     *bottom = 1;
     if (same_name(rule, "asymmetric")) *top = i * in, *bottom = out;
@@ -116,8 +125,10 @@ static ResampleTaps taps_new(int64_t first, int64_t end, Arena *arena) {
     return (ResampleTaps){first, end - first, NEW_ARRAY(arena, double, end - first), 1};
 }
 
-/* `reach` places before s and behind it, by filter(place - s); those beyond the picture count as its ends. */
-static ResampleTaps taps_around(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out, Arena *arena) {
+/* `reach` places before s and behind it, by filter(place - s); those beyond the picture
+ * count as its ends. */
+static ResampleTaps taps_around(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out,
+                                Arena *arena) {
     int64_t top, bottom, reach = same_name(attributes->mode, "cubic") ? 2 : 1;
     resample_coordinate(attributes->rule, i, in, out, &top, &bottom);
     if (reach == 1) { /* bilinear */
@@ -129,12 +140,14 @@ static ResampleTaps taps_around(const resample_attributes *attributes, int64_t i
     ResampleTaps taps = taps_new(clamp_place(base + 1 - reach, in), clamp_place(base + reach, in) + 1, arena);
     for (int64_t p = base + 1 - reach; p <= base + reach; p++) {
         double t = (double)(p - base) - part;
-        taps.weights[clamp_place(p, in) - taps.first] += reach == 2 ? resample_cubic(t, attributes->a) : 1 - fabs(t);
+        taps.weights[clamp_place(p, in) - taps.first] +=
+            reach == 2 ? resample_cubic(t, attributes->a) : 1 - fabs(t);
     }
     return taps;
 }
 
-static ResampleTaps taps_without_alias(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out, Arena *arena) {
+static ResampleTaps taps_without_alias(const resample_attributes *attributes, int64_t i, int64_t in,
+                                       int64_t out, Arena *arena) {
     bool is_cubic = same_name(attributes->mode, "cubic");
     int64_t wide = in > out ? in : out, reach = (is_cubic ? 4 : 2) * wide, middle = (2 * i + 1) * in;
     int64_t first = floor_div(middle - reach + out, 2 * out), end = floor_div(middle + reach + out, 2 * out);
@@ -148,7 +161,8 @@ static ResampleTaps taps_without_alias(const resample_attributes *attributes, in
     return taps;
 }
 
-static ResampleTaps taps_at(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out, Arena *arena) {
+static ResampleTaps taps_at(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out,
+                            Arena *arena) {
     if (attributes->antialias) return taps_without_alias(attributes, i, in, out, arena);
     if (same_name(attributes->mode, "area")) {
         ResampleTaps taps = taps_new(i * in / out, ceil_div((i + 1) * in, out), arena);
@@ -166,7 +180,8 @@ static ResampleTaps taps_at(const resample_attributes *attributes, int64_t i, in
     return taps;
 }
 
-static ResampleTaps *taps_of_resample(const resample_attributes *attributes, int64_t in, int64_t out, Arena *arena) {
+static ResampleTaps *taps_of_resample(const resample_attributes *attributes, int64_t in, int64_t out,
+                                      Arena *arena) {
     ResampleTaps *taps = NEW_ARRAY(arena, ResampleTaps, out);
     for (int64_t i = 0; i < out; i++) taps[i] = taps_at(attributes, i, in, out, arena);
     return taps;
@@ -192,14 +207,16 @@ static void add_element(double *x, double y, ResampleTaps rows, ResampleTaps col
     }
 }
 
-/* `from` is what resample reads, `to` what it makes; backward goes from the latter to the former. */
+/* `from` is what resample reads, `to` what it makes; backward goes from the latter to the
+ * former. */
 static void resample_maps(const RefCall *call, const RefShape *from, const RefShape *to, bool backward) {
     const resample_attributes *attributes = call->node->attributes; /* resample_input's are the same */
     Arena *arena = arena_new();
     int64_t in_height = from->dims[from->rank - 2], in_width = from->dims[from->rank - 1];
     int64_t height = to->dims[to->rank - 2], width = to->dims[to->rank - 1];
     if (backward) ref_clear(call);
-    const ResampleTaps *rows = taps_of_resample(attributes, in_height, height, arena), *columns = taps_of_resample(attributes, in_width, width, arena);
+    const ResampleTaps *rows = taps_of_resample(attributes, in_height, height, arena),
+                       *columns = taps_of_resample(attributes, in_width, width, arena);
     for (int64_t at = 0; at < to->count; at++) {
         int64_t plane = at / (height * width) * in_height * in_width;
         ResampleTaps row = rows[at / width % height], column = columns[at % width];
@@ -210,4 +227,6 @@ static void resample_maps(const RefCall *call, const RefShape *from, const RefSh
 }
 
 void ref_resample(const RefCall *call) { resample_maps(call, &call->input_shapes[0], &call->shape, false); }
-void ref_resample_input(const RefCall *call) { resample_maps(call, &call->shape, &call->input_shapes[0], true); }
+void ref_resample_input(const RefCall *call) {
+    resample_maps(call, &call->shape, &call->input_shapes[0], true);
+}

@@ -1,5 +1,6 @@
-/* Pools: windows over the axes after batch and channels. Sum pool and its transpose are each other's gradients, and so are
- * max_pool_scatter and max_pool_gather, which follow the first maximum of each window. */
+/* Pools: windows over the axes after batch and channels. Sum pool and its transpose are
+ * each other's gradients, and so are max_pool_scatter and max_pool_gather, which follow
+ * the first maximum of each window. */
 #include "graph/ops.h"
 #include <stdlib.h>
 #include <assert.h>
@@ -7,9 +8,11 @@
 
 #define MAX_AXES 3
 
-#define BEGINS_AS_POOLING(op)                                                                                                     \
-    static_assert(offsetof(op##_attributes, kernel) == offsetof(Pooling, kernel) && offsetof(op##_attributes, stride) == offsetof(Pooling, stride) \
-                      && offsetof(op##_attributes, dilation) == offsetof(Pooling, dilation) && offsetof(op##_attributes, before) == offsetof(Pooling, before), \
+#define BEGINS_AS_POOLING(op)                                                               \
+    static_assert(offsetof(op##_attributes, kernel) == offsetof(Pooling, kernel) &&         \
+                      offsetof(op##_attributes, stride) == offsetof(Pooling, stride) &&     \
+                      offsetof(op##_attributes, dilation) == offsetof(Pooling, dilation) && \
+                      offsetof(op##_attributes, before) == offsetof(Pooling, before),       \
                   "the attributes of all pools begin alike");
 BEGINS_AS_POOLING(pool_sum)
 BEGINS_AS_POOLING(pool_sum_input)
@@ -17,7 +20,8 @@ BEGINS_AS_POOLING(pool_max)
 BEGINS_AS_POOLING(max_pool_gather)
 
 static bool is_pool(Op op) {
-    return op == OP_pool_sum || op == OP_pool_sum_input || op == OP_pool_max || op == OP_max_pool_scatter || op == OP_max_pool_gather;
+    return op == OP_pool_sum || op == OP_pool_sum_input || op == OP_pool_max || op == OP_max_pool_scatter ||
+           op == OP_max_pool_gather;
 }
 
 const Pooling *pooling_of(const Node *node) {
@@ -32,11 +36,14 @@ static bool check_window(Graph *g, Op op, Shape x, const Pooling *pool, ShapeErr
     const char *name = op_info[op].name;
     if (x.type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "%s takes numbers, not bool", name);
     if (axes < 1 || axes > MAX_AXES)
-        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MAX_AXES,
-                           shape_string(g->arena, x));
-    if (pool->kernel.count != axes || pool->stride.count != axes || pool->dilation.count != axes || pool->before.count != axes)
-        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many kernel sizes, strides, dilations and paddings", name,
-                           axes);
+        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name,
+                           MAX_AXES, shape_string(g->arena, x));
+    if (pool->kernel.count != axes || pool->stride.count != axes || pool->dilation.count != axes ||
+        pool->before.count != axes)
+        return shape_error(
+            g, error, -1, -1,
+            "%s over %d spatial axes needs as many kernel sizes, strides, dilations and paddings", name,
+            axes);
     for (int i = 0; i < axes; i++)
         if (pool->kernel.items[i] < 1 || pool->stride.items[i] < 1 || pool->dilation.items[i] < 1)
             return shape_error(g, error, -1, -1, "kernel, stride and dilation of a pool must be at least 1");
@@ -44,22 +51,24 @@ static bool check_window(Graph *g, Op op, Shape x, const Pooling *pool, ShapeErr
 }
 
 static bool window_result(Graph *g, Op op, Shape x, DimList size, Shape *shape, ShapeError *error) {
-    if (size.count != x.rank - 2) return shape_error(g, error, -1, -1, "%s needs a size for each spatial axis", op_info[op].name);
+    if (size.count != x.rank - 2)
+        return shape_error(g, error, -1, -1, "%s needs a size for each spatial axis", op_info[op].name);
     Dim *dims = copy_dims(g, x);
     for (int i = 0; i < size.count; i++) dims[2 + i] = size.items[i];
     *shape = (Shape){x.type, x.rank, dims};
     return true;
 }
 
-bool shape_pool(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_pool(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                ShapeError *error) {
     (void)count;
     Shape x = inputs[0]->shape;
     const DimList *size = attributes_first(op, attributes, ATTR_DIMS);
     return check_window(g, op, x, attributes, error) && window_result(g, op, x, *size, shape, error);
 }
 
-bool shape_max_pool_scatter(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
-                            ShapeError *error) {
+bool shape_max_pool_scatter(Graph *g, Op op, Node *const *inputs, int count, const void *attributes,
+                            Shape *shape, ShapeError *error) {
     (void)count;
     Shape x = inputs[0]->shape, dy = inputs[1]->shape;
     if (dy.rank != x.rank || dy.type != x.type)
@@ -68,8 +77,8 @@ bool shape_max_pool_scatter(Graph *g, Op op, Node *const *inputs, int count, con
     return check_window(g, op, x, attributes, error);
 }
 
-bool shape_max_pool_gather(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
-                           ShapeError *error) {
+bool shape_max_pool_gather(Graph *g, Op op, Node *const *inputs, int count, const void *attributes,
+                           Shape *shape, ShapeError *error) {
     if (!shape_equal(inputs[0]->shape, inputs[1]->shape))
         return shape_error(g, error, 1, -1, "max_pool_gather takes two tensors of one shape");
     return shape_pool(g, op, inputs, count, attributes, shape, error);
@@ -77,17 +86,21 @@ bool shape_max_pool_gather(Graph *g, Op op, Node *const *inputs, int count, cons
 
 /* ---- gradients ---- */
 
-static DimList spatial_sizes(const Node *node) { return (DimList){node->shape.rank - 2, node->shape.dims + 2}; }
+static DimList spatial_sizes(const Node *node) {
+    return (DimList){node->shape.rank - 2, node->shape.dims + 2};
+}
 
 Node *grad_pool_sum(Graph *g, Node *node, int input, Node *dy) {
     const Pooling *pool = pooling_of(node);
-    pool_sum_input_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before, spatial_sizes(node->inputs[input])};
+    pool_sum_input_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before,
+                                            spatial_sizes(node->inputs[input])};
     return graph_make(g, OP_pool_sum_input, &dy, 1, &attributes);
 }
 
 Node *grad_pool_sum_input(Graph *g, Node *node, int input, Node *d) {
     const Pooling *pool = pooling_of(node);
-    pool_sum_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before, spatial_sizes(node->inputs[input])};
+    pool_sum_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before,
+                                      spatial_sizes(node->inputs[input])};
     return graph_make(g, OP_pool_sum, &d, 1, &attributes);
 }
 
@@ -99,7 +112,8 @@ Node *grad_pool_max(Graph *g, Node *node, int input, Node *dy) {
 Node *grad_max_pool_scatter(Graph *g, Node *node, int input, Node *d) {
     if (input == 0) return NULL;
     const Pooling *pool = pooling_of(node);
-    max_pool_gather_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before, spatial_sizes(node->inputs[1])};
+    max_pool_gather_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before,
+                                             spatial_sizes(node->inputs[1])};
     return graph_make(g, OP_max_pool_gather, (Node *[]){node->inputs[0], d}, 2, &attributes);
 }
 
@@ -152,7 +166,8 @@ static void window_places(const RefWindows *w, const int64_t *at, int64_t *place
     }
 }
 
-/* A window's places in its plane of x, and its own place in that of y or out; `real` tells how elements are held. */
+/* A window's places in its plane of x, and its own place in that of y or out; `real`
+ * tells how elements are held. */
 typedef struct Window {
     const int64_t *places;
     int64_t count, output;
@@ -210,7 +225,8 @@ static void visit_sum(const Number *x, const Number *y, Number *out, const Windo
 
 static void visit_spread(const Number *x, const Number *y, Number *out, const Window *w) {
     (void)x;
-    for (int64_t i = 0; i < w->count; i++) out[w->places[i]] = number_sum(out[w->places[i]], y[w->output], w->real);
+    for (int64_t i = 0; i < w->count; i++)
+        out[w->places[i]] = number_sum(out[w->places[i]], y[w->output], w->real);
 }
 
 /* The first largest, or -1 where the window lies in the padding. */
@@ -245,7 +261,8 @@ void ref_pool_sum(const RefCall *call) {
 void ref_pool_sum_input(const RefCall *call) {
     RefWindows w = windows_of_call(call, &call->shape, &call->input_shapes[0]);
     ref_clear(call);
-    each_window(&w, (Operands){NULL, call->inputs[0], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_spread);
+    each_window(&w, (Operands){NULL, call->inputs[0], call->out, w.y_plane, w.x_plane, call->shape.type},
+                visit_spread);
 }
 
 void ref_pool_max(const RefCall *call) {
@@ -256,10 +273,14 @@ void ref_pool_max(const RefCall *call) {
 void ref_max_pool_scatter(const RefCall *call) {
     RefWindows w = windows_of_call(call, &call->input_shapes[0], &call->input_shapes[1]);
     ref_clear(call);
-    each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_scatter);
+    each_window(
+        &w, (Operands){call->inputs[0], call->inputs[1], call->out, w.y_plane, w.x_plane, call->shape.type},
+        visit_scatter);
 }
 
 void ref_max_pool_gather(const RefCall *call) {
     RefWindows w = windows_of_call(call, &call->input_shapes[0], &call->shape);
-    each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.x_plane, w.y_plane, call->shape.type}, visit_gather);
+    each_window(
+        &w, (Operands){call->inputs[0], call->inputs[1], call->out, w.x_plane, w.y_plane, call->shape.type},
+        visit_gather);
 }

@@ -1,21 +1,24 @@
-/* What the op_*.c files share: the functions that ops.def declares, and helpers of shape rules and reference functions. */
+/* What the op_*.c files share: the functions that ops.def declares, and helpers of shape
+ * rules and reference functions. */
 #ifndef CAI_OPS_H
 #define CAI_OPS_H
 
 #include "graph/graph.h"
 
-#define OP(op, inputs, attributes, class, cost, flops_rule, shape_rule, gradient_rule, reference_rule, ...)                     \
-    Dim flops_##flops_rule(Dims *, const Node *);                                                                               \
-    bool shape_##shape_rule(Graph *, Op, Node *const *, int, const void *, Shape *, ShapeError *);                              \
-    Node *grad_##gradient_rule(Graph *, Node *, int, Node *);                                                                   \
+#define OP(op, inputs, attributes, class, cost, flops_rule, shape_rule, gradient_rule, reference_rule, ...) \
+    Dim flops_##flops_rule(Dims *, const Node *);                                                           \
+    bool shape_##shape_rule(Graph *, Op, Node *const *, int, const void *, Shape *, ShapeError *);          \
+    Node *grad_##gradient_rule(Graph *, Node *, int, Node *);                                               \
     void ref_##reference_rule(const RefCall *);
 #include "graph/ops.def"
 #undef OP
 
 /* ---- ops.c ---- */
 
-/* Fills *error and gives false. input and axis: the operand to blame and its axis, or -1. */
-bool shape_error(Graph *graph, ShapeError *error, int input, int axis, const char *format, ...) PRINTF_LIKE(5, 6);
+/* Fills *error and gives false. input and axis: the operand to blame and its axis, or
+ * -1. */
+bool shape_error(Graph *graph, ShapeError *error, int input, int axis, const char *format, ...)
+    PRINTF_LIKE(5, 6);
 /* Whether x, the first input, has that axis. */
 bool check_axis(Graph *graph, Op op, Shape x, int64_t axis, ShapeError *error);
 const char *size_text(Graph *graph, Dim size); /* for messages */
@@ -28,7 +31,8 @@ bool has_axis(IntList axes, int64_t axis);
 
 /* What a verb makes of elements: of a call, all but the node is read. */
 void verb_values(Op verb, const RefCall *call);
-/* Computes an elementwise result part by part, as its operands lie: `compute` gets calls whose operands lie one element behind the other. */
+/* Computes an elementwise result part by part, as its operands lie: `compute` gets calls
+ * whose operands lie one element behind the other. */
 void ref_in_parts(const RefCall *call, void (*compute)(const RefCall *part));
 
 /* ---- attributes.c: what the rows of ops.def say about an operator's struct, applied to one ---- */
@@ -42,12 +46,13 @@ const void *attributes_first(Op op, const void *attributes, AttrKind kind);
 
 /* ---- op_order.c ---- */
 
-/* The order of elements: a NaN is above all numbers, NaNs are equals, and so are both zeros. Kernels have it in codegen/elementwise.c
- * (emit_above) and, as sort keys, in kernels/order/order.c. */
+/* The order of elements: a NaN is above all numbers, NaNs are equals, and so are both
+ * zeros. Kernels have it in codegen/elementwise.c (emit_above) and, as sort keys, in
+ * kernels/order/order.c. */
 bool ref_above(Number a, Number b, bool real);
 
-/* A line of a tensor: all along one axis, at one place on each other. Element i of a line lies at
- * its begin + i * inner. */
+/* A line of a tensor: all along one axis, at one place on each other. Element i of a line
+ * lies at its begin + i * inner. */
 typedef struct RefLine {
     int64_t size, inner; /* elements, and how far apart they lie */
 } RefLine;
@@ -56,7 +61,8 @@ int64_t ref_line_begin(RefLine line, int64_t number);
 
 /* ---- op_matmul.c ---- */
 
-bool ref_matrix_lies(const RefShape *shape, const RefLayout *layout); /* whether a product reads its matrices where they lie */
+/* whether a product reads its matrices where they lie */
+bool ref_matrix_lies(const RefShape *shape, const RefLayout *layout);
 
 /* ---- reference.c ---- */
 
@@ -81,37 +87,44 @@ void product_piece(Product p, int64_t number);
 
 RefLayout layout_plain(const RefShape *shape); /* row-major */
 bool layout_is_plain(const RefShape *shape, const RefLayout *layout);
-bool layout_has_rows(const RefShape *shape, const RefLayout *layout); /* along the last axis elements lie one behind the other, or are one */
+/* along the last axis elements lie one behind the other, or are one */
+bool layout_has_rows(const RefShape *shape, const RefLayout *layout);
 RefLayout ref_layout(const RefCall *call, int input);
-/* How the elements lie as another shape, in the same order; false where no layout says it. */
+/* How the elements lie as another shape, in the same order; false where no layout says
+ * it. */
 bool layout_reshape(const RefShape *from, const RefLayout *in, const RefShape *to, RefLayout *out);
 
 #define REF_MAX_OPERANDS 3
 
-/* An index that runs over a shape, all but its last axis, and where it is in tensors of several layouts. Axes that lie in memory as one in
- * all of them are one, so that rows are long: a bias over an image is read by channels, not by pixels. */
+/* An index that runs over a shape, all but its last axis, and where it is in tensors of
+ * several layouts. Axes that lie in memory as one in all of them are one, so that rows
+ * are long: a bias over an image is read by channels, not by pixels. */
 typedef struct RefWalk {
     int operands, rank;
     int64_t dims[REF_MAX_RANK], index[REF_MAX_RANK], rows, inner; /* all but the last axis'; its own length */
-    struct { int64_t strides[REF_MAX_RANK], at, step; } of[REF_MAX_OPERANDS]; /* step: the last axis' stride */
+    /* step: the last axis' stride */
+    struct { int64_t strides[REF_MAX_RANK], at, step; } of[REF_MAX_OPERANDS];
 } RefWalk;
 
 RefWalk walk_begin(const RefShape *shape, const RefLayout *layouts, int operands);
 void walk_next(RefWalk *walk); /* row */
 void walk_seek(RefWalk *walk, int64_t row);
-void layout_copy(const RefShape *shape, const Number *from, const RefLayout *from_layout, Number *to, const RefLayout *to_layout);
-void layout_read(const RefShape *shape, const Number *from, const RefLayout *layout, Number *out); /* to row-major order */
+void layout_copy(const RefShape *shape, const Number *from, const RefLayout *from_layout, Number *to,
+                 const RefLayout *to_layout);
+/* to row-major order */
+void layout_read(const RefShape *shape, const Number *from, const RefLayout *layout, Number *out);
 
 /* ---- op_movement.c ---- */
 
-/* The result as a view of the input, for an operator that only moves elements: its first element, and how the others lie behind it. NULL
- * where they must be copied. */
+/* The result as a view of the input, for an operator that only moves elements: its first
+ * element, and how the others lie behind it. NULL where they must be copied. */
 const Number *ref_view(const RefCall *call, RefLayout *layout);
 int64_t size_value(const RefCall *call, Dim size); /* its value in this run */
 
 /* ---- what reference functions for every type do with elements: `real` tells how they are held ---- */
 
-static inline int64_t whole_sum(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); } /* wraps */
+/* wraps */
+static inline int64_t whole_sum(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
 static inline Number number_sum(Number a, Number b, bool real) {
     return real ? (Number){.real = a.real + b.real} : (Number){.whole = whole_sum(a.whole, b.whole)};
 }

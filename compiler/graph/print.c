@@ -12,7 +12,8 @@ void node_print(Text *out, const Node *node) {
 }
 
 static void print_check(Text *out, const Check *check) {
-    static const char *const relations[] = {[CHECK_EQUAL] = "==", [CHECK_AT_LEAST] = ">=", [CHECK_DIVISIBLE] = "is a multiple of"};
+    static const char *const relations[] = {
+        [CHECK_EQUAL] = "==", [CHECK_AT_LEAST] = ">=", [CHECK_DIVISIBLE] = "is a multiple of"};
     text_add(out, "check ");
     dim_print(out, check->left);
     text_add(out, " %s ", relations[check->kind]);
@@ -45,10 +46,12 @@ static const struct {
     const char *title, *text;
 } sections[] = {
     {CLASS_SOURCE, "Sources", "Operators without tensor inputs."},
-    {CLASS_ELEMENTWISE, "Elementwise", "All operands have the result's sizes; broadcasting is an operator of its own."},
+    {CLASS_ELEMENTWISE, "Elementwise",
+     "All operands have the result's sizes; broadcasting is an operator of its own."},
     {CLASS_MOVEMENT, "Movement", "Elements are moved, none is computed."},
     {CLASS_REDUCTION, "Reduction", "The axes that are reduced stay, with size 1."},
-    {CLASS_ORDER, "Order", "An element depends on how all others along its axis stand to each other. Equals, here and for `argmax`, are numbers that were "
+    {CLASS_ORDER, "Order",
+     "An element depends on how all others along its axis stand to each other. Equals, here and for `argmax`, are numbers that were "
      "computed equal: places that see the same may differ by rounding behind Winograd (see [ties](kernels.md#ties))."},
     {CLASS_CONTRACTION, "Contraction",
      "Convolutions and matrix products. A convolution relates x [N, I, ...], w [O, I/groups, ...] and y [N, O, ...]."},
@@ -58,8 +61,9 @@ static const struct {
 
 static const char *kind_text(AttrKind kind) {
     static const char *const names[] = {
-        [ATTR_INT] = "int",   [ATTR_REAL] = "float", [ATTR_BOOL] = "bool",    [ATTR_NAME] = "string", [ATTR_TYPE] = "type",
-        [ATTR_INTS] = "ints", [ATTR_DIMS] = "sizes", [ATTR_NUMBER] = "number", [ATTR_DATA] = "numbers"};
+        [ATTR_INT] = "int",     [ATTR_REAL] = "float",    [ATTR_BOOL] = "bool",
+        [ATTR_NAME] = "string", [ATTR_TYPE] = "type",     [ATTR_INTS] = "ints",
+        [ATTR_DIMS] = "sizes",  [ATTR_NUMBER] = "number", [ATTR_DATA] = "numbers"};
     return names[kind];
 }
 
@@ -80,15 +84,19 @@ static void document_row(FILE *out, Arena *arena, const OpInfo *info, bool diffe
 
 void ops_document(FILE *out) {
     Arena *arena = arena_new();
-    fputs("# The primitive operators\n\nMade from `compiler/graph/ops.def` by `make docs`; edit that. Everything else in the "
-          "language is library text over "
-          "these.\n",
-          out);
+    fputs(
+        "# The primitive operators\n\nMade from `compiler/graph/ops.def` by `make docs`; edit that. Everything else in the "
+        "language is library text over "
+        "these.\n",
+        out);
     for (int s = 0; s < COUNT_OF(sections); s++) {
-        fprintf(out, "\n## %s\n%s\n\n| operator | inputs | attributes | what it computes | gradient | ONNX |\n|-|-|-|-|-|-|\n",
-                sections[s].title, sections[s].text);
+        fprintf(
+            out,
+            "\n## %s\n%s\n\n| operator | inputs | attributes | what it computes | gradient | ONNX |\n|-|-|-|-|-|-|\n",
+            sections[s].title, sections[s].text);
         for (int op = 0; op < OP_COUNT; op++)
-            if (op_info[op].class == sections[s].class) document_row(out, arena, &op_info[op], op_is_differentiable(op));
+            if (op_info[op].class == sections[s].class)
+                document_row(out, arena, &op_info[op], op_is_differentiable(op));
     }
     arena_free(arena);
 }

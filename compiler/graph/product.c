@@ -1,5 +1,7 @@
-/* Products of matrices for what goes into a program: folded constants, packed weights. Blocked so that they are fast, in plain C with sums in
- * one order, and without fused multiply-adds (-ffp-contract=off in the Makefile), so that they have the same bits on every machine.
+/* Products of matrices for what goes into a program: folded constants, packed weights.
+ * Blocked so that they are fast, in plain C with sums in one order, and without fused
+ * multiply-adds (-ffp-contract=off in the Makefile), so that they have the same bits on
+ * every machine.
  *
  *     for each DEPTH of the sums, for each COLUMNS of b                   packed, four columns side by side
  *       for each ROWS of a                                              packed, four rows side by side
@@ -11,9 +13,10 @@ enum { SIDE = 4, DEPTH = 256, COLUMNS = 256, ROWS = 64 };
 
 typedef double PanelPair __attribute__((vector_size(16)));
 
-/* `count` lines of `depth` elements, four side by side; those that are not there are zero. `line` and `step` are how far lines and the
- * elements of one lie apart. */
-static void pack_product_panel(const double *from, int64_t line, int64_t step, int64_t count, int64_t depth, double *to) {
+/* `count` lines of `depth` elements, four side by side; those that are not there are
+ * zero. `line` and `step` are how far lines and the elements of one lie apart. */
+static void pack_product_panel(const double *from, int64_t line, int64_t step, int64_t count, int64_t depth,
+                               double *to) {
     for (int64_t first = 0; first < count; first += SIDE)
         for (int64_t k = 0; k < depth; k++)
             for (int64_t i = first; i < first + SIDE; i++) *to++ = i < count ? from[i * line + k * step] : 0;
@@ -22,7 +25,8 @@ static void pack_product_panel(const double *from, int64_t line, int64_t step, i
 /* The sums of 4 x 4 products, by rows. */
 static void multiply_tile(const double *a, const double *b, int64_t depth, double sums[SIDE][SIDE]) {
     PanelPair s[SIDE][2] = {0};
-#define MULTIPLY_ROW(row) s[row][0] += (PanelPair){a[row], a[row]} * left, s[row][1] += (PanelPair){a[row], a[row]} * right
+#define MULTIPLY_ROW(row) \
+    s[row][0] += (PanelPair){a[row], a[row]} * left, s[row][1] += (PanelPair){a[row], a[row]} * right
     for (int64_t k = 0; k < depth; k++, a += SIDE, b += SIDE) {
         PanelPair left = {b[0], b[1]}, right = {b[2], b[3]};
         MULTIPLY_ROW(0);
@@ -47,19 +51,28 @@ static void multiply_block(const ProductBlock *block) {
         for (int64_t i = 0; i < block->rows; i += SIDE) {
             multiply_tile(block->a + i * block->depth, block->b + j * block->depth, block->depth, sums);
             for (int64_t y = 0; y < min_i64(SIDE, block->rows - i); y++)
-                for (int64_t x = 0; x < min_i64(SIDE, block->columns - j); x++) block->c[(i + y) * block->c_row + j + x] += sums[y][x];
+                for (int64_t x = 0; x < min_i64(SIDE, block->columns - j); x++)
+                    block->c[(i + y) * block->c_row + j + x] += sums[y][x];
         }
 }
 
-void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row) {
-    double *packed = checked_realloc(NULL, sizeof *packed * DEPTH * (ROWS + COLUMNS)), *packed_b = packed + DEPTH * ROWS;
+void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c,
+                     int64_t c_row) {
+    double *packed = checked_realloc(NULL, sizeof *packed * DEPTH * (ROWS + COLUMNS)),
+           *packed_b = packed + DEPTH * ROWS;
     for (int64_t k = 0; k < depth; k += DEPTH)
         for (int64_t j = 0; j < columns; j += COLUMNS) {
-            ProductBlock block = {.columns = min_i64(COLUMNS, columns - j), .depth = min_i64(DEPTH, depth - k), .a = packed, .b = packed_b, .c_row = c_row};
-            pack_product_panel(b.at + k * b.row + j * b.column, b.column, b.row, block.columns, block.depth, packed_b);
+            ProductBlock block = {.columns = min_i64(COLUMNS, columns - j),
+                                  .depth = min_i64(DEPTH, depth - k),
+                                  .a = packed,
+                                  .b = packed_b,
+                                  .c_row = c_row};
+            pack_product_panel(b.at + k * b.row + j * b.column, b.column, b.row, block.columns, block.depth,
+                               packed_b);
             for (int64_t i = 0; i < rows; i += ROWS) {
                 block.rows = min_i64(ROWS, rows - i);
-                pack_product_panel(a.at + i * a.row + k * a.column, a.row, a.column, block.rows, block.depth, packed);
+                pack_product_panel(a.at + i * a.row + k * a.column, a.row, a.column, block.rows, block.depth,
+                                   packed);
                 block.c = c + i * c_row + j;
                 multiply_block(&block);
             }

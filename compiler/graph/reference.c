@@ -1,12 +1,15 @@
-/* Evaluates any graph by the operators' reference functions, in order, freeing each value after its last use: floats in double precision,
- * ints and bools exactly. Values are rounded to their type where that is not f32: see number.c. What only moves elements copies none: its
- * result is a view of its input's memory (layout.c), copied when a function wants it in row-major order. */
+/* Evaluates any graph by the operators' reference functions, in order, freeing each value
+ * after its last use: floats in double precision, ints and bools exactly. Values are
+ * rounded to their type where that is not f32: see number.c. What only moves elements
+ * copies none: its result is a view of its input's memory (layout.c), copied when a
+ * function wants it in row-major order. */
 #include "graph/ops.h"
 #include <stdlib.h>
 
 void reference_round(RefTensor *tensor) {
     DType type = tensor->shape.type;
-    for (int64_t i = 0; type != DTYPE_F32 && i < tensor->shape.count; i++) tensor->values[i] = number_rounded(tensor->values[i], type);
+    for (int64_t i = 0; type != DTYPE_F32 && i < tensor->shape.count; i++)
+        tensor->values[i] = number_rounded(tensor->values[i], type);
 }
 
 static void clear_numbers(void *numbers, int64_t begin, int64_t end) {
@@ -60,7 +63,8 @@ static int wanted_by_id(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-/* What the wanted nodes need and nothing else, so that a small part of a large graph is quickly done. */
+/* What the wanted nodes need and nothing else, so that a small part of a large graph is
+ * quickly done. */
 static void collect_slots(Evaluation *e, Node *const *wanted, int count) {
     for (int i = 0; i < count; i++) use_slot(e, wanted[i]);
     for (int i = 0; i < e->slots.count; i++) {
@@ -121,9 +125,12 @@ static void make_plain(RefSlot *slot) {
 
 /* ---- a node ---- */
 
-static RefSlot *input_of(const Evaluation *e, const RefSlot *slot, int i) { return map_get(e->by_node, slot->node->inputs[i]); }
+static RefSlot *input_of(const Evaluation *e, const RefSlot *slot, int i) {
+    return map_get(e->by_node, slot->node->inputs[i]);
+}
 
-/* Whether the node's function reads that input where it lies, instead of in row-major order. */
+/* Whether the node's function reads that input where it lies, instead of in row-major
+ * order. */
 static bool reads_in_place(const RefSlot *slot, const RefSlot *input) {
     const Node *node = slot->node;
     RefLayout layout;
@@ -141,26 +148,31 @@ static RefCall call_of(Evaluation *e, const RefSlot *slot) {
     RefLayout *layouts = NEW_ARRAY(e->arena, RefLayout, count);
     for (int i = 0; i < count; i++) {
         RefSlot *input = input_of(e, slot, i);
-        if (!reads_in_place(slot, input) && !layout_is_plain(&input->shape, &input->layout)) make_plain(input);
+        if (!reads_in_place(slot, input) && !layout_is_plain(&input->shape, &input->layout))
+            make_plain(input);
         inputs[i] = input->first;
         shapes[i] = input->shape;
         layouts[i] = input->layout;
     }
-    return (RefCall){slot->node, e->symbols, inputs, shapes, NULL, slot->shape, e->seed, e->source ? e->source->product : NULL, layouts};
+    return (RefCall){slot->node, e->symbols,  inputs,  shapes,
+                     NULL,       slot->shape, e->seed, e->source ? e->source->product : NULL,
+                     layouts};
 }
 
-/* Elementwise work has its result in the memory of an operand that nobody else wants: all operands' elements are read before
- * the result's, at the same place, is written. */
+/* Elementwise work has its result in the memory of an operand that nobody else wants: all
+ * operands' elements are read before the result's, at the same place, is written. */
 static RefBuffer *result_buffer(const Evaluation *e, const RefSlot *slot) {
     for (int i = 0; op_info[slot->node->op].class == CLASS_ELEMENTWISE && i < slot->node->input_count; i++) {
         const RefSlot *input = input_of(e, slot, i);
-        bool last_use = input->uses == 1 && input->buffer->users == 1 && input->buffer->count == slot->shape.count;
+        bool last_use =
+            input->uses == 1 && input->buffer->users == 1 && input->buffer->count == slot->shape.count;
         if (last_use && layout_is_plain(&input->shape, &input->layout)) return input->buffer;
     }
     return buffer_new(slot->shape.count);
 }
 
-/* By the operator's function, from the values of its inputs; where it only moves them, they stay where they are. */
+/* By the operator's function, from the values of its inputs; where it only moves them,
+ * they stay where they are. */
 static void compute_slot(Evaluation *e, RefSlot *slot) {
     RefCall call = call_of(e, slot);
     slot->first = ref_view(&call, &slot->layout);
@@ -174,7 +186,7 @@ static void compute_slot(Evaluation *e, RefSlot *slot) {
 }
 /* What the source gives: inputs, parameters and states. */
 static bool take_slot(const Evaluation *e, RefSlot *slot) {
-    bool (*get)(void *, const Node *, RefTensor *) = !e->source                    ? NULL
+    bool (*get)(void *, const Node *, RefTensor *) = !e->source                   ? NULL
                                                      : slot->node->op == OP_input ? e->source->input
                                                                                   : e->source->parameter;
     RefTensor value = {slot->shape, hold_plain(slot, buffer_new(slot->shape.count))};
@@ -198,10 +210,11 @@ static RefTensor copied_tensor(const RefSlot *slot, Arena *arena) {
     return result;
 }
 
-bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed,
-                        const RefSource *source, Arena *arena, RefTensor *results) {
+bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols,
+                        uint64_t seed, const RefSource *source, Arena *arena, RefTensor *results) {
     Arena *scratch = arena_new();
-    Evaluation e = {.arena = scratch, .symbols = symbols, .seed = seed, .source = source, .by_node = map_new(scratch)};
+    Evaluation e = {
+        .arena = scratch, .symbols = symbols, .seed = seed, .source = source, .by_node = map_new(scratch)};
     for (int i = 0; i < count; i++) CHECK(graph->nodes.items[wanted[i]->id] == wanted[i]);
     collect_slots(&e, wanted, count);
     bool good = true;

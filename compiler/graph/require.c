@@ -25,8 +25,8 @@ static void add_symbols(Dim a, bool *used) {
         }
 }
 
-/* The smallest value of the one symbol that left - right depends on, from which it is >= 0; 0 where there are several symbols or the
- * difference falls as the symbol grows. */
+/* The smallest value of the one symbol that left - right depends on, from which it is >=
+ * 0; 0 where there are several symbols or the difference falls as the symbol grows. */
 static int64_t smallest_difference(Graph *graph, Dim difference, const Symbol **symbol) {
     int count = dims_symbol_count(graph->dims), only = -1;
     bool *used = NEW_ARRAY(graph->arena, bool, count);
@@ -51,7 +51,8 @@ static int64_t smallest_difference(Graph *graph, Dim difference, const Symbol **
 /* H >= 8 and H - 8 >= 0 are one condition: equal conditions have equal names. */
 static Name name_of_check(Graph *graph, CheckKind kind, Dim left, Dim right) {
     bool divisible = kind == CHECK_DIVISIBLE;
-    uintptr_t parts[] = {kind, (uintptr_t)(divisible ? left : dim_sub(graph->dims, left, right)), divisible ? (uintptr_t)right : 0};
+    uintptr_t parts[] = {kind, (uintptr_t)(divisible ? left : dim_sub(graph->dims, left, right)),
+                         divisible ? (uintptr_t)right : 0};
     return intern_range(graph->names, (const char *)parts, sizeof parts);
 }
 
@@ -59,14 +60,16 @@ void graph_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *
     if (!graph->check_index) graph->check_index = map_new(graph->arena);
     for (; graph->indexed_checks < graph->checks.count; graph->indexed_checks++) {
         const Check *check = &graph->checks.items[graph->indexed_checks];
-        map_set(graph->check_index, name_of_check(graph, check->kind, check->left, check->right), (void *)check);
+        map_set(graph->check_index, name_of_check(graph, check->kind, check->left, check->right),
+                (void *)check);
     }
     if (!map_get(graph->check_index, name_of_check(graph, kind, left, right)))
         vec_push(graph->arena, &graph->checks, (Check){kind, left, right, message});
 }
 
 /* The reason, with its place before it and the size that it takes behind it. */
-static const char *requirement_message(Graph *graph, CheckKind kind, Dim left, Dim right, const char *reason) {
+static const char *requirement_message(Graph *graph, CheckKind kind, Dim left, Dim right,
+                                       const char *reason) {
     Text text = {.arena = graph->arena};
     const Span span = graph->here->span;
     if (span.source) {
@@ -75,19 +78,23 @@ static const char *requirement_message(Graph *graph, CheckKind kind, Dim left, D
     }
     text_add(&text, "%s", reason);
     const Symbol *symbol;
-    int64_t least = kind == CHECK_AT_LEAST ? smallest_difference(graph, dim_sub(graph->dims, left, right), &symbol) : 0;
-    if (least) text_add(&text, "; %s must be at least %lld", symbol->name, (long long)(least * symbol->multiple));
+    int64_t least =
+        kind == CHECK_AT_LEAST ? smallest_difference(graph, dim_sub(graph->dims, left, right), &symbol) : 0;
+    if (least)
+        text_add(&text, "; %s must be at least %lld", symbol->name, (long long)(least * symbol->multiple));
     return text_string(&text);
 }
 
-bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format, ...) {
+bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format,
+                   ...) {
     Verdict verdict = judge_check(graph->dims, kind, left, right);
     if (verdict == PROVED || (verdict == OPEN && !graph->adding_checks)) return true;
     va_list arguments;
     va_start(arguments, format);
     char *text = arena_vprintf(graph->arena, format, arguments);
     va_end(arguments);
-    if (verdict == OPEN) graph_check(graph, kind, left, right, requirement_message(graph, kind, left, right, text));
+    if (verdict == OPEN)
+        graph_check(graph, kind, left, right, requirement_message(graph, kind, left, right, text));
     else *error = (ShapeError){text, -1, -1};
     return verdict == OPEN;
 }

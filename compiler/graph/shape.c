@@ -1,10 +1,15 @@
 /* Element types and shapes. */
 #include "graph/graph.h"
 
-static const struct { const char *name; int bytes; bool is_float; DType sum; } types[] = {
-    [DTYPE_F32] = {"f32", 4, true, DTYPE_F32},   [DTYPE_F16] = {"f16", 2, true, DTYPE_F32},
-    [DTYPE_BF16] = {"bf16", 2, true, DTYPE_F32}, [DTYPE_I8] = {"i8", 1, false, DTYPE_I32},
-    [DTYPE_I32] = {"i32", 4, false, DTYPE_I32},  [DTYPE_I64] = {"i64", 8, false, DTYPE_I64},
+static const struct {
+    const char *name;
+    int bytes;
+    bool is_float;
+    DType sum;
+} types[] = {
+    [DTYPE_F32] = {"f32", 4, true, DTYPE_F32},    [DTYPE_F16] = {"f16", 2, true, DTYPE_F32},
+    [DTYPE_BF16] = {"bf16", 2, true, DTYPE_F32},  [DTYPE_I8] = {"i8", 1, false, DTYPE_I32},
+    [DTYPE_I32] = {"i32", 4, false, DTYPE_I32},   [DTYPE_I64] = {"i64", 8, false, DTYPE_I64},
     [DTYPE_BOOL] = {"bool", 1, false, DTYPE_I32},
 };
 

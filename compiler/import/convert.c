@@ -1,5 +1,5 @@
-/* The nodes of a graph in turn: folded, or converted by their rows; functions and branches that are decided
- * stand as if written here. */
+/* The nodes of a graph in turn: folded, or converted by their rows; functions and
+ * branches that are decided stand as if written here. */
 #include "import/convert.h"
 #include <ctype.h>
 
@@ -46,7 +46,8 @@ static bool is_good_symbol(Import *im, const char *name) {
     return good && !is_reserved(im, name) && !builtin_knows(intern(im->names, name));
 }
 
-/* The symbol of a free size: ONNX's name of it where that is a name, else N, H and W by its axis. */
+/* The symbol of a free size: ONNX's name of it where that is a name, else N, H and W by
+ * its axis. */
 static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
     const char *param = port->symbols[axis],
                *known = param ? map_get(symbols->by_param, intern(im->names, param)) : NULL;
@@ -106,7 +107,8 @@ static bool add_onnx_input(Import *im, Text *text, const OnnxPort *port, Map *ta
     return true;
 }
 
-/* A tensor in the middle of the model, as an input: its shape is what the file says of it. */
+/* A tensor in the middle of the model, as an input: its shape is what the file says of
+ * it. */
 static bool add_cut(Import *im, Text *text, Name name, Map *taken, Symbols *symbols) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->values.count; i++)
@@ -182,7 +184,8 @@ static void bind_initializers(Import *im, const OnnxGraph *graph) {
     }
 }
 
-/* The wires of a node's inputs; false where one of them is missing, of which it was told. */
+/* The wires of a node's inputs; false where one of them is missing, of which it was
+ * told. */
 static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     bool here = true;
     for (int i = 0; i < node->input_count; i++) {
@@ -195,7 +198,8 @@ static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     return here;
 }
 
-/* `If`: the branch stands here where the condition is known. Its graph sees the names around it. */
+/* `If`: the branch stands here where the condition is known. Its graph sees the names
+ * around it. */
 void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxNode *node = im->node;
     const Known *condition = known_of(im, input_at(inputs, count, 0));
@@ -217,9 +221,9 @@ void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         outputs[i] = map_get(im->wires, branch->graph->outputs.items[i].name);
 }
 
-/* `Loop`: its body stands here as often as it runs, where that is known. Its inputs are the round, the
- * condition and what it carries; its outputs the condition, what it carries on, and what it makes in each
- * round, which is stacked. */
+/* `Loop`: its body stands here as often as it runs, where that is known. Its inputs are
+ * the round, the condition and what it carries; its outputs the condition, what it
+ * carries on, and what it makes in each round, which is stacked. */
 void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxNode *node = im->node;
     const OnnxAttribute *body = attribute(im, "body");
@@ -274,9 +278,10 @@ static const OnnxFunction *find_function(const Import *im, const OnnxNode *node)
     return NULL;
 }
 
-/* A node of a function's body, with the attributes of the call where it refers to them. */
+/* A node of a function's body, with the attributes of the call where it refers to
+ * them. */
 static OnnxNode resolved_node(Import *im, const OnnxNode *node, const OnnxNode *call,
-                         const OnnxFunction *function) {
+                              const OnnxFunction *function) {
     OnnxNode out = *node;
     OnnxAttribute *attributes = NEW_ARRAY(im->arena, OnnxAttribute, node->attribute_count);
     out.attribute_count = 0, out.attributes = attributes;
@@ -295,7 +300,7 @@ static OnnxNode resolved_node(Import *im, const OnnxNode *node, const OnnxNode *
 }
 
 static void convert_function(Import *im, const OnnxFunction *function, const OnnxNode *node, Wire **inputs,
-                         Wire **outputs) {
+                             Wire **outputs) {
     Map *outside = im->wires;
     const int opset = im->opset;
     OnnxNode *body = NEW_ARRAY(im->arena, OnnxNode, function->nodes.count);
@@ -326,7 +331,8 @@ static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRo
     return true;
 }
 
-/* here: whether its inputs are; else it is only told whether it could be read if they were. */
+/* here: whether its inputs are; else it is only told whether it could be read if they
+ * were. */
 static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inputs, Wire **outputs) {
     const OnnxFunction *function = find_function(im, node);
     const OperatorRow *row = operator_find(node->op);

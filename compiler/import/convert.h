@@ -9,10 +9,12 @@ extern const OperatorRow *current_row(const Import *im);
 
 /* An axis from 0, or -1 with the refusal made. */
 int axis_of(Import *im, int64_t axis, int rank);
-/* All elements of a constant list of ints; false, with the refusal made, where they are not known. */
+/* All elements of a constant list of ints; false, with the refusal made, where they are
+ * not known. */
 bool ints_of(Import *im, Wire *wire, const char *what, int64_t *out, int *count);
 bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count);
-/* An optional number: an input, else an attribute, else the fallback. False where it is not known. */
+/* An optional number: an input, else an attribute, else the fallback. False where it is
+ * not known. */
 bool number_of(Import *im, Wire *wire, const char *what, double *out);
 Wire *convolved(Import *im, Wire *x, Wire *weight);        /* convert_conv.c */
 Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is left out */

@@ -85,8 +85,8 @@ static Dim window_places_along(Import *im, Wire *x, const OnnxWindows *w, int ax
 }
 
 /* Of one or three axes, by the operator of the graph. */
-static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count, const OnnxWindows *w,
-                               const Dim *sizes, int64_t groups) {
+static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count,
+                               const OnnxWindows *w, const Dim *sizes, int64_t groups) {
     const char *kernel = strncmp(callee, "pool", 4) ? ""
                                                     : arena_printf(im->arena, "kernel = %s, ",
                                                                    tuple_text(im->arena, w->kernel, w->axes));
@@ -192,8 +192,8 @@ void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **o
             sizes[i] = dim_offset(
                 im->dims, dim_scale(im->dims, dim_offset(im->dims, wire_size(im, x, 2 + i), -1), w.stride[i]),
                 w.dilation[i] * (kernel[i] - 1) + output_padding[i] + 1 - w.before[i] - w.after[i]);
-        outputs[0] =
-            with_bias(im, primitive_windows(im, "convolution_backward_data", both, 2, &w, sizes, groups), bias);
+        outputs[0] = with_bias(
+            im, primitive_windows(im, "convolution_backward_data", both, 2, &w, sizes, groups), bias);
         return;
     }
     Text text = {.arena = im->arena};
@@ -205,9 +205,8 @@ void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **o
     if (groups != 1) text_add(&text, ", groups = %lld", (long long)groups);
     const char *settings = text_string(&text);
     if (!is_weight(im, weight, 4) || !weight->data || (bias && !is_weight(im, bias, 1))) {
-        outputs[0] =
-            with_bias(im, call(im, "convolve_transposed", both, 2, "%s", *settings ? settings + 2 : ""),
-                      bias);
+        outputs[0] = with_bias(
+            im, call(im, "convolve_transposed", both, 2, "%s", *settings ? settings + 2 : ""), bias);
         return;
     }
     Line *line = layer_begin(im, x, "conv_transpose", "%lld, %s%s%s", (long long)(out * groups),

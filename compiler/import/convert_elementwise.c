@@ -27,8 +27,8 @@ void convert_identity(Import *im, Wire *const *inputs, int count, Wire **outputs
     }
 }
 
-/* What a type of ONNX that is held in a wider one wraps around at: 2 ** bits; 0 where cai's type wraps by
- * itself. */
+/* What a type of ONNX that is held in a wider one wraps around at: 2 ** bits; 0 where
+ * cai's type wraps by itself. */
 static double wraps_at(int type) {
     return type == ONNX_UINT8                          ? 0x1p8
            : type == ONNX_UINT16 || type == ONNX_INT16 ? 0x1p16
@@ -43,8 +43,8 @@ static Wire *wrapped_wire(Import *im, Wire *x) {
     return infix_number(im, "-", infix_number(im, "%", infix_number(im, "+", x, at / 2), at), at / 2);
 }
 
-/* The second operand. Up to opset 6 `axis` told which axis of the first one its first axis meets; since 7
- * operands broadcast as in numpy. */
+/* The second operand. Up to opset 6 `axis` told which axis of the first one its first
+ * axis meets; since 7 operands broadcast as in numpy. */
 static Wire *operand_of_many(Import *im, Wire *const *inputs, int count) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     Dim dims[16];
@@ -57,8 +57,8 @@ static Wire *operand_of_many(Import *im, Wire *const *inputs, int count) {
 }
 
 void convert_infix(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] =
-        wrapped_wire(im, infix(im, current_row(im)->as, input_at(inputs, count, 0), operand_of_many(im, inputs, count)));
+    outputs[0] = wrapped_wire(
+        im, infix(im, current_row(im)->as, input_at(inputs, count, 0), operand_of_many(im, inputs, count)));
 }
 
 void convert_compare(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -105,8 +105,8 @@ void convert_mod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     else outputs[0] = infix(im, "%", both[0], both[1]);
 }
 
-/* The base's type counts. A small whole exponent of ints is a product; so is the square, which is how people
- * write it. */
+/* The base's type counts. A small whole exponent of ints is a product; so is the square,
+ * which is how people write it. */
 void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     const Known *k = known_of(im, b);

@@ -43,8 +43,8 @@ void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs)
         cannot(im, "there is no axis %lld", (long long)axis);
         return;
     }
-    outputs[0] =
-        flattened_wire(im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
+    outputs[0] = flattened_wire(
+        im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
 }
 
 /* Axes as an attribute, since opset 13 as an input; -1: not told. */
@@ -224,7 +224,8 @@ void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = cut_wire(im, x, places);
 }
 
-/* Sizes: an attribute, since opset 13 an input, or equal parts, the last of them smaller. */
+/* Sizes: an attribute, since opset 13 an input, or equal parts, the last of them
+ * smaller. */
 void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     Dim sizes[64];
@@ -334,8 +335,8 @@ void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **
             places[i] = arena_printf(im->arena, ":%s", dim_string(im->arena, wire_size(im, index, i)));
     if (axis >= 0)
         outputs[0] = call(im, "take_along",
-                          (Wire *[]){cut_wire(im, x, places), places_of(im, index, wire_size(im, x, axis))}, 2,
-                          "axis = %d", axis);
+                          (Wire *[]){cut_wire(im, x, places), places_of(im, index, wire_size(im, x, axis))},
+                          2, "axis = %d", axis);
 }
 
 /* Places of several axes as one place of these axes flattened. */
@@ -375,9 +376,9 @@ void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs)
          *all = typed(call(im, "arange", NULL, 0, "%lld", (long long)depth), ONNX_INT32);
     Wire *hit =
         typed(infix(im, "==", reshaped(im, places, dims, rank), reshaped(im, all, along, rank)), ONNX_BOOL);
-    outputs[0] = typed(call(im, "select", (Wire *[]){hit, indexed(im, values, "1"), indexed(im, values, "0")},
-                            3, "%s", ""),
-                       values->type);
+    outputs[0] = typed(
+        call(im, "select", (Wire *[]){hit, indexed(im, values, "1"), indexed(im, values, "0")}, 3, "%s", ""),
+        values->type);
 }
 
 /* ---- borders ---- */

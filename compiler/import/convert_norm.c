@@ -41,14 +41,15 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
     const int rank = wire_rank(im, x);
     Wire *deviation =
         stage(im, infix_number(im, "+", by_channel(im, inputs[4], rank), eps), "sqrt", "%s", "");
-    outputs[0] = affine_of_wires(im, infix(im, "/", infix(im, "-", x, by_channel(im, inputs[3], rank)), deviation),
+    outputs[0] =
+        affine_of_wires(im, infix(im, "/", infix(im, "-", x, by_channel(im, inputs[3], rank)), deviation),
                         inputs[1], inputs[2]);
 }
 
-/* A norm that learns a weight and a bias for each channel: a layer where they are weights,
- * else written out. */
-static Wire *learnt_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee, const char *settings,
-                    const char *learning) {
+/* A norm that learns a weight and a bias for each channel: a layer where they are
+ * weights, else written out. */
+static Wire *learnt_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee,
+                         const char *settings, const char *learning) {
     const char *comma = *settings && *learning ? ", " : "";
     if (!is_weight(im, weight, 1) || !is_weight(im, bias, 1) || !weight->data || !bias->data) return NULL;
     Line *line = layer_begin(im, x, callee, "%s%s%s", settings, comma, learning);
@@ -62,7 +63,8 @@ void convert_instancenorm(Import *im, Wire *const *inputs, int count, Wire **out
          *bias = input_at(inputs, count, 2);
     const char *settings = eps_setting(im, attribute_real(im, "epsilon", 1e-5), 1e-5);
     outputs[0] = learnt_norm(im, x, weight, bias, "instancenorm", settings, "affine = true");
-    if (!outputs[0]) outputs[0] = affine_of_wires(im, stage(im, x, "instancenorm", "%s", settings), weight, bias);
+    if (!outputs[0])
+        outputs[0] = affine_of_wires(im, stage(im, x, "instancenorm", "%s", settings), weight, bias);
 }
 
 /* Up to opset 20 a number for each group, from 21 on one for each channel. */
@@ -83,13 +85,13 @@ void convert_groupnorm(Import *im, Wire *const *inputs, int count, Wire **output
     Wire *pair[] = {weight, bias};
     for (int i = 0; i < 2 && own != channels; i++) {
         pair[i] = reshaped(im, pair[i], (Dim[]){dim_const(im->dims, groups), dim_const(im->dims, 1)}, 2);
-        pair[i] = infix(im, "*", pair[i],
-                        call(im, "ones", NULL, 0, "[%lld, %lld]", (long long)groups,
-                             (long long)(channels / groups)));
+        pair[i] = infix(
+            im, "*", pair[i],
+            call(im, "ones", NULL, 0, "[%lld, %lld]", (long long)groups, (long long)(channels / groups)));
         pair[i] = reshaped(im, pair[i], (Dim[]){dim_const(im->dims, channels)}, 1);
     }
-    outputs[0] =
-        affine_of_wires(im, stage(im, x, "groupnorm", "%s%saffine = false", settings, ", "), pair[0], pair[1]);
+    outputs[0] = affine_of_wires(im, stage(im, x, "groupnorm", "%s%saffine = false", settings, ", "), pair[0],
+                                 pair[1]);
 }
 
 static const char *axes_from(Import *im, int axis, int rank) {
@@ -126,9 +128,9 @@ void convert_rms_norm(Import *im, Wire *const *inputs, int count, Wire **outputs
     if (axis < 0) return;
     Wire *mean =
         stage(im, infix(im, "*", x, x), "reduce_mean", "axes = %s, keep = true", axes_from(im, axis, rank));
-    Wire *inverse = number_infix(im, 1, "/",
-                                 stage(im, infix_number(im, "+", mean, attribute_real(im, "epsilon", 1e-5)),
-                                       "sqrt", "%s", ""));
+    Wire *inverse = number_infix(
+        im, 1, "/",
+        stage(im, infix_number(im, "+", mean, attribute_real(im, "epsilon", 1e-5)), "sqrt", "%s", ""));
     outputs[0] = infix(im, "*", infix(im, "*", x, inverse), weight);
 }
 

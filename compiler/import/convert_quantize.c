@@ -1,12 +1,13 @@
-/* Quantized tensors. What ONNX computes in ints of 8 bits is computed in f32, in which whole numbers below
- * 2^24 are exact: where sums may become larger, one operand is split into multiples of 16 and what is left,
- * and the two sums are put together as ints. */
+/* Quantized tensors. What ONNX computes in ints of 8 bits is computed in f32, in which
+ * whole numbers below 2^24 are exact: where sums may become larger, one operand is split
+ * into multiples of 16 and what is left, and the two sums are put together as ints. */
 #include "import/convert.h"
 #include <math.h>
 
 enum { EXACT = 1 << 24, LARGEST_PRODUCT = 255 * 255, LARGEST_SPLIT_PRODUCT = 16 * 255 };
 
-/* A scale or zero point for each place of an axis, as what meets a tensor of that rank. */
+/* A scale or zero point for each place of an axis, as what meets a tensor of that
+ * rank. */
 static Wire *along_axis(Import *im, Wire *v, Wire *x, int axis) {
     Dim dims[16];
     if (!v || wire_rank(im, v) != 1 || wire_size(im, v, 0) == dim_const(im->dims, 1)) return v;
@@ -27,10 +28,8 @@ static bool range_of_type(int type, double *low, double *high) {
     static const struct {
         int type;
         double low, high;
-    } ranges[] = {{ONNX_UINT8, 0, 255},
-                  {ONNX_INT8, -128, 127},
-                  {ONNX_UINT16, 0, 65535},
-                  {ONNX_INT16, -32768, 32767}};
+    } ranges[] = {
+        {ONNX_UINT8, 0, 255}, {ONNX_INT8, -128, 127}, {ONNX_UINT16, 0, 65535}, {ONNX_INT16, -32768, 32767}};
     for (int i = 0; i < COUNT_OF(ranges); i++)
         if (ranges[i].type == type) return *low = ranges[i].low, *high = ranges[i].high, true;
     return false;
@@ -57,8 +56,8 @@ void convert_quantize(Import *im, Wire *const *inputs, int count, Wire **outputs
     if (!x || !scale || !quantized_axis(im, x, &axis)) return;
     const int type = zero ? zero->type : (int)attribute_int(im, "output_dtype", ONNX_UINT8);
     if (!onnx_type_is_float(x->type)) x = cast_to(im, x, ONNX_FLOAT);
-    outputs[0] =
-        quantized_wire(im, infix(im, "/", x, along_axis(im, scale, x, axis)), along_axis(im, zero, x, axis), type);
+    outputs[0] = quantized_wire(im, infix(im, "/", x, along_axis(im, scale, x, axis)),
+                                along_axis(im, zero, x, axis), type);
 }
 
 /* In f32, less its zero point. */
@@ -76,10 +75,10 @@ void convert_dequantize(Import *im, Wire *const *inputs, int count, Wire **outpu
          *zero = input_at(inputs, count, 2);
     int axis;
     if (!x || !scale || !quantized_axis(im, x, &axis)) return;
-    outputs[0] =
-        cast_to(im,
-                infix(im, "*", centred_wire(im, x, along_axis(im, zero, x, axis)), along_axis(im, scale, x, axis)),
-                scale->type);
+    outputs[0] = cast_to(
+        im,
+        infix(im, "*", centred_wire(im, x, along_axis(im, zero, x, axis)), along_axis(im, scale, x, axis)),
+        scale->type);
 }
 
 void convert_dynamic_quantize(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -120,13 +119,14 @@ static Wire *exact_matmul(Import *im, Wire *a, Wire *a_zero, Wire *b, Wire *b_ze
     if (a_zero && wire_rank(im, a_zero) == 1 && wire_rank(im, a) > 1)
         a_zero = along_axis(im, a_zero, a, wire_rank(im, a) - 2);
     return exact_product(im, matrix_product, centred_wire(im, a, a_zero), centred_wire(im, b, b_zero),
-                 wire_size(im, a, wire_rank(im, a) - 1));
+                         wire_size(im, a, wire_rank(im, a) - 1));
 }
 
 static Wire *exact_conv(Import *im, Wire *x, Wire *x_zero, Wire *w, Wire *w_zero) {
     if (!x || !w) return NULL;
-    return exact_product(im, convolved, centred_wire(im, x, x_zero), centred_wire(im, w, along_axis(im, w_zero, w, 0)),
-                 size_product(im, w, 1, wire_rank(im, w)));
+    return exact_product(im, convolved, centred_wire(im, x, x_zero),
+                         centred_wire(im, w, along_axis(im, w_zero, w, 0)),
+                         size_product(im, w, 1, wire_rank(im, w)));
 }
 
 void convert_matmul_integer(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -153,7 +153,7 @@ void convert_quantized_matmul(Import *im, Wire *const *inputs, int count, Wire *
     if (a_scale && inputs[0] && wire_rank(im, a_scale) == 1 && wire_rank(im, inputs[0]) > 1)
         a_scale = along_axis(im, a_scale, inputs[0], wire_rank(im, inputs[0]) - 2);
     outputs[0] = requantized_sum(im, exact_matmul(im, inputs[0], inputs[2], inputs[3], inputs[5]), a_scale,
-                             inputs[4], inputs[6], inputs[7]);
+                                 inputs[4], inputs[6], inputs[7]);
 }
 
 void convert_quantized_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -162,5 +162,6 @@ void convert_quantized_conv(Import *im, Wire *const *inputs, int count, Wire **o
     Wire *sum = exact_conv(im, inputs[0], inputs[2], inputs[3], inputs[5]);
     if (bias && sum) sum = infix(im, "+", sum, along_axis(im, bias, sum, 1));
     outputs[0] =
-        sum ? requantized_sum(im, sum, inputs[1], along_axis(im, inputs[4], sum, 1), inputs[6], inputs[7]) : NULL;
+        sum ? requantized_sum(im, sum, inputs[1], along_axis(im, inputs[4], sum, 1), inputs[6], inputs[7])
+            : NULL;
 }

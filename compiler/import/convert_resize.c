@@ -1,10 +1,11 @@
-/* Resize and Upsample, in all their modes. What the library's resize does alike is written by it; all else of
- * fixed size is a product with a matrix of weights for each axis, or, of the nearest, elements at places.
+/* Resize and Upsample, in all their modes. What the library's resize does alike is
+ * written by it; all else of fixed size is a product with a matrix of weights for each
+ * axis, or, of the nearest, elements at places.
  *
- * Along one axis, as ONNX's reference has it: place i of the result falls on x; base is the last whole number
- * below x, ratio = x - base, in (0, 1]; taps stand at base + first, base + first + 1, .., weighed by
- * coefficients of the ratio; what lies outside counts as the nearest inside or, with exclude_outside, not at
- * all. */
+ * Along one axis, as ONNX's reference has it: place i of the result falls on x; base is
+ * the last whole number below x, ratio = x - base, in (0, 1]; taps stand at base + first,
+ * base + first + 1, .., weighed by coefficients of the ratio; what lies outside counts as
+ * the nearest inside or, with exclude_outside, not at all. */
 #include "import/convert.h"
 #include <math.h>
 
@@ -62,7 +63,8 @@ static double resize_filter(const Resize *resize, double t) {
     return !strcmp(resize->mode, "cubic") ? resample_cubic(t, resize->a) : t < 1 ? 1 - t : 0;
 }
 
-/* The weights of all places in for place i of the result; false where `beyond` stands there. */
+/* The weights of all places in for place i of the result; false where `beyond` stands
+ * there. */
 static bool weigh_samples(const Resize *resize, const Sampling *s, int64_t i, double *row) {
     const double x = resize_coordinate(resize, s, i), reach = !strcmp(resize->mode, "cubic") ? 2 : 1,
                  shrink = resize->antialias ? fmin(s->scale, 1) : 1;
@@ -123,7 +125,8 @@ static const char *library_rule(const Resize *resize) {
     return NULL;
 }
 
-/* What the library's nearest takes: floor(s) for asymmetric, floor(s + 1/2) for the others. */
+/* What the library's nearest takes: floor(s) for asymmetric, floor(s + 1/2) for the
+ * others. */
 static bool same_nearest(const Resize *resize, const Sampling *s) {
     const bool plain = !strcmp(resize->coordinates, "asymmetric"),
                corners = !strcmp(resize->coordinates, "align_corners");
@@ -148,7 +151,8 @@ static bool fits_library(const Resize *resize, const Sampling *s) {
 }
 
 static Wire *by_library(Import *im, Wire *x, const Resize *resize, const Dim *sizes, int64_t factor) {
-    const char *rule = library_rule(resize), *mode = !strcmp(resize->mode, "linear") ? "bilinear" : resize->mode;
+    const char *rule = library_rule(resize),
+               *mode = !strcmp(resize->mode, "linear") ? "bilinear" : resize->mode;
     const bool nearest = !strcmp(mode, "nearest"),
                usual = !strcmp(rule, nearest ? "asymmetric" : "half_pixel");
     Text text = {.arena = im->arena};
@@ -189,7 +193,8 @@ static bool scaled_size(Import *im, Wire *x, int axis, double scale, Dim *out) {
     return cannot(im, "a free size times %g", scale);
 }
 
-/* Sizes that keep the ratio of the axes: the scale of all is the least or the largest of theirs. */
+/* Sizes that keep the ratio of the axes: the scale of all is the least or the largest of
+ * theirs. */
 static bool keep_ratio(Import *im, Wire *x, const char *policy, const int *axes, int count, Dim *sizes) {
     double chosen = 0;
     for (int i = 0; i < count; i++) {
@@ -223,7 +228,8 @@ static bool wanted_of(Import *im, Wire *const *inputs, int count, Wire *x, Wante
         given || (scales && !(wire_is_constant(scales) &&
                               (scales->data ? scales->data->count == 0 : scales->known->count == 0)));
     if (given && given->kind == ATTRIBUTE_REALS && given->count <= 16)
-        for (reported = 0; reported < given->count; reported++) factors[reported] = (double)given->reals[reported];
+        for (reported = 0; reported < given->count; reported++)
+            factors[reported] = (double)given->reals[reported];
     else if (by_scale ? !scales_of(im, scales, factors, &reported)
                       : !sizes_of(im, sizes, "the new size", asked, &reported))
         return false;
@@ -248,13 +254,13 @@ static bool wanted_of(Import *im, Wire *const *inputs, int count, Wire *x, Wante
 static Resize resize_way(Import *im) {
     const bool early = !strcmp(im->node->op, "Upsample") || im->opset < 11;
     Resize resize = {.mode = attribute_string(im, "mode", "nearest"),
-               .coordinates = attribute_string(im, "coordinate_transformation_mode",
-                                               early ? "asymmetric" : "half_pixel"),
-               .nearest = attribute_string(im, "nearest_mode", early ? "floor" : "round_prefer_floor"),
-               .exclude = attribute_int(im, "exclude_outside", 0),
-               .antialias = attribute_int(im, "antialias", 0),
-               .a = attribute_real(im, "cubic_coeff_a", -0.75),
-               .beyond = attribute_real(im, "extrapolation_value", 0)};
+                     .coordinates = attribute_string(im, "coordinate_transformation_mode",
+                                                     early ? "asymmetric" : "half_pixel"),
+                     .nearest = attribute_string(im, "nearest_mode", early ? "floor" : "round_prefer_floor"),
+                     .exclude = attribute_int(im, "exclude_outside", 0),
+                     .antialias = attribute_int(im, "antialias", 0),
+                     .a = attribute_real(im, "cubic_coeff_a", -0.75),
+                     .beyond = attribute_real(im, "extrapolation_value", 0)};
     if (!strcmp(resize.mode, "bilinear")) resize.mode = "linear";
     if (!strcmp(resize.mode, "nearest")) resize.antialias = resize.exclude = false;
     if (fabs(resize.a + 0.75) < 1e-7) resize.a = -0.75;
@@ -284,17 +290,19 @@ void convert_resize(Import *im, Wire *const *inputs, int count, Wire **outputs) 
         library = library && (i >= 2 ? !known || fits_library(&resize, &s[i]) : same);
         if (known && s[i].out < 1) cannot(im, "a size of %lld", (long long)s[i].out);
     }
-    if (!fixed && !strcmp(resize.mode, "nearest") && strcmp(resize.nearest, "floor") && !whole_factor(&wanted))
+    if (!fixed && !strcmp(resize.mode, "nearest") && strcmp(resize.nearest, "floor") &&
+        !whole_factor(&wanted))
         library = false;
     if (im->why) return;
     if (library) outputs[0] = by_library(im, x, &resize, wanted.size + 2, whole_factor(&wanted));
-    else if (!fixed) cannot(im, "resizing a free size in this mode (%s, %s)", resize.mode, resize.coordinates);
+    else if (!fixed)
+        cannot(im, "resizing a free size in this mode (%s, %s)", resize.mode, resize.coordinates);
     else {
         for (int i = 0; i < rank && x; i++) {
             if (wanted.size[i] == wire_size(im, x, i) && strcmp(resize.coordinates, "tf_crop_and_resize"))
                 continue;
             x = strcmp(resize.mode, "nearest") ? by_matrix(im, x, i, &resize, &s[i])
-                                            : at_places(im, x, i, &resize, &s[i]);
+                                               : at_places(im, x, i, &resize, &s[i]);
         }
         outputs[0] = x;
     }

@@ -1,5 +1,6 @@
-/* Constants and the arithmetic of shapes, done while importing: Shape, Gather, Concat and their like become
- * formulas of the model's sizes, and conditions and axes become known. */
+/* Constants and the arithmetic of shapes, done while importing: Shape, Gather, Concat and
+ * their like become formulas of the model's sizes, and conditions and axes become
+ * known. */
 #include "import/import.h"
 #include <math.h>
 #include <stdlib.h>
@@ -249,8 +250,9 @@ static Known *fold_cast(Import *im, const Known *in, int type) {
             out->reals[i] = type == ONNX_FLOAT ? (double)(float)in->reals[i] : in->reals[i];
         else if (in->reals) {
             if (!(fabs(in->reals[i]) < 0x1p62)) return NULL;
-            out->sizes[i] = dim_const(im->dims, type == ONNX_BOOL ? in->reals[i] != 0
-                                                                  : wrapped_to_onnx((int64_t)in->reals[i], type));
+            out->sizes[i] =
+                dim_const(im->dims, type == ONNX_BOOL ? in->reals[i] != 0
+                                                      : wrapped_to_onnx((int64_t)in->reals[i], type));
         } else if (dim_is_const(in->sizes[i], &whole)) {
             if (out->reals) out->reals[i] = (double)(float)whole;
             else if (!free) out->sizes[i] = dim_const(im->dims, wrapped_to_onnx(whole, type));
@@ -327,8 +329,8 @@ static Known *fold_concat(Import *im, Knowns in, int count) {
     return out;
 }
 
-/* The axes of Squeeze, Unsqueeze and Reduce: an attribute, or since opset 13 an input. -1: not told; -2: not
- * known. */
+/* The axes of Squeeze, Unsqueeze and Reduce: an attribute, or since opset 13 an input.
+ * -1: not told; -2: not known. */
 static int axes_of_known(const Import *im, const Known *input, bool given, int64_t *out) {
     const OnnxAttribute *a = attribute(im, "axes");
     if (a && a->kind == ATTRIBUTE_INTS && a->count <= 16)

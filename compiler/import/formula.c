@@ -1,5 +1,5 @@
-/* Operators that are a formula, as the row in operators.def writes it: `x / (abs(x) + 1)`, `select(x >
- * $alpha:1.0, x, 0)`.
+/* Operators that are a formula, as the row in operators.def writes it: `x / (abs(x) +
+ * 1)`, `select(x > $alpha:1.0, x, 0)`.
  *
  *   logic   = compare { (and | or) compare }
  *   compare = sum [ (< | <= | > | >= | == | !=) sum ]
@@ -8,7 +8,8 @@
  *   power   = [ - | not ] atom [ ** power ]
  *   atom    = number | input | $attribute:default | name ( logic { , logic } ) | ( logic )
  *
- * Inputs are x, y and z. Each step is a statement of the model; what numbers alone make is computed here. */
+ * Inputs are x, y and z. Each step is a statement of the model; what numbers alone make
+ * is computed here. */
 #include "import/import.h"
 #include <ctype.h>
 #include <math.h>
@@ -85,8 +86,8 @@ static FormulaPart of_call(Formula *f, const char *name, size_t length) {
     name = arena_strndup(im->arena, name, length);
     const bool alone = count == 1 && !settings.length;
     return (FormulaPart){alone ? stage(im, wires[0], name, "%s", "")
-                        : call(im, name, wires, count, "%s", text_string(&settings)),
-                  0};
+                               : call(im, name, wires, count, "%s", text_string(&settings)),
+                         0};
 }
 
 static FormulaPart of_input(Formula *f, int place) {
@@ -119,13 +120,15 @@ static FormulaPart parse_power(Formula *f) {
     if (takes_text(f, "not")) return (FormulaPart){prefix(f->im, "not ", parse_power(f).wire), 0};
     if (takes_text(f, "-")) {
         FormulaPart term = parse_power(f);
-        return term.wire ? (FormulaPart){prefix(f->im, "-", term.wire), 0} : (FormulaPart){NULL, -term.number};
+        return term.wire ? (FormulaPart){prefix(f->im, "-", term.wire), 0}
+                         : (FormulaPart){NULL, -term.number};
     }
     FormulaPart base = parse_atom(f);
     return takes_text(f, "**") ? combine_parts(f, "**", base, parse_power(f), false) : base;
 }
 
-static FormulaPart parse_chain(Formula *f, FormulaPart (*part)(Formula *), const char *const *ops, int count, bool truth) {
+static FormulaPart parse_chain(Formula *f, FormulaPart (*part)(Formula *), const char *const *ops, int count,
+                               bool truth) {
     FormulaPart left = part(f);
     for (int i = 0; i < count;) {
         if (!takes_text(f, ops[i])) i++;

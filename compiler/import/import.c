@@ -57,8 +57,8 @@ static Import import_begin(Arena *arena, Names *names, Diagnostics *diag, const 
                     .multiple = 1};
 }
 
-/* Where free heights and widths leave nodes unread, they may be meant to be multiples: what halves them five
- * times joins what was not halved. */
+/* Where free heights and widths leave nodes unread, they may be meant to be multiples:
+ * what halves them five times joins what was not halved. */
 static bool import_with_multiples(Import *im, const Import *fresh) {
     static const int multiples[] = {1, 32, 64};
     for (int i = 0; i < COUNT_OF(multiples); i++) {

@@ -1,5 +1,5 @@
-/* ONNX in: a file of that format becomes a .cai file to read and keep, and a file of weights
- * beside it.
+/* ONNX in: a file of that format becomes a .cai file to read and keep, and a file of
+ * weights beside it.
  *
  *   read.c       the file as graphs of our own: messages of onnx.proto, external data, any
  *                number type as plain bytes
@@ -114,8 +114,8 @@ typedef struct OnnxModel {
     Vec(OnnxFunction) functions;
 } OnnxModel;
 
-/* Reads a model's bytes, which must outlive it; `path` is for messages and for where external data lie. NULL
- * with a diagnostic. */
+/* Reads a model's bytes, which must outlive it; `path` is for messages and for where
+ * external data lie. NULL with a diagnostic. */
 OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path,
                      const unsigned char *bytes, size_t count);
 
@@ -242,8 +242,8 @@ struct Import {
     int64_t steps;   /* nodes run so far */
 };
 
-/* The node that is being read can't be: gives NULL, so that a converter may return it. The first reason
- * counts. */
+/* The node that is being read can't be: gives NULL, so that a converter may return it.
+ * The first reason counts. */
 Wire *cannot(Import *im, const char *format, ...) PRINTF_LIKE(2, 3);
 
 Wire *wire_known(Import *im, int type, int rank, const int64_t *dims); /* with room for its elements */
@@ -254,8 +254,9 @@ Dim wire_size(Import *im, Wire *wire, int axis);
 bool wire_fixed(Import *im, Wire *wire, int axis, int64_t *size);
 DType dtype_of(int onnx_type);
 
-/* Statements. What they make has the type of their first operand unless said otherwise (`typed`). Settings
- * are text, split at commas. After cannot() all of them pass NULL on. */
+/* Statements. What they make has the type of their first operand unless said otherwise
+ * (`typed`). Settings are text, split at commas. After cannot() all of them pass NULL
+ * on. */
 Wire *stage(Import *im, Wire *x, const char *callee, const char *settings, ...) PRINTF_LIKE(4, 5);
 Wire *stage_of(Import *im, Wire *const *xs, int count, const char *callee, const char *settings, ...)
     PRINTF_LIKE(5, 6);
@@ -304,9 +305,8 @@ bool attribute_ints(const Import *im, const char *name, int count, int64_t *out)
 
 /* ---- fold.c ---- */
 
-const Known *
-known_sizes(Import *im,
-            Wire *wire); /* known elements as sizes; NULL where they are none, or no whole numbers */
+const Known *known_sizes(
+    Import *im, Wire *wire); /* known elements as sizes; NULL where they are none, or no whole numbers */
 
 /* What a node makes of known inputs; false where it can't be told while importing. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs);
@@ -328,8 +328,8 @@ void operators_document(FILE *out); /* the table of docs/onnx.md */
 bool is_reserved(Import *im, const char *name); /* a word of the language */
 const char *identifier(Import *im, const char *name,
                        const char *otherwise); /* a name of ours like that one */
-/* Runs all nodes that the outputs need; what can't be read is in im->unread. False where nothing can be made
- * of the model, which is told. */
+/* Runs all nodes that the outputs need; what can't be read is in im->unread. False where
+ * nothing can be made of the model, which is told. */
 bool import_graph(Import *im);
 
 /* ---- order.c ---- */
@@ -356,8 +356,8 @@ const char *common_path(Arena *arena, const char *a,
                         const char *b);             /* as far as both go the same way, in whole parts */
 const char *scope_of(Import *im, const Line *line); /* the module that it is of, as names tell; or NULL */
 const char *round_label(Arena *arena, const char *label, int round); /* of a loop: i in its braces */
-bool is_param(const Line *line); /* a weight by itself */
-void name_lines(Import *im);                        /* labels, from the names that weights and nodes have */
+bool is_param(const Line *line);                                     /* a weight by itself */
+void name_lines(Import *im); /* labels, from the names that weights and nodes have */
 
 /* ---- write.c: the text ---- */
 

@@ -1,6 +1,6 @@
-/* Statements of the model that is being written. Each runs in the trial as soon as it is made, so that the
- * shapes of what it makes are those that the language gives it, and what the language refuses is told with
- * the node that wanted it. */
+/* Statements of the model that is being written. Each runs in the trial as soon as it is
+ * made, so that the shapes of what it makes are those that the language gives it, and
+ * what the language refuses is told with the node that wanted it. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -159,8 +159,8 @@ static Wire *weight_constant(Import *im, Wire *wire) {
     Dim dims[16];
     for (int i = 0; i < weight->rank; i++) dims[i] = dim_const(im->dims, weight->dims[i]);
     add_line_settings(im, line,
-                 arena_printf(im->arena, "%s%s", dims_text(im->arena, dims, weight->rank),
-                              dtype_setting(im, wire->type, DTYPE_F32)));
+                      arena_printf(im->arena, "%s%s", dims_text(im->arena, dims, weight->rank),
+                                   dtype_setting(im, wire->type, DTYPE_F32)));
     line->hint = wire->hint;
     return line_run(im, line, wire->type);
 }
@@ -175,14 +175,15 @@ bool materialize(Import *im, Wire *wire) {
         cannot(im, "a constant of %s", onnx_type_name(wire->data->type));
     else
         made = k && (is_symbolic(k) || count <= MAX_WRITTEN || equal_elements(k)) ? written_constant(im, k)
-                                                                                : weight_constant(im, wire);
+                                                                                  : weight_constant(im, wire);
     if (!made) return false;
     wire->name = made->name, wire->line = made->line, wire->shape = made->shape;
     made->line->results.items[0] = wire;
     return true;
 }
 
-/* Beside a tensor of at least its rank a constant of one element is a number in the text. */
+/* Beside a tensor of at least its rank a constant of one element is a number in the
+ * text. */
 static Operand operand_beside(Import *im, Wire *wire, Wire *other) {
     const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
     const bool one =
@@ -331,7 +332,7 @@ static bool are_here(Import *im, Wire *const *xs, int count) {
 }
 
 static Wire *styled_wire(Import *im, Style style, const char *callee, Wire *const *xs, int count,
-                    const char *settings, va_list arguments) {
+                         const char *settings, va_list arguments) {
     const char *text = arena_vprintf(im->arena, settings, arguments);
     if (!are_here(im, xs, count)) return NULL;
     Line *line = line_new(im, style, callee);
@@ -340,11 +341,11 @@ static Wire *styled_wire(Import *im, Style style, const char *callee, Wire *cons
     return line_run(im, line, count ? xs[0]->type : ONNX_FLOAT);
 }
 
-#define STYLED(style, xs, count)                                            \
-    va_list arguments;                                                      \
-    va_start(arguments, settings);                                          \
+#define STYLED(style, xs, count)                                                 \
+    va_list arguments;                                                           \
+    va_start(arguments, settings);                                               \
     Wire *made = styled_wire(im, style, callee, xs, count, settings, arguments); \
-    va_end(arguments);                                                      \
+    va_end(arguments);                                                           \
     return made
 
 Wire *stage(Import *im, Wire *x, const char *callee, const char *settings, ...) {

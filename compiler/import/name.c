@@ -1,9 +1,9 @@
-/* Labels of layers, and so the names of their weights: what the names in the file say, relative to the block
- * that a layer stands in.
+/* Labels of layers, and so the names of their weights: what the names in the file say,
+ * relative to the block that a layer stands in.
  *
- * A weight `layer1.0.conv1.weight` is of the layer layer1.0.conv1; where weights have lost their names, a
- * node's is a path of modules, /layer1/layer1.0/conv1/Conv, in which each part may begin with the one before
- * it. */
+ * A weight `layer1.0.conv1.weight` is of the layer layer1.0.conv1; where weights have
+ * lost their names, a node's is a path of modules, /layer1/layer1.0/conv1/Conv, in which
+ * each part may begin with the one before it. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -67,7 +67,8 @@ const char *common_path(Arena *arena, const char *a, const char *b) {
     return arena_strndup(arena, a, whole ? same : last);
 }
 
-/* The path that all weights in a line have in common; NULL where nothing is known of one. */
+/* The path that all weights in a line have in common; NULL where nothing is known of
+ * one. */
 static const char *path_of(Import *im, const Line *line) {
     const Line *const *parts =
         (const Line *const *)(line->rounds.count ? line->rounds.items : line->own.items);
@@ -116,11 +117,13 @@ static bool begins_with(const char *path, const char *head) {
 
 static bool is_free_label(const Labels *labels, const char *label) {
     for (int i = 0; i < labels->taken.count; i++)
-        if (begins_with(labels->taken.items[i], label) || begins_with(label, labels->taken.items[i])) return false;
+        if (begins_with(labels->taken.items[i], label) || begins_with(label, labels->taken.items[i]))
+            return false;
     return true;
 }
 
-/* The label, or one like it that is free: without dots it is the beginning of none that has some. */
+/* The label, or one like it that is free: without dots it is the beginning of none that
+ * has some. */
 static const char *free_label(Labels *labels, const char *wanted) {
     Arena *arena = labels->im->arena;
     const char *label = wanted, *base = wanted;
@@ -141,7 +144,8 @@ static const char *relative_path(const char *path, const char *within) {
     return path[length] ? path + length + 1 : NULL;
 }
 
-/* Rounds named head.3.tail, head.4.tail: the label with i in it; NULL where they are named otherwise. */
+/* Rounds named head.3.tail, head.4.tail: the label with i in it; NULL where they are
+ * named otherwise. */
 static const char *numbered_label(Import *im, const Line *loop, const char *within) {
     Text label = {.arena = im->arena};
     const char *first = relative_path(path_of(im, loop->rounds.items[0]), within);
@@ -190,7 +194,8 @@ static const char *label_of(Labels *labels, const Line *line, const Line *own, c
     return numbered ? numbered : arena_printf(labels->im->arena, "%s.{i}", free_label(labels, path));
 }
 
-/* In turn: layers, whose weights have names; runs of blocks; weights by themselves, which are called by a name of the body. */
+/* In turn: layers, whose weights have names; runs of blocks; weights by themselves, which
+ * are called by a name of the body. */
 static int turn_of(const Line *own) { return is_param(own) ? 2 : own->block ? 1 : 0; }
 
 static void name_body(Import *im, Line *const *lines, const Line *const *own, int count, const char *within) {

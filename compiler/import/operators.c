@@ -38,10 +38,9 @@ int axis_of(Import *im, int64_t axis, int rank) {
 bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count) {
     const Known *k = known_of(im, wire);
     if (!k || !k->sizes || k->count > 16)
-        return cannot(im,
-                      k && k->sizes ? "%s: more than 16 numbers"
-                                    : "%s depends on values that only a run knows",
-                      what);
+        return cannot(
+            im, k && k->sizes ? "%s: more than 16 numbers" : "%s depends on values that only a run knows",
+            what);
     for (*count = 0; *count < k->count; ++*count) out[*count] = k->sizes[*count];
     return true;
 }

@@ -1,5 +1,5 @@
-/* The order of lines: each behind what it reads, as near as can be, so that a branch stands together though
- * exporters write branches in turn. */
+/* The order of lines: each behind what it reads, as near as can be, so that a branch
+ * stands together though exporters write branches in turn. */
 #include "import/import.h"
 
 typedef struct LineVisit {
@@ -20,7 +20,8 @@ static void place_line(Import *im, Line *line, Map *seen, LineList *out) {
     vec_push(im->arena, out, line);
 }
 
-/* All that the line reads, and then the line; without recursion, since models are deep. */
+/* All that the line reads, and then the line; without recursion, since models are
+ * deep. */
 static void visit_line(Import *im, Line *root, Map *seen, LineList *out) {
     Vec(LineVisit) stack = {0};
     if (!root || map_get(seen, root)) return;

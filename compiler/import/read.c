@@ -1,5 +1,5 @@
-/* An ONNX file as graphs of our own. Whatever the bytes are, what comes out is whole: sizes are at least 0,
- * counts are those of the sizes, and data has all its elements. */
+/* An ONNX file as graphs of our own. Whatever the bytes are, what comes out is whole:
+ * sizes are at least 0, counts are those of the sizes, and data has all its elements. */
 #include "import/import.h"
 #include "onnx.pb-c.h"
 #include "files/files.h"
@@ -59,11 +59,9 @@ static const struct {
 
 int onnx_type_bytes(int type) { return type > 0 && type < COUNT_OF(types) ? types[type].bytes : 0; }
 const char *onnx_type_name(int type) {
-    static const char *const later[] = {"float8e4m3fn", "float8e4m3fnuz",
-                                        "float8e5m2",   "float8e5m2fnuz",
-                                        "uint4",        "int4",
-                                        "float4e2m1",   "float8e8m0",
-                                        "uint2",        "int2"};
+    static const char *const later[] = {
+        "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4",
+        "int4",         "float4e2m1",     "float8e8m0", "uint2",          "int2"};
     int past = type - COUNT_OF(types);
     if (type > 0 && past < 0) return types[type].name;
     return past >= 0 && past < COUNT_OF(later) ? later[past] : "no type";
@@ -72,14 +70,16 @@ const char *onnx_type_name(int type) {
 /* ---- tensors ---- */
 
 /* Fields of protobuf are wider than the elements they hold. */
-static unsigned char *narrowed_numbers(OnnxReader *reader, const void *from, int from_bytes, int64_t count, int bytes) {
+static unsigned char *narrowed_numbers(OnnxReader *reader, const void *from, int from_bytes, int64_t count,
+                                       int bytes) {
     unsigned char *out = arena_alloc(reader->arena, (size_t)(count * bytes));
     for (int64_t i = 0; i < count; i++)
         memcpy(out + i * bytes, (const unsigned char *)from + i * from_bytes, (size_t)bytes);
     return out;
 }
 
-/* What stands in the field for the type, with how many elements; NULL where there is none. */
+/* What stands in the field for the type, with how many elements; NULL where there is
+ * none. */
 static const void *typed_data(const Onnx__TensorProto *proto, int type, size_t *count, int *bytes) {
     switch (type) {
     case ONNX_FLOAT: return *count = proto->n_float_data, *bytes = 4, proto->float_data;
@@ -99,7 +99,8 @@ static const char *entry_value(const Onnx__TensorProto *proto, const char *key) 
     return NULL;
 }
 
-/* Files of external data lie below the model's folder: a name that leads out of it is refused. */
+/* Files of external data lie below the model's folder: a name that leads out of it is
+ * refused. */
 static bool leads_out(const char *location) {
     if (location[0] == '/' || !*location) return true;
     for (const char *at = location; at; at = strchr(at, '/')) {
@@ -125,13 +126,14 @@ static const cai_file *external_file(OnnxReader *reader, const char *location) {
     return file;
 }
 
-static const unsigned char *external_data(OnnxReader *reader, const Onnx__TensorProto *proto, const char *name,
-                                          uint64_t bytes) {
+static const unsigned char *external_data(OnnxReader *reader, const Onnx__TensorProto *proto,
+                                          const char *name, uint64_t bytes) {
     const char *location = entry_value(proto, "location"), *offset = entry_value(proto, "offset"),
                *length = entry_value(proto, "length");
     if (!location || leads_out(location)) {
-        fail_reading(reader, "`%s` has its data in another file, `%s`, which must be a name below this file's folder",
-             name, location ? location : "");
+        fail_reading(reader,
+                     "`%s` has its data in another file, `%s`, which must be a name below this file's folder",
+                     name, location ? location : "");
         return NULL;
     }
     const cai_file *file = external_file(reader, location);
@@ -139,8 +141,8 @@ static const unsigned char *external_data(OnnxReader *reader, const Onnx__Tensor
              size = length ? strtoull(length, NULL, 10) : bytes;
     if (!file) return NULL;
     if (size == bytes && begin <= file->count && bytes <= file->count - begin) return file->data + begin;
-    fail_reading(reader, "`%s` wants %llu bytes at %llu of %s, which has %zu", name, (unsigned long long)bytes,
-         (unsigned long long)begin, location, file->count);
+    fail_reading(reader, "`%s` wants %llu bytes at %llu of %s, which has %zu", name,
+                 (unsigned long long)bytes, (unsigned long long)begin, location, file->count);
     return NULL;
 }
 
@@ -154,7 +156,7 @@ static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorPr
         if (proto->raw_data.len == wanted)
             return proto->raw_data.data ? proto->raw_data.data : (const unsigned char *)"";
         fail_reading(reader, "`%s` has %zu bytes of data, and its shape wants %llu", tensor->name,
-             proto->raw_data.len, (unsigned long long)wanted);
+                     proto->raw_data.len, (unsigned long long)wanted);
         return NULL;
     }
     size_t count;
@@ -162,10 +164,11 @@ static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorPr
     const void *from = typed_data(proto, tensor->type, &count, &from_bytes);
     if (count != (uint64_t)tensor->count) {
         fail_reading(reader, "`%s` has %zu elements, and its shape wants %lld", tensor->name, count,
-             (long long)tensor->count);
+                     (long long)tensor->count);
         return NULL;
     }
-    return count ? narrowed_numbers(reader, from, from_bytes, tensor->count, bytes) : (const unsigned char *)"";
+    return count ? narrowed_numbers(reader, from, from_bytes, tensor->count, bytes)
+                 : (const unsigned char *)"";
 }
 
 static OnnxTensor *read_tensor(OnnxReader *reader, const Onnx__TensorProto *proto) {
@@ -177,7 +180,7 @@ static OnnxTensor *read_tensor(OnnxReader *reader, const Onnx__TensorProto *prot
                            .count = 1};
     if (proto->n_dims > HIGHEST_ONNX_RANK)
         fail_reading(reader, "`%s` has %zu axes; tensors have at most %d", tensor->name, proto->n_dims,
-             HIGHEST_ONNX_RANK);
+                     HIGHEST_ONNX_RANK);
     for (int i = 0; i < tensor->rank && !reader->failed; i++)
         if (proto->dims[i] < 0 || __builtin_mul_overflow(tensor->count, proto->dims[i], &tensor->count) ||
             tensor->count > INT64_C(1) << 40)
@@ -196,7 +199,7 @@ static OnnxGraph *read_nested(OnnxReader *reader, ProtobufCBinaryData bytes) {
                                   : NULL;
     if (!proto) {
         fail_reading(reader, reader->depth < DEEPEST_GRAPH ? "a graph within a node is broken"
-                                                   : "graphs lie within graphs more than 64 deep");
+                                                           : "graphs lie within graphs more than 64 deep");
         return NULL;
     }
     reader->depth++;
@@ -266,7 +269,8 @@ static OnnxPort read_port(OnnxReader *reader, const Onnx__ValueInfoProto *proto)
     if (!type->shape) return port;
     const size_t rank = type->shape->n_dim;
     if (rank > HIGHEST_ONNX_RANK)
-        fail_reading(reader, "`%s` has %zu axes; tensors have at most %d", port.name, rank, HIGHEST_ONNX_RANK);
+        fail_reading(reader, "`%s` has %zu axes; tensors have at most %d", port.name, rank,
+                     HIGHEST_ONNX_RANK);
     int64_t *dims = NEW_ARRAY(reader->arena, int64_t, rank);
     const char **symbols = NEW_ARRAY(reader->arena, const char *, rank);
     for (size_t i = 0; i < rank; i++) {
@@ -324,11 +328,11 @@ static OnnxFunction read_function(OnnxReader *reader, const Onnx__FunctionProto 
 OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path,
                      const unsigned char *bytes, size_t count) {
     OnnxReader reader = {.arena = arena,
-                     .names = names,
-                     .diag = diag,
-                     .path = path,
-                     .allocator = {allocate_message, release_message, arena},
-                     .files = map_new(arena)};
+                         .names = names,
+                         .diag = diag,
+                         .path = path,
+                         .allocator = {allocate_message, release_message, arena},
+                         .files = map_new(arena)};
     const Onnx__ModelProto *proto = onnx__model_proto__unpack(&reader.allocator, count, bytes);
     if (!proto) fail_reading(&reader, "this is no ONNX file, or not all of one");
     else if (!proto->graph) fail_reading(&reader, "it holds no graph, as an ONNX file must");

@@ -228,7 +228,8 @@ static Line *finish_affine(const Match *m, const char *callee) {
     for (int i = 0; i < plain->settings.count; i++)
         if (strcmp(plain->settings.items[i].key, "affine"))
             vec_push(m->im->arena, &line->settings, plain->settings.items[i]);
-    return norm_weight(m, line, w->line, "weight", w) && norm_weight(m, line, b->line, "bias", b) ? line : NULL;
+    return norm_weight(m, line, w->line, "weight", w) && norm_weight(m, line, b->line, "bias", b) ? line
+                                                                                                  : NULL;
 }
 
 /* A layer as a setting: hardsigmoid(slope = 0.2). */
@@ -249,8 +250,10 @@ static bool is_gate_conv(const Line *conv) {
 }
 
 static Line *finish_squeeze_excite(const Match *m, const char *callee) {
-    const Line *first = matched_wire(m, "e")->line, *second = matched_wire(m, "f")->line, *pool = matched_wire(m, "p")->line;
-    const char *gate = layer_text(m, matched_wire(m, "g")->line), *activation = matched_wire(m, "a")->line->callee;
+    const Line *first = matched_wire(m, "e")->line, *second = matched_wire(m, "f")->line,
+               *pool = matched_wire(m, "p")->line;
+    const char *gate = layer_text(m, matched_wire(m, "g")->line),
+               *activation = matched_wire(m, "a")->line->callee;
     if (matched_wire(m, "a")->line->settings.count) return NULL;
     if (!is_gate_conv(first) || !is_gate_conv(second) || !has_setting(pool, "axes", "(2, 3)") ||
         !has_setting(pool, "keep", "true"))
@@ -285,9 +288,11 @@ static bool read_order(const Line *permute, int rank, int *order) {
     return true;
 }
 
-/* The keys come with their last two axes changed: once more changed, they are as attention takes them. */
+/* The keys come with their last two axes changed: once more changed, they are as
+ * attention takes them. */
 static Line *finish_attention(const Match *m, const char *callee) {
-    Wire *q = matched_wire(m, "q"), *k = matched_wire(m, "k"), *v = matched_wire(m, "v"), *turned = matched_wire(m, "t");
+    Wire *q = matched_wire(m, "q"), *k = matched_wire(m, "k"), *v = matched_wire(m, "v"),
+         *turned = matched_wire(m, "t");
     const int rank = q->shape.rank;
     const double scale = matched_number(m, "scale", 1 / matched_number(m, "root", 0));
     int64_t depth;
@@ -350,7 +355,8 @@ static Line *finish_normalize(const Match *m, const char *callee) {
     const Shape x = matched_wire(m, "x")->shape;
     int64_t channels;
     if (x.rank != 4 || !dim_is_const(x.dims[1], &channels)) return NULL;
-    const char *mean = list_of(m, matched_wire(m, "m"), channels), *std = list_of(m, matched_wire(m, "s"), channels);
+    const char *mean = list_of(m, matched_wire(m, "m"), channels),
+               *std = list_of(m, matched_wire(m, "s"), channels);
     if (!mean || !std) return NULL;
     Line *line = finish_stage(m, callee);
     if (line) add_matched_setting(m, line, "mean", mean), add_matched_setting(m, line, "std", std);

@@ -1,10 +1,11 @@
 /* Parts of the model that are alike become runs of blocks, and runs in a row loops.
  *
- * Two windows of lines are alike where, line by line, the same is called, with inputs from the same places
- * within the window or, from outside, in the same slots, and where the same results are read outside. What
- * differs in their settings becomes parameters. The pair that saves the most text is replaced, again and
- * again, so that blocks hold runs of smaller blocks. Windows that are a module of the exporter's, as names of
- * nodes tell, are preferred. */
+ * Two windows of lines are alike where, line by line, the same is called, with inputs
+ * from the same places within the window or, from outside, in the same slots, and where
+ * the same results are read outside. What differs in their settings becomes parameters.
+ * The pair that saves the most text is replaced, again and again, so that blocks hold
+ * runs of smaller blocks. Windows that are a module of the exporter's, as names of nodes
+ * tell, are preferred. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -45,8 +46,8 @@ static const char *setting_of(const Line *line, const char *key) {
     return NULL;
 }
 
-/* Literal operands, then settings by position, then those with a key: of library layers with their defaults,
- * all of them in one order. */
+/* Literal operands, then settings by position, then those with a key: of library layers
+ * with their defaults, all of them in one order. */
 static ArgumentSlots slots_of(Import *im, const Line *line) {
     ArgumentSlots slots = {0};
     for (int i = 0; i < line->inputs.count; i++)
@@ -114,10 +115,10 @@ static double unit_of(const Line *line) {
 
 static RepeatedBody body_of(Import *im) {
     RepeatedBody body = {.im = im,
-                 .lines = im->lines.items,
-                 .count = im->lines.count,
-                 .places = map_new(im->arena),
-                 .last_uses = map_new(im->arena)};
+                         .lines = im->lines.items,
+                         .count = im->lines.count,
+                         .places = map_new(im->arena),
+                         .last_uses = map_new(im->arena)};
     body.kinds = NEW_ARRAY(im->arena, Name, body.count);
     body.scopes = NEW_ARRAY(im->arena, const char *, body.count);
     body.units = NEW_ARRAY(im->arena, double, body.count);
@@ -207,8 +208,8 @@ static bool alike_results(const RepeatedBody *body, int a, int b, int length) {
     return true;
 }
 
-/* 1 where the window is all of a module and nothing else, -1 where it is a part of one, 0 where names tell
- * nothing. */
+/* 1 where the window is all of a module and nothing else, -1 where it is a part of one, 0
+ * where names tell nothing. */
 static int module_part(const RepeatedBody *body, int begin, int length) {
     const char *path = NULL;
     for (int i = begin; i < begin + length; i++)
@@ -258,7 +259,8 @@ static double gain_of(const RepeatedBody *body, const RepeatChoice *choice) {
     return results > 1 ? gain * 0.7 : gain;
 }
 
-static void consider_repeat(const RepeatedBody *body, int begin, int length, const int *lengths, RepeatChoice *best) {
+static void consider_repeat(const RepeatedBody *body, int begin, int length, const int *lengths,
+                            RepeatChoice *best) {
     static RepeatChoice choice;
     choice.length = length, choice.count = 1, choice.begins[0] = begin;
     for (int j = begin + length; j < body->count && choice.count < COUNT_OF(choice.begins); j++) {
@@ -602,8 +604,8 @@ static void make_loops(Import *im) {
     Line **lines = NEW_ARRAY(im->arena, Line *, body.count);
     int kept = 0;
     for (int i = 0, end; i < body.count; i = end) {
-        for (end = i + 1; end < body.count && repeat_goes_on(&body, body.lines[end - 1], body.lines[end], end);
-             end++) {}
+        for (end = i + 1;
+             end < body.count && repeat_goes_on(&body, body.lines[end - 1], body.lines[end], end); end++) {}
         if (end - i < FEWEST_IN_LOOP) {
             lines[kept++] = body.lines[i], end = i + 1;
             continue;

@@ -1,5 +1,5 @@
-/* Numbers that a model has learnt: where there are many of seven digits and more, they are weights, and no
- * text for people. */
+/* Numbers that a model has learnt: where there are many of seven digits and more, they
+ * are weights, and no text for people. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
-/* The text of the model. A body is written in three steps: which lines stand within others, what tensors are
- * called, and the statements.
+/* The text of the model. A body is written in three steps: which lines stand within
+ * others, what tensors are called, and the statements.
  *
- * A line that is used once stands where it is used: in a chain of arrows always, elsewhere where it is short.
- * A tensor takes over the name of what it was made of, `x = x -> ..`, where that is not used any more. */
+ * A line that is used once stands where it is used: in a chain of arrows always,
+ * elsewhere where it is short. A tensor takes over the name of what it was made of, `x =
+ * x -> ..`, where that is not used any more. */
 #include "import/import.h"
 #include "files/files.h"
 #include <ctype.h>
@@ -98,8 +99,8 @@ static bool is_word_text(const char *text) {
 
 static void add_stage(Import *im, Text *text, const Line *line) {
     if (line->label && line_has_weights(line))
-        text_add(text,
-                 is_word_text(line->label) && !is_reserved(im, line->label) ? "%s: " : "\"%s\": ", line->label);
+        text_add(text, is_word_text(line->label) && !is_reserved(im, line->label) ? "%s: " : "\"%s\": ",
+                 line->label);
     Text settings = {.arena = text->arena};
     add_written_settings(&settings, line, 0);
     text_add(text, settings.length ? "%s(%s)" : "%s", line->callee, text_string(&settings));
@@ -119,13 +120,15 @@ static const char *line_text(Import *im, const Line *line) {
     case STYLE_INFIX:
         text_add(&text, "%s %s ",
                  written_operand(im, &inputs[0],
-                              tight == TIGHT_POWER     ? TIGHT_ATOM
-                              : tight == TIGHT_COMPARE ? tight + 1
-                                                       : tight),
+                                 tight == TIGHT_POWER     ? TIGHT_ATOM
+                                 : tight == TIGHT_COMPARE ? tight + 1
+                                                          : tight),
                  line->callee);
         text_add(&text, "%s", written_operand(im, &inputs[1], tight == TIGHT_POWER ? TIGHT_SIGN : tight + 1));
         break;
-    case STYLE_PREFIX: text_add(&text, "%s%s", line->callee, written_operand(im, &inputs[0], tight + 1)); break;
+    case STYLE_PREFIX:
+        text_add(&text, "%s%s", line->callee, written_operand(im, &inputs[0], tight + 1));
+        break;
     case STYLE_INDEX:
         text_add(&text, "%s[", written_operand(im, &inputs[0], TIGHT_ATOM));
         add_written_settings(&text, line, 0);
@@ -149,7 +152,9 @@ static const char *line_text(Import *im, const Line *line) {
 
 /* ---- which lines stand within others ---- */
 
-static int uses_of(const WrittenBody *body, const Wire *wire) { return (int)(intptr_t)map_get(body->uses, wire); }
+static int uses_of(const WrittenBody *body, const Wire *wire) {
+    return (int)(intptr_t)map_get(body->uses, wire);
+}
 
 static void count_use(WrittenBody *body, const Wire *wire) {
     map_set(body->uses, wire, (void *)(intptr_t)(uses_of(body, wire) + 1));
@@ -237,8 +242,8 @@ static void hold_name(Naming *naming, Wire *wire, Name name) {
     map_set(naming->holders, name, wire);
 }
 
-/* Of the tensors that are read for the last time the one called x, else the first; weights keep their names
- * to themselves. */
+/* Of the tensors that are read for the last time the one called x, else the first;
+ * weights keep their names to themselves. */
 static void consider_heir(const Wire *wire, void *context) {
     Naming *naming = context;
     const bool dies = wire->called && (intptr_t)map_get(naming->last, wire) <= naming->place + 1;
@@ -282,9 +287,9 @@ static void name_tensors(WrittenBody *body, Wire *const *inputs, int input_count
 
 /* ---- statements ---- */
 
-/* Where a line of at most `room` bytes may end in text[from ..]: before an arrow or an operator outside of
- * brackets, or else behind a comma of the brackets that are open least deep; 0 where nowhere. The line goes
- * on at the blank that stands there. */
+/* Where a line of at most `room` bytes may end in text[from ..]: before an arrow or an
+ * operator outside of brackets, or else behind a comma of the brackets that are open
+ * least deep; 0 where nowhere. The line goes on at the blank that stands there. */
 static size_t line_end(const char *text, size_t from, size_t room) {
     int depth = 0, least = INT32_MAX;
     bool quoted = false;
@@ -356,7 +361,8 @@ static void add_body(Text *out, WrittenBody *body) {
                              text_string(&results)));
 }
 
-static WrittenBody body_new(Import *im, Line *const *lines, int count, Wire *const *results, int result_count) {
+static WrittenBody body_new(Import *im, Line *const *lines, int count, Wire *const *results,
+                            int result_count) {
     WrittenBody body = {im, lines, count, results, result_count, map_new(im->arena), map_new(im->arena)};
     for (int i = 0; i < count; i++) map_set(body.reserved, intern(im->names, lines[i]->callee), im);
     map_set(body.reserved, intern(im->names, "i"), im);
@@ -422,14 +428,16 @@ static const char *joined_path(Arena *arena, const char *path, const char *name)
     return *path ? arena_printf(arena, "%s.%s", path, name) : name;
 }
 
-static void add_written_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out);
+static void add_written_weights(Import *im, const Line *line, const Line *own, const char *path,
+                                Written *out);
 
 static void add_run_weights(Import *im, const Block *block, const Line *own, const char *path, Written *out) {
     for (int i = 0; i < block->lines.count; i++)
         add_written_weights(im, block->lines.items[i], own->own.items[i], path, out);
 }
 
-static void add_written_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out) {
+static void add_written_weights(Import *im, const Line *line, const Line *own, const char *path,
+                                Written *out) {
     if (!line_has_weights(own)) return;
     for (int i = 0; i < own->rounds.count; i++)
         add_run_weights(im, own->block, own->rounds.items[i],
@@ -438,9 +446,9 @@ static void add_written_weights(Import *im, const Line *line, const Line *own, c
     if (own->block) add_run_weights(im, own->block, own, joined_path(im->arena, path, line->label), out);
     for (int i = 0; i < own->weights.count; i++) {
         const LineWeight *weight = &own->weights.items[i];
-        const char *name = *weight->name
-                               ? joined_path(im->arena, joined_path(im->arena, path, line->label), weight->name)
-                               : joined_path(im->arena, path, line->results.items[0]->called);
+        const char *name =
+            *weight->name ? joined_path(im->arena, joined_path(im->arena, path, line->label), weight->name)
+                          : joined_path(im->arena, path, line->results.items[0]->called);
         vec_push(im->arena, &out->weights, (WeightEntry){name, weight, own->results.items[0]->type});
     }
 }

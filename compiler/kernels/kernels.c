@@ -15,7 +15,10 @@ enum { /* a contraction without a row has none */
 };
 
 /* Of every operator that anchors a kernel, the kind that takes all its cases. */
-static const struct { bool anchors; int kind; } general[OP_COUNT] = {
+static const struct {
+    bool anchors;
+    int kind;
+} general[OP_COUNT] = {
 #undef ROW_OF_CLASS_CONTRACTION
 #undef ROW_OF_CLASS_REDUCTION
 #undef ROW_OF_CLASS_WINDOW

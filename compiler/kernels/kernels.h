@@ -1,6 +1,6 @@
-/* The kinds of kernel: kernels.def has a row each, and a family's folder holds the functions
- * of kind NAME: NAME_propose, NAME_settle, NAME_emit. plan/kernel.h says what they promise,
- * and in which order planning asks them. */
+/* The kinds of kernel: kernels.def has a row each, and a family's folder holds the
+ * functions of kind NAME: NAME_propose, NAME_settle, NAME_emit. plan/kernel.h says what
+ * they promise, and in which order planning asks them. */
 #ifndef CAI_KERNELS_H
 #define CAI_KERNELS_H
 
@@ -15,7 +15,8 @@ typedef enum KernelId {
 /* Planning is given this table (LowerOptions.table). */
 extern const KernelTable kernel_table;
 
-/* Whether the kernel has an anchor, and this kind is the one that takes every case of it. */
+/* Whether the kernel has an anchor, and this kind is the one that takes every case of
+ * it. */
 bool takes_anchor(KernelId kind, const Kernel *kernel);
 
 /* The functions of every row, so that a missing one is a link error. */

@@ -1,5 +1,5 @@
-/* A static library: an archive of one object, with the index of its symbols that linkers ask for. Dates and owners are 0, so that
- * equal models make equal files. */
+/* A static library: an archive of one object, with the index of its symbols that linkers
+ * ask for. Dates and owners are 0, so that equal models make equal files. */
 #include "object/object.h"
 #include "files/files.h"
 
@@ -12,7 +12,8 @@ typedef struct Member { /* the header of a member, all text */
 static Member make_member(const char *name, uint64_t size) {
     Member member;
     char text[sizeof member + 1];
-    snprintf(text, sizeof text, "%-16s%-12d%-6d%-6d%-8s%-10llu`\n", name, 0, 0, 0, "644", (unsigned long long)size);
+    snprintf(text, sizeof text, "%-16s%-12d%-6d%-6d%-8s%-10llu`\n", name, 0, 0, 0, "644",
+             (unsigned long long)size);
     memcpy(&member, text, sizeof member);
     return member;
 }
@@ -22,19 +23,23 @@ static void add_big_endian(Text *text, uint32_t number) {
     text_add_bytes(text, bytes, sizeof bytes);
 }
 
-/* How many symbols, where the member of each begins, their names; all are of the one member. */
+/* How many symbols, where the member of each begins, their names; all are of the one
+ * member. */
 static Text make_index(const ExportedNames *names, Arena *arena) {
     Text index = {.arena = arena}, texts = {.arena = arena};
-    for (int i = 0; i < names->count; i++) text_add_bytes(&texts, names->items[i], strlen(names->items[i]) + 1);
+    for (int i = 0; i < names->count; i++)
+        text_add_bytes(&texts, names->items[i], strlen(names->items[i]) + 1);
     if (texts.length % 2) text_add_bytes(&texts, "", 1); /* members begin at even places */
     uint32_t size = 4 + 4 * (uint32_t)names->count + (uint32_t)texts.length;
     add_big_endian(&index, (uint32_t)names->count);
-    for (int i = 0; i < names->count; i++) add_big_endian(&index, (uint32_t)(strlen(MAGIC) + sizeof(Member)) + size);
+    for (int i = 0; i < names->count; i++)
+        add_big_endian(&index, (uint32_t)(strlen(MAGIC) + sizeof(Member)) + size);
     text_add_bytes(&index, text_string(&texts), texts.length);
     return index;
 }
 
-bool archive_write(const char *object, const ExportedNames *names, const char *output, Arena *arena, const char **error) {
+bool archive_write(const char *object, const ExportedNames *names, const char *output, Arena *arena,
+                   const char **error) {
     cai_error failed;
     cai_file file = {0};
     cai_output out;
@@ -42,7 +47,8 @@ bool archive_write(const char *object, const ExportedNames *names, const char *o
     if (good) {
         Text index = make_index(names, arena);
         Member first = make_member("/", index.length), second = make_member("model.o/", file.count);
-        good = cai_output_open(output, &out, &failed) && cai_output_write(&out, MAGIC, strlen(MAGIC), &failed) &&
+        good = cai_output_open(output, &out, &failed) &&
+               cai_output_write(&out, MAGIC, strlen(MAGIC), &failed) &&
                cai_output_write(&out, &first, sizeof first, &failed) &&
                cai_output_write(&out, text_string(&index), index.length, &failed) &&
                cai_output_write(&out, &second, sizeof second, &failed) &&

@@ -1,11 +1,15 @@
-/* Puts the packed weights into what the linker made, in the place of the page that weights_stub.c gave it. What lies behind the page in the
- * file, tables that nothing loads, moves back by as much as the weights are longer, and the headers say so: the file becomes what
- * the linker would have made of the weights themselves. They are streamed into it, never held.
+/* Puts the packed weights into what the linker made, in the place of the page that
+ * weights_stub.c gave it. What lies behind the page in the file, tables that nothing
+ * loads, moves back by as much as the weights are longer, and the headers say so: the
+ * file becomes what the linker would have made of the weights themselves. They are
+ * streamed into it, never held.
  *
  *     headers, code, data | the page -> the weights | symbols, names, section headers
  *
- * In a program or a shared library the page must be the last that is loaded, for addresses are fixed by then: so GNU ld and gold place it,
- * but not lld, which is refused here. In a relocatable object any place will do. The file is the linker's own, so it is well formed. */
+ * In a program or a shared library the page must be the last that is loaded, for
+ * addresses are fixed by then: so GNU ld and gold place it, but not lld, which is refused
+ * here. In a relocatable object any place will do. The file is the linker's own, so it is
+ * well formed. */
 #include "object/object.h"
 #include "files/files.h"
 #include <elf.h>
@@ -38,14 +42,17 @@ static bool find_page(Insertion *in) {
     return in->section;
 }
 
-/* The segment that ends with the page; NULL where there is none, or where another lies behind it in memory or in the file. */
+/* The segment that ends with the page; NULL where there is none, or where another lies
+ * behind it in memory or in the file. */
 static Elf64_Phdr *last_segment(const Insertion *in) {
     uint64_t address = in->section->sh_addr + in->section->sh_size;
     Elf64_Phdr *found = NULL;
     for (int i = 0; i < in->header->e_phnum; i++) {
         Elf64_Phdr *segment = &in->segments[i];
-        if (segment->p_offset + segment->p_filesz > in->end || segment->p_vaddr + segment->p_memsz > address) return NULL;
-        bool ends_here = segment->p_offset + segment->p_filesz == in->end && segment->p_vaddr + segment->p_memsz == address;
+        if (segment->p_offset + segment->p_filesz > in->end || segment->p_vaddr + segment->p_memsz > address)
+            return NULL;
+        bool ends_here = segment->p_offset + segment->p_filesz == in->end &&
+                         segment->p_vaddr + segment->p_memsz == address;
         if (segment->p_type == PT_LOAD && ends_here) found = segment;
     }
     return found;
@@ -104,7 +111,8 @@ static bool open_output(Stream *stream, const char *linked, const char *output) 
 }
 
 static bool write_weights(const PackedWeights *weights, Stream *stream) {
-    if (program_write_weights(weights->program, weights->source, stream_write, stream, weights->progress)) return true;
+    if (program_write_weights(weights->program, weights->source, stream_write, stream, weights->progress))
+        return true;
     if (stream->failed) return false;
     cai_output_discard(&stream->output);
     return cai_fail(&stream->error, CAI_BAD_INPUT, "a weight is missing");
@@ -112,10 +120,12 @@ static bool write_weights(const PackedWeights *weights, Stream *stream) {
 
 static bool write_packed_weights(const Insertion *in, const PackedWeights *weights, Stream *stream) {
     return stream_write(stream, in->file, in->end - WEIGHTS_STUB_BYTES) && write_weights(weights, stream) &&
-           stream_write(stream, in->file + in->end, in->bytes - in->end) && cai_output_finish(&stream->output, &stream->error);
+           stream_write(stream, in->file + in->end, in->bytes - in->end) &&
+           cai_output_finish(&stream->output, &stream->error);
 }
 
-EmbedResult weights_embed(const PackedWeights *weights, const char *linked, const char *output, const char **error) {
+EmbedResult weights_embed(const PackedWeights *weights, const char *linked, const char *output,
+                          const char **error) {
     Insertion in = {0};
     Stream stream = {0};
     bool done = open_linked(&in, weights->program, linked, &stream.error);

@@ -1,5 +1,6 @@
-/* The C header of a library: runtime/cai.h, with the model's name for cai_model, under a comment that says what the model takes and
- * gives. The first comment of cai.h is about cai.h itself, and stays behind. */
+/* The C header of a library: runtime/cai.h, with the model's name for cai_model, under a
+ * comment that says what the model takes and gives. The first comment of cai.h is about
+ * cai.h itself, and stays behind. */
 #include "object/object.h"
 #include "files/files.h"
 
@@ -59,14 +60,16 @@ static void add_renamed(Text *text, const char *from, const char *prefix) {
     text_add(text, "%s", from);
 }
 
-bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path, const char **error) {
+bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path,
+                  const char **error) {
     Arena *arena = program->arena;
     Text text = {.arena = arena};
     cai_file file;
     cai_error failed;
     bool good = cai_file_read(arena_printf(arena, "%s/cai.h", runtime_dir), &file, &failed);
     if (good) {
-        const char *whole = arena_strndup(arena, (const char *)file.data, file.count), *rest = strstr(whole, "\n\n");
+        const char *whole = arena_strndup(arena, (const char *)file.data, file.count),
+                   *rest = strstr(whole, "\n\n");
         add_about(&text, program);
         add_renamed(&text, rest ? rest + 2 : whole, prefix);
         cai_file_close(&file);

@@ -1,5 +1,6 @@
-/* Objects and the runtime become a program or a library. The linker is run directly; which start files and libraries a static program
- * needs was found out when cai was installed, and stands in link.txt beside the runtime, a line each:
+/* Objects and the runtime become a program or a library. The linker is run directly;
+ * which start files and libraries a static program needs was found out when cai was
+ * installed, and stands in link.txt beside the runtime, a line each:
  *
  *     option WORD   what the linker is told of programs: -static
  *     start FILE    before our objects, in order: crt1.o crti.o crtbeginT.o
@@ -28,7 +29,9 @@ typedef struct Link {
     Vec(const char *) arguments;
 } Link;
 
-static void add_link_argument(Link *link, const char *argument) { vec_push(link->arena, &link->arguments, argument); }
+static void add_link_argument(Link *link, const char *argument) {
+    vec_push(link->arena, &link->arguments, argument);
+}
 
 static bool fail_link(Link *link, const char *text) {
     *link->error = text;
@@ -45,17 +48,22 @@ static bool is_wanted(const Link *link, const char *line, const char *kind) {
 }
 
 static bool add_link_file(Link *link, const char *name) {
-    const char *path = name[0] == '/' ? name : arena_printf(link->arena, "%s/%s", link->options->runtime_dir, name);
+    const char *path =
+        name[0] == '/' ? name : arena_printf(link->arena, "%s/%s", link->options->runtime_dir, name);
     if (access(path, R_OK) != 0)
-        return fail_link(link, arena_printf(link->arena, "%s is missing, which every program is linked with\n"
-                                       "  help: apt-get install libc6-dev%s, then install cai again (make install)", path,
-                                       picture_packages));
+        return fail_link(
+            link, arena_printf(link->arena,
+                               "%s is missing, which every program is linked with\n"
+                               "  help: apt-get install libc6-dev%s, then install cai again (make install)",
+                               path, picture_packages));
     add_link_argument(link, path);
     return true;
 }
 
-/* Adds what the lines of one kind name, in the list's order: words as they are, or files. */
-static bool add_lines(Link *link, const char *list, const char *kind, bool (*add_one)(Link *link, const char *name)) {
+/* Adds what the lines of one kind name, in the list's order: words as they are, or
+ * files. */
+static bool add_lines(Link *link, const char *list, const char *kind,
+                      bool (*add_one)(Link *link, const char *name)) {
     for (const char *line = list; *line;) {
         size_t length = strcspn(line, "\n");
         if (is_wanted(link, line, kind)) {
@@ -72,14 +80,18 @@ static bool add_link_word(Link *link, const char *word) {
     return true;
 }
 
-static bool add_link_files(Link *link, const char *list, const char *kind) { return add_lines(link, list, kind, add_link_file); }
+static bool add_link_files(Link *link, const char *list, const char *kind) {
+    return add_lines(link, list, kind, add_link_file);
+}
 
 static const char *read_list(Link *link) {
     cai_file file;
     cai_error failed;
     const char *path = arena_printf(link->arena, "%s/link.txt", link->options->runtime_dir);
     if (!cai_file_read(path, &file, &failed)) {
-        fail_link(link, arena_printf(link->arena, "%s\n  help: cai is not installed whole; run make install again", failed.message));
+        fail_link(link,
+                  arena_printf(link->arena, "%s\n  help: cai is not installed whole; run make install again",
+                               failed.message));
         return NULL;
     }
     const char *text = arena_strndup(link->arena, (const char *)file.data, file.count);
@@ -97,17 +109,19 @@ static bool add_program(Link *link, const char *list, const char *const *objects
     static const char *const options[] = {"--gc-sections", "-z", "norelro"};
     add_options(link, options, COUNT_OF(options));
     add_lines(link, list, "option", add_link_word);
-    /* The runtime knows its codecs and its trainer by weak references only; these make the linker take them. */
+    /* The runtime knows its codecs and its trainer by weak references only; these make
+     * the linker take them. */
     if (link->options->trains) add_link_argument(link, "--undefined=cai_train_main");
     if (link->options->images) add_link_argument(link, "--undefined=cai_the_pictures");
     if (link->options->boxes) add_link_argument(link, "--undefined=cai_the_boxes");
     if (!add_link_files(link, list, "start")) return false;
     add_options(link, objects, count);
     if (link->options->blas && !strstr(list, "blas "))
-        return fail_link(link, "OpenBLAS is not installed, which this program would call\n"
-                          "  help: install libopenblas-serial-dev, then install cai again, or build without --blas");
-    if (!add_link_file(link, "libcai_runtime.a") || !add_link_files(link, list, "image") || !add_link_files(link, list, "blas") ||
-        !add_link_files(link, list, "data"))
+        return fail_link(
+            link, "OpenBLAS is not installed, which this program would call\n"
+                  "  help: install libopenblas-serial-dev, then install cai again, or build without --blas");
+    if (!add_link_file(link, "libcai_runtime.a") || !add_link_files(link, list, "image") ||
+        !add_link_files(link, list, "blas") || !add_link_files(link, list, "data"))
         return false;
     add_link_argument(link, "--start-group");
     if (!add_link_files(link, list, "system")) return false;
@@ -117,14 +131,16 @@ static bool add_program(Link *link, const char *list, const char *const *objects
 
 /* What a library has of the runtime is what the functions of cai.h need. */
 static bool add_object(Link *link, const char *const *objects, int count) {
-    static const char *const options[] = {"-r", "-S", "--undefined=cai_model_run", "--undefined=cai_model_to_pixels"};
+    static const char *const options[] = {"-r", "-S", "--undefined=cai_model_run",
+                                          "--undefined=cai_model_to_pixels"};
     add_options(link, options, COUNT_OF(options));
     add_options(link, objects, count);
     return add_link_file(link, "libcai_runtime.a");
 }
 
 static bool add_shared(Link *link, const char *list, const char *const *objects, int count) {
-    static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z", "relro", "-z", "now", "-z", "defs"};
+    static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z",  "relro",
+                                          "-z",      "now",           "-z", "defs"};
     add_options(link, options, COUNT_OF(options));
     add_link_argument(link, arena_printf(link->arena, "-soname=%s", link->options->soname));
     add_options(link, objects, count);
@@ -132,7 +148,8 @@ static bool add_shared(Link *link, const char *list, const char *const *objects,
 }
 
 static bool add_link_arguments(Link *link, const char *const *objects, int count, const char *output) {
-    static const char *const options[] = {"ld" /* replaced by the one that is found */, "--build-id=none", "-z", "noexecstack", "-o"};
+    static const char *const options[] = {"ld" /* replaced by the one that is found */, "--build-id=none",
+                                          "-z", "noexecstack", "-o"};
     const char *list = read_list(link);
     if (!list) return false;
     add_options(link, options, COUNT_OF(options));
@@ -151,13 +168,16 @@ static bool run_linker(Link *link) {
     static const char *const linkers[] = {"ld", "ld.lld", "ld.lld-19", "ld.gold"};
     Process process = process_run(link->arena, linkers, COUNT_OF(linkers), link->arguments.items);
     if (process.status == 0) return true;
-    if (process.status == PROCESS_MISSING) return fail_link(link, "there is no linker (ld or ld.lld) on the PATH\n  help: install binutils");
-    if (process.status == PROCESS_FAILED) return fail_link(link, arena_printf(link->arena, "the linker cannot be run: %s", process.said));
-    return fail_link(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0], process.said));
+    if (process.status == PROCESS_MISSING)
+        return fail_link(link, "there is no linker (ld or ld.lld) on the PATH\n  help: install binutils");
+    if (process.status == PROCESS_FAILED)
+        return fail_link(link, arena_printf(link->arena, "the linker cannot be run: %s", process.said));
+    return fail_link(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0],
+                                        process.said));
 }
 
-bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options, Arena *arena,
-                  const char **error) {
+bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options,
+                  Arena *arena, const char **error) {
     Link link = {.arena = arena, .options = options, .error = error};
     bool done = add_link_arguments(&link, objects, count, linked) && run_linker(&link);
     if (!done || options->form != LINK_OBJECT) return done;

@@ -1,11 +1,14 @@
-/* ELF objects become one, as `ld -r` would make it, but in memory: every kernel is compiled by itself, by any thread or in an earlier
- * build, and the program's tables refer to it by name.
+/* ELF objects become one, as `ld -r` would make it, but in memory: every kernel is
+ * compiled by itself, by any thread or in an earlier build, and the program's tables
+ * refer to it by name.
  *
  *     ELF header | sections, their relocations | symbols | names | section headers
  *
- * Sections of one name follow each other in one. Names that only join the objects end here: of what is defined, the last object's symbols
- * alone remain global. All objects are LLVM's own, so they are well formed. The first symbol names the joined object's source: where there is
- * none, GNU ld takes the name of the object's file, and the length of that would show in what it writes. */
+ * Sections of one name follow each other in one. Names that only join the objects end
+ * here: of what is defined, the last object's symbols alone remain global. All objects
+ * are LLVM's own, so they are well formed. The first symbol names the joined object's
+ * source: where there is none, GNU ld takes the name of the object's file, and the length
+ * of that would show in what it writes. */
 #include "object/object.h"
 #include <elf.h>
 
@@ -14,7 +17,7 @@ typedef struct Section { /* of the joined object */
     Name name;
     Text bytes;
     Vec(Elf64_Rela) relocations;
-    int symbol;          /* the local one that stands for its beginning */
+    int symbol; /* the local one that stands for its beginning */
 } Section;
 
 typedef struct Input {
@@ -24,15 +27,15 @@ typedef struct Input {
     const Elf64_Sym *symbols;
     const char *strings, *section_names;
     int symbol_count;
-    int *section_of;     /* its section -> ours, or -1 where it is left out */
-    uint64_t *base_of;   /* where its section begins in ours */
-    int *symbol_of;      /* its symbol -> ours */
+    int *section_of;   /* its section -> ours, or -1 where it is left out */
+    uint64_t *base_of; /* where its section begins in ours */
+    int *symbol_of;    /* its symbol -> ours */
 } Input;
 
 typedef struct Join {
     Arena *arena;
     Names *names;
-    Map *globals;        /* Name -> index of symbol */
+    Map *globals; /* Name -> index of symbol */
     Vec(Section) sections;
     Vec(Elf64_Sym) symbols;
     Vec(Elf64_Shdr) headers;
@@ -47,7 +50,8 @@ static uint32_t add_string(Join *j, const char *text) {
 
 static void add_zeros(Text *text, uint64_t to) {
     static const char zeros[64];
-    while (text->length < to) text_add_bytes(text, zeros, to - text->length < sizeof zeros ? to - text->length : sizeof zeros);
+    while (text->length < to)
+        text_add_bytes(text, zeros, to - text->length < sizeof zeros ? to - text->length : sizeof zeros);
 }
 
 static void align_text(Text *text, uint64_t alignment) {
@@ -79,12 +83,17 @@ static Input open_input(Join *j, const Object *object) {
 static int find_section(Join *j, const Elf64_Shdr *header, Name name) {
     for (int i = 0; i < j->sections.count; i++) {
         const Section *s = &j->sections.items[i];
-        if (s->name == name && s->header.sh_flags == header->sh_flags && s->header.sh_entsize == header->sh_entsize) return i;
+        if (s->name == name && s->header.sh_flags == header->sh_flags &&
+            s->header.sh_entsize == header->sh_entsize)
+            return i;
     }
     Section section = {.name = name, .bytes = {.arena = j->arena}, .symbol = j->symbols.count};
-    section.header = (Elf64_Shdr){.sh_type = header->sh_type, .sh_flags = header->sh_flags, .sh_entsize = header->sh_entsize};
+    section.header = (Elf64_Shdr){
+        .sh_type = header->sh_type, .sh_flags = header->sh_flags, .sh_entsize = header->sh_entsize};
     vec_push(j->arena, &j->sections, section);
-    vec_push(j->arena, &j->symbols, (Elf64_Sym){.st_info = ELF64_ST_INFO(STB_LOCAL, STT_SECTION), .st_shndx = (Elf64_Section)j->sections.count});
+    vec_push(j->arena, &j->symbols,
+             (Elf64_Sym){.st_info = ELF64_ST_INFO(STB_LOCAL, STT_SECTION),
+                         .st_shndx = (Elf64_Section)j->sections.count});
     return j->sections.count - 1;
 }
 
@@ -95,12 +104,14 @@ static void add_sections(Join *j, Input *input) {
         input->section_of[i] = -1;
         if (!(header->sh_flags & SHF_ALLOC) || !header->sh_size) continue;
         CHECK(header->sh_type != SHT_NOBITS);
-        input->section_of[i] = find_section(j, header, intern(j->names, input->section_names + header->sh_name));
+        input->section_of[i] =
+            find_section(j, header, intern(j->names, input->section_names + header->sh_name));
         Section *section = &j->sections.items[input->section_of[i]];
         align_text(&section->bytes, header->sh_addralign);
         input->base_of[i] = section->bytes.length;
         text_add_bytes(&section->bytes, (const char *)input->bytes + header->sh_offset, header->sh_size);
-        if (header->sh_addralign > section->header.sh_addralign) section->header.sh_addralign = header->sh_addralign;
+        if (header->sh_addralign > section->header.sh_addralign)
+            section->header.sh_addralign = header->sh_addralign;
     }
 }
 
@@ -135,7 +146,8 @@ static void add_locals(Join *j, Input *input, bool last) {
     for (int i = 1; i < input->symbol_count; i++) {
         const Elf64_Sym *symbol = &input->symbols[i];
         if (!is_defined_input(input, symbol) || (last && binds_globally(symbol))) continue;
-        if (ELF64_ST_TYPE(symbol->st_info) == STT_SECTION) input->symbol_of[i] = j->sections.items[input->section_of[symbol->st_shndx]].symbol;
+        if (ELF64_ST_TYPE(symbol->st_info) == STT_SECTION)
+            input->symbol_of[i] = j->sections.items[input->section_of[symbol->st_shndx]].symbol;
         else input->symbol_of[i] = add_symbol(j, input, symbol, STB_LOCAL);
         if (binds_globally(symbol)) remember_symbol(j, input, symbol, input->symbol_of[i]);
     }
@@ -153,12 +165,15 @@ static void add_globals(Join *j, Input *input) {
 
 /* ---- relocations ---- */
 
-/* A symbol that stands for a section's beginning now stands for that of the joined one. */
+/* A symbol that stands for a section's beginning now stands for that of the joined
+ * one. */
 static Elf64_Rela move_relocation(const Input *input, Elf64_Rela entry, uint64_t base) {
     const Elf64_Sym *symbol = &input->symbols[ELF64_R_SYM(entry.r_info)];
     entry.r_offset += base;
-    if (ELF64_ST_TYPE(symbol->st_info) == STT_SECTION) entry.r_addend += (int64_t)input->base_of[symbol->st_shndx];
-    entry.r_info = ELF64_R_INFO((uint64_t)input->symbol_of[ELF64_R_SYM(entry.r_info)], ELF64_R_TYPE(entry.r_info));
+    if (ELF64_ST_TYPE(symbol->st_info) == STT_SECTION)
+        entry.r_addend += (int64_t)input->base_of[symbol->st_shndx];
+    entry.r_info =
+        ELF64_R_INFO((uint64_t)input->symbol_of[ELF64_R_SYM(entry.r_info)], ELF64_R_TYPE(entry.r_info));
     return entry;
 }
 
@@ -169,7 +184,8 @@ static void add_relocations(Join *j, const Input *input) {
         const Elf64_Rela *entries = (const Elf64_Rela *)(const void *)(input->bytes + header->sh_offset);
         Section *section = &j->sections.items[input->section_of[header->sh_info]];
         for (uint64_t k = 0; k < header->sh_size / sizeof *entries; k++)
-            vec_push(j->arena, &section->relocations, move_relocation(input, entries[k], input->base_of[header->sh_info]));
+            vec_push(j->arena, &section->relocations,
+                     move_relocation(input, entries[k], input->base_of[header->sh_info]));
     }
 }
 
@@ -186,10 +202,15 @@ static void write_section(Join *j, Elf64_Shdr header, const void *bytes, uint64_
 
 static void write_relocations(Join *j, int index, Elf64_Word symbol_table) {
     const Section *s = &j->sections.items[index];
-    Elf64_Shdr header = {.sh_type = SHT_RELA, .sh_flags = SHF_INFO_LINK, .sh_link = symbol_table, .sh_info = (Elf64_Word)(1 + index),
-                         .sh_addralign = 8, .sh_entsize = sizeof(Elf64_Rela)};
+    Elf64_Shdr header = {.sh_type = SHT_RELA,
+                         .sh_flags = SHF_INFO_LINK,
+                         .sh_link = symbol_table,
+                         .sh_info = (Elf64_Word)(1 + index),
+                         .sh_addralign = 8,
+                         .sh_entsize = sizeof(Elf64_Rela)};
     header.sh_name = add_string(j, arena_printf(j->arena, ".rela%s", s->name));
-    if (s->relocations.count) write_section(j, header, s->relocations.items, (uint64_t)s->relocations.count * sizeof(Elf64_Rela));
+    if (s->relocations.count)
+        write_section(j, header, s->relocations.items, (uint64_t)s->relocations.count * sizeof(Elf64_Rela));
 }
 
 /* The table of names comes last, when all of them are in it. */
@@ -203,9 +224,14 @@ static void write_sections(Join *j, int local_count) {
     }
     Elf64_Word symbol_table = (Elf64_Word)(1 + j->sections.count + with_relocations);
     for (int i = 0; i < j->sections.count; i++) write_relocations(j, i, symbol_table);
-    Elf64_Shdr symbols = {.sh_type = SHT_SYMTAB, .sh_link = symbol_table + 2, .sh_info = (Elf64_Word)local_count, .sh_addralign = 8,
-                          .sh_entsize = sizeof(Elf64_Sym), .sh_name = add_string(j, ".symtab")};
-    Elf64_Shdr stack = {.sh_type = SHT_PROGBITS, .sh_addralign = 1, .sh_name = add_string(j, ".note.GNU-stack")};
+    Elf64_Shdr symbols = {.sh_type = SHT_SYMTAB,
+                          .sh_link = symbol_table + 2,
+                          .sh_info = (Elf64_Word)local_count,
+                          .sh_addralign = 8,
+                          .sh_entsize = sizeof(Elf64_Sym),
+                          .sh_name = add_string(j, ".symtab")};
+    Elf64_Shdr stack = {
+        .sh_type = SHT_PROGBITS, .sh_addralign = 1, .sh_name = add_string(j, ".note.GNU-stack")};
     Elf64_Shdr strings = {.sh_type = SHT_STRTAB, .sh_addralign = 1, .sh_name = add_string(j, ".strtab")};
     write_section(j, symbols, j->symbols.items, (uint64_t)j->symbols.count * sizeof(Elf64_Sym));
     write_section(j, stack, NULL, 0);
@@ -226,11 +252,18 @@ static Object write_file(Join *j, Elf64_Ehdr header, int local_count) {
 }
 
 Object link_relocatable(Arena *arena, const Object *objects, int count) {
-    Join j = {.arena = arena, .names = names_new(arena), .globals = map_new(arena), .strings = {.arena = arena}, .file = {.arena = arena}};
+    Join j = {.arena = arena,
+              .names = names_new(arena),
+              .globals = map_new(arena),
+              .strings = {.arena = arena},
+              .file = {.arena = arena}};
     Input *inputs = NEW_ARRAY(arena, Input, count);
     add_string(&j, "");
     vec_push(arena, &j.symbols, (Elf64_Sym){0});
-    vec_push(arena, &j.symbols, (Elf64_Sym){.st_name = add_string(&j, "model"), .st_info = ELF64_ST_INFO(STB_LOCAL, STT_FILE), .st_shndx = SHN_ABS});
+    vec_push(arena, &j.symbols,
+             (Elf64_Sym){.st_name = add_string(&j, "model"),
+                         .st_info = ELF64_ST_INFO(STB_LOCAL, STT_FILE),
+                         .st_shndx = SHN_ABS});
     for (int i = 0; i < count; i++) inputs[i] = open_input(&j, &objects[i]);
     for (int i = 0; i < count; i++) add_sections(&j, &inputs[i]);
     for (int i = 0; i < count; i++) add_locals(&j, &inputs[i], i == count - 1);

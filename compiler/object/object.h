@@ -1,4 +1,5 @@
-/* Object files: joined, cached, linked into programs and libraries, their symbols named, the weights put in. Knows ELF, not LLVM. */
+/* Object files: joined, cached, linked into programs and libraries, their symbols named,
+ * the weights put in. Knows ELF, not LLVM. */
 #ifndef CAI_OBJECT_H
 #define CAI_OBJECT_H
 
@@ -7,22 +8,24 @@
 /* ---- link_objects.c ---- */
 
 typedef struct Object { const unsigned char *bytes; uint64_t count; } Object; /* a file in memory */
-/* ELF objects as one, in `arena`; of what they define, only the last one's symbols remain global. */
+/* ELF objects as one, in `arena`; of what they define, only the last one's symbols remain
+ * global. */
 Object link_relocatable(Arena *arena, const Object *objects, int count);
 
 /* ---- object_cache.c: kernels that were compiled before ---- */
 
 typedef struct KernelCache {
-    const char *folder;   /* is there */
-    uint64_t compiler;    /* changes with the compiler */
-    int64_t max_bytes;   /* that all entries may have; 0: 256 MB */
+    const char *folder; /* is there */
+    uint64_t compiler;  /* changes with the compiler */
+    int64_t max_bytes;  /* that all entries may have; 0: 256 MB */
 } KernelCache;
 typedef struct CacheHits { int found, all; } CacheHits;
 
 /* Several threads may call these, and several builds have the same folder. */
 bool cache_find(const KernelCache *cache, Object key, Object *object); /* object->bytes is malloc'd */
 void cache_store(const KernelCache *cache, Object key, Object object);
-void cache_trim(const KernelCache *cache); /* drops what was not used for longest, until the rest is small enough */
+/* drops what was not used for longest, until the rest is small enough */
+void cache_trim(const KernelCache *cache);
 
 /* ---- weights_stub.c: what the linker gets instead of the weights ----
  *
@@ -44,44 +47,55 @@ typedef struct PackedWeights { /* the weights of a program, packed as they are w
 typedef enum EmbedResult {
     EMBED_DONE,
     EMBED_FAILED, /* with *error */
-    EMBED_REFUSED /* the linker put something behind the page; nothing was written. Never of a relocatable object */
+    /* the linker put something behind the page; nothing was written. Never of a
+     * relocatable object */
+    EMBED_REFUSED
 } EmbedResult;
 
 /* Writes `linked`, which has the page, with the weights as `output`. */
-EmbedResult weights_embed(const PackedWeights *weights, const char *linked, const char *output, const char **error);
+EmbedResult weights_embed(const PackedWeights *weights, const char *linked, const char *output,
+                          const char **error);
 /* The same without weights: the file as it is. */
 bool linked_copy(const char *linked, const char *output, Arena *arena, const char **error);
 
 /* ---- link.c ---- */
 typedef enum LinkForm {
     LINK_PROGRAM, /* static, with the runtime's main */
-    LINK_OBJECT,  /* one relocatable object, with what the library form takes of the runtime, its names as symbols.c gives them */
-    LINK_SHARED   /* a shared library of such an object */
+    /* one relocatable object, with what the library form takes of the runtime, its names
+     * as symbols.c gives them */
+    LINK_OBJECT,
+    LINK_SHARED /* a shared library of such an object */
 } LinkForm;
 
 typedef Vec(const char *) ExportedNames;
 
 typedef struct LinkOptions {
-    const char *runtime_dir; /* of the target: has libcai_runtime.a and link.txt, the start files and libraries found at install time */
+    /* of the target: has libcai_runtime.a and link.txt, the start files and libraries
+     * found at install time */
+    const char *runtime_dir;
     LinkForm form;
-    bool images;             /* the signature has pictures: PNG and JPEG are linked */
-    bool boxes;              /* ... and boxes, which are drawn on them */
+    bool images; /* the signature has pictures: PNG and JPEG are linked */
+    bool boxes;  /* ... and boxes, which are drawn on them */
     bool blas;
     bool trains;             /* it is a trainer */
     const char *prefix;      /* of a library's names */
     const char *soname;      /* what programs that were linked with a shared library ask for */
     ExportedNames *exported; /* what LINK_OBJECT gives them, or NULL */
 } LinkOptions;
-/* Links objects into the file `linked`, which is nobody's yet: the output is made of it (embed_weights.c). */
-bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options, Arena *arena,
-                  const char **error);
+/* Links objects into the file `linked`, which is nobody's yet: the output is made of it
+ * (embed_weights.c). */
+bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options,
+                  Arena *arena, const char **error);
 
 /* ---- symbols.c, archive.c, header.c: libraries ---- */
-bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena, const char **error);
+bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena,
+                    const char **error);
 /* Writes a static library of one object. */
-bool archive_write(const char *object, const ExportedNames *names, const char *output, Arena *arena, const char **error);
+bool archive_write(const char *object, const ExportedNames *names, const char *output, Arena *arena,
+                   const char **error);
 /* Writes the C header of a model: runtime/cai.h in the model's name. */
-bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path, const char **error);
+bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path,
+                  const char **error);
 bool header_is_ours(const char *path); /* whether the file is one that header_write wrote, or is not there */
 
 #endif

@@ -1,11 +1,14 @@
-/* Kernels that were compiled before. An entry is a file named after a hash of what it was made from:
+/* Kernels that were compiled before. An entry is a file named after a hash of what it was
+ * made from:
  *
  *     magic | checksum of all that follows | bytes of the key | bytes of the object | key | object
  *
- * The key is everything that the object depends on: this compiler's identity, and the kernel as LLVM bitcode, which names the target and
- * its features. It is compared whole, so no two kernels are ever taken for each other. Entries are written beside their name and renamed; what
- * cannot be read, or is damaged, is not there, and is written anew. Nothing about the cache is ever an error: without it, a
- * kernel is compiled. An entry that is used gets a new date; the oldest go when all together are too large. */
+ * The key is everything that the object depends on: this compiler's identity, and the
+ * kernel as LLVM bitcode, which names the target and its features. It is compared whole,
+ * so no two kernels are ever taken for each other. Entries are written beside their name
+ * and renamed; what cannot be read, or is damaged, is not there, and is written anew.
+ * Nothing about the cache is ever an error: without it, a kernel is compiled. An entry
+ * that is used gets a new date; the oldest go when all together are too large. */
 #include "object/object.h"
 #include "files/files.h"
 #include <fcntl.h>
@@ -25,7 +28,8 @@ static uint64_t checksum_of(const Head *head, const void *key, const void *objec
 
 static void entry_path(const KernelCache *cache, Object key, char *path, size_t size) {
     uint64_t first = hash_bytes(key.bytes, key.count, 1), second = hash_bytes(key.bytes, key.count, 2);
-    snprintf(path, size, "%s/%016llx%016llx", cache->folder, (unsigned long long)first, (unsigned long long)second);
+    snprintf(path, size, "%s/%016llx%016llx", cache->folder, (unsigned long long)first,
+             (unsigned long long)second);
 }
 
 /* ---- reading ---- */
@@ -35,7 +39,9 @@ static bool is_entry(const cai_file *file, Object key) {
     if (file->count < sizeof head) return false;
     memcpy(&head, file->data, sizeof head);
     uint64_t rest = file->count - sizeof head;
-    if (head.magic != MAGIC || head.key_bytes != key.count || head.key_bytes > rest || head.object_bytes != rest - head.key_bytes) return false;
+    if (head.magic != MAGIC || head.key_bytes != key.count || head.key_bytes > rest ||
+        head.object_bytes != rest - head.key_bytes)
+        return false;
     const unsigned char *at = file->data + sizeof head;
     return memcmp(at, key.bytes, key.count) == 0 && head.checksum == checksum_of(&head, at, at + key.count);
 }
@@ -79,7 +85,8 @@ void cache_store(const KernelCache *cache, Object key, Object object) {
     if (descriptor < 0) return;
     Head head = {MAGIC, 0, key.count, object.count};
     head.checksum = checksum_of(&head, key.bytes, object.bytes);
-    bool written = write_cache_bytes(descriptor, &head, sizeof head) && write_cache_bytes(descriptor, key.bytes, key.count) &&
+    bool written = write_cache_bytes(descriptor, &head, sizeof head) &&
+                   write_cache_bytes(descriptor, key.bytes, key.count) &&
                    write_cache_bytes(descriptor, object.bytes, object.count);
     if (close(descriptor) != 0 || !written || rename(part, path) != 0) unlink(part);
 }

@@ -1,8 +1,10 @@
-/* Gives a library its names. The objects of a model and its runtime were linked into one (ld -r); in its symbol table cai_model_NAME
- * becomes PREFIX_NAME, and all else that it defines becomes local, so that any number of models, of any versions of cai, link into
- * one program. The table is rewritten where it lies (locals stand before the others, so entries move, and relocations name
- * entries by number); the table of names is made anew, at the file's end, without those of the files that the linker read: equal
- * models make equal libraries. The file is the linker's own, so it is well formed. */
+/* Gives a library its names. The objects of a model and its runtime were linked into one
+ * (ld -r); in its symbol table cai_model_NAME becomes PREFIX_NAME, and all else that it
+ * defines becomes local, so that any number of models, of any versions of cai, link into
+ * one program. The table is rewritten where it lies (locals stand before the others, so
+ * entries move, and relocations name entries by number); the table of names is made anew,
+ * at the file's end, without those of the files that the linker read: equal models make
+ * equal libraries. The file is the linker's own, so it is well formed. */
 #include "object/object.h"
 #include <elf.h>
 #include <errno.h>
@@ -22,7 +24,7 @@ typedef struct SymbolTable {
     Elf64_Sym *symbols; /* a copy, in the old order */
     uint32_t *numbers;  /* old -> new */
     const char *names;
-    Text added;         /* the new table of names */
+    Text added; /* the new table of names */
     const char *prefix;
     const char **error;
 } SymbolTable;
@@ -32,12 +34,15 @@ static bool fail_symbols(SymbolTable *t, const char *text) {
     return false;
 }
 
-static const char *name_of(const SymbolTable *t, const Elf64_Sym *symbol) { return t->names + symbol->st_name; }
+static const char *name_of(const SymbolTable *t, const Elf64_Sym *symbol) {
+    return t->names + symbol->st_name;
+}
 static bool is_defined_symbol(const Elf64_Sym *symbol) { return symbol->st_shndx != SHN_UNDEF; }
 static bool is_global_symbol(const Elf64_Sym *symbol) { return ELF64_ST_BIND(symbol->st_info) != STB_LOCAL; }
 
 static bool is_exported(const SymbolTable *t, const Elf64_Sym *symbol) {
-    return is_global_symbol(symbol) && is_defined_symbol(symbol) && strncmp(name_of(t, symbol), ours, strlen(ours)) == 0;
+    return is_global_symbol(symbol) && is_defined_symbol(symbol) &&
+           strncmp(name_of(t, symbol), ours, strlen(ours)) == 0;
 }
 
 static bool stays_global(const SymbolTable *t, const Elf64_Sym *symbol) {
@@ -50,7 +55,8 @@ static bool open_table(SymbolTable *t) {
     t->section_count = header->e_shnum;
     for (int i = 0; i < t->section_count; i++) {
         if (t->sections[i].sh_type == SHT_SYMTAB) t->symtab = &t->sections[i];
-        if (t->sections[i].sh_type == SHT_SYMTAB_SHNDX) return fail_symbols(t, "the linker made more sections than 65,000");
+        if (t->sections[i].sh_type == SHT_SYMTAB_SHNDX)
+            return fail_symbols(t, "the linker made more sections than 65,000");
     }
     if (!t->symtab) return fail_symbols(t, "the linker made an object without symbols");
     t->strtab = &t->sections[t->symtab->sh_link];
@@ -61,17 +67,22 @@ static bool open_table(SymbolTable *t) {
     memcpy(t->symbols, t->file + t->symtab->sh_offset, t->symtab->sh_size);
     t->added = (Text){.arena = t->arena};
     text_add_bytes(&t->added, "", 1);
-    if (header->e_shstrndx == t->symtab->sh_link) return fail_symbols(t, "the linker made one table of the names of sections and symbols");
+    if (header->e_shstrndx == t->symtab->sh_link)
+        return fail_symbols(t, "the linker made one table of the names of sections and symbols");
     return true;
 }
 
-/* A name that the object takes from outside, such as pthread_create, cannot be one that it gives. */
+/* A name that the object takes from outside, such as pthread_create, cannot be one that
+ * it gives. */
 static bool is_unused_symbol(SymbolTable *t, const char *name) {
     for (int i = 0; i < t->count; i++) {
         const Elf64_Sym *symbol = &t->symbols[i];
         if (is_global_symbol(symbol) && !is_defined_symbol(symbol) && strcmp(name_of(t, symbol), name) == 0)
-            return fail_symbols(t, arena_printf(t->arena, "the library would have a function %s, which is one of the C library's\n"
-                                        "  help: --name gives its functions another name", name));
+            return fail_symbols(
+                t, arena_printf(t->arena,
+                                "the library would have a function %s, which is one of the C library's\n"
+                                "  help: --name gives its functions another name",
+                                name));
     }
     return true;
 }
@@ -138,7 +149,9 @@ static bool append_names(SymbolTable *t, int descriptor) {
     for (size_t done = 0; done < size;) {
         ssize_t count = pwrite(descriptor, names + done, size - done, (off_t)(t->bytes + done));
         if (count < 0 && errno == EINTR) continue;
-        if (count <= 0) return fail_symbols(t, arena_printf(t->arena, "the library cannot be written: %s", strerror(errno)));
+        if (count <= 0)
+            return fail_symbols(t,
+                                arena_printf(t->arena, "the library cannot be written: %s", strerror(errno)));
         done += (size_t)count;
     }
     memset(t->file + t->strtab->sh_offset, 0, t->strtab->sh_size);
@@ -147,7 +160,8 @@ static bool append_names(SymbolTable *t, int descriptor) {
     return true;
 }
 
-bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena, const char **error) {
+bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena,
+                    const char **error) {
     SymbolTable table = {.arena = arena, .prefix = prefix, .error = error}, *t = &table;
     struct stat status;
     int descriptor = open(path, O_RDWR | O_CLOEXEC);

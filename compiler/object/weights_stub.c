@@ -1,7 +1,9 @@
-/* An ELF object that keeps the place of the packed weights while the linker works: one read-only section, aligned to a page so that the
- * kernel of the system maps it lazily, where the target has its large constants (the weights may be gigabytes, and nothing
- * but one pointer refers to them). It holds a page, by whose words embed_weights.c finds the place in what the linker made. The linker, which
- * would read and write the weights once more, never sees them.
+/* An ELF object that keeps the place of the packed weights while the linker works: one
+ * read-only section, aligned to a page so that the kernel of the system maps it lazily,
+ * where the target has its large constants (the weights may be gigabytes, and nothing but
+ * one pointer refers to them). It holds a page, by whose words embed_weights.c finds the
+ * place in what the linker made. The linker, which would read and write the weights once
+ * more, never sees them.
  *
  *     ELF header | up to a page | the page | symbols | names | section headers */
 #include "object/object.h"
@@ -24,7 +26,10 @@ typedef struct WeightsStub {
 } WeightsStub;
 
 static Elf64_Ehdr make_stub_header(const Program *program) {
-    Elf64_Ehdr header = {.e_type = ET_REL, .e_version = EV_CURRENT, .e_ehsize = sizeof header, .e_shentsize = sizeof(Elf64_Shdr)};
+    Elf64_Ehdr header = {.e_type = ET_REL,
+                         .e_version = EV_CURRENT,
+                         .e_ehsize = sizeof header,
+                         .e_shentsize = sizeof(Elf64_Shdr)};
     memcpy(header.e_ident, ELFMAG, SELFMAG);
     header.e_ident[EI_CLASS] = ELFCLASS64;
     header.e_ident[EI_DATA] = ELFDATA2LSB;
@@ -37,24 +42,37 @@ static Elf64_Ehdr make_stub_header(const Program *program) {
 }
 
 static Strings make_strings(const Target *target) {
-    Strings strings = {.stack = ".note.GNU-stack", .symtab = ".symtab", .strtab = ".strtab", .weights = "cai_the_weights"};
+    Strings strings = {
+        .stack = ".note.GNU-stack", .symtab = ".symtab", .strtab = ".strtab", .weights = "cai_the_weights"};
     CHECK(strlen(target->weights_section) < sizeof strings.section);
     strcpy(strings.section, target->weights_section);
     return strings;
 }
 
 static void make_sections(const Target *target, Elf64_Shdr *sections) {
-    sections[SECTION_WEIGHTS] = (Elf64_Shdr){.sh_name = offsetof(Strings, section), .sh_type = SHT_PROGBITS,
+    sections[SECTION_WEIGHTS] = (Elf64_Shdr){.sh_name = offsetof(Strings, section),
+                                             .sh_type = SHT_PROGBITS,
                                              .sh_flags = SHF_ALLOC | target->weights_flags,
-                                             .sh_offset = offsetof(WeightsStub, page), .sh_size = WEIGHTS_STUB_BYTES,
+                                             .sh_offset = offsetof(WeightsStub, page),
+                                             .sh_size = WEIGHTS_STUB_BYTES,
                                              .sh_addralign = WEIGHTS_STUB_BYTES};
-    sections[SECTION_STACK] = (Elf64_Shdr){.sh_name = offsetof(Strings, stack), .sh_type = SHT_PROGBITS, .sh_offset = offsetof(WeightsStub, page),
+    sections[SECTION_STACK] = (Elf64_Shdr){.sh_name = offsetof(Strings, stack),
+                                           .sh_type = SHT_PROGBITS,
+                                           .sh_offset = offsetof(WeightsStub, page),
                                            .sh_addralign = 1};
-    sections[SECTION_SYMBOLS] = (Elf64_Shdr){.sh_name = offsetof(Strings, symtab), .sh_type = SHT_SYMTAB, .sh_offset = offsetof(WeightsStub, symbols),
-                                             .sh_size = 2 * sizeof(Elf64_Sym), .sh_link = SECTION_STRINGS, .sh_info = 1,
-                                             .sh_addralign = 8, .sh_entsize = sizeof(Elf64_Sym)};
-    sections[SECTION_STRINGS] = (Elf64_Shdr){.sh_name = offsetof(Strings, strtab), .sh_type = SHT_STRTAB, .sh_offset = offsetof(WeightsStub, strings),
-                                             .sh_size = sizeof(Strings), .sh_addralign = 1};
+    sections[SECTION_SYMBOLS] = (Elf64_Shdr){.sh_name = offsetof(Strings, symtab),
+                                             .sh_type = SHT_SYMTAB,
+                                             .sh_offset = offsetof(WeightsStub, symbols),
+                                             .sh_size = 2 * sizeof(Elf64_Sym),
+                                             .sh_link = SECTION_STRINGS,
+                                             .sh_info = 1,
+                                             .sh_addralign = 8,
+                                             .sh_entsize = sizeof(Elf64_Sym)};
+    sections[SECTION_STRINGS] = (Elf64_Shdr){.sh_name = offsetof(Strings, strtab),
+                                             .sh_type = SHT_STRTAB,
+                                             .sh_offset = offsetof(WeightsStub, strings),
+                                             .sh_size = sizeof(Strings),
+                                             .sh_addralign = 1};
 }
 
 void weights_stub_fill(char page[WEIGHTS_STUB_BYTES]) {
@@ -67,8 +85,10 @@ bool weights_stub_write(const Program *program, const char *path, const char **e
     WeightsStub object = {.header = make_stub_header(program), .strings = make_strings(program->target)};
     cai_error failed;
     weights_stub_fill(object.page);
-    object.symbols[1] = (Elf64_Sym){.st_name = offsetof(Strings, weights), .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT),
-                                    .st_shndx = SECTION_WEIGHTS, .st_size = program->weights_bytes};
+    object.symbols[1] = (Elf64_Sym){.st_name = offsetof(Strings, weights),
+                                    .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT),
+                                    .st_shndx = SECTION_WEIGHTS,
+                                    .st_size = program->weights_bytes};
     make_sections(program->target, object.sections);
     bool done = cai_file_write(path, &object, sizeof object, &failed);
     if (!done) *error = arena_printf(program->arena, "%s", failed.message);

@@ -1,8 +1,8 @@
-/* Folds multiplications and additions by channel into weights: what batch norm became, whoever
- * wrote it.
+/* Folds multiplications and additions by channel into weights: what batch norm became,
+ * whoever wrote it.
  *
- * Needs chains of add, sub, mul, div and neg in f32 in which one operand of each depends on
- * weights alone (parameters, states, constants), as simplify leaves them; gives
+ * Needs chains of add, sub, mul, div and neg in f32 in which one operand of each depends
+ * on weights alone (parameters, states, constants), as simplify leaves them; gives
  *
  *     (x + before) * scale + after       for such a chain on any x, the part that depends on
  *                                        weights computed while building,
@@ -11,11 +11,11 @@
  *     convolution(x, w * scale) + sum    where the input of the convolution (or matrix product)
  *                                        is x * scale + shift.
  *
- * So (x - mean) / sqrt(var + eps) * weight + bias is three operations, and after a convolution
- * it is the bias.
+ * So (x - mean) / sqrt(var + eps) * weight + bias is three operations, and after a
+ * convolution it is the bias.
  *
- * What the pass promises of values. The order of the text is kept everywhere but in these,
- * u being 2^-24, half a unit in the last place:
+ * What the pass promises of values. The order of the text is kept everywhere but in
+ * these, u being 2^-24, half a unit in the last place:
  *
  *     x * a * b, x * a / b    as x * (a * b), x * (a / b): 3 u of the result. Not of two
  *                             constants, which are simplify's business.
@@ -31,27 +31,28 @@
  *                             (x - 30000) / 7 subtracts first, and leaves the 1/7 to the
  *                             weights; so does (x - 50) / 0.001.
  *
- * Range: a folded weight, and the terms that it is made of, are finite and far from the end of
- * the range (in_range); elements of it below 2^-126 are 0, as denormals are. What overflows
- * between two steps of the text need not overflow here; what does not overflow in the text
- * does not overflow here. NaN and infinities of x stay NaN and infinite, or become NaN by a
- * weight that has become 0.
+ * Range: a folded weight, and the terms that it is made of, are finite and far from the
+ * end of the range (in_range); elements of it below 2^-126 are 0, as denormals are. What
+ * overflows between two steps of the text need not overflow here; what does not overflow
+ * in the text does not overflow here. NaN and infinities of x stay NaN and infinite, or
+ * become NaN by a weight that has become 0.
  *
- * The pass asks for the values of weights (graph->weights). Before they are known (--after),
- * it takes them for ordinary: as if they kept all these limits.
+ * The pass asks for the values of weights (graph->weights). Before they are known
+ * (--after), it takes them for ordinary: as if they kept all these limits.
  *
- * A shift before a convolution is folded only where no tap reads the padding: the padding is
- * zero, and shifted it would not be. So (photo - mean) / std before a padded first convolution
- * keeps its subtraction; fusion computes it as the pixels are read.
+ * A shift before a convolution is folded only where no tap reads the padding: the padding
+ * is zero, and shifted it would not be. So (photo - mean) / std before a padded first
+ * convolution keeps its subtraction; fusion computes it as the pixels are read.
  *
- * A chain is followed through nodes that have no other user, so nothing is computed twice. */
+ * A chain is followed through nodes that have no other user, so nothing is computed
+ * twice. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 #include <math.h>
 
-#define MAX_SHIFT 64          /* of |shift / scale| and |shift| before a product */
-#define MAX_WEIGHT 0x1p64     /* of weights that are made here: sums of many of them stay far from 2^128 */
-#define LEAST_WEIGHT 0x1p-64   /* of the largest among them, unless all are 0 */
+#define MAX_SHIFT 64         /* of |shift / scale| and |shift| before a product */
+#define MAX_WEIGHT 0x1p64    /* of weights that are made here: sums of many of them stay far from 2^128 */
+#define LEAST_WEIGHT 0x1p-64 /* of the largest among them, unless all are 0 */
 
 typedef struct Shift {
     Node *by;       /* NULL for 0 */
@@ -62,14 +63,16 @@ typedef struct Shift {
 typedef struct Affine {
     Node *base, *scale, *divisor;
     Shift before, after;
-    bool owned; /* base is a contraction that nobody else uses, and its weights may take the scale: `before` is none then */
+    /* base is a contraction that nobody else uses, and its weights may take the scale:
+     * `before` is none then */
+    bool owned;
 } Affine;
 
 typedef struct Folding {
-    const int *uses;       /* of the old graph's nodes, by id */
-    Map *affines;          /* from new nodes to Affine */
-    Map *largest;          /* from weights to the largest magnitude in them, a double */
-    NodeSources sources;   /* of the new graph's nodes */
+    const int *uses;     /* of the old graph's nodes, by id */
+    Map *affines;        /* from new nodes to Affine */
+    Map *largest;        /* from weights to the largest magnitude in them, a double */
+    NodeSources sources; /* of the new graph's nodes */
 } Folding;
 
 /* ---- what depends on weights alone ---- */
@@ -77,9 +80,12 @@ typedef struct Folding {
 static bool is_folded_weight(Folding *f, Graph *g, const Node *node) {
     return !(node_sources(&f->sources, g, node) & ~(unsigned)MADE_OF_WEIGHTS);
 }
-static bool is_known_number(Folding *f, Graph *g, const Node *node) { return !node_sources(&f->sources, g, node); }
+static bool is_known_number(Folding *f, Graph *g, const Node *node) {
+    return !node_sources(&f->sources, g, node);
+}
 
-/* The small tensor that a weight was broadcast from: per channel, [1, C, 1, 1]. A splat constant is a scalar. NULL: no weight. */
+/* The small tensor that a weight was broadcast from: per channel, [1, C, 1, 1]. A splat
+ * constant is a scalar. NULL: no weight. */
 static Node *weight_behind(Folding *f, Graph *g, Node *node) {
     double value;
     if (node_is_splat(node, &value)) return splat_in_shape(g, node, 0, NULL);
@@ -89,8 +95,12 @@ static Node *weight_behind(Folding *f, Graph *g, Node *node) {
 
 /* ---- arithmetic on weights, where NULL is the neutral element ---- */
 
-static Node *sum_of_weights(Graph *g, Node *a, Node *b) { return !a ? b : !b ? a : build_binary(g, OP_add, a, b); }
-static Node *multiply_weights(Graph *g, Node *a, Node *b) { return !a ? b : !b ? a : build_binary(g, OP_mul, a, b); }
+static Node *sum_of_weights(Graph *g, Node *a, Node *b) {
+    return !a ? b : !b ? a : build_binary(g, OP_add, a, b);
+}
+static Node *multiply_weights(Graph *g, Node *a, Node *b) {
+    return !a ? b : !b ? a : build_binary(g, OP_mul, a, b);
+}
 static Node *negated_node(Graph *g, Node *a) { return a ? build_unary(g, OP_neg, a) : NULL; }
 
 static Node *divide_weights(Graph *g, Node *a, Node *b) {
@@ -125,18 +135,23 @@ static double largest_of_weight(Folding *f, Graph *g, Node *weight);
 static double find_largest(Folding *f, Graph *g, Node *weight) {
     Node *const *in = weight->inputs;
     switch (weight->op) {
-    case OP_parameter: case OP_state:
-        return g->weights && g->weights->largest ? g->weights->largest(g->weights->context, weight) : largest_value(g, weight);
+    case OP_parameter:
+    case OP_state:
+        return g->weights && g->weights->largest ? g->weights->largest(g->weights->context, weight)
+                                                 : largest_value(g, weight);
     case OP_reshape: case OP_transpose: case OP_broadcast: case OP_neg: return largest_of_weight(f, g, in[0]);
     case OP_add: case OP_sub: return largest_of_weight(f, g, in[0]) + largest_of_weight(f, g, in[1]);
     case OP_mul: return largest_of_weight(f, g, in[0]) * largest_of_weight(f, g, in[1]);
-    case OP_sum: return largest_of_weight(f, g, in[0]) * (double)node_element_count(in[0]) / fmax((double)node_element_count(weight), 1);
+    case OP_sum:
+        return largest_of_weight(f, g, in[0]) * (double)node_element_count(in[0]) /
+               fmax((double)node_element_count(weight), 1);
     default: return largest_value(g, weight);
     }
 }
 
-/* A bound of the magnitudes in a weight, infinite where one is no number; 1 for NULL, and where values are not known yet. What is large
- * is not computed for it: weights of contractions are as large as all else of a network. */
+/* A bound of the magnitudes in a weight, infinite where one is no number; 1 for NULL, and
+ * where values are not known yet. What is large is not computed for it: weights of
+ * contractions are as large as all else of a network. */
 static double largest_of_weight(Folding *f, Graph *g, Node *weight) {
     if (!weight) return 1;
     const double *known = map_get(f->largest, weight);
@@ -150,14 +165,16 @@ static double largest_of_weight(Folding *f, Graph *g, Node *weight) {
 /* Whether `scale`, and w * scale for a w of at most `most`, stay where f32 is at ease. */
 static bool in_range(Folding *f, Graph *g, Node *scale, double max) {
     double size = largest_of_weight(f, g, scale), product = size * max;
-    return size == 0 || (size <= MAX_WEIGHT && product <= MAX_WEIGHT && size >= LEAST_WEIGHT && (max == 0 || product >= LEAST_WEIGHT));
+    return size == 0 || (size <= MAX_WEIGHT && product <= MAX_WEIGHT && size >= LEAST_WEIGHT &&
+                         (max == 0 || product >= LEAST_WEIGHT));
 }
 
 /* Whether |shift| is at most MAX_SHIFT, and times |scale|, everywhere, NULL being 1. */
 static bool is_small_shift(Graph *g, Node *shift, Node *scale) {
     Arena *scratch = arena_new();
     RefTensor excess;
-    Node *one = build_scalar(g, 1, DTYPE_F32), *unit = scale ? build_binary(g, OP_min, build_unary(g, OP_abs, scale), one) : one;
+    Node *one = build_scalar(g, 1, DTYPE_F32),
+         *unit = scale ? build_binary(g, OP_min, build_unary(g, OP_abs, scale), one) : one;
     Node *max = build_binary(g, OP_mul, unit, build_scalar(g, MAX_SHIFT, DTYPE_F32));
     bool small = true;
     if (values_of(g, build_binary(g, OP_sub, build_unary(g, OP_abs, shift), max), scratch, &excess))
@@ -166,10 +183,12 @@ static bool is_small_shift(Graph *g, Node *shift, Node *scale) {
     return small;
 }
 
-/* Whether a weight varies along one axis of a tensor of that rank alone: where it does, [.., C, ..]. */
+/* Whether a weight varies along one axis of a tensor of that rank alone: where it does,
+ * [.., C, ..]. */
 static bool varies_along(Graph *g, const Node *weight, int rank, int axis) {
     for (int i = 0; i < weight->shape.rank; i++)
-        if (i + rank - weight->shape.rank != axis && weight->shape.dims[i] != dim_const(g->dims, 1)) return false;
+        if (i + rank - weight->shape.rank != axis && weight->shape.dims[i] != dim_const(g->dims, 1))
+            return false;
     return true;
 }
 
@@ -188,7 +207,8 @@ static Node *scale_axis(Graph *g, Node *w, Node *scale, int axis, Dim size) {
     return build_binary(g, OP_mul, w, build_reshape(g, as_vector(g, scale, size), w->shape.rank, dims));
 }
 
-/* w [O, I/groups, ...] times a scale over the I channels: each group of outputs sees its own part of them. */
+/* w [O, I/groups, ...] times a scale over the I channels: each group of outputs sees its
+ * own part of them. */
 static Node *scale_inputs(Graph *g, Node *w, Node *scale, int64_t groups) {
     Dim inputs = w->shape.dims[1], all = dim_scale(g->dims, inputs, groups), outputs = w->shape.dims[0];
     if (groups == 1) return scale_axis(g, w, scale, 1, inputs);
@@ -210,10 +230,12 @@ static Node *with_inputs(Graph *g, const Node *node, Node *a, Node *b) {
     return copy;
 }
 
-/* The axis of a contraction's result along which scaling it scales its weights, and which operand these are; -1: there is none. */
+/* The axis of a contraction's result along which scaling it scales its weights, and which
+ * operand these are; -1: there is none. */
 static int scaled_axis(Folding *f, Graph *g, const Node *node, int *operand) {
     *operand = 1;
-    if (node->op == OP_convolution || node->op == OP_convolution_backward_data) return is_folded_weight(f, g, node->inputs[1]) ? 1 : -1;
+    if (node->op == OP_convolution || node->op == OP_convolution_backward_data)
+        return is_folded_weight(f, g, node->inputs[1]) ? 1 : -1;
     if (node->op != OP_matmul) return -1;
     if (is_folded_weight(f, g, node->inputs[1])) return node->shape.rank - 1;
     *operand = 0;
@@ -223,14 +245,16 @@ static int scaled_axis(Folding *f, Graph *g, const Node *node, int *operand) {
 /* Whether the weights of a contraction can take a scale of its result. */
 static bool takes_scale(Folding *f, Graph *g, const Node *node, Node *scale) {
     int operand, axis = scaled_axis(f, g, node, &operand);
-    return axis >= 0 && varies_along(g, scale, node->shape.rank, axis) && in_range(f, g, scale, largest_of_weight(f, g, node->inputs[operand]));
+    return axis >= 0 && varies_along(g, scale, node->shape.rank, axis) &&
+           in_range(f, g, scale, largest_of_weight(f, g, node->inputs[operand]));
 }
 
 /* node * scale as the same contraction with scaled weights. */
 static Node *scale_result(Folding *f, Graph *g, const Node *node, Node *scale) {
     int operand, axis = scaled_axis(f, g, node, &operand);
     Node *w = node->inputs[operand];
-    if (node->op == OP_convolution_backward_data) w = scale_inputs(g, w, scale, ATTRIBUTES(node, convolution_backward_data)->groups);
+    if (node->op == OP_convolution_backward_data)
+        w = scale_inputs(g, w, scale, ATTRIBUTES(node, convolution_backward_data)->groups);
     else w = scale_axis(g, w, scale, node->op == OP_convolution ? 0 : axis, node->shape.dims[axis]);
     return with_inputs(g, node, operand == 0 ? w : node->inputs[0], operand == 0 ? node->inputs[1] : w);
 }
@@ -245,7 +269,8 @@ static Shift whole_shift(Graph *g, const Affine *a) {
     return (Shift){sum_of_weights(g, before, a->after.by), a->before.is_number || a->after.is_number};
 }
 
-/* What is known of an operand: a chain that only this node continues, or the operand itself. */
+/* What is known of an operand: a chain that only this node continues, or the operand
+ * itself. */
 static Affine operand_chain(const Folding *f, const Node *old, Node *const *inputs, int input) {
     const Affine *known = map_get(f->affines, inputs[input]);
     return known && f->uses[old->inputs[input]->id] == 1 ? *known : (Affine){.base = inputs[input]};
@@ -255,25 +280,30 @@ static bool add_shift(Folding *f, Graph *g, Affine *a, Node *by) {
     bool first = !a->owned && !a->scale && !a->divisor && !a->after.by;
     Shift *shift = first ? &a->before : &a->after;
     Shift next = {sum_of_weights(g, shift->by, by), is_known_number(f, g, by)};
-    if (shift->by && (shift->is_number || next.is_number || largest_of_weight(f, g, next.by) > MAX_WEIGHT)) return false;
+    if (shift->by && (shift->is_number || next.is_number || largest_of_weight(f, g, next.by) > MAX_WEIGHT))
+        return false;
     *shift = next;
     return true;
 }
 
-/* The chain times scale / divisor, of which one is NULL: into the weights of its base, behind the shift too, if they take it. */
+/* The chain times scale / divisor, of which one is NULL: into the weights of its base,
+ * behind the shift too, if they take it. */
 static bool scale_owned(Folding *f, Graph *g, Affine *a, Node *scale, Node *divisor) {
     Affine next = *a;
     if (a->after.is_number) return false;
     next.scale = multiply_weights(g, a->scale, divide_weights(g, scale, divisor));
     if (a->after.by) next.after.by = multiply_weights(g, a->after.by, divide_weights(g, scale, divisor));
-    if (!takes_scale(f, g, a->base, next.scale) || largest_of_weight(f, g, next.after.by) > MAX_WEIGHT) return false;
+    if (!takes_scale(f, g, a->base, next.scale) || largest_of_weight(f, g, next.after.by) > MAX_WEIGHT)
+        return false;
     *a = next;
     return true;
 }
 
-/* The same for a chain on anything, whose scales are gathered as long as nothing is added between them. */
+/* The same for a chain on anything, whose scales are gathered as long as nothing is added
+ * between them. */
 static bool scale_plain(Folding *f, Graph *g, Affine *a, Node *scale, Node *divisor) {
-    bool numbers = (!a->scale || is_known_number(f, g, a->scale)) && (!a->divisor || is_known_number(f, g, a->divisor));
+    bool numbers =
+        (!a->scale || is_known_number(f, g, a->scale)) && (!a->divisor || is_known_number(f, g, a->divisor));
     if (a->after.by || (divisor && a->divisor)) return false;
     bool first = !a->scale && !a->divisor;
     if (!first && numbers && is_known_number(f, g, scale ? scale : divisor)) return false;
@@ -295,7 +325,8 @@ static bool negate_affine(Folding *f, Graph *g, Affine *a) {
     return true;
 }
 
-/* A step of a chain: `op` with a weight (none for neg) on its left or right, and the chain as its other input. */
+/* A step of a chain: `op` with a weight (none for neg) on its left or right, and the
+ * chain as its other input. */
 typedef struct AffineStep {
     Op op;
     Node *weight;
@@ -338,14 +369,16 @@ static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *i
     return add_step(f, g, result, &step);
 }
 
-/* The chain with its scale moved into the weights of its base where that can be done. A chain is remembered without this, so that a
- * later step's scale joins the vector and not the weights once more. */
+/* The chain with its scale moved into the weights of its base where that can be done. A
+ * chain is remembered without this, so that a later step's scale joins the vector and not
+ * the weights once more. */
 static Affine settled_affine(Folding *f, Graph *g, Affine chain) {
     if (!chain.owned || !chain.scale) return chain;
     return (Affine){.base = scale_result(f, g, chain.base, chain.scale), .after = chain.after, .owned = true};
 }
 
-/* A chain whose weights vary along the last axis goes on through a reshape that keeps it: the rows of a batch as rows of one matrix. */
+/* A chain whose weights vary along the last axis goes on through a reshape that keeps it:
+ * the rows of a batch as rows of one matrix. */
 static bool continue_through_reshape(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
     Affine chain = settled_affine(f, g, operand_chain(f, old, in, 0));
     Shape from = old->inputs[0]->shape, to = old->shape;
@@ -368,13 +401,18 @@ static bool continue_through_reshape(Folding *f, Graph *g, const Node *old, Node
 static Node *materialize_affine(Folding *f, Graph *g, Affine chain, Shape shape) {
     chain = settled_affine(f, g, chain);
     bool both = chain.scale && chain.divisor;
-    struct { Op op; Node *by; } steps[] = {{OP_add, chain.before.by},
-                                           {OP_mul, both ? whole_scale(g, &chain) : chain.scale},
-                                           {OP_div, both ? NULL : chain.divisor},
-                                           {OP_add, chain.after.by}};
+    struct {
+        Op op;
+        Node *by;
+    } steps[] = {{OP_add, chain.before.by},
+                 {OP_mul, both ? whole_scale(g, &chain) : chain.scale},
+                 {OP_div, both ? NULL : chain.divisor},
+                 {OP_add, chain.after.by}};
     Node *node = chain.base;
     for (int i = 0; i < COUNT_OF(steps); i++)
-        if (steps[i].by) node = build_binary(g, steps[i].op, node, build_broadcast(g, steps[i].by, shape.rank, shape.dims));
+        if (steps[i].by)
+            node =
+                build_binary(g, steps[i].op, node, build_broadcast(g, steps[i].by, shape.rank, shape.dims));
     return node;
 }
 
@@ -386,7 +424,8 @@ static bool reads_no_padding(Graph *g, const Node *convolution) {
     Shape x = convolution->inputs[0]->shape, w = convolution->inputs[1]->shape;
     for (int i = 0; i < c->stride.count; i++) {
         Dim last = dim_scale(g->dims, dim_offset(g->dims, c->size.items[i], -1), c->stride.items[i]);
-        Dim reach = dim_add(g->dims, last, dim_scale(g->dims, dim_offset(g->dims, w.dims[2 + i], -1), c->dilation.items[i]));
+        Dim reach = dim_add(g->dims, last,
+                            dim_scale(g->dims, dim_offset(g->dims, w.dims[2 + i], -1), c->dilation.items[i]));
         int64_t low, high;
         dim_bounds(dim_sub(g->dims, dim_offset(g->dims, x.dims[2 + i], -1), reach), &low, &high);
         if (c->before.items[i] != 0 || low < 0) return false;
@@ -394,7 +433,8 @@ static bool reads_no_padding(Graph *g, const Node *convolution) {
     return true;
 }
 
-/* The sum over w's inputs and taps of w * shift: what a shift of the input adds to each output, [1, O, 1, ...]. */
+/* The sum over w's inputs and taps of w * shift: what a shift of the input adds to each
+ * output, [1, O, 1, ...]. */
 static Node *shift_through(Graph *g, Node *w, Node *shift, int64_t groups) {
     int64_t axes[REF_MAX_RANK];
     Dim dims[REF_MAX_RANK];
@@ -404,7 +444,8 @@ static Node *shift_through(Graph *g, Node *w, Node *shift, int64_t groups) {
     return build_reshape(g, sums, w->shape.rank, dims);
 }
 
-/* How a contraction reads its first operand: the axis of it along which its weights vary, or -1 where they are not known. */
+/* How a contraction reads its first operand: the axis of it along which its weights vary,
+ * or -1 where they are not known. */
 static int read_channel_axis(Folding *f, Graph *g, const Node *contraction, Node *const *in) {
     if (!is_folded_weight(f, g, in[1])) return -1;
     return contraction->op == OP_matmul ? in[0]->shape.rank - 1 : 1;
@@ -413,33 +454,42 @@ static int read_channel_axis(Folding *f, Graph *g, const Node *contraction, Node
 /* The contraction's weights with a scale of its first operand in them. */
 static Node *scale_operand(Graph *g, const Node *contraction, Node *const *in, Node *scale) {
     int rank = in[1]->shape.rank;
-    if (contraction->op == OP_convolution) return scale_inputs(g, in[1], scale, ATTRIBUTES(contraction, convolution)->groups);
-    if (contraction->op == OP_matmul) return scale_axis(g, in[1], scale, rank - 2, in[1]->shape.dims[rank - 2]);
+    if (contraction->op == OP_convolution)
+        return scale_inputs(g, in[1], scale, ATTRIBUTES(contraction, convolution)->groups);
+    if (contraction->op == OP_matmul)
+        return scale_axis(g, in[1], scale, rank - 2, in[1]->shape.dims[rank - 2]);
     return scale_axis(g, in[1], scale, 0, in[1]->shape.dims[0]);
 }
 
-/* Whether what a shift of its operand adds to the contraction is the same everywhere. Of a transposed convolution it is not: how many
- * taps meet in a pixel differs from pixel to pixel. */
+/* Whether what a shift of its operand adds to the contraction is the same everywhere. Of
+ * a transposed convolution it is not: how many taps meet in a pixel differs from pixel to
+ * pixel. */
 static bool takes_shift(Graph *g, const Node *contraction) {
-    return contraction->op == OP_matmul || (contraction->op == OP_convolution && reads_no_padding(g, contraction));
+    return contraction->op == OP_matmul ||
+           (contraction->op == OP_convolution && reads_no_padding(g, contraction));
 }
 
-/* What a shift of its operand adds to the contraction: for the rows of a matrix product a row of w more. */
+/* What a shift of its operand adds to the contraction: for the rows of a matrix product a
+ * row of w more. */
 static Node *shift_result(Graph *g, const Node *contraction, Node *const *in, Node *shift) {
     int rank = in[1]->shape.rank;
-    if (contraction->op == OP_convolution) return shift_through(g, in[1], shift, ATTRIBUTES(contraction, convolution)->groups);
+    if (contraction->op == OP_convolution)
+        return shift_through(g, in[1], shift, ATTRIBUTES(contraction, convolution)->groups);
     return build_sum(g, scale_operand(g, contraction, in, shift), (int64_t[]){rank - 2}, 1);
 }
 
-/* contraction(x * scale + shift, w): both into w where they may, or the scale alone where the shift stands before it. */
+/* contraction(x * scale + shift, w): both into w where they may, or the scale alone where
+ * the shift stands before it. */
 static bool fold_before(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
     Affine chain = settled_affine(f, g, operand_chain(f, old, in, 0));
     Node *scale = whole_scale(g, &chain), *base = chain.base;
     Shift shift = whole_shift(g, &chain);
     int axis = read_channel_axis(f, g, old, in), rank = in[0]->shape.rank;
-    if (axis < 0 || (!scale && !shift.by) || !in_range(f, g, scale, largest_of_weight(f, g, in[1]))) return false;
+    if (axis < 0 || (!scale && !shift.by) || !in_range(f, g, scale, largest_of_weight(f, g, in[1])))
+        return false;
     if (scale && !varies_along(g, scale, rank, axis)) return false;
-    if (shift.by && !(takes_shift(g, old) && varies_along(g, shift.by, rank, axis) && is_small_shift(g, shift.by, scale))) {
+    if (shift.by && !(takes_shift(g, old) && varies_along(g, shift.by, rank, axis) &&
+                      is_small_shift(g, shift.by, scale))) {
         if (!scale || chain.after.by) return false;
         base = materialize_affine(f, g, (Affine){.base = base, .before = chain.before}, in[0]->shape);
         shift = (Shift){0};
@@ -470,14 +520,17 @@ static Node *visit_batchnorm(Graph *to, const Node *old, Node *const *inputs, vo
     Folding *f = context;
     Affine chain;
     if (is_contraction(old)) chain = contracted_affine(f, to, old, inputs);
-    else if (old->op == OP_reshape ? !continue_through_reshape(f, to, old, inputs, &chain) : !continue_chain(f, to, old, inputs, &chain))
+    else if (old->op == OP_reshape ? !continue_through_reshape(f, to, old, inputs, &chain)
+                                   : !continue_chain(f, to, old, inputs, &chain))
         return NULL;
     Node *node = materialize_affine(f, to, chain, old->shape);
-    if (!is_folded_weight(f, to, node)) map_set(f->affines, node, arena_copy(to->arena, &chain, sizeof chain));
+    if (!is_folded_weight(f, to, node))
+        map_set(f->affines, node, arena_copy(to->arena, &chain, sizeof chain));
     return node;
 }
 
 Graph *pass_batchnorm(Graph *graph) {
-    Folding folding = {.uses = graph_uses(graph), .affines = map_new(graph->arena), .largest = map_new(graph->arena)};
+    Folding folding = {
+        .uses = graph_uses(graph), .affines = map_new(graph->arena), .largest = map_new(graph->arena)};
     return pass_simplify(graph_rewrite(graph, visit_batchnorm, &folding));
 }

@@ -1,4 +1,5 @@
-/* Drops the nodes that no output needs: a walk visits live nodes only, so a plain copy is all there is to do. */
+/* Drops the nodes that no output needs: a walk visits live nodes only, so a plain copy is
+ * all there is to do. */
 #include "passes/passes.h"
 
 Graph *pass_dead(Graph *graph) { return graph_rewrite(graph, NULL, NULL); }

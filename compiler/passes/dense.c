@@ -1,12 +1,17 @@
-/* Convolutions that are matrix products: those whose kernel covers the whole map, and transposed ones of a map of one pixel (the first
- * layer of many a generator). As products they read their weights once, in order; as convolutions they have one pixel to work on.
+/* Convolutions that are matrix products: those whose kernel covers the whole map, and
+ * transposed ones of a map of one pixel (the first layer of many a generator). As
+ * products they read their weights once, in order; as convolutions they have one pixel to
+ * work on.
  *
- * Needs nothing; gives reshape, matmul, reshape, of which only the product is work: it adds up the same terms. Stands behind batchnorm,
- * which knows convolutions better. A kernel of one weight is left: it is as good a convolution, and its bias is done in registers. */
+ * Needs nothing; gives reshape, matmul, reshape, of which only the product is work: it
+ * adds up the same terms. Stands behind batchnorm, which knows convolutions better. A
+ * kernel of one weight is left: it is as good a convolution, and its bias is done in
+ * registers. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
-/* The number of taps where all sizes of the kernel are known and equal the map's; else 0. */
+/* The number of taps where all sizes of the kernel are known and equal the map's; else
+ * 0. */
 static int64_t whole_map_taps(const Node *w, const Dim *map) {
     int64_t taps = 1, size;
     for (int i = 2; i < w->shape.rank; i++) {
@@ -28,7 +33,9 @@ static bool is_one_pixel_shape(Graph *g, Shape shape) {
     return true;
 }
 
-static Node *reshape_to_matrix(Graph *g, Node *x, Dim rows, Dim columns) { return build_reshape(g, x, 2, (Dim[]){rows, columns}); }
+static Node *reshape_to_matrix(Graph *g, Node *x, Dim rows, Dim columns) {
+    return build_reshape(g, x, 2, (Dim[]){rows, columns});
+}
 
 /* [O, ...] as [depth, O], which for one output is no turn. */
 static Node *transposed_kernel(Graph *g, Node *w, Dim depth) {
@@ -40,9 +47,13 @@ static Node *transposed_kernel(Graph *g, Node *w, Dim depth) {
 static Node *dense_of_convolution(Graph *g, const Node *old, Node *x, Node *w) {
     const convolution_attributes *c = ATTRIBUTES(old, convolution);
     int64_t taps = whole_map_taps(w, x->shape.dims + 2);
-    if (taps <= 1 || !is_one_pixel_shape(g, old->shape) || !is_plain(c->dilation, c->before, c->groups)) return NULL;
+    if (taps <= 1 || !is_one_pixel_shape(g, old->shape) || !is_plain(c->dilation, c->before, c->groups))
+        return NULL;
     Dim depth = dim_scale(g->dims, x->shape.dims[1], taps);
-    Node *product = graph_make(g, OP_matmul, (Node *[]){reshape_to_matrix(g, x, x->shape.dims[0], depth), transposed_kernel(g, w, depth)}, 2, NULL);
+    Node *product = graph_make(
+        g, OP_matmul,
+        (Node *[]){reshape_to_matrix(g, x, x->shape.dims[0], depth), transposed_kernel(g, w, depth)}, 2,
+        NULL);
     return build_reshape(g, product, old->shape.rank, old->shape.dims);
 }
 
@@ -50,9 +61,12 @@ static Node *dense_of_convolution(Graph *g, const Node *old, Node *x, Node *w) {
 static Node *dense_of_transposed(Graph *g, const Node *old, Node *x, Node *w) {
     const convolution_backward_data_attributes *c = ATTRIBUTES(old, convolution_backward_data);
     int64_t taps = whole_map_taps(w, old->shape.dims + 2);
-    if (taps <= 1 || !is_one_pixel_shape(g, x->shape) || !is_plain(c->dilation, c->before, c->groups)) return NULL;
+    if (taps <= 1 || !is_one_pixel_shape(g, x->shape) || !is_plain(c->dilation, c->before, c->groups))
+        return NULL;
     Node *weights = reshape_to_matrix(g, w, w->shape.dims[0], dim_scale(g->dims, w->shape.dims[1], taps));
-    Node *product = graph_make(g, OP_matmul, (Node *[]){reshape_to_matrix(g, x, x->shape.dims[0], x->shape.dims[1]), weights}, 2, NULL);
+    Node *product =
+        graph_make(g, OP_matmul,
+                   (Node *[]){reshape_to_matrix(g, x, x->shape.dims[0], x->shape.dims[1]), weights}, 2, NULL);
     return build_reshape(g, product, old->shape.rank, old->shape.dims);
 }
 

@@ -1,10 +1,13 @@
-/* Constant folding through the operators' reference functions: ints and bools as a program computes them, floats in double. A chain of f32
- * constants stays in double and is rounded once, when what is left of it is written into the program: as for what depends on weights.
+/* Constant folding through the operators' reference functions: ints and bools as a
+ * program computes them, floats in double. A chain of f32 constants stays in double and
+ * is rounded once, when what is left of it is written into the program: as for what
+ * depends on weights.
  *
- * Needs nothing; gives constants of at most MAX_ELEMENTS elements; a constant of one value all over stays one number whatever its
- * shape, so elementwise work on such constants folds for symbolic sizes too. A broadcast of several numbers is not folded, since
- * that would only make a larger constant. iota stays, and so does a size that is free: kernels compute them for less
- * than a load. */
+ * Needs nothing; gives constants of at most MAX_ELEMENTS elements; a constant of one
+ * value all over stays one number whatever its shape, so elementwise work on such
+ * constants folds for symbolic sizes too. A broadcast of several numbers is not folded,
+ * since that would only make a larger constant. iota stays, and so does a size that is
+ * free: kernels compute them for less than a load. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
@@ -62,9 +65,11 @@ static Node *fold_elements(Graph *to, const Node *old, Node *const *inputs, Aren
     RefShape *shapes = NEW_ARRAY(arena, RefShape, old->input_count);
     for (int i = 0; i < old->input_count; i++)
         if (!constant_elements(inputs[i], arena, &values[i], &shapes[i])) return NULL;
-    RefTensor result = {{.type = old->shape.type, .rank = old->shape.rank, .count = count}, NEW_ARRAY(arena, Number, count)};
+    RefTensor result = {{.type = old->shape.type, .rank = old->shape.rank, .count = count},
+                        NEW_ARRAY(arena, Number, count)};
     for (int i = 0; i < old->shape.rank; i++) result.shape.dims[i] = dim_const_value(old->shape.dims[i]);
-    op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, result.values, result.shape, 0, product_blocked, NULL});
+    op_info[old->op].reference(
+        &(RefCall){old, NULL, values, shapes, result.values, result.shape, 0, product_blocked, NULL});
     reference_round(&result);
     return make_constant(to, result.values, count, old->shape);
 }
@@ -86,7 +91,8 @@ Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context)
         if (inputs[i]->op != OP_constant) return NULL;
         splats = splats && node_is_splat(inputs[i], &value);
     }
-    if (op_info[old->op].class == CLASS_ELEMENTWISE && splats) return fold_elementwise_splats(to, old, inputs);
+    if (op_info[old->op].class == CLASS_ELEMENTWISE && splats)
+        return fold_elementwise_splats(to, old, inputs);
     if (op_info[old->op].class == CLASS_MOVEMENT && splats && old->op != OP_gather) {
         Node *moved = fold_moved_splat(to, old, inputs);
         if (moved) return moved;

@@ -14,7 +14,9 @@ Graph *passes_run(Graph *graph, const PassOptions *options) {
     for (int i = 0; i < pass_count; i++) {
         double begin = cai_milliseconds();
         graph = passes[i].run(graph);
-        if (options->time) fprintf(stderr, "%-12s %8.2f ms %7d nodes\n", passes[i].name, cai_milliseconds() - begin, graph->nodes.count);
+        if (options->time)
+            fprintf(stderr, "%-12s %8.2f ms %7d nodes\n", passes[i].name, cai_milliseconds() - begin,
+                    graph->nodes.count);
         if (options->verify) graph_verify(graph, passes[i].name);
         if (options->after && strcmp(options->after, passes[i].name) == 0) break;
     }

@@ -1,5 +1,6 @@
-/* Rewrites of the graph. Each pass is one file, one row of passes.def and one flag (--after=NAME); it reads a graph and gives a new
- * one (or the same, unchanged), through a memo from old nodes to new. */
+/* Rewrites of the graph. Each pass is one file, one row of passes.def and one flag
+ * (--after=NAME); it reads a graph and gives a new one (or the same, unchanged), through
+ * a memo from old nodes to new. */
 #ifndef CAI_PASSES_H
 #define CAI_PASSES_H
 
@@ -23,8 +24,8 @@ Graph *passes_run(Graph *graph, const PassOptions *options);
 
 /* ---- rewrite.c: the memo walk that passes share ---- */
 
-/* Rebuilds the graph's live nodes in order: `visit` gets each old node with its new inputs and gives the new node, or NULL for a
- * plain copy. */
+/* Rebuilds the graph's live nodes in order: `visit` gets each old node with its new
+ * inputs and gives the new node, or NULL for a plain copy. */
 typedef Node *(*RewriteVisit)(Graph *to, const Node *old, Node *const *inputs, void *context);
 Graph *graph_rewrite(Graph *from, RewriteVisit visit, void *context);
 /* How often live nodes and outputs use each node, by id. */
@@ -32,7 +33,8 @@ int *graph_uses(const Graph *graph);
 
 /* ---- fold.c ---- */
 
-/* The constant that a node with these (new) inputs amounts to, or NULL. A RewriteVisit. */
+/* The constant that a node with these (new) inputs amounts to, or NULL. A
+ * RewriteVisit. */
 Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context);
 
 /* ---- the passes that passes.def lists, one a file ---- */

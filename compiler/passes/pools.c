@@ -1,15 +1,15 @@
-/* Moves averages before 1x1 convolutions instead of after them: both are sums, so they can
- * change places, and the convolution has less to do (a quarter in the transitions of a
- * DenseNet).
+/* Moves averages before 1x1 convolutions instead of after them: both are sums, so they
+ * can change places, and the convolution has less to do (a quarter in the transitions of
+ * a DenseNet).
  *
- * Needs pools as the library writes them, sums with a division after; breaks nothing. Stands
- * before batchnorm, which then folds that division into the convolution. Only where the pool
- * alone reads the convolution and has a stride of more than one pixel.
+ * Needs pools as the library writes them, sums with a division after; breaks nothing.
+ * Stands before batchnorm, which then folds that division into the convolution. Only
+ * where the pool alone reads the convolution and has a stride of more than one pixel.
  *
  * The terms are the same, w * x over channels and window, added up in another order: the
- * error is the same multiple of the sum of |w| |x| as in the text. Range: where the sum of a
- * window of x overflows, beyond 2^128 / taps, the result is infinite or NaN, whatever w
- * is. */
+ * error is the same multiple of the sum of |w| |x| as in the text. Range: where the sum
+ * of a window of x overflows, beyond 2^128 / taps, the result is infinite or NaN,
+ * whatever w is. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
@@ -17,7 +17,8 @@ static bool is_pointwise_convolution(Graph *g, const Node *convolution) {
     const convolution_attributes *c = ATTRIBUTES(convolution, convolution);
     Shape w = convolution->inputs[1]->shape;
     for (int i = 0; i < c->stride.count; i++)
-        if (w.dims[2 + i] != dim_const(g->dims, 1) || c->stride.items[i] != 1 || c->before.items[i] != 0) return false;
+        if (w.dims[2 + i] != dim_const(g->dims, 1) || c->stride.items[i] != 1 || c->before.items[i] != 0)
+            return false;
     return shape_dims_equal((Shape){.rank = c->size.count, .dims = c->size.items},
                             (Shape){.rank = c->size.count, .dims = convolution->inputs[0]->shape.dims + 2});
 }
@@ -25,7 +26,9 @@ static bool is_pointwise_convolution(Graph *g, const Node *convolution) {
 static Node *exchange_pool(Graph *g, const Node *old, Node *const *in, void *context) {
     const int *uses = context;
     const Node *convolution = old->op == OP_pool_sum ? in[0] : NULL;
-    if (!convolution || convolution->op != OP_convolution || uses[old->inputs[0]->id] != 1 || !is_pointwise_convolution(g, convolution)) return NULL;
+    if (!convolution || convolution->op != OP_convolution || uses[old->inputs[0]->id] != 1 ||
+        !is_pointwise_convolution(g, convolution))
+        return NULL;
     pool_sum_attributes pool = *ATTRIBUTES(old, pool_sum);
     for (int i = 0; i < pool.stride.count; i++)
         if (pool.stride.items[i] < 2) return NULL;

@@ -1,8 +1,10 @@
-/* The walk that passes share: every live node once, inputs before users, through a memo from old nodes to new. Hash-consing in the
- * new graph merges what has become equal, so common subexpressions need no pass of their own. */
+/* The walk that passes share: every live node once, inputs before users, through a memo
+ * from old nodes to new. Hash-consing in the new graph merges what has become equal, so
+ * common subexpressions need no pass of their own. */
 #include "passes/passes.h"
 
-/* Outputs, and what they need; inputs of the model stay, needed or not, since they are its signature. */
+/* Outputs, and what they need; inputs of the model stay, needed or not, since they are
+ * its signature. */
 static bool *mark_live(const Graph *graph) {
     bool *live = NEW_ARRAY(graph->arena, bool, graph->nodes.count);
     for (int i = 0; i < graph->inputs.count; i++) live[graph->inputs.items[i].node->id] = true;
@@ -24,7 +26,8 @@ static int max_inputs(const Graph *graph) {
 Graph *graph_rewrite(Graph *from, RewriteVisit visit, void *context) {
     Graph *to = graph_like(from);
     const bool *live = mark_live(from);
-    Node **memo = NEW_ARRAY(from->arena, Node *, from->nodes.count), **inputs = NEW_ARRAY(from->arena, Node *, max_inputs(from));
+    Node **memo = NEW_ARRAY(from->arena, Node *, from->nodes.count),
+         **inputs = NEW_ARRAY(from->arena, Node *, max_inputs(from));
     for (int id = 0; id < from->nodes.count; id++) {
         const Node *node = from->nodes.items[id];
         if (!live[id]) continue;
@@ -34,8 +37,10 @@ Graph *graph_rewrite(Graph *from, RewriteVisit visit, void *context) {
         memo[id] = made ? made : graph_copy(to, node, inputs);
         CHECK(shape_equal(memo[id]->shape, node->shape));
     }
-    for (int i = 0; i < to->inputs.count; i++) to->inputs.items[i].node = memo[from->inputs.items[i].node->id];
-    for (int i = 0; i < to->outputs.count; i++) to->outputs.items[i].node = memo[from->outputs.items[i].node->id];
+    for (int i = 0; i < to->inputs.count; i++)
+        to->inputs.items[i].node = memo[from->inputs.items[i].node->id];
+    for (int i = 0; i < to->outputs.count; i++)
+        to->outputs.items[i].node = memo[from->outputs.items[i].node->id];
     return to;
 }
 

@@ -1,12 +1,12 @@
 /* Algebra and movement, to a fixed point.
  *
  * Needs nothing; breaks nothing. What the rules promise about values:
- * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: x * 0
- *   and x - x stay.
- * - A division becomes a multiplication only by a power of two, whose reciprocal is exact:
- *   every quotient is rounded once.
- * - All are exact, and keep their range, but for these of floats, u being half a unit in the
- *   last place:
+ * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: x
+ *   * 0 and x - x stay.
+ * - A division becomes a multiplication only by a power of two, whose reciprocal is
+ *   exact: every quotient is rounded once.
+ * - All are exact, and keep their range, but for these of floats, u being half a unit in
+ *   the last place:
  *
  *     (x * a) * b       to x * (a * b): 3 u of the result. Only where neither constant makes x
  *                       larger, or neither smaller, and their product is a normal f32: then
@@ -24,9 +24,10 @@
  *                       NaN or infinity meets no padding.
  *
  * Constants stand on the right of what commutes, so that later stages find them there:
- * max(x, 0) is a relu. Elementwise work moves before the movement of its operands, so that it
- * stands right after the contraction that it can be fused with, and before a broadcast, where
- * there is less of it. A `stop` has done its work once gradients are built, and goes. */
+ * max(x, 0) is a relu. Elementwise work moves before the movement of its operands, so
+ * that it stands right after the contraction that it can be fused with, and before a
+ * broadcast, where there is less of it. A `stop` has done its work once gradients are
+ * built, and goes. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 #include <float.h>
@@ -43,7 +44,8 @@ static bool is_value(const Node *node, double wanted) {
 
 /* ---- arithmetic ---- */
 
-/* Whether x * a * b as x * (a * b) has the same range: neither shrinks what the other lets grow, and the product is normal. */
+/* Whether x * a * b as x * (a * b) has the same range: neither shrinks what the other
+ * lets grow, and the product is normal. */
 static bool product_is_safe(const Node *a, const Node *b) {
     double x, y;
     if (!node_is_splat(a, &x) || !node_is_splat(b, &y)) return false;
@@ -51,17 +53,20 @@ static bool product_is_safe(const Node *a, const Node *b) {
     return ((x >= 1 && y >= 1) || (x <= 1 && y <= 1)) && x * y >= FLT_MIN && x * y <= FLT_MAX;
 }
 
-/* Whether (x op a) op b, in ints or floats, is x op (a op b) within what is promised above. */
+/* Whether (x op a) op b, in ints or floats, is x op (a op b) within what is promised
+ * above. */
 static bool is_associative(Op op, DType type, const Node *a, const Node *b) {
     if (!dtype_is_float(type) || op == OP_min || op == OP_max) return true;
     return op == OP_mul && type == DTYPE_F32 && product_is_safe(a, b);
 }
 
-/* op(constant, x) to op(x, constant); (x op a) op b to x op (a op b) for constants a, b. */
+/* op(constant, x) to op(x, constant); (x op a) op b to x op (a op b) for constants a,
+ * b. */
 static Node *gather_constants(Graph *g, const Node *old, Node *const *in) {
     Op op = old->op;
     if (in[0]->op == OP_constant && in[1]->op != OP_constant) return build_binary(g, op, in[1], in[0]);
-    if (op == OP_eq || op == OP_ne || in[0]->op != op || in[1]->op != OP_constant || in[0]->inputs[1]->op != OP_constant)
+    if (op == OP_eq || op == OP_ne || in[0]->op != op || in[1]->op != OP_constant ||
+        in[0]->inputs[1]->op != OP_constant)
         return NULL;
     if (!is_associative(op, old->shape.type, in[0]->inputs[1], in[1])) return NULL;
     return build_binary(g, op, in[0]->inputs[0], build_binary(g, op, in[0]->inputs[1], in[1]));
@@ -88,7 +93,8 @@ static Node *simplify_mul(Graph *g, const Node *old, Node *const *in) {
     if (is_value(in[1], 1)) return in[0];
     if (is_value(in[1], -1)) return build_unary(g, OP_neg, in[0]);
     if (is_value(in[1], 0) && !dtype_is_float(old->shape.type)) return in[1];
-    if (in[0]->op == OP_neg && in[1]->op == OP_neg) return build_binary(g, OP_mul, in[0]->inputs[0], in[1]->inputs[0]);
+    if (in[0]->op == OP_neg && in[1]->op == OP_neg)
+        return build_binary(g, OP_mul, in[0]->inputs[0], in[1]->inputs[0]);
     double value;
     if (in[0]->op == OP_neg && node_is_splat(in[1], &value))
         return build_binary(g, OP_mul, in[0]->inputs[0], build_unary(g, OP_neg, in[1]));
@@ -186,7 +192,8 @@ static bool same_movement(const Node *a, const Node *b) {
 }
 
 static bool is_hoisted_over(const Node *node) {
-    return node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_transpose || node->op == OP_flip;
+    return node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_transpose ||
+           node->op == OP_flip;
 }
 
 /* What a broadcast repeats over all axes but the last: a bias of rows, [1, .., C]. */
@@ -206,14 +213,16 @@ static Node *before_movement(Graph *g, const Node *movement, Node *operand) {
     if (node_is_splat(operand, &value)) return splat_in_shape(g, operand, shape.rank, shape.dims);
     if (same_movement(movement, operand)) return operand->inputs[0];
     int rank = shape.rank, last = movement->shape.rank - 1;
-    Node *row = movement->op == OP_reshape && rank && last >= 0 && shape.dims[rank - 1] == movement->shape.dims[last]
-                    ? row_behind(g, operand)
-                    : NULL;
-    return row ? build_broadcast(g, build_reshape(g, row, 1, &row->shape.dims[last]), rank, shape.dims) : NULL;
+    Node *row =
+        movement->op == OP_reshape && rank && last >= 0 && shape.dims[rank - 1] == movement->shape.dims[last]
+            ? row_behind(g, operand)
+            : NULL;
+    return row ? build_broadcast(g, build_reshape(g, row, 1, &row->shape.dims[last]), rank, shape.dims)
+               : NULL;
 }
 
-/* f(m(a), m(b), c) to m(f(a, b, c)) for one movement m, where c fits any shape: one value all over, or for reshapes that keep the last
- * axis a row. */
+/* f(m(a), m(b), c) to m(f(a, b, c)) for one movement m, where c fits any shape: one value
+ * all over, or for reshapes that keep the last axis a row. */
 static Node *hoist_over_movement(Graph *g, const Node *old, Node *const *in) {
     const Node *movement = NULL;
     for (int i = 0; i < old->input_count; i++)
@@ -232,7 +241,8 @@ static Node *hoist_over_movement(Graph *g, const Node *old, Node *const *in) {
 
 static Node *simplify_reshape(Graph *g, const Node *old, Node *const *in) {
     if (shape_equal(in[0]->shape, old->shape)) return in[0];
-    return in[0]->op == OP_reshape ? build_reshape(g, in[0]->inputs[0], old->shape.rank, old->shape.dims) : NULL;
+    return in[0]->op == OP_reshape ? build_reshape(g, in[0]->inputs[0], old->shape.rank, old->shape.dims)
+                                   : NULL;
 }
 
 static Node *simplify_transpose(Graph *g, const Node *old, Node *const *in) {
@@ -246,13 +256,15 @@ static Node *simplify_transpose(Graph *g, const Node *old, Node *const *in) {
     }
     if (in_order) return build_reshape(g, in[0], old->shape.rank, old->shape.dims);
     if (in[0]->op != OP_transpose) return NULL;
-    for (int i = 0; i < order.count; i++) composed[i] = ATTRIBUTES(in[0], transpose)->permutation.items[order.items[i]];
+    for (int i = 0; i < order.count; i++)
+        composed[i] = ATTRIBUTES(in[0], transpose)->permutation.items[order.items[i]];
     return build_transpose(g, in[0]->inputs[0], composed);
 }
 
 static Node *simplify_broadcast(Graph *g, const Node *old, Node *const *in) {
     if (shape_equal(in[0]->shape, old->shape)) return in[0];
-    return in[0]->op == OP_broadcast ? build_broadcast(g, in[0]->inputs[0], old->shape.rank, old->shape.dims) : NULL;
+    return in[0]->op == OP_broadcast ? build_broadcast(g, in[0]->inputs[0], old->shape.rank, old->shape.dims)
+                                     : NULL;
 }
 
 /* A slice that lies within one part of a concatenation. */
@@ -261,16 +273,19 @@ static Node *slice_of_concat(Graph *g, const slice_attributes *slice, const Node
     int rank = concat->shape.rank;
     Dim begin[REF_MAX_RANK], offset = dim_const(g->dims, 0);
     for (int i = 0; i < rank; i++) begin[i] = slice->begin.items[i];
-    Dim length = dim_offset(g->dims, dim_scale(g->dims, dim_offset(g->dims, slice->size.items[axis], -1), slice->step.items[axis]),
-                            1);
+    Dim length = dim_offset(
+        g->dims,
+        dim_scale(g->dims, dim_offset(g->dims, slice->size.items[axis], -1), slice->step.items[axis]), 1);
     for (int part = 0; part < concat->input_count; part++) {
-        Dim size = concat->inputs[part]->shape.dims[axis], first = dim_sub(g->dims, slice->begin.items[axis], offset);
+        Dim size = concat->inputs[part]->shape.dims[axis],
+            first = dim_sub(g->dims, slice->begin.items[axis], offset);
         dim_bounds(first, &low, &high);
         if (high < 0) return NULL;
         int64_t room, max;
         dim_bounds(dim_sub(g->dims, size, dim_add(g->dims, first, length)), &room, &max);
         begin[axis] = first;
-        if (low >= 0 && room >= 0) return build_slice(g, concat->inputs[part], begin, slice->size.items, slice->step.items);
+        if (low >= 0 && room >= 0)
+            return build_slice(g, concat->inputs[part], begin, slice->size.items, slice->step.items);
         offset = dim_add(g->dims, offset, size);
     }
     return NULL;
@@ -281,7 +296,8 @@ static Node *slice_of_slice(Graph *g, const slice_attributes *outer, const Node 
     Dim begin[REF_MAX_RANK];
     int64_t step[REF_MAX_RANK];
     for (int i = 0; i < outer->begin.count; i++) {
-        begin[i] = dim_add(g->dims, inner->begin.items[i], dim_scale(g->dims, outer->begin.items[i], inner->step.items[i]));
+        begin[i] = dim_add(g->dims, inner->begin.items[i],
+                           dim_scale(g->dims, outer->begin.items[i], inner->step.items[i]));
         step[i] = outer->step.items[i] * inner->step.items[i];
     }
     return build_slice(g, inner_node->inputs[0], begin, outer->size.items, step);
@@ -291,8 +307,8 @@ static Node *slice_of_slice(Graph *g, const slice_attributes *outer, const Node 
 static bool undoes_padding(const slice_attributes *slice, const Node *pad) {
     Shape x = pad->inputs[0]->shape;
     for (int i = 0; i < x.rank; i++)
-        if (slice->begin.items[i] != ATTRIBUTES(pad, pad)->before.items[i] || slice->size.items[i] != x.dims[i] ||
-            slice->step.items[i] != 1)
+        if (slice->begin.items[i] != ATTRIBUTES(pad, pad)->before.items[i] ||
+            slice->size.items[i] != x.dims[i] || slice->step.items[i] != 1)
             return false;
     return true;
 }
@@ -310,7 +326,8 @@ static Node *simplify_pad(Graph *g, const Node *old, Node *const *in) {
     if (shape_equal(in[0]->shape, old->shape)) return in[0];
     if (in[0]->op != OP_pad || !same_name(pad->mode, "constant")) return NULL;
     const pad_attributes *inner = ATTRIBUTES(in[0], pad);
-    if (!same_name(inner->mode, "constant") || memcmp(&inner->value, &pad->value, sizeof pad->value) != 0) return NULL;
+    if (!same_name(inner->mode, "constant") || memcmp(&inner->value, &pad->value, sizeof pad->value) != 0)
+        return NULL;
     Dim before[REF_MAX_RANK], after[REF_MAX_RANK];
     for (int i = 0; i < old->shape.rank; i++) {
         before[i] = dim_add(g->dims, pad->before.items[i], inner->before.items[i]);
@@ -328,9 +345,12 @@ static Node *simplify_concat(Graph *g, const Node *old, Node *const *in) {
 static Node *simplify_flip(Graph *g, const Node *old, Node *const *in) {
     IntList axes = ATTRIBUTES(old, flip)->axes;
     bool moves = false;
-    for (int i = 0; i < axes.count; i++) moves = moves || in[0]->shape.dims[axes.items[i]] != dim_const(g->dims, 1);
+    for (int i = 0; i < axes.count; i++)
+        moves = moves || in[0]->shape.dims[axes.items[i]] != dim_const(g->dims, 1);
     if (!moves) return in[0];
-    return in[0]->op == OP_flip && attributes_equal(OP_flip, in[0]->attributes, old->attributes) ? in[0]->inputs[0] : NULL;
+    return in[0]->op == OP_flip && attributes_equal(OP_flip, in[0]->attributes, old->attributes)
+               ? in[0]->inputs[0]
+               : NULL;
 }
 
 /* ---- reductions ---- */
@@ -354,12 +374,14 @@ static Node *simplify_reduction(Graph *g, const Node *old, Node *const *in) {
 /* The sum of what a broadcast repeated is a multiple of what it read. */
 static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
     Node *plain = simplify_reduction(g, old, in);
-    if (plain || in[0]->op != OP_broadcast || old->shape.type != DTYPE_F32) return plain; /* the number of repeats may be none of f16 */
+    /* the number of repeats may be none of f16 */
+    if (plain || in[0]->op != OP_broadcast || old->shape.type != DTYPE_F32) return plain;
     IntList axes = ATTRIBUTES(old, sum)->axes;
     const Node *x = in[0]->inputs[0];
     int64_t repeats = 1, size;
     for (int i = 0; i < axes.count; i++) {
-        if (x->shape.dims[axes.items[i]] != dim_const(g->dims, 1) || !dim_is_const(in[0]->shape.dims[axes.items[i]], &size))
+        if (x->shape.dims[axes.items[i]] != dim_const(g->dims, 1) ||
+            !dim_is_const(in[0]->shape.dims[axes.items[i]], &size))
             return NULL;
         repeats *= size;
     }
@@ -369,7 +391,8 @@ static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
 
 /* ---- matrix products ---- */
 
-/* One matrix for the whole batch, repeated: all rows of the batch are rows of one product by it. */
+/* One matrix for the whole batch, repeated: all rows of the batch are rows of one product
+ * by it. */
 static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
     Node *w = in[1]->op == OP_broadcast ? in[1]->inputs[0] : in[1];
     int rank = old->shape.rank;
@@ -382,20 +405,23 @@ static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
         rows = dim_mul(g->dims, rows, in[0]->shape.dims[i]);
     }
     Node *x = build_reshape(g, in[0], 2, (Dim[]){rows, in[0]->shape.dims[rank - 1]});
-    Node *product = graph_make(g, OP_matmul, (Node *[]){x, build_reshape(g, w, 2, w->shape.dims + rank - 2)}, 2, NULL);
+    Node *product =
+        graph_make(g, OP_matmul, (Node *[]){x, build_reshape(g, w, 2, w->shape.dims + rank - 2)}, 2, NULL);
     return build_reshape(g, product, rank, old->shape.dims);
 }
 
 /* ---- padding by zeros before a convolution or a sum pool is the window's own ---- */
 
-/* The paddings with those of a `pad` node before it added, where that pads the spatial axes alone, with `value`, by known sizes. */
+/* The paddings with those of a `pad` node before it added, where that pads the spatial
+ * axes alone, with `value`, by known sizes. */
 static bool pad_absorbs(const Node *pad, IntList before, double value, int64_t *sums) {
     if (pad->op != OP_pad || !same_name(ATTRIBUTES(pad, pad)->mode, "constant") ||
         number_value(ATTRIBUTES(pad, pad)->value, pad->shape.type) != value)
         return false;
     const pad_attributes *attributes = ATTRIBUTES(pad, pad);
     for (int i = 0; i < 2; i++)
-        if (!dim_is_zero(attributes->before.items[i]) || !dim_is_zero(attributes->after.items[i])) return false;
+        if (!dim_is_zero(attributes->before.items[i]) || !dim_is_zero(attributes->after.items[i]))
+            return false;
     for (int i = 0; i < before.count; i++) {
         int64_t more;
         if (!dim_is_const(attributes->before.items[2 + i], &more)) return false;

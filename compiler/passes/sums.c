@@ -1,16 +1,20 @@
-/* What is the same along a sum is multiplied behind it, so that sums which gradients need several times over become one.
+/* What is the same along a sum is multiplied behind it, so that sums which gradients need
+ * several times over become one.
  *
  *     sum(x * c)             to sum(x) * c     c is repeated along all axes of the sum by a broadcast
  *     sum(x - mean(x))       to sum(x) - n * mean(x), both of which are there already
  *     sum(x * c - y * d)     to sum(x) * c - sum(y) * d, where all but one of these are such sums of differences
  *
- * The gradient of a batch norm has five sums over its map, of which two are left: of dy, and of dy * (x - mean).
+ * The gradient of a batch norm has five sums over its map, of which two are left: of dy,
+ * and of dy * (x - mean).
  *
- * Needs what simplify makes: broadcasts behind the elementwise work that they can stand behind. All sums are of f32. Rounding: one u
- * of the sum of magnitudes for each factor and term, u being half a unit in the last place; and, of the differences from a mean,
- * which add up to 0, two u of the sum of |x|, as the mean itself has. Range: where x * c overflows and the sum of x does not, the
- * text has an infinity or NaN, and this a number or the product's infinity; where the sum of x does, the other way round. A NaN or
- * an infinity of x or c stays one. */
+ * Needs what simplify makes: broadcasts behind the elementwise work that they can stand
+ * behind. All sums are of f32. Rounding: one u of the sum of magnitudes for each factor
+ * and term, u being half a unit in the last place; and, of the differences from a mean,
+ * which add up to 0, two u of the sum of |x|, as the mean itself has. Range: where x * c
+ * overflows and the sum of x does not, the text has an infinity or NaN, and this a number
+ * or the product's infinity; where the sum of x does, the other way round. A NaN or an
+ * infinity of x or c stays one. */
 #include "passes/passes.h"
 
 enum { MAX_FACTORS = 8, MAX_PARTS = 8 };
@@ -41,7 +45,8 @@ static bool count_terms(const Node *x, IntList axes, double *count) {
     return true;
 }
 
-/* The sum that `mean` is of `count` terms, where it is one: sum / count, or by a power of two sum * (1 / count). */
+/* The sum that `mean` is of `count` terms, where it is one: sum / count, or by a power of
+ * two sum * (1 / count). */
 static Node *sum_of_mean(const Node *mean, double count) {
     double value;
     if ((mean->op != OP_div && mean->op != OP_mul) || !node_is_splat(mean->inputs[1], &value)) return NULL;
@@ -51,11 +56,13 @@ static Node *sum_of_mean(const Node *mean, double count) {
 /* The sum of all x where `node` is x - mean(x), else NULL. */
 static Node *sum_before_mean(const Node *node, IntList axes) {
     double count;
-    if (node->op != OP_sub || !is_same_along(node->inputs[1], axes) || !count_terms(node, axes, &count)) return NULL;
+    if (node->op != OP_sub || !is_same_along(node->inputs[1], axes) || !count_terms(node, axes, &count))
+        return NULL;
     Node *sum = sum_of_mean(node->inputs[1]->inputs[0], count);
     if (!sum || sum->op != OP_sum || sum->inputs[0] != node->inputs[0]) return NULL;
     IntList summed = ATTRIBUTES(sum, sum)->axes;
-    bool same = summed.count == axes.count && memcmp(summed.items, axes.items, sizeof *axes.items * (size_t)axes.count) == 0;
+    bool same = summed.count == axes.count &&
+                memcmp(summed.items, axes.items, sizeof *axes.items * (size_t)axes.count) == 0;
     return same ? sum : NULL;
 }
 
@@ -76,7 +83,8 @@ static bool collect_factors(Product *p, Node *node, IntList axes) {
         p->scale *= value;
         return true;
     }
-    if (node->op == OP_mul) return collect_factors(p, node->inputs[0], axes) && collect_factors(p, node->inputs[1], axes);
+    if (node->op == OP_mul)
+        return collect_factors(p, node->inputs[0], axes) && collect_factors(p, node->inputs[1], axes);
     bool same = is_same_along(node, axes);
     int *count = same ? &p->same_count : &p->varying_count;
     if (*count == MAX_FACTORS) return false;
@@ -94,7 +102,8 @@ typedef struct Terms {
 static bool collect_terms(Terms *terms, Node *node, bool negative) {
     if (node->op == OP_neg) return collect_terms(terms, node->inputs[0], !negative);
     if (node->op == OP_add || (node->op == OP_sub && !sum_before_mean(node, terms->axes)))
-        return collect_terms(terms, node->inputs[0], negative) && collect_terms(terms, node->inputs[1], negative != (node->op == OP_sub));
+        return collect_terms(terms, node->inputs[0], negative) &&
+               collect_terms(terms, node->inputs[1], negative != (node->op == OP_sub));
     if (terms->count == MAX_PARTS) return false;
     Product *p = &terms->of[terms->count++];
     *p = (Product){.scale = 1, .negative = negative};
@@ -119,7 +128,8 @@ static Node *multiply_varying(Graph *g, Product *p) {
 /* The sum of a term, of whose varying factors `sum` is. */
 static Node *multiply_same(Graph *g, const Product *p, Node *sum) {
     for (int i = 0; i < p->same_count; i++)
-        sum = build_binary(g, OP_mul, sum, build_broadcast(g, p->same[i]->inputs[0], sum->shape.rank, sum->shape.dims));
+        sum = build_binary(g, OP_mul, sum,
+                           build_broadcast(g, p->same[i]->inputs[0], sum->shape.rank, sum->shape.dims));
     return p->scale == 1 ? sum : build_binary(g, OP_mul, sum, build_splat(g, p->scale, sum->shape));
 }
 
@@ -143,7 +153,8 @@ static Node *rewrite_sum(Graph *g, const Node *old, Node *const *in) {
 
 /* What others read, too, is computed anyway, and the sum with it. */
 static Node *merge_sums(Graph *to, const Node *old, Node *const *inputs, void *uses) {
-    bool alone = old->op == OP_sum && old->shape.type == DTYPE_F32 && ((const int *)uses)[old->inputs[0]->id] == 1;
+    bool alone =
+        old->op == OP_sum && old->shape.type == DTYPE_F32 && ((const int *)uses)[old->inputs[0]->id] == 1;
     return alone ? rewrite_sum(to, old, inputs) : NULL;
 }
 

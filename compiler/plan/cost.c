@@ -1,14 +1,13 @@
-/* The cost model: FLOPs and bytes of a kernel, and cycles by a roofline of the target. Kinds that know their own bounds better (tiles of
- * a convolution) refine this in what they propose. */
+/* The cost model: FLOPs and bytes of a kernel, and cycles by a roofline of the target.
+ * Kinds that know their own bounds better (tiles of a convolution) refine this in what
+ * they propose. */
 #include "plan/stages.h"
 
 int64_t typical(const Kernel *kernel, Dim dim) {
     return max_i64(1, dim_typical(kernel->program->graph->dims, dim));
 }
 
-static Dims *dims_of_kernel(const Kernel *kernel) {
-    return kernel->program->graph->dims;
-}
+static Dims *dims_of_kernel(const Kernel *kernel) { return kernel->program->graph->dims; }
 
 static Dim kernel_flops(const Kernel *kernel) {
     Dim sum = dim_const(dims_of_kernel(kernel), 0);
@@ -25,7 +24,8 @@ static Dim kernel_bytes(const Kernel *kernel) {
     Dims *dims = dims_of_kernel(kernel);
     const Value *output = kernel->output;
     Dim sum = is_packed(output) ? output->bytes : node_bytes(dims, output->node);
-    for (int i = 0; i < kernel->input_count; i++) sum = dim_add(dims, sum, node_bytes(dims, kernel->inputs[i]->node));
+    for (int i = 0; i < kernel->input_count; i++)
+        sum = dim_add(dims, sum, node_bytes(dims, kernel->inputs[i]->node));
     return sum;
 }
 
@@ -44,9 +44,10 @@ double kernel_typical_bytes(const Kernel *kernel) {
 
 double cost_cycles(const Target *target, double flops, double efficiency, double bytes) {
     double compute = flops / (2.0 * target->lanes * target->fmas_per_cycle * efficiency);
-    double rate = bytes <= (double)target->l1_bytes ? target->loads_per_cycle * target->vector_bytes
-                : bytes <= (double)target->l2_bytes ? target->l2_bytes_per_cycle
-                : bytes <= (double)target->l3_bytes ? target->l3_bytes_per_cycle : target->memory_bytes_per_cycle;
+    double rate = bytes <= (double)target->l1_bytes   ? target->loads_per_cycle * target->vector_bytes
+                  : bytes <= (double)target->l2_bytes ? target->l2_bytes_per_cycle
+                  : bytes <= (double)target->l3_bytes ? target->l3_bytes_per_cycle
+                                                      : target->memory_bytes_per_cycle;
     double memory = bytes / rate;
     return compute > memory ? compute : memory;
 }
@@ -70,7 +71,9 @@ double reorder_cycles(const Program *program, const Node *node, const Format *fr
 
 double packing_cycles(const Kernel *kernel, int input, const Format *format) {
     const Value *weight = kernel->inputs[input];
-    return weight->space == SPACE_WEIGHTS ? 0 : reorder_cycles(kernel->program, weight->node, &format_plain, format);
+    return weight->space == SPACE_WEIGHTS
+               ? 0
+               : reorder_cycles(kernel->program, weight->node, &format_plain, format);
 }
 
 void wish_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count) {

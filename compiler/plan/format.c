@@ -47,7 +47,8 @@ bool format_is_strided(const Format *format) {
     if (format->converts || format->level_count > format->axis_count + 1) return false;
     for (int i = 0; i < format->axis_count; i++) {
         const FormatAxis *axis = &format->axes[i];
-        if (axis->first != i || axis->last != i || axis->step != 1 || format->levels[i].axis != i) return false;
+        if (axis->first != i || axis->last != i || axis->step != 1 || format->levels[i].axis != i)
+            return false;
     }
     return true;
 }
@@ -69,8 +70,9 @@ static bool axes_equal(const FormatAxis *a, const FormatAxis *b) {
 }
 
 bool format_equal(const Format *a, const Format *b) {
-    bool equal = a->converts == b->converts && a->type == b->type && a->axis_count == b->axis_count && a->level_count == b->level_count &&
-                 a->rotation == b->rotation && a->winograd == b->winograd && a->transposed == b->transposed;
+    bool equal = a->converts == b->converts && a->type == b->type && a->axis_count == b->axis_count &&
+                 a->level_count == b->level_count && a->rotation == b->rotation &&
+                 a->winograd == b->winograd && a->transposed == b->transposed;
     for (int i = 0; equal && i < a->axis_count; i++) equal = axes_equal(&a->axes[i], &b->axes[i]);
     for (int i = 0; equal && i < a->level_count; i++)
         equal = a->levels[i].axis == b->levels[i].axis && a->levels[i].block == b->levels[i].block;
@@ -162,7 +164,8 @@ static Cell find_format_cell(const Format *format, const Node *node, int64_t num
         int axis = format->levels[i].axis;
         int64_t blocks = format_blocks(format, node, i);
         cell.first[axis] = number % blocks * format->levels[i].block;
-        cell.extent[axis] = min_i64(format->levels[i].block, format_padded(format, node, axis) - cell.first[axis]);
+        cell.extent[axis] =
+            min_i64(format->levels[i].block, format_padded(format, node, axis) - cell.first[axis]);
         number /= blocks;
     }
     for (int i = format->level_count - 1; i >= outer; i--) {
@@ -195,7 +198,8 @@ static int64_t way_along_axis(const Fill *fill, int axis) {
 static int64_t source_offset(const Fill *fill) {
     const Format *format = fill->format;
     int64_t place = 0, rotation = format->rotation;
-    for (int i = rotation ? 2 : 0; i < format->axis_count; i++) place += fill->at[i] * way_along_axis(fill, i);
+    for (int i = rotation ? 2 : 0; i < format->axis_count; i++)
+        place += fill->at[i] * way_along_axis(fill, i);
     if (!rotation) return place;
     int64_t channel = fill->at[0], turned = (channel + fill->at[1]) % rotation;
     if (format->transposed) return place + channel * fill->node_strides[0] + turned * fill->node_strides[1];
@@ -203,7 +207,8 @@ static int64_t source_offset(const Fill *fill) {
            channel % rotation * fill->node_strides[1];
 }
 
-/* What sorts the axes. Along a rotated one elements lie anywhere, so that it is no line. */
+/* What sorts the axes. Along a rotated one elements lie anywhere, so that it is no
+ * line. */
 static int64_t rank_of(const Fill *fill, int axis) {
     return fill->format->rotation && axis <= 1 ? INT64_MAX : way_along_axis(fill, axis);
 }

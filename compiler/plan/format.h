@@ -1,8 +1,9 @@
 /* Formats: how a tensor lies in memory, as data.
  *
  * Nearly every order is the same thing: axes are split into blocks, permuted, and padded
- * with zeros. A format says so once, whatever the sizes, and both who packs while building
- * (format.c) and the code that does so at run time (kernels/reorder/, kernels/loops/) read it.
+ * with zeros. A format says so once, whatever the sizes, and both who packs while
+ * building (format.c) and the code that does so at run time (kernels/reorder/,
+ * kernels/loops/) read it.
  *
  * Tensors between kernels are strided: row major, or in blocks of channels. Kernels
  * address these by coordinates and strides, and a part of such a tensor is one again. All
@@ -44,17 +45,18 @@ typedef struct FormatLevel {
  * transposed one, of node[l, (l + k) % R, ..].
  *
  * `winograd` m, where it is not 0: axis WINOGRAD_TAPS runs over the 3x3 taps w, which
- * become the (m + 2)^2 numbers G w G^T; of a transposed one from the last to the first. */
+ * become the (m + 2)^2 numbers G w G^T; of a transposed one from the last to the
+ * first. */
 typedef struct Format {
     const char *name;
-    bool converts;    /* elements are of `type`, else of the node's */
+    bool converts; /* elements are of `type`, else of the node's */
     DType type;
     FormatAxis axes[MAX_FORMAT_AXES];
     FormatLevel levels[MAX_FORMAT_LEVELS];
     int axis_count, level_count;
     int64_t rotation;
     int winograd;
-    bool transposed;  /* the convolution, which `rotation` and `winograd` have to know */
+    bool transposed; /* the convolution, which `rotation` and `winograd` have to know */
 } Format;
 
 enum { WINOGRAD_OUTPUTS, WINOGRAD_INPUTS, WINOGRAD_TAPS }; /* the axes of a format with `winograd` */
@@ -63,8 +65,8 @@ extern const Format format_plain; /* row major over the node's axes */
 /* Maps [N, C, H, W] of floats as [N, ceil(C / lanes), H, W, lanes]. */
 Format format_blocked(int lanes);
 
-/* Of strided formats the axis of the node whose places lie in blocks, or -1, and how many do: of
- * any other axis 1. */
+/* Of strided formats the axis of the node whose places lie in blocks, or -1, and how many
+ * do: of any other axis 1. */
 bool format_is_strided(const Format *format);
 int format_blocked_axis(const Format *format);
 int64_t format_block(const Format *format, int axis);
@@ -78,9 +80,9 @@ void format_add_level(Format *format, int axis, int64_t block);
 bool format_equal(const Format *a, const Format *b);
 
 /* Of nodes whose sizes are constant. */
-int64_t format_size(const Format *format, const Node *node, int axis);   /* places of an axis */
-int64_t format_padded(const Format *format, const Node *node, int axis); /* with the zeros behind them;
-                                                                            of WINOGRAD_TAPS, what the taps become */
+int64_t format_size(const Format *format, const Node *node, int axis); /* places of an axis */
+/* with the zeros behind them; of WINOGRAD_TAPS, what the taps become */
+int64_t format_padded(const Format *format, const Node *node, int axis);
 int64_t format_elements(const Format *format, const Node *node);
 int64_t format_bytes(const Format *format, const Node *node);
 DType format_type(const Format *format, const Node *node); /* of the elements */

@@ -1,24 +1,25 @@
-/* Row fusion: launches that threads run row by row together, a reduction and the reductions
- * and elementwise work after it that read what was made of the same rows. Softmax is the
- * largest of a row, its exponentials, their sum, and a product; layer norm and instance norm
- * are much the same. Launch by launch, each would stream the tensor through all caches.
- * Instead a thread runs one task of each launch in turn, and a task is so few rows that they
- * stay in the cache.
+/* Row fusion: launches that threads run row by row together, a reduction and the
+ * reductions and elementwise work after it that read what was made of the same rows.
+ * Softmax is the largest of a row, its exponentials, their sum, and a product; layer norm
+ * and instance norm are much the same. Launch by launch, each would stream the tensor
+ * through all caches.
+ * Instead a thread runs one task of each launch in turn, and a task is so few rows that
+ * they stay in the cache.
  *
  *     sum (x) rows 0 .. 4 | map (x, sum) rows 0 .. 4 | sum (x) rows 5 .. 9 | map (x, sum) rows 5 .. 9 | ..
  *
  * Rows are the parallel groups of the first reduction, its lanes among them or not. All
- * launches must have the same rows, as the same outermost loops, so that task t of each is
- * the same rows. What a launch reads of the others' results, or may overwrite, must lie at
- * its own rows. The kernels, and so their bits, are those that each launch would have alone.
- * memory.c keeps their buffers apart for as long as they run. */
+ * launches must have the same rows, as the same outermost loops, so that task t of each
+ * is the same rows. What a launch reads of the others' results, or may overwrite, must
+ * lie at its own rows. The kernels, and so their bits, are those that each launch would
+ * have alone. memory.c keeps their buffers apart for as long as they run. */
 #include "plan/loop_nest.h"
 #include "plan/stages.h"
 #include "core/program.h"
 
 enum {
-    LEAST_TASKS = 8,      /* fewer would leave threads without work: such reductions are done in parts */
-    ROW_ELEMENTS = 4096   /* of a task, at least */
+    LEAST_TASKS = 8,    /* fewer would leave threads without work: such reductions are done in parts */
+    ROW_ELEMENTS = 4096 /* of a task, at least */
 };
 
 typedef struct RowFusion {
@@ -32,9 +33,7 @@ static Shape domain_of(const Kernel *kernel) {
     return kernel->anchor ? kernel->anchor->inputs[0]->shape : kernel->output->node->shape;
 }
 
-static bool is_nest(const Kernel *kernel) {
-    return kernel->proposal.is_nest && kernel->member_count > 0;
-}
+static bool is_nest(const Kernel *kernel) { return kernel->proposal.is_nest && kernel->member_count > 0; }
 
 /* ---- the same rows ---- */
 
@@ -110,9 +109,12 @@ static bool reads_at_rows(const RowFusion *fusion, const Kernel *kernel) {
         if (value->space == SPACE_WEIGHTS) continue;
         made = made || is_made_in_fusion(fusion, value);
         bool same = value->node->shape.rank == domain_of(fusion->count ? fusion->kernels[0] : kernel).rank;
-        if (!same || is_aliased(fusion, kernel, value) || !kernel_reads_at_point(kernel, value->node, keeps_row, &fusion->nests[0])) return false;
+        if (!same || is_aliased(fusion, kernel, value) ||
+            !kernel_reads_at_point(kernel, value->node, keeps_row, &fusion->nests[0]))
+            return false;
     }
-    return made && !is_aliased(fusion, kernel, kernel->output) && kernel->output->node->shape.rank == domain_of(kernel).rank;
+    return made && !is_aliased(fusion, kernel, kernel->output) &&
+           kernel->output->node->shape.rank == domain_of(kernel).rank;
 }
 
 /* ---- tasks ---- */
@@ -123,13 +125,16 @@ static int64_t typical_of(const RowFusion *fusion, const Nest *nest, const int *
     return product;
 }
 
-/* How many steps of the last group of rows a task has; 0 where threads would not have enough, or a row is too long for the cache. */
+/* How many steps of the last group of rows a task has; 0 where threads would not have
+ * enough, or a row is too long for the cache. */
 static int64_t rows_of_task(const RowFusion *fusion) {
     const Nest *first = &fusion->nests[0];
     const Target *target = fusion->program->target;
     bool lanes = first->lane >= 0 && !first->groups[first->lane].reduced;
-    int64_t row = typical_of(fusion, first, first->reduced, first->reduced_count) * (lanes ? target->lanes : 1);
-    int64_t rows = typical_of(fusion, first, first->parallel, first->parallel_count) / (lanes ? target->lanes : 1);
+    int64_t row =
+        typical_of(fusion, first, first->reduced, first->reduced_count) * (lanes ? target->lanes : 1);
+    int64_t rows =
+        typical_of(fusion, first, first->parallel, first->parallel_count) / (lanes ? target->lanes : 1);
     int64_t max = rows / LEAST_TASKS, bytes = row * dtype_bytes(domain_of(fusion->kernels[0]).type);
     if (max < 1 || 4 * bytes > 3 * target->l2_bytes) return 0;
     return max_i64(1, min_i64(max, ROW_ELEMENTS / max_i64(1, row)));
@@ -139,7 +144,8 @@ static int64_t rows_of_task(const RowFusion *fusion) {
 
 static bool add_fused_kernel(RowFusion *fusion, Kernel *kernel) {
     if (fusion->count == CAI_MAX_FUSED || !is_nest(kernel)) return false;
-    if (fusion->count > 0 && !shape_dims_equal(domain_of(kernel), domain_of(fusion->kernels[0]))) return false;
+    if (fusion->count > 0 && !shape_dims_equal(domain_of(kernel), domain_of(fusion->kernels[0])))
+        return false;
     const Nest *first = &fusion->nests[0];
     Nest *nest = &fusion->nests[fusion->count];
     *nest = *(const Nest *)kernel->proposal.tile;
@@ -149,7 +155,8 @@ static bool add_fused_kernel(RowFusion *fusion, Kernel *kernel) {
     return true;
 }
 
-/* For the names: how many rows a task has, and their axes in the order of their loops, as code depends on both. */
+/* For the names: how many rows a task has, and their axes in the order of their loops, as
+ * code depends on both. */
 static const char *describe_rows(const RowFusion *fusion, int64_t rows) {
     Text text = {.arena = fusion->program->arena};
     const Nest *first = &fusion->nests[0];
@@ -180,8 +187,12 @@ void fuse_rows(Program *program) {
         RowFusion fusion = {.program = program};
         const Kernel *kernel = program->launches.items[i];
         bool begins = is_nest(kernel) && kernel->anchor;
-        for (int k = i; begins && k < program->launches.count && add_fused_kernel(&fusion, program->launches.items[k]); k++) continue;
-        bool useful = fusion.count > 1 && fusion.nests[0].parallel_count > 0 && fusion.nests[0].reduced_count > 0;
+        for (int k = i;
+             begins && k < program->launches.count && add_fused_kernel(&fusion, program->launches.items[k]);
+             k++)
+            continue;
+        bool useful =
+            fusion.count > 1 && fusion.nests[0].parallel_count > 0 && fusion.nests[0].reduced_count > 0;
         int64_t rows = useful ? rows_of_task(&fusion) : 0;
         if (rows > 0) share_rows(&fusion, rows);
         i += rows > 0 ? fusion.count : 1;

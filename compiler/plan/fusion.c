@@ -1,40 +1,55 @@
-/* Which nodes are computed together. A kernel has at most one anchor (a contraction, reduction, window, order or scatter); elementwise work
- * after it is done in registers, elementwise work before a reduction is done as its operand is read, and chains of elementwise and
- * movement nodes are one kernel of their own. What stands between kernels lies in memory: it is "stored".
+/* Which nodes are computed together. A kernel has at most one anchor (a contraction,
+ * reduction, window, order or scatter); elementwise work after it is done in registers,
+ * elementwise work before a reduction is done as its operand is read, and chains of
+ * elementwise and movement nodes are one kernel of their own. What stands between kernels
+ * lies in memory: it is "stored".
  *
- * Users are visited before what they use. Every node gathers how its users will read it, as requests:
- *   - where the user is evaluated, at the same point (elementwise work): the user's frame;
- *   - at another point of the same kernel (through a slice, or as the operand of a reduction): a new frame, under that user;
- *   - from memory (operands of contractions, parts of concatenations, outputs of the model).
- * A frame is a set of nodes that are evaluated at one point, named by its head; a kernel is a tree of frames. A node whose requests
- * all name one frame joins it; one that is asked for at two points or more is stored, or computed wherever it is used
+ * Users are visited before what they use. Every node gathers how its users will read it,
+ * as requests:
+ *   - where the user is evaluated, at the same point (elementwise work): the user's
+ *     frame;
+ *   - at another point of the same kernel (through a slice, or as the operand of a
+ *     reduction): a new frame, under that user;
+ *   - from memory (operands of contractions, parts of concatenations, outputs of the
+ *     model).
+ * A frame is a set of nodes that are evaluated at one point, named by its head; a kernel
+ * is a tree of frames. A node whose requests all name one frame joins it; one that is
+ * asked for at two points or more is stored, or computed wherever it is used
  * ("everywhere") if that costs less than reading it back.
  *
- * Needs: a live graph in which inputs stand before users. Linear in the number of edges. */
+ * Needs: a live graph in which inputs stand before users. Linear in the number of
+ * edges. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
 
 enum {
-    MAX_MEMBERS = 96,          /* of one kernel: bounds the size of its code and the depth of expr.c's walk */
-    MAX_TAIL_COST = 200,       /* of elementwise work behind a strict anchor, whose emitter writes it out for every register of a tile */
-    MAX_RECOMPUTE = 14,        /* cost up to which a value is computed again for a second reader: about an exp */
-    MAX_RECOMPUTE_ALONG = 6    /* the same where it would be read back from the cache */
+    MAX_MEMBERS = 96, /* of one kernel: bounds the size of its code and the depth of expr.c's walk */
+    /* of elementwise work behind a strict anchor, whose emitter writes it out for every
+     * register of a tile */
+    MAX_TAIL_COST = 200,
+    /* cost up to which a value is computed again for a second reader: about an exp */
+    MAX_RECOMPUTE = 14,
+    MAX_RECOMPUTE_ALONG = 6 /* the same where it would be read back from the cache */
 };
 
 typedef struct FusionMark {
     bool live, needed_in_memory, many_points, under_broadcast;
     bool stored, everywhere;
-    bool epilogue;      /* elementwise work on an anchor that nobody else reads */
+    bool epilogue; /* elementwise work on an anchor that nobody else reads */
     int users;
-    Node *frame;    /* the head of the frame it is in (itself: it is one); before its visit: the only frame asked for */
-    Node *under;    /* of a head inside another kernel: the node that reads it at other points */
-    Node *anchor;   /* of a kernel's head */
-    Node *mover;    /* of a kernel's head: list of movement members in its frame, linked through next_mover */
+    /* the head of the frame it is in (itself: it is one); before its visit: the only
+     * frame asked for */
+    Node *frame;
+    Node *under;  /* of a head inside another kernel: the node that reads it at other points */
+    Node *anchor; /* of a kernel's head */
+    Node *mover;  /* of a kernel's head: list of movement members in its frame, linked through next_mover */
     Node *next_mover;
     int members, work; /* of a kernel's head: nodes, and their cost together */
-    int cost;       /* of computing the node again from what is in memory anyway */
-    Node *source;   /* the one large thing that is read for it, or NULL; itself where it cannot be computed again */
+    int cost;          /* of computing the node again from what is in memory anyway */
+    /* the one large thing that is read for it, or NULL; itself where it cannot be
+     * computed again */
+    Node *source;
     int source_reads; /* how often */
 } FusionMark;
 
@@ -45,9 +60,7 @@ typedef struct Fuse {
     FusionMark *marks;
 } Fuse;
 
-static FusionMark *mark_of_node(Fuse *fuse, const Node *node) {
-    return &fuse->marks[node->id];
-}
+static FusionMark *mark_of_node(Fuse *fuse, const Node *node) { return &fuse->marks[node->id]; }
 
 /* ---- properties of nodes ---- */
 
@@ -56,17 +69,18 @@ bool is_everywhere_source(const Node *node) {
     return node->op == OP_iota || node->op == OP_size;
 }
 
-/* Computed at every use, whatever it is made of: its points map to those of its operand without arithmetic. */
-static bool is_transparent(const Node *node) {
-    return node->op == OP_broadcast || reshape_is_trivial(node);
-}
+/* Computed at every use, whatever it is made of: its points map to those of its operand
+ * without arithmetic. */
+static bool is_transparent(const Node *node) { return node->op == OP_broadcast || reshape_is_trivial(node); }
 
 static bool is_anchor(const Node *node) {
     OpClass class = op_info[node->op].class;
-    return class == CLASS_CONTRACTION || class == CLASS_REDUCTION || class == CLASS_WINDOW || class == CLASS_SCATTER || class == CLASS_ORDER;
+    return class == CLASS_CONTRACTION || class == CLASS_REDUCTION || class == CLASS_WINDOW ||
+           class == CLASS_SCATTER || class == CLASS_ORDER;
 }
 
-/* Anchors with elementwise work behind them: not those whose result is written more than once, or not in order. */
+/* Anchors with elementwise work behind them: not those whose result is written more than
+ * once, or not in order. */
 static bool takes_epilogue(const Node *anchor) {
     OpClass class = op_info[anchor->op].class;
     return class != CLASS_SCATTER && class != CLASS_ORDER;
@@ -106,7 +120,8 @@ Node *operand_of(const Node *anchor, int index) {
     return matrix;
 }
 
-/* Whether a weight is computed inside the kernels that use it rather than read: broadcasts, and numbers in any shape. */
+/* Whether a weight is computed inside the kernels that use it rather than read:
+ * broadcasts, and numbers in any shape. */
 static bool weight_is_member(const Node *node) {
     if (node->op == OP_broadcast) return true;
     while (reshape_is_trivial(node)) node = node->inputs[0];
@@ -125,7 +140,8 @@ static bool is_epilogue(Fuse *fuse, const Node *node) {
     return false;
 }
 
-/* Forward: for each node, what computing it once more for another reader costs, and the one large tensor it would be read from. */
+/* Forward: for each node, what computing it once more for another reader costs, and the
+ * one large tensor it would be read from. */
 static void find_recompute(Fuse *fuse, Node *node) {
     FusionMark *mark = mark_of_node(fuse, node);
     if (fuse->program->weights[node->id] || is_everywhere_source(node)) return;
@@ -153,17 +169,22 @@ static void find_recompute(Fuse *fuse, Node *node) {
     mark->cost = cost;
 }
 
-/* Whether a reduction of many short rows reads the node, such as softmax's sum of exponentials: what else reads it is work on the same
- * rows, which will run along with the reduction (plan/fuse_rows.c), while the row is in the cache. */
+/* Whether a reduction of many short rows reads the node, such as softmax's sum of
+ * exponentials: what else reads it is work on the same rows, which will run along with
+ * the reduction (plan/fuse_rows.c), while the row is in the cache. */
 static bool is_read_along(Fuse *fuse, const Node *node) {
     const Node *reduction = mark_of_node(fuse, node)->under;
-    if (!reduction || op_info[reduction->op].class != CLASS_REDUCTION || reduction->inputs[0] != node) return false;
-    double rows = (double)node_typical_bytes(fuse->program, reduction), all = (double)node_typical_bytes(fuse->program, node);
-    return all / rows * dtype_bytes(node->shape.type) <= (double)fuse->program->target->l2_bytes / 4 && rows / dtype_bytes(node->shape.type) >= 256;
+    if (!reduction || op_info[reduction->op].class != CLASS_REDUCTION || reduction->inputs[0] != node)
+        return false;
+    double rows = (double)node_typical_bytes(fuse->program, reduction),
+           all = (double)node_typical_bytes(fuse->program, node);
+    return all / rows * dtype_bytes(node->shape.type) <= (double)fuse->program->target->l2_bytes / 4 &&
+           rows / dtype_bytes(node->shape.type) >= 256;
 }
 
-/* Whether a node that several kernels read is better computed in each of them. Only if what it is read from lies in memory anyway:
- * otherwise it would be stored by the kernel that makes that. */
+/* Whether a node that several kernels read is better computed in each of them. Only if
+ * what it is read from lies in memory anyway: otherwise it would be stored by the kernel
+ * that makes that. */
 static bool recompute_pays(Fuse *fuse, const Node *node) {
     const FusionMark *mark = mark_of_node(fuse, node);
     if (op_info[node->op].class != CLASS_ELEMENTWISE || mark->cost > MAX_RECOMPUTE) return false;
@@ -197,7 +218,8 @@ static void find_live(Fuse *fuse) {
 
 static void find_shared(Fuse *fuse) {
     bool *shared = fuse->program->shared = NEW_ARRAY(fuse->program->arena, bool, fuse->graph->nodes.count);
-    for (int i = 0; i < fuse->graph->nodes.count; i++) shared[i] = fuse->marks[i].users + fuse->low->is_output[i] > 1;
+    for (int i = 0; i < fuse->graph->nodes.count; i++)
+        shared[i] = fuse->marks[i].users + fuse->low->is_output[i] > 1;
 }
 
 static void request_operand(Fuse *fuse, Node *user, int operand, Request how) {
@@ -218,7 +240,8 @@ static void request_operand(Fuse *fuse, Node *user, int operand, Request how) {
 
 /* The head of the kernel that a frame belongs to. */
 static Node *kernel_head(Fuse *fuse, Node *frame) {
-    while (mark_of_node(fuse, frame)->under) frame = mark_of_node(fuse, mark_of_node(fuse, frame)->under)->frame;
+    while (mark_of_node(fuse, frame)->under)
+        frame = mark_of_node(fuse, mark_of_node(fuse, frame)->under)->frame;
     return frame;
 }
 
@@ -233,23 +256,24 @@ static void store_node(Fuse *fuse, Node *node) {
 }
 
 /* Anchors whose epilogue may hold nothing but elementwise work and broadcasts. */
-static bool is_strict(const Node *anchor) {
-    return anchor && op_info[anchor->op].class != CLASS_REDUCTION;
-}
+static bool is_strict(const Node *anchor) { return anchor && op_info[anchor->op].class != CLASS_REDUCTION; }
 
-/* An anchor goes into the kernel that alone reads it, as the latest one there. Movement that had joined the kernel before leaves it. */
+/* An anchor goes into the kernel that alone reads it, as the latest one there. Movement
+ * that had joined the kernel before leaves it. */
 static bool join_as_anchor(Fuse *fuse, Node *node, Node *frame) {
     FusionMark *head = mark_of_node(fuse, frame);
     if (head->under || head->anchor || !takes_epilogue(node)) return false;
     if (!shape_dims_equal(node->shape, frame->shape)) return false;
     if (is_strict(node) && head->work > MAX_TAIL_COST) return false;
     if (is_strict(node))
-        for (Node *mover = head->mover; mover; mover = mark_of_node(fuse, mover)->next_mover) store_node(fuse, mover);
+        for (Node *mover = head->mover; mover; mover = mark_of_node(fuse, mover)->next_mover)
+            store_node(fuse, mover);
     head->anchor = node;
     return true;
 }
 
-/* Whether the node can be computed inside the kernel that asks for it, in `frame` or, with frame NULL, in a new one. */
+/* Whether the node can be computed inside the kernel that asks for it, in `frame` or,
+ * with frame NULL, in a new one. */
 static bool join_frame(Fuse *fuse, Node *node, Node *frame) {
     FusionMark *mark = mark_of_node(fuse, node);
     Node *head = kernel_head(fuse, frame ? frame : mark_of_node(fuse, mark->under)->frame);
@@ -282,13 +306,18 @@ static bool is_stored_by_nature(const Node *node) {
 static void place_in_kernel(Fuse *fuse, Node *node) {
     FusionMark *mark = mark_of_node(fuse, node);
     bool everywhere = is_everywhere_source(node) || is_transparent(node);
-    if (everywhere || (mark->many_points && !mark->needed_in_memory && recompute_pays(fuse, node))) mark->everywhere = true;
+    if (everywhere || (mark->many_points && !mark->needed_in_memory && recompute_pays(fuse, node)))
+        mark->everywhere = true;
     if (mark->needed_in_memory || is_stored_by_nature(node)) store_node(fuse, node);
-    else if (!mark->everywhere && (mark->many_points || !join_frame(fuse, node, mark->under ? NULL : mark->frame))) store_node(fuse, node);
+    else if (!mark->everywhere &&
+             (mark->many_points || !join_frame(fuse, node, mark->under ? NULL : mark->frame)))
+        store_node(fuse, node);
     for (int i = 0; i < node->input_count; i++) {
         FusionMark *operand = mark_of_node(fuse, node->inputs[i]);
-        if (is_anchor(node) && is_strict(node)) mark_of_node(fuse, operand_of(node, i))->needed_in_memory = true;
-        else if (node->op == OP_reshape && mark->stored) operand->needed_in_memory = true; /* it will be a view */
+        if (is_anchor(node) && is_strict(node))
+            mark_of_node(fuse, operand_of(node, i))->needed_in_memory = true;
+        /* it will be a view */
+        else if (node->op == OP_reshape && mark->stored) operand->needed_in_memory = true;
         else if (mark->everywhere) operand->many_points = true;
         else request_operand(fuse, node, i, request_of(node, i));
         if (node->op == OP_broadcast) operand->under_broadcast = true;
@@ -314,7 +343,13 @@ static bool reads_operand(Fuse *fuse, const Node *user, int index) {
     return operand->op == OP_input || mark->stored;
 }
 
-typedef struct Collect { Fuse *fuse; Kernel *kernel; int *seen; int stamp; Vec(Node *) stack, members; } Collect;
+typedef struct Collect {
+    Fuse *fuse;
+    Kernel *kernel;
+    int *seen;
+    int stamp;
+    Vec(Node *) stack, members;
+} Collect;
 
 static void collect_operand(Collect *c, Node *user, int index) {
     Node *node = user->inputs[index];
@@ -328,7 +363,8 @@ static int nodes_by_id(const void *a, const void *b) {
     return (*(Node *const *)a)->id - (*(Node *const *)b)->id;
 }
 
-/* Fills members and inputs. A strict anchor's operands are the first inputs, all of them, even where the epilogue reads one of them too. */
+/* Fills members and inputs. A strict anchor's operands are the first inputs, all of them,
+ * even where the epilogue reads one of them too. */
 static void collect_members(Collect *c, Node *head) {
     c->stamp++;
     c->members.count = 0;
@@ -344,7 +380,8 @@ static void collect_members(Collect *c, Node *head) {
         for (int i = 0; i < node->input_count; i++) collect_operand(c, node, i);
     }
     qsort(c->members.items, (size_t)c->members.count, sizeof(Node *), nodes_by_id);
-    c->kernel->members = arena_copy(c->fuse->program->arena, c->members.items, sizeof(Node *) * (size_t)c->members.count);
+    c->kernel->members =
+        arena_copy(c->fuse->program->arena, c->members.items, sizeof(Node *) * (size_t)c->members.count);
     c->kernel->member_count = c->members.count;
 }
 
@@ -363,13 +400,15 @@ static void make_kernels(Fuse *fuse) {
         Node *node = fuse->graph->nodes.items[i];
         FusionMark *mark = mark_of_node(fuse, node);
         if (!mark->stored || node->op == OP_input) continue;
-        bool folded = node_is_weight(fuse->program, node) && !weight_is_member(node); /* an output of the model that is a weight */
+        /* an output of the model that is a weight */
+        bool folded = node_is_weight(fuse->program, node) && !weight_is_member(node);
         if (folded) continue;
         if (node->op == OP_concat || node->op == OP_reshape) {
             make_handover(fuse, node);
             continue;
         }
-        c.kernel = kernel_new(fuse->program, mark->anchor, value_new(fuse->program, node, &format_plain, SPACE_SLOT));
+        c.kernel = kernel_new(fuse->program, mark->anchor,
+                              value_new(fuse->program, node, &format_plain, SPACE_SLOT));
         fuse->low->value_of[node->id] = c.kernel->output;
         collect_members(&c, node);
         vec_push(fuse->low->scratch, &fuse->low->kernels, c.kernel);
@@ -398,7 +437,8 @@ void fuse(Lowering *low) {
     for (int i = graph->nodes.count - 1; i >= 0; i--) {
         Node *node = graph->nodes.items[i];
         FusionMark *mark = mark_of_node(&fuse, node);
-        bool folded = low->program->weights[i] && !(mark->needed_in_memory && weight_is_member(node) && low->is_output[i]);
+        bool folded = low->program->weights[i] &&
+                      !(mark->needed_in_memory && weight_is_member(node) && low->is_output[i]);
         if (mark->live && node->op != OP_input && !folded) place_in_kernel(&fuse, node);
     }
     make_input_values(&fuse);

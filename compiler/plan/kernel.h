@@ -1,11 +1,11 @@
 /* A kind of kernel, as planning sees it: what it proposes for a kernel, what it makes of
  * that once layouts are granted, and its code.
  *
- * Order of use: fusion.c forms kernels; select.c asks every kind for its proposal and takes
- * the cheapest; layout.c grants layouts, strides and packed operands, and puts in what copies
- * and packs; fuse_rows.c groups loop nests; then settle fixes tasks and name; memory.c assigns slots; in the end
- * codegen/emit.c asks for the code. Planning gets the table of kinds from above
- * (LowerOptions.table) and knows no kind by name. */
+ * Order of use: fusion.c forms kernels; select.c asks every kind for its proposal and
+ * takes the cheapest; layout.c grants layouts, strides and packed operands, and puts in
+ * what copies and packs; fuse_rows.c groups loop nests; then settle fixes tasks and name;
+ * memory.c assigns slots; in the end codegen/emit.c asks for the code. Planning gets the
+ * table of kinds from above (LowerOptions.table) and knows no kind by name. */
 #ifndef CAI_PLAN_KERNEL_H
 #define CAI_PLAN_KERNEL_H
 
@@ -17,14 +17,15 @@ struct LLVMOpaqueValue;
 struct KernelKind {
     const char *name, *what;
     /* False where this kind cannot compute the kernel; else fills the proposal, in which
-     * `inputs` has room and nothing is wished yet. Looks at anchor, members, inputs[i]->node
-     * and ->space, shapes, target; layouts and strides are not there yet. Weights among the
-     * inputs are those in SPACE_WEIGHTS. */
+     * `inputs` has room and nothing is wished yet. Looks at anchor, members,
+     * inputs[i]->node and ->space, shapes, target; layouts and strides are not there yet.
+     * Weights among the inputs are those in SPACE_WEIGHTS. */
     bool (*propose)(const Kernel *kernel, Proposal *proposal);
-    /* Layouts, strides and packed operands are as proposed: sets tasks, phases, working memory
-     * and name by the proposal's tile. */
+    /* Layouts, strides and packed operands are as proposed: sets tasks, phases, working
+     * memory and name by the proposal's tile. */
     void (*settle)(Program *program, Kernel *kernel);
-    /* The LLVM function of type cai_kernel (runtime/core/program.h), named kernel->name. */
+    /* The LLVM function of type cai_kernel (runtime/core/program.h), named
+     * kernel->name. */
     struct LLVMOpaqueValue *(*emit)(struct Module *module, const Kernel *kernel);
 };
 
@@ -35,15 +36,17 @@ struct KernelTable {
 
 enum { MAX_INTERLEAVED = 8 }; /* vectors that code interleaves at most (codegen/shuffle.c) */
 
-/* Whether a node depends on parameters, states and constants only (so that it is packed while building, never a kernel's work). */
+/* Whether a node depends on parameters, states and constants only (so that it is packed
+ * while building, never a kernel's work). */
 bool node_is_weight(const Program *program, const Node *node);
 
 /* ---- cost.c: estimates ---- */
 
-int64_t typical(const Kernel *kernel, Dim dim);              /* at the symbols' typical sizes, at least 1 */
-double kernel_typical_flops(const Kernel *kernel);           /* a multiply-add counts two */
-double kernel_typical_bytes(const Kernel *kernel);           /* output and inputs, each once */
-/* Cycles: the larger of `flops` at `efficiency` of the vector units' peak, and `bytes` from the cache that `bytes` fit. */
+int64_t typical(const Kernel *kernel, Dim dim);    /* at the symbols' typical sizes, at least 1 */
+double kernel_typical_flops(const Kernel *kernel); /* a multiply-add counts two */
+double kernel_typical_bytes(const Kernel *kernel); /* output and inputs, each once */
+/* Cycles: the larger of `flops` at `efficiency` of the vector units' peak, and `bytes`
+ * from the cache that `bytes` fit. */
 double cost_cycles(const Target *target, double flops, double efficiency, double bytes);
 double reorder_cycles(const Program *program, const Node *node, const Format *from, const Format *to);
 /* The same of packing the kernel's input where the run has to do it, else 0. */
@@ -62,8 +65,8 @@ Contraction contraction_types(const Node *anchor);
 
 /* The same format for the output and all inputs, or the first `count` of them. */
 void wish_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count);
-/* The input packed so: while building where it is in SPACE_WEIGHTS, else by a launch before
- * the first kernel that wants it. */
+/* The input packed so: while building where it is in SPACE_WEIGHTS, else by a launch
+ * before the first kernel that wants it. */
 void wish_packed(const Kernel *kernel, Proposal *proposal, int input, const Format *format);
 
 #endif

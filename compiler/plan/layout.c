@@ -1,10 +1,13 @@
 /* How each tensor lies in memory.
  *
- * Tensors of rank 4 between convolutions are BLOCKED, all others PLAIN. Values that want to be alike (the operands and the result
- * of elementwise work, a concatenation and its parts) form a group, which lies in one format. A value that the proposals want in
- * the other one is copied, once for all who read it so (schedule.c): a group takes the format in which its copies cost less.
+ * Tensors of rank 4 between convolutions are BLOCKED, all others PLAIN. Values that want
+ * to be alike (the operands and the result of elementwise work, a concatenation and its
+ * parts) form a group, which lies in one format. A value that the proposals want in the
+ * other one is copied, once for all who read it so (schedule.c): a group takes the format
+ * in which its copies cost less.
  *
- * Needs: kernels with their proposals. Gives: program->launches; layout, space, parent, strides, offset and bytes of every value. */
+ * Needs: kernels with their proposals. Gives: program->launches; layout, space, parent,
+ * strides, offset and bytes of every value. */
 #include "plan/layout.h"
 
 LayoutState *layout_state(Layout *l, const Value *value) {
@@ -37,12 +40,14 @@ static bool is_blockable(const Layout *l, const Value *value) {
 
 static int find_layout_group(Layout *l, const Value *value) {
     int at = layout_state(l, value)->group;
-    while (l->states.items[at].group != at) at = l->states.items[at].group = l->states.items[l->states.items[at].group].group;
+    while (l->states.items[at].group != at)
+        at = l->states.items[at].group = l->states.items[l->states.items[at].group].group;
     l->states.items[value->id].group = at;
     return at;
 }
 
-/* The facts of the whole group. Facts move while they grow: a pointer to them holds until the next question. */
+/* The facts of the whole group. Facts move while they grow: a pointer to them holds until
+ * the next question. */
 static LayoutState *group_of(Layout *l, const Value *value) {
     int group = find_layout_group(l, value);
     return &l->states.items[group];
@@ -135,7 +140,10 @@ static void decide_layouts(Layout *l) {
 }
 
 void layout(Lowering *low) {
-    Layout l = {.low = low, .program = low->program, .dims = low->program->graph->dims, .lanes = low->program->target->lanes};
+    Layout l = {.low = low,
+                .program = low->program,
+                .dims = low->program->graph->dims,
+                .lanes = low->program->target->lanes};
     decide_layouts(&l);
     place_all(&l);
     launch_all(&l);

@@ -1,14 +1,19 @@
-/* How a kernel of the kind `loops` is walked: which axes are one loop, which of them runs through the lanes, and what a task is.
+/* How a kernel of the kind `loops` is walked: which axes are one loop, which of them runs
+ * through the lanes, and what a task is.
  *
- * Axes are merged where everything the kernel reads and writes is as regular as one long axis: then lanes fill up on a map of 7 x
- * 7, and a chain of elementwise operators on dense tensors is one loop over all elements. The lanes are the channels of a block
- * where the output, or what is reduced, is BLOCKED; else the innermost axis. A task is about 4,096 elements: long enough to
- * outweigh its beginning, short enough for all threads to have some. A long reduction to few results is done in parts. All this
+ * Axes are merged where everything the kernel reads and writes is as regular as one long
+ * axis: then lanes fill up on a map of 7 x 7, and a chain of elementwise operators on
+ * dense tensors is one loop over all elements. The lanes are the channels of a block
+ * where the output, or what is reduced, is BLOCKED; else the innermost axis. A task is
+ * about 4,096 elements: long enough to outweigh its beginning, short enough for all
+ * threads to have some. A long reduction to few results is done in parts. All this
  * depends on shapes and layouts only, never on threads.
  *
- * Where an operand lies in memory along another group than the lanes run through (a transpose, a change of layout), that group
- * becomes the innermost loop, and the operand is loaded as squares and transposed in registers: a gather would touch a cache line
- * an element. Where the lanes would then be few, they run along the operand's group instead, and results are interleaved. */
+ * Where an operand lies in memory along another group than the lanes run through (a
+ * transpose, a change of layout), that group becomes the innermost loop, and the operand
+ * is loaded as squares and transposed in registers: a gather would touch a cache line an
+ * element. Where the lanes would then be few, they run along the operand's group instead,
+ * and results are interleaved. */
 #include "plan/loop_nest.h"
 
 #define TASK_ELEMENTS 4096
@@ -38,7 +43,8 @@ static bool are_adjacent(Shape shape, int outer, int inner) {
 static bool value_merges(Merge *merge, const Value *value, int outer, int inner) {
     int blocked = format_blocked_axis(value->format);
     if (blocked == outer || blocked == inner) return false;
-    return value->strides && value->strides[outer] == dim_mul(merge->dims, value->strides[inner], value->node->shape.dims[inner]);
+    return value->strides && value->strides[outer] ==
+                                 dim_mul(merge->dims, value->strides[inner], value->node->shape.dims[inner]);
 }
 
 static bool broadcast_merges(Merge *merge, const Node *node, int outer, int inner) {
@@ -51,15 +57,18 @@ static bool broadcast_merges(Merge *merge, const Node *node, int outer, int inne
 static bool slice_merges(Merge *merge, const Node *node, int outer, int inner) {
     const slice_attributes *a = ATTRIBUTES(node, slice);
     for (int axis = outer; axis <= inner; axis += inner - outer)
-        if (!dim_is_zero(a->begin.items[axis]) || node->shape.dims[axis] != node->inputs[0]->shape.dims[axis]) return false;
+        if (!dim_is_zero(a->begin.items[axis]) || node->shape.dims[axis] != node->inputs[0]->shape.dims[axis])
+            return false;
     return walked_together(merge, node->inputs[0], outer, inner);
 }
 
 static bool gather_merges(Merge *merge, const Node *node, int outer, int inner) {
     int axis = (int)ATTRIBUTES(node, gather)->axis, wide = node->inputs[1]->shape.rank;
     if (inner < axis) return walked_together(merge, node->inputs[0], outer, inner);
-    if (outer >= axis + wide) return walked_together(merge, node->inputs[0], outer - wide + 1, inner - wide + 1);
-    return outer >= axis && inner < axis + wide && walked_together(merge, node->inputs[1], outer - axis, inner - axis);
+    if (outer >= axis + wide)
+        return walked_together(merge, node->inputs[0], outer - wide + 1, inner - wide + 1);
+    return outer >= axis && inner < axis + wide &&
+           walked_together(merge, node->inputs[1], outer - axis, inner - axis);
 }
 
 /* The operand's axis that a trivial reshape's axis is. */
@@ -79,20 +88,25 @@ static bool movement_merges(Merge *merge, const Node *node, int outer, int inner
     case OP_flip:
         if (node_names_axis(node, outer) || node_names_axis(node, inner)) return false;
         return walked_together(merge, x, outer, inner);
-    case OP_pad: case OP_pad_input:
-        if (x->shape.dims[outer] != node->shape.dims[outer] || x->shape.dims[inner] != node->shape.dims[inner]) return false;
+    case OP_pad:
+    case OP_pad_input:
+        if (x->shape.dims[outer] != node->shape.dims[outer] ||
+            x->shape.dims[inner] != node->shape.dims[inner])
+            return false;
         return walked_together(merge, x, outer, inner);
     case OP_transpose: {
         const int64_t *permutation = ATTRIBUTES(node, transpose)->permutation.items;
         return walked_together(merge, x, (int)permutation[outer], (int)permutation[inner]);
     }
     case OP_reshape:
-        return reshape_is_trivial(node) && walked_together(merge, x, axis_before(node, outer), axis_before(node, inner));
+        return reshape_is_trivial(node) &&
+               walked_together(merge, x, axis_before(node, outer), axis_before(node, inner));
     default: return false;
     }
 }
 
-/* iota counts along an axis; the others are the same everywhere, or follow an element's number. */
+/* iota counts along an axis; the others are the same everywhere, or follow an element's
+ * number. */
 static bool source_merges(const Node *node, int outer, int inner) {
     switch (node->op) {
     case OP_iota: return ATTRIBUTES(node, iota)->axis != outer && ATTRIBUTES(node, iota)->axis != inner;
@@ -113,9 +127,12 @@ static bool member_merges(Merge *merge, const Node *node, int outer, int inner) 
     }
 }
 
-/* Whether the elements of `node` at (0, i) are those at (i / size, i % size) of the axes outer and inner. */
+/* Whether the elements of `node` at (0, i) are those at (i / size, i % size) of the axes
+ * outer and inner. */
 static bool walked_together(Merge *merge, const Node *node, int outer, int inner) {
-    if (!are_adjacent(node->shape, outer, inner) || dim_is_one(node->shape.dims[outer]) || dim_is_one(node->shape.dims[inner])) return false;
+    if (!are_adjacent(node->shape, outer, inner) || dim_is_one(node->shape.dims[outer]) ||
+        dim_is_one(node->shape.dims[inner]))
+        return false;
     for (int i = 0; i < merge->seen.count; i++) {
         const NestVisit *visit = &merge->seen.items[i];
         if (visit->node == node && visit->outer == outer && visit->inner == inner) return true;
@@ -143,7 +160,8 @@ static bool groups_merge(Merge *merge, const Group *group, int inner) {
     merge->seen.count = 0;
     if (kernel->anchor && !walked_together(merge, reduced_operand(kernel), outer, inner)) return false;
     if (reduced) return true;
-    return value_merges(merge, kernel->output, outer, inner) && walked_together(merge, kernel->output->node, outer, inner);
+    return value_merges(merge, kernel->output, outer, inner) &&
+           walked_together(merge, kernel->output->node, outer, inner);
 }
 
 static void add_axis(Merge *merge, Nest *nest, int axis, Dim size) {
@@ -155,7 +173,8 @@ static void add_axis(Merge *merge, Nest *nest, int axis, Dim size) {
             return;
         }
     }
-    nest->groups[nest->count++] = (Group){.axes = {axis}, .count = 1, .size = size, .reduced = is_reduced(merge->kernel, axis)};
+    nest->groups[nest->count++] =
+        (Group){.axes = {axis}, .count = 1, .size = size, .reduced = is_reduced(merge->kernel, axis)};
 }
 
 static void make_groups(Merge *merge, Nest *nest, Shape domain) {
@@ -204,7 +223,8 @@ static int unit_axis_of_value(const Value *value) {
     return -1;
 }
 
-/* The axis of `node`, an input or movement of one, along which its elements are adjacent in memory; -1 where there is none. */
+/* The axis of `node`, an input or movement of one, along which its elements are adjacent
+ * in memory; -1 where there is none. */
 static int unit_axis(const Kernel *kernel, const Node *node) {
     const Value *input = kernel_input(kernel, node, NULL);
     if (input) return unit_axis_of_value(input);
@@ -212,7 +232,8 @@ static int unit_axis(const Kernel *kernel, const Node *node) {
     int axis = unit_axis(kernel, node->inputs[0]);
     if (axis < 0) return -1;
     if (node->op == OP_slice) return ATTRIBUTES(node, slice)->step.items[axis] == 1 ? axis : -1;
-    if (node->op == OP_reshape) return dim_is_one(node->inputs[0]->shape.dims[axis]) ? -1 : axis_after(node, axis);
+    if (node->op == OP_reshape)
+        return dim_is_one(node->inputs[0]->shape.dims[axis]) ? -1 : axis_after(node, axis);
     IntList permutation = ATTRIBUTES(node, transpose)->permutation;
     for (int i = 0; i < permutation.count; i++)
         if (permutation.items[i] == axis) return i;
@@ -222,24 +243,28 @@ static int unit_axis(const Kernel *kernel, const Node *node) {
 /* Of elements of which a vector holds as many as there are lanes. */
 static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
     const Target *target = kernel->program->target;
-    int axis = dtype_bytes(node->shape.type) * target->lanes == target->vector_bytes ? unit_axis(kernel, node) : -1;
+    int axis =
+        dtype_bytes(node->shape.type) * target->lanes == target->vector_bytes ? unit_axis(kernel, node) : -1;
     for (int g = 0; axis >= 0 && g < nest->count; g++) {
         const Group *group = &nest->groups[g];
-        bool fits = g != nest->lane && group->axes[group->count - 1] == axis
-            && typical(kernel, group->size) >= target->lanes;
-        if (!fits || (nest->transposed >= 0 && nest->transposed != g) || nest->transposed_count == COUNT_OF(nest->transposed_nodes)) continue;
+        bool fits = g != nest->lane && group->axes[group->count - 1] == axis &&
+                    typical(kernel, group->size) >= target->lanes;
+        if (!fits || (nest->transposed >= 0 && nest->transposed != g) ||
+            nest->transposed_count == COUNT_OF(nest->transposed_nodes))
+            continue;
         nest->transposed = g;
         nest->transposed_nodes[nest->transposed_count++] = node;
     }
 }
 
-/* Whether a node is evaluated at the output's point, at others, or both. Only what is read at the output's point alone may be at hand
- * as a column of a square. */
+/* Whether a node is evaluated at the output's point, at others, or both. Only what is
+ * read at the output's point alone may be at hand as a column of a square. */
 typedef struct Where { const Node *node; bool here, elsewhere; } Where;
 
 enum { MAX_TURNED_MEMBERS = 12 }; /* of a kernel with squares: its code is written once a lane */
 
-/* Fills `where` for the members from the last, the output, back, and for what they read; gives how many nodes there are. */
+/* Fills `where` for the members from the last, the output, back, and for what they read;
+ * gives how many nodes there are. */
 static int find_points(const Kernel *kernel, Where *where) {
     int count = 0;
     where[count++] = (Where){kernel->output->node, true, false};
@@ -260,7 +285,8 @@ static int find_points(const Kernel *kernel, Where *where) {
 }
 
 static void choose_transposed(const Kernel *kernel, Nest *nest) {
-    Where where[3 * MAX_TURNED_MEMBERS + 1]; /* no operator that may be a member here has more than three operands */
+    /* no operator that may be a member here has more than three operands */
+    Where where[3 * MAX_TURNED_MEMBERS + 1];
     nest->transposed = -1;
     if (kernel->anchor || nest->lane < 0 || kernel->member_count > MAX_TURNED_MEMBERS) return;
     int count = find_points(kernel, where);
@@ -268,7 +294,8 @@ static void choose_transposed(const Kernel *kernel, Nest *nest) {
         if (where[i].here && !where[i].elsewhere) consider_turn(kernel, nest, where[i].node);
 }
 
-/* A block's channels, turned, lie beside each other at each pixel, and so do the pixels of a block. */
+/* A block's channels, turned, lie beside each other at each pixel, and so do the pixels
+ * of a block. */
 static bool transposes_blocks(const Kernel *kernel, const Nest *nest) {
     for (int t = 0; t < nest->transposed_count; t++) {
         const Value *input = kernel_input(kernel, nest->transposed_nodes[t], NULL);
@@ -277,27 +304,32 @@ static bool transposes_blocks(const Kernel *kernel, const Nest *nest) {
     return true;
 }
 
-/* The lanes' group and the turned one become the innermost. What is read along the turned group is walked so, one after the other; but blocks
- * of channels become planes a block at a time, along the pixels: all planes in turn, half a line each, would lose their lines where
- * they are a power of two apart. */
+/* The lanes' group and the turned one become the innermost. What is read along the turned
+ * group is walked so, one after the other; but blocks of channels become planes a block
+ * at a time, along the pixels: all planes in turn, half a line each, would lose their
+ * lines where they are a power of two apart. */
 static void order_transposed(const Kernel *kernel, Nest *nest) {
     if (nest->transposed < 0) return;
     int count = 0, lane_last = transposes_blocks(kernel, nest);
     for (int i = 0; i < nest->parallel_count; i++)
-        if (nest->parallel[i] != nest->lane && nest->parallel[i] != nest->transposed) nest->parallel[count++] = nest->parallel[i];
+        if (nest->parallel[i] != nest->lane && nest->parallel[i] != nest->transposed)
+            nest->parallel[count++] = nest->parallel[i];
     nest->parallel[count + lane_last] = nest->lane;
     nest->parallel[count + !lane_last] = nest->transposed;
 }
 
-/* Channels that become pixels, r x r of each: the output's innermost axis has r places, and squares would be masked to so few. All inputs lie
- * along the turned group then, and it is the lanes', which in the output lie r apart. */
+/* Channels that become pixels, r x r of each: the output's innermost axis has r places,
+ * and squares would be masked to so few. All inputs lie along the turned group then, and
+ * it is the lanes', which in the output lie r apart. */
 static void choose_zip(const Kernel *kernel, Nest *nest) {
     const Value *output = kernel->output;
     int64_t narrow, lanes = kernel->program->target->lanes;
     nest->interleaved = -1;
     if (nest->transposed < 0 || is_blocked(output) || kernel->input_count != nest->transposed_count) return;
     const Group *from = &nest->groups[nest->lane], *to = &nest->groups[nest->transposed];
-    if (!dim_is_const(from->size, &narrow) || narrow > lanes / 2 || narrow > MAX_INTERLEAVED || !output->strides) return;
+    if (!dim_is_const(from->size, &narrow) || narrow > lanes / 2 || narrow > MAX_INTERLEAVED ||
+        !output->strides)
+        return;
     int64_t apart;
     if (!dim_is_one(output->strides[from->axes[from->count - 1]])) return;
     if (!dim_is_const(output->strides[to->axes[to->count - 1]], &apart) || apart != narrow) return;
@@ -308,19 +340,22 @@ static void choose_zip(const Kernel *kernel, Nest *nest) {
     nest->parallel[nest->parallel_count - 1] = nest->lane;
 }
 
-/* Vectors of the lane group, and of a turned group outside it; coordinates of the others. */
+/* Vectors of the lane group, and of a turned group outside it; coordinates of the
+ * others. */
 int64_t nest_step(const Nest *nest, int group, const Target *target) {
     bool squares = group == nest->transposed && nest->parallel[nest->parallel_count - 1] == nest->lane;
     return squares || group == nest->lane ? target->lanes : 1;
 }
 
-/* Where lanes run through a kept group, each step of the groups inside it is as many elements as there are lanes. */
+/* Where lanes run through a kept group, each step of the groups inside it is as many
+ * elements as there are lanes. */
 static void choose_tasks(const Kernel *kernel, Nest *nest) {
     const Target *target = kernel->program->target;
     int64_t work = nest->lane >= 0 && !nest->groups[nest->lane].reduced ? target->lanes : 1;
     if (nest->transposed >= 0) work *= nest_step(nest, nest->transposed, target);
     if (nest->interleaved >= 0) work *= typical(kernel, nest->groups[nest->interleaved].size);
-    for (int i = 0; i < nest->reduced_count; i++) work *= typical(kernel, nest->groups[nest->reduced[i]].size);
+    for (int i = 0; i < nest->reduced_count; i++)
+        work *= typical(kernel, nest->groups[nest->reduced[i]].size);
     nest->split = nest->parallel_count;
     nest->chunk = 1;
     while (nest->split > 0 && (work < TASK_ELEMENTS || nest->split == nest->parallel_count)) {
@@ -332,11 +367,13 @@ static void choose_tasks(const Kernel *kernel, Nest *nest) {
     }
 }
 
-/* The longest reduced group is cut where that gives threads more to do than there are results. What is of free size may be long. */
+/* The longest reduced group is cut where that gives threads more to do than there are
+ * results. What is of free size may be long. */
 static void choose_parts(const Kernel *kernel, Nest *nest) {
     int64_t lanes = kernel->program->target->lanes, results = 1, work = 1;
     nest->split_reduction = -1;
-    if (!kernel->anchor || !dtype_is_float(reduced_operand(kernel)->shape.type) || nest->reduced_count == 0) return;
+    if (!kernel->anchor || !dtype_is_float(reduced_operand(kernel)->shape.type) || nest->reduced_count == 0)
+        return;
     int longest = nest->reduced[0];
     bool fixed = true;
     for (int i = 0; i < nest->count; i++) {

@@ -1,14 +1,19 @@
-/* Where in memory each value lives. A buffer lives from the launch that writes it first to the one that reads it last, its views
- * included; buffers that never live at once may lie in the same place. Memory is a few slots, and a buffer has a place in one of
- * them: the largest are placed first, each where it makes its slot grow least, at its beginning or behind another buffer.
+/* Where in memory each value lives. A buffer lives from the launch that writes it first
+ * to the one that reads it last, its views included; buffers that never live at once may
+ * lie in the same place. Memory is a few slots, and a buffer has a place in one of them:
+ * the largest are placed first, each where it makes its slot grow least, at its beginning
+ * or behind another buffer.
  *
- * Sizes may be free. Whether two places are apart must then be certain whatever the sizes are; where it is not (which of N*L*C and
- * N*L*L is larger?) another slot is opened. What is better is judged at typical sizes.
+ * Sizes may be free. Whether two places are apart must then be certain whatever the sizes
+ * are; where it is not (which of N*L*C and N*L*L is larger?) another slot is opened. What
+ * is better is judged at typical sizes.
  *
- * A kernel that reads an input exactly where it writes, for the last time, writes into that input's buffer (residual adds).
+ * A kernel that reads an input exactly where it writes, for the last time, writes into
+ * that input's buffer (residual adds).
  *
- * Needs: the final list of launches with resolved values. Gives: first, last and slot of values, program->slots; adds a buffer's
- * place in its slot to the offsets of the values in it. */
+ * Needs: the final list of launches with resolved values. Gives: first, last and slot of
+ * values, program->slots; adds a buffer's place in its slot to the offsets of the values
+ * in it. */
 #include "plan/stages.h"
 #include "core/program.h"
 #include <stdlib.h>
@@ -18,30 +23,30 @@ enum { ALIGNMENT = CAI_ALIGNMENT /* of every buffer */, COMPARED_MAX = 32 };
 typedef struct PlannedBuffer {
     int first, last;
     int64_t typical;
-    Dim bytes;    /* rounded up to ALIGNMENT */
+    Dim bytes; /* rounded up to ALIGNMENT */
     int slot;
-    Dim begin;    /* in the slot, in bytes */
-    int merged;   /* the buffer it continues, or -1 */
+    Dim begin;  /* in the slot, in bytes */
+    int merged; /* the buffer it continues, or -1 */
 } PlannedBuffer;
 
 typedef struct Tenant { /* of a slot */
     int first, last;
-    Dim begin, end;                     /* in bytes */
+    Dim begin, end; /* in bytes */
     int64_t typical_begin, typical_end;
 } Tenant;
 
 typedef struct Tenants {
-    Vec(Tenant) list;                   /* in order of their typical begins */
-    int64_t typical;                    /* the slot's size */
+    Vec(Tenant) list; /* in order of their typical begins */
+    int64_t typical;  /* the slot's size */
 } Tenants;
 
 typedef struct MemoryPlan {
     Program *program;
     Dims *dims;
     Arena *scratch;
-    PlannedBuffer *buffers;      /* by the id of their value */
-    Vec(Tenants) tenants; /* by slot */
-    Vec(Tenant) live;     /* those of a slot that live at once with the buffer to be placed */
+    PlannedBuffer *buffers; /* by the id of their value */
+    Vec(Tenants) tenants;   /* by slot */
+    Vec(Tenant) live;       /* those of a slot that live at once with the buffer to be placed */
 } MemoryPlan;
 
 /* ---- lives ---- */
@@ -70,7 +75,8 @@ static Dim round_up_bytes(MemoryPlan *plan, Dim bytes) {
 }
 
 void find_lives(Program *program) {
-    for (int i = 0; i < program->values.count; i++) program->values.items[i]->first = program->values.items[i]->last = -1;
+    for (int i = 0; i < program->values.count; i++)
+        program->values.items[i]->first = program->values.items[i]->last = -1;
     for (int i = 0; i < program->launches.count; i++) {
         Kernel *kernel = program->launches.items[i];
         touch_at(program, kernel->output, i);
@@ -84,7 +90,13 @@ static void make_buffers(MemoryPlan *plan) {
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
         Dim bytes = round_up_bytes(plan, value->bytes);
-        plan->buffers[i] = (PlannedBuffer){value->first, value->last, dim_typical(plan->dims, bytes), bytes, -1, dim_const(plan->dims, 0), -1};
+        plan->buffers[i] = (PlannedBuffer){value->first,
+                                           value->last,
+                                           dim_typical(plan->dims, bytes),
+                                           bytes,
+                                           -1,
+                                           dim_const(plan->dims, 0),
+                                           -1};
     }
 }
 
@@ -102,7 +114,8 @@ static bool keeps_element(const Kernel *kernel, const Node *member, const void *
 }
 
 static bool lies_alike(const Value *a, const Value *b) {
-    if (a->format != b->format || !shape_dims_equal(a->node->shape, b->node->shape) || a->bytes != b->bytes) return false;
+    if (a->format != b->format || !shape_dims_equal(a->node->shape, b->node->shape) || a->bytes != b->bytes)
+        return false;
     for (int i = 0; i < a->node->shape.rank; i++)
         if (a->strides[i] != b->strides[i]) return false;
     return true;
@@ -110,7 +123,8 @@ static bool lies_alike(const Value *a, const Value *b) {
 
 bool reads_in_place(const Kernel *kernel, int input) {
     const Value *value = kernel->inputs[input];
-    if (value->parent || input < kernel_operand_count(kernel) || !lies_alike(value, kernel->output)) return false;
+    if (value->parent || input < kernel_operand_count(kernel) || !lies_alike(value, kernel->output))
+        return false;
     return kernel_reads_at_point(kernel, value->node, keeps_element, NULL);
 }
 
@@ -119,7 +133,8 @@ static bool can_write_over(MemoryPlan *plan, const Kernel *kernel, int input, in
     if (value->parent || value->space != SPACE_SLOT || buffer_of(plan, value)->last != launch) return false;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *other = kernel->inputs[i];
-        if (i != input && other->space == SPACE_SLOT && buffer_of(plan, other) == buffer_of(plan, value)) return false;
+        if (i != input && other->space == SPACE_SLOT && buffer_of(plan, other) == buffer_of(plan, value))
+            return false;
     }
     return reads_in_place(kernel, input);
 }
@@ -166,25 +181,31 @@ static bool fits_at(MemoryPlan *plan, const PlannedBuffer *buffer, Dim begin) {
 }
 
 /* True where nothing better is to be found higher up. */
-static bool consider_slot(MemoryPlan *plan, const PlannedBuffer *buffer, int slot, Dim begin, int64_t typical_begin, SlotChoice *best) {
+static bool consider_slot(MemoryPlan *plan, const PlannedBuffer *buffer, int slot, Dim begin,
+                          int64_t typical_begin, SlotChoice *best) {
     int64_t growth = max_i64(0, typical_begin + buffer->typical - plan->tenants.items[slot].typical);
-    if (growth > best->growth || (growth == best->growth && typical_begin >= best->typical_begin)) return true;
+    if (growth > best->growth || (growth == best->growth && typical_begin >= best->typical_begin))
+        return true;
     if (!fits_at(plan, buffer, begin)) return false;
     *best = (SlotChoice){slot, begin, growth, typical_begin};
     return true;
 }
 
-/* Walks the gaps between those who live, which are in order of their typical begins, upwards. */
+/* Walks the gaps between those who live, which are in order of their typical begins,
+ * upwards. */
 static void search_slot(MemoryPlan *plan, const PlannedBuffer *buffer, int slot, SlotChoice *best) {
     const Tenant *live = plan->live.items;
     int count = plan->live.count;
     int64_t top = 0;
-    if ((count == 0 || live[0].typical_begin >= buffer->typical) && consider_slot(plan, buffer, slot, dim_const(plan->dims, 0), 0, best)) return;
+    if ((count == 0 || live[0].typical_begin >= buffer->typical) &&
+        consider_slot(plan, buffer, slot, dim_const(plan->dims, 0), 0, best))
+        return;
     for (int i = 0; i < count; i++) {
         top = max_i64(top, live[i].typical_end);
         if (i + 1 < count && live[i + 1].typical_begin < top + buffer->typical) continue;
         for (int k = 0; k <= i; k++)
-            if (live[k].typical_end == top && consider_slot(plan, buffer, slot, live[k].end, top, best)) return;
+            if (live[k].typical_end == top && consider_slot(plan, buffer, slot, live[k].end, top, best))
+                return;
     }
 }
 
@@ -202,8 +223,9 @@ static SlotChoice choose_place(MemoryPlan *plan, const PlannedBuffer *buffer) {
     return best;
 }
 
-/* Keeps of a slot's tenants' ends those that may be the last. What cannot be compared is kept: the sizes of layer after layer that takes
- * some pixels off the edge. Then an end is held against the last few only, so that thousands of layers take no minutes. */
+/* Keeps of a slot's tenants' ends those that may be the last. What cannot be compared is
+ * kept: the sizes of layer after layer that takes some pixels off the edge. Then an end
+ * is held against the last few only, so that thousands of layers take no minutes. */
 static void add_slot_size(MemoryPlan *plan, Slot *slot, Dim bytes) {
     int count = slot->bytes.count, first = count > COMPARED_MAX ? count - COMPARED_MAX : 0, kept = first;
     for (int i = first; i < count; i++)
@@ -218,7 +240,8 @@ static void add_slot_size(MemoryPlan *plan, Slot *slot, Dim bytes) {
 static void add_tenant(MemoryPlan *plan, Tenants *tenants, Tenant tenant) {
     vec_push(plan->scratch, &tenants->list, tenant);
     int at = tenants->list.count - 1;
-    for (; at > 0 && tenants->list.items[at - 1].typical_begin > tenant.typical_begin; at--) tenants->list.items[at] = tenants->list.items[at - 1];
+    for (; at > 0 && tenants->list.items[at - 1].typical_begin > tenant.typical_begin; at--)
+        tenants->list.items[at] = tenants->list.items[at - 1];
     tenants->list.items[at] = tenant;
 }
 
@@ -231,8 +254,9 @@ static void place_buffer(MemoryPlan *plan, PlannedBuffer *buffer) {
         choice.typical_begin = 0;
     }
     Tenants *tenants = &plan->tenants.items[choice.slot];
-    Tenant tenant = {buffer->first, buffer->last, choice.begin, dim_add(plan->dims, choice.begin, buffer->bytes), choice.typical_begin,
-                     choice.typical_begin + buffer->typical};
+    Tenant tenant = {buffer->first,        buffer->last,
+                     choice.begin,         dim_add(plan->dims, choice.begin, buffer->bytes),
+                     choice.typical_begin, choice.typical_begin + buffer->typical};
     add_tenant(plan, tenants, tenant);
     tenants->typical = max_i64(tenants->typical, tenant.typical_end);
     add_slot_size(plan, &program->slots.items[choice.slot], tenant.end);
@@ -251,7 +275,8 @@ static void place_all_buffers(MemoryPlan *plan) {
     Vec(PlannedBuffer *) order = {0};
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
-        bool wants = value->space == SPACE_SLOT && !value->parent && value->first >= 0 && plan->buffers[i].merged < 0;
+        bool wants =
+            value->space == SPACE_SLOT && !value->parent && value->first >= 0 && plan->buffers[i].merged < 0;
         if (wants) vec_push(plan->scratch, &order, &plan->buffers[i]);
     }
     if (order.count > 0) qsort(order.items, (size_t)order.count, sizeof(PlannedBuffer *), buffers_by_size);
@@ -319,7 +344,8 @@ static bool is_held(const HeldList *slot, const Value *root) {
 static void hold_range(Arena *arena, HeldList *slot, Held held) {
     int kept = 0;
     for (int i = 0; i < slot->count; i++)
-        if (slot->items[i].end <= held.begin || held.end <= slot->items[i].begin) slot->items[kept++] = slot->items[i];
+        if (slot->items[i].end <= held.begin || held.end <= slot->items[i].begin)
+            slot->items[kept++] = slot->items[i];
     slot->count = kept;
     vec_push(arena, slot, held);
 }
@@ -327,15 +353,18 @@ static void hold_range(Arena *arena, HeldList *slot, Held held) {
 void program_verify(const Program *program) {
     Arena *scratch = arena_new();
     HeldList *slots = NEW_ARRAY(scratch, HeldList, program->slots.count + 1);
-    bool *replaced = NEW_ARRAY(scratch, bool, program->graph->inputs.count + 1); /* inputs, by outputs that share their memory */
+    /* inputs, by outputs that share their memory */
+    bool *replaced = NEW_ARRAY(scratch, bool, program->graph->inputs.count + 1);
     for (int i = 0; i < program->launches.count; i++) {
         const Kernel *kernel = program->launches.items[i];
         for (int k = 0; k < kernel->input_count; k++) {
             const Value *root = value_root(kernel->inputs[k]);
             if (root->space == SPACE_SLOT && (root->slot < 0 || !is_held(&slots[root->slot], root)))
-                INTERNAL_ERROR("launch %d (%s) reads value %d, which slot %d does not hold", i, kernel->name, root->id, root->slot);
+                INTERNAL_ERROR("launch %d (%s) reads value %d, which slot %d does not hold", i, kernel->name,
+                               root->id, root->slot);
             if (root->space == SPACE_INPUT && replaced[root->slot])
-                INTERNAL_ERROR("launch %d (%s) reads input %d, in whose place there is something new", i, kernel->name, root->slot);
+                INTERNAL_ERROR("launch %d (%s) reads input %d, in whose place there is something new", i,
+                               kernel->name, root->slot);
         }
         const Value *root = value_root(kernel->output), *workspace = kernel->workspace;
         if (workspace) hold_range(scratch, &slots[workspace->slot], range_of_root(program, workspace));
@@ -343,7 +372,8 @@ void program_verify(const Program *program) {
             replaced[program_shared_input(program, root->slot)] = true;
         if (root->space != SPACE_SLOT || is_held(&slots[root->slot], root)) continue;
         if (root->first < first_along(program, i))
-            INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i, kernel->name, root->id);
+            INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i,
+                           kernel->name, root->id);
         hold_range(scratch, &slots[root->slot], range_of_root(program, root));
     }
     arena_free(scratch);

@@ -1,6 +1,8 @@
-/* Weights in the order in which kernels read them. What is computed from parameters alone is computed and packed while building, and lies
- * in one blob that generated code reads. This file keeps the list of such jobs and writes the blob, one job at a time and of that some
- * cells at a time, so that no more than the largest weight is in memory. What the run computes a launch packs. */
+/* Weights in the order in which kernels read them. What is computed from parameters alone
+ * is computed and packed while building, and lies in one blob that generated code reads.
+ * This file keeps the list of such jobs and writes the blob, one job at a time and of
+ * that some cells at a time, so that no more than the largest weight is in memory. What
+ * the run computes a launch packs. */
 #include "plan/stages.h"
 #include "files/files.h"
 
@@ -10,7 +12,8 @@ enum { BLOB_ALIGNMENT = CAI_ALIGNMENT };
 
 /* ---- the list of jobs ---- */
 
-/* The job for a node in a format, made if there is none. Jobs of one node are chained, from the latest back. */
+/* The job for a node in a format, made if there is none. Jobs of one node are chained,
+ * from the latest back. */
 static int find_job(Program *program, Node *node, const Format *format) {
     if (!program->packed) program->packed = map_new(program->arena);
     int latest = (int)(intptr_t)map_get(program->packed, node);
@@ -21,7 +24,8 @@ static int find_job(Program *program, Node *node, const Format *format) {
     return program->packs.count - 1;
 }
 
-/* A dense layer multiplies by its weight transposed; packing reads it as it lies instead, since such weights are the largest. */
+/* A dense layer multiplies by its weight transposed; packing reads it as it lies instead,
+ * since such weights are the largest. */
 static int find_job_before_transposes(Program *program, Node *node, const Format *format) {
     Format *before = arena_copy(program->arena, format, sizeof *format);
     while (node->op == OP_transpose && format_before_transpose(before, node)) node = node->inputs[0];
@@ -32,7 +36,8 @@ void pack_weights(Program *program, Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) {
         Value *value = kernel->inputs[i];
         if (value->space != SPACE_WEIGHTS || value->slot >= 0) continue;
-        value->slot = (is_packed(value) ? find_job_before_transposes : find_job)(program, value->node, value->format);
+        value->slot =
+            (is_packed(value) ? find_job_before_transposes : find_job)(program, value->node, value->format);
     }
 }
 
@@ -75,10 +80,10 @@ static void pack_plain(DType type, const Number *in, int64_t count, unsigned cha
 typedef struct PackWriter {
     const PackJob *job;
     const Number *values;
-    Arena *scratch;      /* of the job */
+    Arena *scratch; /* of the job */
     bool (*write)(void *context, const void *bytes, size_t count);
     void *context;
-    uint64_t written;    /* of the job's bytes */
+    uint64_t written; /* of the job's bytes */
 } PackWriter;
 
 static bool write_pack_bytes(PackWriter *w, const void *bytes, int64_t count) {
@@ -99,7 +104,9 @@ static bool write_plain(PackWriter *w) {
     return true;
 }
 
-static bool put_packed(void *context, const void *bytes, int64_t count) { return write_pack_bytes(context, bytes, count); }
+static bool put_packed(void *context, const void *bytes, int64_t count) {
+    return write_pack_bytes(context, bytes, count);
+}
 
 static bool write_packed(PackWriter *w) {
     const PackJob *job = w->job;
@@ -107,8 +114,10 @@ static bool write_packed(PackWriter *w) {
     return format_write(job->format, job->node, w->values, w->scratch, put_packed, w);
 }
 
-/* The job's values. A parameter itself is asked for directly, in no more memory than it takes. */
-static bool evaluate_pack_job(const Program *program, const PackJob *job, const RefSource *weights, Arena *scratch, const Number **values) {
+/* The job's values. A parameter itself is asked for directly, in no more memory than it
+ * takes. */
+static bool evaluate_pack_job(const Program *program, const PackJob *job, const RefSource *weights,
+                              Arena *scratch, const Number **values) {
     const Node *node = job->node;
     RefTensor value = {0};
     while (node->op == OP_reshape) node = node->inputs[0];
@@ -119,7 +128,8 @@ static bool evaluate_pack_job(const Program *program, const PackJob *job, const 
         *values = value.values;
         return done;
     }
-    value.shape = (RefShape){.type = node->shape.type, .rank = node->shape.rank, .count = node_element_count(node)};
+    value.shape =
+        (RefShape){.type = node->shape.type, .rank = node->shape.rank, .count = node_element_count(node)};
     for (int i = 0; i < node->shape.rank; i++) value.shape.dims[i] = dim_const_value(node->shape.dims[i]);
     value.values = NEW_ARRAY(scratch, Number, value.shape.count);
     *values = value.values;
@@ -139,8 +149,9 @@ static bool write_job(const Program *program, const PackJob *job, const RefSourc
     return done;
 }
 
-bool program_write_weights(const Program *program, const RefSource *weights, bool (*write)(void *context, const void *bytes, size_t count),
-                           void *context, void (*progress)(uint64_t done, uint64_t all)) {
+bool program_write_weights(const Program *program, const RefSource *weights,
+                           bool (*write)(void *context, const void *bytes, size_t count), void *context,
+                           void (*progress)(uint64_t done, uint64_t all)) {
     for (int i = 0; i < program->packs.count; i++) {
         const PackJob *job = &program->packs.items[i];
         if (!write_job(program, job, weights, (PackWriter){.write = write, .context = context})) return false;

@@ -33,17 +33,17 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     program->own_slots = options->own_slots || (own_slots && strcmp(own_slots, "0") != 0);
     Lowering low = {.program = program, .options = options, .scratch = arena_new()};
     count_parameters(program);
-    fuse(&low);         /* nodes to kernels; nothing later changes what a kernel computes */
+    fuse(&low);                      /* nodes to kernels; nothing later changes what a kernel computes */
     find_ties(program, low.scratch); /* before selection, which goes by it */
-    select_kinds(&low); /* each kernel's kind, with its proposal */
-    layout(&low);       /* grants it; after this all launches are there */
+    select_kinds(&low);              /* each kernel's kind, with its proposal */
+    layout(&low);                    /* grants it; after this all launches are there */
     make_nests(program);
     fuse_rows(program); /* gives some of the nests the same rows */
     settle_all(program);
     pack_assign(program);
     guard_launches(program);
     store_in_place(program); /* after guards, which it goes by; takes launches away */
-    plan(program);      /* last: the buffers of all launches are known */
+    plan(program);           /* last: the buffers of all launches are known */
     program_verify(program);
     arena_free(low.scratch);
     return program;

@@ -1,4 +1,5 @@
-/* A program as text, for people and for golden tests (--emit=program), and what was decided and why (--explain). */
+/* A program as text, for people and for golden tests (--emit=program), and what was
+ * decided and why (--explain). */
 #include "plan/stages.h"
 #include "plan/winograd.h"
 
@@ -7,7 +8,9 @@ static const char *layout_name(const Value *value) {
 }
 
 /* What a kernel without members does. */
-static const char *movement_name(const Kernel *kernel) { return is_packed(kernel->output) ? kernel->kind->name : "copy"; }
+static const char *movement_name(const Kernel *kernel) {
+    return is_packed(kernel->output) ? kernel->kind->name : "copy";
+}
 
 /* ---- --emit=program: a line a launch, and one for each view and concatenation ----
  *
@@ -21,8 +24,10 @@ typedef struct ProgramPrinter {
 
 static void print_value_place(Text *out, const Program *program, const Value *value) {
     if (value->space == SPACE_SLOT) text_add(out, "slot %d", value->slot);
-    else if (value->space == SPACE_INPUT) text_add(out, "input %s", program->graph->inputs.items[value->slot].name);
-    else if (value->space == SPACE_OUTPUT) text_add(out, "output %s", program->graph->outputs.items[value->slot].name);
+    else if (value->space == SPACE_INPUT)
+        text_add(out, "input %s", program->graph->inputs.items[value->slot].name);
+    else if (value->space == SPACE_OUTPUT)
+        text_add(out, "output %s", program->graph->outputs.items[value->slot].name);
     int64_t offset;
     if (!dim_is_const(value->offset, &offset) || offset != 0) {
         text_add(out, " + ");
@@ -59,7 +64,9 @@ static void print_members(Text *out, const Kernel *kernel) {
     int others = 0;
     for (int i = 0; i < kernel->member_count; i++) {
         const Node *node = kernel->members[i];
-        if (node == kernel->anchor || is_everywhere_source(node) || node->op == OP_broadcast || reshape_is_trivial(node)) continue;
+        if (node == kernel->anchor || is_everywhere_source(node) || node->op == OP_broadcast ||
+            reshape_is_trivial(node))
+            continue;
         if (++others > 8) continue;
         text_add(out, "%s%s", kernel->anchor || others > 1 ? "+" : "", op_info[node->op].name);
     }
@@ -74,7 +81,8 @@ static const char *kernel_path(const Kernel *kernel) {
 static void print_launch(ProgramPrinter *p, const Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) introduce_value(p, kernel->inputs[i]);
     p->introduced[kernel->output->id] = true;
-    text_add(&p->out, "  %%%d = %s ", kernel->output->id, kernel->member_count ? kernel->kind->name : movement_name(kernel));
+    text_add(&p->out, "  %%%d = %s ", kernel->output->id,
+             kernel->member_count ? kernel->kind->name : movement_name(kernel));
     print_members(&p->out, kernel);
     text_add(&p->out, kernel->member_count ? " (" : "(");
     for (int i = 0; i < kernel->input_count; i++) {
@@ -91,10 +99,12 @@ static void print_launch(ProgramPrinter *p, const Kernel *kernel) {
 
 void program_print(const Program *program, FILE *file) {
     Arena *arena = arena_new();
-    ProgramPrinter p = {.program = program, .out = {.arena = arena}, .introduced = NEW_ARRAY(arena, bool, program->values.count)};
+    ProgramPrinter p = {.program = program,
+                        .out = {.arena = arena},
+                        .introduced = NEW_ARRAY(arena, bool, program->values.count)};
     const char *model = program->graph->model ? program->graph->model : "";
-    text_add(&p.out, "program %s for %s: %d launches, %d slots\n", model, program->target->name, program->launches.count,
-             program->slots.count);
+    text_add(&p.out, "program %s for %s: %d launches, %d slots\n", model, program->target->name,
+             program->launches.count, program->slots.count);
     for (int i = 0; i < program->launches.count; i++) print_launch(&p, program->launches.items[i]);
     fputs(text_string(&p.out), file);
     arena_free(arena);
@@ -118,12 +128,15 @@ static void explain_tie(const Kernel *kernel, Text *out) {
     const Program *program = kernel->program;
     if (!kernel->anchor || program->winograd == WINOGRAD_NEVER || !winograd_takes(kernel->anchor)) return;
     const Node *by = program->ties[kernel->anchor->id];
-    if (by) text_add(out, "  (no Winograd: %s at %s compares its places)", op_info[by->op].name, span_place(program->arena, by->origin->span));
+    if (by)
+        text_add(out, "  (no Winograd: %s at %s compares its places)", op_info[by->op].name,
+                 span_place(program->arena, by->origin->span));
 }
 
 static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     const Proposal *proposal = &kernel->proposal;
-    double flops = kernel_typical_flops(kernel), bytes = kernel_typical_bytes(kernel), milliseconds = kernel_milliseconds(kernel);
+    double flops = kernel_typical_flops(kernel), bytes = kernel_typical_bytes(kernel),
+           milliseconds = kernel_milliseconds(kernel);
     totals->flops += flops;
     totals->bytes += bytes;
     totals->milliseconds += milliseconds;
@@ -132,20 +145,25 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     totals->more_weights += (double)proposal->more_weights;
     if (proposal->error > totals->error) totals->error = proposal->error;
     long long tasks = typical(kernel, kernel->tasks);
-    text_add(out, "%-54s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3, milliseconds);
+    text_add(out, "%-54s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3,
+             milliseconds);
     if (kernel->member_count) print_members(out, kernel);
     else text_add(out, "%s", movement_name(kernel));
     text_add(out, "  %s%s", kernel_path(kernel), kernel->fused ? ", along with the next" : "");
-    if (proposal->error > 0) text_add(out, "  (weights +%.3f MB, error %.1e)", (double)proposal->more_weights / 1e6, proposal->error);
+    if (proposal->error > 0)
+        text_add(out, "  (weights +%.3f MB, error %.1e)", (double)proposal->more_weights / 1e6,
+                 proposal->error);
     explain_tie(kernel, out);
     text_add(out, "\n");
 }
 
 static void explain_winograd(const Totals *totals, Text *out) {
     if (!totals->winograd) return;
-    text_add(out, "\nwinograd    %10.3f MB more weights, in %d convolutions; rounding errors of %.1e of a result's root mean square at most,\n"
-             "                       where direct ones have some 3e-07; --no-winograd does without\n",
-             totals->more_weights / 1e6, totals->winograd, totals->error);
+    text_add(
+        out,
+        "\nwinograd    %10.3f MB more weights, in %d convolutions; rounding errors of %.1e of a result's root mean square at most,\n"
+        "                       where direct ones have some 3e-07; --no-winograd does without\n",
+        totals->more_weights / 1e6, totals->winograd, totals->error);
 }
 
 /* Whether it is the work of a kernel for which a run waits: of an anchor. */
@@ -162,9 +180,13 @@ static void explain_left(const Program *program, Text *out) {
         if (!is_anchor_of_launch(program, left->node)) continue;
         text_add(out, "\nconstant    %s ", op_info[left->node->op].name);
         shape_print(out, left->node->shape);
-        text_add(out, "%s%s\n            is computed at each run: ", *left->node->origin->path ? " of " : "", left->node->origin->path);
-        if (left->growth > 0) text_add(out, "as a weight it would be %.0f times what it is made of\n", left->growth);
-        else text_add(out, "building would take %.1f GB and %.0f s for it\n", left->bytes / 1e9, left->seconds);
+        text_add(out, "%s%s\n            is computed at each run: ", *left->node->origin->path ? " of " : "",
+                 left->node->origin->path);
+        if (left->growth > 0)
+            text_add(out, "as a weight it would be %.0f times what it is made of\n", left->growth);
+        else
+            text_add(out, "building would take %.1f GB and %.0f s for it\n", left->bytes / 1e9,
+                     left->seconds);
     }
 }
 
@@ -174,17 +196,23 @@ static int64_t bytes_of_ports(const Program *program) {
     int64_t sum = 0;
     for (int i = 0; i < program->graph->inputs.count + program->graph->outputs.count; i++) {
         bool input = i < program->graph->inputs.count;
-        const Port *port = input ? &program->graph->inputs.items[i] : &program->graph->outputs.items[i - program->graph->inputs.count];
-        if (port->node) sum += dim_typical(dims, shape_elements(dims, port->node->shape)) * dtype_bytes(port->node->shape.type);
+        const Port *port = input ? &program->graph->inputs.items[i]
+                                 : &program->graph->outputs.items[i - program->graph->inputs.count];
+        if (port->node)
+            sum += dim_typical(dims, shape_elements(dims, port->node->shape)) *
+                   dtype_bytes(port->node->shape.type);
     }
     return sum;
 }
 
 static void explain_memory(const Program *program, Text *out) {
-    double activations = (double)dim_const_value(program_arena_bytes(program)), ports = (double)bytes_of_ports(program);
+    double activations = (double)dim_const_value(program_arena_bytes(program)),
+           ports = (double)bytes_of_ports(program);
     double scratch = (double)program_scratch_bytes(program), weights = (double)program->weights_bytes;
-    text_add(out, "\nweights     %10.3f MB in the file of weights, %.3f MB as parameters\n", weights / 1e6, (double)program->raw_weights_bytes / 1e6);
-    text_add(out, "activations %10.3f MB at the sizes above, in %d buffers; %d copies\n", activations / 1e6, program->slots.count, program->copies);
+    text_add(out, "\nweights     %10.3f MB in the file of weights, %.3f MB as parameters\n", weights / 1e6,
+             (double)program->raw_weights_bytes / 1e6);
+    text_add(out, "activations %10.3f MB at the sizes above, in %d buffers; %d copies\n", activations / 1e6,
+             program->slots.count, program->copies);
     if (scratch > 0) text_add(out, "scratch     %10.3f MB for each thread\n", scratch / 1e6);
     text_add(out, "in and out  %10.3f MB for inputs and outputs\n", ports / 1e6);
     text_add(out, "memory      %10.3f MB in all on one thread, beside some 2 MB for the program itself\n",
@@ -206,16 +234,20 @@ void program_explain(const Program *program, FILE *file) {
     Totals totals = {0};
     text_add(&out, "target %s: ", target->name);
     target_describe(target, &out);
-    text_add(&out, "; %.3g multiply-adds a cycle, caches %lld / %lld / %lld KB, %.2f GHz\n", target->fmas_per_cycle,
-             (long long)target->l1_bytes >> 10, (long long)target->l2_bytes >> 10, (long long)target->l3_bytes >> 10, target->gigahertz);
+    text_add(&out, "; %.3g multiply-adds a cycle, caches %lld / %lld / %lld KB, %.2f GHz\n",
+             target->fmas_per_cycle, (long long)target->l1_bytes >> 10, (long long)target->l2_bytes >> 10,
+             (long long)target->l3_bytes >> 10, target->gigahertz);
     text_add(&out, "estimates are for one core");
     for (int i = 0; i < dims_symbol_count(program->graph->dims); i++) {
         const Symbol *symbol = dims_symbol(program->graph->dims, i);
-        text_add(&out, "%s %s = %lld", i ? "," : ", at", symbol->name, (long long)(symbol->multiple * symbol->typical));
+        text_add(&out, "%s %s = %lld", i ? "," : ", at", symbol->name,
+                 (long long)(symbol->multiple * symbol->typical));
     }
     text_add(&out, "\n\n%-54s %8s %9s %9s %8s\n", "kernel", "tasks", "MFLOP", "KB", "ms");
-    for (int i = 0; i < program->launches.count; i++) explain_kernel(program->launches.items[i], &totals, &out);
-    text_add(&out, "%-54d %8s %9.1f %9.1f %8.3f\n", totals.kernels, "", totals.flops / 1e6, totals.bytes / 1e3, totals.milliseconds);
+    for (int i = 0; i < program->launches.count; i++)
+        explain_kernel(program->launches.items[i], &totals, &out);
+    text_add(&out, "%-54d %8s %9.1f %9.1f %8.3f\n", totals.kernels, "", totals.flops / 1e6,
+             totals.bytes / 1e3, totals.milliseconds);
     explain_winograd(&totals, &out);
     explain_left(program, &out);
     explain_memory(program, &out);

@@ -23,7 +23,8 @@ Value *value_root(const Value *value) {
 
 int64_t node_typical_bytes(const Program *program, const Node *node) {
     int64_t bytes = dtype_bytes(node->shape.type);
-    for (int i = 0; i < node->shape.rank; i++) bytes *= max_i64(1, dim_typical(program->graph->dims, node->shape.dims[i]));
+    for (int i = 0; i < node->shape.rank; i++)
+        bytes *= max_i64(1, dim_typical(program->graph->dims, node->shape.dims[i]));
     return bytes;
 }
 
@@ -112,9 +113,14 @@ static void put_attribute(Text *out, const AttrInfo *info, const void *at) {
     case ATTR_BOOL: put_word(out, *(const bool *)at); break;
     case ATTR_NAME: put_bytes(out, *(const Name *)at, strlen(*(const Name *)at)); break;
     case ATTR_TYPE: put_word(out, *(const DType *)at); break;
-    case ATTR_INTS: put_bytes(out, ((const IntList *)at)->items, sizeof(int64_t) * (size_t)((const IntList *)at)->count); break;
+    case ATTR_INTS:
+        put_bytes(out, ((const IntList *)at)->items, sizeof(int64_t) * (size_t)((const IntList *)at)->count);
+        break;
     case ATTR_DIMS: put_dims(out, ((const DimList *)at)->count, ((const DimList *)at)->items); break;
-    case ATTR_DATA: put_bytes(out, (*(const Data *const *)at)->values, sizeof(Number) * (size_t)(*(const Data *const *)at)->count); break;
+    case ATTR_DATA:
+        put_bytes(out, (*(const Data *const *)at)->values,
+                  sizeof(Number) * (size_t)(*(const Data *const *)at)->count);
+        break;
     }
 }
 
@@ -128,9 +134,11 @@ static void put_format(Text *out, const Format *format) {
     for (int i = 0; i < format->axis_count; i++) {
         const FormatAxis *axis = &format->axes[i];
         put_word(out, (uint64_t)axis->first), put_word(out, (uint64_t)axis->last);
-        put_word(out, (uint64_t)axis->step), put_word(out, (uint64_t)axis->size), put_word(out, (uint64_t)axis->multiple);
+        put_word(out, (uint64_t)axis->step), put_word(out, (uint64_t)axis->size),
+            put_word(out, (uint64_t)axis->multiple);
     }
-    for (int i = 0; i < format->level_count; i++) put_word(out, (uint64_t)format->levels[i].axis), put_word(out, (uint64_t)format->levels[i].block);
+    for (int i = 0; i < format->level_count; i++)
+        put_word(out, (uint64_t)format->levels[i].axis), put_word(out, (uint64_t)format->levels[i].block);
     put_word(out, (uint64_t)format->rotation);
     put_word(out, (uint64_t)format->winograd);
     put_word(out, format->transposed);
@@ -167,7 +175,8 @@ static void put_kernel(Text *out, const Kernel *kernel) {
         put_shape(out, node->shape);
         put_attributes(out, node);
         put_word(out, kernel->program->shared[node->id]);
-        if (node->op == OP_uniform) put_word(out, (uint64_t)dims_symbol_count(kernel->program->graph->dims)); /* behind which the seed stands */
+        /* behind which the seed stands */
+        if (node->op == OP_uniform) put_word(out, (uint64_t)dims_symbol_count(kernel->program->graph->dims));
         for (int k = 0; k < node->input_count; k++) put_word(out, local_number(kernel, node->inputs[k]));
     }
 }
@@ -181,7 +190,9 @@ static Name name_for(Program *program, const char *name, const Text *identity) {
         const char *text = number == 1 ? name : arena_printf(program->arena, "%s_%d", name, number);
         Name found = intern(program->graph->names, text);
         const Identity *known = map_get(program->names, found);
-        if (known && (known->count != identity->length || memcmp(known->bytes, identity->bytes, known->count) != 0)) continue;
+        if (known &&
+            (known->count != identity->length || memcmp(known->bytes, identity->bytes, known->count) != 0))
+            continue;
         if (known) return found;
         Identity *made = NEW(program->arena, Identity);
         *made = (Identity){identity->length, arena_copy(program->arena, identity->bytes, identity->length)};
@@ -200,7 +211,8 @@ void kernel_set_name(Kernel *kernel, const char *format, ...) {
     put_bytes(&identity, name, strlen(name));
     put_kernel(&identity, kernel);
     uint64_t hash = program->weak_names ? 0 : hash_bytes(identity.bytes, identity.length, 0);
-    kernel->name = name_for(program, arena_printf(identity.arena, "%s_%016llx", name, (unsigned long long)hash), &identity);
+    kernel->name = name_for(
+        program, arena_printf(identity.arena, "%s_%016llx", name, (unsigned long long)hash), &identity);
     arena_free(identity.arena);
 }
 

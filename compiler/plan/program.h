@@ -1,5 +1,6 @@
-/* What the plan of a run is made of: tensors in buffers, kernels that are launched on them, packed weights. Data alone: who makes
- * it stands in plan.h, who reads it in the folders above. */
+/* What the plan of a run is made of: tensors in buffers, kernels that are launched on
+ * them, packed weights. Data alone: who makes it stands in plan.h, who reads it in the
+ * folders above. */
 #ifndef CAI_PLAN_PROGRAM_H
 #define CAI_PLAN_PROGRAM_H
 
@@ -14,32 +15,42 @@ typedef struct Program Program;
 
 /* ---- values: a tensor in a buffer ---- */
 
-bool channels_fill_blocks(int64_t channels, int lanes); /* else BLOCKED would be mostly spare lanes (layout.c) */
+/* else BLOCKED would be mostly spare lanes (layout.c) */
+bool channels_fill_blocks(int64_t channels, int lanes);
 
 typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Space;
 
-/* A value is PLAIN (format_plain), BLOCKED (Program.blocked) or packed. Element [i0, i1, ..] of a PLAIN value is at offset +
- * i0 * strides[0] + i1 * strides[1] + ..; of a BLOCKED one at offset + n * strides[0] + (c / lanes) * strides[1] + h * strides[2] +
- * w * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1, except where the proposals of all that read it take
- * other strides (StrideWish). BLOCKED are floats of rank 4 with constant C; spare lanes hold zero, and every store keeps that.
+/* A value is PLAIN (format_plain), BLOCKED (Program.blocked) or packed. Element [i0, i1,
+ * ..] of a PLAIN value is at offset + i0 * strides[0] + i1 * strides[1] + ..; of a
+ * BLOCKED one at offset + n * strides[0] + (c / lanes) * strides[1] + h * strides[2] + w
+ * * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1, except where the
+ * proposals of all that read it take other strides (StrideWish). BLOCKED are floats of
+ * rank 4 with constant C; spare lanes hold zero, and every store keeps that.
  *
- * A value with a parent lies inside the parent's buffer: a part of a concatenation, a slice, a reshape, a transpose. Its strides are
- * then the parent's in some order, so use strides and never assume that a value is dense; offset says where it begins.
+ * A value with a parent lies inside the parent's buffer: a part of a concatenation, a
+ * slice, a reshape, a transpose. Its strides are then the parent's in some order, so use
+ * strides and never assume that a value is dense; offset says where it begins.
  *
- * Kernels never see `offset`: args[i] points at the value's first element (program_image.c puts offset * element bytes into the tables).
- * Alignment of args[i]: BLOCKED the bytes of a block; packed weights 64 bytes; all else only
- * that of its element type. */
+ * Kernels never see `offset`: args[i] points at the value's first element
+ * (program_image.c puts offset * element bytes into the tables). Alignment of args[i]:
+ * BLOCKED the bytes of a block; packed weights 64 bytes; all else only that of its
+ * element type. */
 typedef struct Value {
     Node *node;
-    const Format *format;    /* NULL until layout.c decides */
+    const Format *format; /* NULL until layout.c decides */
     Space space;
-    const Dim *strides;      /* node->shape.rank of them, in elements; NULL where it is packed */
-    Dim offset;              /* in elements from the beginning of its buffer; usually zero */
-    struct Value *parent;    /* the value inside whose buffer it lies, or NULL where the buffer is its own */
-    int slot;                /* SPACE_SLOT: the slot, after plan; SPACE_INPUT, SPACE_OUTPUT: the port; SPACE_WEIGHTS: the pack job */
-    Dim bytes;               /* of its own buffer (parent == NULL) */
-    int first, last;         /* launches that write it first (-1: before the run) and read it last, views included; after plan */
-    struct Value *over;      /* the value in whose buffer it is written, which ends there, or NULL; after plan */
+    const Dim *strides;   /* node->shape.rank of them, in elements; NULL where it is packed */
+    Dim offset;           /* in elements from the beginning of its buffer; usually zero */
+    struct Value *parent; /* the value inside whose buffer it lies, or NULL where the buffer is its own */
+    /* SPACE_SLOT: the slot, after plan; SPACE_INPUT, SPACE_OUTPUT: the port;
+     * SPACE_WEIGHTS: the pack job */
+    int slot;
+    Dim bytes; /* of its own buffer (parent == NULL) */
+    /* launches that write it first (-1: before the run) and read it last, views included;
+     * after plan */
+    int first, last;
+    /* the value in whose buffer it is written, which ends there, or NULL; after plan */
+    struct Value *over;
     int id;
 } Value;
 
@@ -50,8 +61,8 @@ bool is_packed(const Value *value);
 
 /* What a kernel takes of an operand that is PLAIN, the strictest first. */
 typedef enum StridePreference {
-    STRIDES_OF_ROWS, /* the last axis has stride 1 */
-    STRIDES_OF_LINES,/* the last axis or the one before it has stride 1: a matrix, or its transpose */
+    STRIDES_OF_ROWS,  /* the last axis has stride 1 */
+    STRIDES_OF_LINES, /* the last axis or the one before it has stride 1: a matrix, or its transpose */
     STRIDES_ANY
 } StridePreference;
 
@@ -64,99 +75,131 @@ typedef struct OperandPreference {
  * layouts and strides are known. select.c takes the cheapest, layout.c grants what it
  * wants, and the kind's settle and emitter read its tile. */
 typedef struct Proposal {
-    double cycles;         /* estimated, on one core at typical sizes */
-    const Format *output;  /* the format wanted, which the kernel will then have; NULL where all strided ones will do */
-    OperandPreference *inputs;   /* as many as the kernel has; of what the epilogue reads, weights may come as they like */
-    void *tile;            /* the kind's own: the shape that it computes, and the tile that it searched */
-    bool is_nest;          /* the loops of loop_nest.c, which makes the tile once strides are granted; it may run row
-                              by row with its neighbours (fuse_rows.c) */
-    bool calls_blas;       /* the program has to be linked with OpenBLAS */
-    int64_t more_weights;  /* bytes of weights beyond those of the operator, for --explain */
-    double error;          /* to expect, over the results, where it is more than the operator's own; else 0 */
+    double cycles; /* estimated, on one core at typical sizes */
+    /* the format wanted, which the kernel will then have; NULL where all strided ones
+     * will do */
+    const Format *output;
+    /* as many as the kernel has; of what the epilogue reads, weights may come as they
+     * like */
+    OperandPreference *inputs;
+    void *tile; /* the kind's own: the shape that it computes, and the tile that it searched */
+    /* the loops of loop_nest.c, which makes the tile once strides are granted; it may run
+     * row by row with its neighbours (fuse_rows.c) */
+    bool is_nest;
+    bool calls_blas;      /* the program has to be linked with OpenBLAS */
+    int64_t more_weights; /* bytes of weights beyond those of the operator, for --explain */
+    double error;         /* to expect, over the results, where it is more than the operator's own; else 0 */
 } Proposal;
 
 /* ---- kernels: what one launch computes ---- */
 
-/* A kernel computes `output` from `inputs`: it evaluates output->node down through member nodes to the inputs. `anchor` is the member
- * that decides the algorithm (a contraction, reduction, window, order or scatter), or NULL where all members are elementwise or movement.
+/* A kernel computes `output` from `inputs`: it evaluates output->node down through member
+ * nodes to the inputs. `anchor` is the member that decides the algorithm (a contraction,
+ * reduction, window, order or scatter), or NULL where all members are elementwise or
+ * movement.
  *
- * Everything between anchor and output is the epilogue: elementwise, of the anchor's sizes, computed on the anchor's result in registers;
- * its side operands are inputs and elementwise work on them, broadcasts and reshapes that only add or drop axes of size 1; beside a
- * reduction or with no anchor they may hold any movement. The operands of contractions, windows and scatters are always inputs; the
- * operand of a reduction is any expression.
- * A kernel with no members (output->node is also its only input's node) is a copy between layouts or into a part of a concatenation.
+ * Everything between anchor and output is the epilogue: elementwise, of the anchor's
+ * sizes, computed on the anchor's result in registers; its side operands are inputs and
+ * elementwise work on them, broadcasts and reshapes that only add or drop axes of size 1;
+ * beside a reduction or with no anchor they may hold any movement. The operands of
+ * contractions, windows and scatters are always inputs; the operand of a reduction is any
+ * expression.
+ * A kernel with no members (output->node is also its only input's node) is a copy between
+ * layouts or into a part of a concatenation.
  *
- * inputs[0 .. anchor->input_count) of a contraction, window, order or scatter are its operands in order; what the epilogue reads stands behind them,
- * again where it is an operand too (a residual conv(x) + x has inputs x, w, x). The right operand of a matmul may have all leading axes
- * of size 1 where the anchor's are longer: it is one matrix for all. Inputs may be in any layout that the kind accepts.
- * Constants of one splatted value, iota and size are members and no inputs (unless an operand of a contraction, window, order or scatter);
- * other constants and what is computed from parameters are inputs in SPACE_WEIGHTS.
- * Concatenations are never members; a reshape is one only where it adds or drops axes of size 1.
- * Arguments of the generated function: args[0] is the output, args[1..] the inputs in order, then the workspace if there is one. The
- * output may share its buffer with an input that the epilogue reads (or, with no anchor, any elementwise input): element i is loaded before
- * element i is stored, never after.
+ * inputs[0 .. anchor->input_count) of a contraction, window, order or scatter are its
+ * operands in order; what the epilogue reads stands behind them, again where it is an
+ * operand too (a residual conv(x) + x has inputs x, w, x). The right operand of a matmul
+ * may have all leading axes of size 1 where the anchor's are longer: it is one matrix for
+ * all. Inputs may be in any layout that the kind accepts.
+ * Constants of one splatted value, iota and size are members and no inputs (unless an
+ * operand of a contraction, window, order or scatter); other constants and what is
+ * computed from parameters are inputs in SPACE_WEIGHTS.
+ * Concatenations are never members; a reshape is one only where it adds or drops axes of
+ * size 1.
+ * Arguments of the generated function: args[0] is the output, args[1..] the inputs in
+ * order, then the workspace if there is one. The output may share its buffer with an
+ * input that the epilogue reads (or, with no anchor, any elementwise input): element i is
+ * loaded before element i is stored, never after.
  *
- * Working memory: `scratch` is a thread's own while it runs tasks; the workspace is the kernel's, and carries results from one phase
- * to the next. A kernel of several phases is as many functions and launches over the same arguments, one after the other, all that
- * `rounds` times (see runtime/core/program.h: the tasks of later rounds have higher numbers). */
+ * Working memory: `scratch` is a thread's own while it runs tasks; the workspace is the
+ * kernel's, and carries results from one phase to the next. A kernel of several phases is
+ * as many functions and launches over the same arguments, one after the other, all that
+ * `rounds` times (see runtime/core/program.h: the tasks of later rounds have higher
+ * numbers). */
 typedef struct Phase {
-    const char *name;        /* of the function */
-    Dim tasks;               /* of a round */
+    const char *name; /* of the function */
+    Dim tasks;        /* of a round */
 } Phase;
 
 struct Kernel {
     Program *program;
     const KernelKind *kind;
-    Proposal proposal;       /* of the kind */
+    Proposal proposal; /* of the kind */
     Node *anchor;
     Value *output;
     Value **inputs;
     int input_count;
-    Node **members;          /* what is computed here, operands before users; the last is output->node */
+    Node **members; /* what is computed here, operands before users; the last is output->node */
     int member_count;
-    const char *name;        /* descriptor; kernels of equal name are one function: made by kernel_set_name in `settle` */
-    Dim tasks;               /* of a round, all phases together */
-    const Phase *phases;     /* NULL: one, of the kernel's name and tasks */
+    /* descriptor; kernels of equal name are one function: made by kernel_set_name in
+     * `settle` */
+    const char *name;
+    Dim tasks;           /* of a round, all phases together */
+    const Phase *phases; /* NULL: one, of the kernel's name and tasks */
     int phase_count;
-    Dim rounds;              /* NULL: one */
-    Dim scratch;             /* bytes; NULL: none */
-    Value *workspace;        /* or NULL; made by kernel_set_workspace in `settle` */
-    Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
-    const char *rows;        /* of launches that run along with each other: which rows are a task's (fuse_rows.c); else NULL */
-    int fused;               /* launches behind this one that run along with it, task by task */
-    uint32_t guards;         /* it runs where one of them holds; 0: always (states.c) */
-    int id;                  /* its place in program->launches */
+    Dim rounds;       /* NULL: one */
+    Dim scratch;      /* bytes; NULL: none */
+    Value *workspace; /* or NULL; made by kernel_set_workspace in `settle` */
+    Dim flops, bytes; /* for --explain and --profile; filled by lower() (cost.c) */
+    /* of launches that run along with each other: which rows are a task's (fuse_rows.c);
+     * else NULL */
+    const char *rows;
+    int fused;       /* launches behind this one that run along with it, task by task */
+    uint32_t guards; /* it runs where one of them holds; 0: always (states.c) */
+    int id;          /* its place in program->launches */
 };
 
-/* For expr.c: the value of `node` that epilogue or prologue reads, or NULL where the kernel computes it itself. argument (may be NULL): its
- * args[] index. The operands of a strict anchor are not searched: they are inputs[0], inputs[1], .., args[1], args[2], .. */
+/* For expr.c: the value of `node` that epilogue or prologue reads, or NULL where the
+ * kernel computes it itself. argument (may be NULL): its args[] index. The operands of a
+ * strict anchor are not searched: they are inputs[0], inputs[1], .., args[1], args[2],
+ * .. */
 Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
 
-/* name = the descriptor, then "_" and sixteen hex digits that stand for all that generated code may depend on and the descriptor does
- * not say: members, attributes, shapes, layouts and strides of all values. All that is kept and compared, so that a kernel whose digits are
- * those of another gets a name of its own: with "_2" behind it. */
+/* name = the descriptor, then "_" and sixteen hex digits that stand for all that
+ * generated code may depend on and the descriptor does not say: members, attributes,
+ * shapes, layouts and strides of all values. All that is kept and compared, so that a
+ * kernel whose digits are those of another gets a name of its own: with "_2" behind
+ * it. */
 void kernel_set_name(Kernel *kernel, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Gives the kernel memory of its own for as long as it runs, planned as all buffers are. */
+/* Gives the kernel memory of its own for as long as it runs, planned as all buffers
+ * are. */
 void kernel_set_workspace(Kernel *kernel, Dim bytes);
 
 /* ---- packing: what is computed from parameters alone, while building ---- */
 
-/* Each packed thing begins at a multiple of 64 bytes and is filled with zeros up to the next one. */
+/* Each packed thing begins at a multiple of 64 bytes and is filled with zeros up to the
+ * next one. */
 typedef struct PackJob {
-    Node *node;      /* depends on parameters and constants only */
+    Node *node; /* depends on parameters and constants only */
     const Format *format;
     uint64_t offset, bytes; /* in the blob; offsets are multiples of 64 and follow execution order */
-    int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
+    int previous;           /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;
 
 /* ---- ports of a trainer's entries ---- */
 
-/* A guard is a bit: something that holds in some runs, which the caller says (`every 16 steps`). */
+/* A guard is a bit: something that holds in some runs, which the caller says (`every 16
+ * steps`). */
 enum { MAX_GUARDS = 31 };
 typedef struct PortPlan {
-    int shares;      /* of an output: the input in whose memory it lies, as its index + 1; 0: it has its own */
-    uint32_t guards; /* of an output: it is written in runs in which one of them holds; 0: in all. Of an input, a bool: whether they do */
+    /* of an output: the input in whose memory it lies, as its index + 1; 0: it has its
+     * own */
+    int shares;
+    /* of an output: it is written in runs in which one of them holds; 0: in all. Of an
+     * input, a bool: whether they do */
+    uint32_t guards;
 } PortPlan;
 
 /* ---- the program ---- */
@@ -176,38 +219,45 @@ struct Program {
     Graph *graph;
     const Target *target;
     const KernelTable *table; /* LowerOptions.table */
-    const Format *blocked;  /* of maps, in blocks of as many channels as a vector has lanes */
+    const Format *blocked;    /* of maps, in blocks of as many channels as a vector has lanes */
     Vec(Value *) values;
     Vec(Kernel *) launches; /* in order of execution */
     Vec(PackJob) packs;
     Vec(Slot) slots;
     uint64_t weights_bytes, raw_weights_bytes; /* as packed; as the parameters are */
-    int copies;             /* between layouts or into a concatenation: those that layout.c had to put in */
-    bool *weights;          /* by node id: node_is_weight */
-    bool *shared;           /* by node id: several nodes read it, or it is an output, too: all are to see the same value */
-    const Node **ties;      /* by node id: what compares a convolution's places, which keeps Winograd away, or NULL (ties.c) */
-    Vec(LeftConstant) left; /* computed at each run instead, for --explain */
-    Map *packed;            /* Node -> its latest pack job, as index + 1 */
-    bool own_slots;         /* LowerOptions.own_slots */
-    Map *names;             /* of kernels: Name -> what stands for it, see kernel_set_name */
-    bool weak_names;        /* LowerOptions.weak_names */
-    bool blas;              /* LowerOptions.blas */
-    int winograd;           /* LowerOptions.winograd */
+    int copies;    /* between layouts or into a concatenation: those that layout.c had to put in */
+    bool *weights; /* by node id: node_is_weight */
+    /* by node id: several nodes read it, or it is an output, too: all are to see the same
+     * value */
+    bool *shared;
+    /* by node id: what compares a convolution's places, which keeps Winograd away, or
+     * NULL (ties.c) */
+    const Node **ties;
+    Vec(LeftConstant) left;           /* computed at each run instead, for --explain */
+    Map *packed;                      /* Node -> its latest pack job, as index + 1 */
+    bool own_slots;                   /* LowerOptions.own_slots */
+    Map *names;                       /* of kernels: Name -> what stands for it, see kernel_set_name */
+    bool weak_names;                  /* LowerOptions.weak_names */
+    bool blas;                        /* LowerOptions.blas */
+    int winograd;                     /* LowerOptions.winograd */
     const PortPlan *inputs, *outputs; /* LowerOptions.inputs, .outputs: by port, or NULL */
 };
 
 void program_print(const Program *program, FILE *out);   /* --emit=program */
 void program_explain(const Program *program, FILE *out); /* --explain: kernels, tiles, estimates, memory */
-void program_verify(const Program *program);             /* stops with an internal error where a launch would read what is not there */
-Dim program_arena_bytes(const Program *program);         /* of all slots at typical sizes, as a constant */
-int64_t program_scratch_bytes(const Program *program);   /* of one thread, at typical sizes */
+/* stops with an internal error where a launch would read what is not there */
+void program_verify(const Program *program);
+Dim program_arena_bytes(const Program *program);       /* of all slots at typical sizes, as a constant */
+int64_t program_scratch_bytes(const Program *program); /* of one thread, at typical sizes */
 int program_shared_input(const Program *program, int output); /* in whose memory it lies; -1: in its own */
 
 /* ---- pack.c ---- */
 
-/* Evaluates every pack job's node and writes the blob, in order, through `write`; shows progress through `progress` if not NULL.
- * `weights` is where parameters and states come from (graph.h). False where `write` or `weights` refuses. */
-bool program_write_weights(const Program *program, const RefSource *weights, bool (*write)(void *context, const void *bytes, size_t count),
-                           void *context, void (*progress)(uint64_t done, uint64_t all));
+/* Evaluates every pack job's node and writes the blob, in order, through `write`; shows
+ * progress through `progress` if not NULL. `weights` is where parameters and states come
+ * from (graph.h). False where `write` or `weights` refuses. */
+bool program_write_weights(const Program *program, const RefSource *weights,
+                           bool (*write)(void *context, const void *bytes, size_t count), void *context,
+                           void (*progress)(uint64_t done, uint64_t all));
 
 #endif

@@ -1,5 +1,5 @@
-/* The list of launches: kernels in order, and between them the copies without which a kernel would not get its layout, a concatenation
- * its parts, or the caller an output. */
+/* The list of launches: kernels in order, and between them the copies without which a
+ * kernel would not get its layout, a concatenation its parts, or the caller an output. */
 #include "plan/layout.h"
 
 /* ---- launches ---- */
@@ -10,7 +10,8 @@ static void schedule_kernel(Layout *l, Kernel *kernel) {
 
 static Value *in_format(Layout *l, Value *value, const Format *format);
 
-/* A weight that elementwise work on a BLOCKED tensor reads along channels and pixels at once lies in blocks too. */
+/* A weight that elementwise work on a BLOCKED tensor reads along channels and pixels at
+ * once lies in blocks too. */
 static Value *weight_in_format(Layout *l, Kernel *kernel, Value *weight) {
     Shape shape = weight->node->shape;
     if (!is_blocked(kernel->output) || shape.rank != 4 || !dtype_is_float(shape.type)) return weight;
@@ -42,8 +43,8 @@ static void launch_copy(Layout *l, Value *from, Value *to) {
 
 /* Whether PLAIN and BLOCKED are the same bytes, for a value with a buffer of its own. */
 static bool layouts_coincide(Layout *l, const Value *value) {
-    return is_one_pixel(value->node->shape) && dim_const_value(value->node->shape.dims[1]) % l->lanes == 0 && !value->parent &&
-           value->space == SPACE_SLOT;
+    return is_one_pixel(value->node->shape) && dim_const_value(value->node->shape.dims[1]) % l->lanes == 0 &&
+           !value->parent && value->space == SPACE_SLOT;
 }
 
 /* The same bytes. */
@@ -127,30 +128,37 @@ static void launch_output(Layout *l, PortCopy copy) {
     launch_copy(l, copy.from, to);
 }
 
-static bool is_state(const Layout *l, PortCopy copy) { return program_shared_input(l->program, copy.port) >= 0; }
+static bool is_state(const Layout *l, PortCopy copy) {
+    return program_shared_input(l->program, copy.port) >= 0;
+}
 
 /* A state whose new value is the old one. */
 static bool is_unchanged(const Layout *l, PortCopy copy) {
-    return copy.from->space == SPACE_INPUT && !copy.from->parent && copy.from->slot == program_shared_input(l->program, copy.port);
+    return copy.from->space == SPACE_INPUT && !copy.from->parent &&
+           copy.from->slot == program_shared_input(l->program, copy.port);
 }
 
 /* Copies what was just made to all outputs of the model that it is. */
 static void launch_outputs(Layout *l, const Value *from) {
     for (int i = 0; i < l->port_copies.count; i++)
-        if (l->port_copies.items[i].from == from && !is_state(l, l->port_copies.items[i])) launch_output(l, l->port_copies.items[i]);
+        if (l->port_copies.items[i].from == from && !is_state(l, l->port_copies.items[i]))
+            launch_output(l, l->port_copies.items[i]);
 }
 
-/* New values of states, when nobody reads an old one any more. What is another state's old value is copied out of its way first. */
+/* New values of states, when nobody reads an old one any more. What is another state's
+ * old value is copied out of its way first. */
 static void launch_states(Layout *l) {
     for (int i = 0; i < l->port_copies.count; i++) {
         PortCopy *copy = &l->port_copies.items[i];
-        if (!is_state(l, *copy) || value_root(copy->from)->space != SPACE_INPUT || is_unchanged(l, *copy)) continue;
+        if (!is_state(l, *copy) || value_root(copy->from)->space != SPACE_INPUT || is_unchanged(l, *copy))
+            continue;
         Value *aside = value_new(l->program, copy->from->node, &format_plain, SPACE_SLOT);
         launch_copy(l, copy->from, aside);
         copy->from = aside;
     }
     for (int i = 0; i < l->port_copies.count; i++)
-        if (is_state(l, l->port_copies.items[i]) && !is_unchanged(l, l->port_copies.items[i])) launch_output(l, l->port_copies.items[i]);
+        if (is_state(l, l->port_copies.items[i]) && !is_unchanged(l, l->port_copies.items[i]))
+            launch_output(l, l->port_copies.items[i]);
 }
 
 /* Copies that nobody came to read. */
@@ -164,13 +172,15 @@ static void drop_unread_copies(Layout *l) {
     int kept = program->launches.count;
     for (int i = program->launches.count - 1; i >= 0; i--) {
         Kernel *kernel = program->launches.items[i];
-        bool wanted = kernel->member_count > 0 || kernel->output->space == SPACE_OUTPUT || read[kernel->output->id];
+        bool wanted =
+            kernel->member_count > 0 || kernel->output->space == SPACE_OUTPUT || read[kernel->output->id];
         for (int k = 0; wanted && k < kernel->input_count; k++) read[kernel->inputs[k]->id] = true;
         if (wanted) program->launches.items[--kept] = kernel;
         else program->copies--;
     }
     program->launches.count -= kept;
-    memmove(program->launches.items, program->launches.items + kept, sizeof(Kernel *) * (size_t)program->launches.count);
+    memmove(program->launches.items, program->launches.items + kept,
+            sizeof(Kernel *) * (size_t)program->launches.count);
 }
 
 void launch_all(Layout *l) {

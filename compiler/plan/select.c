@@ -1,16 +1,19 @@
-/* Which kind of kernel computes what fusion.c put together: of all proposals, the one of the
- * lowest estimated cost, the copies counted that the layouts it wants would cost. Kernels
- * are taken in order, so that value->format says in which the proposals taken before would
- * leave their results; where nobody minds it is NULL, which stands for PLAIN.
- * layout.c then grants layouts by what is wanted here. */
+/* Which kind of kernel computes what fusion.c put together: of all proposals, the one of
+ * the lowest estimated cost, the copies counted that the layouts it wants would cost.
+ * Kernels are taken in order, so that value->format says in which the proposals taken
+ * before would leave their results; where nobody minds it is NULL, which stands for
+ * PLAIN. layout.c then grants layouts by what is wanted here. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
 
-/* Of bringing an input into the format that the kernel wants; what packs reads it PLAIN. */
-static double granting_cost(const Program *program, const Kernel *kernel, int input, const Format *preference) {
+/* Of bringing an input into the format that the kernel wants; what packs reads it
+ * PLAIN. */
+static double granting_cost(const Program *program, const Kernel *kernel, int input,
+                            const Format *preference) {
     const Value *value = kernel->inputs[input];
-    const Format *from = value->format ? value->format : &format_plain, *to = format_is_strided(preference) ? preference : &format_plain;
+    const Format *from = value->format ? value->format : &format_plain,
+                 *to = format_is_strided(preference) ? preference : &format_plain;
     double packing = to == preference ? 0 : packing_cycles(kernel, input, preference);
     return from == to ? packing : packing + reorder_cycles(program, value->node, from, to);
 }
@@ -22,7 +25,8 @@ static double copies_cost(const Lowering *low, const Kernel *kernel, const Propo
     double cost = 0;
     for (int i = 0; i < kernel->input_count; i++) {
         const Format *preference = proposal->inputs[i].format;
-        if (preference && kernel->inputs[i]->space != SPACE_WEIGHTS) cost += granting_cost(program, kernel, i, preference);
+        if (preference && kernel->inputs[i]->space != SPACE_WEIGHTS)
+            cost += granting_cost(program, kernel, i, preference);
     }
     bool copied_out = proposal->output == program->blocked && low->is_output[output->id];
     return copied_out ? cost + reorder_cycles(program, output, program->blocked, &format_plain) : cost;
@@ -42,7 +46,8 @@ static void limit_preferences(const Kernel *kernel, Proposal *proposal) {
 }
 
 static bool propose_kind(const Kernel *kernel, const KernelKind *kind, Proposal *proposal) {
-    *proposal = (Proposal){.inputs = NEW_ARRAY(kernel->program->arena, OperandPreference, kernel->input_count + 1)};
+    *proposal =
+        (Proposal){.inputs = NEW_ARRAY(kernel->program->arena, OperandPreference, kernel->input_count + 1)};
     if (!kind->propose(kernel, proposal)) return false;
     limit_preferences(kernel, proposal);
     return true;

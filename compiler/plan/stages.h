@@ -1,4 +1,5 @@
-/* What the files of plan/ share among themselves. The stages run in the order of `lower` in plan.c. */
+/* What the files of plan/ share among themselves. The stages run in the order of `lower`
+ * in plan.c. */
 #ifndef CAI_PLAN_STAGES_H
 #define CAI_PLAN_STAGES_H
 
@@ -7,26 +8,30 @@
 typedef struct Lowering {
     Program *program;
     const LowerOptions *options;
-    Arena *scratch;         /* gone after lower() */
-    Value **value_of;       /* by node id: the value that holds a node which lies in memory, or NULL */
-    bool *is_output;        /* by node id: some output of the model */
-    Vec(Kernel *) kernels;  /* fusion.c's, in order of execution; layout.c turns them into program->launches */
+    Arena *scratch;   /* gone after lower() */
+    Value **value_of; /* by node id: the value that holds a node which lies in memory, or NULL */
+    bool *is_output;  /* by node id: some output of the model */
+    /* fusion.c's, in order of execution; layout.c turns them into program->launches */
+    Vec(Kernel *) kernels;
 } Lowering;
 
 /* ---- program.c ---- */
 Value *value_new(Program *program, Node *node, const Format *format, Space space);
 Kernel *kernel_new(Program *program, Node *anchor, Value *output);
 void kernel_add_input(Kernel *kernel, Value *value);
-Value *value_root(const Value *value); /* the value whose buffer it lies in: itself, or its outermost parent */
+/* the value whose buffer it lies in: itself, or its outermost parent */
+Value *value_root(const Value *value);
 int kernel_operand_count(const Kernel *kernel); /* inputs that are the operands of a strict anchor */
 int64_t node_typical_bytes(const Program *program, const Node *node);
-/* Whether `kernel` only hands its input on: a concatenation, or slices, transposes and reshapes of
- * a value in memory. layout.c makes views of them. */
+/* Whether `kernel` only hands its input on: a concatenation, or slices, transposes and
+ * reshapes of a value in memory. layout.c makes views of them. */
 bool kernel_is_concat(const Kernel *kernel);
 bool kernel_is_view(const Kernel *kernel);
-/* Whether a member computes a point of its result from the same point of its operands, as `context` has it. */
+/* Whether a member computes a point of its result from the same point of its operands, as
+ * `context` has it. */
 typedef bool KeepsPoint(const Kernel *kernel, const Node *member, const void *context);
-/* Whether every read of `node`, a member or input, is at the point where the output is written: from there on members keep it. */
+/* Whether every read of `node`, a member or input, is at the point where the output is
+ * written: from there on members keep it. */
 bool kernel_reads_at_point(const Kernel *kernel, const Node *node, KeepsPoint *keeps, const void *context);
 
 /* ---- weights.c: fills program->weights and ->left ---- */
@@ -34,9 +39,11 @@ void find_weights(Lowering *low);
 
 /* ---- fusion.c: fills low->value_of, low->is_output, low->kernels ---- */
 void fuse(Lowering *low);
-/* What a strict anchor's operand is read from: a matrix that is the right operand of many is not repeated for each of them. */
+/* What a strict anchor's operand is read from: a matrix that is the right operand of many
+ * is not repeated for each of them. */
 Node *operand_of(const Node *anchor, int index);
-bool is_everywhere_source(const Node *node); /* splatted constants, iota, size: computed wherever they are used */
+/* splatted constants, iota, size: computed wherever they are used */
+bool is_everywhere_source(const Node *node);
 
 /* ---- ties.c: fills program->ties ---- */
 void find_ties(Program *program, Arena *scratch);
@@ -61,9 +68,9 @@ void fuse_rows(Program *program);
 void estimate(Kernel *kernel);
 
 /* ---- pack.c ---- */
-void count_parameters(Program *program);               /* fills raw_weights_bytes */
-void pack_weights(Program *program, Kernel *kernel);   /* finds the pack jobs of what the kernel reads */
-void pack_assign(Program *program);                    /* offsets in the blob; program->weights_bytes */
+void count_parameters(Program *program);             /* fills raw_weights_bytes */
+void pack_weights(Program *program, Kernel *kernel); /* finds the pack jobs of what the kernel reads */
+void pack_assign(Program *program);                  /* offsets in the blob; program->weights_bytes */
 
 /* ---- states.c: fills kernel->guards, and has new values of states made where the old ones lie ---- */
 void guard_launches(Program *program);
@@ -74,7 +81,8 @@ void plan(Program *program);
 void find_lives(Program *program); /* first and last of values, for the launches that there are */
 /* The first of the launches that run along with a launch: itself as a rule. */
 int first_along(const Program *program, int launch);
-/* Whether the kernel reads its input in the places in which it writes its output, each before it is written. */
+/* Whether the kernel reads its input in the places in which it writes its output, each
+ * before it is written. */
 bool reads_in_place(const Kernel *kernel, int input);
 
 #endif

@@ -1,10 +1,13 @@
-/* What a trainer's entry does to the states that it is handed. An output may share the memory of an input (PortPlan): the new value of a
- * state goes where the old one lies. schedule.c puts a copy of each such output at the end of all launches, which is always right; here
- * the copy is left out wherever the value may as well be made in that place: all that read the old one come before, or the kernel that
- * makes the new one reads the old, element by element, where it writes.
+/* What a trainer's entry does to the states that it is handed. An output may share the
+ * memory of an input (PortPlan): the new value of a state goes where the old one lies.
+ * schedule.c puts a copy of each such output at the end of all launches, which is always
+ * right; here the copy is left out wherever the value may as well be made in that place:
+ * all that read the old one come before, or the kernel that makes the new one reads the
+ * old, element by element, where it writes.
  *
- * And launches are guarded: what only serves outputs that are written in some runs (`every 16 steps`) runs in those alone. What is made
- * in a state's place must then run exactly when the state is to change. */
+ * And launches are guarded: what only serves outputs that are written in some runs
+ * (`every 16 steps`) runs in those alone. What is made in a state's place must then run
+ * exactly when the state is to change. */
 #include "plan/stages.h"
 
 /* ---- guards ---- */
@@ -24,15 +27,16 @@ static uint32_t guards_of_condition(const Program *program, const Node *conditio
     return 0;
 }
 
-/* The runs in which a kernel asks for its input, beside those in which it runs: of select(active, new, old) `new` counts only
- * where the guard holds. */
+/* The runs in which a kernel asks for its input, beside those in which it runs: of
+ * select(active, new, old) `new` counts only where the guard holds. */
 static uint32_t guards_of_read(const Program *program, const Kernel *kernel, const Node *node) {
     uint32_t guards = kernel->member_count > 0 && program->inputs ? 0 : ALWAYS;
     for (int i = 0; i < kernel->member_count && guards != ALWAYS; i++) {
         const Node *member = kernel->members[i];
         for (int k = 0; k < member->input_count; k++) {
             if (member->inputs[k] != node) continue;
-            uint32_t of_select = member->op == OP_select && k == 1 ? guards_of_condition(program, member->inputs[0]) : 0;
+            uint32_t of_select =
+                member->op == OP_select && k == 1 ? guards_of_condition(program, member->inputs[0]) : 0;
             guards = of_select ? guards | of_select : ALWAYS;
         }
     }
@@ -83,7 +87,8 @@ void guard_launches(Program *program) {
 
 static bool is_store(const Program *program, const Kernel *kernel) {
     const Value *output = kernel->output;
-    return output->space == SPACE_OUTPUT && kernel->member_count == 0 && program_shared_input(program, output->slot) >= 0;
+    return output->space == SPACE_OUTPUT && kernel->member_count == 0 &&
+           program_shared_input(program, output->slot) >= 0;
 }
 
 /* Where the state's old value lies, or NULL where nothing reads it. */
@@ -104,7 +109,8 @@ static bool is_whole(const Value *value, const Value *port) {
     return !is_blocked(value) && value->bytes == root->bytes && value->offset->term_count == 0;
 }
 
-/* Whether the launch that makes `root` reads the old value only where it writes the new one. */
+/* Whether the launch that makes `root` reads the old value only where it writes the new
+ * one. */
 static bool is_made_of_old(const Program *program, const Value *root, const Value *old) {
     const Kernel *kernel = program->launches.items[root->first];
     int found = -1;
@@ -129,8 +135,10 @@ static bool is_guarded_alike(const Program *program, const Value *root, const Ke
 static bool can_store_in_place(const Program *program, const Kernel *store) {
     const Value *value = store->inputs[0], *root = value_root(value);
     const Value *old = find_old(program, program_shared_input(program, store->output->slot));
-    if (program->own_slots || !is_whole(value, store->output) || !is_guarded_alike(program, root, store)) return false;
-    return !old || old->last < root->first || (old->last == root->first && is_made_of_old(program, root, old));
+    if (program->own_slots || !is_whole(value, store->output) || !is_guarded_alike(program, root, store))
+        return false;
+    return !old || old->last < root->first ||
+           (old->last == root->first && is_made_of_old(program, root, old));
 }
 
 static void move_to_port(Program *program, const Value *root, int port) {
@@ -147,7 +155,8 @@ void store_in_place(Program *program) {
     for (int i = 0; i < program->launches.count; i++) {
         Kernel *kernel = program->launches.items[i];
         bool in_place = is_store(program, kernel) && can_store_in_place(program, kernel);
-        if (in_place) move_to_port(program, value_root(kernel->inputs[0]), kernel->output->slot), program->copies--;
+        if (in_place)
+            move_to_port(program, value_root(kernel->inputs[0]), kernel->output->slot), program->copies--;
         else program->launches.items[kernel->id = kept++] = kernel;
     }
     program->launches.count = kept;

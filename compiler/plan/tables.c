@@ -1,7 +1,8 @@
 /* Builds the tables that a model is to the runtime.
  *
- * sizes[] holds, in this order as they are asked for: dimensions (tasks, shapes, estimates), where slots begin in the arena,
- * where views begin in slots and ports, and the bytes of arena and scratch. An equal request is the same entry. */
+ * sizes[] holds, in this order as they are asked for: dimensions (tasks, shapes,
+ * estimates), where slots begin in the arena, where views begin in slots and ports, and
+ * the bytes of arena and scratch. An equal request is the same entry. */
 #include "plan/tables.h"
 #include "plan/kernel.h"
 
@@ -40,7 +41,8 @@ int tables_size(Tables *t, Dim dim) { return dim ? request_size(t, SIZE_DIM, dim
 
 /* ---- what a graph decides ---- */
 
-/* multiple * symbol where the dimension is that, a constant, or a form that only prepare() can evaluate. */
+/* multiple * symbol where the dimension is that, a constant, or a form that only
+ * prepare() can evaluate. */
 static cai_dim make_dim(Tables *t, Dim dim) {
     cai_dim made = {.symbol = -2, .size = tables_size(t, dim)};
     if (dim_is_const(dim, &made.multiple)) {
@@ -97,7 +99,8 @@ static Tables *begin_tables(const Graph *graph, const Program *planned, Arena *a
     int symbols = dims_symbol_count(graph->dims);
     const cai_port *inputs = make_ports(t, graph->inputs.items, graph->inputs.count);
     cai_port *outputs = make_ports(t, graph->outputs.items, graph->outputs.count);
-    for (int i = 0; planned && i < graph->outputs.count; i++) outputs[i].shares = program_shared_input(planned, i) + 1;
+    for (int i = 0; planned && i < graph->outputs.count; i++)
+        outputs[i].shares = program_shared_input(planned, i) + 1;
     t->program = (cai_program){.abi = CAI_PROGRAM_ABI,
                                .name = graph->model,
                                .comment = graph->comment,
@@ -122,12 +125,14 @@ static const Value *root_of(const Value *value) {
 }
 
 static Dim bytes_before(Tables *t, const Value *value) {
-    return dim_scale(t->dims, value->offset ? value->offset : dim_const(t->dims, 0), dtype_bytes(value->node->shape.type));
+    return dim_scale(t->dims, value->offset ? value->offset : dim_const(t->dims, 0),
+                     dtype_bytes(value->node->shape.type));
 }
 
 static int phase_count(const Kernel *kernel) { return kernel->phases ? kernel->phase_count : 1; }
 
-/* For each kernel the number of launches before its first, and behind them the number of all. */
+/* For each kernel the number of launches before its first, and behind them the number of
+ * all. */
 static int *count_launches(const Tables *t) {
     int count = t->planned->launches.count, *before = NEW_ARRAY(t->arena, int, count + 1);
     for (int i = 0; i < count; i++) before[i + 1] = before[i] + phase_count(t->planned->launches.items[i]);
@@ -167,10 +172,12 @@ static cai_argument make_argument(Tables *t, const Value *value) {
     Dim offset = bytes_before(t, value);
     switch (root->space) {
     case SPACE_SLOT:
-        return (cai_argument){CAI_ARG_SLOT, t->buffers[root->id], request_size(t, SIZE_SLOT, offset, root->slot)};
+        return (cai_argument){CAI_ARG_SLOT, t->buffers[root->id],
+                              request_size(t, SIZE_SLOT, offset, root->slot)};
     case SPACE_WEIGHTS:
         CHECK(value->slot >= 0); /* packed for this value, even where it is another weight in another shape */
-        return (cai_argument){CAI_ARG_WEIGHTS, -1, (int64_t)t->planned->packs.items[value->slot].offset + dim_const_value(offset)};
+        return (cai_argument){CAI_ARG_WEIGHTS, -1,
+                              (int64_t)t->planned->packs.items[value->slot].offset + dim_const_value(offset)};
     case SPACE_INPUT: case SPACE_OUTPUT: break;
     }
     int32_t begins = offset->term_count ? tables_size(t, offset) : -1;
@@ -196,7 +203,8 @@ static cai_launch make_common(Tables *t, const Kernel *kernel) {
                         .guards = kernel->guards};
 }
 
-/* Launches that belong together: phases of a kernel, or kernels that run along with each other. */
+/* Launches that belong together: phases of a kernel, or kernels that run along with each
+ * other. */
 typedef struct Whole { Dim flops, bytes; int more; bool fused; } Whole;
 
 static Whole whole_of_launch(Tables *t, int launch) {
@@ -213,7 +221,8 @@ static Whole whole_of_launch(Tables *t, int launch) {
 }
 
 /* The first of several tells what all take, and how many are to come. */
-static cai_launch make_launch(Tables *t, cai_launch launch, const Kernel *kernel, const Phase *phase, const Whole *first) {
+static cai_launch make_launch(Tables *t, cai_launch launch, const Kernel *kernel, const Phase *phase,
+                              const Whole *first) {
     launch.name = phase->name;
     launch.tasks = tables_size(t, phase->tasks);
     if (!first) return launch;

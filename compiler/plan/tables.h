@@ -1,5 +1,6 @@
-/* The tables of runtime/core/program.h, as C has them (tables.c): codegen/program_image.c writes them into the object as constants,
- * `cai run --reference` runs them as they are. */
+/* The tables of runtime/core/program.h, as C has them (tables.c): codegen/program_image.c
+ * writes them into the object as constants, `cai run --reference` runs them as they
+ * are. */
 #ifndef CAI_TABLES_H
 #define CAI_TABLES_H
 
@@ -21,11 +22,15 @@ typedef struct Size {
 
 typedef struct Tables {
     Arena *arena;
-    const Program *planned;  /* NULL: of a graph */
+    const Program *planned; /* NULL: of a graph */
     Dims *dims;
-    cai_program program;     /* without what code is: prepare, the kernels of launches (whose names say them), weights */
-    Vec(Size) sizes;         /* that prepare() fills in, in the order in which they were asked for */
-    int *buffers;            /* by the id of a value that has a buffer in a slot: its place in the table of buffers */
+    /* without what code is: prepare, the kernels of launches (whose names say them),
+     * weights */
+    cai_program program;
+    Vec(Size) sizes; /* that prepare() fills in, in the order in which they were asked for */
+    /* by the id of a value that has a buffer in a slot: its place in the table of
+     * buffers */
+    int *buffers;
 } Tables;
 
 /* What a graph alone decides: its name, ports, symbols and checks. */

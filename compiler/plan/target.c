@@ -1,6 +1,7 @@
-/* The targets. A row describes an instruction set and a core that has it, not a model of one chip: emitters, the
- * cost model and the choice of tiles read the description and nothing else, so another instruction set is another
- * row (docs/how-it-works.md says what it takes beside). The figures of the AVX-512 machines were measured
+/* The targets. A row describes an instruction set and a core that has it, not a model of
+ * one chip: emitters, the cost model and the choice of tiles read the description and
+ * nothing else, so another instruction set is another row (docs/how-it-works.md says what
+ * it takes beside). The figures of the AVX-512 machines were measured
  * (docs/kernels.md). */
 #include "plan/target.h"
 #include "core/core.h"
@@ -13,26 +14,56 @@
 
 #define VECTORS(bytes) .vector_bytes = bytes, .lanes = bytes / (int)sizeof(float)
 
-/* What has this flag lies in the large code model's part of the address space. elf.h does not name it. */
+/* What has this flag lies in the large code model's part of the address space. elf.h does
+ * not name it. */
 #define SHF_X86_64_LARGE 0x10000000
-#define X86_64 \
+#define X86_64                                                                           \
     .llvm_triple = "x86_64-pc-linux-gnu", .runtime = "x86_64", .elf_machine = EM_X86_64, \
     .weights_section = ".lrodata", .weights_flags = SHF_X86_64_LARGE
 
 static const Target targets[] = {
     {
-        .name = "x86-64-v3", X86_64, .llvm_cpu = "x86-64-v3", .llvm_features = "", .cpu = CAI_CPU_X86_64_V3,
-        VECTORS(32), .registers = 16, .masks = true, .gathers = true, .permutes = true,
-        .fmas_per_cycle = 2, .loads_per_cycle = 2, .gigahertz = 3.0,
-        .l1_bytes = 32 << 10, .l2_bytes = 512 << 10, .l3_bytes = 2 << 20,
-        .l2_bytes_per_cycle = 28, .l3_bytes_per_cycle = 10, .memory_bytes_per_cycle = 5,
+        .name = "x86-64-v3",
+        X86_64,
+        .llvm_cpu = "x86-64-v3",
+        .llvm_features = "",
+        .cpu = CAI_CPU_X86_64_V3,
+        VECTORS(32),
+        .registers = 16,
+        .masks = true,
+        .gathers = true,
+        .permutes = true,
+        .fmas_per_cycle = 2,
+        .loads_per_cycle = 2,
+        .gigahertz = 3.0,
+        .l1_bytes = 32 << 10,
+        .l2_bytes = 512 << 10,
+        .l3_bytes = 2 << 20,
+        .l2_bytes_per_cycle = 28,
+        .l3_bytes_per_cycle = 10,
+        .memory_bytes_per_cycle = 5,
     },
     {
-        .name = "x86-64-v4", X86_64, .llvm_cpu = "x86-64-v4", .llvm_features = "-prefer-256-bit", .cpu = CAI_CPU_X86_64_V4,
-        VECTORS(64), .registers = 32, .masks = true, .gathers = true, .permutes = true, .scalef = true,
-        .fmas_per_cycle = 2, .loads_per_cycle = 2, .gigahertz = 3.0,
-        .l1_bytes = 32 << 10, .l2_bytes = 1 << 20, .l3_bytes = 2 << 20,
-        .l2_bytes_per_cycle = 40, .l3_bytes_per_cycle = 10, .memory_bytes_per_cycle = 5.5,
+        .name = "x86-64-v4",
+        X86_64,
+        .llvm_cpu = "x86-64-v4",
+        .llvm_features = "-prefer-256-bit",
+        .cpu = CAI_CPU_X86_64_V4,
+        VECTORS(64),
+        .registers = 32,
+        .masks = true,
+        .gathers = true,
+        .permutes = true,
+        .scalef = true,
+        .fmas_per_cycle = 2,
+        .loads_per_cycle = 2,
+        .gigahertz = 3.0,
+        .l1_bytes = 32 << 10,
+        .l2_bytes = 1 << 20,
+        .l3_bytes = 2 << 20,
+        .l2_bytes_per_cycle = 40,
+        .l3_bytes_per_cycle = 10,
+        .memory_bytes_per_cycle = 5.5,
     },
 };
 
@@ -53,9 +84,14 @@ const char *target_names(Arena *arena) {
 }
 
 void target_describe(const Target *target, Text *out) {
-    const struct { bool has; const char *what; } features[] = {
-        {target->masks, "masks"}, {target->gathers, "gathers"}, {target->permutes, "permutes"},
-        {target->lane_multiply, "multiplies by a lane"}, {target->scalef, "scalef"}};
+    const struct {
+        bool has;
+        const char *what;
+    } features[] = {{target->masks, "masks"},
+                    {target->gathers, "gathers"},
+                    {target->permutes, "permutes"},
+                    {target->lane_multiply, "multiplies by a lane"},
+                    {target->scalef, "scalef"}};
     text_add(out, "%d-bit vectors, %d registers", 8 * target->vector_bytes, target->registers);
     for (int i = 0; i < COUNT_OF(features); i++)
         if (features[i].has) text_add(out, ", %s", features[i].what);
@@ -69,7 +105,10 @@ void targets_print(FILE *file) {
         bool is_native = native && strcmp(native->name, target->name) == 0;
         text_add(&out, "%-12s", target->name);
         target_describe(target, &out);
-        text_add(&out, " (%s)\n", is_native ? "native" : cai_cpu_runs(target->cpu) ? "runs here" : "does not run here");
+        text_add(&out, " (%s)\n",
+                 is_native                   ? "native"
+                 : cai_cpu_runs(target->cpu) ? "runs here"
+                                             : "does not run here");
     }
     fputs(text_string(&out), file);
     arena_free(out.arena);
@@ -94,23 +133,26 @@ static Cpu cpu_identify(void) {
     return cpu;
 }
 
-/* The size of the data or unified cache of a level, by the deterministic cache leaf; 0 where the machine does not say. A cache that
- * several cores share counts by their share. */
+/* The size of the data or unified cache of a level, by the deterministic cache leaf; 0
+ * where the machine does not say. A cache that several cores share counts by their
+ * share. */
 static int64_t cpu_cache_bytes(const Cpu *cpu, int level) {
     unsigned leaf = cpu->amd ? 0x8000001D : 4;
     for (unsigned i = 0; i < 8; i++) {
         unsigned a, b, c, d;
         if (!__get_cpuid_count(leaf, i, &a, &b, &c, &d) || (a & 31) == 0) break;
         if ((a & 31) == 2 || (int)((a >> 5) & 7) != level) continue; /* 2: instructions */
-        int64_t bytes = (int64_t)((b >> 22) + 1) * (((b >> 12) & 1023) + 1) * ((b & 4095) + 1) * ((int64_t)c + 1);
+        int64_t bytes =
+            (int64_t)((b >> 22) + 1) * (((b >> 12) & 1023) + 1) * ((b & 4095) + 1) * ((int64_t)c + 1);
         int64_t sharing = ((a >> 14) & 4095) + 1;
         return level == 3 ? bytes / max_i64(1, sharing / 2) : bytes; /* ids count hyperthreads: two a core */
     }
     return 0;
 }
 
-/* 512-bit FMAs a cycle. Zen 4 makes one of two halves, Zen 5 has two. Intel's servers have two ports and an L2 of 1 MB and more;
- * of its small parts with AVX-512, which have one, only Tiger Lake has as large an L2. Models are not enough: a virtual machine may
+/* 512-bit FMAs a cycle. Zen 4 makes one of two halves, Zen 5 has two. Intel's servers
+ * have two ports and an L2 of 1 MB and more; of its small parts with AVX-512, which have
+ * one, only Tiger Lake has as large an L2. Models are not enough: a virtual machine may
  * hide them. */
 static double avx512_fmas(const Cpu *cpu, int64_t l2_bytes) {
     bool tiger_lake = cpu->model == 0x8C || cpu->model == 0x8D;

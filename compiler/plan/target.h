@@ -4,41 +4,47 @@
 
 #include "base/base.h"
 
-/* An instruction set, and what a core that has it is like. Code asks for the property that it needs, never for the
- * machine that has it. */
+/* An instruction set, and what a core that has it is like. Code asks for the property
+ * that it needs, never for the machine that has it. */
 typedef struct Target {
-    const char *name;                    /* "x86-64-v3"; "native" is resolved to one, with the machine's own figures */
+    /* "x86-64-v3"; "native" is resolved to one, with the machine's own figures */
+    const char *name;
     const char *llvm_cpu, *llvm_features, *llvm_triple;
     /* vectors */
     int vector_bytes;
-    int lanes;                           /* f32 in a vector; also the channel block of Program.blocked */
-    int registers;                       /* vector registers */
-    /* instructions; without masks or gathers LLVM makes loads and stores of single lanes */
-    bool masks;                          /* loads and stores of the lanes in a mask, of 4 bytes each or more */
-    bool gathers;                        /* loads of lanes that lie anywhere */
-    bool lane_multiply;                  /* multiply-adds by one lane of a vector */
-    bool permutes;                       /* lanes of a vector of f32 in any order, as another vector has it */
-    bool scalef;                         /* x * 2^n in one instruction, for whole vectors of f32 */
+    int lanes;     /* f32 in a vector; also the channel block of Program.blocked */
+    int registers; /* vector registers */
+    /* instructions; without masks or gathers LLVM makes loads and stores of single
+     * lanes */
+    /* loads and stores of the lanes in a mask, of 4 bytes each or more */
+    bool masks;
+    bool gathers;       /* loads of lanes that lie anywhere */
+    bool lane_multiply; /* multiply-adds by one lane of a vector */
+    bool permutes;      /* lanes of a vector of f32 in any order, as another vector has it */
+    bool scalef;        /* x * 2^n in one instruction, for whole vectors of f32 */
     /* programs */
-    uint32_t cpu;                        /* CAI_CPU_*: what a program asks of the CPU when it starts */
-    const char *runtime;                 /* folder of the runtime and its link list, within the runtime's */
-    uint16_t elf_machine;                /* EM_* */
-    const char *weights_section;         /* ELF's section for gigabytes of constants, and its flags beside SHF_ALLOC */
+    uint32_t cpu;         /* CAI_CPU_*: what a program asks of the CPU when it starts */
+    const char *runtime;  /* folder of the runtime and its link list, within the runtime's */
+    uint16_t elf_machine; /* EM_* */
+    /* ELF's section for gigabytes of constants, and its flags beside SHF_ALLOC */
+    const char *weights_section;
     uint64_t weights_flags;
     /* a core */
-    double fmas_per_cycle;               /* vector FMAs */
-    double loads_per_cycle;              /* vector loads */
+    double fmas_per_cycle;  /* vector FMAs */
+    double loads_per_cycle; /* vector loads */
     int64_t l1_bytes, l2_bytes, l3_bytes;
-    double gigahertz;                    /* for estimates in ms only */
+    double gigahertz; /* for estimates in ms only */
     double l2_bytes_per_cycle, l3_bytes_per_cycle, memory_bytes_per_cycle;
 } Target;
 
 int target_count(void);
 const Target *target_at(int index); /* the more capable behind the less */
-/* NULL where there is no such target. "native" is the most capable that this machine runs. */
+/* NULL where there is no such target. "native" is the most capable that this machine
+ * runs. */
 const Target *target_find(const char *name);
-const char *target_names(Arena *arena);                       /* "native, x86-64-v3, x86-64-v4" */
-void target_describe(const Target *target, Text *out);        /* "256-bit vectors, 16 registers, masks, gathers" */
-void targets_print(FILE *file);                               /* `cai --targets`: a line each */
+const char *target_names(Arena *arena); /* "native, x86-64-v3, x86-64-v4" */
+/* "256-bit vectors, 16 registers, masks, gathers" */
+void target_describe(const Target *target, Text *out);
+void targets_print(FILE *file); /* `cai --targets`: a line each */
 
 #endif

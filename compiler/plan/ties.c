@@ -1,15 +1,19 @@
-/* Where places of one map are compared, and what stands at a place depends on it: there, places that see the same must give the same bits.
- * So it is with max_pool_scatter and _gather, and with comparisons of a map with itself at other places. What only brings places into an
- * order (argmax, top_k, nms) does not count: docs/kernels.md says why.
+/* Where places of one map are compared, and what stands at a place depends on it: there,
+ * places that see the same must give the same bits. So it is with max_pool_scatter and
+ * _gather, and with comparisons of a map with itself at other places. What only brings
+ * places into an order (argmax, top_k, nms) does not count: docs/kernels.md says why.
  *
- * The places of a flat area are equals. A convolution by Winograd rounds by the place in its tile, so that equals differ; and what differs
- * by rounding behind one layer differs behind the next. So the analysis goes from what compares places back to the inputs, through all
- * layers, and every convolution that it meets is computed directly.
+ * The places of a flat area are equals. A convolution by Winograd rounds by the place in
+ * its tile, so that equals differ; and what differs by rounding behind one layer differs
+ * behind the next. So the analysis goes from what compares places back to the inputs,
+ * through all layers, and every convolution that it meets is computed directly.
  *
- * Two walks over the graph. Forward, `map`: the node whose places a value's places are, the last contraction or sum of several, and
- * `moved`, the axes along which it was moved since; so a comparison knows whether its operands are one map at different places.
- * Backward, `by`: what compares a node's places, axis by axis. A comparison of classes names the axis of channels, which no convolution
- * walks along, and so asks nothing of anyone. */
+ * Two walks over the graph. Forward, `map`: the node whose places a value's places are,
+ * the last contraction or sum of several, and `moved`, the axes along which it was moved
+ * since; so a comparison knows whether its operands are one map at different places.
+ * Backward, `by`: what compares a node's places, axis by axis. A comparison of classes
+ * names the axis of channels, which no convolution walks along, and so asks nothing of
+ * anyone. */
 #include "plan/stages.h"
 #include "plan/winograd.h"
 
@@ -46,14 +50,16 @@ static int find_product(const Dim *all, int rank, Dim product) {
     return -1;
 }
 
-/* The axes of a reshape's operand that its axis is made of: those between the nearest places where both have as many elements before. */
+/* The axes of a reshape's operand that its axis is made of: those between the nearest
+ * places where both have as many elements before. */
 static AxisSet reshaped_from(const Search *s, const Node *node, int axis) {
     Shape x = node->inputs[0]->shape, y = node->shape;
     const Dim *of_x = products_before(s, x), *of_y = products_before(s, y);
     int low = axis, high = axis + 1;
     while (find_product(of_x, x.rank, of_y[low]) < 0) low--;
     while (high < y.rank && find_product(of_x, x.rank, of_y[high]) < 0) high++;
-    return all_from(find_product(of_x, x.rank, of_y[low]), high < y.rank ? find_product(of_x, x.rank, of_y[high]) : x.rank);
+    return all_from(find_product(of_x, x.rank, of_y[low]),
+                    high < y.rank ? find_product(of_x, x.rank, of_y[high]) : x.rank);
 }
 
 /* Of gather: y[a.., j.., b..] = x[a.., index[j..], b..]. */
@@ -70,7 +76,8 @@ static AxisSet multiplied_from(const Node *node, int input, int axis) {
     return axis == others ? 0 : axis_bit(axis);
 }
 
-/* The axes of an operand along which its places are compared where those of the node are along `axis`. */
+/* The axes of an operand along which its places are compared where those of the node are
+ * along `axis`. */
 static AxisSet axes_of_input(const Search *s, const Node *node, int input, int axis) {
     const Node *x = node->inputs[input];
     switch (node->op) {
@@ -78,9 +85,12 @@ static AxisSet axes_of_input(const Search *s, const Node *node, int input, int a
     case OP_transpose: return axis_bit(ATTRIBUTES(node, transpose)->permutation.items[axis]);
     case OP_gather: return gathered_from(node, input, axis);
     case OP_matmul: return multiplied_from(node, input, axis);
-    case OP_convolution: case OP_convolution_backward_data: return input == 0 && axis != 1 ? axis_bit(axis) : 0; /* a channel is of all of them */
+    /* a channel is of all of them */
+    case OP_convolution:
+    case OP_convolution_backward_data: return input == 0 && axis != 1 ? axis_bit(axis) : 0;
     case OP_scatter_add: return all_from(0, x->shape.rank);
-    case OP_convolution_backward_weights: case OP_argmax: case OP_top_k: case OP_nms: return 0; /* sums over places, and whole numbers */
+    /* sums over places, and whole numbers */
+    case OP_convolution_backward_weights: case OP_argmax: case OP_top_k: case OP_nms: return 0;
     default: return x->shape.rank == node->shape.rank ? axis_bit(axis) : 0;
     }
 }
@@ -108,11 +118,13 @@ static AxisSet moved_axes(const Search *s, const Node *node) {
     AxisSet moved = moves_along(node);
     for (int i = 0; i < node->input_count; i++)
         for (int axis = 0; axis < node->shape.rank; axis++)
-            if (axes_of_input(s, node, i, axis) & s->marks[node->inputs[i]->id].moved) moved |= axis_bit(axis);
+            if (axes_of_input(s, node, i, axis) & s->marks[node->inputs[i]->id].moved)
+                moved |= axis_bit(axis);
     return moved;
 }
 
-/* A node has its operands' map where they have one map; of several it is one of its own. */
+/* A node has its operands' map where they have one map; of several it is one of its
+ * own. */
 static void find_map(Search *s, const Node *node) {
     TieMark *mark = &s->marks[node->id];
     bool begins = op_info[node->op].class == CLASS_CONTRACTION;
@@ -131,7 +143,8 @@ static void find_map(Search *s, const Node *node) {
 static void compare_shapes(Search *s, const Node *node, AxisSet axes, const Node *by) {
     TieMark *mark = &s->marks[node->id];
     for (int axis = 0; axis < node->shape.rank; axis++) {
-        bool several = node->shape.dims[axis] != dim_const(s->graph->dims, 1); /* one place has none to be compared with */
+        /* one place has none to be compared with */
+        bool several = node->shape.dims[axis] != dim_const(s->graph->dims, 1);
         if (several && axes & axis_bit(axis) && !mark->by[axis]) mark->by[axis] = by;
     }
 }
@@ -145,7 +158,10 @@ static void compare_maps(Search *s, const Node *node) {
 /* What the node itself compares. */
 static void find_comparison(Search *s, const Node *node) {
     switch (node->op) {
-    case OP_max_pool_scatter: case OP_max_pool_gather: compare_shapes(s, node->inputs[0], all_from(2, node->inputs[0]->shape.rank), node); return;
+    case OP_max_pool_scatter:
+    case OP_max_pool_gather:
+        compare_shapes(s, node->inputs[0], all_from(2, node->inputs[0]->shape.rank), node);
+        return;
     case OP_eq: case OP_ne: case OP_lt: case OP_le: compare_maps(s, node); return;
     default: return;
     }
@@ -155,7 +171,8 @@ static void hand_on(Search *s, const Node *node) {
     const TieMark *mark = &s->marks[node->id];
     for (int axis = 0; axis < node->shape.rank; axis++) {
         if (!mark->by[axis]) continue;
-        for (int i = 0; i < node->input_count; i++) compare_shapes(s, node->inputs[i], axes_of_input(s, node, i, axis), mark->by[axis]);
+        for (int i = 0; i < node->input_count; i++)
+            compare_shapes(s, node->inputs[i], axes_of_input(s, node, i, axis), mark->by[axis]);
     }
 }
 
@@ -179,7 +196,8 @@ void find_ties(Program *program, Arena *scratch) {
         const Node *node = graph->nodes.items[i];
         find_comparison(&s, node);
         hand_on(&s, node);
-        if (node->op == OP_convolution || node->op == OP_convolution_backward_data) ties[i] = compares_places_of(&s, node);
+        if (node->op == OP_convolution || node->op == OP_convolution_backward_data)
+            ties[i] = compares_places_of(&s, node);
     }
     program->ties = ties;
 }

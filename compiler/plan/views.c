@@ -1,7 +1,8 @@
 /* Where each value lies: in a buffer of its own, or inside another value's.
  *
- * Outputs of the model are made in the caller's buffers, parts of a concatenation in its buffer, and what only a transpose reads in
- * the places that the transpose shall have, each where nothing else has a claim. Reshapes of dense values, slices, transposes and
+ * Outputs of the model are made in the caller's buffers, parts of a concatenation in its
+ * buffer, and what only a transpose reads in the places that the transpose shall have,
+ * each where nothing else has a claim. Reshapes of dense values, slices, transposes and
  * chains of those are views of what lies in memory. */
 #include "plan/layout.h"
 
@@ -20,8 +21,9 @@ static Value *before_reshapes(Layout *l, Value *value) {
     }
 }
 
-/* Outputs of the model are made where the caller wants them if they can be; else they are copied there. Where that is an input's
- * place, too, it is a copy until all launches are known (states.c). */
+/* Outputs of the model are made where the caller wants them if they can be; else they are
+ * copied there. Where that is an input's place, too, it is a copy until all launches are
+ * known (states.c). */
 static void settle_outputs(Layout *l) {
     Graph *graph = l->program->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
@@ -30,7 +32,8 @@ static void settle_outputs(Layout *l) {
         if (!*value) *value = value_new(l->program, node, &format_plain, SPACE_WEIGHTS);
         Value *home = before_reshapes(l, *value);
         bool view = home != *value, shares = program_shared_input(l->program, i) >= 0;
-        if (!shares && home->space == SPACE_SLOT && !is_blocked(home) && !(view && l->low->is_output[home->node->id])) {
+        if (!shares && home->space == SPACE_SLOT && !is_blocked(home) &&
+            !(view && l->low->is_output[home->node->id])) {
             home->space = SPACE_OUTPUT;
             home->slot = i;
         } else {
@@ -62,7 +65,8 @@ static bool keeps_last_axis(const Node *transpose) {
 }
 
 static void count_readers(Layout *l) {
-    for (int i = 0; i < l->program->values.count; i++) layout_state(l, l->program->values.items[i])->strides = STRIDES_ANY;
+    for (int i = 0; i < l->program->values.count; i++)
+        layout_state(l, l->program->values.items[i])->strides = STRIDES_ANY;
     for (int i = 0; i < l->low->kernels.count; i++) {
         const Kernel *kernel = l->low->kernels.items[i];
         for (int k = 0; k < kernel->input_count; k++) {
@@ -78,7 +82,9 @@ static void count_readers(Layout *l) {
 static void place_before_transpose(Layout *l, const Kernel *transpose) {
     Value *from = transpose->inputs[0], *to = transpose->output;
     const LayoutState *states = layout_state(l, from);
-    if (!keeps_last_axis(to->node) || states->readers != 1 || !states->producer || kernel_is_view(states->producer)) return;
+    if (!keeps_last_axis(to->node) || states->readers != 1 || !states->producer ||
+        kernel_is_view(states->producer))
+        return;
     if (from->space != SPACE_SLOT || from->parent || is_blocked(from) || is_blocked(to)) return;
     if (states->copied_out) return;
     from->parent = to;
@@ -120,7 +126,8 @@ static void derive_slice(Layout *l, Value *value) {
     Dim *strides = NEW_ARRAY(l->program->arena, Dim, rank);
     for (int i = 0; i < rank; i++) {
         strides[i] = dim_scale(l->dims, value->parent->strides[i], slice->step.items[i]);
-        value->offset = dim_add(l->dims, value->offset, offset_along(l, value->parent, i, slice->begin.items[i]));
+        value->offset =
+            dim_add(l->dims, value->offset, offset_along(l, value->parent, i, slice->begin.items[i]));
     }
     value->strides = strides;
 }
@@ -152,7 +159,8 @@ static void derive_strides(Layout *l, Value *value) {
     const Position *place = &layout_state(l, value)->place;
     if (!value->parent || place->kind == PLACE_DENSE) {
         value->strides = dense_strides(l, value->node->shape, value->format);
-        value->bytes = dim_scale(l->dims, value->strides[value->node->shape.rank], dtype_bytes(value->node->shape.type));
+        value->bytes =
+            dim_scale(l->dims, value->strides[value->node->shape.rank], dtype_bytes(value->node->shape.type));
         if (value->parent) value->offset = value->parent->offset;
         return;
     }
@@ -165,7 +173,8 @@ static void derive_strides(Layout *l, Value *value) {
     case PLACE_BEFORE_TRANSPOSE: derive_transpose(l, value, value->parent->node); break;
     default:
         value->strides = value->parent->strides;
-        value->offset = dim_add(l->dims, value->offset, offset_along(l, value->parent, place->axis, place->begin));
+        value->offset =
+            dim_add(l->dims, value->offset, offset_along(l, value->parent, place->axis, place->begin));
     }
 }
 
@@ -192,15 +201,18 @@ bool is_dense(Layout *l, Value *value) {
 /* Whether a slice of a BLOCKED value has whole blocks of channels. */
 static bool slice_has_whole_blocks(Layout *l, const Node *node) {
     const slice_attributes *slice = ATTRIBUTES(node, slice);
-    int64_t begin, size = dim_const_value(node->shape.dims[1]), channels = dim_const_value(node->inputs[0]->shape.dims[1]);
+    int64_t begin, size = dim_const_value(node->shape.dims[1]),
+                   channels = dim_const_value(node->inputs[0]->shape.dims[1]);
     if (!dim_is_const(slice->begin.items[1], &begin) || slice->step.items[1] != 1) return false;
     return begin % l->lanes == 0 && (size % l->lanes == 0 || begin + size == channels);
 }
 
-/* What a movement operator makes of a value, as a view; NULL where a BLOCKED value does not lend itself to it. `view`: the value that
- * it shall be, or NULL for a new one. */
+/* What a movement operator makes of a value, as a view; NULL where a BLOCKED value does
+ * not lend itself to it. `view`: the value that it shall be, or NULL for a new one. */
 static Value *view_of(Layout *l, Value *from, Node *node, Value *view) {
-    PlaceKind kind = node->op == OP_slice ? PLACE_SLICE : node->op == OP_transpose ? PLACE_TRANSPOSE : PLACE_AXES;
+    PlaceKind kind = node->op == OP_slice       ? PLACE_SLICE
+                     : node->op == OP_transpose ? PLACE_TRANSPOSE
+                                                : PLACE_AXES;
     if (is_blocked(from) && (kind != PLACE_SLICE || !slice_has_whole_blocks(l, node))) return NULL;
     if (!view) view = value_new(l->program, node, from->format, SPACE_SLOT);
     if (view->format != from->format) return NULL;
@@ -215,7 +227,8 @@ static bool is_readable(Layout *l, Value *view) {
     resolve(l, view);
     StridePreference preference = layout_state(l, view)->strides;
     if (is_blocked(view) || rank == 0 || preference == STRIDES_ANY) return true;
-    return dim_is_one(view->strides[rank - 1]) || (preference == STRIDES_OF_LINES && rank > 1 && dim_is_one(view->strides[rank - 2]));
+    return dim_is_one(view->strides[rank - 1]) ||
+           (preference == STRIDES_OF_LINES && rank > 1 && dim_is_one(view->strides[rank - 2]));
 }
 
 bool make_view(Layout *l, const Kernel *kernel) {

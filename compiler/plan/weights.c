@@ -1,9 +1,11 @@
 /* What is computed while building, once, and then read: weights.
  *
- * A node that depends on parameters and constants alone, its sizes known, can be; whether it shall is a matter of what it takes. A
- * weight is not much larger than what it is made of (a sum of biases broadcast over a picture is for the kernels that use it), unless a
- * contraction needs it in memory; and the reference evaluator computes it within MAX_BYTES and MAX_SECONDS. What is beyond that stays
- * in the program: kernels compute it at each run, and --explain says so. */
+ * A node that depends on parameters and constants alone, its sizes known, can be; whether
+ * it shall is a matter of what it takes. A weight is not much larger than what it is made
+ * of (a sum of biases broadcast over a picture is for the kernels that use it), unless a
+ * contraction needs it in memory; and the reference evaluator computes it within
+ * MAX_BYTES and MAX_SECONDS. What is beyond that stays in the program: kernels compute it
+ * at each run, and --explain says so. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
@@ -15,13 +17,16 @@ enum {
 
 #define MAX_BYTES 2e9
 #define MAX_SECONDS 20.0
-#define COPIES 4            /* of its parameters may lie in memory whatever they take: a large layer's are reordered and scaled */
-#define FLOPS_A_SECOND 1e9  /* of the evaluator, at the least: half of them are multiplications */
+#define COPIES \
+    4 /* of its parameters may lie in memory whatever they take: a large layer's are reordered and scaled */
+#define FLOPS_A_SECOND 1e9       /* of the evaluator, at the least: half of them are multiplications */
 #define SECONDS_AN_ELEMENT 10e-9 /* that is read or written */
 
 typedef struct KnownWeight {
-    bool known;          /* depends on parameters and constants alone, and is computed within the limits */
-    double raw;          /* elements of the parameters and constants it is made of; of what several ways lead to, several times */
+    bool known; /* depends on parameters and constants alone, and is computed within the limits */
+    /* elements of the parameters and constants it is made of; of what several ways lead
+     * to, several times */
+    double raw;
     double bytes, seconds; /* at most, so counted */
 } KnownWeight;
 
@@ -29,9 +34,9 @@ typedef struct Finder {
     Program *program;
     Graph *graph;
     Arena *scratch;
-    KnownWeight *nodes;        /* by id */
-    int *seen;           /* by id: the latest walk that met it */
-    int *uses;           /* by id, of that walk */
+    KnownWeight *nodes; /* by id */
+    int *seen;          /* by id: the latest walk that met it */
+    int *uses;          /* by id, of that walk */
     int walk;
 } Finder;
 
@@ -46,10 +51,13 @@ static double own_bytes(const Node *node) { return elements_of(node) * sizeof(do
 static double own_seconds(Finder *f, const Node *node) {
     double elements = elements_of(node);
     for (int i = 0; i < node->input_count; i++) elements += elements_of(node->inputs[i]);
-    return elements * SECONDS_AN_ELEMENT + (double)dim_const_value(node_flops(f->graph->dims, node)) / FLOPS_A_SECOND;
+    return elements * SECONDS_AN_ELEMENT +
+           (double)dim_const_value(node_flops(f->graph->dims, node)) / FLOPS_A_SECOND;
 }
 
-static int compare_node_ids(const void *a, const void *b) { return (*(Node *const *)a)->id - (*(Node *const *)b)->id; }
+static int compare_node_ids(const void *a, const void *b) {
+    return (*(Node *const *)a)->id - (*(Node *const *)b)->id;
+}
 
 typedef Vec(Node *) Nodes;
 
@@ -69,7 +77,8 @@ static Nodes gather_sources(Finder *f, Node *node) {
     return nodes;
 }
 
-/* Counts what the evaluator does: every node once, each value until its last use, and the result copied. */
+/* Counts what the evaluator does: every node once, each value until its last use, and the
+ * result copied. */
 static KnownWeight count_exactly(Finder *f, Node *node) {
     Nodes nodes = gather_sources(f, node);
     KnownWeight exact = {.bytes = 2 * own_bytes(node)};
@@ -83,7 +92,8 @@ static KnownWeight count_exactly(Finder *f, Node *node) {
         for (int k = 0; k < made->input_count; k++)
             if (--f->uses[made->inputs[k]->id] == 0) live -= own_bytes(made->inputs[k]);
     }
-    exact.known = exact.seconds <= MAX_SECONDS && (exact.bytes <= MAX_BYTES || exact.bytes <= COPIES * parameters);
+    exact.known =
+        exact.seconds <= MAX_SECONDS && (exact.bytes <= MAX_BYTES || exact.bytes <= COPIES * parameters);
     return exact;
 }
 
@@ -123,7 +133,8 @@ static bool find_known(Finder *f, Node *node) {
     return node->op == OP_broadcast || is_within_limits(f, node); /* the former is for those who use it */
 }
 
-/* A broadcast of a weight counts as one, of whatever size, since it is computed inside the kernels that use it. */
+/* A broadcast of a weight counts as one, of whatever size, since it is computed inside
+ * the kernels that use it. */
 static bool is_known_weight(Finder *f, Node *node) {
     const KnownWeight *known = &f->nodes[node->id];
     if (!known->known) return false;
@@ -137,8 +148,13 @@ static bool is_known_weight(Finder *f, Node *node) {
 void find_weights(Lowering *low) {
     Graph *graph = low->program->graph;
     int count = graph->nodes.count;
-    Finder f = {low->program, graph, low->scratch, NEW_ARRAY(low->scratch, KnownWeight, count), NEW_ARRAY(low->scratch, int, count),
-                NEW_ARRAY(low->scratch, int, count), 0};
+    Finder f = {low->program,
+                graph,
+                low->scratch,
+                NEW_ARRAY(low->scratch, KnownWeight, count),
+                NEW_ARRAY(low->scratch, int, count),
+                NEW_ARRAY(low->scratch, int, count),
+                0};
     bool *weights = low->program->weights = NEW_ARRAY(low->program->arena, bool, count);
     for (int i = 0; i < count; i++) {
         Node *node = graph->nodes.items[i];
@@ -146,7 +162,8 @@ void find_weights(Lowering *low) {
         weights[i] = is_known_weight(&f, node);
         bool reads = op_info[node->op].class == CLASS_CONTRACTION && !f.nodes[i].known;
         for (int k = 0; reads && k < node->input_count; k++)
-            if (f.nodes[operand_of(node, k)->id].known && is_within_limits(&f, operand_of(node, k))) weights[operand_of(node, k)->id] = true;
+            if (f.nodes[operand_of(node, k)->id].known && is_within_limits(&f, operand_of(node, k)))
+                weights[operand_of(node, k)->id] = true;
     }
 }
 

@@ -1,8 +1,10 @@
-/* The three matrices of Winograd's minimal filtering F(m, 3) by Toom and Cook: a polynomial product evaluated at m + 1 points
- * and infinity. A tile's outputs are A^T ((G w G^T) * (B^T d B)) A.
+/* The three matrices of Winograd's minimal filtering F(m, 3) by Toom and Cook: a
+ * polynomial product evaluated at m + 1 points and infinity. A tile's outputs are A^T ((G
+ * w G^T) * (B^T d B)) A.
  *
- * For m = 4 the points are 0, +-sqrt(1/2) and +-sqrt(2), whose powers lie nearest to 1: against the usual 0, +-1, +-2 half the
- * error, and no operation more. Points other than 0 come in opposite pairs, which share the even and the odd part of a sum. */
+ * For m = 4 the points are 0, +-sqrt(1/2) and +-sqrt(2), whose powers lie nearest to 1:
+ * against the usual 0, +-1, +-2 half the error, and no operation more. Points other than
+ * 0 come in opposite pairs, which share the even and the odd part of a sum. */
 #include "plan/winograd.h"
 #include <math.h>
 
@@ -12,7 +14,8 @@ static bool are_all_one(IntList numbers) {
     return true;
 }
 
-/* What a transpose's padding takes away from its result, zeros round its input would have to. */
+/* What a transpose's padding takes away from its result, zeros round its input would have
+ * to. */
 static bool takes_away_more(IntList before) {
     for (int i = 0; i < before.count; i++)
         if (before.items[i] > 2) return true;
@@ -48,7 +51,8 @@ static void multiply_out(const Winograd *w, int without, double *coefficients) {
     for (int k = 0; k < w->size; k++) coefficients[k] = k == 0;
     for (int i = 0; i < w->size - 1; i++) {
         if (i == without) continue;
-        for (int k = ++degree; k >= 0; k--) coefficients[k] = (k ? coefficients[k - 1] : 0) - w->points[i] * coefficients[k];
+        for (int k = ++degree; k >= 0; k--)
+            coefficients[k] = (k ? coefficients[k - 1] : 0) - w->points[i] * coefficients[k];
     }
 }
 
@@ -73,8 +77,9 @@ Winograd winograd(int outputs) {
     return w;
 }
 
-/* Measured, on uniform random numbers (tests/unit/kernels.c compares): with the number of terms it grows a little slower than its root, until
- * sums are added up in parts (emit_sum_in_parts). */
+/* Measured, on uniform random numbers (tests/unit/kernels.c compares): with the number of
+ * terms it grows a little slower than its root, until sums are added up in parts
+ * (emit_sum_in_parts). */
 double winograd_error(int outputs, int64_t inputs) {
     double terms = (double)min_i64(inputs, 256);
     return (outputs == 4 ? 5.3e-7 : 1.6e-7) * real_pow(terms / 16, 0.4);

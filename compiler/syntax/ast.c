@@ -1,5 +1,5 @@
-/* Makers of the syntax tree's nodes, called by the grammar's actions. Each knows the depth of what it makes, and none is deeper than
- * SYNTAX_DEPTH. */
+/* Makers of the syntax tree's nodes, called by the grammar's actions. Each knows the
+ * depth of what it makes, and none is deeper than SYNTAX_DEPTH. */
 #include "syntax/parse.h"
 #include <ctype.h>
 
@@ -15,7 +15,8 @@ static int depth_of_body(const StmtList *body) {
 static int depth_of_arguments(const ArgumentList *list) {
     int depth = 0;
     for (int i = 0; i < list->count; i++)
-        depth = deeper_of(depth, deeper_of(depth_of(list->items[i].computed), depth_of(list->items[i].value)));
+        depth =
+            deeper_of(depth, deeper_of(depth_of(list->items[i].computed), depth_of(list->items[i].value)));
     return depth;
 }
 
@@ -30,7 +31,8 @@ Expr *ast_error(Parser *p, Span span) {
 static void too_deep(Parser *p, Span span) {
     if (p->stopped) return;
     p->stopped = true;
-    Diagnostic *d = parser_error(p, DIAG_too_deep, span, "this is nested more than %d levels deep", SYNTAX_DEPTH);
+    Diagnostic *d =
+        parser_error(p, DIAG_too_deep, span, "this is nested more than %d levels deep", SYNTAX_DEPTH);
     diag_help(p->diag, d, "give a part of it a name, and use the name");
 }
 
@@ -43,10 +45,18 @@ static Expr *make_expr(Parser *p, Expr fields, int depth_below) {
     return arena_copy(p->arena, &fields, sizeof fields);
 }
 
-Expr *ast_name(Parser *p, Span span, Name name) { return make_expr(p, (Expr){.kind = EXPR_NAME, .span = span, .name = name}, 0); }
-Expr *ast_int(Parser *p, Span span, int64_t value) { return make_expr(p, (Expr){.kind = EXPR_INT, .span = span, .integer = value}, 0); }
-Expr *ast_float(Parser *p, Span span, double value) { return make_expr(p, (Expr){.kind = EXPR_FLOAT, .span = span, .real = value}, 0); }
-Expr *ast_bool(Parser *p, Span span, bool value) { return make_expr(p, (Expr){.kind = EXPR_BOOL, .span = span, .integer = value}, 0); }
+Expr *ast_name(Parser *p, Span span, Name name) {
+    return make_expr(p, (Expr){.kind = EXPR_NAME, .span = span, .name = name}, 0);
+}
+Expr *ast_int(Parser *p, Span span, int64_t value) {
+    return make_expr(p, (Expr){.kind = EXPR_INT, .span = span, .integer = value}, 0);
+}
+Expr *ast_float(Parser *p, Span span, double value) {
+    return make_expr(p, (Expr){.kind = EXPR_FLOAT, .span = span, .real = value}, 0);
+}
+Expr *ast_bool(Parser *p, Span span, bool value) {
+    return make_expr(p, (Expr){.kind = EXPR_BOOL, .span = span, .integer = value}, 0);
+}
 
 /* Joins neighbouring pieces of text: the scanner gives a piece for every escape. */
 static StringParts join_texts(Parser *p, StringParts parts) {
@@ -76,7 +86,8 @@ Expr *ast_literal(Parser *p, Span span, Name text) {
 }
 
 Expr *ast_list(Parser *p, Span span, ArgumentList items) {
-    return make_expr(p, (Expr){.kind = EXPR_LIST, .span = span, .arguments = items}, depth_of_arguments(&items));
+    return make_expr(p, (Expr){.kind = EXPR_LIST, .span = span, .arguments = items},
+                     depth_of_arguments(&items));
 }
 
 /* Each clause counts as a level: the evaluator goes through them by recursion. */
@@ -84,9 +95,11 @@ Expr *ast_comprehension(Parser *p, Span span, Expr *item, ClauseList clauses) {
     int depth = item->depth;
     for (int i = 0; i < clauses.count; i++) {
         const Clause *clause = &clauses.items[i];
-        depth = deeper_of(depth, deeper_of(depth_of(clause->condition), deeper_of(depth_of(clause->from), depth_of(clause->end))));
+        depth = deeper_of(depth, deeper_of(depth_of(clause->condition),
+                                           deeper_of(depth_of(clause->from), depth_of(clause->end))));
     }
-    return make_expr(p, (Expr){.kind = EXPR_COMPREHENSION, .span = span, .left = item, .clauses = clauses}, depth + clauses.count);
+    return make_expr(p, (Expr){.kind = EXPR_COMPREHENSION, .span = span, .left = item, .clauses = clauses},
+                     depth + clauses.count);
 }
 
 Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_comma) {
@@ -95,56 +108,70 @@ Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_co
         items.items[0].value->parenthesised = true;
         return items.items[0].value;
     }
-    return make_expr(p, (Expr){.kind = EXPR_TUPLE, .span = span, .arguments = items}, depth_of_arguments(&items));
+    return make_expr(p, (Expr){.kind = EXPR_TUPLE, .span = span, .arguments = items},
+                     depth_of_arguments(&items));
 }
 
 Expr *ast_unary(Parser *p, Span span, Operator op, Span op_span, Expr *operand) {
-    return make_expr(p, (Expr){.kind = EXPR_UNARY, .op = op, .span = span, .op_span = op_span, .left = operand}, depth_of(operand));
+    return make_expr(p,
+                     (Expr){.kind = EXPR_UNARY, .op = op, .span = span, .op_span = op_span, .left = operand},
+                     depth_of(operand));
 }
 
 Expr *ast_binary(Parser *p, Operator op, Span op_span, Expr *left, Expr *right) {
     return make_expr(p,
-                (Expr){.kind = EXPR_BINARY,
-                       .op = op,
-                       .span = span_join(left->span, right->span),
-                       .op_span = op_span,
-                       .left = left,
-                       .right = right},
-                deeper_of(left->depth, right->depth));
+                     (Expr){.kind = EXPR_BINARY,
+                            .op = op,
+                            .span = span_join(left->span, right->span),
+                            .op_span = op_span,
+                            .left = left,
+                            .right = right},
+                     deeper_of(left->depth, right->depth));
 }
 
 Expr *ast_if(Parser *p, Expr *left, Expr *condition, Expr *right) {
-    return make_expr(
-        p,
-        (Expr){.kind = EXPR_IF, .span = span_join(left->span, right->span), .left = left, .condition = condition, .right = right},
-        deeper_of(left->depth, deeper_of(condition->depth, right->depth)));
+    return make_expr(p,
+                     (Expr){.kind = EXPR_IF,
+                            .span = span_join(left->span, right->span),
+                            .left = left,
+                            .condition = condition,
+                            .right = right},
+                     deeper_of(left->depth, deeper_of(condition->depth, right->depth)));
 }
 
 Expr *ast_call(Parser *p, Span span, Expr *callee, ArgumentList arguments) {
     return make_expr(p, (Expr){.kind = EXPR_CALL, .span = span, .left = callee, .arguments = arguments},
-                deeper_of(callee->depth, depth_of_arguments(&arguments)));
+                     deeper_of(callee->depth, depth_of_arguments(&arguments)));
 }
 
 Expr *ast_index(Parser *p, Span span, Expr *left, IndexList indices) {
     int depth = left->depth;
     for (int i = 0; i < indices.count; i++)
-        depth = deeper_of(deeper_of(depth, depth_of(indices.items[i].step)), deeper_of(depth_of(indices.items[i].at), depth_of(indices.items[i].end)));
+        depth = deeper_of(deeper_of(depth, depth_of(indices.items[i].step)),
+                          deeper_of(depth_of(indices.items[i].at), depth_of(indices.items[i].end)));
     return make_expr(p, (Expr){.kind = EXPR_INDEX, .span = span, .left = left, .indices = indices}, depth);
 }
 
 Expr *ast_member(Parser *p, Span span, Expr *left, Name name, Span name_span) {
-    return make_expr(p, (Expr){.kind = EXPR_MEMBER, .span = span, .op_span = name_span, .left = left, .name = name}, left->depth);
+    return make_expr(
+        p, (Expr){.kind = EXPR_MEMBER, .span = span, .op_span = name_span, .left = left, .name = name},
+        left->depth);
 }
 
 static int depth_of_stage(const Stage *stage) {
     int layer = deeper_of(depth_of(stage->layer), depth_of(stage->condition));
-    return deeper_of(deeper_of(layer, depth_of(stage->label)), deeper_of(depth_of(stage->then_body), depth_of(stage->else_body)));
+    return deeper_of(deeper_of(layer, depth_of(stage->label)),
+                     deeper_of(depth_of(stage->then_body), depth_of(stage->else_body)));
 }
 
 Expr *ast_pipe(Parser *p, Expr *left, Span arrow, Stage *stage) {
-    return make_expr(
-        p, (Expr){.kind = EXPR_PIPE, .span = span_join(left->span, stage->span), .op_span = arrow, .left = left, .stage = stage},
-        deeper_of(left->depth, depth_of_stage(stage)));
+    return make_expr(p,
+                     (Expr){.kind = EXPR_PIPE,
+                            .span = span_join(left->span, stage->span),
+                            .op_span = arrow,
+                            .left = left,
+                            .stage = stage},
+                     deeper_of(left->depth, depth_of_stage(stage)));
 }
 
 static const char *text_between(Parser *p, uint32_t begin, uint32_t end) {
@@ -157,12 +184,19 @@ Expr *ast_run(Parser *p, Expr *pipe) {
     while (first->kind == EXPR_PIPE && first->left->kind == EXPR_PIPE) first = first->left;
     if (first->kind != EXPR_PIPE || first->left->kind != EXPR_IF || first->left->parenthesised) return pipe;
     const Expr *choice = first->left;
-    Diagnostic *d = parser_error(p, DIAG_arrow_behind_if, first->op_span, "an arrow behind `a if c else b` can be read in two ways");
-    uint32_t begin = choice->span.begin, last = choice->right->span.begin, arrow = choice->span.end, end = pipe->span.end;
+    Diagnostic *d = parser_error(p, DIAG_arrow_behind_if, first->op_span,
+                                 "an arrow behind `a if c else b` can be read in two ways");
+    uint32_t begin = choice->span.begin, last = choice->right->span.begin, arrow = choice->span.end,
+             end = pipe->span.end;
     if (end - begin < 100 && !memchr(p->source->text + begin, '\n', end - begin))
-        diag_help(p->diag, d, "write `(%s)%s` to run what was chosen, or `%s(%s)` to run the last value alone", text_between(p, begin, arrow),
-                  text_between(p, arrow, end), text_between(p, begin, last), text_between(p, last, end));
-    else diag_help(p->diag, d, "write `(a if c else b) -> f` to run what was chosen, or `a if c else (b -> f)` to run the last value alone");
+        diag_help(p->diag, d,
+                  "write `(%s)%s` to run what was chosen, or `%s(%s)` to run the last value alone",
+                  text_between(p, begin, arrow), text_between(p, arrow, end), text_between(p, begin, last),
+                  text_between(p, last, end));
+    else
+        diag_help(
+            p->diag, d,
+            "write `(a if c else b) -> f` to run what was chosen, or `a if c else (b -> f)` to run the last value alone");
     return ast_error(p, pipe->span);
 }
 
@@ -177,20 +211,29 @@ Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right) {
     int op_length = (int)(op_span.end - op_span.begin);
     Span all = span_join(run, right->span);
     Diagnostic *d = parser_error(p, DIAG_operator_after_stage, op_span,
-                                 "after an arrow stands a layer, not an expression: `%.*s` cannot follow it", op_length, op);
+                                 "after an arrow stands a layer, not an expression: `%.*s` cannot follow it",
+                                 op_length, op);
     if (op_length == 2 && op[0] == 'i')
-        diag_help(p->diag, d, "put the run in parentheses, `(x -> f) if c else y`, or the choice of a layer, `x -> (f if c else g)`");
+        diag_help(
+            p->diag, d,
+            "put the run in parentheses, `(x -> f) if c else y`, or the choice of a layer, `x -> (f if c else g)`");
     else if (all.end - all.begin < 80 && !memchr(text + all.begin, '\n', all.end - all.begin))
-        diag_help(p->diag, d, "put the run in parentheses: `(%.*s) %.*s %.*s`", (int)(run.end - run.begin), text + run.begin,
-                  op_length, op, (int)(right->span.end - right->span.begin), text + right->span.begin);
+        diag_help(p->diag, d, "put the run in parentheses: `(%.*s) %.*s %.*s`", (int)(run.end - run.begin),
+                  text + run.begin, op_length, op, (int)(right->span.end - right->span.begin),
+                  text + right->span.begin);
     else diag_help(p->diag, d, "put the run in parentheses: `(x -> f) %.*s y`", op_length, op);
     return ast_error(p, all);
 }
 
-Stage *ast_stage(Parser *p, StageKind kind, Span span, Expr *layer, Expr *condition, Expr *then_body, Expr *else_body) {
+Stage *ast_stage(Parser *p, StageKind kind, Span span, Expr *layer, Expr *condition, Expr *then_body,
+                 Expr *else_body) {
     Stage *stage = NEW(p->arena, Stage);
-    *stage = (Stage){
-        .kind = kind, .span = span, .layer = layer, .condition = condition, .then_body = then_body, .else_body = else_body};
+    *stage = (Stage){.kind = kind,
+                     .span = span,
+                     .layer = layer,
+                     .condition = condition,
+                     .then_body = then_body,
+                     .else_body = else_body};
     return stage;
 }
 
@@ -207,9 +250,10 @@ Stmt *ast_statement(Parser *p, StmtKind kind, Span span, Stmt fields) {
     int depth = deeper_of(depth_of_body(&fields.body), depth_of_body(&fields.else_body));
     depth = deeper_of(depth, depth_of(fields.interval.count));
     for (int i = 0; i < fields.pairs.count; i++)
-        depth = deeper_of(depth, deeper_of(depth_of(fields.pairs.items[i].over), depth_of(fields.pairs.items[i].with)));
+        depth = deeper_of(
+            depth, deeper_of(depth_of(fields.pairs.items[i].over), depth_of(fields.pairs.items[i].with)));
     depth = deeper_of(depth, deeper_of(deeper_of(depth_of(fields.target), depth_of(fields.value)),
-                                 deeper_of(depth_of(fields.end), depth_of(fields.condition))));
+                                       deeper_of(depth_of(fields.end), depth_of(fields.condition))));
     if (depth >= SYNTAX_DEPTH) {
         too_deep(p, span);
         fields = (Stmt){.kind = STMT_ERROR, .span = span};
@@ -230,8 +274,10 @@ static bool is_target(const Expr *e) {
 
 Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value) {
     if (!is_target(target)) {
-        Diagnostic *d = parser_error(p, DIAG_bad_target, target->span, "only a name, or a tuple of names, can stand before `=`");
-        if (target->kind == EXPR_CALL) diag_help(p->diag, d, "a block is declared at the top of the file: `block f(x) { ... }`");
+        Diagnostic *d = parser_error(p, DIAG_bad_target, target->span,
+                                     "only a name, or a tuple of names, can stand before `=`");
+        if (target->kind == EXPR_CALL)
+            diag_help(p->diag, d, "a block is declared at the top of the file: `block f(x) { ... }`");
         else if (target->kind == EXPR_INDEX)
             diag_help(p->diag, d, "a list is not changed in place: build a new one, as in `xs = [*xs, x]`");
         else if (target->kind == EXPR_PIPE) diag_help(p->diag, d, "the result is named first: `y = x -> f`");
@@ -246,9 +292,10 @@ Stmt *ast_once(Parser *p, Span span, Expr *target, Expr *value) {
 }
 
 void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
-    if (!is_named(&argument) && list->count > 0 && is_named(&list->items[list->count - 1]) && !argument.spread) {
-        Diagnostic *d =
-            parser_error(p, DIAG_positional_after_named, argument.span, "an argument without a name stands after one with a name");
+    if (!is_named(&argument) && list->count > 0 && is_named(&list->items[list->count - 1]) &&
+        !argument.spread) {
+        Diagnostic *d = parser_error(p, DIAG_positional_after_named, argument.span,
+                                     "an argument without a name stands after one with a name");
         diag_label(p->diag, d, argument.span, "give it its name, or move it forward");
     }
     vec_push(p->arena, list, argument);
@@ -291,10 +338,13 @@ const char *file_comment(Arena *arena, const Source *source) {
 static void check_heading(Parser *p, DeclKind kind, Span name_span, const Decl *fields) {
     if (kind == DECL_TRAIN) return;
     if (fields->lists.count > 2) {
-        Diagnostic *d = parser_error(p, DIAG_syntax, name_span, "`%s` has %d lists", fields->name, fields->lists.count);
-        diag_help(p->diag, d, "there are at most two lists: what it is made with, and what is run through it");
+        Diagnostic *d =
+            parser_error(p, DIAG_syntax, name_span, "`%s` has %d lists", fields->name, fields->lists.count);
+        diag_help(p->diag, d,
+                  "there are at most two lists: what it is made with, and what is run through it");
     }
-    if (fields->length.count) parser_error(p, DIAG_syntax, fields->length.unit_span, "only a `train` block has a length");
+    if (fields->length.count)
+        parser_error(p, DIAG_syntax, fields->length.unit_span, "only a `train` block has a length");
 }
 
 void ast_declare(Parser *p, DeclKind kind, Span span, Span name_span, Decl fields) {

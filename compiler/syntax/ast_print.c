@@ -10,13 +10,16 @@ typedef struct AstPrinter {
 
 static const char *const operators[] = {
     "+", "-", "*", "/", "//", "%", "@", "**", "==", "!=", "<", "<=", ">", ">=", "and", "or", "not", "-"};
-static const char *const statements[] = {"expr", "assign", "return", "if", "for", "repeat", "assert", "expect", "load", "unused",
-                                         "update", "minimize", "phase", "once", "every", "measure", "show", "save", "error"};
+static const char *const statements[] = {
+    "expr",   "assign",   "return", "if",   "for",   "repeat",  "assert", "expect", "load", "unused",
+    "update", "minimize", "phase",  "once", "every", "measure", "show",   "save",   "error"};
 static const char *const declarations[] = {"block", "model", "train", "optimizer", "use", "constant"};
 
 static void print_expr(AstPrinter *p, const char *role, const Expr *e);
 
-static void begin_line(AstPrinter *p, const char *role) { fprintf(p->out, "%*s%s%s", p->indent, "", role, *role ? ": " : ""); }
+static void begin_line(AstPrinter *p, const char *role) {
+    fprintf(p->out, "%*s%s%s", p->indent, "", role, *role ? ": " : "");
+}
 
 static void print_ast_text(AstPrinter *p, const char *text) {
     putc('"', p->out);
@@ -101,8 +104,9 @@ static void print_string(AstPrinter *p, const Expr *e) {
 
 /* The node's own line, without its newline. */
 static void print_head(AstPrinter *p, const Expr *e) {
-    static const char *const kinds[] = {"name",   "int",     "float", "bool",  "string", "list", "list for each", "tuple", "unary",
-                                        "binary", "if-else", "call",  "index", "member", "run",  "braces", "error"};
+    static const char *const kinds[] = {"name",          "int",    "float", "bool",   "string",  "list",
+                                        "list for each", "tuple",  "unary", "binary", "if-else", "call",
+                                        "index",         "member", "run",   "braces", "error"};
     fputs(kinds[e->kind], p->out);
     switch (e->kind) {
     case EXPR_NAME: case EXPR_MEMBER: fprintf(p->out, " %s", e->name); break;
@@ -190,7 +194,8 @@ static void print_parameters(AstPrinter *p, const ParameterList *list) {
     for (int i = 0; i < list->count; i++) {
         const Parameter *a = &list->items[i];
         begin_line(p, "");
-        fprintf(p->out, "%s%s%s%s\n", a->once ? "once " : "", a->each ? "each " : "", a->rest ? "*" : "", a->name);
+        fprintf(p->out, "%s%s%s%s\n", a->once ? "once " : "", a->each ? "each " : "", a->rest ? "*" : "",
+                a->name);
         p->indent += 2;
         if (a->type) print_type(p, a->type);
         if (a->fallback) print_expr(p, "default", a->fallback);

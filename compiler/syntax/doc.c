@@ -1,6 +1,7 @@
-/* What the comments of a file say, for `cai doc` and docs/stdlib.md: the comment above a declaration is about it, the first one, set
- * off by a blank line, about the file. A comment is prose in paragraphs; lines that are indented stay as they are, and so do items:
- * lines that begin with `- ` or `|` and not within a paragraph. */
+/* What the comments of a file say, for `cai doc` and docs/stdlib.md: the comment above a
+ * declaration is about it, the first one, set off by a blank line, about the file. A
+ * comment is prose in paragraphs; lines that are indented stay as they are, and so do
+ * items: lines that begin with `- ` or `|` and not within a paragraph. */
 #include "syntax/parse.h"
 #include <ctype.h>
 #include <limits.h>
@@ -17,7 +18,8 @@ Doc *doc_read(Arena *arena, Names *names, Diagnostics *diag, Source *source) {
     for (int i = 0; i < file->decls.count; i++) {
         const Decl *decl = file->decls.items[i];
         if (decl->kind == DECL_USE || is_internal(decl->name)) continue;
-        vec_push(arena, &doc->entries, (DocEntry){decl, format_signature(arena, &tokens, decl, SIGNATURE_WIDTH)});
+        vec_push(arena, &doc->entries,
+                 (DocEntry){decl, format_signature(arena, &tokens, decl, SIGNATURE_WIDTH)});
     }
     return doc;
 }
@@ -29,7 +31,8 @@ static bool ends_with(const char *text, const char *end, const char *word) {
     return (size_t)(end - text) >= length && memcmp(end - length, word, length) == 0;
 }
 
-/* A full stop before a blank and what may begin a sentence: "Hu et al. 2018" and "0 .. n" go on. */
+/* A full stop before a blank and what may begin a sentence: "Hu et al. 2018" and "0 .. n"
+ * go on. */
 static bool ends_sentence(const char *text, const char *at) {
     if (*at != '.' || ends_with(text, at, "et al") || ends_with(text, at, ".")) return false;
     const char *next = at + 1 + strspn(at + 1, " \n");
@@ -89,9 +92,11 @@ void doc_add_text(Text *out, const char *comment, int indent, int width) {
 
 /* ---- as Markdown ---- */
 
-/* What would be read as markup there, though it stands for itself: beside a blank it is not. */
+/* What would be read as markup there, though it stands for itself: beside a blank it is
+ * not. */
 static bool is_markup(const char *text, const char *at) {
-    bool touched_before = at > text && !isspace((unsigned char)at[-1]), touched_behind = at[1] && !isspace((unsigned char)at[1]);
+    bool touched_before = at > text && !isspace((unsigned char)at[-1]),
+         touched_behind = at[1] && !isspace((unsigned char)at[1]);
     switch (*at) {
     case '<': return touched_behind;
     case '*': return touched_before || touched_behind;

@@ -1,12 +1,16 @@
-/* The canonical form of a text: `cai fmt`; of a signature, too, for `cai doc`. The author's lines and words stay; what stands
- * between them is ours.
+/* The canonical form of a text: `cai fmt`; of a signature, too, for `cai doc`. The
+ * author's lines and words stay; what stands between them is ours.
  *
  * - A space or none between two tokens is a matter of the two (space_between).
- * - A line is indented by two from the statement or the bracket it belongs to, and one that goes on by two more.
- * - What the author set under each other stays so: lines within ( and [ under what stands behind the bracket; and words of neighbouring lines, where
- *   they are the same at the same column, and one of them stands behind more spaces than it needs. All that are tied in this way move to the column of
- *   the one that needs the most room, so a text that was formatted is left as it is.
- * - One blank line stands where there are several, none within the edges of braces or of the file. Comments stay before or behind what they stood. */
+ * - A line is indented by two from the statement or the bracket it belongs to, and one
+ *   that goes on by two more.
+ * - What the author set under each other stays so: lines within ( and [ under what stands
+ *   behind the bracket; and words of neighbouring lines, where they are the same at the
+ *   same column, and one of them stands behind more spaces than it needs. All that are
+ *   tied in this way move to the column of the one that needs the most room, so a text
+ *   that was formatted is left as it is.
+ * - One blank line stands where there are several, none within the edges of braces or of
+ *   the file. Comments stay before or behind what they stood. */
 #include "syntax/parse.h"
 #include "cai.tab.h"
 
@@ -51,7 +55,12 @@ static void add_token_word(Format *f, int token, uint32_t begin, uint32_t end) {
     }
     f->column += width_of_source(f->source, f->counted, begin);
     f->counted = begin;
-    Word word = {.token = token, .span = {f->source, begin, end}, .line = line, .column = f->column, .width = width_of_source(f->source, begin, end), .above = -1};
+    Word word = {.token = token,
+                 .span = {f->source, begin, end},
+                 .line = line,
+                 .column = f->column,
+                 .width = width_of_source(f->source, begin, end),
+                 .above = -1};
     vec_push(f->arena, &f->words, word);
 }
 
@@ -69,7 +78,8 @@ static void add_comments(Format *f, uint32_t begin, uint32_t end) {
     }
 }
 
-/* Adds the word that begins at token i, and gives the last of its tokens: a string is one word, with what its holes hold. */
+/* Adds the word that begins at token i, and gives the last of its tokens: a string is one
+ * word, with what its holes hold. */
 static int add_token(Format *f, const TokenList *tokens, int i) {
     const Token *token = &tokens->items[i];
     if (token->kind == TOKEN_STRING_BEGIN)
@@ -97,26 +107,34 @@ static bool token_is_among(int token, const int *tokens, int count) {
         if (tokens[i] == token) return true;
     return false;
 }
-#define IS_AMONG(token, ...) token_is_among(token, (const int[]){__VA_ARGS__}, COUNT_OF(((const int[]){__VA_ARGS__})))
+#define IS_AMONG(token, ...) \
+    token_is_among(token, (const int[]){__VA_ARGS__}, COUNT_OF(((const int[]){__VA_ARGS__})))
 
 /* Behind it a value has ended: what follows is an infix operator, an index, a call. */
 static bool ends_value(int token) {
-    return IS_AMONG(token, TOKEN_NAME, TOKEN_INT, TOKEN_FLOAT, TOKEN_STRING_BEGIN, TOKEN_PARAM, TOKEN_STATE, TOKEN_TRUE, TOKEN_FALSE, ')', ']', '}');
+    return IS_AMONG(token, TOKEN_NAME, TOKEN_INT, TOKEN_FLOAT, TOKEN_STRING_BEGIN, TOKEN_PARAM, TOKEN_STATE,
+                    TOKEN_TRUE, TOKEN_FALSE, ')', ']', '}');
 }
 
 /* `-x`, `*xs`: before it no value has ended. */
-static bool is_prefix(const Word *word, int before) { return (word->token == '-' || word->token == '*') && !ends_value(before); }
+static bool is_prefix(const Word *word, int before) {
+    return (word->token == '-' || word->token == '*') && !ends_value(before);
+}
 
 /* `3 epochs`: a value and a word in one line are a length. */
-static bool is_unit(const Word *word, int before) { return word->token == TOKEN_NAME && ends_value(before) && word[-1].line == word->line; }
+static bool is_unit(const Word *word, int before) {
+    return word->token == TOKEN_NAME && ends_value(before) && word[-1].line == word->line;
+}
 
-/* in_index: within the brackets of an index, where a colon belongs to a slice; elsewhere to a label or a type. */
+/* in_index: within the brackets of an index, where a colon belongs to a slice; elsewhere
+ * to a label or a type. */
 static bool space_between(const Word *left, int before_left, const Word *right, bool in_index) {
     if (IS_AMONG(left->token, '(', '[', '.') || IS_AMONG(right->token, ')', ']', ',', '.')) return false;
     if (right->token == ':') return left->token == ',';
     if (left->token == ':') return !in_index;
     if (is_prefix(left, before_left)) return false;
-    if (right->token == '(') return (!ends_value(left->token) && left->token != TOKEN_EXPECT) || is_unit(left, before_left);
+    if (right->token == '(')
+        return (!ends_value(left->token) && left->token != TOKEN_EXPECT) || is_unit(left, before_left);
     if (right->token == '[') return !ends_value(left->token);
     if (left->token == '{' && right->token == '}') return false;
     return true;
@@ -126,12 +144,12 @@ static bool space_between(const Word *left, int before_left, const Word *right, 
 
 typedef struct Open { /* a bracket that is open */
     char bracket;
-    bool index;         /* of x[...], not a list's */
-    bool body;          /* a brace whose lines are statements */
-    int inside;         /* the column of the lines within */
-    int hang;           /* the word behind it on its line, which lines may stand under; -1: none */
-    int closing;        /* the column of a line that begins with the bracket that closes it */
-    int first, indent;  /* of the statement it is part of, which goes on when it closes */
+    bool index;        /* of x[...], not a list's */
+    bool body;         /* a brace whose lines are statements */
+    int inside;        /* the column of the lines within */
+    int hang;          /* the word behind it on its line, which lines may stand under; -1: none */
+    int closing;       /* the column of a line that begins with the bracket that closes it */
+    int first, indent; /* of the statement it is part of, which goes on when it closes */
 } Open;
 
 typedef struct ColumnLayout {
@@ -145,10 +163,12 @@ static char innermost_of(const ColumnLayout *l) { return l->open.count ? vec_las
 
 static bool is_closing(int token) { return IS_AMONG(token, ')', ']', '}'); }
 
-/* A line that begins with it goes on with the statement of the line above: parse.c has the rule. */
+/* A line that begins with it goes on with the statement of the line above: parse.c has
+ * the rule. */
 static bool token_goes_on(int token) {
-    return IS_AMONG(token, '+', '-', '*', '/', '%', '@', '<', '>', TOKEN_ARROW, TOKEN_POW, TOKEN_FLOORDIV, TOKEN_EQ, TOKEN_NE, TOKEN_LE, TOKEN_GE,
-                    TOKEN_AND, TOKEN_OR, TOKEN_ELSE, TOKEN_OVER, TOKEN_WITH, TOKEN_WHERE);
+    return IS_AMONG(token, '+', '-', '*', '/', '%', '@', '<', '>', TOKEN_ARROW, TOKEN_POW, TOKEN_FLOORDIV,
+                    TOKEN_EQ, TOKEN_NE, TOKEN_LE, TOKEN_GE, TOKEN_AND, TOKEN_OR, TOKEN_ELSE, TOKEN_OVER,
+                    TOKEN_WITH, TOKEN_WHERE);
 }
 
 /* The length of a train block may stand in a line of its own. */
@@ -156,8 +176,8 @@ static bool goes_on_at_top(int token) { return token == TOKEN_FOR || token_goes_
 
 /* Braces of these statements hold statements; all others hold stages. */
 static bool has_body(int first) {
-    return IS_AMONG(first, TOKEN_MODEL, TOKEN_BLOCK, TOKEN_TRAIN, TOKEN_OPTIMIZER, TOKEN_IF, TOKEN_FOR, TOKEN_REPEAT, TOKEN_PHASE,
-                    TOKEN_ONCE, TOKEN_EVERY, TOKEN_MEASURE);
+    return IS_AMONG(first, TOKEN_MODEL, TOKEN_BLOCK, TOKEN_TRAIN, TOKEN_OPTIMIZER, TOKEN_IF, TOKEN_FOR,
+                    TOKEN_REPEAT, TOKEN_PHASE, TOKEN_ONCE, TOKEN_EVERY, TOKEN_MEASURE);
 }
 
 static void begin_statement(ColumnLayout *l, int first) {
@@ -165,7 +185,8 @@ static void begin_statement(ColumnLayout *l, int first) {
     l->indent = l->open.count ? vec_last(&l->open).inside : 0;
 }
 
-/* The column of a line that begins with `token`. What a comment stands above closes nothing for it. */
+/* The column of a line that begins with `token`. What a comment stands above closes
+ * nothing for it. */
 static int column_of_token(const ColumnLayout *l, int token, bool comment) {
     const Open *in = l->open.count ? &vec_last(&l->open) : NULL;
     if (in && is_closing(token)) return comment ? in->inside : in->closing;
@@ -186,8 +207,13 @@ static void open_bracket(ColumnLayout *l, int index, int line_indent, bool last_
     int token = l->f->words.items[index].token;
     bool body = token == '{' && has_body(l->first) && innermost_of(l) != '(' && innermost_of(l) != '[';
     int column = body ? l->indent : line_indent;
-    Open open = {.bracket = (char)token, .index = token == '[' && ends_value(l->previous), .body = body, .closing = column,
-                 .inside = column + INDENT, .first = l->first, .indent = l->indent};
+    Open open = {.bracket = (char)token,
+                 .index = token == '[' && ends_value(l->previous),
+                 .body = body,
+                 .closing = column,
+                 .inside = column + INDENT,
+                 .first = l->first,
+                 .indent = l->indent};
     open.hang = token == '{' || last_in_line ? -1 : index + 1;
     vec_push(l->f->arena, &l->open, open);
     if (body) l->first = 0;
@@ -209,10 +235,12 @@ static void pass_token(ColumnLayout *l, int index, int line_indent, bool last_in
     l->previous = token;
 }
 
-/* The first token at or below a line: a comment of its own line stands as what it is above. */
+/* The first token at or below a line: a comment of its own line stands as what it is
+ * above. */
 static int token_from(const Format *f, int line) {
     for (int i = line; i < f->lines.count; i++)
-        if (f->words.items[f->lines.items[i].first].token) return f->words.items[f->lines.items[i].first].token;
+        if (f->words.items[f->lines.items[i].first].token)
+            return f->words.items[f->lines.items[i].first].token;
     return 0;
 }
 
@@ -222,14 +250,17 @@ static int spaces_before(const ColumnLayout *l, int index) {
     return word->token == 0 ? COMMENT_GAP : space_between(word - 1, l->before_previous, word, in_index);
 }
 
-/* Gives the words of a line the spaces that they need, and their columns as far as nothing is tied. */
+/* Gives the words of a line the spaces that they need, and their columns as far as
+ * nothing is tied. */
 static void lay_out(ColumnLayout *l, int number) {
     Format *f = l->f;
     FormatLine *line = &f->lines.items[number];
     Word *words = f->words.items;
-    int at = line->indent = column_of_token(l, token_from(f, number), words[line->first].token == 0), end = line->first + line->count;
+    int at = line->indent = column_of_token(l, token_from(f, number), words[line->first].token == 0),
+        end = line->first + line->count;
     const Open *in = l->open.count ? &vec_last(&l->open) : NULL;
-    if (in && in->hang >= 0 && words[in->hang].column == words[line->first].column) words[line->first].above = in->hang;
+    if (in && in->hang >= 0 && words[in->hang].column == words[line->first].column)
+        words[line->first].above = in->hang;
     if (words[line->first].token && begins_statement(l, words[line->first].token)) l->first = 0;
     for (int i = line->first; i < end; i++) {
         words[i].before = i == line->first ? 0 : spaces_before(l, i);
@@ -247,7 +278,9 @@ static void read_lines(Format *f) {
             continue;
         }
         bool edge = i == 0 || word[-1].token == '{' || word->token == '}';
-        vec_push(f->arena, &f->lines, (FormatLine){.first = i, .count = 1, .blank_above = !edge && word->line > word[-1].line + 1});
+        vec_push(
+            f->arena, &f->lines,
+            (FormatLine){.first = i, .count = 1, .blank_above = !edge && word->line > word[-1].line + 1});
     }
 }
 
@@ -260,7 +293,8 @@ static bool same_text(const Word *a, const Word *b) {
            memcmp(a->span.source->text + a->span.begin, b->span.source->text + b->span.begin, length) == 0;
 }
 
-/* Spaces that the author put before it beyond those it needs; of a line's first word, all that its indentation is not. */
+/* Spaces that the author put before it beyond those it needs; of a line's first word, all
+ * that its indentation is not. */
 static int spare_of(const Format *f, int index, const FormatLine *line) {
     const Word *word = &f->words.items[index];
     if (index == line->first) return word->column - line->indent;
@@ -276,15 +310,19 @@ static void tie_lines(Format *f, const FormatLine *upper, const FormatLine *line
         while (above < upper->first + upper->count && words[above].column < words[i].column) above++;
         if (above == upper->first + upper->count) return;
         if (words[above].column != words[i].column || !same_text(&words[above], &words[i])) continue;
-        if (above == upper->first && (i != line->first || words[above].above < 0)) continue; /* indentation is all that they share */
-        if (spare_of(f, i, line) > 0 || (above != upper->first && spare_of(f, above, upper) > 0)) words[i].above = above;
+        /* indentation is all that they share */
+        if (above == upper->first && (i != line->first || words[above].above < 0)) continue;
+        if (spare_of(f, i, line) > 0 || (above != upper->first && spare_of(f, above, upper) > 0))
+            words[i].above = above;
     }
 }
 
-/* Moves a word to the right as far as the one before it and the one it is tied to demand; that one too. */
+/* Moves a word to the right as far as the one before it and the one it is tied to demand;
+ * that one too. */
 static bool settle_word(Word *words, int index, bool begins) {
     Word *word = &words[index], *above = word->above >= 0 ? &words[word->above] : word;
-    int least = word->at > above->at ? word->at : above->at, room = begins ? 0 : word[-1].at + word[-1].width + word->before;
+    int least = word->at > above->at ? word->at : above->at,
+        room = begins ? 0 : word[-1].at + word[-1].width + word->before;
     if (room > least) least = room;
     bool moved = least > word->at || least > above->at;
     if (moved) word->at = above->at = least;
@@ -293,11 +331,13 @@ static bool settle_word(Word *words, int index, bool begins) {
 
 static bool settle_line(Format *f, const FormatLine *line) {
     bool moved = false;
-    for (int i = line->first; i < line->first + line->count; i++) moved = settle_word(f->words.items, i, i == line->first) || moved;
+    for (int i = line->first; i < line->first + line->count; i++)
+        moved = settle_word(f->words.items, i, i == line->first) || moved;
     return moved;
 }
 
-/* Downwards and upwards until all that are tied stand under each other. Columns only grow, and no further than all words in a row would reach. */
+/* Downwards and upwards until all that are tied stand under each other. Columns only
+ * grow, and no further than all words in a row would reach. */
 static void settle_columns(Format *f) {
     for (bool moved = true; moved;) {
         moved = false;
@@ -349,19 +389,24 @@ static void read_signature_tokens(Format *f, const TokenList *tokens, const Decl
     for (int i = 0; i < tokens->count; i++) {
         const Token *token = &tokens->items[i];
         if (token->span.begin < decl->span.begin || token->kind == TOKEN_NEWLINE) continue;
-        if (token->span.begin >= decl->span.end || (token->kind == '{' && depth == 0 && decl->kind != DECL_CONSTANT)) break;
+        if (token->span.begin >= decl->span.end ||
+            (token->kind == '{' && depth == 0 && decl->kind != DECL_CONSTANT))
+            break;
         depth += IS_AMONG(token->kind, '(', '[', '{') - is_closing(token->kind);
         i = add_token(f, tokens, i);
         vec_last(&f->words).line = 0;
     }
 }
 
-/* Where a signature may go on in a new line: behind a comma of its outermost brackets, before the results and before `where`. */
+/* Where a signature may go on in a new line: behind a comma of its outermost brackets,
+ * before the results and before `where`. */
 static bool may_break(const Word *word, int depth) {
     return depth == 1 ? word[-1].token == ',' : depth == 0 && IS_AMONG(word->token, TOKEN_ARROW, TOKEN_WHERE);
 }
 
-static int depth_behind(const Word *word, int depth) { return depth + IS_AMONG(word->token, '(', '[', '{') - is_closing(word->token); }
+static int depth_behind(const Word *word, int depth) {
+    return depth + IS_AMONG(word->token, '(', '[', '{') - is_closing(word->token);
+}
 
 /* The column at which ends what cannot be parted from word i. */
 static int end_of_piece(const WordList *words, int i, int depth) {
@@ -373,7 +418,9 @@ static int end_of_piece(const WordList *words, int i, int depth) {
 
 static const char *write_signature(const Format *f, int width) {
     Text text = {.arena = f->arena};
-    int depth = 0, inside = 0, shift = 0; /* brackets that are open, the column behind the outermost, how far this line is moved */
+    /* brackets that are open, the column behind the outermost, how far this line is
+     * moved */
+    int depth = 0, inside = 0, shift = 0;
     for (int i = 0; i < f->words.count; i++) {
         const Word *word = &f->words.items[i];
         int gap = i ? word->at - word[-1].at - word[-1].width : 0;

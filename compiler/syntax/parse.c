@@ -1,5 +1,7 @@
-/* Between the scanner and the grammar: brackets and the rule by which a newline ends a statement, lexical errors, and recovery: after
- * an error the rest of its statement (or declaration) is skipped, whatever brackets it opens, so that one mistake is told once. */
+/* Between the scanner and the grammar: brackets and the rule by which a newline ends a
+ * statement, lexical errors, and recovery: after an error the rest of its statement (or
+ * declaration) is skipped, whatever brackets it opens, so that one mistake is told
+ * once. */
 #include "syntax/parse.h"
 #include "cai.tab.h"
 #include <errno.h>
@@ -42,7 +44,9 @@ bool parser_open(Parser *p, char open, Span span) {
     return true;
 }
 
-static char opening_of(char close) { return close == ')' ? '(' : close == ']' ? '[' : close == '}' ? '{' : close; }
+static char opening_of(char close) {
+    return close == ')' ? '(' : close == ']' ? '[' : close == '}' ? '{' : close;
+}
 
 static bool is_open(const Parser *p, char open) {
     for (int i = 0; i < p->brackets.count; i++)
@@ -55,7 +59,9 @@ bool parser_close(Parser *p, char close) {
     p->last_closes_body = false;
     p->left_open = (Span){0};
     char innermost = parser_innermost(p);
-    bool possible = close == '}' ? is_open(p, '{') : close == '"' ? innermost == '"' : innermost == '(' || innermost == '[';
+    bool possible = close == '}'   ? is_open(p, '{')
+                    : close == '"' ? innermost == '"'
+                                   : innermost == '(' || innermost == '[';
     if (!possible) {
         if (!p->skipping) parser_error(p, DIAG_unopened, here, "this `%c` closes nothing", close);
         return false;
@@ -63,7 +69,8 @@ bool parser_close(Parser *p, char close) {
     if (close != '}' && innermost != opening_of(close)) {
         Bracket wrong = p->brackets.items[--p->brackets.count];
         if (p->skipping) return false;
-        Diagnostic *d = parser_error(p, DIAG_wrong_bracket, here, "`%c` cannot close `%c`", close, wrong.open);
+        Diagnostic *d =
+            parser_error(p, DIAG_wrong_bracket, here, "`%c` cannot close `%c`", close, wrong.open);
         diag_note(p->diag, d, wrong.span, "`%c` was opened here", wrong.open);
         return false;
     }
@@ -86,13 +93,14 @@ void parser_mark_body(Parser *p, Span brace) {
 static bool begins_with_word(const char *text, const char *word) {
     size_t length = strlen(word);
     char after = text[strncmp(text, word, length) == 0 ? length : 0];
-    bool letter =
-        (after >= 'a' && after <= 'z') || (after >= 'A' && after <= 'Z') || (after >= '0' && after <= '9') || after == '_';
+    bool letter = (after >= 'a' && after <= 'z') || (after >= 'A' && after <= 'Z') ||
+                  (after >= '0' && after <= '9') || after == '_';
     return strncmp(text, word, length) == 0 && !letter;
 }
 
-/* Whether the line at `text` goes on with the statement of the line before. `for` does so in a header at the top of the file, where no loop
- * stands: it gives the length of a train block. */
+/* Whether the line at `text` goes on with the statement of the line before. `for` does so
+ * in a header at the top of the file, where no loop stands: it gives the length of a
+ * train block. */
 static bool text_continues(const char *text, bool at_top) {
     static const char *const words[] = {"and", "or", "else", "over", "with", "where"};
     while (*text == ' ' || *text == '\t' || *text == '\r') text++;
@@ -105,7 +113,8 @@ static bool text_continues(const char *text, bool at_top) {
 
 bool parser_newline_counts(const Parser *p) {
     char innermost = parser_innermost(p);
-    return innermost != '(' && innermost != '[' && !text_continues(p->source->text + p->offset, innermost == 0);
+    return innermost != '(' && innermost != '[' &&
+           !text_continues(p->source->text + p->offset, innermost == 0);
 }
 
 /* ---- what the scanner cannot read ---- */
@@ -115,15 +124,16 @@ int parser_unterminated_string(Parser *p, Span span) {
     p->lost_brackets = true;
     if (!p->skipping) {
         Diagnostic *d = parser_error(p, DIAG_unterminated_string, p->string, "this string has no end");
-        diag_help(p->diag, d,
-                  "a string ends with `\"` on its own line; a `{` in it begins an expression, and `\\{` is a plain brace");
+        diag_help(
+            p->diag, d,
+            "a string ends with `\"` on its own line; a `{` in it begins an expression, and `\\{` is a plain brace");
     }
     (void)span;
     return TOKEN_CAI_error;
 }
 
-/* A quote within a string's hole: a string in it, where one more quote follows on the line; else the hole was not closed, and the string
- * ends here. */
+/* A quote within a string's hole: a string in it, where one more quote follows on the
+ * line; else the hole was not closed, and the string ends here. */
 int parser_nested_string(Parser *p, Span span) {
     const char *rest = p->source->text + span.end;
     bool nested = memchr(rest, '"', strcspn(rest, "\n")) != NULL;
@@ -137,7 +147,8 @@ int parser_nested_string(Parser *p, Span span) {
                   "a plain brace in a string is `\\{`");
         return TOKEN_CAI_error;
     }
-    Diagnostic *d = parser_error(p, DIAG_nested_string, span, "a string cannot stand within the braces of another");
+    Diagnostic *d =
+        parser_error(p, DIAG_nested_string, span, "a string cannot stand within the braces of another");
     diag_label(p->diag, d, p->string, "the string begins here");
     diag_label(p->diag, d, span, "and one more begins here");
     diag_help(p->diag, d, "give the inner value a name first; a plain brace in a string is `\\{`");
@@ -148,8 +159,10 @@ int parser_bad_number(Parser *p, Span span) {
     if (p->skipping) return TOKEN_CAI_error;
     const char *text = p->source->text + span.begin;
     int length = (int)(span.end - span.begin);
-    Diagnostic *d = parser_error(p, DIAG_bad_number, span, "`%.*s` is not a number", length < 60 ? length : 60, text);
-    if (*text == '.') diag_help(p->diag, d, "write a digit before the point: `0%.*s`", length < 60 ? length : 60, text);
+    Diagnostic *d =
+        parser_error(p, DIAG_bad_number, span, "`%.*s` is not a number", length < 60 ? length : 60, text);
+    if (*text == '.')
+        diag_help(p->diag, d, "write a digit before the point: `0%.*s`", length < 60 ? length : 60, text);
     else if (text[length - 1] == '.')
         diag_help(p->diag, d, "write a digit behind the point: `%.*s0`", length < 60 ? length : 60, text);
     else diag_help(p->diag, d, "names begin with a letter; numbers are written `12`, `0.5` or `1e-5`");
@@ -160,7 +173,9 @@ int parser_name(Parser *p, const char *text, Span span, Name *name) {
     size_t length = span.end - span.begin;
     *name = intern_range(p->names, text, length < NAME_BYTES_MAX ? length : NAME_BYTES_MAX);
     if (length <= NAME_BYTES_MAX) return TOKEN_NAME;
-    if (!p->skipping) parser_error(p, DIAG_name_too_long, span, "this name has %zu letters: at most %d", length, NAME_BYTES_MAX);
+    if (!p->skipping)
+        parser_error(p, DIAG_name_too_long, span, "this name has %zu letters: at most %d", length,
+                     NAME_BYTES_MAX);
     return TOKEN_CAI_error;
 }
 
@@ -168,7 +183,9 @@ int parser_integer(Parser *p, const char *text, Span span, int64_t *value) {
     errno = 0;
     *value = strtoll(text, NULL, 10);
     if (errno != ERANGE) return TOKEN_INT;
-    if (!p->skipping) parser_error(p, DIAG_number_range, span, "this whole number is too large: at most %lld", (long long)INT64_MAX);
+    if (!p->skipping)
+        parser_error(p, DIAG_number_range, span, "this whole number is too large: at most %lld",
+                     (long long)INT64_MAX);
     return TOKEN_CAI_error;
 }
 
@@ -189,7 +206,8 @@ const char *parser_escape(Parser *p, char letter, Span span) {
     case '}': return "}";
     }
     if (p->skipping) return "";
-    Diagnostic *d = parser_error(p, DIAG_bad_escape, span, "a string knows no `\\%c`", letter >= ' ' && letter < 127 ? letter : '?');
+    Diagnostic *d = parser_error(p, DIAG_bad_escape, span, "a string knows no `\\%c`",
+                                 letter >= ' ' && letter < 127 ? letter : '?');
     diag_help(p->diag, d, "there are `\\n`, `\\t`, `\\\"`, `\\\\`, `\\{` and `\\}`");
     return "";
 }
@@ -226,7 +244,8 @@ static const Foreign *foreign_at(const char *text) {
     const Foreign *found = NULL;
     for (int i = 0; i < COUNT_OF(foreign); i++) {
         size_t length = strlen(foreign[i].text);
-        if (!strncmp(text, foreign[i].text, length) && (!found || length > strlen(found->text))) found = &foreign[i];
+        if (!strncmp(text, foreign[i].text, length) && (!found || length > strlen(found->text)))
+            found = &foreign[i];
     }
     return found;
 }
@@ -235,13 +254,15 @@ int parser_bad_character(Parser *p, const char *text, Span span) {
     if (p->skipping) return TOKEN_CAI_error;
     const Foreign *known = foreign_at(p->source->text + span.begin);
     int length = known ? (int)strlen(known->text) : 1;
-    while (!known && ((unsigned char)text[0] & 0xC0) == 0xC0 && ((unsigned char)text[length] & 0xC0) == 0x80) length++;
+    while (!known && ((unsigned char)text[0] & 0xC0) == 0xC0 && ((unsigned char)text[length] & 0xC0) == 0x80)
+        length++;
     if (known) text = known->text;
     span.end = span.begin + (uint32_t)length;
     bool printable = (unsigned char)text[0] >= ' ' && text[0] != 127;
     Diagnostic *d = printable
                         ? parser_error(p, DIAG_bad_character, span, "`%.*s` means nothing here", length, text)
-                        : parser_error(p, DIAG_bad_character, span, "the byte 0x%02x means nothing here", (unsigned char)text[0]);
+                        : parser_error(p, DIAG_bad_character, span, "the byte 0x%02x means nothing here",
+                                       (unsigned char)text[0]);
     if (known) diag_help(p->diag, d, "%s", known->help);
     return TOKEN_CAI_error;
 }
@@ -249,13 +270,15 @@ int parser_bad_character(Parser *p, const char *text, Span span) {
 /* ---- the token stream ---- */
 
 static bool is_declaration_word(int token) {
-    return token == TOKEN_USE || token == TOKEN_MODEL || token == TOKEN_BLOCK || token == TOKEN_TRAIN || token == TOKEN_OPTIMIZER;
+    return token == TOKEN_USE || token == TOKEN_MODEL || token == TOKEN_BLOCK || token == TOKEN_TRAIN ||
+           token == TOKEN_OPTIMIZER;
 }
 
 /* `state` and the like may name a part: x.state */
 static bool is_reserved_token(int token) { return token >= TOKEN_USE && token <= TOKEN_FALSE; }
 
-/* A declaration begins at the left edge, or the file ends, while brackets are open: says which one is never closed. */
+/* A declaration begins at the left edge, or the file ends, while brackets are open: says
+ * which one is never closed. */
 static void report_unclosed(Parser *p) {
     const Bracket *open = &vec_last(&p->brackets);
     for (int i = p->brackets.count - 1; i >= 0 && open->body; i--) open = &p->brackets.items[i];
@@ -281,7 +304,8 @@ static int scan_next_token(Parser *p, CAI_STYPE *value, Span *span) {
     return token;
 }
 
-/* The next token that is put in: what closes open brackets, and a newline. False where the stream itself goes on. */
+/* The next token that is put in: what closes open brackets, and a newline. False where
+ * the stream itself goes on. */
 static bool put_in(Parser *p, int *token, Span *span) {
     *span = (Span){p->held.span.source, p->held.span.begin, p->held.span.begin};
     while (p->closing && p->brackets.count > 0) {
@@ -353,7 +377,8 @@ static bool ends_statement(const Parser *p, int token) {
     return token == TOKEN_END || (token == '}' && p->last_closes_body);
 }
 
-/* The next line is indented, or begins with a brace: it belongs to the declaration that had the error. */
+/* The next line is indented, or begins with a brace: it belongs to the declaration that
+ * had the error. */
 static bool goes_on_below(const Parser *p) {
     char next = p->source->text[p->offset];
     return next == ' ' || next == '\t' || next == '{' || next == '}';
@@ -378,18 +403,21 @@ static bool brace_below(const Parser *p) {
     return rest[strspn(rest, " \t\r\n")] == '{';
 }
 
-/* A body without its `{`: the lines that are indented deeper belong to the statement, and so does a `}` that closes them. */
+/* A body without its `{`: the lines that are indented deeper belong to the statement, and
+ * so does a `}` that closes them. */
 static void skip_missing_body(Parser *p, int *lookahead, Span *span) {
     int indent = indent_at(p, span->begin > 0 && *lookahead == TOKEN_NEWLINE ? span->begin - 1 : span->begin);
     while (p->brackets.count > 0 && parser_innermost(p) != '{') p->brackets.count--;
     int around = p->brackets.count;
-    if (!brace_below(p)) vec_push(p->arena, &p->brackets, (Bracket){.open = '{', .body = true, .span = *span});
+    if (!brace_below(p))
+        vec_push(p->arena, &p->brackets, (Bracket){.open = '{', .body = true, .span = *span});
     CAI_STYPE value;
     p->skipping = true;
     bool ended = false;
     while (!ended && *lookahead != TOKEN_END && !(*lookahead == '}' && p->brackets.count <= around)) {
         *lookahead = cai_lex(&value, span, p);
-        bool begins = p->last_begins_line && *lookahead != TOKEN_NEWLINE && *lookahead != '}' && *lookahead != '{';
+        bool begins =
+            p->last_begins_line && *lookahead != TOKEN_NEWLINE && *lookahead != '}' && *lookahead != '{';
         ended = begins && indent_at(p, span->begin) <= indent;
     }
     if (ended) {
@@ -434,11 +462,15 @@ static void run_parser(Parser *p) { cai_parse(p); }
 static size_t find_not_text(const char *text, size_t length) {
     const unsigned char *at = (const unsigned char *)text, *end = at + length;
     while (at < end) {
-        int more = *at < 0x80 ? 0 : *at >= 0xC2 && *at <= 0xDF ? 1 : (*at & 0xF0) == 0xE0 ? 2 : *at >= 0xF0 && *at <= 0xF4 ? 3 : -1;
+        int more = *at < 0x80                   ? 0
+                   : *at >= 0xC2 && *at <= 0xDF ? 1
+                   : (*at & 0xF0) == 0xE0       ? 2
+                   : *at >= 0xF0 && *at <= 0xF4 ? 3
+                                                : -1;
         if (more < 0 || *at == 0 || end - at <= more) break;
         unsigned second = more ? at[1] : 0x80;
-        if ((*at == 0xE0 && second < 0xA0) || (*at == 0xED && second > 0x9F) || (*at == 0xF0 && second < 0x90) ||
-            (*at == 0xF4 && second > 0x8F))
+        if ((*at == 0xE0 && second < 0xA0) || (*at == 0xED && second > 0x9F) ||
+            (*at == 0xF0 && second < 0x90) || (*at == 0xF4 && second > 0x8F))
             break;
         int i = 1;
         while (i <= more && (at[i] & 0xC0) == 0x80) i++;
@@ -450,14 +482,15 @@ static size_t find_not_text(const char *text, size_t length) {
 
 static bool is_text(Diagnostics *diag, Source *source) {
     if (source->length > SOURCE_BYTES_MAX) {
-        diag_error(diag, DIAG_file_too_large, (Span){source, 0, 0}, "this file has %zu bytes: a source file has at most %u",
-                   source->length, SOURCE_BYTES_MAX);
+        diag_error(diag, DIAG_file_too_large, (Span){source, 0, 0},
+                   "this file has %zu bytes: a source file has at most %u", source->length, SOURCE_BYTES_MAX);
         return false;
     }
     size_t bad = find_not_text(source->text, source->length);
     if (bad == source->length) return true;
     Span span = {source, (uint32_t)bad, (uint32_t)bad + 1};
-    Diagnostic *d = diag_error(diag, DIAG_not_text, span, "the byte 0x%02x is not UTF-8 text", (unsigned char)source->text[bad]);
+    Diagnostic *d = diag_error(diag, DIAG_not_text, span, "the byte 0x%02x is not UTF-8 text",
+                               (unsigned char)source->text[bad]);
     diag_help(diag, d, "a .cai file is text in UTF-8");
     return false;
 }
@@ -466,7 +499,13 @@ File *parse_tokens(Arena *arena, Names *names, Diagnostics *diag, Source *source
     File *file = NEW(arena, File);
     file->source = source;
     if (!is_text(diag, source)) return file;
-    Parser parser = {.arena = arena, .names = names, .diag = diag, .source = source, .file = file, .line_begins = true, .tokens = tokens};
+    Parser parser = {.arena = arena,
+                     .names = names,
+                     .diag = diag,
+                     .source = source,
+                     .file = file,
+                     .line_begins = true,
+                     .tokens = tokens};
     if (strncmp(source->text, "\xef\xbb\xbf", 3) == 0) parser.offset = 3; /* a byte order mark */
     scan_text(&parser, run_parser);
     return file;

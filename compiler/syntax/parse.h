@@ -1,13 +1,14 @@
-/* What the scanner (grammar/cai.l), the grammar (grammar/cai.y), recovery (parse.c) and the tree's makers (ast.c) share. Nobody else
- * includes it: syntax.h is what the parser gives. */
+/* What the scanner (grammar/cai.l), the grammar (grammar/cai.y), recovery (parse.c) and
+ * the tree's makers (ast.c) share. Nobody else includes it: syntax.h is what the parser
+ * gives. */
 #ifndef CAI_PARSE_H
 #define CAI_PARSE_H
 
 #include "syntax/syntax.h"
 
 typedef struct Bracket {
-    char open;  /* ( [ {, or " for a hole in a string */
-    bool body;  /* a `{` that holds statements: where recovery ends */
+    char open; /* ( [ {, or " for a hole in a string */
+    bool body; /* a `{` that holds statements: where recovery ends */
     Span span;
 } Bracket;
 
@@ -32,29 +33,32 @@ typedef struct Parser {
     void *scanner;
 
     /* The scanner's state. */
-    uint32_t offset;     /* of what comes next */
-    bool line_begins;    /* nothing but blanks and comments stand before it on its line */
-    Span string;         /* the opening quote of the string being read */
+    uint32_t offset;  /* of what comes next */
+    bool line_begins; /* nothing but blanks and comments stand before it on its line */
+    Span string;      /* the opening quote of the string being read */
     Vec(Bracket) brackets;
 
     /* The token stream. */
-    int last, before_last;         /* tokens given to the grammar */
+    int last, before_last; /* tokens given to the grammar */
     Span last_span, before_last_span;
     bool last_begins_line, last_closes_body;
-    struct { int token; Span span; bool begins_line; void *value; } held; /* comes after what `closing`, `newline_first` put in */
+    /* comes after what `closing`, `newline_first` put in */
+    struct { int token; Span span; bool begins_line; void *value; } held;
     bool holds, closing, newline_first;
-    bool at_end;         /* the scanner has nothing more to give */
-    TokenList *tokens;   /* those given to the grammar, where somebody wants them */
+    bool at_end;       /* the scanner has nothing more to give */
+    TokenList *tokens; /* those given to the grammar, where somebody wants them */
 
     /* Errors. */
     int errors;
-    bool stopped;        /* after too many: neither reads nor complains any more */
-    bool silent;         /* the tokens now given only close what the text leaves open, which has been said */
-    bool skipping;       /* recovery reads on to the statement's or the declaration's end */
-    bool body_missing;   /* the last error was a body without its `{` */
-    bool unclosed;       /* the last error was a bracket left open in the line above: the statement ends before the lookahead */
-    bool lost_brackets;  /* in a string without end: what is open may be closed there */
-    Span left_open;      /* a ( or [ that a `}` came before */
+    bool stopped;      /* after too many: neither reads nor complains any more */
+    bool silent;       /* the tokens now given only close what the text leaves open, which has been said */
+    bool skipping;     /* recovery reads on to the statement's or the declaration's end */
+    bool body_missing; /* the last error was a body without its `{` */
+    /* the last error was a bracket left open in the line above: the statement ends before
+     * the lookahead */
+    bool unclosed;
+    bool lost_brackets; /* in a string without end: what is open may be closed there */
+    Span left_open;     /* a ( or [ that a `}` came before */
 } Parser;
 
 /* ---- parse.c: for the scanner ---- */
@@ -76,16 +80,18 @@ const char *parser_escape(Parser *parser, char letter, Span span);
 /* ---- parse.c: for the grammar ---- */
 Diagnostic *parser_error(Parser *parser, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void parser_mark_body(Parser *parser, Span brace);
-/* Read on to the token that ends the statement or declaration, and leave it in the grammar's lookahead. */
+/* Read on to the token that ends the statement or declaration, and leave it in the
+ * grammar's lookahead. */
 void parser_skip_statement(Parser *parser, int *lookahead, const void *value, Span *span);
 void parser_skip_declaration(Parser *parser, int *lookahead, Span *span);
 
-/* As parse_file, which keeps the tokens: of a text without errors they are all of it but blanks and comments. */
+/* As parse_file, which keeps the tokens: of a text without errors they are all of it but
+ * blanks and comments. */
 File *parse_tokens(Arena *arena, Names *names, Diagnostics *diag, Source *source, TokenList *tokens);
 
 /* ---- syntax_error.c: the words for what the grammar did not expect ---- */
 typedef struct SyntaxError {
-    const char *found;         /* the token's name in cai.y: "`)`", "a name" */
+    const char *found; /* the token's name in cai.y: "`)`", "a name" */
     Span span;
     const char *expected[128]; /* names of the tokens that could stand there */
     int count;
@@ -107,7 +113,8 @@ Expr *ast_string(Parser *p, Span span, StringParts parts);
 Expr *ast_literal(Parser *p, Span span, Name text); /* a string of one part */
 Expr *ast_list(Parser *p, Span span, ArgumentList items);
 Expr *ast_comprehension(Parser *p, Span span, Expr *item, ClauseList clauses);
-Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_comma); /* (x) is x, all else a tuple */
+/* (x) is x, all else a tuple */
+Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_comma);
 Expr *ast_unary(Parser *p, Span span, Operator op, Span op_span, Expr *operand);
 Expr *ast_binary(Parser *p, Operator op, Span op_span, Expr *left, Expr *right);
 Expr *ast_if(Parser *p, Expr *left, Expr *condition, Expr *right);
@@ -119,7 +126,8 @@ Expr *ast_run(Parser *p, Expr *pipe); /* all its arrows; an error where they fol
 Expr *ast_braces(Parser *p, Span span, StageList stages);
 Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right); /* `x -> f + y`: an error */
 
-Stage *ast_stage(Parser *p, StageKind kind, Span span, Expr *layer, Expr *condition, Expr *then_body, Expr *else_body);
+Stage *ast_stage(Parser *p, StageKind kind, Span span, Expr *layer, Expr *condition, Expr *then_body,
+                 Expr *else_body);
 Stage *ast_label(Parser *p, Span span, Expr *label, Stage *stage);
 
 Stmt *ast_statement(Parser *p, StmtKind kind, Span span, Stmt fields); /* a copy of `fields` */
@@ -128,11 +136,13 @@ Stmt *ast_once(Parser *p, Span span, Expr *target, Expr *value); /* `once target
 
 void ast_add_argument(Parser *p, ArgumentList *list, Argument argument);
 void ast_declare(Parser *p, DeclKind kind, Span span, Span name_span, Decl fields);
-/* The comment at the beginning of a file, where a blank line sets it off from the first declaration; else NULL. */
+/* The comment at the beginning of a file, where a blank line sets it off from the first
+ * declaration; else NULL. */
 const char *file_comment(Arena *arena, const Source *source);
 
 /* ---- format.c ---- */
-/* A declaration up to its body, as `cai fmt` would have it, in lines of at most `width` columns where that can be. */
+/* A declaration up to its body, as `cai fmt` would have it, in lines of at most `width`
+ * columns where that can be. */
 const char *format_signature(Arena *arena, const TokenList *tokens, const Decl *decl, int width);
 
 #endif

@@ -12,33 +12,51 @@ typedef struct Stmt Stmt;
 typedef Vec(Expr *) ExprList;
 typedef Vec(Stmt *) StmtList;
 
-/* Expressions and statements are at most this deep, so that walking them by recursion is safe. */
+/* Expressions and statements are at most this deep, so that walking them by recursion is
+ * safe. */
 #define SYNTAX_DEPTH 1000
 
 typedef enum ExprKind {
-    EXPR_NAME,    /* name */
-    EXPR_INT,     /* integer */
-    EXPR_FLOAT,   /* real */
-    EXPR_BOOL,    /* integer 0 or 1 */
-    EXPR_STRING,  /* parts: literal text and expressions in braces; two texts never stand together; none for "" */
-    EXPR_LIST,    /* arguments: [a, b, *c] */
+    EXPR_NAME,  /* name */
+    EXPR_INT,   /* integer */
+    EXPR_FLOAT, /* real */
+    EXPR_BOOL,  /* integer 0 or 1 */
+    /* parts: literal text and expressions in braces; two texts never stand together; none
+     * for "" */
+    EXPR_STRING,
+    EXPR_LIST,          /* arguments: [a, b, *c] */
     EXPR_COMPREHENSION, /* left for each round of its clauses: [left for i in 0 .. n if c] */
-    EXPR_TUPLE,   /* arguments: (a, b), (name = a, name = b), () */
-    EXPR_UNARY,   /* op, left */
-    EXPR_BINARY,  /* op, left, right */
-    EXPR_IF,      /* left if condition else right */
-    EXPR_CALL,    /* left(arguments) */
-    EXPR_INDEX,   /* left[indices] */
-    EXPR_MEMBER,  /* left.name */
-    EXPR_PIPE,    /* left -> stage */
-    EXPR_BRACES,  /* { stages }: a layer made of stages in sequence */
-    EXPR_ERROR    /* what the parser could not read; silences what would follow from it */
+    EXPR_TUPLE,         /* arguments: (a, b), (name = a, name = b), () */
+    EXPR_UNARY,         /* op, left */
+    EXPR_BINARY,        /* op, left, right */
+    EXPR_IF,            /* left if condition else right */
+    EXPR_CALL,          /* left(arguments) */
+    EXPR_INDEX,         /* left[indices] */
+    EXPR_MEMBER,        /* left.name */
+    EXPR_PIPE,          /* left -> stage */
+    EXPR_BRACES,        /* { stages }: a layer made of stages in sequence */
+    EXPR_ERROR          /* what the parser could not read; silences what would follow from it */
 } ExprKind;
 
 typedef enum Operator {
-    OPERATOR_ADD, OPERATOR_SUB, OPERATOR_MUL, OPERATOR_DIV, OPERATOR_FLOORDIV, OPERATOR_MOD, OPERATOR_MATMUL, OPERATOR_POW,
-    OPERATOR_EQ, OPERATOR_NE, OPERATOR_LT, OPERATOR_LE, OPERATOR_GT, OPERATOR_GE,
-    OPERATOR_AND, OPERATOR_OR, OPERATOR_NOT, OPERATOR_NEG
+    OPERATOR_ADD,
+    OPERATOR_SUB,
+    OPERATOR_MUL,
+    OPERATOR_DIV,
+    OPERATOR_FLOORDIV,
+    OPERATOR_MOD,
+    OPERATOR_MATMUL,
+    OPERATOR_POW,
+    OPERATOR_EQ,
+    OPERATOR_NE,
+    OPERATOR_LT,
+    OPERATOR_LE,
+    OPERATOR_GT,
+    OPERATOR_GE,
+    OPERATOR_AND,
+    OPERATOR_OR,
+    OPERATOR_NOT,
+    OPERATOR_NEG
 } Operator;
 
 typedef struct Argument { /* value, name = value, "name" = value, or *value */
@@ -52,15 +70,15 @@ typedef Vec(Argument) ArgumentList;
 
 typedef struct Index { /* i, from:to:step where each may be missing, or ... */
     bool slice;
-    bool rest;         /* `...`: all axes that no other index is for */
-    Expr *at;          /* the index, or the slice's begin */
+    bool rest; /* `...`: all axes that no other index is for */
+    Expr *at;  /* the index, or the slice's begin */
     Expr *end;
     Expr *step;
     Span span;
 } Index;
 typedef Vec(Index) IndexList;
 
-typedef struct Clause { /* for target in from (.. end), or if condition */
+typedef struct Clause {        /* for target in from (.. end), or if condition */
     Expr *target, *from, *end; /* target NULL: an `if` */
     Expr *condition;
 } Clause;
@@ -76,9 +94,9 @@ typedef Vec(StringPart) StringParts;
 typedef enum StageKind { STAGE_SIMPLE, STAGE_REPEAT, STAGE_IF } StageKind;
 typedef struct Stage {
     StageKind kind;
-    Expr *label;      /* EXPR_STRING, or NULL; a plain name is a string of one literal part */
-    Expr *layer;      /* STAGE_SIMPLE: name, call, member, index or braces */
-    Expr *condition;  /* STAGE_IF; STAGE_REPEAT: the count */
+    Expr *label;                 /* EXPR_STRING, or NULL; a plain name is a string of one literal part */
+    Expr *layer;                 /* STAGE_SIMPLE: name, call, member, index or braces */
+    Expr *condition;             /* STAGE_IF; STAGE_REPEAT: the count */
     Expr *then_body, *else_body; /* EXPR_BRACES; else_body may be NULL; STAGE_REPEAT uses then_body */
     Span span;
 } Stage;
@@ -88,8 +106,8 @@ struct Expr {
     ExprKind kind;
     Operator op;
     Span span;
-    Span op_span;      /* of the operator or the arrow, where there is one; of the name of EXPR_MEMBER */
-    int depth;         /* of the tree below: 1 for a name */
+    Span op_span;       /* of the operator or the arrow, where there is one; of the name of EXPR_MEMBER */
+    int depth;          /* of the tree below: 1 for a name */
     bool parenthesised; /* it stood in parentheses of its own */
     Name name;
     int64_t integer;
@@ -120,25 +138,26 @@ typedef Vec(Parameter) ParameterList;
 typedef Vec(ParameterList) ParameterLists;
 
 typedef struct Interval { /* 200 epochs */
-    Expr *count;        /* NULL: none was given */
+    Expr *count;          /* NULL: none was given */
     Name unit;
     Span unit_span;
 } Interval;
 
-typedef struct Trained { Expr *over, *with; } Trained; /* of a minimize: what is trained, and by which optimizer */
+/* of a minimize: what is trained, and by which optimizer */
+typedef struct Trained { Expr *over, *with; } Trained;
 typedef Vec(Trained) TrainedList;
 
 typedef enum StmtKind {
-    STMT_EXPR,    /* value */
-    STMT_ASSIGN,  /* target = value; target is a name, a tuple or list of names, `_` */
-    STMT_RETURN,  /* value */
-    STMT_IF,      /* condition, body, else_body (an else-if is an else_body of one STMT_IF) */
-    STMT_FOR,     /* target (a name or a tuple of names) in value (.. end), body */
-    STMT_REPEAT,  /* value times, body */
-    STMT_ASSERT,  /* condition, message */
-    STMT_EXPECT,  /* arguments */
-    STMT_LOAD,    /* target from value, a string */
-    STMT_UNUSED,  /* value, a string: pattern of weight names that a file may hold and nobody reads */
+    STMT_EXPR,     /* value */
+    STMT_ASSIGN,   /* target = value; target is a name, a tuple or list of names, `_` */
+    STMT_RETURN,   /* value */
+    STMT_IF,       /* condition, body, else_body (an else-if is an else_body of one STMT_IF) */
+    STMT_FOR,      /* target (a name or a tuple of names) in value (.. end), body */
+    STMT_REPEAT,   /* value times, body */
+    STMT_ASSERT,   /* condition, message */
+    STMT_EXPECT,   /* arguments */
+    STMT_LOAD,     /* target from value, a string */
+    STMT_UNUSED,   /* value, a string: pattern of weight names that a file may hold and nobody reads */
     STMT_UPDATE,   /* target = value */
     STMT_MINIMIZE, /* value, pairs */
     STMT_PHASE,    /* value (a string) for interval, inputs declared anew, body */
@@ -152,9 +171,9 @@ typedef enum StmtKind {
 
 struct Stmt {
     StmtKind kind;
-    Span span;      /* of the whole statement, its body too */
+    Span span; /* of the whole statement, its body too */
     int depth;
-    Name name;      /* STMT_SAVE */
+    Name name; /* STMT_SAVE */
     Expr *target, *value, *end, *condition, *message;
     Interval interval;
     TrainedList pairs;
@@ -171,7 +190,14 @@ typedef struct Result { /* name: type as form */
 } Result;
 typedef Vec(Result) ResultList;
 
-typedef enum DeclKind { DECL_BLOCK, DECL_MODEL, DECL_TRAIN, DECL_OPTIMIZER, DECL_USE, DECL_CONSTANT } DeclKind;
+typedef enum DeclKind {
+    DECL_BLOCK,
+    DECL_MODEL,
+    DECL_TRAIN,
+    DECL_OPTIMIZER,
+    DECL_USE,
+    DECL_CONSTANT
+} DeclKind;
 
 typedef struct Decl {
     DeclKind kind;
@@ -185,7 +211,9 @@ typedef struct Decl {
     Interval length; /* DECL_TRAIN without phases: how long it trains */
     StmtList body;
     Expr *value; /* DECL_CONSTANT */
-    const char *comment; /* the comment block right above it without its `#`s, for --help and docs; NULL where none */
+    /* the comment block right above it without its `#`s, for --help and docs; NULL where
+     * none */
+    const char *comment;
 } Decl;
 
 typedef struct File {
@@ -200,13 +228,15 @@ static inline bool is_internal(Name name) { return name[0] == '_'; }
 
 #define SOURCE_BYTES_MAX (16u << 20)
 
-/* Parses a whole file; what it could not read is in `diag` and leaves EXPR_ERROR or STMT_ERROR behind. Never NULL. A statement that
- * was left out may have bound names, so a file with errors is not to be elaborated. */
+/* Parses a whole file; what it could not read is in `diag` and leaves EXPR_ERROR or
+ * STMT_ERROR behind. Never NULL. A statement that was left out may have bound names, so a
+ * file with errors is not to be elaborated. */
 File *parse_file(Arena *arena, Names *names, Diagnostics *diag, Source *source);
 
 /* ---- format.c ---- */
 
-/* The text in its canonical form (`cai fmt`), which formatted again is the same; NULL where it has errors, which are then reported. */
+/* The text in its canonical form (`cai fmt`), which formatted again is the same; NULL
+ * where it has errors, which are then reported. */
 const char *format_source(Arena *arena, Names *names, Diagnostics *diag, Source *source);
 
 /* ---- doc.c: what the comments of a file say ---- */
@@ -225,7 +255,8 @@ typedef struct Doc { /* a file's public declarations in their order */
 /* NULL where the text has errors, which are then reported. */
 Doc *doc_read(Arena *arena, Names *names, Diagnostics *diag, Source *source);
 const char *doc_sentence(Arena *arena, const char *comment); /* its first, in one line; comment NULL: "" */
-/* A comment in lines of at most `width` columns behind `indent` blanks; and as Markdown that shows what the comment says. */
+/* A comment in lines of at most `width` columns behind `indent` blanks; and as Markdown
+ * that shows what the comment says. */
 void doc_add_text(Text *out, const char *comment, int indent, int width);
 void doc_add_markdown(Text *out, const char *comment, bool in_table);
 

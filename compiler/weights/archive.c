@@ -28,7 +28,8 @@ static bool list_members(Archive *a, cai_error *error) {
         zip_stat_t member;
         if (zip_stat_index(a->zip, (zip_uint64_t)i, 0, &member) != 0 || (member.valid & wanted) != wanted)
             return archive_fail(a->path, "broken zip file", zip_strerror(a->zip), error);
-        if (!sizes_are_possible(&member)) return archive_fail(a->path, "broken zip file", "it says more than it can hold", error);
+        if (!sizes_are_possible(&member))
+            return archive_fail(a->path, "broken zip file", "it says more than it can hold", error);
         vec_push(a->arena, &a->members, member);
         map_set(a->by_name, intern(a->names, member.name), (void *)(intptr_t)(i + 1));
     }

@@ -1,4 +1,5 @@
-/* Checkpoints nest their dictionaries as their authors like: the weights are where most of them fit. */
+/* Checkpoints nest their dictionaries as their authors like: the weights are where most
+ * of them fit. */
 #include "weights/fit.h"
 
 typedef struct Place {
@@ -28,7 +29,8 @@ static bool is_better(const Place *a, const Place *b) {
 }
 
 WeightFit weights_fit(Arena *arena, const WeightTable *table,
-                      bool (*wanted)(void *context, const char *name, const cai_tensor *tensor), void *context) {
+                      bool (*wanted)(void *context, const char *name, const cai_tensor *tensor),
+                      void *context) {
     Fitting f = {.arena = arena, .names = names_new(arena), .by_name = map_new(arena)};
     find_place(&f, intern(f.names, ""));
     for (int i = 0; i < table->tensors.count; i++) {
@@ -43,7 +45,8 @@ WeightFit weights_fit(Arena *arena, const WeightTable *table,
         if (is_better(&f.places.items[i], best)) best = &f.places.items[i];
     WeightFit fit = {.below = best->below, .fitting = best->fitting};
     for (int i = 0; i < f.places.count && best->fitting > 0; i++)
-        if (&f.places.items[i] != best && f.places.items[i].fitting == best->fitting) fit.also = f.places.items[i].below;
+        if (&f.places.items[i] != best && f.places.items[i].fitting == best->fitting)
+            fit.also = f.places.items[i].below;
     return fit;
 }
 

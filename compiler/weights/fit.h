@@ -1,4 +1,5 @@
-/* Where in a checkpoint the weights of a model are: below `state_dict`, `params_ema` or `module`. */
+/* Where in a checkpoint the weights of a model are: below `state_dict`, `params_ema` or
+ * `module`. */
 #ifndef CAI_WEIGHT_FIT_H
 #define CAI_WEIGHT_FIT_H
 
@@ -10,10 +11,11 @@ typedef struct WeightFit {
     int64_t fitting;   /* how many of the model's weights are there, by name and shape */
 } WeightFit;
 
-/* Of all names that tensors lie below, the one below which most are wanted; of several the one that says
- * `ema`, which is what people train to use, then the shortest. */
+/* Of all names that tensors lie below, the one below which most are wanted; of several
+ * the one that says `ema`, which is what people train to use, then the shortest. */
 WeightFit weights_fit(Arena *arena, const WeightTable *table,
-                      bool (*wanted)(void *context, const char *name, const cai_tensor *tensor), void *context);
+                      bool (*wanted)(void *context, const char *name, const cai_tensor *tensor),
+                      void *context);
 /* The rest of a name below `below`; NULL where it lies elsewhere. */
 const char *name_below(const char *name, const char *below);
 

@@ -58,9 +58,12 @@ static void draw_elements(void *context, int64_t begin, int64_t end) {
     }
 }
 
-void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, Number *values) {
+void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state,
+               Number *values) {
     const bool centered = init == 0 || isnan(init) || init == INIT_NORMAL, scale = init == 1;
-    const float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
+    const float bound = init == INIT_NORMAL          ? sqrtf(3)
+                        : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape))
+                                                     : 0.1f;
     if (centered || scale) {
         WeightDraw d = {.stream = random_stream(seed, path), .type = shape->type, .values = values};
         d.line = centered ? (Line){2, -1, bound} : (Line){1, 0.5f, 1};

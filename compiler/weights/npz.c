@@ -1,5 +1,5 @@
-/* .npz, as numpy.savez and savez_compressed write it: a zip file of .npy files, whose names are those
- * of the arrays. */
+/* .npz, as numpy.savez and savez_compressed write it: a zip file of .npy files, whose
+ * names are those of the arrays. */
 #include "weights/table.h"
 
 static bool is_array(const char *name, size_t *stem) {
@@ -12,12 +12,16 @@ static bool take_member(WeightTable *table, int64_t member, cai_error *error) {
     size_t stem;
     const char *name = archive_name(table->archive, member);
     if (!is_array(name, &stem))
-        return cai_fail(error, CAI_BAD_INPUT,
-                        "%s: its member %.200s is no array: of zip files cai reads .npz and what torch.save writes", table->path, name);
+        return cai_fail(
+            error, CAI_BAD_INPUT,
+            "%s: its member %.200s is no array: of zip files cai reads .npz and what torch.save writes",
+            table->path, name);
     const unsigned char *data = archive_read(table->archive, member, table, error);
     const char *within = arena_printf(table->arena, "%s: %.200s", table->path, name);
     cai_tensor_file file;
-    if (!data || !cai_tensors_parse(within, data, (size_t)archive_bytes(table->archive, member), &file, error)) return false;
+    if (!data ||
+        !cai_tensors_parse(within, data, (size_t)archive_bytes(table->archive, member), &file, error))
+        return false;
     vec_push(table->arena, &table->files, file);
     if (file.format != CAI_FORMAT_npy) return cai_fail(error, CAI_BAD_INPUT, "%s is no array", within);
     cai_tensor tensor = file.tensors[0];

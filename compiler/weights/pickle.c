@@ -1,7 +1,7 @@
 /* The stack machine of Python's pickles. It knows every opcode of protocols 0 to 5 that
- * builds data, and calls nothing: REDUCE, NEWOBJ and BUILD only note what they were to do.
- * Each opcode takes time and memory by the bytes that it stands on, so a hostile pickle
- * costs no more than its length. */
+ * builds data, and calls nothing: REDUCE, NEWOBJ and BUILD only note what they were to
+ * do. Each opcode takes time and memory by the bytes that it stands on, so a hostile
+ * pickle costs no more than its length. */
 #include "weights/pickle.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ typedef struct Machine {
     const char *path;
     const unsigned char *begin, *at, *end;
     PickledList stack;
-    Vec(int) marks;     /* heights of the stack */
+    Vec(int) marks; /* heights of the stack */
     PickledList memo;
     Pickled none;
     cai_error *error;
@@ -154,7 +154,8 @@ static Pickled *new_class(Machine *m, const char *module, const char *name) {
 
 static void push_pickled(Machine *m, Pickled *value) { vec_push(m->arena, &m->stack, value); }
 
-/* The height below which an opcode may not reach: what lies there belongs to open lists. */
+/* The height below which an opcode may not reach: what lies there belongs to open
+ * lists. */
 static int stack_floor(const Machine *m) { return m->marks.count ? vec_last(&m->marks) : 0; }
 
 static Pickled *pop_pickled(Machine *m) {
@@ -229,7 +230,8 @@ static void store_memo(Machine *m, uint64_t index) {
 }
 
 static void load_memo(Machine *m, uint64_t index) {
-    if (index >= (uint64_t)m->memo.count || !m->memo.items[index]) pickle_fail(m, "an empty place in its memo");
+    if (index >= (uint64_t)m->memo.count || !m->memo.items[index])
+        pickle_fail(m, "an empty place in its memo");
     else push_pickled(m, m->memo.items[index]);
 }
 
@@ -245,7 +247,8 @@ static uint64_t take_index_line(Machine *m) {
 
 static bool is_pair(const Pickled *value) { return value->kind == PICKLE_LIST && value->items.count == 2; }
 
-/* OrderedDict([[key, value], ..]), as Python 2 writes it, or OrderedDict() to be filled. */
+/* OrderedDict([[key, value], ..]), as Python 2 writes it, or OrderedDict() to be
+ * filled. */
 static Pickled *new_ordered_dict(Machine *m, const Pickled *arguments) {
     Pickled *dict = new_value(m, PICKLE_DICT);
     if (arguments->items.count == 0) return dict;
@@ -321,16 +324,16 @@ static void push_class_of_stack(Machine *m) {
 static void unknown_opcode(Machine *m, int opcode) {
     if (!m->failed)
         cai_fail(m->error, CAI_BAD_INPUT,
-                 "%s: has the pickle opcode 0x%02x at byte %lld, which no file of tensors has",
-                 m->path, (unsigned)opcode, (long long)(m->at - 1 - m->begin));
+                 "%s: has the pickle opcode 0x%02x at byte %lld, which no file of tensors has", m->path,
+                 (unsigned)opcode, (long long)(m->at - 1 - m->begin));
     m->failed = true;
 }
 
 /* By pickletools' names of the opcodes. */
 static void execute_opcode(Machine *m, int opcode) {
     switch (opcode) {
-    case 0x80: take_bytes(m, 1); break;                                         /* PROTO */
-    case 0x95: take_bytes(m, 8); break;                                         /* FRAME */
+    case 0x80: take_bytes(m, 1); break;                                                 /* PROTO */
+    case 0x95: take_bytes(m, 8); break;                                                 /* FRAME */
     case 'N': push_pickled(m, new_value(m, PICKLE_NONE)); break;                        /* NONE */
     case 0x88: push_pickled(m, new_bool(m, true)); break;                               /* NEWTRUE */
     case 0x89: push_pickled(m, new_bool(m, false)); break;                              /* NEWFALSE */
@@ -347,43 +350,71 @@ static void execute_opcode(Machine *m, int opcode) {
     case 'U': case 'C': case 0x8c: push_pickled(m, new_text(m, take_number(m, 1))); break; /* SHORT_BIN.. */
     case 'T': case 'B': case 'X': push_pickled(m, new_text(m, take_number(m, 4))); break;  /* BIN.. */
     case 0x8d: case 0x8e: case 0x96: push_pickled(m, new_text(m, take_number(m, 8))); break; /* ..8 */
-    case '(': vec_push(m->arena, &m->marks, m->stack.count); break;             /* MARK */
+    case '(': vec_push(m->arena, &m->marks, m->stack.count); break;                          /* MARK */
     case ')': case ']': case 0x8f: push_pickled(m, new_value(m, PICKLE_LIST)); break;   /* EMPTY_.. */
-    case '}': push_pickled(m, new_value(m, PICKLE_DICT)); break;                        /* EMPTY_DICT */
-    case 't': case 'l': case 0x91: push_pickled(m, new_list(m, pop_marked(m))); break;  /* TUPLE, LIST, FROZENSET */
-    case 0x85: push_pickled(m, pop_tuple(m, 1)); break;                                 /* TUPLE1 */
-    case 0x86: push_pickled(m, pop_tuple(m, 2)); break;                                 /* TUPLE2 */
-    case 0x87: push_pickled(m, pop_tuple(m, 3)); break;                                 /* TUPLE3 */
-    case 'd': push_pickled(m, new_dict(m, pop_marked(m))); break;                       /* DICT */
-    case 'a': { PickledList one = pop_tuple(m, 1)->items; append_all(m, top_pickled(m), one); break; } /* APPEND */
-    case 'e': case 0x90: { PickledList all = pop_marked(m); append_all(m, top_pickled(m), all); break; } /* APPENDS */
-    case 's': { PickledList pair = pop_tuple(m, 2)->items; set_items(m, pair); break; }        /* SETITEM */
-    case 'u': { PickledList all = pop_marked(m); set_items(m, all); break; }                   /* SETITEMS */
-    case '0': drop_top(m); break;                                               /* POP */
-    case '1': pop_marked(m); break;                                             /* POP_MARK */
-    case '2': push_pickled(m, top_pickled(m)); break;                                           /* DUP */
-    case 'p': store_memo(m, take_index_line(m)); break;                           /* PUT */
-    case 'q': store_memo(m, take_number(m, 1)); break;                            /* BINPUT */
-    case 'r': store_memo(m, take_number(m, 4)); break;                            /* LONG_BINPUT */
-    case 0x94: store_memo(m, (uint64_t)m->memo.count); break;                     /* MEMOIZE */
-    case 'g': load_memo(m, take_index_line(m)); break;                             /* GET */
-    case 'h': load_memo(m, take_number(m, 1)); break;                              /* BINGET */
-    case 'j': load_memo(m, take_number(m, 4)); break;                              /* LONG_BINGET */
-    case 'c': push_class(m); break;                                             /* GLOBAL */
-    case 0x93: push_class_of_stack(m); break;                                   /* STACK_GLOBAL */
+    case '}':
+        push_pickled(m, new_value(m, PICKLE_DICT));
+        break; /* EMPTY_DICT */
+    /* TUPLE, LIST, FROZENSET */
+    case 't': case 'l': case 0x91: push_pickled(m, new_list(m, pop_marked(m))); break;
+    case 0x85: push_pickled(m, pop_tuple(m, 1)); break; /* TUPLE1 */
+    case 0x86: push_pickled(m, pop_tuple(m, 2)); break; /* TUPLE2 */
+    case 0x87: push_pickled(m, pop_tuple(m, 3)); break; /* TUPLE3 */
+    case 'd':
+        push_pickled(m, new_dict(m, pop_marked(m)));
+        break; /* DICT */
+    /* APPEND */
+    case 'a': {
+        PickledList one = pop_tuple(m, 1)->items;
+        append_all(m, top_pickled(m), one);
+        break;
+    }
+    /* APPENDS */
+    case 'e': case 0x90: { PickledList all = pop_marked(m); append_all(m, top_pickled(m), all); break; }
+    case 's': {
+        PickledList pair = pop_tuple(m, 2)->items;
+        set_items(m, pair);
+        break;
+    } /* SETITEM */
+    case 'u': {
+        PickledList all = pop_marked(m);
+        set_items(m, all);
+        break;
+    }                                                                                 /* SETITEMS */
+    case '0': drop_top(m); break;                                                     /* POP */
+    case '1': pop_marked(m); break;                                                   /* POP_MARK */
+    case '2': push_pickled(m, top_pickled(m)); break;                                 /* DUP */
+    case 'p': store_memo(m, take_index_line(m)); break;                               /* PUT */
+    case 'q': store_memo(m, take_number(m, 1)); break;                                /* BINPUT */
+    case 'r': store_memo(m, take_number(m, 4)); break;                                /* LONG_BINPUT */
+    case 0x94: store_memo(m, (uint64_t)m->memo.count); break;                         /* MEMOIZE */
+    case 'g': load_memo(m, take_index_line(m)); break;                                /* GET */
+    case 'h': load_memo(m, take_number(m, 1)); break;                                 /* BINGET */
+    case 'j': load_memo(m, take_number(m, 4)); break;                                 /* LONG_BINGET */
+    case 'c': push_class(m); break;                                                   /* GLOBAL */
+    case 0x93: push_class_of_stack(m); break;                                         /* STACK_GLOBAL */
     case 'R': case 0x81: apply_reduce(m); break;                                      /* REDUCE, NEWOBJ */
-    case 0x92: reduce_with_names(m); break;                                     /* NEWOBJ_EX */
-    case 'i': { const char *module = take_line(m), *name = take_line(m); instantiate_class(m, new_class(m, module, name)); break; } /* INST */
-    case 'o': instantiate_class(m, NULL); break;                                      /* OBJ */
-    case 'b': set_state(m); break;                                              /* BUILD */
-    case 'P': push_outside(m, new_line_text(m, take_line(m))); break;           /* PERSID */
-    case 'Q': push_outside(m, pop_pickled(m)); break;                                   /* BINPERSID */
+    case 0x92:
+        reduce_with_names(m);
+        break; /* NEWOBJ_EX */
+    /* INST */
+    case 'i': {
+        const char *module = take_line(m), *name = take_line(m);
+        instantiate_class(m, new_class(m, module, name));
+        break;
+    }
+    case 'o': instantiate_class(m, NULL); break;                      /* OBJ */
+    case 'b': set_state(m); break;                                    /* BUILD */
+    case 'P': push_outside(m, new_line_text(m, take_line(m))); break; /* PERSID */
+    case 'Q': push_outside(m, pop_pickled(m)); break;                 /* BINPERSID */
     default: unknown_opcode(m, opcode);
     }
 }
 
-Pickled *pickle_read(Arena *arena, const char *path, const unsigned char *bytes, size_t count, size_t *at, cai_error *error) {
-    const unsigned char *begin = bytes + *at, *end = bytes + min_i64((int64_t)count, (int64_t)*at + MAX_PICKLE);
+Pickled *pickle_read(Arena *arena, const char *path, const unsigned char *bytes, size_t count, size_t *at,
+                     cai_error *error) {
+    const unsigned char *begin = bytes + *at,
+                        *end = bytes + min_i64((int64_t)count, (int64_t)*at + MAX_PICKLE);
     Machine m = {.arena = arena, .path = path, .begin = begin, .at = begin, .end = end, .error = error};
     while (!m.failed) {
         const unsigned char *opcode = take_bytes(&m, 1);

@@ -1,7 +1,7 @@
 /* --rename FILE: lines `THEIRS -> OURS [transpose]`; the arrow, and what is in brackets, may
- * be left out. A * in THEIRS stands for any text, and each * in OURS for what the * of the
- * same number in THEIRS matched. OURS may be `-`: the name is dropped. The first line that
- * matches counts; blank lines and lines that begin with # say nothing. */
+ * be left out. A * in THEIRS stands for any text, and each * in OURS for what the * of
+ * the same number in THEIRS matched. OURS may be `-`: the name is dropped. The first line
+ * that matches counts; blank lines and lines that begin with # say nothing. */
 #include "weights/weights.h"
 #include "files/files.h"
 
@@ -22,7 +22,8 @@ typedef struct Star { /* what a * stood for */
     size_t length;
 } Star;
 
-/* Takes the shortest text for each * and takes more where the rest does not fit: linear but for the last *. */
+/* Takes the shortest text for each * and takes more where the rest does not fit: linear
+ * but for the last *. */
 static bool match_pattern(const char *pattern, const char *text, Star *stars, int *count) {
     const char *retry_pattern = NULL, *retry_text = NULL;
     int retry_star = 0;
@@ -59,7 +60,8 @@ static int count_stars(const char *text) {
     return count;
 }
 
-/* What stands in brackets at the line's end, which is then before them; false where it is nothing known. */
+/* What stands in brackets at the line's end, which is then before them; false where it is
+ * nothing known. */
 static bool read_transform(Arena *arena, const char *begin, const char **end, const Transform **transform) {
     while (*end > begin && strchr(blanks, (*end)[-1])) --*end;
     const char *open = *end > begin && (*end)[-1] == ']' ? memrchr(begin, '[', (size_t)(*end - begin)) : NULL;
@@ -90,8 +92,10 @@ static bool read_rename(Arena *arena, Renames *renames, const char *begin, const
         if (lengths[count] > 0 && !arrow) count++;
     }
     if (count != 2) return false;
-    rename.theirs = arena_strndup(arena, words[0], lengths[0]), rename.ours = arena_strndup(arena, words[1], lengths[1]);
-    if (count_stars(rename.theirs) > STARS_MAX || count_stars(rename.ours) > count_stars(rename.theirs)) return false;
+    rename.theirs = arena_strndup(arena, words[0], lengths[0]),
+    rename.ours = arena_strndup(arena, words[1], lengths[1]);
+    if (count_stars(rename.theirs) > STARS_MAX || count_stars(rename.ours) > count_stars(rename.theirs))
+        return false;
     vec_push(arena, &renames->list, rename);
     return true;
 }
@@ -111,10 +115,13 @@ Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
         if (!stop) stop = end;
         good = !memchr(at, 0, (size_t)(stop - at)) && read_rename(arena, renames, at, stop);
         if (!good) {
-            Diagnostic *d = diag_error(diag, DIAG_rename, (Span){0},
-                                       "%s:%d: a line has two names, theirs and ours, with no more *s in ours", path, line);
-            diag_help(diag, d, "for example `module.* -> *`, `head.fc.* -> -` to drop names, `*.kernel -> *.weight [transpose]`, "
-                               "[permute 3 2 0 1] or [reshape 64 -1 1 1] to turn what is named");
+            Diagnostic *d = diag_error(
+                diag, DIAG_rename, (Span){0},
+                "%s:%d: a line has two names, theirs and ours, with no more *s in ours", path, line);
+            diag_help(
+                diag, d,
+                "for example `module.* -> *`, `head.fc.* -> -` to drop names, `*.kernel -> *.weight [transpose]`, "
+                "[permute 3 2 0 1] or [reshape 64 -1 1 1] to turn what is named");
         }
         at = stop + 1;
     }
@@ -132,7 +139,8 @@ static const char *fill_stars(Arena *arena, const char *ours, const Star *stars)
     return text_string(&text);
 }
 
-const char *renames_apply(const Renames *renames, Arena *arena, const char *name, const Transform **transform) {
+const char *renames_apply(const Renames *renames, Arena *arena, const char *name,
+                          const Transform **transform) {
     *transform = NULL;
     Star stars[STARS_MAX];
     int count;

@@ -1,5 +1,6 @@
-/* model.safetensors.index.json: {"weight_map": {"layer.weight": "model-00001-of-00003.safetensors", ..}},
- * a model in several files, which stand beside the index. */
+/* model.safetensors.index.json: {"weight_map": {"layer.weight":
+ * "model-00001-of-00003.safetensors", ..}}, a model in several files, which stand beside
+ * the index. */
 #include "weights/table.h"
 #include <json-c/json.h>
 
@@ -29,14 +30,16 @@ static const cai_tensor_file *open_part(Shards *s, const char *name) {
         if (strcmp(s->parts.items[i].name, name) == 0) return &s->table->files.items[s->parts.items[i].place];
     cai_tensor_file file;
     if (!is_plain_name(name)) {
-        cai_fail(s->error, CAI_BAD_INPUT, "%s: `%.200s` is no name of a file beside it", s->table->path, name);
+        cai_fail(s->error, CAI_BAD_INPUT, "%s: `%.200s` is no name of a file beside it", s->table->path,
+                 name);
         return NULL;
     }
     if (!cai_tensors_open(part_path(s, name), &file, s->error)) {
         cai_fail_within(s->error, "%s, of which one part is missing or broken", s->table->path);
         return NULL;
     }
-    vec_push(s->table->arena, &s->parts, (Part){arena_printf(s->table->arena, "%s", name), s->table->files.count});
+    vec_push(s->table->arena, &s->parts,
+             (Part){arena_printf(s->table->arena, "%s", name), s->table->files.count});
     vec_push(s->table->arena, &s->table->files, file);
     return &vec_last(&s->table->files);
 }
@@ -45,7 +48,9 @@ static bool take_named(Shards *s, const char *tensor, const char *part) {
     const cai_tensor_file *file = open_part(s, part);
     if (!file) return false;
     const cai_tensor *found = cai_tensors_find(file, tensor);
-    if (!found) return cai_fail(s->error, CAI_BAD_INPUT, "%s: `%.200s` is not in %s, where the index has it", s->table->path, tensor, part);
+    if (!found)
+        return cai_fail(s->error, CAI_BAD_INPUT, "%s: `%.200s` is not in %s, where the index has it",
+                        s->table->path, tensor, part);
     vec_push(s->table->arena, &s->table->tensors, *found);
     return true;
 }
@@ -57,14 +62,19 @@ bool shards_open(WeightTable *table, cai_error *error) {
     struct json_object *root = NULL, *map = NULL;
     if (tokener && table->file.count < INT32_MAX)
         root = json_tokener_parse_ex(tokener, (const char *)table->file.data, (int)table->file.count);
-    bool good = json_object_is_type(root, json_type_object) && json_object_object_get_ex(root, "weight_map", &map)
-                && json_object_is_type(map, json_type_object);
-    if (!good) cai_fail(error, CAI_BAD_INPUT, "%s: is no index of .safetensors: its weight_map says which file has which weight", table->path);
+    bool good = json_object_is_type(root, json_type_object) &&
+                json_object_object_get_ex(root, "weight_map", &map) &&
+                json_object_is_type(map, json_type_object);
+    if (!good)
+        cai_fail(error, CAI_BAD_INPUT,
+                 "%s: is no index of .safetensors: its weight_map says which file has which weight",
+                 table->path);
     if (good) {
         json_object_object_foreach(map, name, part) {
             if (!good) break;
-            good = json_object_is_type(part, json_type_string) ? take_named(&s, name, json_object_get_string(part))
-                                                               : cai_fail(error, CAI_BAD_INPUT, "%s: `%.200s` is in no file", table->path, name);
+            good = json_object_is_type(part, json_type_string)
+                       ? take_named(&s, name, json_object_get_string(part))
+                       : cai_fail(error, CAI_BAD_INPUT, "%s: `%.200s` is in no file", table->path, name);
         }
     }
     json_object_put(root);

@@ -29,17 +29,22 @@ static const struct Beginning {
     WeightReader *open;
 } beginnings[] = {
     {"PK\3\4", 4, archive_opens},
-    {"PK\5\6", 4, archive_opens},     /* an empty one */
-    {"\x80\2\x8a\nl\xfc\x9c" "F\xf9 j\xa8P\x19.", 15, torch_old_open}, /* torch.save's magic number, pickled */
+    {"PK\5\6", 4, archive_opens}, /* an empty one */
+    /* torch.save's magic number, pickled */
+    {"\x80\2\x8a\nl\xfc\x9c"
+     "F\xf9 j\xa8P\x19.",
+     15, torch_old_open},
 };
 
 static WeightReader *reader_of(const cai_file *file) {
     for (int i = 0; i < COUNT_OF(beginnings); i++) {
         const struct Beginning *b = &beginnings[i];
-        if (file->count >= (size_t)b->count && memcmp(file->data, b->bytes, (size_t)b->count) == 0) return b->open;
+        if (file->count >= (size_t)b->count && memcmp(file->data, b->bytes, (size_t)b->count) == 0)
+            return b->open;
     }
     bool is_object = file->count > 0 && file->data[0] == '{';
-    return is_object && memmem(file->data, file->count, "\"weight_map\"", 12) ? shards_open : tensor_file_open;
+    return is_object && memmem(file->data, file->count, "\"weight_map\"", 12) ? shards_open
+                                                                              : tensor_file_open;
 }
 
 bool weight_table_open(const char *path, WeightTable *table, cai_error *error) {
@@ -51,7 +56,8 @@ bool weight_table_open(const char *path, WeightTable *table, cai_error *error) {
 
 bool weight_table_knows(const WeightTable *table, int64_t tensor, cai_error *error) {
     const char *refused = table->places.count ? table->places.items[tensor].refused : NULL;
-    return !refused || cai_fail(error, CAI_BAD_INPUT, "%s: `%.200s` %s", table->path, table->tensors.items[tensor].name, refused);
+    return !refused || cai_fail(error, CAI_BAD_INPUT, "%s: `%.200s` %s", table->path,
+                                table->tensors.items[tensor].name, refused);
 }
 
 bool weight_table_read(WeightTable *table, int64_t tensor, cai_error *error) {
@@ -82,8 +88,8 @@ bool tensor_file_open(WeightTable *table, cai_error *error) {
     vec_push(table->arena, &table->files, file);
     const cai_format *format = &cai_formats[file.format];
     if (format->holds != CAI_HOLDS_TENSORS)
-        return cai_fail(error, CAI_BAD_INPUT, "%s is a %s, an array without a name: weights come as %s", table->path,
-                        format->endings[0], cai_format_endings(CAI_HOLDS_TENSORS).text);
+        return cai_fail(error, CAI_BAD_INPUT, "%s is a %s, an array without a name: weights come as %s",
+                        table->path, format->endings[0], cai_format_endings(CAI_HOLDS_TENSORS).text);
     table->what = "a .safetensors";
     take_all(table, &file);
     return true;

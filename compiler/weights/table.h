@@ -1,5 +1,5 @@
-/* What a file of weights holds, whatever its format: names, shapes, and elements once they are
- * asked for. */
+/* What a file of weights holds, whatever its format: names, shapes, and elements once
+ * they are asked for. */
 #ifndef CAI_WEIGHT_TABLE_H
 #define CAI_WEIGHT_TABLE_H
 
@@ -8,31 +8,33 @@
 
 /* Where the elements of a tensor lie that is not read yet, by the format's own reader. */
 typedef struct TensorPlace {
-    int64_t storage;                /* which one: of the archive's members, or of the file's parts */
-    int64_t offset;                 /* of the first element, in elements */
-    int64_t strides[CAI_MAX_RANK];  /* in elements */
-    const char *refused;            /* why it can't be read, or NULL */
+    int64_t storage;               /* which one: of the archive's members, or of the file's parts */
+    int64_t offset;                /* of the first element, in elements */
+    int64_t strides[CAI_MAX_RANK]; /* in elements */
+    const char *refused;           /* why it can't be read, or NULL */
 } TensorPlace;
 
 typedef struct WeightTable WeightTable;
 struct WeightTable {
     Arena *arena;
     const char *path;
-    const char *what;               /* "a PyTorch checkpoint", for messages */
-    bool nested;                    /* weights may lie below a name, with other things beside it */
-    Vec(cai_tensor) tensors;        /* type F64 to BOOL; data NULL until weight_table_read */
-    Vec(TensorPlace) places;        /* beside them; none where all data is there */
-    Vec(cai_tensor_file) files;     /* that are open */
-    Vec(void *) blocks;             /* malloc'd data */
+    const char *what;           /* "a PyTorch checkpoint", for messages */
+    bool nested;                /* weights may lie below a name, with other things beside it */
+    Vec(cai_tensor) tensors;    /* type F64 to BOOL; data NULL until weight_table_read */
+    Vec(TensorPlace) places;    /* beside them; none where all data is there */
+    Vec(cai_tensor_file) files; /* that are open */
+    Vec(void *) blocks;         /* malloc'd data */
     cai_file file;
-    void *archive;                  /* of the reader */
+    void *archive; /* of the reader */
     bool (*read)(WeightTable *table, int64_t tensor, cai_error *error);
     void (*close)(WeightTable *table);
 };
 
-/* Opens .safetensors, .npy, .npz, the index of several .safetensors, and what torch.save writes. */
+/* Opens .safetensors, .npy, .npz, the index of several .safetensors, and what torch.save
+ * writes. */
 bool weight_table_open(const char *path, WeightTable *table, cai_error *error);
-/* Whether it has a type that cai reads, and elements; else *error says why not, and its type and shape mean nothing. */
+/* Whether it has a type that cai reads, and elements; else *error says why not, and its
+ * type and shape mean nothing. */
 bool weight_table_knows(const WeightTable *table, int64_t tensor, cai_error *error);
 /* Sees to it that tensors.items[tensor].data is there. */
 bool weight_table_read(WeightTable *table, int64_t tensor, cai_error *error);
@@ -42,7 +44,8 @@ void weight_table_close(WeightTable *table);
 
 /* ---- a file for each format ---- */
 
-typedef bool WeightReader(WeightTable *table, cai_error *error); /* of table->file, whose path is table->path */
+/* of table->file, whose path is table->path */
+typedef bool WeightReader(WeightTable *table, cai_error *error);
 WeightReader torch_archive_open, torch_old_open, npz_open, shards_open, tensor_file_open;
 
 /* ---- archive.c: members of a zip file ---- */
@@ -52,8 +55,8 @@ Archive *archive_open(Arena *arena, const char *path, const cai_file *file, cai_
 void archive_close(Archive *archive);
 int64_t archive_count(const Archive *archive);
 const char *archive_name(const Archive *archive, int64_t member);
-int64_t archive_bytes(const Archive *archive, int64_t member);            /* unpacked */
-int64_t archive_find(const Archive *archive, const char *name);           /* -1: it has none */
+int64_t archive_bytes(const Archive *archive, int64_t member);  /* unpacked */
+int64_t archive_find(const Archive *archive, const char *name); /* -1: it has none */
 /* A copy of the whole member, in a block of the table. */
 const unsigned char *archive_read(Archive *archive, int64_t member, WeightTable *table, cai_error *error);
 

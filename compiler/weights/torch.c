@@ -1,9 +1,10 @@
-/* What torch.save writes: a pickle of tensors that say where their elements lie, and storages, which
- * have them. Since PyTorch 1.6 that is a zip file with data.pkl and a member for each storage; before, pickles in
- * one file with the storages behind them.
+/* What torch.save writes: a pickle of tensors that say where their elements lie, and
+ * storages, which have them. Since PyTorch 1.6 that is a zip file with data.pkl and a
+ * member for each storage; before, pickles in one file with the storages behind them.
  *
- * Tensors are found wherever they stand: in dictionaries, lists and objects, among them whole modules, whose
- * classes need not be known. A tensor's name is the way to it, with dots between. */
+ * Tensors are found wherever they stand: in dictionaries, lists and objects, among them
+ * whole modules, whose classes need not be known. A tensor's name is the way to it, with
+ * dots between. */
 #include "weights/pickle.h"
 #include "weights/table.h"
 
@@ -14,20 +15,20 @@ enum {
 };
 
 typedef struct Storage {
-    const char *key;            /* of the pickle */
+    const char *key; /* of the pickle */
     int type;
-    int64_t count;              /* of elements */
-    int64_t member;             /* of the archive; -1 */
-    const unsigned char *data;  /* NULL until it is read */
+    int64_t count;             /* of elements */
+    int64_t member;            /* of the archive; -1 */
+    const unsigned char *data; /* NULL until it is read */
 } Storage;
 
 typedef struct Torch {
     WeightTable *table;
     cai_error *error;
-    Archive *archive;           /* NULL: an old file */
-    const char *folder;         /* of the archive: "archive/" */
+    Archive *archive;   /* NULL: an old file */
+    const char *folder; /* of the archive: "archive/" */
     Names *names;
-    Map *by_key;                /* of storages, to the place plus 1 */
+    Map *by_key; /* of storages, to the place plus 1 */
     Vec(Storage) storages;
     int64_t visits;
     bool failed;
@@ -36,12 +37,24 @@ typedef struct Torch {
 /* ---- storages ---- */
 
 /* torch.FloatStorage, and torch.float32 beside an untyped one. */
-static const struct Kind { const char *storage, *type; int code; } kinds[] = {
-    {"FloatStorage", "float32", CAI_F32},      {"HalfStorage", "float16", CAI_F16}, {"BFloat16Storage", "bfloat16", CAI_BF16},
-    {"DoubleStorage", "float64", CAI_F64},     {"CharStorage", "int8", CAI_I8},     {"ShortStorage", "int16", CAI_I16},
-    {"IntStorage", "int32", CAI_I32},          {"LongStorage", "int64", CAI_I64},   {"ByteStorage", "uint8", CAI_U8},
-    {"BoolStorage", "bool", CAI_BOOL},         {"UntypedStorage", "", CAI_U8},      {"_UntypedStorage", "", CAI_U8},
-    {"", "uint16", CAI_U16},                   {"", "uint32", CAI_U32},             {"", "uint64", CAI_U64}};
+static const struct Kind {
+    const char *storage, *type;
+    int code;
+} kinds[] = {{"FloatStorage", "float32", CAI_F32},
+             {"HalfStorage", "float16", CAI_F16},
+             {"BFloat16Storage", "bfloat16", CAI_BF16},
+             {"DoubleStorage", "float64", CAI_F64},
+             {"CharStorage", "int8", CAI_I8},
+             {"ShortStorage", "int16", CAI_I16},
+             {"IntStorage", "int32", CAI_I32},
+             {"LongStorage", "int64", CAI_I64},
+             {"ByteStorage", "uint8", CAI_U8},
+             {"BoolStorage", "bool", CAI_BOOL},
+             {"UntypedStorage", "", CAI_U8},
+             {"_UntypedStorage", "", CAI_U8},
+             {"", "uint16", CAI_U16},
+             {"", "uint32", CAI_U32},
+             {"", "uint64", CAI_U64}};
 
 static const char *last_part(const char *name) {
     const char *dot = strrchr(name, '.');
@@ -51,7 +64,8 @@ static const char *last_part(const char *name) {
 static int type_of_class(const Pickled *class, bool storage) {
     if (class->kind != PICKLE_CLASS || strncmp(class->text, "torch.", 6) != 0) return -1;
     for (int i = 0; i < COUNT_OF(kinds); i++)
-        if (strcmp(storage ? kinds[i].storage : kinds[i].type, last_part(class->text)) == 0) return kinds[i].code;
+        if (strcmp(storage ? kinds[i].storage : kinds[i].type, last_part(class->text)) == 0)
+            return kinds[i].code;
     return -1;
 }
 
@@ -60,9 +74,11 @@ static const Pickled *list_item(const Pickled *list, int i) {
     return list && list->kind == PICKLE_LIST && i < list->items.count ? list->items.items[i] : &none;
 }
 
-/* ("storage", torch.FloatStorage, "0", "cpu", 36864), to the storage's place; -1 where it is none that is read. */
+/* ("storage", torch.FloatStorage, "0", "cpu", 36864), to the storage's place; -1 where it
+ * is none that is read. */
 static int64_t find_storage(Torch *t, const Pickled *outside) {
-    const Pickled *id = outside->kind == PICKLE_OUTSIDE ? outside->arguments : NULL, *key = list_item(id, 2), *count = list_item(id, 4);
+    const Pickled *id = outside->kind == PICKLE_OUTSIDE ? outside->arguments : NULL, *key = list_item(id, 2),
+                  *count = list_item(id, 4);
     int type = type_of_class(list_item(id, 1), true);
     if (key->kind != PICKLE_TEXT || count->kind != PICKLE_INT || count->whole < 0 || type < 0) return -1;
     if (list_item(id, 5)->kind == PICKLE_LIST) return -1; /* a view of a storage, of the years before 0.4 */
@@ -70,7 +86,9 @@ static int64_t find_storage(Torch *t, const Pickled *outside) {
     int64_t known = (intptr_t)map_get(t->by_key, name);
     if (known) return known - 1;
     Storage storage = {.key = name, .type = type, .count = count->whole, .member = -1};
-    if (t->archive) storage.member = archive_find(t->archive, arena_printf(t->table->arena, "%sdata/%s", t->folder, name));
+    if (t->archive)
+        storage.member =
+            archive_find(t->archive, arena_printf(t->table->arena, "%sdata/%s", t->folder, name));
     vec_push(t->table->arena, &t->storages, storage);
     map_set(t->by_key, name, (void *)(intptr_t)t->storages.count);
     return t->storages.count - 1;
@@ -83,7 +101,8 @@ static bool read_sizes(const Pickled *list, int64_t *sizes, int32_t *rank) {
     if (list->kind != PICKLE_LIST || list->items.count > CAI_MAX_RANK) return false;
     *rank = list->items.count;
     for (int i = 0; i < *rank; i++) {
-        if (list_item(list, i)->kind != PICKLE_INT || (sizes[i] = list_item(list, i)->whole) < 0) return false;
+        if (list_item(list, i)->kind != PICKLE_INT || (sizes[i] = list_item(list, i)->whole) < 0)
+            return false;
     }
     return true;
 }
@@ -92,18 +111,23 @@ static bool read_sizes(const Pickled *list, int64_t *sizes, int32_t *rank) {
 static int64_t last_place(const cai_tensor *tensor, const TensorPlace *place) {
     int64_t last = place->offset, step;
     for (int i = 0; i < tensor->rank; i++)
-        if (__builtin_mul_overflow(tensor->dims[i] - 1, place->strides[i], &step) || __builtin_add_overflow(last, step, &last)) return -1;
+        if (__builtin_mul_overflow(tensor->dims[i] - 1, place->strides[i], &step) ||
+            __builtin_add_overflow(last, step, &last))
+            return -1;
     return last;
 }
 
-static const char *why_not(const Torch *t, const cai_tensor *tensor, const TensorPlace *place, int storage_type) {
+static const char *why_not(const Torch *t, const cai_tensor *tensor, const TensorPlace *place,
+                           int storage_type) {
     const Storage *storage = &t->storages.items[place->storage];
     int64_t room = storage->count;
-    if (storage_type != tensor->type) room = storage->count / cai_type_bytes(tensor->type); /* untyped: bytes */
+    /* untyped: bytes */
+    if (storage_type != tensor->type) room = storage->count / cai_type_bytes(tensor->type);
     if (tensor->count == 0) return NULL;
     if (tensor->count > room) return "repeats its elements: save x.contiguous()";
     int64_t last = last_place(tensor, place);
-    return place->offset < 0 || last < 0 || last >= room ? "lies outside its storage: the file is broken" : NULL;
+    return place->offset < 0 || last < 0 || last >= room ? "lies outside its storage: the file is broken"
+                                                         : NULL;
 }
 
 static void add_torch_tensor(Torch *t, const char *name, cai_tensor tensor, TensorPlace place) {
@@ -116,10 +140,12 @@ static void refuse_tensor(Torch *t, const char *name, const char *why) {
     add_torch_tensor(t, name, (cai_tensor){.type = CAI_F32}, (TensorPlace){.storage = -1, .refused = why});
 }
 
-/* _rebuild_tensor_v2(storage, offset, size, stride, ..), of the storage's type unless one is given. */
+/* _rebuild_tensor_v2(storage, offset, size, stride, ..), of the storage's type unless one
+ * is given. */
 static void take_tensor(Torch *t, const char *name, const Pickled *arguments, const Pickled *type) {
     cai_tensor tensor = {0};
-    TensorPlace place = {.storage = find_storage(t, list_item(arguments, 0)), .offset = list_item(arguments, 1)->whole};
+    TensorPlace place = {.storage = find_storage(t, list_item(arguments, 0)),
+                         .offset = list_item(arguments, 1)->whole};
     int32_t strides = 0;
     if (place.storage < 0) {
         refuse_tensor(t, name, "has elements of a type that cai does not read");
@@ -127,10 +153,13 @@ static void take_tensor(Torch *t, const char *name, const Pickled *arguments, co
     }
     const int storage_type = t->storages.items[place.storage].type;
     tensor.type = type ? type_of_class(type, false) : storage_type;
-    bool sized = read_sizes(list_item(arguments, 2), tensor.dims, &tensor.rank) && read_sizes(list_item(arguments, 3), place.strides, &strides);
+    bool sized = read_sizes(list_item(arguments, 2), tensor.dims, &tensor.rank) &&
+                 read_sizes(list_item(arguments, 3), place.strides, &strides);
     uint64_t bytes;
-    if (tensor.type < 0) place.refused = "has elements of a type that cai does not read", tensor.type = CAI_F32;
-    else if (!sized || strides != tensor.rank || list_item(arguments, 1)->kind != PICKLE_INT || !cai_tensor_count(&tensor, &bytes))
+    if (tensor.type < 0)
+        place.refused = "has elements of a type that cai does not read", tensor.type = CAI_F32;
+    else if (!sized || strides != tensor.rank || list_item(arguments, 1)->kind != PICKLE_INT ||
+             !cai_tensor_count(&tensor, &bytes))
         place.refused = "has no sizes that can be read: the file is broken", tensor.rank = 0;
     else place.refused = why_not(t, &tensor, &place, storage_type);
     add_torch_tensor(t, name, tensor, place);
@@ -162,7 +191,8 @@ static bool is_module_part(const char *name) {
     return strcmp(name, "_parameters") == 0 || strcmp(name, "_buffers") == 0 || strcmp(name, "_modules") == 0;
 }
 
-/* `inside`: they are attributes of an object; a module's own three dictionaries add nothing to names. */
+/* `inside`: they are attributes of an object; a module's own three dictionaries add
+ * nothing to names. */
 static void walk_items(Torch *t, const Pickled *dict, const Way *way, bool inside) {
     for (int i = 0; i + 1 < dict->items.count && !t->failed; i += 2) {
         const Pickled *key = dict->items.items[i];
@@ -181,17 +211,19 @@ static void walk_list(Torch *t, const Pickled *list, const Way *way) {
     }
 }
 
-/* What a value is made by, without `torch._utils.` and the like; "" where that is none of PyTorch's. */
+/* What a value is made by, without `torch._utils.` and the like; "" where that is none of
+ * PyTorch's. */
 static const char *torch_function(const Pickled *made_by) {
     bool known = made_by && made_by->kind == PICKLE_CLASS && strncmp(made_by->text, "torch.", 6) == 0;
     return known ? last_part(made_by->text) : "";
 }
 
 static void walk_object(Torch *t, const Pickled *object, const Way *way) {
-    static const struct Refused { const char *made_by, *why; } refused[] = {
-        {"_rebuild_qtensor", "is quantized: save x.dequantize()"},
-        {"_rebuild_sparse_tensor", "is sparse: save x.to_dense()"},
-        {"_rebuild_meta_tensor_no_storage", "is on the device `meta`, without elements"}};
+    static const struct Refused {
+        const char *made_by, *why;
+    } refused[] = {{"_rebuild_qtensor", "is quantized: save x.dequantize()"},
+                   {"_rebuild_sparse_tensor", "is sparse: save x.to_dense()"},
+                   {"_rebuild_meta_tensor_no_storage", "is on the device `meta`, without elements"}};
     char name[MAX_NAME] = "";
     write_way(way, name, sizeof name);
     const Pickled *arguments = object->arguments;
@@ -211,7 +243,8 @@ static void walk_object(Torch *t, const Pickled *object, const Way *way) {
             if (strcmp(function, refused[i].made_by) == 0) refuse_tensor(t, name, refused[i].why);
         walk_items(t, object, way, false);
         const Pickled *state = object->state;
-        if (state && state->kind == PICKLE_LIST) state = list_item(state, 1)->kind == PICKLE_DICT ? list_item(state, 1) : list_item(state, 0);
+        if (state && state->kind == PICKLE_LIST)
+            state = list_item(state, 1)->kind == PICKLE_DICT ? list_item(state, 1) : list_item(state, 0);
         if (state && state->kind == PICKLE_DICT) walk_items(t, state, way, true);
     }
 }
@@ -220,7 +253,8 @@ static void walk_pickled(Torch *t, Pickled *value, const Way *way) {
     bool holds = value->kind == PICKLE_DICT || value->kind == PICKLE_LIST || value->kind == PICKLE_OBJECT;
     if (!holds || value->open || t->failed || (way && way->depth > MAX_DEPTH)) return;
     if (++t->visits > MAX_VISITS) {
-        t->failed = !cai_fail(t->error, CAI_BAD_INPUT, "%s: has over %d values: save the state_dict alone", t->table->path, MAX_VISITS);
+        t->failed = !cai_fail(t->error, CAI_BAD_INPUT, "%s: has over %d values: save the state_dict alone",
+                              t->table->path, MAX_VISITS);
         return;
     }
     value->open = true;
@@ -234,7 +268,9 @@ static bool find_tensors(Torch *t, Pickled *root) {
     walk_pickled(t, root, NULL);
     if (t->failed) return false;
     if (t->table->tensors.count > 0) return true;
-    return cai_fail(t->error, CAI_BAD_INPUT, "%s: %s holds no tensor that cai knows: save the model's state_dict()", t->table->path, t->table->what);
+    return cai_fail(t->error, CAI_BAD_INPUT,
+                    "%s: %s holds no tensor that cai knows: save the model's state_dict()", t->table->path,
+                    t->table->what);
 }
 
 /* ---- elements ---- */
@@ -247,7 +283,8 @@ static bool is_dense(const cai_tensor *tensor, const TensorPlace *place) {
 }
 
 /* Copies the elements from `axis` on into rows of `out`. */
-static unsigned char *gather_axis(const cai_tensor *tensor, const TensorPlace *place, int axis, const unsigned char *from, unsigned char *out) {
+static unsigned char *gather_axis(const cai_tensor *tensor, const TensorPlace *place, int axis,
+                                  const unsigned char *from, unsigned char *out) {
     const int64_t bytes = cai_type_bytes(tensor->type);
     if (axis == tensor->rank) {
         memcpy(out, from, (size_t)bytes);
@@ -261,9 +298,11 @@ static unsigned char *gather_axis(const cai_tensor *tensor, const TensorPlace *p
 static bool read_storage(Torch *t, Storage *storage) {
     if (storage->data) return true;
     if (storage->member < 0)
-        return cai_fail(t->error, CAI_BAD_INPUT, "%s: has no member %sdata/%s: the file is broken", t->table->path, t->folder, storage->key);
+        return cai_fail(t->error, CAI_BAD_INPUT, "%s: has no member %sdata/%s: the file is broken",
+                        t->table->path, t->folder, storage->key);
     if (archive_bytes(t->archive, storage->member) / cai_type_bytes(storage->type) < storage->count)
-        return cai_fail(t->error, CAI_BAD_INPUT, "%s: its member %sdata/%s is cut off", t->table->path, t->folder, storage->key);
+        return cai_fail(t->error, CAI_BAD_INPUT, "%s: its member %sdata/%s is cut off", t->table->path,
+                        t->folder, storage->key);
     storage->data = archive_read(t->archive, storage->member, t->table, t->error);
     return storage->data != NULL;
 }
@@ -292,9 +331,7 @@ static bool torch_read(WeightTable *table, int64_t index, cai_error *error) {
     return dense != NULL;
 }
 
-static void torch_close(WeightTable *table) {
-    archive_close(((Torch *)table->archive)->archive);
-}
+static void torch_close(WeightTable *table) { archive_close(((Torch *)table->archive)->archive); }
 
 static Torch *torch_new(WeightTable *table, const char *what, cai_error *error) {
     Torch *t = NEW(table->arena, Torch);
@@ -314,7 +351,8 @@ static Torch *torch_new(WeightTable *table, const char *what, cai_error *error) 
 static const char *folder_of_pickle(Torch *t, int64_t *member) {
     for (*member = 0; *member < archive_count(t->archive); ++*member) {
         const char *name = archive_name(t->archive, *member), *base = strrchr(name, '/');
-        if (base && strcmp(base, "/data.pkl") == 0) return arena_strndup(t->table->arena, name, (size_t)(base + 1 - name));
+        if (base && strcmp(base, "/data.pkl") == 0)
+            return arena_strndup(t->table->arena, name, (size_t)(base + 1 - name));
     }
     return NULL;
 }
@@ -322,8 +360,10 @@ static const char *folder_of_pickle(Torch *t, int64_t *member) {
 static bool is_little_endian(Torch *t) {
     int64_t member = archive_find(t->archive, arena_printf(t->table->arena, "%sbyteorder", t->folder));
     const unsigned char *order = member < 0 ? NULL : archive_read(t->archive, member, t->table, t->error);
-    return member < 0 || (order && archive_bytes(t->archive, member) >= 6 && memcmp(order, "little", 6) == 0)
-           || cai_fail(t->error, CAI_BAD_INPUT, "%s: was saved on a big-endian machine, which cai does not read", t->table->path);
+    return member < 0 ||
+           (order && archive_bytes(t->archive, member) >= 6 && memcmp(order, "little", 6) == 0) ||
+           cai_fail(t->error, CAI_BAD_INPUT, "%s: was saved on a big-endian machine, which cai does not read",
+                    t->table->path);
 }
 
 bool torch_archive_open(WeightTable *table, cai_error *error) {
@@ -331,9 +371,12 @@ bool torch_archive_open(WeightTable *table, cai_error *error) {
     int64_t member;
     size_t at = 0;
     t->folder = folder_of_pickle(t, &member);
-    if (archive_find(t->archive, arena_printf(table->arena, "%sconstants.pkl", t->folder)) >= 0) table->what = "a TorchScript file";
+    if (archive_find(t->archive, arena_printf(table->arena, "%sconstants.pkl", t->folder)) >= 0)
+        table->what = "a TorchScript file";
     const unsigned char *pickle = is_little_endian(t) ? archive_read(t->archive, member, table, error) : NULL;
-    Pickled *root = pickle ? pickle_read(table->arena, table->path, pickle, (size_t)archive_bytes(t->archive, member), &at, error) : NULL;
+    Pickled *root = pickle ? pickle_read(table->arena, table->path, pickle,
+                                         (size_t)archive_bytes(t->archive, member), &at, error)
+                           : NULL;
     return root && find_tensors(t, root);
 }
 
@@ -342,13 +385,23 @@ bool torch_archive_open(WeightTable *table, cai_error *error) {
 static bool place_storages(Torch *t, const Pickled *keys, size_t at) {
     const cai_file *file = &t->table->file;
     for (int i = 0; keys->kind == PICKLE_LIST && i < keys->items.count; i++) {
-        int64_t count, known = (intptr_t)map_get(t->by_key, intern(t->names, list_item(keys, i)->kind == PICKLE_TEXT ? list_item(keys, i)->text : ""));
-        if (known == 0) return cai_fail(t->error, CAI_BAD_INPUT, "%s: has a storage that no tensor knows, so that those behind it cannot be found", t->table->path);
+        int64_t count,
+            known = (intptr_t)map_get(
+                t->by_key,
+                intern(t->names, list_item(keys, i)->kind == PICKLE_TEXT ? list_item(keys, i)->text : ""));
+        if (known == 0)
+            return cai_fail(t->error, CAI_BAD_INPUT,
+                            "%s: has a storage that no tensor knows, so that those behind it cannot be found",
+                            t->table->path);
         Storage *storage = &t->storages.items[known - 1];
         if (file->count - at >= sizeof count) memcpy(&count, file->data + at, sizeof count);
-        bool whole = file->count - at >= sizeof count && count == storage->count
-                     && (uint64_t)count <= (file->count - at - sizeof count) / (uint64_t)cai_type_bytes(storage->type);
-        if (!whole) return cai_fail(t->error, CAI_BAD_INPUT, "%s: is cut off, or broken: storage %s is not where it should be", t->table->path, storage->key);
+        bool whole =
+            file->count - at >= sizeof count && count == storage->count &&
+            (uint64_t)count <= (file->count - at - sizeof count) / (uint64_t)cai_type_bytes(storage->type);
+        if (!whole)
+            return cai_fail(t->error, CAI_BAD_INPUT,
+                            "%s: is cut off, or broken: storage %s is not where it should be", t->table->path,
+                            storage->key);
         storage->data = file->data + at + sizeof count;
         at += sizeof count + (size_t)(count * cai_type_bytes(storage->type));
     }
@@ -361,9 +414,12 @@ bool torch_old_open(WeightTable *table, cai_error *error) {
     Pickled *parts[PICKLES];
     size_t at = 0;
     for (int i = 0; i < PICKLES; i++)
-        if (!(parts[i] = pickle_read(table->arena, table->path, table->file.data, table->file.count, &at, error))) return false;
+        if (!(parts[i] =
+                  pickle_read(table->arena, table->path, table->file.data, table->file.count, &at, error)))
+            return false;
     const Pickled *little = pickle_get(parts[MACHINE], "little_endian");
     if (little && little->whole == 0)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: was saved on a big-endian machine, which cai does not read", table->path);
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: was saved on a big-endian machine, which cai does not read", table->path);
     return find_tensors(t, parts[OBJECT]) && place_storages(t, parts[KEYS], at);
 }

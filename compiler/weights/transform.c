@@ -1,5 +1,5 @@
-/* What a line of --rename may do to a tensor: Keras's kernels are the other way round than ours, and
- * some frameworks keep a dense layer as a 1x1 convolution. */
+/* What a line of --rename may do to a tensor: Keras's kernels are the other way round
+ * than ours, and some frameworks keep a dense layer as a 1x1 convolution. */
 #include "weights/weights.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -94,11 +94,13 @@ typedef struct Move {
 
 static unsigned char *move_axis(const Move *m, int axis, const unsigned char *from, unsigned char *out) {
     if (axis == m->to->rank) return memcpy(out, from, m->bytes), out + m->bytes;
-    for (int64_t i = 0; i < m->to->dims[axis]; i++) out = move_axis(m, axis + 1, from + i * m->strides[axis], out);
+    for (int64_t i = 0; i < m->to->dims[axis]; i++)
+        out = move_axis(m, axis + 1, from + i * m->strides[axis], out);
     return out;
 }
 
-void transform_elements(const Transform *t, const cai_tensor *from, const cai_tensor *to, unsigned char *out) {
+void transform_elements(const Transform *t, const cai_tensor *from, const cai_tensor *to,
+                        unsigned char *out) {
     int64_t stride = cai_type_bytes(from->type), strides[CAI_MAX_RANK];
     if (t->kind == TRANSFORM_RESHAPE) {
         memcpy(out, from->data, (size_t)(from->count * stride));

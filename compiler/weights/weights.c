@@ -1,5 +1,7 @@
-/* Trained weights by name. A weight's path belongs to the file that was given for the longest path above it; files given on the command line
- * come before those of `load`. Loading is strict: every weight of the model that is built has a value of its shape, and every value is somebody's. */
+/* Trained weights by name. A weight's path belongs to the file that was given for the
+ * longest path above it; files given on the command line come before those of `load`.
+ * Loading is strict: every weight of the model that is built has a value of its shape,
+ * and every value is somebody's. */
 #include "weights/fit.h"
 #include "weights/weights.h"
 #include <ctype.h>
@@ -9,23 +11,26 @@
 #include <sys/stat.h>
 
 #define LISTED_MAX 50 /* names in one error */
-#define MAX_ELEMENTS ((int64_t)1 << 31) /* of all weights together: 8.6 GB in f32, the most that one program holds */
+#define MAX_ELEMENTS \
+    ((int64_t)1 << 31) /* of all weights together: 8.6 GB in f32, the most that one program holds */
 
 typedef struct FileEntry { /* a file, and the path that its names are below */
-    const char *prefix;  /* "" for all */
+    const char *prefix;    /* "" for all */
     const char *path;
-    Span span;           /* of the `load`, or nowhere */
+    Span span; /* of the `load`, or nowhere */
     WeightTable table;
-    const char *below;   /* the name in the table that its weights are below: "" but of checkpoints, and PATH of FILE:PATH */
+    /* the name in the table that its weights are below: "" but of checkpoints, and PATH
+     * of FILE:PATH */
+    const char *below;
 } FileEntry;
 
 typedef struct WantedWeight { /* a weight of one of the models */
     WeightInfo info;
-    bool needed;              /* by the model that is built */
-    int owner;                /* the entry it is looked for in; -1: none */
-    const cai_tensor *value;  /* once found */
+    bool needed;             /* by the model that is built */
+    int owner;               /* the entry it is looked for in; -1: none */
+    const cai_tensor *value; /* once found */
     bool misshapen;
-    bool reported;                /* that it is not all numbers */
+    bool reported; /* that it is not all numbers */
 } WantedWeight;
 
 struct Weights {
@@ -34,7 +39,7 @@ struct Weights {
     Diagnostics *diag;
     Vec(FileEntry) entries;
     Vec(WantedWeight) wanted;
-    Map *by_path;             /* Name -> index in wanted, plus 1 */
+    Map *by_path; /* Name -> index in wanted, plus 1 */
     Vec(const char *) unused;
     bool random;
     uint64_t seed;
@@ -48,12 +53,14 @@ static void collect_wanted(Weights *w, Model *const *models, int count, int buil
             Name path = models[m]->weights.items[i].path;
             intptr_t place = (intptr_t)map_get(w->by_path, path);
             if (!place) {
-                vec_push(w->arena, &w->wanted, (WantedWeight){.info = models[m]->weights.items[i], .owner = -1});
+                vec_push(w->arena, &w->wanted,
+                         (WantedWeight){.info = models[m]->weights.items[i], .owner = -1});
                 map_set(w->by_path, path, (void *)(place = w->wanted.count));
             }
             if (m == built) w->wanted.items[place - 1].needed = true;
         }
-        for (int i = 0; i < models[m]->unused.count; i++) vec_push(w->arena, &w->unused, models[m]->unused.items[i]);
+        for (int i = 0; i < models[m]->unused.count; i++)
+            vec_push(w->arena, &w->unused, models[m]->unused.items[i]);
     }
 }
 
@@ -64,7 +71,8 @@ static bool fits_program(const Weights *w) {
         if (!w->wanted.items[i].needed || !shape_element_count(info->shape, &count)) continue;
         total += count;
         if (total <= MAX_ELEMENTS) continue;
-        diag_error(w->diag, DIAG_weights_too_large, info->span, "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
+        diag_error(w->diag, DIAG_weights_too_large, info->span,
+                   "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
                    info->path, shape_string(w->arena, info->shape), (long long)MAX_ELEMENTS);
         return false;
     }
@@ -95,7 +103,10 @@ static FileEntry entry_of(Arena *arena, const char *prefix, const char *file, Sp
     const char *found = strstr(file, ending), *path = path_beside(arena, span, file);
     if (!found) return (FileEntry){.prefix = prefix, .path = path, .below = "", .span = span};
     const char *below = found + sizeof ending - 1;
-    return (FileEntry){.prefix = prefix, .path = arena_strndup(arena, path, strlen(path) - strlen(below) - 1), .below = below, .span = span};
+    return (FileEntry){.prefix = prefix,
+                       .path = arena_strndup(arena, path, strlen(path) - strlen(below) - 1),
+                       .below = below,
+                       .span = span};
 }
 
 static void collect_entries(Weights *w, Model *const *models, int count, const WeightOptions *options) {
@@ -154,17 +165,21 @@ static bool check_prefixes(Weights *w) {
         const FileEntry *entry = &w->entries.items[i];
         for (int k = 0; k < i; k++) {
             if (strcmp(entry->prefix, w->entries.items[k].prefix) != 0 || entry->span.source) continue;
-            Diagnostic *d = diag_error(w->diag, DIAG_weights_path, entry->span, "%s and %s are for the same weights", w->entries.items[k].path, entry->path);
+            Diagnostic *d =
+                diag_error(w->diag, DIAG_weights_path, entry->span, "%s and %s are for the same weights",
+                           w->entries.items[k].path, entry->path);
             diag_help(w->diag, d, "each file is for a path: --weights encoder=FILE");
             good = false;
         }
         if (has_weights(w, entry->prefix)) continue;
         good = false;
         if (w->wanted.count == 0) {
-            diag_error(w->diag, DIAG_weights_path, entry->span, "there is nothing that %s could be for: the models have no weights", entry->path);
+            diag_error(w->diag, DIAG_weights_path, entry->span,
+                       "there is nothing that %s could be for: the models have no weights", entry->path);
             continue;
         }
-        Diagnostic *d = diag_error(w->diag, DIAG_weights_path, entry->span, "there are no weights below `%s`", entry->prefix);
+        Diagnostic *d = diag_error(w->diag, DIAG_weights_path, entry->span, "there are no weights below `%s`",
+                                   entry->prefix);
         const char *near = nearest_part(w, entry->prefix);
         if (near) diag_help(w->diag, d, "did you mean `%s`?", near);
         else diag_help(w->diag, d, "the first weight is `%s`", w->wanted.items[0].info.path);
@@ -199,9 +214,11 @@ static bool is_ignored(const char *name) {
     return length >= tail && strcmp(name + length - tail, counter) == 0;
 }
 
-/* A checkpoint of cai train has what the run needs besides: moments of optimizers, networks that only train. */
+/* A checkpoint of cai train has what the run needs besides: moments of optimizers,
+ * networks that only train. */
 static bool is_checkpoint(const FileEntry *entry) {
-    const char *format = entry->table.files.count == 1 ? cai_tensors_metadata(&entry->table.files.items[0], "format") : NULL;
+    const char *format =
+        entry->table.files.count == 1 ? cai_tensors_metadata(&entry->table.files.items[0], "format") : NULL;
     return format && strncmp(format, "cai run ", 8) == 0;
 }
 
@@ -214,7 +231,8 @@ static bool is_excused(const Weights *w, const char *path) {
 static bool tensor_has_shape(const cai_tensor *tensor, Shape shape) {
     if (tensor->rank != shape.rank) return false;
     for (int i = 0; i < shape.rank; i++)
-        if (!dim_is_const(shape.dims[i], NULL) || dim_const_value(shape.dims[i]) != tensor->dims[i]) return false;
+        if (!dim_is_const(shape.dims[i], NULL) || dim_const_value(shape.dims[i]) != tensor->dims[i])
+            return false;
     return true;
 }
 
@@ -222,7 +240,8 @@ static bool tensor_has_shape(const cai_tensor *tensor, Shape shape) {
 static const char *element_place_text(Arena *arena, const cai_tensor *tensor, int64_t index) {
     const char *place = "]";
     for (int axis = tensor->rank - 1; axis >= 0; index /= tensor->dims[axis--])
-        place = arena_printf(arena, "%s%lld%s", axis ? ", " : "[", (long long)(index % tensor->dims[axis]), place);
+        place = arena_printf(arena, "%s%lld%s", axis ? ", " : "[", (long long)(index % tensor->dims[axis]),
+                             place);
     return tensor->rank ? place : "[]";
 }
 
@@ -244,10 +263,12 @@ static const char *int_text(Arena *arena, const cai_tensor *tensor, int64_t inde
     int64_t value;
     cai_tensor_to_i64(tensor, index, 1, &value);
     bool is_unsigned = tensor->type == CAI_U64;
-    return is_unsigned ? arena_printf(arena, "%llu", (unsigned long long)value) : arena_printf(arena, "%lld", (long long)value);
+    return is_unsigned ? arena_printf(arena, "%llu", (unsigned long long)value)
+                       : arena_printf(arena, "%lld", (long long)value);
 }
 
-/* A tensor of the weight's shape, and of floats or ints as it is. Ints are read as they stand, or not at all. */
+/* A tensor of the weight's shape, and of floats or ints as it is. Ints are read as they
+ * stand, or not at all. */
 static void take_values(Weights *w, WantedWeight *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
     DType type = wanted->info.shape.type;
     int64_t beyond = dtype_is_float(type) ? -1 : first_beyond(tensor, type);
@@ -255,7 +276,8 @@ static void take_values(Weights *w, WantedWeight *wanted, const cai_tensor *tens
     if (beyond >= 0)
         vec_push(w->arena, &mismatch->too_large,
                  arena_printf(w->arena, "%s is %s at %s, which is no %s", wanted->info.path,
-                              int_text(w->arena, tensor, beyond), element_place_text(w->arena, tensor, beyond), dtype_name(type)));
+                              int_text(w->arena, tensor, beyond),
+                              element_place_text(w->arena, tensor, beyond), dtype_name(type)));
 }
 
 /* ---- a tensor of the file, as the line of --rename turns it ---- */
@@ -280,7 +302,8 @@ static const cai_tensor *offer_values(Weights *w, const Offer *offer, cai_error 
     const cai_tensor *theirs = &table->tensors.items[offer->index];
     if (!offer->transform) return theirs;
     cai_tensor turned;
-    unsigned char *block = weight_table_block(table, (uint64_t)(theirs->count * cai_type_bytes(theirs->type)), error);
+    unsigned char *block =
+        weight_table_block(table, (uint64_t)(theirs->count * cai_type_bytes(theirs->type)), error);
     if (!block || !offer_sizes(offer, &turned)) return NULL;
     transform_elements(offer->transform, theirs, &turned, block);
     turned.data = block;
@@ -291,21 +314,26 @@ static const cai_tensor *offer_values(Weights *w, const Offer *offer, cai_error 
 static const char *shape_cure(const cai_tensor *tensor, Shape shape) {
     static const Transform transpose = {.kind = TRANSFORM_TRANSPOSE};
     cai_tensor turned;
-    bool fits = !tensor_has_shape(tensor, shape) && transform_sizes(&transpose, tensor, &turned) && tensor_has_shape(&turned, shape);
+    bool fits = !tensor_has_shape(tensor, shape) && transform_sizes(&transpose, tensor, &turned) &&
+                tensor_has_shape(&turned, shape);
     return fits ? "; its transpose would fit: `THEIRS -> OURS [transpose]` in the file of --rename" : "";
 }
 
-static void refuse_shape(Weights *w, WantedWeight *wanted, const cai_tensor *tensor, bool turned, Mismatch *mismatch) {
+static void refuse_shape(Weights *w, WantedWeight *wanted, const cai_tensor *tensor, bool turned,
+                         Mismatch *mismatch) {
     char found[400];
     cai_tensor_shape_text(tensor, found, sizeof found);
     wanted->misshapen = true;
     vec_push(w->arena, &mismatch->misshapen,
-             turned ? arena_printf(w->arena, "%s is %s in the file, and %s in the model%s", wanted->info.path, found,
-                                   shape_string(w->arena, wanted->info.shape), shape_cure(tensor, wanted->info.shape))
-                    : arena_printf(w->arena, "%s is %s in the file, which cannot be turned as --rename says", wanted->info.path, found));
+             turned ? arena_printf(w->arena, "%s is %s in the file, and %s in the model%s", wanted->info.path,
+                                   found, shape_string(w->arena, wanted->info.shape),
+                                   shape_cure(tensor, wanted->info.shape))
+                    : arena_printf(w->arena, "%s is %s in the file, which cannot be turned as --rename says",
+                                   wanted->info.path, found));
 }
 
-static void refuse_reading(Weights *w, WantedWeight *wanted, const Offer *offer, const cai_error *error, Mismatch *mismatch) {
+static void refuse_reading(Weights *w, WantedWeight *wanted, const Offer *offer, const cai_error *error,
+                           Mismatch *mismatch) {
     wanted->misshapen = mismatch->unreadable = true;
     diag_error(w->diag, DIAG_weights_file, offer->entry->span, "%s", error->message);
 }
@@ -319,15 +347,20 @@ static void take_weight(Weights *w, WantedWeight *wanted, const Offer *offer, Mi
     cai_tensor tensor;
     const cai_tensor *values;
     bool turned = offer_sizes(offer, &tensor);
-    if (wanted->value) vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s comes twice", wanted->info.path));
-    else if (!weight_table_knows(&offer->entry->table, offer->index, &error)) refuse_reading(w, wanted, offer, &error, mismatch);
-    else if (!turned || !has_kind(&tensor, wanted->info.shape)) refuse_shape(w, wanted, &tensor, turned, mismatch);
+    if (wanted->value)
+        vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s comes twice", wanted->info.path));
+    else if (!weight_table_knows(&offer->entry->table, offer->index, &error))
+        refuse_reading(w, wanted, offer, &error, mismatch);
+    else if (!turned || !has_kind(&tensor, wanted->info.shape))
+        refuse_shape(w, wanted, &tensor, turned, mismatch);
     else if (!(values = offer_values(w, offer, &error))) refuse_reading(w, wanted, offer, &error, mismatch);
     else take_values(w, wanted, values, mismatch);
 }
 
-/* The path of a weight that is called `name` in the file; NULL where it is to be left out. */
-static const char *path_of_entry(Weights *w, const FileEntry *entry, const Renames *renames, const char *name, const Transform **transform) {
+/* The path of a weight that is called `name` in the file; NULL where it is to be left
+ * out. */
+static const char *path_of_entry(Weights *w, const FileEntry *entry, const Renames *renames, const char *name,
+                                 const Transform **transform) {
     *transform = NULL;
     const char *ours = is_ignored(name) ? NULL : renames_apply(renames, w->arena, name, transform);
     return ours && *entry->prefix ? arena_printf(w->arena, "%s.%s", entry->prefix, ours) : ours;
@@ -338,7 +371,8 @@ static void match_entry(Weights *w, int number, const Renames *renames, Mismatch
     for (int i = 0; i < entry->table.tensors.count; i++) {
         const cai_tensor *tensor = &entry->table.tensors.items[i];
         Offer offer = {entry, i, NULL};
-        const char *name = name_below(tensor->name, entry->below), *path = name ? path_of_entry(w, entry, renames, name, &offer.transform) : NULL;
+        const char *name = name_below(tensor->name, entry->below),
+                   *path = name ? path_of_entry(w, entry, renames, name, &offer.transform) : NULL;
         if (!path) continue;
         WantedWeight *wanted = find_wanted(w, path);
         if (wanted && wanted->owner == number) {
@@ -357,8 +391,9 @@ static void list_missing(Weights *w, int number, Mismatch *mismatch) {
         const WantedWeight *wanted = &w->wanted.items[i];
         if (!wanted->needed || wanted->owner != number || wanted->value || wanted->misshapen) continue;
         bool listed = mismatch->missing.count < LISTED_MAX;
-        const char *near =
-            listed ? nearest_name(wanted->info.path, mismatch->unexpected_names.items, mismatch->unexpected_names.count) : NULL;
+        const char *near = listed ? nearest_name(wanted->info.path, mismatch->unexpected_names.items,
+                                                 mismatch->unexpected_names.count)
+                                  : NULL;
         const char *shape = shape_string(w->arena, wanted->info.shape);
         vec_push(w->arena, &mismatch->missing,
                  near ? arena_printf(w->arena, "%s %s (the file has %s)", wanted->info.path, shape, near)
@@ -381,7 +416,8 @@ static bool is_wanted_tensor(void *context, const char *name, const cai_tensor *
     const char *path = path_of_entry(s->w, &s->w->entries.items[s->number], s->renames, name, &transform);
     const WantedWeight *wanted = path ? find_wanted(s->w, path) : NULL;
     if (!wanted || wanted->owner != s->number) return false;
-    return (!transform || transform_sizes(transform, tensor, &turned)) && tensor_has_shape(&turned, wanted->info.shape);
+    return (!transform || transform_sizes(transform, tensor, &turned)) &&
+           tensor_has_shape(&turned, wanted->info.shape);
 }
 
 /* Says so where the file has something else, too. */
@@ -392,17 +428,21 @@ static void choose_weight_place(Weights *w, int number, const Renames *renames) 
     WeightFit fit = weights_fit(w->arena, &entry->table, is_wanted_tensor, &seeker);
     entry->below = fit.below;
     if (!*fit.below) return;
-    Diagnostic *d = diag_remark(w->diag, DIAG_weights_chosen, entry->span, "%s: the weights are those below `%s`: %lld of %lld tensors",
-                                entry->path, fit.below, (long long)fit.fitting, (long long)entry->table.tensors.count);
+    Diagnostic *d = diag_remark(w->diag, DIAG_weights_chosen, entry->span,
+                                "%s: the weights are those below `%s`: %lld of %lld tensors", entry->path,
+                                fit.below, (long long)fit.fitting, (long long)entry->table.tensors.count);
     if (fit.also) diag_note(w->diag, d, (Span){0}, "those below `%s` would fit as well", fit.also);
 }
 
 /* ---- saying what does not fit ---- */
 
-static Diagnostic *report_list(Weights *w, const FileEntry *entry, DiagCode code, const char *what, const Lines *lines) {
+static Diagnostic *report_list(Weights *w, const FileEntry *entry, DiagCode code, const char *what,
+                               const Lines *lines) {
     if (lines->count == 0) return NULL;
-    Diagnostic *d = diag_error(w->diag, code, entry->span, what, entry->path, lines->count, lines->count == 1 ? "" : "s");
-    for (int i = 0; i < lines->count && i < LISTED_MAX; i++) diag_note(w->diag, d, (Span){0}, "%s", lines->items[i]);
+    Diagnostic *d =
+        diag_error(w->diag, code, entry->span, what, entry->path, lines->count, lines->count == 1 ? "" : "s");
+    for (int i = 0; i < lines->count && i < LISTED_MAX; i++)
+        diag_note(w->diag, d, (Span){0}, "%s", lines->items[i]);
     if (lines->count > LISTED_MAX) diag_note(w->diag, d, (Span){0}, "and %d more", lines->count - LISTED_MAX);
     return d;
 }
@@ -428,20 +468,28 @@ static bool report_mismatch(Weights *w, int number, Mismatch *mismatch) {
     const FileEntry *entry = &w->entries.items[number];
     list_missing(w, number, mismatch);
     const char *prefix = common_prefix(w, mismatch);
-    Diagnostic *d = report_list(w, entry, DIAG_weights_missing, "%s lacks %d weight%s of the model", &mismatch->missing);
+    Diagnostic *d =
+        report_list(w, entry, DIAG_weights_missing, "%s lacks %d weight%s of the model", &mismatch->missing);
     Diagnostic *unexpected =
-        report_list(w, entry, DIAG_weights_unexpected, "%s has %d tensor%s that no model of the file reads", &mismatch->unexpected);
-    Diagnostic *misshapen = report_list(w, entry, DIAG_weights_shape, "%s has %d tensor%s of another shape", &mismatch->misshapen);
+        report_list(w, entry, DIAG_weights_unexpected, "%s has %d tensor%s that no model of the file reads",
+                    &mismatch->unexpected);
+    Diagnostic *misshapen = report_list(w, entry, DIAG_weights_shape, "%s has %d tensor%s of another shape",
+                                        &mismatch->misshapen);
     Diagnostic *too_large =
-        report_list(w, entry, DIAG_weights_range, "%s has %d tensor%s with ints that the model's type does not hold", &mismatch->too_large);
+        report_list(w, entry, DIAG_weights_range,
+                    "%s has %d tensor%s with ints that the model's type does not hold", &mismatch->too_large);
     if (d && is_part(entry->path))
-        diag_help(w->diag, d, "%s is one of several files of a model: save all of them as one, and give that", entry->path);
+        diag_help(w->diag, d, "%s is one of several files of a model: save all of them as one, and give that",
+                  entry->path);
     else if (d && prefix)
-        diag_help(w->diag, d, "names in the file begin with `%s`: --rename with a file that holds the line `%s* *` takes it off",
-                  prefix, prefix);
+        diag_help(
+            w->diag, d,
+            "names in the file begin with `%s`: --rename with a file that holds the line `%s* *` takes it off",
+            prefix, prefix);
     else if (unexpected)
-        diag_help(w->diag, unexpected,
-                  "`unused \"NAME\"` in the model excuses a name, * standing for any text; --rename FILE maps names");
+        diag_help(
+            w->diag, unexpected,
+            "`unused \"NAME\"` in the model excuses a name, * standing for any text; --rename FILE maps names");
     return !d && !unexpected && !misshapen && !too_large && !mismatch->unreadable;
 }
 
@@ -453,7 +501,8 @@ static bool report_ownerless(Weights *w, const Model *model) {
                      arena_printf(w->arena, "%s %s", w->wanted.items[i].info.path,
                                   shape_string(w->arena, w->wanted.items[i].info.shape)));
     if (lines.count == 0) return true;
-    Diagnostic *d = diag_error(w->diag, DIAG_no_weights, model->decl->name_span, "there are no values for %d weight%s of model %s", lines.count,
+    Diagnostic *d = diag_error(w->diag, DIAG_no_weights, model->decl->name_span,
+                               "there are no values for %d weight%s of model %s", lines.count,
                                lines.count == 1 ? "" : "s", model->decl->name);
     for (int i = 0; w->entries.count > 0 && i < lines.count && i < LISTED_MAX; i++)
         diag_note(w->diag, d, (Span){0}, "%s", lines.items[i]);
@@ -486,12 +535,14 @@ static bool use_files(Weights *w, Model *const *models, int count, int built, co
     return good;
 }
 
-Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count, int built,
-                      const WeightOptions *options) {
+Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count,
+                      int built, const WeightOptions *options) {
     Weights *w = NEW(arena, Weights);
     *w = (Weights){.arena = arena, .names = names, .diag = diag, .by_path = map_new(arena)};
     collect_wanted(w, models, count, built);
-    if (fits_program(w) && (options->init ? use_seed(w, options->init) : use_files(w, models, count, built, options))) return w;
+    if (fits_program(w) &&
+        (options->init ? use_seed(w, options->init) : use_files(w, models, count, built, options)))
+        return w;
     weights_close(w);
     return NULL;
 }
@@ -512,10 +563,14 @@ static void report_no_numbers(Weights *w, WantedWeight *wanted, int64_t count, i
     if (!count || wanted->reported) return;
     wanted->reported = true;
     const FileEntry *entry = &w->entries.items[wanted->owner];
-    Diagnostic *d = diag_warning(w->diag, DIAG_weights_numbers, entry->span, "%s: `%s` has %lld of %lld values that are no numbers: %s at %s",
-                                 entry->path, wanted->value->name, (long long)count, (long long)wanted->value->count,
-                                 isnan(value) ? "NaN" : "infinity", element_place_text(w->arena, wanted->value, first));
-    diag_help(w->diag, d, "NaN and infinity spread to all that is computed with them: look at the training, or at the file that this one was made from");
+    Diagnostic *d =
+        diag_warning(w->diag, DIAG_weights_numbers, entry->span,
+                     "%s: `%s` has %lld of %lld values that are no numbers: %s at %s", entry->path,
+                     wanted->value->name, (long long)count, (long long)wanted->value->count,
+                     isnan(value) ? "NaN" : "infinity", element_place_text(w->arena, wanted->value, first));
+    diag_help(
+        w->diag, d,
+        "NaN and infinity spread to all that is computed with them: look at the training, or at the file that this one was made from");
 }
 
 static void read_values(Weights *w, WantedWeight *wanted, Number *out) {
@@ -526,7 +581,8 @@ static void read_values(Weights *w, WantedWeight *wanted, Number *out) {
         const int64_t count = min_i64(PART, tensor->count - first);
         read_part(tensor, first, count, out + first);
         int64_t found = 0;
-        for (int64_t i = first; real && i < first + count; i++) found += is_no_number(out[i].real, wanted->info.state);
+        for (int64_t i = first; real && i < first + count; i++)
+            found += is_no_number(out[i].real, wanted->info.state);
         for (int64_t i = first; found && first_bad < 0; i++)
             if (is_no_number(out[i].real, wanted->info.state)) first_bad = i;
         bad += found;
@@ -561,7 +617,8 @@ static double largest_of(const cai_tensor *tensor) {
     for (int64_t first = 0; first < tensor->count; first += COUNT_OF(block)) {
         int64_t count = min_i64(COUNT_OF(block), tensor->count - first);
         cai_tensor_to_f64(tensor, first, count, block);
-        for (int64_t i = 0; i < count; i++) max = fabs(block[i]) <= max ? max : isnan(block[i]) ? INFINITY : fabs(block[i]);
+        for (int64_t i = 0; i < count; i++)
+            max = fabs(block[i]) <= max ? max : isnan(block[i]) ? INFINITY : fabs(block[i]);
     }
     return max;
 }
@@ -571,12 +628,15 @@ static double largest_of_node(void *context, const Node *node) {
     Name path;
     double init;
     path_and_init(node, &path, &init);
-    if (w->random) return isfinite(init) ? fmax(sqrt(5), fabs(init)) : sqrt(5); /* init.c draws none that is larger */
+    /* init.c draws none that is larger */
+    if (w->random) return isfinite(init) ? fmax(sqrt(5), fabs(init)) : sqrt(5);
     const WantedWeight *wanted = find_wanted(w, path);
     return wanted && wanted->value ? largest_of(wanted->value) : INFINITY;
 }
 
-RefSource weights_source(Weights *weights) { return (RefSource){.context = weights, .parameter = fill_weight, .largest = largest_of_node}; }
+RefSource weights_source(Weights *weights) {
+    return (RefSource){.context = weights, .parameter = fill_weight, .largest = largest_of_node};
+}
 
 void weights_identity(const Weights *w, Text *key) {
     text_add(key, "%llu %d", (unsigned long long)w->seed, w->random);

@@ -1,15 +1,17 @@
-/* The runtime's lowest wing: what runs the tables of a model, in a program as in a library. It
- * knows no files and no command line. Above it stand files/ (files.h: tensors and pictures in
- * files), then program/ (main.h: what a built program does), and beside that library/ (the
- * functions of cai.h). A wing uses only what lies below it, and nothing here knows the compiler,
- * which links files/, and program/ for `cai run --reference`.
+/* The runtime's lowest wing: what runs the tables of a model, in a program as in a
+ * library. It knows no files and no command line. Above it stand files/ (files.h: tensors
+ * and pictures in files), then program/ (main.h: what a built program does), and beside
+ * that library/ (the functions of cai.h). A wing uses only what lies below it, and
+ * nothing here knows the compiler, which links files/, and program/ for `cai run
+ * --reference`.
  *
- * Conventions of all wings. No function but main() leaves the program or writes to a terminal.
- * A function that can fail returns false (or NULL), fills *error, and leaves nothing behind: no
- * memory, no open file, no half-written file; its results are then not specified and need no
- * cleaning up. Texts of errors name the file, what was found, what was expected, what would mend
- * it. Memory that a function gives is freed by the function named beside it. Sizes of memory are
- * bytes, times are milliseconds, shapes are row major, unless a comment says otherwise. */
+ * Conventions of all wings. No function but main() leaves the program or writes to a
+ * terminal. A function that can fail returns false (or NULL), fills *error, and leaves
+ * nothing behind: no memory, no open file, no half-written file; its results are then not
+ * specified and need no cleaning up. Texts of errors name the file, what was found, what
+ * was expected, what would mend it. Memory that a function gives is freed by the function
+ * named beside it. Sizes of memory are bytes, times are milliseconds, shapes are row
+ * major, unless a comment says otherwise. */
 #ifndef CAI_CORE_H
 #define CAI_CORE_H
 
@@ -35,16 +37,19 @@ bool cai_fail_memory(cai_error *error, uint64_t bytes, const char *what);
 bool cai_fail_within(cai_error *error, const char *format, ...) CAI_PRINTF(2, 3);
 /* What a user may want to know of a file: "gray, widened to 3 channels". */
 typedef void cai_notice(const char *path, const char *text);
-/* malloc and realloc with an error; zero bytes is fine. NULL on failure; `old` is then still there. */
+/* malloc and realloc with an error; zero bytes is fine. NULL on failure; `old` is then
+ * still there. */
 void *cai_allocate(uint64_t bytes, const char *what, cai_error *error);
 void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error);
 
 /* ---- text.c ---- */
 
-/* Edits (insert, delete, replace, swap two neighbours) that make one word of another; more than
- * `limit` are reported as limit + 1, and so are those of words beyond 63 letters. */
+/* Edits (insert, delete, replace, swap two neighbours) that make one word of another;
+ * more than `limit` are reported as limit + 1, and so are those of words beyond 63
+ * letters. */
 int cai_edit_distance(const char *a, const char *b, int limit);
-/* One byte of a text as JSON has it within quotes: itself, or an escape. Gives the length. */
+/* One byte of a text as JSON has it within quotes: itself, or an escape. Gives the
+ * length. */
 #define CAI_JSON_CHARACTER 8
 int cai_json_character(char c, char out[CAI_JSON_CHARACTER]);
 void cai_print_json_string(const char *text, FILE *out); /* quotes and all */
@@ -66,36 +71,36 @@ double cai_milliseconds(void); /* since some time in the past; it only grows */
 /* ---- thread.c: the pool ---- */
 
 typedef struct cai_pool cai_pool;
-/* Runs tasks begin <= t < end on thread number `worker`, 0 for the caller; no two calls of a number
- * run at once. */
+/* Runs tasks begin <= t < end on thread number `worker`, 0 for the caller; no two calls
+ * of a number run at once. */
 typedef void (*cai_task)(void *context, int64_t begin, int64_t end, int worker);
 
-/* A pool of `threads` threads, the caller's being one of them; 0: cai_default_threads(). Where the
- * system gives fewer threads the pool is smaller. NULL when out of memory. A pool serves one caller
- * at a time. */
+/* A pool of `threads` threads, the caller's being one of them; 0: cai_default_threads().
+ * Where the system gives fewer threads the pool is smaller. NULL when out of memory. A
+ * pool serves one caller at a time. */
 cai_pool *cai_pool_new(int threads);
 void cai_pool_free(cai_pool *pool);
-/* A pool whose threads are those of the caller's own: up to `threads` of them at once, reached
- * through `run`. */
+/* A pool whose threads are those of the caller's own: up to `threads` of them at once,
+ * reached through `run`. */
 cai_pool *cai_pool_lent(int threads, cai_parallel_for run, void *user);
-/* Where several pools run at once, nobody spins if they have more threads than there are cores; nor
- * do the threads of a pool whose run is over, where they would take a core from another's.
- * cai_context_run tells. */
+/* Where several pools run at once, nobody spins if they have more threads than there are
+ * cores; nor do the threads of a pool whose run is over, where they would take a core
+ * from another's. cai_context_run tells. */
 void cai_pool_enter(cai_pool *pool);
 void cai_pool_leave(cai_pool *pool);
 int cai_pool_threads(const cai_pool *pool);
 /* Runs tasks 0 .. tasks, a contiguous share a thread, and returns when
  * all are done. With one task or one thread it is a plain call. */
 void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks);
-/* CAI_NUM_THREADS, else OMP_NUM_THREADS, else the smaller of the affinity mask and the cgroup's
- * quota (rounded up); at least 1. */
+/* CAI_NUM_THREADS, else OMP_NUM_THREADS, else the smaller of the affinity mask and the
+ * cgroup's quota (rounded up); at least 1. */
 int cai_default_threads(void);
 #define CAI_MAX_THREADS 1024
 
-/* Arithmetic on denormals costs a hundred cycles and carries nothing in an image network: while
- * kernels run, every thread that runs them counts denormals as zero, operands and results. Gives the
- * calling thread's mode to restore: all of it, flags included. A context sets and restores its
- * caller's; a pool's own threads keep the mode. */
+/* Arithmetic on denormals costs a hundred cycles and carries nothing in an image network:
+ * while kernels run, every thread that runs them counts denormals as zero, operands and
+ * results. Gives the calling thread's mode to restore: all of it, flags included. A
+ * context sets and restores its caller's; a pool's own threads keep the mode. */
 uint64_t cai_flush_denormals(void);
 void cai_restore_denormals(uint64_t mode);
 
@@ -110,10 +115,11 @@ typedef struct cai_peaks {
     int64_t caches[CAI_LEVEL_COUNT - 1]; /* their sizes; the first two are each core's own */
 } cai_peaks;
 
-/* Measures, on the pool's threads and with the vectors of `cpu` (CAI_CPU_*), for some twenty
- * milliseconds. */
+/* Measures, on the pool's threads and with the vectors of `cpu` (CAI_CPU_*), for some
+ * twenty milliseconds. */
 bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error *error);
-/* CAI_LEVEL_*: the innermost that holds so many bytes, of all threads' caches together. */
+/* CAI_LEVEL_*: the innermost that holds so many bytes, of all threads' caches
+ * together. */
 int cai_peaks_level(const cai_peaks *peaks, double bytes);
 
 /* ---- type_name.c: types of elements, and tensors in memory ---- */
@@ -122,8 +128,8 @@ int cai_peaks_level(const cai_peaks *peaks, double bytes);
 enum { CAI_F64 = CAI_BOOL + 1, CAI_U8, CAI_I16, CAI_U16, CAI_U32, CAI_U64, CAI_TYPE_COUNT };
 
 typedef struct cai_tensor {
-    const char *name;    /* "" where the format has none */
-    int32_t type, rank;  /* CAI_F32 ... */
+    const char *name;   /* "" where the format has none */
+    int32_t type, rank; /* CAI_F32 ... */
     int64_t dims[CAI_MAX_RANK];
     int64_t count;             /* of elements */
     const unsigned char *data; /* row major, little endian, perhaps not aligned */
@@ -139,20 +145,21 @@ const char *cai_tensor_shape_text(const cai_tensor *tensor, char *out, size_t si
 
 typedef struct cai_context cai_context;
 
-/* A context belongs to one thread at a time; the program and its weights are shared. The pool stays
- * the caller's. */
+/* A context belongs to one thread at a time; the program and its weights are shared. The
+ * pool stays the caller's. */
 cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_error *error);
 /* Runs on another pool from now on; sizes must be prepared anew. */
 void cai_context_set_pool(cai_context *context, cai_pool *pool);
 void cai_context_free(cai_context *context);
-/* Takes memory for intermediate results from the caller, or from the system again (NULL, NULL);
- * sizes must be prepared anew. */
+/* Takes memory for intermediate results from the caller, or from the system again (NULL,
+ * NULL); sizes must be prepared anew. */
 void cai_context_set_memory(cai_context *context, cai_reserve reserve, cai_release release, void *user);
-/* Sets the sizes from the shapes of the inputs (shapes[i] has inputs[i].rank sizes), checks them, and
- * provides memory. What was prepared stays until the next call that succeeds. */
+/* Sets the sizes from the shapes of the inputs (shapes[i] has inputs[i].rank sizes),
+ * checks them, and provides memory. What was prepared stays until the next call that
+ * succeeds. */
 bool cai_context_prepare(cai_context *context, const int64_t *const *shapes, cai_error *error);
-/* The same from values of the symbols in the user's units (N, H, W), for models whose inputs do not
- * give them all. */
+/* The same from values of the symbols in the user's units (N, H, W), for models whose
+ * inputs do not give them all. */
 bool cai_context_prepare_symbols(cai_context *context, const int64_t *symbols, cai_error *error);
 /* Sizes once prepared. */
 int64_t cai_context_dim(const cai_context *context, const cai_port *port, int axis);
@@ -168,15 +175,18 @@ typedef struct cai_memory {
 } cai_memory;
 cai_memory cai_context_memory(const cai_context *context);
 
-/* Runs all launches. inputs and outputs are dense, in the order of the ports, aligned to their
- * element; an output that shares an input's memory (cai_port.shares) must be given that. */
+/* Runs all launches. inputs and outputs are dense, in the order of the ports, aligned to
+ * their element; an output that shares an input's memory (cai_port.shares) must be given
+ * that. */
 bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed,
                      cai_error *error);
-/* Calls `watch` (NULL: nobody) in each run before every kernel, with the number of its first launch,
- * and behind the last with the number of launches: for --time and --profile. */
+/* Calls `watch` (NULL: nobody) in each run before every kernel, with the number of its
+ * first launch, and behind the last with the number of launches: for --time and
+ * --profile. */
 void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data);
 
-/* The guards (cai_launch.guards) that hold in runs from now on; all hold in a new context. */
+/* The guards (cai_launch.guards) that hold in runs from now on; all hold in a new
+ * context. */
 void cai_context_set_guards(cai_context *context, uint32_t guards);
 
 typedef struct cai_run { /* what a run needs besides the program */
@@ -191,14 +201,14 @@ typedef struct cai_run { /* what a run needs besides the program */
 } cai_run;
 bool cai_launch_runs(const cai_launch *launch, uint32_t guards); /* where these guards hold */
 typedef bool (*cai_runner)(const cai_program *program, const cai_run *run, cai_error *error);
-/* Runs by another function from now on, or by our own (NULL). By pointer, so that libraries go
- * without it. */
+/* Runs by another function from now on, or by our own (NULL). By pointer, so that
+ * libraries go without it. */
 void cai_context_run_by(cai_context *context, cai_runner runner);
 
 /* ---- guard.c ---- */
 
-/* Guarded runs: slow, and an access outside a buffer is an error that names the kernel, or ends the
- * program with such a text. */
+/* Guarded runs: slow, and an access outside a buffer is an error that names the kernel,
+ * or ends the program with such a text. */
 bool cai_run_guarded(const cai_program *program, const cai_run *run, cai_error *error);
 
 #endif

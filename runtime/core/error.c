@@ -1,4 +1,5 @@
-/* Errors are values: a status, which is also the exit code of a program that ends on it, and a text for the user. */
+/* Errors are values: a status, which is also the exit code of a program that ends on it,
+ * and a text for the user. */
 #include "core/core.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -26,14 +27,16 @@ bool cai_fail_within(cai_error *error, const char *format, ...) {
 }
 
 bool cai_fail_memory(cai_error *error, uint64_t bytes, const char *what) {
-    return cai_fail(error, CAI_NO_MEMORY, "not enough memory: %s would take %.1f MB", what, (double)bytes / 1e6);
+    return cai_fail(error, CAI_NO_MEMORY, "not enough memory: %s would take %.1f MB", what,
+                    (double)bytes / 1e6);
 }
 
 void *cai_allocate(uint64_t bytes, const char *what, cai_error *error) {
     return cai_reallocate(NULL, bytes, what, error);
 }
 
-/* The system grants more than it has, and ends the program when that is used: large requests are compared with what there is. */
+/* The system grants more than it has, and ends the program when that is used: large
+ * requests are compared with what there is. */
 static bool is_granted(uint64_t bytes) { return bytes <= (UINT64_C(1) << 28) || bytes <= cai_memory_limit(); }
 
 void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error) {

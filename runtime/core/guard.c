@@ -1,16 +1,20 @@
-/* A run that shows what kernels do outside their buffers, for tests and for reports of errors (CAI_GUARD=1 before a program).
+/* A run that shows what kernels do outside their buffers, for tests and for reports of
+ * errors (CAI_GUARD=1 before a program).
  *
- * Every buffer of the plan, every input and output and the weights have pages of their own, with pages that nobody may touch on both
- * sides:
+ * Every buffer of the plan, every input and output and the weights have pages of their
+ * own, with pages that nobody may touch on both sides:
  *
  *     no access | pattern .. | buffer | slack | no access
  *
- * A buffer of the plan ends CAI_READ_SLACK bytes, which kernels may read, before the page without access; an input, an output and the
- * weights end right there. While a launch runs its inputs can only be read, and what is neither its input nor its output cannot be
- * touched, so that a stray access stops the program at once, with the kernel, its layer and the buffer. What it wrote around its
- * output within the pages shows afterwards in the pattern. The pattern is a signalling NaN, and fills new buffers as well.
+ * A buffer of the plan ends CAI_READ_SLACK bytes, which kernels may read, before the page
+ * without access; an input, an output and the weights end right there. While a launch
+ * runs its inputs can only be read, and what is neither its input nor its output cannot
+ * be touched, so that a stray access stops the program at once, with the kernel, its
+ * layer and the buffer. What it wrote around its output within the pages shows afterwards
+ * in the pattern. The pattern is a signalling NaN, and fills new buffers as well.
  *
- * The tasks of a launch run last to first, one by one: results must not depend on their order. */
+ * The tasks of a launch run last to first, one by one: results must not depend on their
+ * order. */
 #include "core/core.h"
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,10 +26,10 @@
 #define PAGE ((size_t)4096)
 #define PATTERN UINT32_C(0x7fa5c3e1)
 
-typedef struct GuardedRegion { /* a buffer and its surroundings */
+typedef struct GuardedRegion {      /* a buffer and its surroundings */
     unsigned char *mapping, *start; /* start: of the buffer */
     size_t mapped, bytes;
-    int access;                     /* PROT_* of what lies between the outer pages */
+    int access; /* PROT_* of what lies between the outer pages */
 } GuardedRegion;
 
 typedef struct Guard {
@@ -51,13 +55,16 @@ static void fill_pattern(unsigned char *begin, const unsigned char *end) {
     for (; begin < end; begin++) *begin = (unsigned char)(pattern >> 8 * ((uintptr_t)begin % 4));
 }
 
-/* `behind` is what may be read after the buffer, which begins at a multiple of `alignment`. */
-static bool reserve_region(GuardedRegion *region, uint64_t bytes, size_t alignment, size_t behind, const char *what, cai_error *error) {
+/* `behind` is what may be read after the buffer, which begins at a multiple of
+ * `alignment`. */
+static bool reserve_region(GuardedRegion *region, uint64_t bytes, size_t alignment, size_t behind,
+                           const char *what, cai_error *error) {
     size_t inner = round_up_size(CAI_ALIGNMENT + round_up_size(bytes, alignment) + behind, PAGE);
     unsigned char *mapping = mmap(NULL, inner + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping == MAP_FAILED) return cai_fail_memory(error, bytes, what);
     unsigned char *end = mapping + PAGE + inner;
-    *region = (GuardedRegion){mapping, end - behind - round_up_size(bytes, alignment), inner + 2 * PAGE, bytes, PROT_NONE};
+    *region = (GuardedRegion){mapping, end - behind - round_up_size(bytes, alignment), inner + 2 * PAGE,
+                              bytes, PROT_NONE};
     set_access(region, PROT_READ | PROT_WRITE);
     fill_pattern(mapping + PAGE, end);
     return true;
@@ -79,12 +86,16 @@ static const unsigned char *find_damage(const GuardedRegion *region) {
     return NULL;
 }
 
-static GuardedRegion *input_region(Guard *guard, int64_t port) { return &guard->regions[guard->program->buffer_count + port]; }
+static GuardedRegion *input_region(Guard *guard, int64_t port) {
+    return &guard->regions[guard->program->buffer_count + port];
+}
 static GuardedRegion *output_region(Guard *guard, int64_t port) {
     int32_t shares = guard->program->outputs[port].shares;
     return input_region(guard, shares ? shares - 1 : guard->program->input_count + port);
 }
-static GuardedRegion *weights_region(Guard *guard) { return input_region(guard, guard->program->input_count + guard->program->output_count); }
+static GuardedRegion *weights_region(Guard *guard) {
+    return input_region(guard, guard->program->input_count + guard->program->output_count);
+}
 static GuardedRegion *scratch_region(Guard *guard, int thread) { return weights_region(guard) + 1 + thread; }
 
 /* ---- words ---- */
@@ -94,12 +105,16 @@ static const char *region_text(const Guard *guard, int index, char *out, size_t 
     int input = index - p->buffer_count, output = input - p->input_count;
     if (input < 0) {
         const cai_launch *maker = &p->launches[p->buffers[index].first];
-        snprintf(out, size, "buffer %d, the result of %s (%s)", index, *maker->path ? maker->path : maker->name, maker->source);
+        snprintf(out, size, "buffer %d, the result of %s (%s)", index,
+                 *maker->path ? maker->path : maker->name, maker->source);
     } else if (output < 0) {
         snprintf(out, size, "input `%s`", p->inputs[input].name);
     } else {
         bool port = output < p->output_count;
-        snprintf(out, size, "%s%s%s", port ? "output `" : output == p->output_count ? "the weights" : "a thread's working memory",
+        snprintf(out, size, "%s%s%s",
+                 port                        ? "output `"
+                 : output == p->output_count ? "the weights"
+                                             : "a thread's working memory",
                  port ? p->outputs[output].name : "", port ? "`" : "");
     }
     return out;
@@ -114,8 +129,12 @@ static void address_text(const Guard *guard, const void *address, char *out, siz
         const GuardedRegion *r = &guard->regions[i];
         if (!r->mapping || at < r->mapping || at >= r->mapping + r->mapped) continue;
         bool before = at < r->start, after = at >= r->start + r->bytes;
-        snprintf(out, size, "%zu bytes %s %s, which has %zu", before ? (size_t)(r->start - at) : (size_t)(at - r->start) - (after ? r->bytes : 0),
-                 before ? "before" : after ? "after" : "into", region_text(guard, i, text, sizeof text), r->bytes);
+        snprintf(out, size, "%zu bytes %s %s, which has %zu",
+                 before ? (size_t)(r->start - at) : (size_t)(at - r->start) - (after ? r->bytes : 0),
+                 before  ? "before"
+                 : after ? "after"
+                         : "into",
+                 region_text(guard, i, text, sizeof text), r->bytes);
     }
 }
 
@@ -123,8 +142,8 @@ static bool fail_at_address(const Guard *guard, const char *verb, const void *ad
     const cai_launch *launch = &guard->program->launches[guard->launch];
     char place[500];
     address_text(guard, address, place, sizeof place);
-    return cai_fail(error, CAI_INTERNAL, "guard: launch %d, kernel %s of layer %s (%s), %s %s", guard->launch, launch->name,
-                    *launch->path ? launch->path : "-", launch->source, verb, place);
+    return cai_fail(error, CAI_INTERNAL, "guard: launch %d, kernel %s of layer %s (%s), %s %s", guard->launch,
+                    launch->name, *launch->path ? launch->path : "-", launch->source, verb, place);
 }
 
 /* ---- faults ---- */
@@ -172,7 +191,8 @@ static GuardedRegion *region_of(Guard *guard, const cai_argument *argument) {
 static void *resolve_guarded(Guard *guard, const cai_argument *argument) {
     const int64_t *sizes = guard->sizes;
     unsigned char *start = region_of(guard, argument)->start;
-    if (argument->space == CAI_ARG_SLOT) return start + (sizes[argument->index] - sizes[guard->program->buffers[argument->offset].begin]);
+    if (argument->space == CAI_ARG_SLOT)
+        return start + (sizes[argument->index] - sizes[guard->program->buffers[argument->offset].begin]);
     if (argument->space == CAI_ARG_WEIGHTS) return start + argument->index;
     return start + (argument->offset >= 0 ? sizes[argument->offset] : 0);
 }
@@ -182,18 +202,22 @@ static bool begin_buffers(Guard *guard, cai_error *error) {
     for (int i = 0; i < guard->program->buffer_count; i++) {
         const cai_buffer *buffer = &guard->program->buffers[i];
         if (buffer->first == guard->launch &&
-            !reserve_region(&guard->regions[i], (uint64_t)guard->sizes[buffer->bytes], CAI_ALIGNMENT, CAI_READ_SLACK, "a buffer", error))
+            !reserve_region(&guard->regions[i], (uint64_t)guard->sizes[buffer->bytes], CAI_ALIGNMENT,
+                            CAI_READ_SLACK, "a buffer", error))
             return false;
     }
     return true;
 }
 
-/* A kernel's arguments get their access: the output and the workspace are written, the others are read. */
+/* A kernel's arguments get their access: the output and the workspace are written, the
+ * others are read. */
 static void begin_guarded_kernel(Guard *guard, const cai_launch *launch) {
-    for (int i = 0; &guard->regions[i] <= weights_region(guard); i++) set_access(&guard->regions[i], PROT_NONE);
+    for (int i = 0; &guard->regions[i] <= weights_region(guard); i++)
+        set_access(&guard->regions[i], PROT_NONE);
     for (int i = launch->argument_count - 1; i >= 0; i--) {
         const cai_argument *argument = &launch->arguments[i];
-        bool begins = argument->space == CAI_ARG_SLOT && guard->program->buffers[argument->offset].first == guard->launch;
+        bool begins = argument->space == CAI_ARG_SLOT &&
+                      guard->program->buffers[argument->offset].first == guard->launch;
         set_access(region_of(guard, argument), i == 0 || begins ? PROT_READ | PROT_WRITE : PROT_READ);
         guard->run->arguments[i] = resolve_guarded(guard, argument);
     }
@@ -210,7 +234,8 @@ static bool end_kernel(Guard *guard, cai_error *error) {
 
 static void end_buffers(Guard *guard, const cai_launch *launch) {
     for (int i = 0; i < guard->program->buffer_count; i++)
-        if (guard->program->buffers[i].last == guard->launch + launch->more) release_region(&guard->regions[i]);
+        if (guard->program->buffers[i].last == guard->launch + launch->more)
+            release_region(&guard->regions[i]);
 }
 
 static bool run_kernel(Guard *guard, cai_error *error) {
@@ -261,17 +286,22 @@ static bool reserve_ports(Guard *guard, const void *const *inputs, cai_error *er
     for (int i = 0; i < program->input_count; i++) {
         const cai_port *port = &program->inputs[i];
         GuardedRegion *region = input_region(guard, i);
-        if (!reserve_region(region, guarded_port_bytes(guard, port), (size_t)cai_type_bytes(port->type), 0, port->name, error)) return false;
+        if (!reserve_region(region, guarded_port_bytes(guard, port), (size_t)cai_type_bytes(port->type), 0,
+                            port->name, error))
+            return false;
         memcpy(region->start, inputs[i], region->bytes);
     }
     for (int i = 0; i < program->output_count; i++) {
         const cai_port *port = &program->outputs[i];
         uint64_t bytes = guarded_port_bytes(guard, port);
         if (port->shares) continue;
-        if (!reserve_region(output_region(guard, i), bytes, (size_t)cai_type_bytes(port->type), 0, port->name, error)) return false;
+        if (!reserve_region(output_region(guard, i), bytes, (size_t)cai_type_bytes(port->type), 0, port->name,
+                            error))
+            return false;
     }
     if (!program->weights) return true;
-    if (!reserve_region(weights, program->weights_bytes, CAI_ALIGNMENT, 0, "the weights", error)) return false;
+    if (!reserve_region(weights, program->weights_bytes, CAI_ALIGNMENT, 0, "the weights", error))
+        return false;
     memcpy(weights->start, program->weights, weights->bytes);
     return true;
 }
@@ -279,13 +309,16 @@ static bool reserve_ports(Guard *guard, const void *const *inputs, cai_error *er
 static bool reserve_scratch(Guard *guard, cai_error *error) {
     uint64_t bytes = (uint64_t)guard->sizes[guard->program->scratch];
     for (int i = 0; bytes && i < cai_pool_threads(guard->run->pool); i++)
-        if (!reserve_region(scratch_region(guard, i), bytes, CAI_ALIGNMENT, CAI_READ_SLACK, "working memory", error)) return false;
+        if (!reserve_region(scratch_region(guard, i), bytes, CAI_ALIGNMENT, CAI_READ_SLACK, "working memory",
+                            error))
+            return false;
     return true;
 }
 
 static bool run_kernels(Guard *guard, cai_error *error) {
     const cai_run *run = guard->run;
-    for (guard->launch = 0; guard->launch < guard->program->launch_count; guard->launch += 1 + guard->program->launches[guard->launch].more) {
+    for (guard->launch = 0; guard->launch < guard->program->launch_count;
+         guard->launch += 1 + guard->program->launches[guard->launch].more) {
         if (run->watch) run->watch(run->watch_data, guard->launch);
         if (!run_kernel(guard, error)) return false;
     }
@@ -308,12 +341,13 @@ static bool run_watched(Guard *guard, cai_error *error) {
 }
 
 bool cai_run_guarded(const cai_program *program, const cai_run *run, cai_error *error) {
-    int count = program->buffer_count + program->input_count + program->output_count + 1 + cai_pool_threads(run->pool);
+    int count = program->buffer_count + program->input_count + program->output_count + 1 +
+                cai_pool_threads(run->pool);
     Guard guard = {.program = program, .sizes = run->sizes, .count = count, .run = run};
     guard.regions = calloc((size_t)count, sizeof *guard.regions);
     if (!guard.regions) return cai_fail_memory(error, sizeof *guard.regions * (size_t)count, "the guard");
-    bool good = check_plan(&guard, error) && reserve_ports(&guard, run->inputs, error) && reserve_scratch(&guard, error) &&
-                run_watched(&guard, error);
+    bool good = check_plan(&guard, error) && reserve_ports(&guard, run->inputs, error) &&
+                reserve_scratch(&guard, error) && run_watched(&guard, error);
     for (int i = 0; i < program->output_count && good; i++) {
         GuardedRegion *region = output_region(&guard, i);
         set_access(region, PROT_READ);

@@ -1,5 +1,5 @@
-/* What this machine has and gives: features of the CPU, cores, the limits that control groups
- * set (versions 1 and 2), and the time. */
+/* What this machine has and gives: features of the CPU, cores, the limits that control
+ * groups set (versions 1 and 2), and the time. */
 #include "core/core.h"
 #include <limits.h>
 #include <sched.h>
@@ -14,7 +14,8 @@
 
 /* ---- the CPU ---- */
 
-/* Asked of the CPU directly: gcc's __builtin_cpu_supports comes with a global constructor, which libraries must not have. */
+/* Asked of the CPU directly: gcc's __builtin_cpu_supports comes with a global
+ * constructor, which libraries must not have. */
 #if defined(__x86_64__)
 enum { XMM_YMM = 0x6, XMM_YMM_ZMM = 0xe6 }; /* registers that the system saves: bits of XCR0 */
 
@@ -41,13 +42,17 @@ static bool has_features(unsigned given, unsigned wanted) { return (given & want
 bool cai_cpu_runs(uint32_t level) {
     if (level == CAI_CPU_ANY) return true;
 #if defined(__x86_64__)
-    const unsigned v3 = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_AVX | bit_FMA | bit_F16C | bit_MOVBE;
+    const unsigned v3 = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_AVX | bit_FMA |
+                        bit_F16C | bit_MOVBE;
     const unsigned avx2 = bit_AVX2 | bit_BMI | bit_BMI2,
                    avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL;
     Features f = cpu_features();
     switch (level) {
-    case CAI_CPU_X86_64_V3: return has_features(f.c1, v3) && has_features(f.b7, avx2) && (f.saved & XMM_YMM) == XMM_YMM;
-    case CAI_CPU_X86_64_V4: return has_features(f.c1, v3) && has_features(f.b7, avx2 | avx512) && (f.saved & XMM_YMM_ZMM) == XMM_YMM_ZMM;
+    case CAI_CPU_X86_64_V3:
+        return has_features(f.c1, v3) && has_features(f.b7, avx2) && (f.saved & XMM_YMM) == XMM_YMM;
+    case CAI_CPU_X86_64_V4:
+        return has_features(f.c1, v3) && has_features(f.b7, avx2 | avx512) &&
+               (f.saved & XMM_YMM_ZMM) == XMM_YMM_ZMM;
     default: return false;
     }
 #elif defined(__aarch64__)
@@ -103,11 +108,14 @@ static double memory_v1(const char *folder) { return memory_limit(folder, "memor
 
 static double lesser_known(double a, double b) { return a < 0 ? b : b < 0 ? a : a < b ? a : b; }
 
-/* The least limit on the way from the group up to the root, for all of them hold. In a container the group's path may be one of the
- * host, which is not to be seen; the root is then the container's own. */
+/* The least limit on the way from the group up to the root, for all of them hold. In a
+ * container the group's path may be one of the host, which is not to be seen; the root is
+ * then the container's own. */
 static double least_limit(const char *root, const char *group, ReadLimit read) {
     char folder[PATH_MAX];
-    if (snprintf(folder, sizeof folder, "%s%s", root, strcmp(group, "/") == 0 ? "" : group) >= (int)sizeof folder) return -1;
+    if (snprintf(folder, sizeof folder, "%s%s", root, strcmp(group, "/") == 0 ? "" : group) >=
+        (int)sizeof folder)
+        return -1;
     for (double least = -1;;) {
         least = lesser_known(least, read(folder));
         char *slash = strrchr(folder + strlen(root), '/');
@@ -124,7 +132,8 @@ static bool in_list(const char *list, const char *name) {
     return false;
 }
 
-/* A line of /proc/self/cgroup is ID:CONTROLLERS:PATH; version 2 has no controllers there. */
+/* A line of /proc/self/cgroup is ID:CONTROLLERS:PATH; version 2 has no controllers
+ * there. */
 static double group_limit(const char *controller, ReadLimit v1, ReadLimit v2) {
     FILE *file = fopen("/proc/self/cgroup", "re");
     if (!file) return -1;
@@ -148,7 +157,8 @@ double cai_cpu_quota(void) { return group_limit("cpu", cpu_v1, cpu_v2); }
 
 uint64_t cai_memory_limit(void) {
     struct sysinfo info;
-    double limit = sysinfo(&info) == 0 ? ((double)info.totalram + (double)info.totalswap) * info.mem_unit : -1;
+    double limit =
+        sysinfo(&info) == 0 ? ((double)info.totalram + (double)info.totalswap) * info.mem_unit : -1;
     limit = lesser_known(limit, group_limit("memory", memory_v1, memory_v2));
     return limit > 0 && limit < (double)INT64_MAX ? (uint64_t)limit : INT64_MAX;
 }

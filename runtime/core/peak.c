@@ -1,8 +1,10 @@
-/* What this machine gives at best, measured there and then: multiply-adds, and reading from each level of the caches. A clock that changes
- * and neighbours on the same machine make yesterday's figure worthless, so whoever prints a share of peak measures the peak beside it, in
- * the same process and on the same threads. A few milliseconds in all.
+/* What this machine gives at best, measured there and then: multiply-adds, and reading
+ * from each level of the caches. A clock that changes and neighbours on the same machine
+ * make yesterday's figure worthless, so whoever prints a share of peak measures the peak
+ * beside it, in the same process and on the same threads. A few milliseconds in all.
  *
- * The loops are assembly: what is measured is the machine, not what some compiler makes of a loop. */
+ * The loops are assembly: what is measured is the machine, not what some compiler makes
+ * of a loop. */
 #include "core/core.h"
 #include <stdlib.h>
 #include <string.h>
@@ -16,22 +18,42 @@ enum { REPEATS = 6 };
 /* ---- loops ---- */
 
 #if defined(__x86_64__)
-#define REGISTERS "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13"
+#define REGISTERS                                                                                     \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", \
+        "xmm12", "xmm13"
 #define FMA(r, i) "vfmadd231ps %%" r "13, %%" r "12, %%" r #i "\n\t"
-#define FMAS(r) FMA(r, 0) FMA(r, 1) FMA(r, 2) FMA(r, 3) FMA(r, 4) FMA(r, 5) FMA(r, 6) FMA(r, 7) FMA(r, 8) FMA(r, 9) FMA(r, 10) FMA(r, 11)
+#define FMAS(r) \
+    FMA(r, 0)   \
+    FMA(r, 1)   \
+    FMA(r, 2) FMA(r, 3) FMA(r, 4) FMA(r, 5) FMA(r, 6) FMA(r, 7) FMA(r, 8) FMA(r, 9) FMA(r, 10) FMA(r, 11)
 #define ZERO(i) "vpxor %%xmm" #i ", %%xmm" #i ", %%xmm" #i "\n\t"
-#define ZEROS ZERO(0) ZERO(1) ZERO(2) ZERO(3) ZERO(4) ZERO(5) ZERO(6) ZERO(7) ZERO(8) ZERO(9) ZERO(10) ZERO(11) ZERO(12) ZERO(13)
+#define ZEROS \
+    ZERO(0)   \
+    ZERO(1)   \
+    ZERO(2) ZERO(3) ZERO(4) ZERO(5) ZERO(6) ZERO(7) ZERO(8) ZERO(9) ZERO(10) ZERO(11) ZERO(12) ZERO(13)
 
 /* Twelve chains of sums: enough for two units of latency five. */
 #define CHAINS 12
-#define MULTIPLY_ADD(r, rounds) \
-    __asm__ volatile(ZEROS "1:\n\t" FMAS(r) "dec %0\n\t" "jnz 1b\n\t" "vzeroupper" : "+r"(rounds) : : "cc", REGISTERS)
+#define MULTIPLY_ADD(r, rounds)                          \
+    __asm__ volatile(ZEROS "1:\n\t" FMAS(r) "dec %0\n\t" \
+                                            "jnz 1b\n\t" \
+                                            "vzeroupper" \
+                     : "+r"(rounds)                      \
+                     :                                   \
+                     : "cc", REGISTERS)
 
 #define LOAD(r, i, bytes) "vmovups " #i "*" bytes "(%0), %%" r #i "\n\t"
-#define LOADS(r, b) LOAD(r, 0, b) LOAD(r, 1, b) LOAD(r, 2, b) LOAD(r, 3, b) LOAD(r, 4, b) LOAD(r, 5, b) LOAD(r, 6, b) LOAD(r, 7, b)
-#define READ(r, bytes, at, end) \
-    __asm__ volatile("1:\n\t" LOADS(r, bytes) "add $8*" bytes ", %0\n\t" "cmp %1, %0\n\t" "jb 1b\n\t" "vzeroupper" \
-                     : "+r"(at) : "r"(end) : "cc", "memory", REGISTERS)
+#define LOADS(r, b) \
+    LOAD(r, 0, b)   \
+    LOAD(r, 1, b) LOAD(r, 2, b) LOAD(r, 3, b) LOAD(r, 4, b) LOAD(r, 5, b) LOAD(r, 6, b) LOAD(r, 7, b)
+#define READ(r, bytes, at, end)                                          \
+    __asm__ volatile("1:\n\t" LOADS(r, bytes) "add $8*" bytes ", %0\n\t" \
+                                              "cmp %1, %0\n\t"           \
+                                              "jb 1b\n\t"                \
+                                              "vzeroupper"               \
+                     : "+r"(at)                                          \
+                     : "r"(end)                                          \
+                     : "cc", "memory", REGISTERS)
 #define READ_STEP 512 /* a range's length is a multiple of it */
 
 static void multiply_add(uint32_t cpu, int64_t rounds) {
@@ -49,12 +71,16 @@ static void flush_range(const unsigned char *at, const unsigned char *end) {
     __asm__ volatile("mfence" : : : "memory");
 }
 
-static int lanes_of_cpu(uint32_t cpu) { return cpu == CAI_CPU_X86_64_V4 ? 16 : cpu == CAI_CPU_X86_64_V3 ? 8 : 0; }
+static int lanes_of_cpu(uint32_t cpu) {
+    return cpu == CAI_CPU_X86_64_V4 ? 16 : cpu == CAI_CPU_X86_64_V3 ? 8 : 0;
+}
 #else
 #define CHAINS 12
 #define READ_STEP 512
 static void multiply_add(uint32_t cpu, int64_t rounds) { (void)cpu, (void)rounds; }
-static void read_range(uint32_t cpu, const unsigned char *at, const unsigned char *end) { (void)cpu, (void)at, (void)end; }
+static void read_range(uint32_t cpu, const unsigned char *at, const unsigned char *end) {
+    (void)cpu, (void)at, (void)end;
+}
 static void flush_range(const unsigned char *at, const unsigned char *end) { (void)at, (void)end; }
 static int lanes_of_cpu(uint32_t cpu) { return (void)cpu, 0; } /* not known: no peak is told */
 #endif
@@ -82,7 +108,8 @@ static void read_task(void *context, int64_t begin, int64_t end, int thread) {
     }
 }
 
-/* The least of several times. Where a thread comes late another does its task, and that time is no good. */
+/* The least of several times. Where a thread comes late another does its task, and that
+ * time is no good. */
 static double least_time(cai_pool *pool, cai_task task, Work *work, bool cold) {
     double least = 1e9;
     int threads = cai_pool_threads(pool);
@@ -102,7 +129,8 @@ static double peak_flops(cai_pool *pool, uint32_t cpu) {
     return each * cai_pool_threads(pool) / least_time(pool, multiply_task, &work, false);
 }
 
-static double peak_read(cai_pool *pool, uint32_t cpu, const unsigned char *data, int64_t bytes, int64_t moved, bool cold) {
+static double peak_read(cai_pool *pool, uint32_t cpu, const unsigned char *data, int64_t bytes, int64_t moved,
+                        bool cold) {
     Work work = {.cpu = cpu, .bytes = bytes, .rounds = moved > bytes ? moved / bytes : 1, .data = data};
     double all = (double)(work.bytes * work.rounds) * cai_pool_threads(pool);
     return all / least_time(pool, read_task, &work, cold);
@@ -117,8 +145,10 @@ static int64_t system_cache_bytes(int name, int64_t otherwise) {
 
 int cai_peaks_level(const cai_peaks *peaks, double bytes) {
     double each = bytes / peaks->threads;
-    return each <= (double)peaks->caches[0] ? CAI_LEVEL_1 : each <= (double)peaks->caches[1] ? CAI_LEVEL_2
-           : bytes <= (double)peaks->caches[2] ? CAI_LEVEL_3 : CAI_LEVEL_MEMORY;
+    return each <= (double)peaks->caches[0]    ? CAI_LEVEL_1
+           : each <= (double)peaks->caches[1]  ? CAI_LEVEL_2
+           : bytes <= (double)peaks->caches[2] ? CAI_LEVEL_3
+                                               : CAI_LEVEL_MEMORY;
 }
 
 static int64_t whole_steps(int64_t bytes) { return bytes / READ_STEP * READ_STEP; }
@@ -132,7 +162,8 @@ bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error
     peaks->caches[1] = system_cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20);
     peaks->caches[2] = system_cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20);
     int64_t inner = whole_steps(peaks->caches[0] / 2), middle = whole_steps(peaks->caches[1] / 2);
-    int64_t outer = whole_steps(least_bytes(3 * peaks->caches[1], MAX_BYTES / peaks->threads)); /* no longer in L2, and small enough for any L3 */
+    /* no longer in L2, and small enough for any L3 */
+    int64_t outer = whole_steps(least_bytes(3 * peaks->caches[1], MAX_BYTES / peaks->threads));
     int64_t cold = whole_steps(least_bytes(outer, MAX_FLUSHED / peaks->threads));
     uint64_t all = (uint64_t)(outer * peaks->threads);
     unsigned char *memory = cai_allocate(all + 64, "measuring memory", error);

@@ -1,28 +1,33 @@
-/* What a compiled model is to the runtime. The compiler (codegen/program_image.c) writes one constant cai_program, and all it points
- * to, into every object it makes; the runtime runs it. Nothing else connects the two.
+/* What a compiled model is to the runtime. The compiler (codegen/program_image.c) writes
+ * one constant cai_program, and all it points to, into every object it makes; the runtime
+ * runs it. Nothing else connects the two.
  *
- * A run has `symbols`: the values of the model's symbolic sizes, in the order of cai_program.symbols, then one more, the seed of
- * its random numbers. prepare() turns them into `sizes`: whatever depends on them (offsets of slots, numbers of tasks, shapes of
- * results). A launch runs its kernel over tasks 0 .. sizes[tasks]; each task may run on any thread, in any order, and results do
- * not depend on how tasks are split. Launches run one after the other.
+ * A run has `symbols`: the values of the model's symbolic sizes, in the order of
+ * cai_program.symbols, then one more, the seed of its random numbers. prepare() turns
+ * them into `sizes`: whatever depends on them (offsets of slots, numbers of tasks, shapes
+ * of results). A launch runs its kernel over tasks 0 .. sizes[tasks]; each task may run
+ * on any thread, in any order, and results do not depend on how tasks are split. Launches
+ * run one after the other.
  *
- * A kernel may be several launches in turn, over the same arguments: `more` of them follow the first. Together they run in rounds,
- * sizes[rounds] of them; round r of a launch runs tasks r * sizes[tasks] .. (r + 1) * sizes[tasks]. */
+ * A kernel may be several launches in turn, over the same arguments: `more` of them
+ * follow the first. Together they run in rounds, sizes[rounds] of them; round r of a
+ * launch runs tasks r * sizes[tasks] .. (r + 1) * sizes[tasks]. */
 #ifndef CAI_PROGRAM_H
 #define CAI_PROGRAM_H
 
 #include "cai.h" /* cai_type */
 
 #define CAI_PROGRAM_ABI 6
-/* Of weights, of the arena of slots, and of every slot; inputs and outputs need no more than
- * their element's. */
+/* Of weights, of the arena of slots, and of every slot; inputs and outputs need no more
+ * than their element's. */
 #define CAI_ALIGNMENT 64
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
 
 enum { CAI_FIT_EXACT, CAI_FIT_CROP, CAI_FIT_STRETCH, CAI_FIT_PAD }; /* Fit */
 
-typedef struct cai_dim { /* of an input: symbol < 0: `multiple`; else multiple * symbols[symbol]; symbol -2: any size that the
-                            sizes[] agree with */
+/* of an input: symbol < 0: `multiple`; else multiple * symbols[symbol]; symbol -2: any
+ * size that the sizes[] agree with */
+typedef struct cai_dim {
     int64_t multiple;
     int32_t symbol;
     int32_t size; /* sizes[size] is the dimension once prepare() has run */
@@ -34,9 +39,11 @@ typedef struct cai_port { /* an input or output: dense, row major, in the model'
     const cai_dim *dims;
     const char *const *labels;
     int32_t type, rank, form, fit, top, label_count; /* type: cai_type, in the order of graph.h's DType */
-    int32_t of;  /* boxes, names: the input that it tells of */
-    float score; /* boxes: rows of less are none, nor is one of 0 */
-    int32_t shares; /* of an output: the input in whose memory it is to lie, as its index + 1; 0: in memory of its own */
+    int32_t of;                                      /* boxes, names: the input that it tells of */
+    float score;                                     /* boxes: rows of less are none, nor is one of 0 */
+    /* of an output: the input in whose memory it is to lie, as its index + 1; 0: in
+     * memory of its own */
+    int32_t shares;
 } cai_port;
 
 typedef struct cai_symbol {
@@ -47,17 +54,22 @@ typedef struct cai_symbol {
 enum { CAI_ARG_SLOT, CAI_ARG_WEIGHTS, CAI_ARG_INPUT, CAI_ARG_OUTPUT };
 typedef struct cai_argument {
     int32_t space;
-    int32_t offset; /* INPUT, OUTPUT: the argument begins sizes[offset] bytes after the port's buffer; -1: at its beginning.
-                       SLOT: the cai_buffer it lies in */
-    int64_t index;  /* SLOT: arena + sizes[index]; WEIGHTS: weights + index; INPUT, OUTPUT: that port's buffer */
+    /* INPUT, OUTPUT: the argument begins sizes[offset] bytes after the port's buffer; -1:
+     * at its beginning. SLOT: the cai_buffer it lies in */
+    int32_t offset;
+    /* SLOT: arena + sizes[index]; WEIGHTS: weights + index; INPUT, OUTPUT: that port's
+     * buffer */
+    int64_t index;
 } cai_argument;
 
-/* Runs tasks begin <= t < end. args: the launch's arguments as pointers. symbols: as above. scratch: working memory of the thread
- * that runs them, sizes[cai_program.scratch] bytes at a multiple of CAI_ALIGNMENT, of no particular content before and after. */
-typedef void (*cai_kernel)(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch);
+/* Runs tasks begin <= t < end. args: the launch's arguments as pointers. symbols: as
+ * above. scratch: working memory of the thread that runs them, sizes[cai_program.scratch]
+ * bytes at a multiple of CAI_ALIGNMENT, of no particular content before and after. */
+typedef void (*cai_kernel)(void *const *args, const int64_t *symbols, int64_t begin, int64_t end,
+                           void *scratch);
 
-/* A planned buffer, for guard.c: while launches `first` to `last` run, its place in the arena is its alone. The kernel of launch
- * `first` is the first to write it. */
+/* A planned buffer, for guard.c: while launches `first` to `last` run, its place in the
+ * arena is its alone. The kernel of launch `first` is the first to write it. */
 typedef struct cai_buffer {
     int32_t begin, bytes; /* indices into sizes */
     int32_t first, last;  /* the first and the last launch of a kernel */
@@ -73,21 +85,26 @@ typedef struct cai_launch {
     const char *source; /* resnet18.cai:4:7 */
     const cai_argument *arguments;
     int32_t argument_count;
-    int32_t tasks;      /* index into sizes */
+    int32_t tasks;        /* index into sizes */
     int32_t flops, bytes; /* indices into sizes, for --profile; -1 where unknown */
     int32_t rounds;       /* index into sizes, in the first launch of a kernel; -1: one round */
-    int32_t more;         /* how many launches behind this one are of the same kernel and run in the same rounds */
-    int32_t fused;        /* 1: this one and `more` behind it, all of as many tasks and at most CAI_MAX_FUSED, run along with each other:
-                             a thread runs task t of each in turn */
-    uint32_t guards;      /* bits: it runs only where the run has one of them (cai_context_set_guards); 0: always. The same in all
-                             that belong together */
+    /* how many launches behind this one are of the same kernel and run in the same
+     * rounds */
+    int32_t more;
+    /* 1: this one and `more` behind it, all of as many tasks and at most CAI_MAX_FUSED,
+     * run along with each other: a thread runs task t of each in turn */
+    int32_t fused;
+    /* bits: it runs only where the run has one of them (cai_context_set_guards); 0:
+     * always. The same in all that belong together */
+    uint32_t guards;
 } cai_launch;
 
 typedef struct cai_check { /* what prepare() found wanting */
     const char *message;
 } cai_check;
 
-/* Fills sizes[]. Returns CAI_PREPARED, CAI_OVERFLOW where a size does not fit 63 bits, or the index of the check that failed. */
+/* Fills sizes[]. Returns CAI_PREPARED, CAI_OVERFLOW where a size does not fit 63 bits, or
+ * the index of the check that failed. */
 #define CAI_PREPARED (-1)
 #define CAI_OVERFLOW (-2)
 typedef int64_t (*cai_prepare)(const int64_t *symbols, int64_t *sizes);
@@ -108,8 +125,10 @@ typedef struct cai_program {
     uint64_t weights_bytes;
     int32_t input_count, output_count, symbol_count, launch_count, buffer_count, check_count;
     int32_t size_count;
-    int32_t arena;       /* sizes[arena]: bytes of all slots together */
-    int32_t scratch;     /* sizes[scratch]: bytes of working memory that each thread is given; 0 where no kernel wants any */
+    int32_t arena; /* sizes[arena]: bytes of all slots together */
+    /* sizes[scratch]: bytes of working memory that each thread is given; 0 where no
+     * kernel wants any */
+    int32_t scratch;
 } cai_program;
 
 enum { CAI_CPU_ANY /* that runs the runtime */, CAI_CPU_X86_64_V3, CAI_CPU_X86_64_V4, CAI_CPU_AARCH64 };

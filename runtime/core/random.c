@@ -1,8 +1,10 @@
-/* Counter-based random numbers, as docs/weights.md defines them: element i of a stream is a function of the stream and i alone.
+/* Counter-based random numbers, as docs/weights.md defines them: element i of a stream is
+ * a function of the stream and i alone.
  *
  *     u = (mix(stream + i) >> 40) * 2^-24   in [0, 1), exact in f32
  *
- * mix is splitmix64: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators". */
+ * mix is splitmix64: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+ * generators". */
 #include "core/core.h"
 
 uint64_t cai_mix(uint64_t x) {

@@ -1,4 +1,5 @@
-/* A context: the sizes of one program, the memory for its intermediate results, and its launches in order. */
+/* A context: the sizes of one program, the memory for its intermediate results, and its
+ * launches in order. */
 #include "core/core.h"
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +8,9 @@
 #define PAGE ((uint64_t)4096)
 #define HUGE_PAGE ((uint64_t)1 << 21)
 
-typedef struct RunArena { /* slots and scratch; in pages of ours, `base` is such that a page without access begins at base + bytes +
-                          CAI_READ_SLACK */
+/* slots and scratch; in pages of ours, `base` is such that a page without access begins
+ * at base + bytes + CAI_READ_SLACK */
+typedef struct RunArena {
     unsigned char *base, *memory;
     uint64_t bytes, reserved;
     cai_reserve reserve; /* the caller's, or NULL */
@@ -21,9 +23,9 @@ struct cai_context {
     cai_pool *pool;
     bool prepared;
     cai_runner runner;
-    int64_t *symbols, *sizes; /* in use, as program.h has them */
+    int64_t *symbols, *sizes;         /* in use, as program.h has them */
     int64_t *new_symbols, *new_sizes; /* being prepared: swapped in when all is well */
-    void **arguments;         /* of the launch that runs */
+    void **arguments;                 /* of the launch that runs */
     RunArena arena;
     void (*watch)(void *data, int launch);
     void *watch_data;
@@ -32,7 +34,9 @@ struct cai_context {
 
 /* ---- memory ---- */
 
-static uint64_t aligned_bytes(int64_t bytes) { return ((uint64_t)bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT; }
+static uint64_t aligned_bytes(int64_t bytes) {
+    return ((uint64_t)bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT;
+}
 
 typedef struct ArenaRegion {
     unsigned char *begin, *end;
@@ -42,26 +46,31 @@ typedef struct ArenaRegion {
 static void touch_parts(void *data, int64_t first, int64_t last, int worker) {
     (void)worker;
     const ArenaRegion *region = data;
-    uintptr_t start = (uintptr_t)region->begin / HUGE_PAGE * HUGE_PAGE; /* no huge page is touched by two threads */
-    unsigned char *from = (unsigned char *)(start + (uint64_t)first * HUGE_PAGE), *to = (unsigned char *)(start + (uint64_t)last * HUGE_PAGE);
+    /* no huge page is touched by two threads */
+    uintptr_t start = (uintptr_t)region->begin / HUGE_PAGE * HUGE_PAGE;
+    unsigned char *from = (unsigned char *)(start + (uint64_t)first * HUGE_PAGE),
+                  *to = (unsigned char *)(start + (uint64_t)last * HUGE_PAGE);
     if (from < region->begin) from = region->begin;
     if (to > region->end) to = region->end;
     madvise(from, (size_t)(to - from), region->advice);
 }
 
-/* Has the system provide pages now, by all threads, rather than one by one in the midst of the first run: that costs a third of
- * the faults. Kernels before 5.14 refuse, and the faults come as they used to. begin and end lie at pages. */
+/* Has the system provide pages now, by all threads, rather than one by one in the midst
+ * of the first run: that costs a third of the faults. Kernels before 5.14 refuse, and the
+ * faults come as they used to. begin and end lie at pages. */
 static void touch_pages(cai_pool *pool, const unsigned char *begin, const unsigned char *end, int advice) {
     ArenaRegion region = {(unsigned char *)begin, (unsigned char *)end, advice};
     if (begin >= end) return;
     cai_pool_enter(pool);
-    cai_pool_run(pool, touch_parts, &region, (int64_t)(((uintptr_t)end - 1) / HUGE_PAGE - (uintptr_t)begin / HUGE_PAGE + 1));
+    cai_pool_run(pool, touch_parts, &region,
+                 (int64_t)(((uintptr_t)end - 1) / HUGE_PAGE - (uintptr_t)begin / HUGE_PAGE + 1));
     cai_pool_leave(pool);
 }
 
 static void touch_weights(cai_pool *pool, const cai_program *program) {
     uint64_t whole = program->weights_bytes / PAGE * PAGE;
-    if (whole > 0 && (uintptr_t)program->weights % PAGE == 0) touch_pages(pool, program->weights, program->weights + whole, MADV_POPULATE_READ);
+    if (whole > 0 && (uintptr_t)program->weights % PAGE == 0)
+        touch_pages(pool, program->weights, program->weights + whole, MADV_POPULATE_READ);
 }
 
 static void arena_release(RunArena *arena) {
@@ -78,7 +87,8 @@ static bool arena_borrow(RunArena *arena, uint64_t bytes, cai_error *error) {
     if (!memory) return cai_fail_memory(error, reserved, "intermediate results of this size");
     if ((uintptr_t)memory % CAI_ALIGNMENT != 0) {
         arena->release(arena->user, memory, reserved);
-        return cai_fail(error, CAI_BAD_USAGE, "the memory that was reserved does not begin at a multiple of %d", CAI_ALIGNMENT);
+        return cai_fail(error, CAI_BAD_USAGE,
+                        "the memory that was reserved does not begin at a multiple of %d", CAI_ALIGNMENT);
     }
     arena_release(arena);
     arena->base = arena->memory = memory;
@@ -91,9 +101,10 @@ static bool arena_borrow(RunArena *arena, uint64_t bytes, cai_error *error) {
 static bool arena_map(RunArena *arena, cai_pool *pool, uint64_t bytes, cai_error *error) {
     uint64_t limit = cai_memory_limit();
     if (bytes > limit) {
-        return cai_fail(error, CAI_NO_MEMORY,
-                        "not enough memory: intermediate results of this size take %.1f GB, and there are %.1f GB",
-                        (double)bytes / 1e9, (double)limit / 1e9);
+        return cai_fail(
+            error, CAI_NO_MEMORY,
+            "not enough memory: intermediate results of this size take %.1f GB, and there are %.1f GB",
+            (double)bytes / 1e9, (double)limit / 1e9);
     }
     uint64_t usable = (bytes + CAI_READ_SLACK + PAGE - 1) / PAGE * PAGE, reserved = usable + PAGE;
     unsigned char *mapping = mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -128,8 +139,8 @@ static int32_t max_arguments(const cai_program *program) {
 
 cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_error *error) {
     if (program->abi != CAI_PROGRAM_ABI) {
-        cai_fail(error, CAI_INTERNAL, "the program was built for version %u of the runtime, this is %u", program->abi,
-                 CAI_PROGRAM_ABI);
+        cai_fail(error, CAI_INTERNAL, "the program was built for version %u of the runtime, this is %u",
+                 program->abi, CAI_PROGRAM_ABI);
         return NULL;
     }
     cai_context *context = calloc(1, sizeof *context);
@@ -184,35 +195,38 @@ static const char *port_axis_text(const cai_port *port, int axis, char *out, siz
     return out;
 }
 
-static bool fail_size(const cai_program *program, const cai_port *port, int axis, int64_t found, int64_t wanted, int symbol,
-                      cai_error *error) {
+static bool fail_size(const cai_program *program, const cai_port *port, int axis, int64_t found,
+                      int64_t wanted, int symbol, cai_error *error) {
     char text[32];
     const char *side = port_axis_text(port, axis, text, sizeof text);
     const char *of = symbol >= 0 ? program->symbols[symbol].name : NULL;
-    return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be %lld%s%s%s, and is %lld", port->name, port->type_text,
-                    side, (long long)wanted, of ? " (" : "", of ? of : "", of ? " is set by another size)" : "",
-                    (long long)found);
+    return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be %lld%s%s%s, and is %lld",
+                    port->name, port->type_text, side, (long long)wanted, of ? " (" : "", of ? of : "",
+                    of ? " is set by another size)" : "", (long long)found);
 }
 
 /* One size of one input: a number, or the value of a symbol. */
-static bool bind_size(const cai_program *program, const cai_port *port, int axis, int64_t found, int64_t *symbols,
-                      cai_error *error) {
+static bool bind_size(const cai_program *program, const cai_port *port, int axis, int64_t found,
+                      int64_t *symbols, cai_error *error) {
     const cai_dim *dim = &port->dims[axis];
     char text[32];
     const char *side = port_axis_text(port, axis, text, sizeof text);
     if (found < 1) {
-        return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s is %lld, and must be at least 1", port->name,
-                        port->type_text, side, (long long)found);
+        return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s is %lld, and must be at least 1",
+                        port->name, port->type_text, side, (long long)found);
     }
     if (dim->symbol == -2) return true; /* compared when all symbols are known */
-    if (dim->symbol < 0) return found == dim->multiple || fail_size(program, port, axis, found, dim->multiple, -1, error);
+    if (dim->symbol < 0)
+        return found == dim->multiple || fail_size(program, port, axis, found, dim->multiple, -1, error);
     if (found % dim->multiple != 0) {
-        return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be a multiple of %lld, and is %lld", port->name,
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "input `%s` is %s: its %s must be a multiple of %lld, and is %lld", port->name,
                         port->type_text, side, (long long)dim->multiple, (long long)found);
     }
     int64_t *symbol = &symbols[dim->symbol], value = found / dim->multiple;
     if (*symbol == 0) *symbol = value;
-    return *symbol == value || fail_size(program, port, axis, found, *symbol * dim->multiple, dim->symbol, error);
+    return *symbol == value ||
+           fail_size(program, port, axis, found, *symbol * dim->multiple, dim->symbol, error);
 }
 
 /* " (N = 1, H = 512)", in the user's units. */
@@ -227,11 +241,15 @@ static void describe_symbols(const cai_program *program, const int64_t *symbols,
     if (program->symbol_count && used < size) snprintf(out + used, size - used, ")");
 }
 
-/* Slots, and behind them the working memory of each thread. A sum that is too large to have stays too large. */
+/* Slots, and behind them the working memory of each thread. A sum that is too large to
+ * have stays too large. */
 static bool reserve_memory(cai_context *context, const int64_t *sizes, cai_error *error) {
     const uint64_t too_large = UINT64_C(1) << 62, threads = (uint64_t)cai_pool_threads(context->pool);
-    uint64_t slots = aligned_bytes(sizes[context->program->arena]), each = aligned_bytes(sizes[context->program->scratch]), all;
-    if (__builtin_mul_overflow(threads, each, &all) || __builtin_add_overflow(all, slots, &all) || all > too_large) all = too_large;
+    uint64_t slots = aligned_bytes(sizes[context->program->arena]),
+             each = aligned_bytes(sizes[context->program->scratch]), all;
+    if (__builtin_mul_overflow(threads, each, &all) || __builtin_add_overflow(all, slots, &all) ||
+        all > too_large)
+        all = too_large;
     return arena_reserve(&context->arena, context->pool, all, error);
 }
 
@@ -241,7 +259,8 @@ static bool prepare_symbols(cai_context *context, cai_error *error) {
     char sizes[200];
     describe_symbols(program, context->new_symbols, sizes, sizeof sizes);
     int64_t found = program->prepare(context->new_symbols, context->new_sizes);
-    if (found == CAI_OVERFLOW) return cai_fail(error, CAI_BAD_INPUT, "sizes are too large to compute with%s", sizes);
+    if (found == CAI_OVERFLOW)
+        return cai_fail(error, CAI_BAD_INPUT, "sizes are too large to compute with%s", sizes);
     if (found != CAI_PREPARED) {
         if (found < 0 || found >= program->check_count)
             return cai_fail(error, CAI_INTERNAL, "check %lld does not exist", (long long)found);
@@ -276,7 +295,8 @@ bool cai_context_prepare(cai_context *context, const int64_t *const *shapes, cai
         const cai_port *port = &program->inputs[i];
         for (int axis = 0; axis < port->rank; axis++) {
             int64_t wanted = context->new_sizes[port->dims[axis].size];
-            if (shapes[i][axis] != wanted) return fail_size(program, port, axis, shapes[i][axis], wanted, -1, error);
+            if (shapes[i][axis] != wanted)
+                return fail_size(program, port, axis, shapes[i][axis], wanted, -1, error);
         }
     }
     accept_sizes(context);
@@ -288,8 +308,8 @@ bool cai_context_prepare_symbols(cai_context *context, const int64_t *symbols, c
     for (int i = 0; i < program->symbol_count; i++) {
         const cai_symbol *symbol = &program->symbols[i];
         if (symbols[i] < 1 || symbols[i] % symbol->multiple != 0) {
-            return cai_fail(error, CAI_BAD_INPUT, "%s is %lld, and must be a multiple of %lld", symbol->name, (long long)symbols[i],
-                            (long long)symbol->multiple);
+            return cai_fail(error, CAI_BAD_INPUT, "%s is %lld, and must be a multiple of %lld", symbol->name,
+                            (long long)symbols[i], (long long)symbol->multiple);
         }
         context->new_symbols[i] = symbols[i] / symbol->multiple;
     }
@@ -302,7 +322,9 @@ int64_t cai_context_dim(const cai_context *context, const cai_port *port, int ax
     return context->sizes[port->dims[axis].size];
 }
 
-int64_t cai_context_size(const cai_context *context, int32_t index) { return index < 0 ? 0 : context->sizes[index]; }
+int64_t cai_context_size(const cai_context *context, int32_t index) {
+    return index < 0 ? 0 : context->sizes[index];
+}
 
 int64_t cai_context_elements(const cai_context *context, const cai_port *port) {
     int64_t elements = 1;
@@ -314,7 +336,8 @@ cai_memory cai_context_memory(const cai_context *context) {
     const cai_program *program = context->program;
     cai_memory memory = {.weights = program->weights_bytes, .intermediate = context->arena.bytes};
     for (int i = 0; i < program->input_count + program->output_count; i++) {
-        const cai_port *port = i < program->input_count ? &program->inputs[i] : &program->outputs[i - program->input_count];
+        const cai_port *port =
+            i < program->input_count ? &program->inputs[i] : &program->outputs[i - program->input_count];
         memory.ports += (uint64_t)cai_context_elements(context, port) * (uint64_t)cai_type_bytes(port->type);
     }
     return memory;
@@ -337,11 +360,15 @@ static void call_kernel(void *context, int64_t begin, int64_t end, int worker) {
     call->kernel(call->arguments, call->symbols, call->first + begin, call->first + end, scratch);
 }
 
-static void *resolve_argument(const cai_context *context, const cai_argument *argument, const void *const *inputs, void *const *outputs) {
+static void *resolve_argument(const cai_context *context, const cai_argument *argument,
+                              const void *const *inputs, void *const *outputs) {
     if (argument->space == CAI_ARG_SLOT) return context->arena.base + context->sizes[argument->index];
     if (argument->space == CAI_ARG_WEIGHTS) return (void *)(context->program->weights + argument->index);
-    int64_t offset = argument->offset >= 0 ? context->sizes[argument->offset] : 0; /* of a slot's, it is something else */
-    return (char *)(argument->space == CAI_ARG_INPUT ? inputs : (const void *const *)outputs)[argument->index] + offset;
+    /* of a slot's, it is something else */
+    int64_t offset = argument->offset >= 0 ? context->sizes[argument->offset] : 0;
+    return (char *)(argument->space == CAI_ARG_INPUT ? inputs
+                                                     : (const void *const *)outputs)[argument->index] +
+           offset;
 }
 
 void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data) {
@@ -350,20 +377,21 @@ void cai_context_watch(cai_context *context, void (*watch)(void *data, int launc
 }
 
 /* Its arguments are written to `arguments`. */
-static KernelCall make_call(const cai_context *context, const cai_launch *launch, void **arguments, const void *const *inputs,
-                      void *const *outputs) {
+static KernelCall make_call(const cai_context *context, const cai_launch *launch, void **arguments,
+                            const void *const *inputs, void *const *outputs) {
     const int64_t *sizes = context->sizes;
     const cai_program *program = context->program;
-    for (int k = 0; k < launch->argument_count; k++) arguments[k] = resolve_argument(context, &launch->arguments[k], inputs, outputs);
+    for (int k = 0; k < launch->argument_count; k++)
+        arguments[k] = resolve_argument(context, &launch->arguments[k], inputs, outputs);
     return (KernelCall){.kernel = launch->kernel,
-                  .arguments = arguments,
-                  .symbols = context->symbols,
-                  .scratch = context->arena.base + aligned_bytes(sizes[program->arena]),
-                  .scratch_each = aligned_bytes(sizes[program->scratch])};
+                        .arguments = arguments,
+                        .symbols = context->symbols,
+                        .scratch = context->arena.base + aligned_bytes(sizes[program->arena]),
+                        .scratch_each = aligned_bytes(sizes[program->scratch])};
 }
 
-static void run_launch(cai_context *context, const cai_launch *launch, int64_t round, const void *const *inputs,
-                       void *const *outputs) {
+static void run_launch(cai_context *context, const cai_launch *launch, int64_t round,
+                       const void *const *inputs, void *const *outputs) {
     KernelCall call = make_call(context, launch, context->arguments, inputs, outputs);
     call.first = round * context->sizes[launch->tasks];
     cai_pool_run(context->pool, call_kernel, &call, context->sizes[launch->tasks]);
@@ -381,7 +409,8 @@ static void call_fused(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
-static void run_fused(cai_context *context, const cai_launch *first, const void *const *inputs, void *const *outputs) {
+static void run_fused(cai_context *context, const cai_launch *first, const void *const *inputs,
+                      void *const *outputs) {
     FusedCalls fused = {.count = 1 + first->more};
     void **arguments = context->arguments;
     for (int k = 0; k < fused.count; k++) {
@@ -393,17 +422,21 @@ static void run_fused(cai_context *context, const cai_launch *first, const void 
 
 void cai_context_set_guards(cai_context *context, uint32_t guards) { context->guards = guards; }
 
-bool cai_launch_runs(const cai_launch *launch, uint32_t guards) { return !launch->guards || (launch->guards & guards); }
+bool cai_launch_runs(const cai_launch *launch, uint32_t guards) {
+    return !launch->guards || (launch->guards & guards);
+}
 
 void cai_context_run_by(cai_context *context, cai_runner runner) { context->runner = runner; }
 
-bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed, cai_error *error) {
-    if (!context->prepared) return cai_fail(error, CAI_BAD_USAGE, "a context runs only after its sizes were prepared");
+bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed,
+                     cai_error *error) {
+    if (!context->prepared)
+        return cai_fail(error, CAI_BAD_USAGE, "a context runs only after its sizes were prepared");
     const cai_program *program = context->program;
     context->symbols[program->symbol_count] = seed;
     if (context->runner) {
-        cai_run run = {context->pool, context->symbols, context->sizes, inputs, outputs, context->arguments, context->watch, context->watch_data,
-                       context->guards};
+        cai_run run = {context->pool,      context->symbols, context->sizes,      inputs,         outputs,
+                       context->arguments, context->watch,   context->watch_data, context->guards};
         return context->runner(program, &run, error);
     }
     uint64_t mode = cai_flush_denormals();

@@ -1,20 +1,26 @@
-/* The pool of threads that runs tasks. A program has one; a library one a context, or the caller's own threads (cai_pool_lent).
+/* The pool of threads that runs tasks. A program has one; a library one a context, or the
+ * caller's own threads (cai_pool_lent).
  *
- * A region's tasks are split into contiguous shares, one a thread. A thread takes half of what is left of its own share, again
- * and again, then helps with the others': a thread that the system has put aside holds nobody up but for what it has taken. The
- * caller waits until all tasks are finished, not until all workers have looked.
+ * A region's tasks are split into contiguous shares, one a thread. A thread takes half of
+ * what is left of its own share, again and again, then helps with the others': a thread
+ * that the system has put aside holds nobody up but for what it has taken. The caller
+ * waits until all tasks are finished, not until all workers have looked.
  *
- * So a worker may come late, when its region is over and the next is being set up. Hence the ticket: a share's word holds the
- * number of its region beside the next task, and a task is taken by compare-and-swap of both. Before the ends of shares change,
- * all words get the new ticket and no tasks, so that whoever has read a new end (stored with release) fails to swap an old word.
- * The rest of the description is read only by those who have taken a task, and the region cannot end before they have finished
- * it.
+ * So a worker may come late, when its region is over and the next is being set up. Hence
+ * the ticket: a share's word holds the number of its region beside the next task, and a
+ * task is taken by compare-and-swap of both. Before the ends of shares change, all words
+ * get the new ticket and no tasks, so that whoever has read a new end (stored with
+ * release) fails to swap an old word. The rest of the description is read only by those
+ * who have taken a task, and the region cannot end before they have finished it.
  *
- * Both sides wait by spinning for a bounded time, then by sleeping on the word (futex). Who goes to sleep says so first, and
- * looks at the word once more; who changes a word looks afterwards whether somebody sleeps: with sequentially consistent order,
- * one sees the other. A region costs 0.1 to 0.3 us while all spin, and the spin is long enough to bridge what lies between the
- * regions of a run. Where there are more threads than cores nobody spins, since the one waited for needs the core: two pools that
- * spin on the same cores cost each other an order of magnitude, so the threads of all pools that run count. */
+ * Both sides wait by spinning for a bounded time, then by sleeping on the word (futex).
+ * Who goes to sleep says so first, and looks at the word once more; who changes a word
+ * looks afterwards whether somebody sleeps: with sequentially consistent order, one sees
+ * the other. A region costs 0.1 to 0.3 us while all spin, and the spin is long enough to
+ * bridge what lies between the regions of a run. Where there are more threads than cores
+ * nobody spins, since the one waited for needs the core: two pools that spin on the same
+ * cores cost each other an order of magnitude, so the threads of all pools that run
+ * count. */
 #include "core/core.h"
 #include <limits.h>
 #include <linux/futex.h>
@@ -51,14 +57,15 @@ struct cai_pool {
     int64_t tasks, unit; /* tasks are handed out in units of so many, so that their number fits 32 bits */
     atomic_int shares;
     int threads, cores;
-    int max;            /* threads asked for: workers look at it while others are being started */
+    int max; /* threads asked for: workers look at it while others are being started */
     atomic_bool running, ending;
-    pid_t process;       /* whose threads they are: a fork has none */
+    pid_t process;         /* whose threads they are: a fork has none */
     cai_parallel_for lent; /* of the caller's pool, or NULL */
     void *lender;
     Share *all;
     Worker *workers;
-    _Alignas(LINE) atomic_uint region;   /* the ticket of the region that runs: workers wait for it to change */
+    /* the ticket of the region that runs: workers wait for it to change */
+    _Alignas(LINE) atomic_uint region;
     _Alignas(LINE) atomic_uint finished; /* units: the caller waits for it */
     _Alignas(LINE) atomic_uint sleepers;
     atomic_uint caller_asleep;
@@ -68,7 +75,9 @@ static void futex_wait(atomic_uint *word, unsigned value) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
 
-static void futex_wake(atomic_uint *word, int count) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0); }
+static void futex_wake(atomic_uint *word, int count) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
 
 static void pause_briefly(void) {
 #if defined(__x86_64__)
@@ -88,11 +97,12 @@ static atomic_int running_threads; /* of all pools between enter and leave */
 
 static bool may_spin(const cai_pool *pool) {
     bool counted = atomic_load_explicit(&pool->running, memory_order_relaxed);
-    return atomic_load_explicit(&running_threads, memory_order_relaxed) + (counted ? 0 : pool->max) <= pool->cores;
+    return atomic_load_explicit(&running_threads, memory_order_relaxed) + (counted ? 0 : pool->max) <=
+           pool->cores;
 }
 
-/* Waits until *word is (or is no longer, where `equal` is false) `value`; false when there is no more time to spin. The clock is
- * read every 64 rounds. */
+/* Waits until *word is (or is no longer, where `equal` is false) `value`; false when
+ * there is no more time to spin. The clock is read every 64 rounds. */
 static bool spin_until(const cai_pool *pool, atomic_uint *word, unsigned value, bool equal) {
     int64_t end = 0;
     for (unsigned round = 0;; round++) {
@@ -108,7 +118,8 @@ static bool spin_until(const cai_pool *pool, atomic_uint *word, unsigned value, 
 
 /* ---- taking tasks ---- */
 
-static int64_t share_begin(int64_t units, int shares, int share) { /* the first units % shares shares take one more */
+/* the first units % shares shares take one more */
+static int64_t share_begin(int64_t units, int shares, int share) {
     int64_t each = units / shares, more = units % shares;
     return share * each + (share < more ? share : more);
 }
@@ -120,8 +131,8 @@ static bool take_units(Share *share, unsigned ticket, unsigned *begin, unsigned 
         *begin = (unsigned)word;
         if (word >> 32 != ticket || *begin >= last) return false;
         *end = *begin + (last - *begin + 1) / 2;
-    } while (!atomic_compare_exchange_weak_explicit(&share->next, &word, word + (*end - *begin), memory_order_acq_rel,
-                                                    memory_order_acquire));
+    } while (!atomic_compare_exchange_weak_explicit(&share->next, &word, word + (*end - *begin),
+                                                    memory_order_acq_rel, memory_order_acquire));
     return true;
 }
 
@@ -177,7 +188,8 @@ static void open_region(cai_pool *pool, unsigned ticket, cai_task task, void *co
     int64_t unit = 1 + tasks / (INT64_C(1) << 30), units = (tasks + unit - 1) / unit;
     int shares = units < pool->threads ? (int)units : pool->threads;
     uint64_t high = (uint64_t)ticket << 32;
-    for (int i = 0; i < pool->threads; i++) atomic_store_explicit(&pool->all[i].next, high | UINT32_MAX, memory_order_relaxed);
+    for (int i = 0; i < pool->threads; i++)
+        atomic_store_explicit(&pool->all[i].next, high | UINT32_MAX, memory_order_relaxed);
     pool->task = task;
     pool->context = context;
     pool->tasks = tasks;
@@ -185,8 +197,10 @@ static void open_region(cai_pool *pool, unsigned ticket, cai_task task, void *co
     atomic_store_explicit(&pool->shares, shares, memory_order_relaxed);
     atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
     for (int i = 0; i < shares; i++) {
-        atomic_store_explicit(&pool->all[i].end, (unsigned)share_begin(units, shares, i + 1), memory_order_release);
-        atomic_store_explicit(&pool->all[i].next, high | (uint64_t)share_begin(units, shares, i), memory_order_release);
+        atomic_store_explicit(&pool->all[i].end, (unsigned)share_begin(units, shares, i + 1),
+                              memory_order_release);
+        atomic_store_explicit(&pool->all[i].next, high | (uint64_t)share_begin(units, shares, i),
+                              memory_order_release);
     }
     announce_ticket(pool, ticket, shares - 1);
 }
@@ -198,7 +212,8 @@ static void wait_until_finished(cai_pool *pool, unsigned units) {
     atomic_store(&pool->caller_asleep, 0);
 }
 
-/* One call of the caller's pool, which may be on any thread; an index that it made up is ignored. */
+/* One call of the caller's pool, which may be on any thread; an index that it made up is
+ * ignored. */
 static void help_lent(void *argument, int index) {
     cai_pool *pool = argument;
     if (index < 0 || index >= pool->threads) return;
@@ -236,7 +251,8 @@ static bool start_worker(cai_pool *pool, int index) {
     return failed == 0;
 }
 
-/* The process's signals are its other threads' affair, but for those that a thread brings on itself. */
+/* The process's signals are its other threads' affair, but for those that a thread brings
+ * on itself. */
 static void start_workers(cai_pool *pool, int threads) {
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
     sigset_t blocked, before;
@@ -271,7 +287,9 @@ static cai_pool *pool_of_threads(int threads) {
     return pool;
 }
 
-static int within_limits(int threads) { return threads < 1 ? 1 : threads < CAI_MAX_THREADS ? threads : CAI_MAX_THREADS; }
+static int within_limits(int threads) {
+    return threads < 1 ? 1 : threads < CAI_MAX_THREADS ? threads : CAI_MAX_THREADS;
+}
 
 cai_pool *cai_pool_new(int threads) {
     threads = within_limits(threads > 0 ? threads : cai_default_threads());
@@ -318,7 +336,8 @@ int cai_pool_threads(const cai_pool *pool) { return pool->threads; }
 
 /* ---- how many threads ---- */
 
-/* A whole number of at least 1, or 0: OMP_NUM_THREADS may be a list by level, whose first counts. */
+/* A whole number of at least 1, or 0: OMP_NUM_THREADS may be a list by level, whose first
+ * counts. */
 static int threads_in_environment(const char *name) {
     const char *text = getenv(name);
     if (!text) return 0;
@@ -340,7 +359,8 @@ int cai_default_threads(void) {
 
 /* ---- denormals ---- */
 
-/* A thread's mode: MXCSR, whose bits FTZ (results) and DAZ (operands) they are; on aarch64 FPCR's bit FZ, which means both. */
+/* A thread's mode: MXCSR, whose bits FTZ (results) and DAZ (operands) they are; on
+ * aarch64 FPCR's bit FZ, which means both. */
 #if defined(__x86_64__)
 #define FLUSH 0x8040
 static uint64_t get_mode(void) { return _mm_getcsr(); }

@@ -1,8 +1,10 @@
-/* The tables of a trainer: what the compiler makes of a `train` block. A trainer has states (parameters, running statistics, moments of
- * optimizers, whatever lives from one step to the next), sets of samples, and phases. What a phase computes are entries: a cai_program
- * each, whose ports are bound to states, to fields of samples, to counters, or to what is shown. So a step is a pure function from
- * (states, samples, counters, seed) to (new states, shown values), and the runtime's trainer (runtime/train) calls entries one after
- * the other. */
+/* The tables of a trainer: what the compiler makes of a `train` block. A trainer has
+ * states (parameters, running statistics, moments of optimizers, whatever lives from one
+ * step to the next), sets of samples, and phases. What a phase computes are entries: a
+ * cai_program each, whose ports are bound to states, to fields of samples, to counters,
+ * or to what is shown. So a step is a pure function from (states, samples, counters,
+ * seed) to (new states, shown values), and the runtime's trainer (runtime/train) calls
+ * entries one after the other. */
 #ifndef CAI_TRAINING_H
 #define CAI_TRAINING_H
 
@@ -12,35 +14,46 @@
 
 /* ---- states ---- */
 
-enum { /* of cai_state.kind: what a checkpoint calls it by */
-    CAI_STATE_PARAMETER, /* trained or frozen; under the model's own path */
-    CAI_STATE_LAYER,     /* a layer's state, as running means; under the model's own path */
-    CAI_STATE_TRAINING   /* an optimizer's moments, values of `once`: "train.", the phase, ...; no model reads it */
+enum {                      /* of cai_state.kind: what a checkpoint calls it by */
+       CAI_STATE_PARAMETER, /* trained or frozen; under the model's own path */
+       CAI_STATE_LAYER,     /* a layer's state, as running means; under the model's own path */
+       /* an optimizer's moments, values of `once`: "train.", the phase, ...; no model
+        * reads it */
+       CAI_STATE_TRAINING
 };
 
-enum { /* of cai_state.start: elements at the beginning; element i is drawn from (seed, stream, i) as cai_uniform has it */
-    CAI_START_VALUE,  /* all of them `number` */
-    CAI_START_UNIFORM,/* -number to number */
-    CAI_START_NORMAL  /* of mean 0 and deviation `number` */
+/* of cai_state.start: elements at the beginning; element i is drawn from (seed, stream,
+ * i) as cai_uniform has it */
+enum {
+    CAI_START_VALUE,   /* all of them `number` */
+    CAI_START_UNIFORM, /* -number to number */
+    CAI_START_NORMAL   /* of mean 0 and deviation `number` */
 };
 
 typedef struct cai_state {
-    const char *path;    /* "layer1.0.conv1.weight", "train.adam.layer1.0.conv1.weight.m" */
+    const char *path; /* "layer1.0.conv1.weight", "train.adam.layer1.0.conv1.weight.m" */
     const int64_t *dims;
-    int32_t type, rank;  /* cai_type */
+    int32_t type, rank; /* cai_type */
     int32_t kind, start;
     double number;
-    uint64_t stream;     /* of the first draw */
-    const char *load;    /* FILE:NAME: it begins as that tensor; or NULL */
+    uint64_t stream;  /* of the first draw */
+    const char *load; /* FILE:NAME: it begins as that tensor; or NULL */
 } cai_state;
 
 /* ---- sets of samples ---- */
 
 enum { /* of cai_field.fit */
-    CAI_TAKE_EXACT, CAI_TAKE_CROP, CAI_TAKE_STRETCH, CAI_TAKE_PAD, /* Fit of program.h: the middle */
-    CAI_TAKE_RANDOM_CROP,    /* a window of the field's size at a random place, of the picture scaled by a random factor of `scale` */
-    CAI_TAKE_RANDOM_RESIZED, /* a window of a random share `scale` of the picture, of a random aspect, stretched */
-    CAI_TAKE_RANDOM_BOX_CROP /* a window that holds boxes, for detectors */
+       CAI_TAKE_EXACT,
+       CAI_TAKE_CROP,
+       CAI_TAKE_STRETCH,
+       CAI_TAKE_PAD, /* Fit of program.h: the middle */
+       /* a window of the field's size at a random place, of the picture scaled by a
+        * random factor of `scale` */
+       CAI_TAKE_RANDOM_CROP,
+       /* a window of a random share `scale` of the picture, of a random aspect,
+        * stretched */
+       CAI_TAKE_RANDOM_RESIZED,
+       CAI_TAKE_RANDOM_BOX_CROP /* a window that holds boxes, for detectors */
 };
 
 typedef struct cai_field { /* of a sample */
@@ -51,41 +64,55 @@ typedef struct cai_field { /* of a sample */
     int32_t form;        /* cai_form: IMAGE, or TENSOR */
     int32_t fit;         /* CAI_TAKE_* */
     double scale[2];
-    const char *names;   /* file of class names, or NULL: folder names, sorted */
-    int32_t on;          /* boxes: the field on whose picture they lie; else -1 */
-    int32_t together;    /* so many of a class in a row; 0: does not matter */
-    int32_t balanced;    /* classes are drawn equally often */
-    int32_t index;       /* 1: the number of the sample in its set */
-    int32_t once;        /* 1: the same for the whole run */
+    const char *names; /* file of class names, or NULL: folder names, sorted */
+    int32_t on;        /* boxes: the field on whose picture they lie; else -1 */
+    int32_t together;  /* so many of a class in a row; 0: does not matter */
+    int32_t balanced;  /* classes are drawn equally often */
+    int32_t index;     /* 1: the number of the sample in its set */
+    int32_t once;      /* 1: the same for the whole run */
 } cai_field;
 
 typedef struct cai_set {
-    const char *name;     /* of its first field, for messages */
-    const char *place;    /* of `load`: where it lies unless the command line says; or NULL */
+    const char *name;  /* of its first field, for messages */
+    const char *place; /* of `load`: where it lies unless the command line says; or NULL */
     const cai_field *fields;
     int32_t field_count;
-    int64_t batch;        /* samples of a step's batch */
-    int32_t anew;         /* 1 + the set whose data it reads in other sizes or batches, as a phase or a measure declares them; 0: it has its own */
+    int64_t batch; /* samples of a step's batch */
+    /* 1 + the set whose data it reads in other sizes or batches, as a phase or a measure
+     * declares them; 0: it has its own */
+    int32_t anew;
 } cai_set;
 
 /* The set that the command line knows. */
-static inline int cai_set_of_data(const cai_set *sets, int set) { return sets[set].anew ? sets[set].anew - 1 : set; }
+static inline int cai_set_of_data(const cai_set *sets, int set) {
+    return sets[set].anew ? sets[set].anew - 1 : set;
+}
 
 /* ---- entries ---- */
 
 enum { /* of cai_binding.kind */
-    CAI_BIND_FIELD,    /* input: `index` is the set, `field` its field, `round` the batch within the step, from 0 */
-    CAI_BIND_STATE,    /* input: the state as it is; output: its new value, in the same memory (cai_port.shares) */
-    CAI_BIND_STEP, CAI_BIND_EPOCH, CAI_BIND_PROGRESS, /* input: f32[] */
-    CAI_BIND_ACTIVE,   /* input: bool[], whether guard `index` holds in this step */
-    CAI_BIND_SHOWN,    /* output: cai_phase.shown[index] */
-    CAI_BIND_TOTAL,    /* output of a measure's batch entry: added up in double over the batches; input of its last entry: f32 of that */
-    CAI_BIND_COLLECTED /* output of a measure's batch entry: joined along axis 0; input of its last entry: all of them */
+       /* input: `index` is the set, `field` its field, `round` the batch within the step,
+     * from 0 */
+       CAI_BIND_FIELD,
+       /* input: the state as it is; output: its new value, in the same memory
+     * (cai_port.shares) */
+       CAI_BIND_STATE,
+       CAI_BIND_STEP,
+       CAI_BIND_EPOCH,
+       CAI_BIND_PROGRESS, /* input: f32[] */
+       CAI_BIND_ACTIVE,   /* input: bool[], whether guard `index` holds in this step */
+       CAI_BIND_SHOWN,    /* output: cai_phase.shown[index] */
+       /* output of a measure's batch entry: added up in double over the batches; input of
+     * its last entry: f32 of that */
+       CAI_BIND_TOTAL,
+       /* output of a measure's batch entry: joined along axis 0; input of its last entry:
+     * all of them */
+       CAI_BIND_COLLECTED
 };
 
 typedef struct cai_binding {
     int32_t kind, index, field, round;
-    int32_t guard;       /* outputs: written only in steps in which this guard holds; -1: always */
+    int32_t guard; /* outputs: written only in steps in which this guard holds; -1: always */
 } cai_binding;
 
 typedef struct cai_entry {
@@ -105,11 +132,11 @@ typedef struct cai_interval { /* in steps n, 2n, ..; and at the phase's end wher
 enum { CAI_SHOW_CURVE, CAI_SHOW_PICTURE };
 
 typedef struct cai_shown {
-    const char *name;    /* of the value in the text, or the text itself */
-    int32_t form;        /* CAI_SHOW_* */
-    int32_t row;         /* pictures of the same row stand side by side; -1: by itself */
-    int32_t is_loss;     /* of a minimize */
-    int32_t guard;       /* index into guards; -1: every step */
+    const char *name; /* of the value in the text, or the text itself */
+    int32_t form;     /* CAI_SHOW_* */
+    int32_t row;      /* pictures of the same row stand side by side; -1: by itself */
+    int32_t is_loss;  /* of a minimize */
+    int32_t guard;    /* index into guards; -1: every step */
 } cai_shown;
 
 enum { CAI_SAVE_NEVER, CAI_SAVE_LARGEST, CAI_SAVE_SMALLEST };
@@ -119,32 +146,36 @@ typedef struct cai_measure {
     cai_entry batch, last; /* last.program is NULL where nothing is made of totals */
     const cai_shown *shown;
     int32_t shown_count, total_count, collected_count;
-    int32_t set;           /* whose held-out part is gone through */
-    int32_t save;          /* CAI_SAVE_*, by shown[save_by] */
+    int32_t set;  /* whose held-out part is gone through */
+    int32_t save; /* CAI_SAVE_*, by shown[save_by] */
     int32_t save_by;
 } cai_measure;
 
 typedef struct cai_phase {
-    const char *name;      /* "" of a block without phases */
+    const char *name; /* "" of a block without phases */
     cai_interval length;
-    cai_entry once, step;  /* once.program is NULL where there is none */
+    cai_entry once, step;       /* once.program is NULL where there is none */
     const cai_interval *guards; /* what stands behind `every` */
     const cai_shown *shown;
     const cai_measure *measures;
     const int32_t *rounds; /* a set: how many batches of it a step takes; 0: the phase does not read it */
     int32_t guard_count, shown_count, measure_count;
-    int32_t paced_by;      /* the set that counts epochs and images: the largest; -1: the runtime takes the largest that is read */
+    /* the set that counts epochs and images: the largest; -1: the runtime takes the
+     * largest that is read */
+    int32_t paced_by;
 } cai_phase;
 
 typedef struct cai_training {
     uint32_t abi;
-    uint32_t cpu;          /* CAI_CPU_* */
-    const char *name;      /* of the block */
-    const char *comment;   /* above it, for --help; or NULL */
+    uint32_t cpu;        /* CAI_CPU_* */
+    const char *name;    /* of the block */
+    const char *comment; /* above it, for --help; or NULL */
     const char *target;
-    const char *text;      /* the .cai file, for run.cai */
-    const char *settings;  /* JSON object of hyperparameters, for the metadata */
-    uint64_t identity;     /* of the block's text and all that it uses, settings and version of cai: a run folder of another is refused */
+    const char *text;     /* the .cai file, for run.cai */
+    const char *settings; /* JSON object of hyperparameters, for the metadata */
+    /* of the block's text and all that it uses, settings and version of cai: a run folder
+     * of another is refused */
+    uint64_t identity;
     const cai_state *states;
     const cai_set *sets;
     const cai_phase *phases;

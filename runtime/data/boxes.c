@@ -10,13 +10,10 @@
 
 bool cai_box_add(cai_box_list *list, const cai_box *box) {
     bool sane = box->sides[2] > box->sides[0] && box->sides[3] > box->sides[1]; /* NaN is not */
-    if (!sane)
-        return cai_fail(list->error, CAI_BAD_INPUT,
-                        "a box has no area, or sides that are no numbers");
+    if (!sane) return cai_fail(list->error, CAI_BAD_INPUT, "a box has no area, or sides that are no numbers");
     if (list->count == list->room) {
         int64_t room = list->room ? 2 * list->room : 16;
-        cai_box *larger =
-            cai_reallocate(list->items, (uint64_t)room * sizeof *larger, "boxes", list->error);
+        cai_box *larger = cai_reallocate(list->items, (uint64_t)room * sizeof *larger, "boxes", list->error);
         if (!larger) return false;
         list->items = larger;
         list->room = room;
@@ -31,8 +28,7 @@ int cai_box_class(cai_box_list *list, const char *name) {
         if (strcmp(classes->items[i], name) == 0) return i;
     if (classes->count == classes->room) {
         int room = classes->room ? 2 * classes->room : 32;
-        const char **larger =
-            cai_arena_take(list->arena, (uint64_t)room * sizeof *larger, list->error);
+        const char **larger = cai_arena_take(list->arena, (uint64_t)room * sizeof *larger, list->error);
         if (!larger) return -1;
         if (classes->count) memcpy(larger, classes->items, (size_t)classes->count * sizeof *larger);
         classes->items = larger;
@@ -49,8 +45,8 @@ int cai_box_class(cai_box_list *list, const char *name) {
 static bool parse_file(const cai_blob *blob, cai_box_parser *parse, cai_box_list *list) {
     cai_file file;
     if (!cai_blob_open(blob, &file, list->error)) return false;
-    bool parsed = parse(list, (const char *)file.data, file.count) ||
-                  cai_fail_within(list->error, "%s", blob->path);
+    bool parsed =
+        parse(list, (const char *)file.data, file.count) || cai_fail_within(list->error, "%s", blob->path);
     cai_blob_close(blob, &file);
     return parsed;
 }
@@ -73,20 +69,16 @@ static bool read_one(cai_dataset *dataset, const cai_blob *blob, cai_box_parser 
 }
 
 /* Makes boxes of a column of files; those that cannot be read are left out. */
-bool cai_boxes_of_files(cai_dataset *dataset, cai_column *column, cai_box_parser *parse,
-                        cai_error *error) {
-    cai_boxes *boxes =
-        cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *boxes, error);
+bool cai_boxes_of_files(cai_dataset *dataset, cai_column *column, cai_box_parser *parse, cai_error *error) {
+    cai_boxes *boxes = cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *boxes, error);
     const char **stems =
-        boxes ? cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *stems, error)
-              : NULL;
+        boxes ? cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *stems, error) : NULL;
     cai_class_list classes = {0};
     int64_t kept = 0;
     if (!stems) return false;
     for (int64_t i = 0; i < column->count; i++) {
         boxes[kept].items = NULL;
-        if (!read_one(dataset, &column->files[i], parse, &classes, &boxes[kept], error))
-            return false;
+        if (!read_one(dataset, &column->files[i], parse, &classes, &boxes[kept], error)) return false;
         if (boxes[kept].items) stems[kept++] = column->stems[i];
     }
     *column = (cai_column){.kind = CAI_COLUMN_BOXES,

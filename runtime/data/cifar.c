@@ -41,8 +41,8 @@ bool cai_cifar_is_in(const cai_names *names) { return cifar_form_of(names) != NU
 
 /* ---- a file ---- */
 
-static void picture_rows(cai_column *column, const char *path, const unsigned char *bytes,
-                         int64_t count, int labels) {
+static void picture_rows(cai_column *column, const char *path, const unsigned char *bytes, int64_t count,
+                         int labels) {
     cai_tensor rows = {.name = "",
                        .type = CAI_U8,
                        .rank = 4,
@@ -53,8 +53,8 @@ static void picture_rows(cai_column *column, const char *path, const unsigned ch
     column->stride = labels + PIXELS;
 }
 
-static bool class_rows(cai_dataset *dataset, cai_column *column, const char *path,
-                       const unsigned char *bytes, int64_t count, int labels, cai_error *error) {
+static bool class_rows(cai_dataset *dataset, cai_column *column, const char *path, const unsigned char *bytes,
+                       int64_t count, int labels, cai_error *error) {
     int32_t *numbers = cai_arena_take(&dataset->arena, (uint64_t)count * sizeof *numbers, error);
     if (!numbers) return false;
     for (int64_t i = 0; i < count; i++) numbers[i] = bytes[i * (labels + PIXELS) + labels - 1];
@@ -62,22 +62,19 @@ static bool class_rows(cai_dataset *dataset, cai_column *column, const char *pat
     return true;
 }
 
-static bool open_cifar_file(cai_dataset *dataset, const char *path, int labels, int part,
-                            cai_error *error) {
+static bool open_cifar_file(cai_dataset *dataset, const char *path, int labels, int part, cai_error *error) {
     cai_portion *portion = cai_portion_new(dataset, path, part, error);
     cai_tensor_file *opened = portion ? cai_opened_new(dataset, path, "", error) : NULL;
     if (!opened || !cai_file_map(path, &opened->file, error)) return false;
     int64_t count = (int64_t)opened->file.count / (labels + PIXELS);
     if (count == 0 || opened->file.count % (size_t)(labels + PIXELS))
-        return cai_fail(error, CAI_BAD_INPUT,
-                        "%s: is no CIFAR file: its %zu bytes are no multiple of %d", path,
-                        opened->file.count, labels + PIXELS);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is no CIFAR file: its %zu bytes are no multiple of %d",
+                        path, opened->file.count, labels + PIXELS);
     int picture = cai_field_of(dataset->set, CAI_VALUE_PICTURE),
         label = cai_field_of(dataset->set, CAI_VALUE_CLASS);
-    if (picture >= 0)
-        picture_rows(&portion->columns[picture], path, opened->file.data, count, labels);
-    if (label >= 0 && !class_rows(dataset, &portion->columns[label], path, opened->file.data, count,
-                                  labels, error))
+    if (picture >= 0) picture_rows(&portion->columns[picture], path, opened->file.data, count, labels);
+    if (label >= 0 &&
+        !class_rows(dataset, &portion->columns[label], path, opened->file.data, count, labels, error))
         return false;
     return cai_portion_pair(dataset, portion, error);
 }
@@ -85,8 +82,7 @@ static bool open_cifar_file(cai_dataset *dataset, const char *path, int labels, 
 /* ---- the folder ---- */
 
 /* The names of the classes, of all files of the folder; missing ones do not matter. */
-static bool name_classes(cai_dataset *dataset, int first_portion, const char *path,
-                         cai_error *error) {
+static bool name_classes(cai_dataset *dataset, int first_portion, const char *path, cai_error *error) {
     int label = cai_field_of(dataset->set, CAI_VALUE_CLASS), count;
     const char **names;
     if (label < 0) return true;
@@ -95,8 +91,8 @@ static bool name_classes(cai_dataset *dataset, int first_portion, const char *pa
         cai_column *column = &dataset->portions[i]->columns[label];
         for (int64_t k = 0; k < column->count; k++)
             if (((const int32_t *)column->rows.data)[k] >= count)
-                return cai_fail(error, CAI_BAD_INPUT, "%s: has a label beyond the %d of %s",
-                                column->path, count, path);
+                return cai_fail(error, CAI_BAD_INPUT, "%s: has a label beyond the %d of %s", column->path,
+                                count, path);
         column->classes = names;
         column->class_count = count;
     }

@@ -33,17 +33,14 @@ bool cai_class_names_read(cai_arena *arena, const char *path, const char ***name
     *count = 0;
     for (char *line = strtok_r(text, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest))
         (*names)[(*count)++] = line;
-    return *count > 0 ||
-           cai_fail(error, CAI_BAD_INPUT, "%s: has no names of classes, one a line", path);
+    return *count > 0 || cai_fail(error, CAI_BAD_INPUT, "%s: has no names of classes, one a line", path);
 }
 
 /* All names that the portions have for a field, sorted, each once. */
 static bool find_names(cai_dataset *dataset, int field, Classes *classes, cai_error *error) {
     int max = 0, count = 0;
-    for (int i = 0; i < dataset->portion_count; i++)
-        max += dataset->portions[i]->columns[field].class_count;
-    classes->items =
-        cai_arena_take(&dataset->arena, (uint64_t)max * sizeof *classes->items, error);
+    for (int i = 0; i < dataset->portion_count; i++) max += dataset->portions[i]->columns[field].class_count;
+    classes->items = cai_arena_take(&dataset->arena, (uint64_t)max * sizeof *classes->items, error);
     if (!classes->items) return false;
     for (int i = 0; i < dataset->portion_count; i++) {
         const cai_column *column = &dataset->portions[i]->columns[field];
@@ -63,13 +60,10 @@ static bool fail_unknown_class(const cai_field *field, const cai_column *column,
     return cai_fail(error, CAI_BAD_INPUT,
                     "%s: class `%s` is not in %s, whose %d begin with `%s`\n"
                     "  help: the names there must be those of the data, one a line",
-                    column->path, column->classes[found], field->names, classes->count,
-                    classes->items[0]);
+                    column->path, column->classes[found], field->names, classes->count, classes->items[0]);
 }
 
-static int32_t renumbered_class(int64_t class, const int *places) {
-    return class < 0 ? -1 : places[class];
-}
+static int32_t renumbered_class(int64_t class, const int *places) { return class < 0 ? -1 : places[class]; }
 
 /* Columns with names are ours: i32 rows, or boxes. */
 static void renumber_column(cai_column *column, const int *places) {
@@ -107,18 +101,16 @@ static int64_t largest_class(const cai_dataset *dataset, int field) {
     return largest;
 }
 
-static bool count_classes(const cai_dataset *dataset, int field, Classes *classes,
-                          cai_error *error) {
+static bool count_classes(const cai_dataset *dataset, int field, Classes *classes, cai_error *error) {
     int64_t largest = largest_class(dataset, field);
     if (largest >= 1 << 30)
         return cai_fail(error, CAI_BAD_INPUT, "`%s`: %lld is no number of a class",
                         dataset->set->fields[field].name, (long long)largest);
     if (!classes->items) classes->count = (int)largest + 1;
     return largest < classes->count ||
-           cai_fail(
-               error, CAI_BAD_INPUT,
-               "%s: has %d names, and classes up to %lld stand in the data, which count from 0",
-               dataset->set->fields[field].names, classes->count, (long long)largest);
+           cai_fail(error, CAI_BAD_INPUT,
+                    "%s: has %d names, and classes up to %lld stand in the data, which count from 0",
+                    dataset->set->fields[field].names, classes->count, (long long)largest);
 }
 
 static bool join_field(cai_dataset *dataset, int at, cai_error *error) {

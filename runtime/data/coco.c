@@ -38,8 +38,7 @@ static bool fail_coco(const Coco *coco, const char *what) {
 
 static json_object *json_member(json_object *object, const char *key) {
     json_object *value = NULL;
-    return json_object_is_type(object, json_type_object) &&
-                   json_object_object_get_ex(object, key, &value)
+    return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, key, &value)
                ? value
                : NULL;
 }
@@ -53,8 +52,7 @@ static json_object *coco_list(const Coco *coco, const char *key, int64_t *count)
 }
 
 static bool is_json_number(json_object *value) {
-    return json_object_is_type(value, json_type_int) ||
-           json_object_is_type(value, json_type_double);
+    return json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double);
 }
 
 /* ---- pictures and categories ---- */
@@ -73,13 +71,11 @@ static bool read_pictures(Coco *coco) {
     json_object *list = coco_list(coco, "images", &coco->picture_count);
     cai_arena *arena = &coco->dataset->arena;
     coco->pictures =
-        list ? cai_arena_take(arena, (uint64_t)coco->picture_count * sizeof *coco->pictures,
-                              coco->error)
+        list ? cai_arena_take(arena, (uint64_t)coco->picture_count * sizeof *coco->pictures, coco->error)
              : NULL;
     if (!coco->pictures) return false;
     for (int64_t i = 0; i < coco->picture_count; i++) {
-        json_object *one = json_object_array_get_idx(list, (size_t)i),
-                    *name = json_member(one, "file_name");
+        json_object *one = json_object_array_get_idx(list, (size_t)i), *name = json_member(one, "file_name");
         if (!json_object_is_type(name, json_type_string))
             return fail_coco(coco, "a picture has no file_name");
         coco->pictures[i].id = json_object_get_int64(json_member(one, "id"));
@@ -94,22 +90,18 @@ static bool read_categories(Coco *coco) {
     json_object *list = coco_list(coco, "categories", &coco->category_count);
     cai_arena *arena = &coco->dataset->arena;
     coco->categories =
-        list ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *coco->categories,
-                              coco->error)
+        list ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *coco->categories, coco->error)
              : NULL;
     if (!coco->categories) return false;
     for (int64_t i = 0; i < coco->category_count; i++) {
-        json_object *one = json_object_array_get_idx(list, (size_t)i),
-                    *name = json_member(one, "name");
-        if (!json_object_is_type(name, json_type_string))
-            return fail_coco(coco, "a category has no name");
+        json_object *one = json_object_array_get_idx(list, (size_t)i), *name = json_member(one, "name");
+        if (!json_object_is_type(name, json_type_string)) return fail_coco(coco, "a category has no name");
         coco->categories[i].id = json_object_get_int64(json_member(one, "id"));
         const char *text = json_object_get_string(name);
         coco->categories[i].name = cai_arena_text(arena, text, strlen(text), coco->error);
         if (!coco->categories[i].name) return false;
     }
-    qsort(coco->categories, (size_t)coco->category_count, sizeof *coco->categories,
-          compare_categories);
+    qsort(coco->categories, (size_t)coco->category_count, sizeof *coco->categories, compare_categories);
     return true;
 }
 
@@ -122,16 +114,15 @@ static Picture *picture_of(const Coco *coco, json_object *annotation) {
 
 static int64_t category_of(const Coco *coco, json_object *annotation) {
     Category key = {.id = json_object_get_int64(json_member(annotation, "category_id"))};
-    const Category *found = bsearch(&key, coco->categories, (size_t)coco->category_count,
-                                    sizeof key, compare_categories);
+    const Category *found =
+        bsearch(&key, coco->categories, (size_t)coco->category_count, sizeof key, compare_categories);
     return found ? found - coco->categories : -1;
 }
 
 static bool box_of(const Coco *coco, json_object *annotation, cai_box *box) {
     json_object *sides = json_member(annotation, "bbox");
     double v[4];
-    if (!json_object_is_type(sides, json_type_array) || json_object_array_length(sides) != 4)
-        return false;
+    if (!json_object_is_type(sides, json_type_array) || json_object_array_length(sides) != 4) return false;
     for (size_t i = 0; i < 4; i++) {
         json_object *side = json_object_array_get_idx(sides, i);
         if (!is_json_number(side)) return false;
@@ -143,8 +134,7 @@ static bool box_of(const Coco *coco, json_object *annotation, cai_box *box) {
 }
 
 /* Counts boxes by picture, or fills them in where there is room already. */
-static void sort_annotations(Coco *coco, json_object *list, int64_t count, bool fill,
-                             int64_t *bad) {
+static void sort_annotations(Coco *coco, json_object *list, int64_t count, bool fill, int64_t *bad) {
     for (int64_t i = 0; i < count; i++) {
         json_object *one = json_object_array_get_idx(list, (size_t)i);
         Picture *picture = picture_of(coco, one);
@@ -166,17 +156,16 @@ static bool read_annotations(Coco *coco) {
     sort_annotations(coco, list, count, false, &bad);
     for (int64_t i = 0; i < coco->picture_count; i++) {
         cai_boxes *boxes = &coco->pictures[i].boxes;
-        boxes->items = cai_arena_take(&coco->dataset->arena,
-                                      (uint64_t)boxes->count * sizeof *boxes->items, coco->error);
+        boxes->items =
+            cai_arena_take(&coco->dataset->arena, (uint64_t)boxes->count * sizeof *boxes->items, coco->error);
         if (!boxes->items) return false;
         boxes->count = 0;
     }
     sort_annotations(coco, list, count, true, &again);
-    return bad == 0 ||
-           cai_dataset_leave_out(
-               coco->dataset, 0, coco->error, coco->path,
-               "%lld of %lld boxes are left out: of no picture or category, or without area",
-               (long long)bad, (long long)count);
+    return bad == 0 || cai_dataset_leave_out(
+                           coco->dataset, 0, coco->error, coco->path,
+                           "%lld of %lld boxes are left out: of no picture or category, or without area",
+                           (long long)bad, (long long)count);
 }
 
 /* ---- the column ---- */
@@ -189,11 +178,9 @@ static bool fill_column(Coco *coco, cai_column *column) {
     cai_arena *arena = &coco->dataset->arena;
     int64_t count = coco->picture_count;
     cai_boxes *boxes = cai_arena_take(arena, (uint64_t)count * sizeof *boxes, coco->error);
-    const char **stems =
-        boxes ? cai_arena_take(arena, (uint64_t)count * sizeof *stems, coco->error) : NULL;
+    const char **stems = boxes ? cai_arena_take(arena, (uint64_t)count * sizeof *stems, coco->error) : NULL;
     const char **classes =
-        stems ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *classes, coco->error)
-              : NULL;
+        stems ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *classes, coco->error) : NULL;
     if (!classes) return false;
     qsort(coco->pictures, (size_t)count, sizeof *coco->pictures, compare_picture_stems);
     for (int64_t i = 0; i < count; i++) {
@@ -221,8 +208,8 @@ static json_object *parse_json(const Coco *coco, const unsigned char *bytes, siz
     return root;
 }
 
-bool cai_coco_parse(cai_dataset *dataset, cai_column *column, const char *path,
-                    const unsigned char *bytes, size_t count, cai_error *error) {
+bool cai_coco_parse(cai_dataset *dataset, cai_column *column, const char *path, const unsigned char *bytes,
+                    size_t count, cai_error *error) {
     Coco coco = {.dataset = dataset, .path = path, .error = error};
     coco.root = parse_json(&coco, bytes, count);
     if (!coco.root) return false;

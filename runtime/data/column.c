@@ -1,4 +1,5 @@
-/* The values of one field, from a folder of files, or from a file that has all of them. */
+/* The values of one field, from a folder of files, or from a file that has all of
+ * them. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +9,7 @@
 
 char *cai_stem_of(cai_arena *arena, const char *name, cai_error *error) {
     const char *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash + 1 : name, '.');
-    return cai_arena_text(arena, name, dot && dot > name ? (size_t)(dot - name) : strlen(name),
-                          error);
+    return cai_arena_text(arena, name, dot && dot > name ? (size_t)(dot - name) : strlen(name), error);
 }
 
 bool cai_files_add(cai_files *files, const char *stem, const cai_blob *blob, cai_error *error) {
@@ -28,20 +28,16 @@ bool cai_files_add(cai_files *files, const char *stem, const cai_blob *blob, cai
 static int compare_found(const void *a, const void *b) {
     int order = strcmp(((const cai_named_blob *)a)->stem, ((const cai_named_blob *)b)->stem);
     return order ? order
-                 : strcmp(((const cai_named_blob *)a)->blob.path,
-                          ((const cai_named_blob *)b)->blob.path);
+                 : strcmp(((const cai_named_blob *)a)->blob.path, ((const cai_named_blob *)b)->blob.path);
 }
 
 /* Of files whose names differ in their endings alone the first stays. */
 static void drop_doubles(const cai_dataset *dataset, cai_files *files) {
     int64_t kept = 0;
     for (int64_t i = 0; i < files->count; i++) {
-        const cai_named_blob *file = &files->items[i],
-                             *last = kept ? &files->items[kept - 1] : NULL;
+        const cai_named_blob *file = &files->items[i], *last = kept ? &files->items[kept - 1] : NULL;
         bool again = last && strcmp(last->stem, file->stem) == 0;
-        if (again)
-            cai_dataset_tell(dataset, file->blob.path, "left out: there is %s, too",
-                             last->blob.path);
+        if (again) cai_dataset_tell(dataset, file->blob.path, "left out: there is %s, too", last->blob.path);
         else files->items[kept++] = *file;
     }
     files->count = kept;
@@ -59,11 +55,8 @@ bool cai_files_column(cai_dataset *dataset, cai_files *files, const char *path, 
         stems[i] = files->items[i].stem;
         blobs[i] = files->items[i].blob;
     }
-    *column = (cai_column){.kind = CAI_COLUMN_FILES,
-                           .path = path,
-                           .count = files->count,
-                           .stems = stems,
-                           .files = blobs};
+    *column = (cai_column){
+        .kind = CAI_COLUMN_FILES, .path = path, .count = files->count, .stems = stems, .files = blobs};
     return true;
 }
 
@@ -81,15 +74,13 @@ typedef struct Search {
 
 static bool search_folder(Search *search, const char *folder, const char *below, int depth);
 
-static bool search_entry(Search *search, const char *folder, const char *below, const char *name,
-                         int depth) {
+static bool search_entry(Search *search, const char *folder, const char *below, const char *name, int depth) {
     struct stat status;
     const char *path = cai_arena_path(search->arena, folder, name, search->error);
     const char *inner = path ? cai_arena_path(search->arena, below, name, search->error) : NULL;
     if (!inner) return false;
     if (stat(path, &status) != 0) return true; /* a link to nothing */
-    if (S_ISDIR(status.st_mode))
-        return depth == DEEPEST || search_folder(search, path, inner, depth + 1);
+    if (S_ISDIR(status.st_mode)) return depth == DEEPEST || search_folder(search, path, inner, depth + 1);
     bool wanted = search->is_wanted(name) && S_ISREG(status.st_mode);
     search->others += !wanted;
     if (!wanted) return true;
@@ -125,8 +116,8 @@ static bool open_files(cai_dataset *dataset, cai_column *column, const char *fol
     good = good && cai_files_column(dataset, &search.files, folder, column, error);
     free(search.files.items);
     if (good && search.others)
-        cai_dataset_tell(dataset, folder, "%lld files left out, which are no %s",
-                         (long long)search.others, endings);
+        cai_dataset_tell(dataset, folder, "%lld files left out, which are no %s", (long long)search.others,
+                         endings);
     return good;
 }
 
@@ -144,15 +135,13 @@ static bool has_xml(cai_arena *arena, const char *folder, cai_error *error) {
     return false;
 }
 
-static bool open_boxes(cai_dataset *dataset, cai_column *column, const char *folder,
-                       cai_error *error) {
+static bool open_boxes(cai_dataset *dataset, cai_column *column, const char *folder, cai_error *error) {
     bool voc = has_xml(&dataset->arena, folder, error);
     return open_files(dataset, column, folder, voc ? is_xml_name : is_text_name,
                       voc ? ".xml" : ".xml or .txt", error);
 }
 
-static bool open_coco(cai_dataset *dataset, cai_column *column, const char *path,
-                      cai_error *error) {
+static bool open_coco(cai_dataset *dataset, cai_column *column, const char *path, cai_error *error) {
     cai_file file;
     if (!cai_file_read(path, &file, error)) return false;
     bool read = cai_coco_parse(dataset, column, path, file.data, file.count, error);
@@ -175,18 +164,17 @@ static bool open_files_of(cai_dataset *dataset, cai_column *column, int value, c
                           cai_error *error) {
     switch (value) {
     case CAI_VALUE_PICTURE:
-        return open_files(dataset, column, path, is_picture_name,
-                          cai_format_endings(CAI_HOLDS_PICTURE).text, error);
+        return open_files(dataset, column, path, is_picture_name, cai_format_endings(CAI_HOLDS_PICTURE).text,
+                          error);
     case CAI_VALUE_MASK: return open_files(dataset, column, path, is_mask_name, ".png", error);
     case CAI_VALUE_BOXES: return open_boxes(dataset, column, path, error);
     default:
-        return open_files(dataset, column, path, is_numbers_name,
-                          cai_format_endings(CAI_HOLDS_NUMBERS).text, error);
+        return open_files(dataset, column, path, is_numbers_name, cai_format_endings(CAI_HOLDS_NUMBERS).text,
+                          error);
     }
 }
 
-bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const char *path,
-                     cai_error *error) {
+bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const char *path, cai_error *error) {
     const cai_field *field = &dataset->set->fields[at];
     cai_column *column = &portion->columns[at];
     column->path = path;
@@ -210,14 +198,13 @@ static const cai_column *column_in_folders(const cai_dataset *dataset, const cai
     return NULL;
 }
 
-/* Stems are sorted, so those of a class follow each other. The class is the first folder. */
+/* Stems are sorted, so those of a class follow each other. The class is the first
+ * folder. */
 static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_column *column,
                          cai_error *error) {
-    const char **names =
-        cai_arena_take(&dataset->arena, (uint64_t)files->count * sizeof *names, error);
+    const char **names = cai_arena_take(&dataset->arena, (uint64_t)files->count * sizeof *names, error);
     int32_t *numbers =
-        names ? cai_arena_take(&dataset->arena, (uint64_t)files->count * sizeof *numbers, error)
-              : NULL;
+        names ? cai_arena_take(&dataset->arena, (uint64_t)files->count * sizeof *numbers, error) : NULL;
     if (!numbers) return false;
     int count = 0;
     for (int64_t i = 0; i < files->count; i++) {
@@ -228,8 +215,7 @@ static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_colu
             return cai_fail(error, CAI_BAD_INPUT,
                             "%s: lies in no folder of a class, as others do: move it to one",
                             files->files[i].path);
-        if (another &&
-            !(names[count++] = cai_arena_text(&dataset->arena, files->stems[i], length, error)))
+        if (another && !(names[count++] = cai_arena_text(&dataset->arena, files->stems[i], length, error)))
             return false;
         numbers[i] = count - 1;
     }

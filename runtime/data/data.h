@@ -33,9 +33,8 @@ typedef struct cai_data_options {
  * where it is for all fields (docs/data.md says what is found there); `names` may be
  * NULL. Without paths the set's own place is opened. `set` and the paths must outlive the
  * result. */
-cai_dataset *cai_dataset_open(const cai_set *set, const char *const *paths,
-                              const char *const *names, int count, const cai_data_options *options,
-                              cai_error *error);
+cai_dataset *cai_dataset_open(const cai_set *set, const char *const *paths, const char *const *names,
+                              int count, const cai_data_options *options, cai_error *error);
 void cai_dataset_free(cai_dataset *dataset);
 
 int64_t cai_dataset_count(const cai_dataset *dataset, int part);
@@ -55,8 +54,8 @@ const char *const *cai_dataset_classes(const cai_dataset *dataset, int field, in
 bool cai_dataset_read(const cai_dataset *dataset, int part, int64_t position, int64_t row,
                       void *const *buffers, cai_error *error);
 /* The sizes that a field with free ones has in the sample at a position. */
-bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, int field,
-                       int64_t *dims, cai_error *error);
+bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, int field, int64_t *dims,
+                       cai_error *error);
 /* What messages call the sample at a position; `out` is room for its number where it has
  * no name. */
 const char *cai_dataset_name(const cai_dataset *dataset, int part, int64_t position, char out[24]);

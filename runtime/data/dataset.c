@@ -43,13 +43,11 @@ static bool has_room(const cai_dataset *dataset, uint64_t bytes) {
     return atomic_fetch_add(&as_shared(dataset)->kept, bytes) + bytes <= cai_memory_limit() / 3;
 }
 
-bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot,
-                      cai_picture *picture) {
+bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot, cai_picture *picture) {
     cai_picture *none = NULL;
     uint64_t bytes = picture ? cai_picture_bytes(picture) : 0;
     if (!picture) return false;
-    if (has_room(dataset, bytes) && atomic_compare_exchange_strong(slot, &none, picture))
-        return true;
+    if (has_room(dataset, bytes) && atomic_compare_exchange_strong(slot, &none, picture)) return true;
     atomic_fetch_sub(&as_shared(dataset)->kept, bytes);
     return false;
 }
@@ -115,8 +113,7 @@ static bool check_columns(const cai_dataset *dataset, cai_error *error) {
 
 static bool has_own_part(const cai_dataset *dataset) {
     for (int i = 0; i < dataset->portion_count; i++)
-        if (dataset->portions[i]->part == CAI_PART_HELD_OUT && dataset->portions[i]->count)
-            return true;
+        if (dataset->portions[i]->part == CAI_PART_HELD_OUT && dataset->portions[i]->count) return true;
     return false;
 }
 
@@ -142,8 +139,7 @@ int64_t cai_dataset_class(const cai_dataset *dataset, int field, int64_t sample)
     const cai_column *column = &portion->columns[field];
     int64_t at = sample - portion->first, class = -1;
     if (column->kind != CAI_COLUMN_ROWS) return class;
-    cai_tensor row =
-        cai_column_row(column, portion->entries[field] ? portion->entries[field][at] : at);
+    cai_tensor row = cai_column_row(column, portion->entries[field] ? portion->entries[field][at] : at);
     if (row.count == 1) cai_tensor_to_i64(&row, 0, 1, &class);
     return class;
 }
@@ -195,12 +191,10 @@ static int compare_members(const void *a, const void *b) {
     return m->place < n->place ? -1 : m->place > n->place;
 }
 
-static bool fill_order(cai_order *order, const Member *members, cai_arena *arena,
-                       cai_error *error) {
+static bool fill_order(cai_order *order, const Member *members, cai_arena *arena, cai_error *error) {
     uint64_t room = (uint64_t)order->count + 1;
     order->members = cai_arena_take(arena, room * sizeof *order->members, error);
-    order->first =
-        order->members ? cai_arena_take(arena, room * sizeof *order->first, error) : NULL;
+    order->first = order->members ? cai_arena_take(arena, room * sizeof *order->first, error) : NULL;
     order->group = order->first ? cai_arena_take(arena, room * sizeof *order->group, error) : NULL;
     if (!order->group) return false;
     for (int64_t i = 0; i < order->count; i++) {
@@ -218,12 +212,10 @@ static bool fill_order(cai_order *order, const Member *members, cai_arena *arena
 
 static bool order_by_classes(cai_dataset *dataset, int field, cai_error *error) {
     cai_order *order = &dataset->order;
-    Member *members =
-        cai_allocate((uint64_t)order->count * sizeof *members, "the order of samples", error);
+    Member *members = cai_allocate((uint64_t)order->count * sizeof *members, "the order of samples", error);
     if (!members) return false;
     for (int64_t i = 0; i < order->count; i++)
-        members[i] =
-            (Member){cai_dataset_class(dataset, field, dataset->samples[CAI_PART_TRAINING][i]), i};
+        members[i] = (Member){cai_dataset_class(dataset, field, dataset->samples[CAI_PART_TRAINING][i]), i};
     qsort(members, (size_t)order->count, sizeof *members, compare_members);
     bool filled = fill_order(order, members, &dataset->arena, error);
     free(members);
@@ -231,10 +223,9 @@ static bool order_by_classes(cai_dataset *dataset, int field, cai_error *error) 
 }
 
 static bool make_order(cai_dataset *dataset, cai_error *error) {
-    dataset->order =
-        (cai_order){.key = cai_data_mix(dataset->options.seed, (uint64_t)dataset->options.set),
-                    .count = dataset->counts[CAI_PART_TRAINING],
-                    .together = 1};
+    dataset->order = (cai_order){.key = cai_data_mix(dataset->options.seed, (uint64_t)dataset->options.set),
+                                 .count = dataset->counts[CAI_PART_TRAINING],
+                                 .together = 1};
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_field *field = &dataset->set->fields[i];
         if (field->together < 2 && !field->balanced) continue;
@@ -298,14 +289,13 @@ static void set_fingerprint(cai_dataset *dataset) {
 
 /* ---- open and close ---- */
 
-static bool open_paths(cai_dataset *dataset, const char *const *paths, const char *const *names,
-                       int count, cai_error *error) {
+static bool open_paths(cai_dataset *dataset, const char *const *paths, const char *const *names, int count,
+                       cai_error *error) {
     if (count == 0 && !dataset->set->place)
-        return cai_fail(
-            error, CAI_BAD_USAGE,
-            "the set of `%s` has no files\n"
-            "  help: name its folder on the command line, or in the text: load %s from \"PATH\"",
-            dataset->set->name, dataset->set->name);
+        return cai_fail(error, CAI_BAD_USAGE,
+                        "the set of `%s` has no files\n"
+                        "  help: name its folder on the command line, or in the text: load %s from \"PATH\"",
+                        dataset->set->name, dataset->set->name);
     if (count == 0) return cai_source_open(dataset, dataset->set->place, CAI_PART_BY_NAME, error);
     bool named = false;
     for (int i = 0; i < count; i++) named |= names && names[i];
@@ -317,36 +307,31 @@ static bool open_paths(cai_dataset *dataset, const char *const *paths, const cha
 
 static bool prepare_dataset(cai_dataset *dataset, cai_error *error) {
     if (!count_samples(dataset, error) || !check_columns(dataset, error)) return false;
-    if (!cai_classes_join(dataset, error) || !split_parts(dataset, error) ||
-        !make_order(dataset, error))
+    if (!cai_classes_join(dataset, error) || !split_parts(dataset, error) || !make_order(dataset, error))
         return false;
     set_fingerprint(dataset);
     return true;
 }
 
-cai_dataset *cai_dataset_open(const cai_set *set, const char *const *paths,
-                              const char *const *names, int count, const cai_data_options *options,
-                              cai_error *error) {
+cai_dataset *cai_dataset_open(const cai_set *set, const char *const *paths, const char *const *names,
+                              int count, const cai_data_options *options, cai_error *error) {
     cai_dataset *dataset = cai_allocate(sizeof *dataset, "a data set", error);
     if (!dataset) return NULL;
     *dataset = (cai_dataset){.set = set, .options = *options};
     pthread_mutex_init(&dataset->telling, NULL);
-    if (open_paths(dataset, paths, names, count, error) && prepare_dataset(dataset, error))
-        return dataset;
+    if (open_paths(dataset, paths, names, count, error) && prepare_dataset(dataset, error)) return dataset;
     cai_dataset_free(dataset);
     return NULL;
 }
 
 static void free_decoded(const cai_column *column) {
-    for (int64_t i = 0; column->decoded && i < column->count; i++)
-        free(atomic_load(&column->decoded[i]));
+    for (int64_t i = 0; column->decoded && i < column->count; i++) free(atomic_load(&column->decoded[i]));
 }
 
 void cai_dataset_free(cai_dataset *dataset) {
     if (!dataset) return;
     for (int i = 0; i < dataset->portion_count; i++)
-        for (int k = 0; k < dataset->set->field_count; k++)
-            free_decoded(&dataset->portions[i]->columns[k]);
+        for (int k = 0; k < dataset->set->field_count; k++) free_decoded(&dataset->portions[i]->columns[k]);
     cai_opened_close(dataset);
     cai_arena_free(&dataset->arena);
     pthread_mutex_destroy(&dataset->telling);
@@ -385,12 +370,10 @@ static void tell_broken(const cai_dataset *dataset, int64_t sample, const cai_er
     if (count > MOST_TOLD) return;
     snprintf(what, sizeof what, "%.*s", (int)strcspn(error->message, "\n"), error->message);
     cai_dataset_tell(dataset, what,
-                     count < MOST_TOLD ? "left out"
-                                       : "left out, as others are from now on without a word");
+                     count < MOST_TOLD ? "left out" : "left out, as others are from now on without a word");
 }
 
-static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sample *at,
-                       cai_error *error) {
+static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sample *at, cai_error *error) {
     const cai_portion *portion = portion_of(dataset, sample);
     return cai_sample_read(dataset, portion, sample - portion->first, at, error);
 }
@@ -407,8 +390,8 @@ static bool read_at(const cai_dataset *dataset, int part, int64_t position, cons
         if (dataset->options.strict || error->status == CAI_NO_MEMORY) return false;
         tell_broken(dataset, sample, error);
     }
-    return cai_fail_within(error, "none of the %lld samples of the set of `%s` can be read",
-                           (long long)count, dataset->set->name);
+    return cai_fail_within(error, "none of the %lld samples of the set of `%s` can be read", (long long)count,
+                           dataset->set->name);
 }
 
 static uint64_t key_at(const cai_dataset *dataset, int64_t position) {
@@ -421,8 +404,8 @@ bool cai_dataset_read(const cai_dataset *dataset, int part, int64_t position, in
     return read_at(dataset, part, position, &at, error);
 }
 
-bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, int field,
-                       int64_t *dims, cai_error *error) {
+bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, int field, int64_t *dims,
+                       cai_error *error) {
     uint64_t fields = (uint64_t)dataset->set->field_count;
     void **none = calloc(fields, sizeof *none);
     int64_t **wanted = calloc(fields, sizeof *wanted);

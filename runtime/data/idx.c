@@ -22,8 +22,7 @@ static int type_of(unsigned char code) {
 
 /* Fills type, sizes and count from the header's bytes; gives its length, 0 where it is
  * broken. */
-static size_t read_header(const unsigned char *bytes, size_t count, cai_tensor *tensor,
-                          uint64_t *size) {
+static size_t read_header(const unsigned char *bytes, size_t count, cai_tensor *tensor, uint64_t *size) {
     if (count < 8 || bytes[0] || bytes[1] || type_of(bytes[2]) < 0) return 0;
     *tensor = (cai_tensor){.name = "", .type = type_of(bytes[2]), .rank = bytes[3]};
     size_t length = 4 + 4 * (size_t)tensor->rank;
@@ -48,8 +47,8 @@ static bool fail_header(const char *path, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT, "%s: is no IDX file: its header is broken", path);
 }
 
-static bool parse_packed(cai_arena *arena, const char *path, const unsigned char *bytes,
-                         size_t count, cai_tensor *tensor, cai_error *error) {
+static bool parse_packed(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,
+                         cai_tensor *tensor, cai_error *error) {
     unsigned char header[MAX_HEADER];
     uint64_t size;
     size_t known = cai_inflate_begin(CAI_GZIP, bytes, count, header, sizeof header);
@@ -60,14 +59,13 @@ static bool parse_packed(cai_arena *arena, const char *path, const unsigned char
     return whole != NULL;
 }
 
-static bool parse_plain(cai_arena *arena, const char *path, const unsigned char *bytes,
-                        size_t count, cai_tensor *tensor, cai_error *error) {
+static bool parse_plain(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,
+                        cai_tensor *tensor, cai_error *error) {
     uint64_t size;
     size_t length = read_header(bytes, count, tensor, &size);
     if (length == 0) return fail_header(path, error);
     if (count - length != size)
-        return cai_fail(error, CAI_BAD_INPUT,
-                        "%s: has %zu bytes of elements, and its header says %llu", path,
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has %zu bytes of elements, and its header says %llu", path,
                         count - length, (unsigned long long)size);
     unsigned char *data = cai_arena_take(arena, size, error);
     if (!data) return false;
@@ -79,8 +77,7 @@ bool cai_idx_parse(cai_arena *arena, const char *path, const unsigned char *byte
                    cai_tensor *tensor, cai_error *error) {
     bool packed = count >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
     bool parsed = (packed ? parse_packed : parse_plain)(arena, path, bytes, count, tensor, error);
-    if (parsed)
-        swap_bytes((unsigned char *)tensor->data, tensor->count, cai_type_bytes(tensor->type));
+    if (parsed) swap_bytes((unsigned char *)tensor->data, tensor->count, cai_type_bytes(tensor->type));
     return parsed;
 }
 
@@ -92,9 +89,7 @@ bool cai_is_idx_name(const char *path) {
     return axes && axes[3] >= '1' && axes[3] <= '9' && axes[4] == '-';
 }
 
-static bool is_pictures(const char *name) {
-    return cai_is_idx_name(name) && strstr(name, "images");
-}
+static bool is_pictures(const char *name) { return cai_is_idx_name(name) && strstr(name, "images"); }
 
 /* The labels that belong to pictures: "images" becomes "labels", and the number of axes
  * 1. */
@@ -132,10 +127,8 @@ static bool open_pair(cai_dataset *dataset, const char *folder, const char *name
     if (!portion) return false;
     int picture = cai_field_of(dataset->set, CAI_VALUE_PICTURE),
         label = cai_field_of(dataset->set, CAI_VALUE_CLASS);
-    if (picture >= 0 && !cai_idx_read(dataset, path, &portion->columns[picture], error))
-        return false;
-    if (label >= 0 && !cai_idx_read(dataset, label_path, &portion->columns[label], error))
-        return false;
+    if (picture >= 0 && !cai_idx_read(dataset, path, &portion->columns[picture], error)) return false;
+    if (label >= 0 && !cai_idx_read(dataset, label_path, &portion->columns[label], error)) return false;
     return cai_portion_pair(dataset, portion, error);
 }
 
@@ -148,8 +141,7 @@ bool cai_idx_is_in(const cai_names *names) {
 bool cai_idx_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part,
                   cai_error *error) {
     for (int64_t i = 0; i < names->count; i++)
-        if (is_pictures(names->items[i]) &&
-            !open_pair(dataset, folder, names->items[i], part, error))
+        if (is_pictures(names->items[i]) && !open_pair(dataset, folder, names->items[i], part, error))
             return false;
     return true;
 }

@@ -45,15 +45,13 @@ static bool inflate_into(const char *path, int window, const unsigned char *byte
     if (inflateInit2(&stream, window) != Z_OK) return cai_fail_memory(error, 65536, path);
     int status = unpack_stream(&stream, &packed, out, (size_t)count);
     bool done = status == Z_OK && has_ended(&stream, &packed, &status);
-    if (!done)
-        cai_fail(error, CAI_BAD_INPUT, "%s: broken: %s", path, what_is_wrong(&stream, status));
+    if (!done) cai_fail(error, CAI_BAD_INPUT, "%s: broken: %s", path, what_is_wrong(&stream, status));
     inflateEnd(&stream);
     return done;
 }
 
-unsigned char *cai_inflate(cai_arena *arena, const char *path, int window,
-                           const unsigned char *bytes, size_t packed, uint64_t count,
-                           cai_error *error) {
+unsigned char *cai_inflate(cai_arena *arena, const char *path, int window, const unsigned char *bytes,
+                           size_t packed, uint64_t count, cai_error *error) {
     if (!is_plausible(packed, count)) {
         cai_fail(error, CAI_BAD_INPUT, "%s: broken: the file is cut off", path);
         return NULL;

@@ -58,8 +58,7 @@ static bool read_row(List *list, char **at, int64_t line, int64_t *count) {
     char *next = *at;
     for (bool more = true; more;) {
         const char *ends = list->separator == ',' ? ",\r\n" : "\t\r\n";
-        char *cell = next,
-             *end = *next == '"' ? unquote_cell(next, &cell) : next + strcspn(next, ends);
+        char *cell = next, *end = *next == '"' ? unquote_cell(next, &cell) : next + strcspn(next, ends);
         if (!end) return fail_line(list, line, "a quote has no end");
         if (*end && *end != list->separator && *end != '\r' && *end != '\n')
             return fail_line(list, line, "a quote ends within a cell");
@@ -86,9 +85,8 @@ static bool read_cells(List *list, char *text) {
         if (count - before != list->columns)
             return fail_line(list, line, "has more or fewer cells than the first line");
     }
-    return list->rows > 1 ||
-           cai_fail(list->error, CAI_BAD_INPUT,
-                    "%s: has no samples: its first line names the columns", list->path);
+    return list->rows > 1 || cai_fail(list->error, CAI_BAD_INPUT,
+                                      "%s: has no samples: its first line names the columns", list->path);
 }
 
 static const char *list_cell(const List *list, int64_t row, int64_t column) {
@@ -128,8 +126,7 @@ static const char *cell_of(const Lines *lines, int64_t i, int64_t from) {
 }
 
 static void *take_for_lines(const Lines *lines, uint64_t size) {
-    return cai_arena_take(&lines->list->dataset->arena, (uint64_t)lines->count * size,
-                          lines->list->error);
+    return cai_arena_take(&lines->list->dataset->arena, (uint64_t)lines->count * size, lines->list->error);
 }
 
 /* ---- columns of files ---- */
@@ -159,11 +156,8 @@ static bool file_column(const Lines *lines, int64_t from, cai_column *column) {
         if (!blob_of(lines, cell_of(lines, i, from), &files[kept])) return false;
         if (files[kept].path) stems[kept++] = lines->stems[i];
     }
-    *column = (cai_column){.kind = CAI_COLUMN_FILES,
-                           .path = lines->list->path,
-                           .count = kept,
-                           .files = files,
-                           .stems = stems};
+    *column = (cai_column){
+        .kind = CAI_COLUMN_FILES, .path = lines->list->path, .count = kept, .files = files, .stems = stems};
     return true;
 }
 
@@ -213,8 +207,7 @@ static bool class_column(const Lines *lines, int64_t from, cai_column *column) {
     if (!numbers) return false;
     cai_column_of_classes(column, lines->list->path, numbers, lines->count);
     if (!is_numeric(lines->list, from) && !find_words(lines, from, column)) return false;
-    for (int64_t i = 0; i < lines->count; i++)
-        numbers[i] = class_of_word(column, cell_of(lines, i, from));
+    for (int64_t i = 0; i < lines->count; i++) numbers[i] = class_of_word(column, cell_of(lines, i, from));
     column->stems = lines->stems;
     return true;
 }
@@ -231,24 +224,21 @@ static bool parse_numbers(const char *text, int64_t count, float *out) {
     return *text == 0;
 }
 
-static bool number_column(const Lines *lines, const cai_field *field, int64_t from,
-                          cai_column *column) {
-    cai_tensor rows = {
-        .name = "", .type = CAI_F32, .rank = field->rank + 1, .dims = {lines->count}};
+static bool number_column(const Lines *lines, const cai_field *field, int64_t from, cai_column *column) {
+    cai_tensor rows = {.name = "", .type = CAI_F32, .rank = field->rank + 1, .dims = {lines->count}};
     uint64_t bytes;
     memcpy(rows.dims + 1, field->dims, (size_t)field->rank * sizeof *field->dims);
     if (!cai_tensor_count(&rows, &bytes) || rows.count < 0)
-        return cai_fail(lines->list->error, CAI_BAD_INPUT,
-                        "%s: `%s` is %s, which a list has no cells for", lines->list->path,
-                        field->name, field->text);
+        return cai_fail(lines->list->error, CAI_BAD_INPUT, "%s: `%s` is %s, which a list has no cells for",
+                        lines->list->path, field->name, field->text);
     int64_t each = rows.count / lines->count;
     float *numbers = take_for_lines(lines, (uint64_t)each * sizeof *numbers);
     for (int64_t i = 0; numbers && i < lines->count; i++) {
         const char *text = cell_of(lines, i, from);
         if (!parse_numbers(text, each, numbers + i * each))
             return cai_fail(lines->list->error, CAI_BAD_INPUT,
-                            "%s: `%.50s` is no %lld numbers, and `%s` is %s", lines->list->path,
-                            text, (long long)each, field->name, field->text);
+                            "%s: `%.50s` is no %lld numbers, and `%s` is %s", lines->list->path, text,
+                            (long long)each, field->name, field->text);
     }
     rows.data = (unsigned char *)numbers;
     cai_column_of_rows(column, lines->list->path, &rows);
@@ -288,18 +278,16 @@ static bool name_samples(const Lines *lines) {
 
 static bool gather_lines(Lines *lines, int64_t column, int part) {
     List *list = lines->list;
-    lines->rows = cai_arena_take(&list->dataset->arena, (uint64_t)list->rows * sizeof *lines->rows,
-                                 list->error);
+    lines->rows =
+        cai_arena_take(&list->dataset->arena, (uint64_t)list->rows * sizeof *lines->rows, list->error);
     if (!lines->rows) return false;
     for (int64_t i = 1; i < list->rows; i++)
-        if (column < 0 || part_of_word(list_cell(list, i, column)) == part)
-            lines->rows[lines->count++] = i;
+        if (column < 0 || part_of_word(list_cell(list, i, column)) == part) lines->rows[lines->count++] = i;
     lines->stems = take_for_lines(lines, sizeof *lines->stems);
     for (int64_t i = 0; lines->stems && i < lines->count; i++) {
         char number[24];
         int length = snprintf(number, sizeof number, "%012lld", (long long)lines->rows[i]);
-        lines->stems[i] =
-            cai_arena_text(&list->dataset->arena, number, (size_t)length, list->error);
+        lines->stems[i] = cai_arena_text(&list->dataset->arena, number, (size_t)length, list->error);
         if (!lines->stems[i]) return false;
     }
     return lines->stems != NULL;
@@ -312,8 +300,8 @@ static bool fail_column(const List *list, const cai_field *field) {
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", list_cell(list, 0, i));
     }
     return cai_fail(list->error, CAI_BAD_INPUT,
-                    "%s: its first line has no column `%s`, which is %s: its columns are %s",
-                    list->path, field->name, field->text, names);
+                    "%s: its first line has no column `%s`, which is %s: its columns are %s", list->path,
+                    field->name, field->text, names);
 }
 
 static bool open_columns(const Lines *lines) {
@@ -364,8 +352,7 @@ bool cai_list_open(cai_dataset *dataset, const char *path, int part, cai_error *
                  .path = path,
                  .separator = cai_has_extension(path, ".tsv") ? '\t' : ',',
                  .error = error};
-    list.folder =
-        slash ? cai_arena_text(&dataset->arena, path, (size_t)(slash - path) + 1, error) : "";
+    list.folder = slash ? cai_arena_text(&dataset->arena, path, (size_t)(slash - path) + 1, error) : "";
     bool opened = text && list.folder && open_list(&list, text, part);
     free(list.cells);
     return opened;

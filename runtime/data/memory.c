@@ -19,8 +19,7 @@ static Block *add_arena_block(cai_arena *arena, size_t size, cai_error *error) {
 }
 
 void *cai_arena_take(cai_arena *arena, uint64_t bytes, cai_error *error) {
-    size_t size =
-        ((size_t)bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    size_t size = ((size_t)bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     Block *block = arena->blocks;
     if (!block || block->size - block->used < size)
         block = add_arena_block(arena, size > BLOCK ? size : BLOCK, error);

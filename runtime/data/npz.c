@@ -32,8 +32,7 @@ enum { END = 22, ENTRY = 46, LOCAL = 30 }; /* bytes of the fixed parts */
 /* The record at the end, behind which a comment of 64 KB may stand. */
 static const unsigned char *find_end(const Zip *zip) {
     size_t last = zip->count < END ? 0 : zip->count - END, tried = 0;
-    for (const unsigned char *at = zip->bytes + last; zip->count >= END && tried <= 65535;
-         at--, tried++) {
+    for (const unsigned char *at = zip->bytes + last; zip->count >= END && tried <= 65535; at--, tried++) {
         if (memcmp(at, "PK\5\6", 4) == 0) return at;
         if (at == zip->bytes) break;
     }
@@ -102,8 +101,8 @@ static const unsigned char *inflate_entry(Zip *zip, const Entry *entry, const un
     zip->unpacked += entry->size;
     if (entry->size / 1032 > zip->count || zip->unpacked / 1032 > zip->count)
         return fail_zip(zip, "the files in it lie over each other"), NULL;
-    return cai_inflate(&zip->dataset->arena, zip->path, CAI_DEFLATE, data, entry->packed,
-                       entry->size, zip->error);
+    return cai_inflate(&zip->dataset->arena, zip->path, CAI_DEFLATE, data, entry->packed, entry->size,
+                       zip->error);
 }
 
 static const unsigned char *unpack_entry(Zip *zip, const Entry *entry) {

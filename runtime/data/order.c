@@ -17,9 +17,7 @@ uint64_t cai_data_mix(uint64_t key, uint64_t i) { return cai_mix(cai_mix(key) + 
 
 static double unit_of_bits(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
 
-double cai_data_draw(uint64_t key, int which) {
-    return unit_of_bits(cai_data_mix(key, (uint64_t)which));
-}
+double cai_data_draw(uint64_t key, int which) { return unit_of_bits(cai_data_mix(key, (uint64_t)which)); }
 
 /* ---- permutations ---- */
 
@@ -95,16 +93,15 @@ static int64_t grouped_at(const cai_order *order, int64_t g, int64_t j) {
     int64_t groups = order->group[order->classes], epoch = g / groups;
     int64_t group = cai_permuted(key_of(order, ORDER, epoch), groups, g % groups);
     int64_t class = class_of_group(order, group);
-    return member_of_class(order, class,
-                           epoch * groups_of_class(order, class) + group - order->group[class], j);
+    return member_of_class(order, class, epoch * groups_of_class(order, class) + group - order->group[class],
+                           j);
 }
 
 int64_t cai_order_at(const cai_order *order, int64_t position) {
     int64_t g = position / order->together, j = position % order->together;
     if (order->balanced) return balanced_at(order, g, j);
     if (order->classes) return grouped_at(order, g, j);
-    return cai_permuted(key_of(order, ORDER, position / order->count), order->count,
-                        position % order->count);
+    return cai_permuted(key_of(order, ORDER, position / order->count), order->count, position % order->count);
 }
 
 /* ---- the split by names ---- */

@@ -13,8 +13,7 @@ void cai_blob_close(const cai_blob *blob, cai_file *file) {
     if (!blob->bytes) cai_file_close(file);
 }
 
-static cai_picture *new_picture(int64_t channels, int64_t height, int64_t width, int type,
-                                cai_error *error) {
+static cai_picture *new_picture(int64_t channels, int64_t height, int64_t width, int type, cai_error *error) {
     uint64_t bytes = (uint64_t)(channels * height * width * cai_type_bytes(type));
     cai_picture *picture = cai_allocate(sizeof *picture + bytes, "a picture", error);
     if (!picture) return NULL;
@@ -61,13 +60,11 @@ static bool pack_numbers(const float *pixels, int64_t count, unsigned char *out)
 static cai_picture *pack_picture(const cai_image *image, bool mask, cai_error *error) {
     int64_t count = image->channels * image->height * image->width;
     cai_picture *picture = new_picture(image->channels, image->height, image->width, CAI_U8, error);
-    if (!picture ||
-        (mask ? pack_numbers : pack_levels)(image->pixels, count, (unsigned char *)picture->data))
+    if (!picture || (mask ? pack_numbers : pack_levels)(image->pixels, count, (unsigned char *)picture->data))
         return picture;
     free(picture);
     picture = new_picture(image->channels, image->height, image->width, CAI_F32, error);
-    if (picture)
-        memcpy((unsigned char *)picture->data, image->pixels, (size_t)count * sizeof(float));
+    if (picture) memcpy((unsigned char *)picture->data, image->pixels, (size_t)count * sizeof(float));
     return picture;
 }
 
@@ -92,8 +89,7 @@ cai_picture *cai_picture_decode(const cai_blob *blob, bool mask, cai_error *erro
 
 /* ---- parts ---- */
 
-static const unsigned char *picture_element(const cai_picture *picture, int64_t c, int64_t y,
-                                            int64_t x) {
+static const unsigned char *picture_element(const cai_picture *picture, int64_t c, int64_t y, int64_t x) {
     int64_t at = c * picture->channel + y * picture->row + x * picture->column;
     return picture->data + at * cai_type_bytes(picture->type);
 }
@@ -115,8 +111,8 @@ static void read_levels(const cai_picture *picture, int64_t c, int64_t y, int64_
     }
 }
 
-bool cai_picture_part(const cai_picture *picture, int64_t top, int64_t left, int64_t height,
-                      int64_t width, int64_t channels, cai_image *image, cai_error *error) {
+bool cai_picture_part(const cai_picture *picture, int64_t top, int64_t left, int64_t height, int64_t width,
+                      int64_t channels, cai_image *image, cai_error *error) {
     if (!cai_image_new("a picture", picture->channels, height, width, image, error)) return false;
     for (int64_t c = 0; c < picture->channels; c++)
         for (int64_t y = 0; y < height; y++)

@@ -31,8 +31,7 @@ const char *cai_portion_name(const cai_portion *portion, int64_t sample, char ou
     return out;
 }
 
-void cai_column_of_classes(cai_column *column, const char *path, const int32_t *numbers,
-                           int64_t count) {
+void cai_column_of_classes(cai_column *column, const char *path, const int32_t *numbers, int64_t count) {
     cai_tensor rows = {.name = "", .type = CAI_I32, .rank = 1, .dims = {count}, .count = count};
     rows.data = (const unsigned char *)numbers;
     cai_column_of_rows(column, path, &rows);
@@ -56,8 +55,7 @@ const char *cai_column_name(const cai_column *column, int64_t entry, char out[24
 
 /* ---- pairing ---- */
 
-static bool fail_without_column(const cai_portion *portion, const cai_field *field,
-                                cai_error *error) {
+static bool fail_without_column(const cai_portion *portion, const cai_field *field, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT,
                     "%s: has nothing for `%s`, which is %s\n"
                     "  help: name its files or folder: %s=PATH",
@@ -74,8 +72,7 @@ static bool has_all(const cai_dataset *dataset, const cai_portion *portion, cai_
 }
 
 /* The first column with stems, or without; NULL: there is none. */
-static const cai_column *first_column(const cai_dataset *dataset, const cai_portion *portion,
-                                      bool stems) {
+static const cai_column *first_column(const cai_dataset *dataset, const cai_portion *portion, bool stems) {
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_column *column = &portion->columns[i];
         if (column->kind != CAI_COLUMN_MISSING && (column->stems != NULL) == stems) return column;
@@ -84,16 +81,16 @@ static const cai_column *first_column(const cai_dataset *dataset, const cai_port
 }
 
 /* Entry k of each column is sample k. */
-static bool pair_by_number(const cai_dataset *dataset, cai_portion *portion,
-                           const cai_column *first, cai_error *error) {
+static bool pair_by_number(const cai_dataset *dataset, cai_portion *portion, const cai_column *first,
+                           cai_error *error) {
     portion->count = first->count;
     portion->names = first->stems;
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_column *column = &portion->columns[i];
         if (column->kind == CAI_COLUMN_MISSING || column->count == first->count) continue;
-        return cai_fail(
-            error, CAI_BAD_INPUT, "%s has %lld, and %s %lld: they are paired in order, one to one",
-            first->path, (long long)first->count, column->path, (long long)column->count);
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s has %lld, and %s %lld: they are paired in order, one to one", first->path,
+                        (long long)first->count, column->path, (long long)column->count);
     }
     return true;
 }
@@ -104,8 +101,8 @@ static int compare_portion_stems(const void *a, const void *b) {
 
 /* The entry of that stem, or -1; stems are sorted. */
 static int64_t find_stem(const cai_column *column, const char *stem) {
-    const char *const *found = bsearch(&stem, column->stems, (size_t)column->count,
-                                       sizeof *column->stems, compare_portion_stems);
+    const char *const *found =
+        bsearch(&stem, column->stems, (size_t)column->count, sizeof *column->stems, compare_portion_stems);
     return found ? found - column->stems : -1;
 }
 
@@ -120,8 +117,8 @@ static int lacks_stem(const cai_dataset *dataset, const cai_portion *portion, co
 
 /* Tells how many entries of a column have no partner in another, with the first as
  * example. */
-static bool leave_out_alone(cai_dataset *dataset, const cai_portion *portion,
-                            const cai_column *column, cai_error *error) {
+static bool leave_out_alone(cai_dataset *dataset, const cai_portion *portion, const cai_column *column,
+                            cai_error *error) {
     int64_t count = 0;
     const char *example = NULL, *lacking = NULL;
     for (int64_t k = 0; k < column->count; k++) {
@@ -130,17 +127,16 @@ static bool leave_out_alone(cai_dataset *dataset, const cai_portion *portion,
         example = column->stems[k];
         lacking = dataset->set->fields[field].name;
     }
-    return count == 0 || cai_dataset_leave_out(dataset, count, error, column->path,
-                                               "%lld of %lld have no partner: no `%s` for %s%s",
-                                               (long long)count, (long long)column->count, lacking,
-                                               example, count > 1 ? ", ..." : "");
+    return count == 0 ||
+           cai_dataset_leave_out(dataset, count, error, column->path,
+                                 "%lld of %lld have no partner: no `%s` for %s%s", (long long)count,
+                                 (long long)column->count, lacking, example, count > 1 ? ", ..." : "");
 }
 
 static bool pair_by_stem(cai_dataset *dataset, cai_portion *portion, const cai_column *first,
                          cai_error *error) {
     int fields = dataset->set->field_count;
-    const char **names =
-        cai_arena_take(&dataset->arena, (uint64_t)first->count * sizeof *names, error);
+    const char **names = cai_arena_take(&dataset->arena, (uint64_t)first->count * sizeof *names, error);
     if (!names) return false;
     for (int i = 0; i < fields; i++) {
         portion->entries[i] =
@@ -166,8 +162,7 @@ static bool has_stems_of_another(const cai_portion *portion, int field) {
     return false;
 }
 
-static bool leave_out_all_alone(cai_dataset *dataset, const cai_portion *portion,
-                                cai_error *error) {
+static bool leave_out_all_alone(cai_dataset *dataset, const cai_portion *portion, cai_error *error) {
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_column *column = &portion->columns[i];
         if (column->kind == CAI_COLUMN_MISSING || has_stems_of_another(portion, i)) continue;
@@ -182,6 +177,5 @@ bool cai_portion_pair(cai_dataset *dataset, cai_portion *portion, cai_error *err
                      *counted = first_column(dataset, portion, false);
     if (counted) return pair_by_number(dataset, portion, named ? named : counted, error);
     if (!named) return cai_fail(error, CAI_BAD_INPUT, "%s: nothing is read of it", portion->path);
-    return pair_by_stem(dataset, portion, named, error) &&
-           leave_out_all_alone(dataset, portion, error);
+    return pair_by_stem(dataset, portion, named, error) && leave_out_all_alone(dataset, portion, error);
 }

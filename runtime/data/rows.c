@@ -10,8 +10,7 @@ typedef struct cai_opened {
     cai_tensor_file file;
 } Opened;
 
-cai_tensor_file *cai_opened_new(cai_dataset *dataset, const char *path, const char *name,
-                                cai_error *error) {
+cai_tensor_file *cai_opened_new(cai_dataset *dataset, const char *path, const char *name, cai_error *error) {
     Opened *opened = cai_arena_take(&dataset->arena, sizeof *opened, error);
     if (!opened) return NULL;
     *opened = (Opened){.next = dataset->opened, .path = path, .name = name};
@@ -20,8 +19,7 @@ cai_tensor_file *cai_opened_new(cai_dataset *dataset, const char *path, const ch
 }
 
 void cai_opened_close(cai_dataset *dataset) {
-    for (Opened *opened = dataset->opened; opened; opened = opened->next)
-        cai_tensors_close(&opened->file);
+    for (Opened *opened = dataset->opened; opened; opened = opened->next) cai_tensors_close(&opened->file);
 }
 
 static bool is_opened(const cai_dataset *dataset, const char *path) {
@@ -30,9 +28,7 @@ static bool is_opened(const cai_dataset *dataset, const char *path) {
     return opened != NULL;
 }
 
-static bool is_zip(const cai_file *file) {
-    return file->count > 4 && memcmp(file->data, "PK\3\4", 4) == 0;
-}
+static bool is_zip(const cai_file *file) { return file->count > 4 && memcmp(file->data, "PK\3\4", 4) == 0; }
 
 /* The file's tensors are opened once, though each field asks for them. */
 static bool open_tensors(cai_dataset *dataset, const char *path, cai_error *error) {
@@ -56,8 +52,7 @@ typedef struct Choice { /* of the tensors of a path */
     char names[200];
 } Choice;
 
-static void consider_tensor(Choice *choice, const char *wanted, const char *name,
-                            const cai_tensor *tensor) {
+static void consider_tensor(Choice *choice, const char *wanted, const char *name, const cai_tensor *tensor) {
     size_t used = strlen(choice->names);
     snprintf(choice->names + used, sizeof choice->names - used, "%s%s", used ? ", " : "", name);
     choice->count++;
@@ -77,8 +72,8 @@ static Choice tensors_of(const cai_dataset *dataset, const char *path, const cha
     return choice;
 }
 
-bool cai_rows_open(cai_dataset *dataset, cai_column *column, const cai_field *field,
-                   const char *path, cai_error *error) {
+bool cai_rows_open(cai_dataset *dataset, cai_column *column, const cai_field *field, const char *path,
+                   cai_error *error) {
     if (cai_is_idx_name(path)) return cai_idx_read(dataset, path, column, error);
     if (!open_tensors(dataset, path, error)) return false;
     Choice choice = tensors_of(dataset, path, field->name);
@@ -87,8 +82,8 @@ bool cai_rows_open(cai_dataset *dataset, cai_column *column, const cai_field *fi
         return cai_fail(error, CAI_BAD_INPUT, "%s: has no tensor `%s`, but %s", path, field->name,
                         choice.count ? choice.names : "none at all");
     if (tensor->rank == 0)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: `%s` is one number, and no list of samples",
-                        path, field->name);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: `%s` is one number, and no list of samples", path,
+                        field->name);
     cai_column_of_rows(column, path, tensor);
     return true;
 }
@@ -99,8 +94,7 @@ bool cai_rows_open_all(cai_dataset *dataset, const char *path, int part, cai_err
     if (!portion) return false;
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_field *field = &dataset->set->fields[i];
-        if (!field->index && !cai_rows_open(dataset, &portion->columns[i], field, path, error))
-            return false;
+        if (!field->index && !cai_rows_open(dataset, &portion->columns[i], field, path, error)) return false;
     }
     return cai_portion_pair(dataset, portion, error);
 }

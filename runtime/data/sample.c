@@ -16,12 +16,8 @@ typedef struct Sample {
     cai_error *error;
 } Sample;
 
-static const cai_field *sample_field(const Sample *s, int field) {
-    return &s->dataset->set->fields[field];
-}
-static const cai_column *sample_column(const Sample *s, int field) {
-    return &s->portion->columns[field];
-}
+static const cai_field *sample_field(const Sample *s, int field) { return &s->dataset->set->fields[field]; }
+static const cai_column *sample_column(const Sample *s, int field) { return &s->portion->columns[field]; }
 
 static int64_t sample_entry(const Sample *s, int field) {
     const int64_t *entries = s->portion->entries[field];
@@ -31,9 +27,8 @@ static int64_t sample_entry(const Sample *s, int field) {
 /* Puts the name of the entry before the message of a failure that has none. */
 static bool within_entry(const Sample *s, int field, bool good) {
     char number[24];
-    return good || cai_fail_within(
-                       s->error, "%s",
-                       cai_column_name(sample_column(s, field), sample_entry(s, field), number));
+    return good || cai_fail_within(s->error, "%s",
+                                   cai_column_name(sample_column(s, field), sample_entry(s, field), number));
 }
 
 /* Converts what was read to the field's elements, in its row. */
@@ -92,8 +87,8 @@ static void window_reach(double begin, double size, int64_t count, int64_t from,
 static bool take_window(const cai_picture *picture, cai_window w, int64_t channels, int64_t height,
                         int64_t width, cai_image *image, cai_error *error) {
     if (is_plain_crop(&w, height, width))
-        return cai_picture_part(picture, (int64_t)w.top, (int64_t)w.left, height, width, channels,
-                                image, error);
+        return cai_picture_part(picture, (int64_t)w.top, (int64_t)w.left, height, width, channels, image,
+                                error);
     int64_t left, right, top, bottom;
     window_reach(w.left, w.width, width, picture->width, &left, &right);
     window_reach(w.top, w.height, height, picture->height, &top, &bottom);
@@ -130,18 +125,17 @@ static bool fit_fixed(Sample *s, int field, const cai_picture *picture, cai_imag
     const cai_field *to = sample_field(s, field);
     cai_extent height = {.fixed = to->dims[1] > 0 ? to->dims[1] : 0, .multiple = 1};
     cai_extent width = {.fixed = to->dims[2] > 0 ? to->dims[2] : 0, .multiple = 1};
-    if (!cai_picture_part(picture, 0, 0, picture->height, picture->width, to->dims[0], image,
-                          s->error))
+    if (!cai_picture_part(picture, 0, 0, picture->height, picture->width, to->dims[0], image, s->error))
         return false;
     if (!cai_image_fit(image, to->fit, height, width, s->error)) {
         cai_image_free(image);
         return false;
     }
     const cai_placement *place = &image->place;
-    s->views[field] = (cai_view){{place->left, place->top, place->across * (double)image->width,
-                                  place->down * (double)image->height},
-                                 (double)picture->height,
-                                 (double)picture->width};
+    s->views[field] = (cai_view){
+        {place->left, place->top, place->across * (double)image->width, place->down * (double)image->height},
+        (double)picture->height,
+        (double)picture->width};
     return true;
 }
 
@@ -155,8 +149,8 @@ static bool cut_picture(Sample *s, int field, const cai_picture *picture, cai_im
     const cai_field *to = sample_field(s, field);
     cai_window w = cai_view_on(&s->views[field], picture->height, picture->width);
     int64_t height = fixed_or(to->dims[1], w.height), width = fixed_or(to->dims[2], w.width);
-    return (goes_beyond(picture, &w) ? take_padded : take_window)(picture, w, to->dims[0], height,
-                                                                  width, image, s->error);
+    return (goes_beyond(picture, &w) ? take_padded : take_window)(picture, w, to->dims[0], height, width,
+                                                                  image, s->error);
 }
 
 static bool boxes_on(Sample *s, int field, cai_boxes *boxes, void **memory);
@@ -233,16 +227,14 @@ static bool cut_mask(Sample *s, int field, const cai_picture *picture) {
     cai_view all = {{0, 0, (double)picture->width, (double)picture->height},
                     (double)picture->height,
                     (double)picture->width};
-    cai_window w =
-        cai_view_on(s->lead >= 0 ? &s->views[s->lead] : &all, picture->height, picture->width);
+    cai_window w = cai_view_on(s->lead >= 0 ? &s->views[s->lead] : &all, picture->height, picture->width);
     int64_t height = fixed_or(to->dims[0], w.height), width = fixed_or(to->dims[1], w.width);
     if (s->lead < 0 && (height != picture->height || width != picture->width))
-        return within_entry(
-            s, field,
-            cai_fail(s->error, CAI_BAD_INPUT, "is %lld wide and %lld high, and `%s` is %s",
-                     (long long)picture->width, (long long)picture->height, to->name, to->text));
-    int64_t *numbers =
-        cai_allocate((uint64_t)(height * width) * sizeof *numbers, "a mask", s->error);
+        return within_entry(s, field,
+                            cai_fail(s->error, CAI_BAD_INPUT, "is %lld wide and %lld high, and `%s` is %s",
+                                     (long long)picture->width, (long long)picture->height, to->name,
+                                     to->text));
+    int64_t *numbers = cai_allocate((uint64_t)(height * width) * sizeof *numbers, "a mask", s->error);
     if (!numbers) return false;
     take_nearest(picture, w, height, width, numbers);
     cai_tensor value = {.type = CAI_I64,
@@ -302,8 +294,8 @@ static bool move_box(const cai_boxes *boxes, int64_t i, const cai_view *view, co
     const cai_box *box = &boxes->items[i];
     const cai_window *w = &view->window;
     double across = boxes->shares ? view->width : 1, down = boxes->shares ? view->height : 1;
-    double left = box->sides[0] * across, top = box->sides[1] * down,
-           right = box->sides[2] * across, bottom = box->sides[3] * down;
+    double left = box->sides[0] * across, top = box->sides[1] * down, right = box->sides[2] * across,
+           bottom = box->sides[3] * down;
     double x = (left + right) / 2 - w->left, y = (top + bottom) / 2 - w->top;
     if (x < 0 || x >= w->width || y < 0 || y >= w->height) return false;
     out[0] = moved_side(left, w->left, w->width, size[1]);
@@ -321,13 +313,9 @@ static bool store_box_rows(Sample *s, int field, const cai_boxes *boxes) {
     if (!rows) return false;
     for (int64_t i = 0; i < boxes->count && used < max; i++)
         used += move_box(boxes, i, &s->views[to->on], s->sizes[to->on], rows[used]);
-    for (int64_t i = used; i < max; i++)
-        memcpy(rows[i], (float[5]){0, 0, 0, 0, -1}, sizeof rows[i]);
-    cai_tensor value = {.type = CAI_F32,
-                        .rank = 2,
-                        .dims = {max, 5},
-                        .count = max * 5,
-                        .data = (unsigned char *)rows};
+    for (int64_t i = used; i < max; i++) memcpy(rows[i], (float[5]){0, 0, 0, 0, -1}, sizeof rows[i]);
+    cai_tensor value = {
+        .type = CAI_F32, .rank = 2, .dims = {max, 5}, .count = max * 5, .data = (unsigned char *)rows};
     bool stored = store_value(s, field, &value);
     free(rows);
     return stored;
@@ -344,11 +332,9 @@ static bool read_box_field(Sample *s, int field) {
 /* ---- numbers ---- */
 
 /* The only tensor of a file, or the one of the field's name. */
-static bool store_tensor_of(Sample *s, int field, const char *path,
-                            const cai_tensor_file *tensors) {
+static bool store_tensor_of(Sample *s, int field, const char *path, const cai_tensor_file *tensors) {
     const cai_field *to = sample_field(s, field);
-    const cai_tensor *value =
-        tensors->count == 1 ? tensors->tensors : cai_tensors_find(tensors, to->name);
+    const cai_tensor *value = tensors->count == 1 ? tensors->tensors : cai_tensors_find(tensors, to->name);
     if (!value) return cai_fail(s->error, CAI_BAD_INPUT, "%s: has no tensor `%s`", path, to->name);
     return cai_value_fits(to, value, path, s->error) && store_value(s, field, value);
 }
@@ -375,21 +361,19 @@ static bool read_numbers(Sample *s, int field) {
 
 static bool read_index(Sample *s, int field) {
     int64_t number = s->portion->first + s->index;
-    return store_value(
-        s, field, &(cai_tensor){.type = CAI_I64, .count = 1, .data = (unsigned char *)&number});
+    return store_value(s, field,
+                       &(cai_tensor){.type = CAI_I64, .count = 1, .data = (unsigned char *)&number});
 }
 
 /* ---- all fields ---- */
 
 static bool (*const readers[])(Sample *s, int field) = {
-    [CAI_VALUE_PICTURE] = read_picture, [CAI_VALUE_MASK] = read_mask,
-    [CAI_VALUE_BOXES] = read_box_field, [CAI_VALUE_CLASS] = read_numbers,
-    [CAI_VALUE_INDEX] = read_index,     [CAI_VALUE_NUMBERS] = read_numbers};
+    [CAI_VALUE_PICTURE] = read_picture, [CAI_VALUE_MASK] = read_mask,   [CAI_VALUE_BOXES] = read_box_field,
+    [CAI_VALUE_CLASS] = read_numbers,   [CAI_VALUE_INDEX] = read_index, [CAI_VALUE_NUMBERS] = read_numbers};
 
 static int leading_field(const cai_set *set) {
     for (int i = 0; i < set->field_count; i++)
-        if (cai_value_of(&set->fields[i]) == CAI_VALUE_PICTURE &&
-            set->fields[i].fit != CAI_TAKE_EXACT)
+        if (cai_value_of(&set->fields[i]) == CAI_VALUE_PICTURE && set->fields[i].fit != CAI_TAKE_EXACT)
             return i;
     return -1;
 }
@@ -400,9 +384,8 @@ static bool is_field_wanted(const Sample *s, int field) {
     bool asked = s->at->buffers[field] || (s->at->dims && s->at->dims[field]);
     if (asked || cai_value_of(sample_field(s, field)) != CAI_VALUE_PICTURE) return asked;
     for (int i = 0; i < s->dataset->set->field_count; i++) {
-        bool leans =
-            sample_field(s, i)->on == field ||
-            (field == s->lead && i != field && cai_value_of(sample_field(s, i)) <= CAI_VALUE_BOXES);
+        bool leans = sample_field(s, i)->on == field ||
+                     (field == s->lead && i != field && cai_value_of(sample_field(s, i)) <= CAI_VALUE_BOXES);
         if (leans && (s->at->buffers[i] || (s->at->dims && s->at->dims[i]))) return true;
     }
     return false;

@@ -58,12 +58,12 @@ static void add_file_size(Sizes *sizes, const cai_blob *blob, bool mask) {
 
 static void add_column_sizes(Sizes *sizes, const cai_column *column, bool mask) {
     cai_picture picture;
-    cai_tensor row = column->kind == CAI_COLUMN_ROWS && column->count ? cai_column_row(column, 0)
-                                                                      : (cai_tensor){0};
+    cai_tensor row =
+        column->kind == CAI_COLUMN_ROWS && column->count ? cai_column_row(column, 0) : (cai_tensor){0};
     if (row.rank && (mask ? cai_mask_of_row : cai_picture_of_row)(&row, &picture))
         widen_sizes(sizes, picture.height, picture.width);
-    for (int64_t i = 0;
-         column->kind == CAI_COLUMN_FILES && i < column->count && sizes->known < LOOKED_AT; i++)
+    for (int64_t i = 0; column->kind == CAI_COLUMN_FILES && i < column->count && sizes->known < LOOKED_AT;
+         i++)
         add_file_size(sizes, &column->files[i], mask);
 }
 
@@ -93,8 +93,7 @@ static int64_t *count_by_class(const cai_dataset *dataset, int field, int classe
 }
 
 /* A line each: number, name, samples. */
-static void print_class_list(const char *const *names, int classes, const int64_t *counts,
-                             FILE *out) {
+static void print_class_list(const char *const *names, int classes, const int64_t *counts, FILE *out) {
     for (int i = 0; i < classes && i < LISTED; i++)
         fprintf(out, "\n    %4d  %s%s%s", i, names ? names[i] : "", names ? ": " : "",
                 grouped_digits(counts[i]).text);
@@ -124,8 +123,7 @@ static void print_boxes(const cai_dataset *dataset, int field, FILE *out) {
             boxes += column->boxes[k].count;
     }
     if (boxes) fprintf(out, "%s boxes", grouped_digits(boxes).text);
-    for (int i = 0; names && i < classes && i < LISTED; i++)
-        fprintf(out, "\n    %4d  %s", i, names[i]);
+    for (int i = 0; names && i < classes && i < LISTED; i++) fprintf(out, "\n    %4d  %s", i, names[i]);
 }
 
 /* ---- the table ---- */
@@ -150,26 +148,19 @@ void cai_dataset_print(const cai_dataset *dataset, FILE *out) {
         fprintf(out, "%s: %s samples\n", dataset->portions[i]->path,
                 grouped_digits(dataset->portions[i]->count).text);
     fprintf(out, "  %-*s  %s samples, %s batches of %lld an epoch\n", width, "training",
-            grouped_digits(trained).text,
-            grouped_digits(trained / (set->batch > 0 ? set->batch : 1)).text,
+            grouped_digits(trained).text, grouped_digits(trained / (set->batch > 0 ? set->batch : 1)).text,
             (long long)set->batch);
     fprintf(out, "  %-*s  %s samples\n", width, "held out",
             grouped_digits(dataset->counts[CAI_PART_HELD_OUT]).text);
     int64_t skipped = cai_dataset_skipped(dataset);
-    if (skipped)
-        fprintf(out, "  %-*s  %s samples\n", width, "left out", grouped_digits(skipped).text);
+    if (skipped) fprintf(out, "  %-*s  %s samples\n", width, "left out", grouped_digits(skipped).text);
     for (int i = 0; i < set->field_count; i++) print_field(dataset, i, width, out);
 }
 
 /* ---- the sheet: sixteen samples, four in a row, each with its pictures and masks side
  * by side ---- */
 
-enum {
-    ACROSS = 4,
-    SAMPLES = 16,
-    GAP = 4,
-    LEAST = 96
-}; /* LEAST: small pictures are shown so large */
+enum { ACROSS = 4, SAMPLES = 16, GAP = 4, LEAST = 96 }; /* LEAST: small pictures are shown so large */
 
 typedef struct Sheet {
     const cai_dataset *dataset;
@@ -208,7 +199,8 @@ static void measure_sheet(Sheet *sheet) {
 
 /* ---- colours ---- */
 
-/* A colour for a number: places on a circle that lie far apart for numbers that are near. */
+/* A colour for a number: places on a circle that lie far apart for numbers that are
+ * near. */
 static void colour_of_number(int64_t number, float out[3]) {
     for (int c = 0; c < 3; c++) {
         double turn = fmod((double)number * 0.381966 + c / 3.0, 1.0);
@@ -218,13 +210,11 @@ static void colour_of_number(int64_t number, float out[3]) {
 
 static void set_pixel(Sheet *sheet, int64_t y, int64_t x, const float colour[3]) {
     if (y < 0 || x < 0 || y >= sheet->height || x >= sheet->width) return;
-    for (int64_t c = 0; c < 3; c++)
-        sheet->pixels[(c * sheet->height + y) * sheet->width + x] = colour[c];
+    for (int64_t c = 0; c < 3; c++) sheet->pixels[(c * sheet->height + y) * sheet->width + x] = colour[c];
 }
 
 /* The colour of a pixel of a field. */
-static void field_colour(const cai_field *field, const void *buffer, int64_t y, int64_t x,
-                         float out[3]) {
+static void field_colour(const cai_field *field, const void *buffer, int64_t y, int64_t x, float out[3]) {
     int64_t height = field_height(field), width = field_width(field), at = y * width + x;
     cai_tensor values = {.type = field->type, .data = buffer};
     if (cai_value_of(field) == CAI_VALUE_MASK) {
@@ -256,10 +246,8 @@ static void draw_box(Sheet *sheet, const float *box, int64_t top, int64_t left) 
     int64_t x1 = left + llround(box[2] * m) - 1, y1 = top + llround(box[3] * m) - 1;
     float colour[3];
     colour_of_number((int64_t)box[4] + 1, colour);
-    for (int64_t x = x0; x <= x1; x++)
-        set_pixel(sheet, y0, x, colour), set_pixel(sheet, y1, x, colour);
-    for (int64_t y = y0; y <= y1; y++)
-        set_pixel(sheet, y, x0, colour), set_pixel(sheet, y, x1, colour);
+    for (int64_t x = x0; x <= x1; x++) set_pixel(sheet, y0, x, colour), set_pixel(sheet, y1, x, colour);
+    for (int64_t y = y0; y <= y1; y++) set_pixel(sheet, y, x0, colour), set_pixel(sheet, y, x1, colour);
 }
 
 static void draw_boxes_on(Sheet *sheet, int picture, int64_t top, int64_t left) {
@@ -276,8 +264,7 @@ static bool draw_sample(Sheet *sheet, int64_t position) {
     const cai_set *set = sheet->dataset->set;
     int64_t top = GAP + position / ACROSS * (sheet->tile_height * sheet->magnified + GAP);
     int64_t left = GAP + position % ACROSS * (sheet->tile_width * sheet->magnified + GAP);
-    if (!cai_dataset_read(sheet->dataset, CAI_PART_TRAINING, position, 0, sheet->buffers,
-                          sheet->error))
+    if (!cai_dataset_read(sheet->dataset, CAI_PART_TRAINING, position, 0, sheet->buffers, sheet->error))
         return false;
     for (int i = 0; i < set->field_count; i++) {
         if (!is_field_drawn(&set->fields[i])) continue;
@@ -306,8 +293,7 @@ static bool make_sheet_buffers(Sheet *sheet) {
 }
 
 static bool draw_all(Sheet *sheet) {
-    int64_t values = 3 * sheet->height * sheet->width,
-            count = sheet->dataset->counts[CAI_PART_TRAINING];
+    int64_t values = 3 * sheet->height * sheet->width, count = sheet->dataset->counts[CAI_PART_TRAINING];
     if (values > CAI_MAX_PIXELS)
         return cai_fail(sheet->error, CAI_BAD_INPUT, "the samples are too large for a sheet");
     sheet->pixels = cai_allocate((uint64_t)values * sizeof *sheet->pixels, "a sheet", sheet->error);
@@ -326,8 +312,7 @@ bool cai_dataset_has_pictures(const cai_dataset *dataset) {
 bool cai_dataset_draw(const cai_dataset *dataset, const char *path, cai_error *error) {
     Sheet sheet = {.dataset = dataset, .error = error};
     measure_sheet(&sheet);
-    bool good = draw_all(&sheet) &&
-                cai_image_write(path, sheet.pixels, 3, sheet.height, sheet.width, error);
+    bool good = draw_all(&sheet) && cai_image_write(path, sheet.pixels, 3, sheet.height, sheet.width, error);
     for (int i = 0; sheet.buffers && i < dataset->set->field_count; i++) free(sheet.buffers[i]);
     free(sheet.buffers);
     free(sheet.pixels);

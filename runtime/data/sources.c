@@ -8,11 +8,10 @@
 
 /* ---- folders ---- */
 
-static bool push_name(cai_arena *arena, cai_names *names, int64_t *room, const char *name,
-                      cai_error *error) {
+static bool push_name(cai_arena *arena, cai_names *names, int64_t *room, const char *name, cai_error *error) {
     if (names->count == *room) {
-        const char **larger = cai_arena_take(
-            arena, (uint64_t)(*room = *room ? 2 * *room : 64) * sizeof *larger, error);
+        const char **larger =
+            cai_arena_take(arena, (uint64_t)(*room = *room ? 2 * *room : 64) * sizeof *larger, error);
         if (!larger) return false;
         if (names->count) memcpy(larger, names->items, (size_t)names->count * sizeof *larger);
         names->items = larger;
@@ -37,8 +36,7 @@ bool cai_folder_names(cai_arena *arena, const char *folder, cai_names *names, ca
     for (struct dirent *entry; good && (entry = readdir(directory));)
         if (entry->d_name[0] != '.') good = push_name(arena, names, &room, entry->d_name, error);
     closedir(directory);
-    if (names->count)
-        qsort(names->items, (size_t)names->count, sizeof *names->items, compare_entry_names);
+    if (names->count) qsort(names->items, (size_t)names->count, sizeof *names->items, compare_entry_names);
     return good;
 }
 
@@ -48,8 +46,8 @@ bool cai_is_folder(const char *path) {
 }
 
 bool cai_names_have(const cai_names *names, const char *name) {
-    return bsearch(&name, names->items, (size_t)names->count, sizeof *names->items,
-                   compare_entry_names) != NULL;
+    return bsearch(&name, names->items, (size_t)names->count, sizeof *names->items, compare_entry_names) !=
+           NULL;
 }
 
 /* ---- inputs: a folder or a file for each field, called after it ---- */
@@ -59,8 +57,7 @@ static const char *name_of_field(const cai_names *names, const char *field) {
     size_t length = strlen(field);
     for (int64_t i = 0; i < names->count; i++) {
         const char *name = names->items[i];
-        if (strncmp(name, field, length) == 0 && (name[length] == 0 || name[length] == '.'))
-            return name;
+        if (strncmp(name, field, length) == 0 && (name[length] == 0 || name[length] == '.')) return name;
     }
     return NULL;
 }
@@ -84,12 +81,11 @@ static bool open_inputs(cai_dataset *dataset, cai_portion *portion, const char *
 }
 
 static bool finish_portion(cai_dataset *dataset, cai_portion *portion, cai_error *error) {
-    return cai_classes_of_folders(dataset, portion, error) &&
-           cai_portion_pair(dataset, portion, error);
+    return cai_classes_of_folders(dataset, portion, error) && cai_portion_pair(dataset, portion, error);
 }
 
-static bool open_by_inputs(cai_dataset *dataset, const char *folder, const cai_names *names,
-                           int part, cai_error *error) {
+static bool open_by_inputs(cai_dataset *dataset, const char *folder, const cai_names *names, int part,
+                           cai_error *error) {
     cai_portion *portion = cai_portion_new(dataset, folder, part, error);
     return portion && open_inputs(dataset, portion, folder, names, error) &&
            finish_portion(dataset, portion, error);
@@ -154,8 +150,7 @@ static bool open_part(cai_dataset *dataset, const char *folder, const char *name
     return path && cai_source_open(dataset, path, part, error);
 }
 
-static bool open_parts(cai_dataset *dataset, const char *folder, const char *held_out,
-                       cai_error *error) {
+static bool open_parts(cai_dataset *dataset, const char *folder, const char *held_out, cai_error *error) {
     return open_part(dataset, folder, "train", CAI_PART_TRAINING, error) &&
            open_part(dataset, folder, held_out, CAI_PART_HELD_OUT, error);
 }
@@ -164,12 +159,11 @@ static bool open_parts(cai_dataset *dataset, const char *folder, const char *hel
 
 static bool fail_unknown_folder(const cai_dataset *dataset, const char *folder, cai_error *error) {
     const cai_field *fields = dataset->set->fields;
-    return cai_fail(
-        error, CAI_BAD_INPUT,
-        "%s: has neither train/ and val/, nor files known as data sets, nor `%s` or a folder so "
-        "called\n"
-        "  help: have a folder or a file for each input, called after it, or name them: %s=PATH",
-        folder, fields[0].name, fields[0].name);
+    return cai_fail(error, CAI_BAD_INPUT,
+                    "%s: has neither train/ and val/, nor files known as data sets, nor `%s` or a folder so "
+                    "called\n"
+                    "  help: have a folder or a file for each input, called after it, or name them: %s=PATH",
+                    folder, fields[0].name, fields[0].name);
 }
 
 /* Folders that are known by what is in them. */
@@ -177,9 +171,8 @@ static const struct {
     bool (*is_in)(const cai_names *names);
     bool (*open)(cai_dataset *dataset, const char *folder, const cai_names *names, int part,
                  cai_error *error);
-} known[] = {{cai_idx_is_in, cai_idx_open},
-             {cai_cifar_is_in, cai_cifar_open},
-             {cai_tar_is_in, cai_tars_open}};
+} known[] = {
+    {cai_idx_is_in, cai_idx_open}, {cai_cifar_is_in, cai_cifar_open}, {cai_tar_is_in, cai_tars_open}};
 
 static bool open_folder(cai_dataset *dataset, const char *folder, int part, cai_error *error) {
     cai_names names;
@@ -189,8 +182,7 @@ static bool open_folder(cai_dataset *dataset, const char *folder, int part, cai_
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].is_in(&names)) return known[i].open(dataset, folder, &names, part, error);
     if (held_out) return open_parts(dataset, folder, held_out, error);
-    if (has_inputs(dataset->set, &names))
-        return open_by_inputs(dataset, folder, &names, part, error);
+    if (has_inputs(dataset->set, &names)) return open_by_inputs(dataset, folder, &names, part, error);
     return field >= 0 ? open_as(dataset, folder, field, part, error)
                       : fail_unknown_folder(dataset, folder, error);
 }

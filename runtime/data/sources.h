@@ -48,9 +48,8 @@ bool cai_name_within(const char *name, double from, double to);
 enum { CAI_GZIP = 15 + 16, CAI_DEFLATE = -15 }; /* zlib's words for a file and for bare data */
 
 /* `count` bytes in memory of the arena; NULL where there are fewer or more. */
-unsigned char *cai_inflate(cai_arena *arena, const char *path, int window,
-                           const unsigned char *bytes, size_t packed, uint64_t count,
-                           cai_error *error);
+unsigned char *cai_inflate(cai_arena *arena, const char *path, int window, const unsigned char *bytes,
+                           size_t packed, uint64_t count, cai_error *error);
 /* The first bytes, as many as there are up to `most`; gives how many. */
 size_t cai_inflate_begin(int window, const unsigned char *bytes, size_t packed, unsigned char *out,
                          size_t max);
@@ -74,12 +73,13 @@ typedef struct cai_blob { /* a file: on the disk, or within another that is in m
 bool cai_blob_open(const cai_blob *blob, cai_file *file, cai_error *error);
 void cai_blob_close(const cai_blob *blob, cai_file *file);
 
-/* Reads a file; for a mask palette indices and gray levels as they are. free() frees it. */
+/* Reads a file; for a mask palette indices and gray levels as they are. free() frees
+ * it. */
 cai_picture *cai_picture_decode(const cai_blob *blob, bool mask, cai_error *error);
 uint64_t cai_picture_bytes(const cai_picture *picture);
 /* A part of it as f32 levels, with these channels. */
-bool cai_picture_part(const cai_picture *picture, int64_t top, int64_t left, int64_t height,
-                      int64_t width, int64_t channels, cai_image *image, cai_error *error);
+bool cai_picture_part(const cai_picture *picture, int64_t top, int64_t left, int64_t height, int64_t width,
+                      int64_t channels, cai_image *image, cai_error *error);
 int64_t cai_picture_number(const cai_picture *picture, int64_t y, int64_t x);
 
 /* ---- window.c: which part of a picture a sample is ---- */
@@ -100,11 +100,10 @@ typedef struct cai_view { /* the window of a sample, in a picture of some sizes 
 } cai_view;
 
 /* The window of a random fit for a result of height by width; `boxes` may be NULL. */
-cai_view cai_view_drawn(const cai_field *field, const cai_picture *picture, int64_t height,
-                        int64_t width, const cai_boxes *boxes, uint64_t key);
+cai_view cai_view_drawn(const cai_field *field, const cai_picture *picture, int64_t height, int64_t width,
+                        const cai_boxes *boxes, uint64_t key);
 /* The middle of it, for what is held out. */
-cai_view cai_view_middle(const cai_field *field, const cai_picture *picture, int64_t height,
-                         int64_t width);
+cai_view cai_view_middle(const cai_field *field, const cai_picture *picture, int64_t height, int64_t width);
 /* The same window of a picture of other sizes. */
 cai_window cai_view_on(const cai_view *view, int64_t height, int64_t width);
 
@@ -127,8 +126,7 @@ int cai_field_named(const cai_set *set, const char *name);
 bool cai_picture_of_row(const cai_tensor *row, cai_picture *picture);
 bool cai_mask_of_row(const cai_tensor *row, cai_picture *picture);
 /* Whether a sample's tensor can be the field's. */
-bool cai_value_fits(const cai_field *field, const cai_tensor *value, const char *path,
-                    cai_error *error);
+bool cai_value_fits(const cai_field *field, const cai_tensor *value, const char *path, cai_error *error);
 
 /* ---- portion.c: the values of fields, and samples made of them ---- */
 
@@ -153,9 +151,9 @@ typedef struct cai_column { /* the values of a field: entries */
 typedef struct cai_portion { /* samples of one origin */
     int part;
     const char *path;
-    cai_column *columns;  /* one a field */
-    int64_t first, count; /* samples: the number of the first among all */
-    int64_t **entries;    /* of a field: the entry of each sample; NULL: the sample's own number */
+    cai_column *columns;      /* one a field */
+    int64_t first, count;     /* samples: the number of the first among all */
+    int64_t **entries;        /* of a field: the entry of each sample; NULL: the sample's own number */
     const char *const *names; /* of samples; NULL: their numbers */
 } cai_portion;
 
@@ -164,8 +162,7 @@ cai_portion *cai_portion_new(cai_dataset *dataset, const char *path, int part, c
 /* A column of a tensor whose first axis counts entries. */
 void cai_column_of_rows(cai_column *column, const char *path, const cai_tensor *tensor);
 /* One of numbers of classes. */
-void cai_column_of_classes(cai_column *column, const char *path, const int32_t *numbers,
-                           int64_t count);
+void cai_column_of_classes(cai_column *column, const char *path, const int32_t *numbers, int64_t count);
 cai_tensor cai_column_row(const cai_column *column, int64_t entry);
 /* What messages call an entry. */
 const char *cai_column_name(const cai_column *column, int64_t entry, char out[24]);
@@ -197,15 +194,13 @@ struct cai_dataset {
 };
 
 /* Tells the user, however long the text is made. */
-void cai_dataset_tell(const cai_dataset *dataset, const char *path, const char *format, ...)
-    CAI_PRINTF(3, 4);
+void cai_dataset_tell(const cai_dataset *dataset, const char *path, const char *format, ...) CAI_PRINTF(3, 4);
 /* Samples that are no use: told and counted, or an error where the user wants it so. */
 bool cai_dataset_leave_out(cai_dataset *dataset, int64_t count, cai_error *error, const char *path,
                            const char *format, ...) CAI_PRINTF(5, 6);
 /* Keeps a decoded picture for later reads where there is room: it is then the data set's,
  * and the one in the slot. */
-bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot,
-                      cai_picture *picture);
+bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot, cai_picture *picture);
 /* The number of a sample's class; -1 where it has none. */
 int64_t cai_dataset_class(const cai_dataset *dataset, int field, int64_t sample);
 
@@ -285,12 +280,12 @@ bool cai_idx_open(cai_dataset *dataset, const char *folder, const cai_names *nam
 bool cai_is_idx_name(const char *path);
 
 /* A file that stays open with the data set, empty. */
-cai_tensor_file *cai_opened_new(cai_dataset *dataset, const char *path, const char *name,
-                                cai_error *error);
+cai_tensor_file *cai_opened_new(cai_dataset *dataset, const char *path, const char *name, cai_error *error);
 void cai_opened_close(cai_dataset *dataset);
-/* .npy, .npz, .safetensors, IDX: the tensor of the field's name where there are several. */
-bool cai_rows_open(cai_dataset *dataset, cai_column *column, const cai_field *field,
-                   const char *path, cai_error *error);
+/* .npy, .npz, .safetensors, IDX: the tensor of the field's name where there are
+ * several. */
+bool cai_rows_open(cai_dataset *dataset, cai_column *column, const cai_field *field, const char *path,
+                   cai_error *error);
 /* ---- boxes.c, and a file for each format ---- */
 
 typedef struct cai_class_list {
@@ -308,14 +303,12 @@ typedef struct cai_box_list { /* of one picture, as it is read */
 } cai_box_list;
 
 bool cai_box_add(cai_box_list *list, const cai_box *box);
-int cai_box_class(cai_box_list *list,
-                  const char *name); /* its number, from now on; -1 without memory */
+int cai_box_class(cai_box_list *list, const char *name); /* its number, from now on; -1 without memory */
 typedef bool cai_box_parser(cai_box_list *list, const char *text, size_t count);
 cai_box_parser cai_voc_parse, cai_yolo_parse;
-bool cai_boxes_of_files(cai_dataset *dataset, cai_column *column, cai_box_parser *parse,
-                        cai_error *error);
-bool cai_coco_parse(cai_dataset *dataset, cai_column *column, const char *path,
-                    const unsigned char *bytes, size_t count, cai_error *error);
+bool cai_boxes_of_files(cai_dataset *dataset, cai_column *column, cai_box_parser *parse, cai_error *error);
+bool cai_coco_parse(cai_dataset *dataset, cai_column *column, const char *path, const unsigned char *bytes,
+                    size_t count, cai_error *error);
 
 bool cai_is_tar_name(const char *path);
 bool cai_tar_is_in(const cai_names *names);

@@ -8,15 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    BLOCK = 512,
-    NAME = 100,
-    SIZE = 124,
-    TYPE = 156,
-    MAGIC = 257,
-    PREFIX = 345,
-    MAX_NAME = 4096
-};
+enum { BLOCK = 512, NAME = 100, SIZE = 124, TYPE = 156, MAGIC = 257, PREFIX = 345, MAX_NAME = 4096 };
 
 typedef struct Tar {
     cai_dataset *dataset;
@@ -49,8 +41,8 @@ static uint64_t size_of_member(const unsigned char *field) {
 static void read_member_name(Tar *tar, const unsigned char *header) {
     bool prefixed = memcmp(header + MAGIC, "ustar\0", 6) == 0 && header[PREFIX];
     if (tar->is_told) return;
-    snprintf(tar->name, sizeof tar->name, "%.*s%s%.*s", prefixed ? 155 : 0,
-             (const char *)header + PREFIX, prefixed ? "/" : "", NAME, (const char *)header);
+    snprintf(tar->name, sizeof tar->name, "%.*s%s%.*s", prefixed ? 155 : 0, (const char *)header + PREFIX,
+             prefixed ? "/" : "", NAME, (const char *)header);
 }
 
 static void keep_name(Tar *tar, const unsigned char *name, size_t length) {
@@ -92,8 +84,7 @@ static bool next_block(Tar *tar, Block *block) {
     if (tar->count - tar->at < BLOCK || is_empty(block->header)) return false;
     uint64_t size = size_of_member(block->header + SIZE), left = tar->count - tar->at - BLOCK;
     tar->is_broken = memcmp(block->header + MAGIC, "ustar", 5) != 0 || size > left;
-    if (tar->is_broken)
-        return fail_tar(tar, size > left ? "the file is cut off" : "a header is missing");
+    if (tar->is_broken) return fail_tar(tar, size > left ? "the file is cut off" : "a header is missing");
     uint64_t whole = (size + BLOCK - 1) / BLOCK * BLOCK;
     tar->at += BLOCK + (size_t)(whole < left ? whole : left);
     block->data = block->header + BLOCK;
@@ -139,8 +130,7 @@ static bool is_ending_of(int value, const char *ending) {
 static int field_of_ending(const cai_set *set, const char *ending) {
     for (int i = 0; i < set->field_count; i++) {
         size_t length = strlen(set->fields[i].name);
-        if (strncmp(ending, set->fields[i].name, length) == 0 &&
-            (ending[length] == '.' || !ending[length]))
+        if (strncmp(ending, set->fields[i].name, length) == 0 && (ending[length] == '.' || !ending[length]))
             return i;
     }
     for (int i = 0; i < set->field_count; i++)
@@ -152,12 +142,10 @@ static int field_of_ending(const cai_set *set, const char *ending) {
 
 static bool add_member(Tar *tar, cai_files *files, const cai_blob *member) {
     cai_arena *arena = &tar->dataset->arena;
-    const char *slash = strrchr(member->path, '/'),
-               *dot = strchr(slash ? slash : member->path, '.');
+    const char *slash = strrchr(member->path, '/'), *dot = strchr(slash ? slash : member->path, '.');
     int field = dot ? field_of_ending(tar->dataset->set, dot + 1) : -1;
     if (field < 0) return true;
-    const char *stem =
-        cai_arena_text(arena, member->path, (size_t)(dot - member->path), tar->error);
+    const char *stem = cai_arena_text(arena, member->path, (size_t)(dot - member->path), tar->error);
     const char *path = stem ? cai_arena_path(arena, tar->path, member->path, tar->error) : NULL;
     cai_blob blob = {.path = path, .bytes = member->bytes, .count = member->count};
     return path && cai_files_add(&files[field], stem, &blob, tar->error);
@@ -182,8 +170,7 @@ static bool make_classes(Tar *tar, cai_column *column) {
                  (const char *)file->bytes);
         numbers[i] = (int32_t)strtol(text, &end, 10);
         if (end == text || end[strspn(end, " \r\n")])
-            return cai_fail(tar->error, CAI_BAD_INPUT, "%s: holds no number of a class",
-                            file->path);
+            return cai_fail(tar->error, CAI_BAD_INPUT, "%s: holds no number of a class", file->path);
     }
     const char *const *stems = column->stems;
     cai_column_of_classes(column, tar->path, numbers, column->count);
@@ -197,9 +184,8 @@ static bool make_columns(Tar *tar, cai_files *files, cai_portion *portion) {
         int value = cai_value_of(&tar->dataset->set->fields[i]);
         if (files[i].count == 0) continue;
         if (!cai_files_column(tar->dataset, &files[i], tar->path, column, tar->error)) return false;
-        bool made = value == CAI_VALUE_CLASS
-                        ? make_classes(tar, column)
-                        : cai_column_finish(tar->dataset, column, value, tar->error);
+        bool made = value == CAI_VALUE_CLASS ? make_classes(tar, column)
+                                             : cai_column_finish(tar->dataset, column, value, tar->error);
         if (!made) return false;
     }
     return true;

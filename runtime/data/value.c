@@ -72,8 +72,7 @@ static bool is_row_of(const cai_field *field, const cai_tensor *row) {
     }
 }
 
-bool cai_value_fits(const cai_field *field, const cai_tensor *row, const char *path,
-                    cai_error *error) {
+bool cai_value_fits(const cai_field *field, const cai_tensor *row, const char *path, cai_error *error) {
     char text[200];
     if (is_row_of(field, row)) return true;
     return cai_fail(error, CAI_BAD_INPUT, "%s: a sample of it is %s, and `%s` is %s", path,

@@ -38,8 +38,7 @@ static void XMLCALL on_start(void *user, const char *element, const char **attri
 
 static void XMLCALL on_text(void *user, const char *text, int length) {
     Voc *voc = user;
-    size_t room = sizeof voc->text - 1 - voc->length,
-           take = (size_t)length < room ? (size_t)length : room;
+    size_t room = sizeof voc->text - 1 - voc->length, take = (size_t)length < room ? (size_t)length : room;
     memcpy(voc->text + voc->length, text, take);
     voc->length += take;
 }
@@ -73,8 +72,7 @@ static void XMLCALL on_end(void *user, const char *element) {
     voc->text[voc->length] = 0;
     int depth = voc->depth--;
     if (depth == SIDE) end_side(voc, element);
-    else if (depth == DETAIL && strcmp(element, "name") == 0)
-        memcpy(voc->name, voc->text, sizeof voc->name);
+    else if (depth == DETAIL && strcmp(element, "name") == 0) memcpy(voc->name, voc->text, sizeof voc->name);
     else if (depth == DETAIL && strcmp(element, "difficult") == 0)
         voc->difficult = strtod(voc->text, NULL) != 0;
     else if (depth == OBJECT && strcmp(element, "object") == 0) end_object(voc);

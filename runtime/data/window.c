@@ -16,25 +16,23 @@ static Range scale_range(const cai_field *field, double low, double high) {
     return given ? (Range){field->scale[0], field->scale[1]} : (Range){low, high};
 }
 
-static double between_bounds(Range range, double u) {
-    return range.low + (range.high - range.low) * u;
-}
+static double between_bounds(Range range, double u) { return range.low + (range.high - range.low) * u; }
 
 /* A picture that the window would not fit is scaled until it does. */
-static double scale_to_fit(const cai_picture *picture, int64_t height, int64_t width,
-                           double scale) {
-    return fmax(scale, fmax((double)height / (double)picture->height,
-                            (double)width / (double)picture->width));
+static double scale_to_fit(const cai_picture *picture, int64_t height, int64_t width, double scale) {
+    return fmax(scale,
+                fmax((double)height / (double)picture->height, (double)width / (double)picture->width));
 }
 
-/* Where a window of `part` of `size` pixels begins: at a whole one of the scaled picture. */
+/* Where a window of `part` of `size` pixels begins: at a whole one of the scaled
+ * picture. */
 static double begin_of(double size, int64_t part, double scale, double u) {
     double places = floor(size * scale - (double)part + 1e-6);
     return fmin(floor(u * (places + 1)), places) / scale;
 }
 
-static cai_window crop_window(const cai_picture *picture, int64_t height, int64_t width,
-                              double scale, double u, double v) {
+static cai_window crop_window(const cai_picture *picture, int64_t height, int64_t width, double scale,
+                              double u, double v) {
     return (cai_window){.left = begin_of((double)picture->width, width, scale, u),
                         .top = begin_of((double)picture->height, height, scale, v),
                         .width = (double)width / scale,
@@ -91,8 +89,7 @@ static cai_window drawn_share(const cai_field *field, const cai_picture *picture
 /* ---- random_box_crop: Liu et al. 2016. The whole, or a window that overlaps a box
  * enough ---- */
 
-static double overlap_of_box(const cai_box *box, const cai_window *window, double across,
-                             double down) {
+static double overlap_of_box(const cai_box *box, const cai_window *window, double across, double down) {
     double left = box->sides[0] * across, top = box->sides[1] * down;
     double right = box->sides[2] * across, bottom = box->sides[3] * down;
     double w = fmin(right, window->left + window->width) - fmax(left, window->left);
@@ -117,15 +114,11 @@ static bool is_good(const cai_boxes *boxes, const cai_window *window, double lea
     return overlaps && holds;
 }
 
-enum {
-    ROUNDS = 20,
-    ROUND = 4 * 51
-}; /* draws of a round: one of the least overlap, four of each try */
+enum { ROUNDS = 20, ROUND = 4 * 51 }; /* draws of a round: one of the least overlap, four of each try */
 
 /* A window of 0.3 to 1 of either side, at most twice as long as wide; false where it is
  * none. */
-static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw,
-                            cai_window *window) {
+static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw, cai_window *window) {
     double height = (double)picture->height, width = (double)picture->width;
     double w = floor(between_bounds((Range){0.3, 1}, cai_data_draw(key, draw)) * width);
     double h = floor(between_bounds((Range){0.3, 1}, cai_data_draw(key, draw + 1)) * height);
@@ -136,8 +129,7 @@ static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw,
 
 /* In rounds of fifty tries, each with a least overlap of its own, until a window is good
  * or the round says: the whole. */
-static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *boxes,
-                                   uint64_t key) {
+static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *boxes, uint64_t key) {
     static const double least[] = {1, 0, 0.1, 0.3, 0.5, 0.7, 0.9};
     double across = boxes && boxes->shares ? (double)picture->width : 1;
     double down = boxes && boxes->shares ? (double)picture->height : 1;
@@ -146,8 +138,7 @@ static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *
         cai_window window;
         if (wanted == 1) break;
         for (int draw = round * ROUND + 4; draw < (round + 1) * ROUND; draw += 4)
-            if (draw_box_window(picture, key, draw, &window) &&
-                is_good(boxes, &window, wanted, across, down))
+            if (draw_box_window(picture, key, draw, &window) && is_good(boxes, &window, wanted, across, down))
                 return window;
     }
     return whole_picture(picture);
@@ -159,24 +150,22 @@ static cai_view view_on(const cai_picture *picture, cai_window window) {
     return (cai_view){window, (double)picture->height, (double)picture->width};
 }
 
-cai_view cai_view_drawn(const cai_field *field, const cai_picture *picture, int64_t height,
-                        int64_t width, const cai_boxes *boxes, uint64_t key) {
+cai_view cai_view_drawn(const cai_field *field, const cai_picture *picture, int64_t height, int64_t width,
+                        const cai_boxes *boxes, uint64_t key) {
     if (field->fit == CAI_TAKE_RANDOM_CROP)
         return view_on(picture, drawn_crop(field, picture, height, width, key));
-    if (field->fit == CAI_TAKE_RANDOM_RESIZED)
-        return view_on(picture, drawn_share(field, picture, key));
+    if (field->fit == CAI_TAKE_RANDOM_RESIZED) return view_on(picture, drawn_share(field, picture, key));
     return view_on(picture, drawn_box_window(picture, boxes, key));
 }
 
-cai_view cai_view_middle(const cai_field *field, const cai_picture *picture, int64_t height,
-                         int64_t width) {
+cai_view cai_view_middle(const cai_field *field, const cai_picture *picture, int64_t height, int64_t width) {
     if (field->fit != CAI_TAKE_RANDOM_CROP) return view_on(picture, whole_picture(picture));
-    return view_on(picture, crop_window(picture, height, width,
-                                        scale_to_fit(picture, height, width, 1), 0.5, 0.5));
+    return view_on(picture,
+                   crop_window(picture, height, width, scale_to_fit(picture, height, width, 1), 0.5, 0.5));
 }
 
 cai_window cai_view_on(const cai_view *view, int64_t height, int64_t width) {
     double across = (double)width / view->width, down = (double)height / view->height;
-    return (cai_window){view->window.left * across, view->window.top * down,
-                        view->window.width * across, view->window.height * down};
+    return (cai_window){view->window.left * across, view->window.top * down, view->window.width * across,
+                        view->window.height * down};
 }

@@ -28,16 +28,13 @@ bool cai_yolo_parse(cai_box_list *list, const char *text, size_t count) {
     for (int number = 1; count > 0; number++) {
         char line[200];
         const char *newline = memchr(text, '\n', count);
-        size_t length = newline ? (size_t)(newline - text) : count,
-               skip = length + (newline != NULL);
-        if (length >= sizeof line)
-            return cai_fail(list->error, CAI_BAD_INPUT, "line %d is too long", number);
+        size_t length = newline ? (size_t)(newline - text) : count, skip = length + (newline != NULL);
+        if (length >= sizeof line) return cai_fail(list->error, CAI_BAD_INPUT, "line %d is too long", number);
         memcpy(line, text, length);
         line[length] = 0;
         if (!is_blank(line) && !parse_line(list, line))
             return cai_fail(list->error, CAI_BAD_INPUT,
-                            "line %d is no box: CLASS X Y WIDTH HEIGHT, in shares of the picture",
-                            number);
+                            "line %d is no box: CLASS X Y WIDTH HEIGHT, in shares of the picture", number);
         text += skip;
         count -= skip;
     }

@@ -1,5 +1,6 @@
-/* Whole files in, whole files out. What is written appears under its name only when it is complete: it grows beside it, in the same
- * folder, reaches the disk, and is renamed. Whatever ends the program before, a failure or a signal, removes it. */
+/* Whole files in, whole files out. What is written appears under its name only when it is
+ * complete: it grows beside it, in the same folder, reaches the disk, and is renamed.
+ * Whatever ends the program before, a failure or a signal, removes it. */
 #include "files/files.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,13 +16,15 @@ static bool is_standard(const char *path) { return strcmp(path, "-") == 0; }
 
 bool cai_is_stream(const char *path) {
     struct stat status;
-    return is_standard(path) || (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode));
+    return is_standard(path) ||
+           (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode));
 }
 
 /* ---- reading ---- */
 
 /* Pipes and devices do not tell their size: the buffer doubles. */
-static bool read_growing(int descriptor, const char *path, size_t expected, cai_file *file, cai_error *error) {
+static bool read_growing(int descriptor, const char *path, size_t expected, cai_file *file,
+                         cai_error *error) {
     size_t capacity = expected + 1, count = 0;
     unsigned char *bytes = cai_allocate(capacity, path, error);
     while (bytes) {
@@ -45,8 +48,9 @@ static bool read_growing(int descriptor, const char *path, size_t expected, cai_
     return false;
 }
 
-/* Files that are mapped: where another process makes one shorter meanwhile, reading what is gone is a SIGBUS, and its handler tells which
- * file it was. More than these at once are mapped all the same, and the signal would then end the program without a word. */
+/* Files that are mapped: where another process makes one shorter meanwhile, reading what
+ * is gone is a SIGBUS, and its handler tells which file it was. More than these at once
+ * are mapped all the same, and the signal would then end the program without a word. */
 static struct Mapped {
     _Atomic(const unsigned char *) begin; /* NULL: free */
     const unsigned char *end;
@@ -77,7 +81,8 @@ static const char *mapped_at(const void *address) {
 
 static bool map_whole(int descriptor, const char *path, size_t count, cai_file *file, cai_error *error) {
     void *data = mmap(NULL, count, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    if (data == MAP_FAILED) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be mapped: %s", path, strerror(errno));
+    if (data == MAP_FAILED)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be mapped: %s", path, strerror(errno));
     remember_mapping(data, count, path);
     *file = (cai_file){.data = data, .count = count, .mapped = true};
     return true;
@@ -86,7 +91,8 @@ static bool map_whole(int descriptor, const char *path, size_t count, cai_file *
 static bool load_file(const char *path, bool map, cai_file *file, cai_error *error) {
     if (is_standard(path)) return read_growing(STDIN_FILENO, "standard input", 65536, file, error);
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    if (descriptor < 0)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
     struct stat status;
     bool done;
     if (fstat(descriptor, &status) < 0) {
@@ -96,14 +102,19 @@ static bool load_file(const char *path, bool map, cai_file *file, cai_error *err
     } else if (map && S_ISREG(status.st_mode) && status.st_size > 0) {
         done = map_whole(descriptor, path, (size_t)status.st_size, file, error);
     } else {
-        done = read_growing(descriptor, path, S_ISREG(status.st_mode) ? (size_t)status.st_size : 65536, file, error);
+        done = read_growing(descriptor, path, S_ISREG(status.st_mode) ? (size_t)status.st_size : 65536, file,
+                            error);
     }
     close(descriptor);
     return done;
 }
 
-bool cai_file_read(const char *path, cai_file *file, cai_error *error) { return load_file(path, false, file, error); }
-bool cai_file_map(const char *path, cai_file *file, cai_error *error) { return load_file(path, true, file, error); }
+bool cai_file_read(const char *path, cai_file *file, cai_error *error) {
+    return load_file(path, false, file, error);
+}
+bool cai_file_map(const char *path, cai_file *file, cai_error *error) {
+    return load_file(path, true, file, error);
+}
 
 void cai_file_close(cai_file *file) {
     if (file->mapped) forget_mapping(file->data), munmap((void *)file->data, file->count);
@@ -113,8 +124,9 @@ void cai_file_close(cai_file *file) {
 
 /* ---- unfinished files, for the signal handler ---- */
 
-/* A slot holds the name of a file that is not finished. Taking a name out is an exchange, so that handler and program never both
- * have it; whoever has it unlinks. More than these at once are written all the same, and only a signal would leave them behind. */
+/* A slot holds the name of a file that is not finished. Taking a name out is an exchange,
+ * so that handler and program never both have it; whoever has it unlinks. More than these
+ * at once are written all the same, and only a signal would leave them behind. */
 static _Atomic(char *) unfinished[64];
 
 static void remember_name(char *path) {
@@ -150,7 +162,8 @@ static void end_by_signal(int number) {
 
 static void say_in_handler(const char *text) { (void)!write(STDERR_FILENO, text, strlen(text)); }
 
-/* SA_RESETHAND: what is no fault in a mapped file happens again, with the default action. */
+/* SA_RESETHAND: what is no fault in a mapped file happens again, with the default
+ * action. */
 static void on_bus_error(int number, siginfo_t *info, void *context) {
     const char *path = mapped_at(info->si_addr);
     (void)number, (void)context;
@@ -168,7 +181,9 @@ void cai_clean_up_on_signals(void) {
     struct sigaction bus = {.sa_sigaction = on_bus_error, .sa_flags = SA_RESETHAND | SA_SIGINFO};
     const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(ends[i], &action, NULL); /* nohup stays */
+        /* nohup stays */
+        if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(ends[i], &action, NULL);
     }
     sigaction(SIGBUS, &bus, NULL);
     at_quick_exit(remove_unfinished);
@@ -178,7 +193,9 @@ void cai_clean_up_on_signals(void) {
 
 /* ---- writing ---- */
 
-static const char *shown_output(const cai_output *output) { return output->path ? output->path : "standard output"; }
+static const char *shown_output(const cai_output *output) {
+    return output->path ? output->path : "standard output";
+}
 
 static bool fail_writing(cai_output *output, const char *verb, cai_error *error) {
     cai_fail(error, CAI_BAD_INPUT, "%s: cannot be %s: %s", shown_output(output), verb, strerror(errno));
@@ -194,7 +211,8 @@ static char *name_beside(const char *path) {
     size_t size = strlen(path) + 40;
     char *beside = malloc(size);
     if (!beside) return NULL;
-    snprintf(beside, size, "%.*s.%.200s.%d.%u", folder, path, path + folder, (int)getpid(), atomic_fetch_add(&counter, 1));
+    snprintf(beside, size, "%.*s.%.200s.%d.%u", folder, path, path + folder, (int)getpid(),
+             atomic_fetch_add(&counter, 1));
     return beside;
 }
 
@@ -209,7 +227,8 @@ static bool open_beside(cai_output *output, const struct stat *status, cai_error
         output->beside = NULL;
         return fail_writing(output, "created", error);
     }
-    if (status) (void)!fchmod(output->descriptor, status->st_mode & 07777); /* someone else's file: ours then, as after a copy */
+    /* someone else's file: ours then, as after a copy */
+    if (status) (void)!fchmod(output->descriptor, status->st_mode & 07777);
     return true;
 }
 
@@ -227,12 +246,12 @@ bool cai_output_open(const char *path, cai_output *output, cai_error *error) {
     if (exists && S_ISDIR(status.st_mode))
         return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, where a file is to be written", path);
     bool regular = exists && S_ISREG(status.st_mode);
-    output->path = regular && is_link(path) ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
+    /* a symbolic link stays one */
+    output->path = regular && is_link(path) ? realpath(path, NULL) : strdup(path);
     if (!output->path) return cai_fail(error, CAI_BAD_INPUT, "%s: %s", path, strerror(errno));
-    if (exists && access(output->path, W_OK) < 0) return fail_writing(output, "written", error); /* rename would not ask */
-    if (!exists || regular) {
-        return open_beside(output, exists ? &status : NULL, error);
-    }
+    /* rename would not ask */
+    if (exists && access(output->path, W_OK) < 0) return fail_writing(output, "written", error);
+    if (!exists || regular) { return open_beside(output, exists ? &status : NULL, error); }
     output->descriptor = open(output->path, O_WRONLY | O_CLOEXEC);
     return output->descriptor >= 0 || fail_writing(output, "opened", error);
 }
@@ -261,7 +280,8 @@ bool cai_output_finish(cai_output *output, cai_error *error) {
     int closed = close(output->descriptor);
     output->descriptor = -1;
     if (closed < 0) return fail_writing(output, "written", error);
-    if (output->beside && rename(output->beside, output->path) < 0) return fail_writing(output, "written", error);
+    if (output->beside && rename(output->beside, output->path) < 0)
+        return fail_writing(output, "written", error);
     release_output(output);
     return true;
 }
@@ -280,7 +300,8 @@ bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error
 
 bool cai_folder_sync(const char *path, cai_error *error) {
     int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    if (descriptor < 0)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
     bool done = fsync(descriptor) == 0 || errno == EINVAL; /* file systems without it */
     if (!done) cai_fail(error, CAI_BAD_INPUT, "%s: cannot be written: %s", path, strerror(errno));
     close(descriptor);

@@ -1,5 +1,6 @@
-/* The runtime's wing of files: whole files in and out, tensors and pictures in them, and what a
- * picture must become for a model. It stands on core/; programs and the compiler stand on it. */
+/* The runtime's wing of files: whole files in and out, tensors and pictures in them, and
+ * what a picture must become for a model. It stands on core/; programs and the compiler
+ * stand on it. */
 #ifndef CAI_FILES_H
 #define CAI_FILES_H
 
@@ -15,17 +16,17 @@ typedef struct cai_file {
 
 /* Reads a whole file into memory; "-" is standard input. */
 bool cai_file_read(const char *path, cai_file *file, cai_error *error);
-/* Maps a regular file read-only (nothing is read yet), and reads any other kind as cai_file_read
- * does. */
+/* Maps a regular file read-only (nothing is read yet), and reads any other kind as
+ * cai_file_read does. */
 bool cai_file_map(const char *path, cai_file *file, cai_error *error);
 void cai_file_close(cai_file *file);
 
 /* "-", a device or a pipe: its name says nothing about the format. */
 bool cai_is_stream(const char *path);
 
-/* A file being written. Regular files are written beside their name and renamed by cai_output_finish,
- * so that at any moment there is the old file or the whole new one; devices and pipes are written
- * directly; "-" is standard output. */
+/* A file being written. Regular files are written beside their name and renamed by
+ * cai_output_finish, so that at any moment there is the old file or the whole new one;
+ * devices and pipes are written directly; "-" is standard output. */
 typedef struct cai_output {
     int descriptor;
     char *path, *beside; /* beside: NULL where the file is written directly */
@@ -37,34 +38,36 @@ bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_e
 /* fsync, close, rename; on failure discards. */
 bool cai_output_finish(cai_output *output, cai_error *error);
 void cai_output_discard(cai_output *output);
-/* Has the system put a folder's names on the disk, as a file's bytes are when it is finished. */
+/* Has the system put a folder's names on the disk, as a file's bytes are when it is
+ * finished. */
 bool cai_folder_sync(const char *path, cai_error *error);
 /* All of it at once. */
 bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error);
-/* From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT and quick_exit remove unfinished files before they end
- * the program, and a closed pipe or the limit on sizes of files (SIGPIPE, SIGXFSZ) is an error of
- * writing; a mapped file that becomes shorter (SIGBUS) ends the program with a message. */
+/* From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT and quick_exit remove unfinished files
+ * before they end the program, and a closed pipe or the limit on sizes of files (SIGPIPE,
+ * SIGXFSZ) is an error of writing; a mapped file that becomes shorter (SIGBUS) ends the
+ * program with a message. */
 void cai_clean_up_on_signals(void);
 
 /* ---- formats.def, formats.c: which formats there are, and which one a file has ---- */
 
 enum { /* CAI_FORMAT_png ... */
-    CAI_NO_FORMAT = -1,
+       CAI_NO_FORMAT = -1,
 #define PICTURE(name, ...) CAI_FORMAT_##name,
 #define BOXES(name, ...) CAI_FORMAT_##name,
 #define TENSOR(name, ...) CAI_FORMAT_##name,
 #define TENSORS(name, ...) CAI_FORMAT_##name,
 #include "files/formats.def"
-    CAI_FORMAT_COUNT
+       CAI_FORMAT_COUNT
 };
 
 enum { /* what a format holds; several may be asked for at once */
-    CAI_HOLDS_PICTURE = 1,
-    CAI_HOLDS_BOXES = 2,
-    CAI_HOLDS_TENSOR = 4,  /* one, without a name */
-    CAI_HOLDS_TENSORS = 8, /* any number, by name */
-    CAI_HOLDS_NUMBERS = CAI_HOLDS_TENSOR | CAI_HOLDS_TENSORS,
-    CAI_HOLDS_ANYTHING = 15
+       CAI_HOLDS_PICTURE = 1,
+       CAI_HOLDS_BOXES = 2,
+       CAI_HOLDS_TENSOR = 4,  /* one, without a name */
+       CAI_HOLDS_TENSORS = 8, /* any number, by name */
+       CAI_HOLDS_NUMBERS = CAI_HOLDS_TENSOR | CAI_HOLDS_TENSORS,
+       CAI_HOLDS_ANYTHING = 15
 };
 
 #define CAI_MAX_ENDINGS 4
@@ -78,16 +81,16 @@ typedef struct cai_format {
 } cai_format;
 extern const cai_format cai_formats[CAI_FORMAT_COUNT];
 
-/* The format, of those that hold what is asked for, that a file has by its name, or by how it begins;
- * CAI_NO_FORMAT where it has none of them. */
+/* The format, of those that hold what is asked for, that a file has by its name, or by
+ * how it begins; CAI_NO_FORMAT where it has none of them. */
 int cai_format_of_name(const char *path, int holds);
 int cai_format_of_bytes(const void *bytes, size_t count, int holds);
 int cai_format_first(int holds); /* what is written where no name says which */
 bool cai_has_extension(const char *path, const char *extension); /* letters of either case */
 
 typedef struct cai_list { char text[200]; } cai_list; /* "a, b or c", by value: for messages */
-cai_list cai_format_endings(int holds); /* ".png, .jpg or .jpeg" */
-cai_list cai_picture_formats(void);     /* "PNG or JPEG" */
+cai_list cai_format_endings(int holds);               /* ".png, .jpg or .jpeg" */
+cai_list cai_picture_formats(void);                   /* "PNG or JPEG" */
 
 /* ---- tensor_type.c: conversions between types of elements ---- */
 
@@ -96,8 +99,8 @@ void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, d
 void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, float *out);
 /* Of ints and bools, exactly; u64 beyond i64 wraps. */
 void cai_tensor_to_i64(const cai_tensor *tensor, int64_t first, int64_t count, int64_t *out);
-/* All elements as `type`, one of program.h's. False where a value does not fit: a fraction or an
- * integer beyond an integer type. */
+/* All elements as `type`, one of program.h's. False where a value does not fit: a
+ * fraction or an integer beyond an integer type. */
 bool cai_tensor_convert(const cai_tensor *tensor, int type, void *out, cai_error *error);
 
 float cai_f16_to_f32(uint16_t half);
@@ -123,9 +126,9 @@ typedef struct cai_tensor_file {
     void *turned; /* the data of a .npy of another byte or axis order */
 } cai_tensor_file;
 
-/* Opens a file of tensors (its format is told by its beginning), mapped where it can be. Everything
- * about it is checked here: after success every tensor's data lies within the file. `data` is valid
- * until the close. */
+/* Opens a file of tensors (its format is told by its beginning), mapped where it can be.
+ * Everything about it is checked here: after success every tensor's data lies within the
+ * file. `data` is valid until the close. */
 bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error);
 /* The same of bytes in memory, which must outlive *file; `path` is for messages. */
 bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file,
@@ -133,18 +136,19 @@ bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_te
 void cai_tensors_close(cai_tensor_file *file);
 const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name); /* or NULL */
 const char *cai_tensors_metadata(const cai_tensor_file *file, const char *key);    /* or NULL */
-/* Writes in the format of the name; a stream without one gets the first that holds so many. */
+/* Writes in the format of the name; a stream without one gets the first that holds so
+ * many. */
 bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error);
 /* The same of a .safetensors with metadata. */
 bool cai_tensors_write_with(const char *path, const cai_tensor *tensors, int count,
                             const cai_metadata *metadata, int metadata_count, cai_error *error);
 
-/* Sets tensor->count from its sizes and *bytes from type and count; false where they are beyond 63
- * bits. */
+/* Sets tensor->count from its sizes and *bytes from type and count; false where they are
+ * beyond 63 bits. */
 bool cai_tensor_count(cai_tensor *tensor, uint64_t *bytes);
 
-/* The formats, for tensor_file.c. A parser fills tensors, count, names and turned, and leaves the
- * rest of *file alone. A writer discards the output on failure. */
+/* The formats, for tensor_file.c. A parser fills tensors, count, names and turned, and
+ * leaves the rest of *file alone. A writer discards the output on failure. */
 typedef bool cai_tensor_parser(const char *path, const unsigned char *bytes, size_t count,
                                cai_tensor_file *file, cai_error *error);
 typedef bool cai_tensor_writer(cai_output *output, const cai_tensor *tensors, int count, cai_error *error);
@@ -156,7 +160,8 @@ typedef bool cai_tensor_writer(cai_output *output, const cai_tensor *tensors, in
 
 /* ---- image.c, and a file for each format: pictures ---- */
 
-/* Width times height: 134 million. Larger files are refused before anything is decoded. */
+/* Width times height: 134 million. Larger files are refused before anything is
+ * decoded. */
 #define CAI_MAX_PIXELS ((int64_t)1 << 27)
 
 /* Column x lies at left + across * x of another picture, row y at top + down * y. */
@@ -170,27 +175,27 @@ typedef struct cai_image {
     cai_placement place;             /* in the picture that was decoded */
 } cai_image;
 
-/* Decodes a picture, whose format is told by its beginning: EXIF orientation applied, alpha dropped,
- * 16 bits kept. `path` is for messages. */
-bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_image *image,
-                      cai_error *error);
+/* Decodes a picture, whose format is told by its beginning: EXIF orientation applied,
+ * alpha dropped, 16 bits kept. `path` is for messages. */
+bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_image *image, cai_error *error);
 bool cai_image_read(const char *path, cai_image *image, cai_error *error); /* "-" is standard input */
 void cai_image_free(cai_image *image);
 /* Gray to three equal channels, or colour to gray by BT.601 (0.299, 0.587, 0.114). */
 bool cai_image_set_channels(cai_image *image, int64_t channels, cai_error *error);
-/* Clamps to 0..1, rounds to the nearest of 256 levels (ties to even; NaN is 0), and writes in the
- * format of the name (JPEG: quality 95, colour not subsampled); a stream without one gets the first.
- * channels 1 or 3. */
-bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height,
-                     int64_t width, cai_error *error);
+/* Clamps to 0..1, rounds to the nearest of 256 levels (ties to even; NaN is 0), and
+ * writes in the format of the name (JPEG: quality 95, colour not subsampled); a stream
+ * without one gets the first. channels 1 or 3. */
+bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width,
+                     cai_error *error);
 
-/* The formats, for image.c. A decoder fills *image and *orientation (EXIF's 1 to 8; left alone where
- * there is none); image.c frees the picture where it fails. A writer's `pixels` are 8-bit samples, row
- * major, channels together; it discards the output on failure. */
-typedef bool cai_picture_decoder(const char *path, const unsigned char *bytes, size_t count,
-                                 cai_image *image, int *orientation, cai_error *error);
-typedef bool cai_picture_writer(cai_output *output, const unsigned char *pixels, int channels,
-                                int64_t height, int64_t width, cai_error *error);
+/* The formats, for image.c. A decoder fills *image and *orientation (EXIF's 1 to 8; left
+ * alone where there is none); image.c frees the picture where it fails. A writer's
+ * `pixels` are 8-bit samples, row major, channels together; it discards the output on
+ * failure. */
+typedef bool cai_picture_decoder(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
+                                 int *orientation, cai_error *error);
+typedef bool cai_picture_writer(cai_output *output, const unsigned char *pixels, int channels, int64_t height,
+                                int64_t width, cai_error *error);
 #define PICTURE(name, ...)                   \
     cai_picture_decoder cai_##name##_decode; \
     cai_picture_writer cai_##name##_write;
@@ -198,7 +203,8 @@ typedef bool cai_picture_writer(cai_output *output, const unsigned char *pixels,
 /* Sets sizes and memory, within CAI_MAX_PIXELS. */
 bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image,
                    cai_error *error);
-/* png.c: whole numbers in a picture, as masks have them: the palette's places, or levels of gray. */
+/* png.c: whole numbers in a picture, as masks have them: the palette's places, or levels
+ * of gray. */
 bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
                             cai_error *error);
 int cai_exif_orientation(const unsigned char *tiff, size_t count); /* 0 where there is none */
@@ -209,29 +215,29 @@ typedef struct cai_extent {
     bool by_others; /* it is fixed by pictures that were loaded before, not by the model */
 } cai_extent;
 
-/* What a program with pictures uses of image.c, fit.c and the formats, reached through this table
- * alone, by a weak reference: a link that wants pictures asks for the symbol (ld's
+/* What a program with pictures uses of image.c, fit.c and the formats, reached through
+ * this table alone, by a weak reference: a link that wants pictures asks for the symbol
+ * (ld's
  * --undefined=cai_the_pictures) and has the libraries of formats.def; any other leaves the reference
  * NULL and the formats out. */
 typedef struct cai_pictures {
-    bool (*decode)(const char *path, const void *bytes, size_t count, cai_image *image,
-                   cai_error *error);
+    bool (*decode)(const char *path, const void *bytes, size_t count, cai_image *image, cai_error *error);
     bool (*set_channels)(cai_image *image, int64_t channels, cai_error *error);
     bool (*fit)(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error);
-    bool (*write)(const char *path, const float *pixels, int64_t channels, int64_t height,
-                  int64_t width, cai_error *error);
+    bool (*write)(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width,
+                  cai_error *error);
 } cai_pictures;
 extern const cai_pictures cai_the_pictures;
 
 /* ---- fit.c: a picture to the sizes that a model takes ---- */
 
-/* Fits the picture by `fit` (CAI_FIT_*) as docs/language.md defines it. CAI_FIT_EXACT only checks.
- * The message of a failure has no file name. */
+/* Fits the picture by `fit` (CAI_FIT_*) as docs/language.md defines it. CAI_FIT_EXACT
+ * only checks. The message of a failure has no file name. */
 bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error);
 /* Antialiased bilinear: a triangle filter, widened where the picture shrinks. */
 bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error *error);
-/* The same of a part of the picture, which may begin and end within a pixel; what lies beside the part
- * counts where the filter reaches it. */
+/* The same of a part of the picture, which may begin and end within a pixel; what lies
+ * beside the part counts where the filter reaches it. */
 typedef struct cai_window {
     double left, top, width, height;
 } cai_window;

@@ -1,5 +1,5 @@
-/* Which format a file has, by its name or by how it begins, and the lists of formats that messages
- * give. */
+/* Which format a file has, by its name or by how it begins, and the lists of formats that
+ * messages give. */
 #include "files/files.h"
 #include <string.h>
 
@@ -74,7 +74,8 @@ cai_list cai_format_endings(int holds) {
     int count = 0;
     for (int i = 0; i < CAI_FORMAT_COUNT; i++) {
         if (!(cai_formats[i].holds & holds)) continue;
-        for (int k = 0; k < CAI_MAX_ENDINGS && *cai_formats[i].endings[k]; k++) items[count++] = cai_formats[i].endings[k];
+        for (int k = 0; k < CAI_MAX_ENDINGS && *cai_formats[i].endings[k]; k++)
+            items[count++] = cai_formats[i].endings[k];
     }
     return join_with_or(items, count);
 }

@@ -1,10 +1,12 @@
-/* Pictures as f32 planes: their formats, orientation, channels, and the way back to 8 bits. */
+/* Pictures as f32 planes: their formats, orientation, channels, and the way back to 8
+ * bits. */
 #include "files/files.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-const cai_pictures cai_the_pictures = {cai_image_decode, cai_image_set_channels, cai_image_fit, cai_image_write};
+const cai_pictures cai_the_pictures = {cai_image_decode, cai_image_set_channels, cai_image_fit,
+                                       cai_image_write};
 
 /* Of the formats that hold pictures. */
 static const struct PictureCodec {
@@ -15,13 +17,15 @@ static const struct PictureCodec {
 #include "files/formats.def"
 };
 
-bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image, cai_error *error) {
+bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image,
+                   cai_error *error) {
     if (height < 1 || width < 1 || width > CAI_MAX_PIXELS / height) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is %lld x %lld: pictures may have %lld pixels at most", path, (long long)width,
-                        (long long)height, (long long)CAI_MAX_PIXELS);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is %lld x %lld: pictures may have %lld pixels at most",
+                        path, (long long)width, (long long)height, (long long)CAI_MAX_PIXELS);
     }
     float *pixels = cai_allocate((uint64_t)(channels * height * width) * sizeof *pixels, path, error);
-    *image = (cai_image){.channels = channels, .height = height, .width = width, .pixels = pixels, .place = {0, 0, 1, 1}};
+    *image = (cai_image){
+        .channels = channels, .height = height, .width = width, .pixels = pixels, .place = {0, 0, 1, 1}};
     return pixels != NULL;
 }
 
@@ -38,7 +42,8 @@ static unsigned read_exif_bytes(const unsigned char *at, int count, bool big_end
     return value;
 }
 
-/* EXIF is a TIFF: byte order, 42, the offset of a directory; a directory is a count and entries of twelve bytes. */
+/* EXIF is a TIFF: byte order, 42, the offset of a directory; a directory is a count and
+ * entries of twelve bytes. */
 int cai_exif_orientation(const unsigned char *tiff, size_t count) {
     if (count < 14 || (memcmp(tiff, "II*\0", 4) != 0 && memcmp(tiff, "MM\0*", 4) != 0)) return 0;
     bool big_endian = tiff[0] == 'M';
@@ -57,17 +62,20 @@ int cai_exif_orientation(const unsigned char *tiff, size_t count) {
  * up the rows of the source, and 2, 3, 7, 8 from right to left. */
 static bool orient_image(const char *path, cai_image *image, int orientation, cai_error *error) {
     if (orientation <= 1) return true;
-    bool transpose = orientation >= 5, up = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    bool transpose = orientation >= 5,
+         up = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
     bool leftward = orientation == 2 || orientation == 3 || orientation >= 7;
     int64_t h = image->height, w = image->width;
     cai_image turned;
-    if (!cai_image_new(path, image->channels, transpose ? w : h, transpose ? h : w, &turned, error)) return false;
+    if (!cai_image_new(path, image->channels, transpose ? w : h, transpose ? h : w, &turned, error))
+        return false;
     for (int64_t c = 0; c < image->channels; c++) {
         for (int64_t y = 0; y < turned.height; y++) {
             float *to = turned.pixels + (c * turned.height + y) * turned.width;
             for (int64_t x = 0; x < turned.width; x++) {
                 int64_t row = transpose ? x : y, column = transpose ? y : x;
-                to[x] = image->pixels[(c * h + (up ? h - 1 - row : row)) * w + (leftward ? w - 1 - column : column)];
+                to[x] = image->pixels[(c * h + (up ? h - 1 - row : row)) * w +
+                                      (leftward ? w - 1 - column : column)];
             }
         }
     }
@@ -83,9 +91,11 @@ bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_ima
     *image = (cai_image){0};
     if (count == 0) return cai_fail(error, CAI_BAD_INPUT, "%s: is empty", path);
     if (format == CAI_NO_FORMAT)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is not a %s (for other pictures: `convert %s picture.png`)", path,
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: is not a %s (for other pictures: `convert %s picture.png`)", path,
                         cai_picture_formats().text, path);
-    if (codecs[format].decode(path, bytes, count, image, &orientation, error) && orient_image(path, image, orientation, error))
+    if (codecs[format].decode(path, bytes, count, image, &orientation, error) &&
+        orient_image(path, image, orientation, error))
         return true;
     cai_image_free(image);
     return false;
@@ -94,7 +104,8 @@ bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_ima
 bool cai_image_read(const char *path, cai_image *image, cai_error *error) {
     cai_file file;
     if (!cai_file_read(path, &file, error)) return false;
-    bool decoded = cai_image_decode(strcmp(path, "-") == 0 ? "standard input" : path, file.data, file.count, image, error);
+    bool decoded = cai_image_decode(strcmp(path, "-") == 0 ? "standard input" : path, file.data, file.count,
+                                    image, error);
     cai_file_close(&file);
     return decoded;
 }
@@ -109,7 +120,8 @@ bool cai_image_set_channels(cai_image *image, int64_t channels, cai_error *error
         return true;
     }
     if (channels != 3 || image->channels != 1) {
-        return cai_fail(error, CAI_BAD_INPUT, "a picture has 1 or 3 channels, and %lld are wanted", (long long)channels);
+        return cai_fail(error, CAI_BAD_INPUT, "a picture has 1 or 3 channels, and %lld are wanted",
+                        (long long)channels);
     }
     float *pixels = cai_reallocate(image->pixels, (uint64_t)(3 * plane) * sizeof *pixels, "a picture", error);
     if (!pixels) return false;
@@ -135,7 +147,8 @@ static unsigned char *to_bytes(const float *pixels, int64_t channels, int64_t pl
     return bytes;
 }
 
-bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width, cai_error *error) {
+bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width,
+                     cai_error *error) {
     int format = cai_format_of_name(path, CAI_HOLDS_PICTURE);
     if (format == CAI_NO_FORMAT && cai_is_stream(path)) format = cai_format_first(CAI_HOLDS_PICTURE);
     if (format == CAI_NO_FORMAT) {
@@ -143,7 +156,8 @@ bool cai_image_write(const char *path, const float *pixels, int64_t channels, in
                         cai_format_endings(CAI_HOLDS_PICTURE).text);
     }
     if (channels != 1 && channels != 3) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: a picture has 1 or 3 channels, and this has %lld: name a %s", path,
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: a picture has 1 or 3 channels, and this has %lld: name a %s", path,
                         (long long)channels, cai_format_endings(CAI_HOLDS_NUMBERS).text);
     }
     unsigned char *bytes = to_bytes(pixels, channels, height * width, error);

@@ -1,4 +1,5 @@
-/* JPEG through libjpeg. Its errors jump: what must be freed then lives in a struct outside the function that jumps. */
+/* JPEG through libjpeg. Its errors jump: what must be freed then lives in a struct
+ * outside the function that jumps. */
 #include "files/files.h"
 #include <jpeglib.h>
 #include <jerror.h>
@@ -7,7 +8,8 @@
 #include <string.h>
 
 #define QUALITY 95
-#define MAX_SCANS 500 /* each scan of a progressive file may cover the whole picture: a small file could ask for hours */
+#define MAX_SCANS \
+    500 /* each scan of a progressive file may cover the whole picture: a small file could ask for hours */
 
 typedef struct Failure { /* libjpeg's error manager, and where to go */
     struct jpeg_error_mgr manager;
@@ -20,14 +22,17 @@ static void on_error(j_common_ptr info) {
     Failure *failure = (Failure *)info->err;
     char text[JMSG_LENGTH_MAX];
     failure->manager.format_message(info, text);
-    cai_fail(failure->error, CAI_BAD_INPUT, "%s: %s%s", failure->path, info->is_decompressor ? "broken JPEG: " : "", text);
+    cai_fail(failure->error, CAI_BAD_INPUT, "%s: %s%s", failure->path,
+             info->is_decompressor ? "broken JPEG: " : "", text);
     longjmp(failure->jump, 1);
 }
 
-/* libjpeg only warns of what it paints gray: data that is missing or cannot be decoded. Other warnings are of no consequence. */
+/* libjpeg only warns of what it paints gray: data that is missing or cannot be decoded.
+ * Other warnings are of no consequence. */
 static void on_message(j_common_ptr info, int level) {
     int code = info->err->msg_code;
-    if (level >= 0 || (code != JWRN_JPEG_EOF && code != JWRN_HIT_MARKER && code != JWRN_HUFF_BAD_CODE)) return;
+    if (level >= 0 || (code != JWRN_JPEG_EOF && code != JWRN_HIT_MARKER && code != JWRN_HUFF_BAD_CODE))
+        return;
     Failure *failure = (Failure *)info->err;
     cai_fail(failure->error, CAI_BAD_INPUT, "%s: broken JPEG: %s", failure->path,
              code == JWRN_HUFF_BAD_CODE ? "its data is damaged" : "the file is cut off");
@@ -49,7 +54,8 @@ static void on_progress(j_common_ptr info) {
     j_decompress_ptr jpeg = (j_decompress_ptr)info;
     Failure *failure = (Failure *)info->err;
     if (jpeg->input_scan_number <= MAX_SCANS) return;
-    cai_fail(failure->error, CAI_BAD_INPUT, "%s: has more than %d scans, as no camera or program writes", failure->path, MAX_SCANS);
+    cai_fail(failure->error, CAI_BAD_INPUT, "%s: has more than %d scans, as no camera or program writes",
+             failure->path, MAX_SCANS);
     longjmp(failure->jump, 1);
 }
 
@@ -63,7 +69,9 @@ typedef struct JpegReader {
 
 static void read_orientation(j_decompress_ptr jpeg, int *orientation) {
     for (jpeg_saved_marker_ptr marker = jpeg->marker_list; marker; marker = marker->next) {
-        if (marker->marker != JPEG_APP0 + 1 || marker->data_length < 6 || memcmp(marker->data, "Exif\0\0", 6) != 0) continue;
+        if (marker->marker != JPEG_APP0 + 1 || marker->data_length < 6 ||
+            memcmp(marker->data, "Exif\0\0", 6) != 0)
+            continue;
         int found = cai_exif_orientation(marker->data + 6, marker->data_length - 6);
         if (found) *orientation = found;
     }
@@ -71,7 +79,8 @@ static void read_orientation(j_decompress_ptr jpeg, int *orientation) {
 
 /* Row y, with 1, 3 or 4 samples a pixel. Four are CMYK, which Adobe's
  * programs store inverted: then light is the product of the samples. */
-static void store_jpeg_row(cai_image *image, int64_t y, const unsigned char *row, int samples, bool inverted) {
+static void store_jpeg_row(cai_image *image, int64_t y, const unsigned char *row, int samples,
+                           bool inverted) {
     int64_t plane = image->height * image->width;
     float *out = image->pixels + y * image->width;
     for (int64_t x = 0; x < image->width; x++, row += samples) {
@@ -95,12 +104,12 @@ static bool read_jpeg(JpegReader *reader, const unsigned char *bytes, size_t cou
     read_orientation(jpeg, orientation);
     bool gray = jpeg->jpeg_color_space == JCS_GRAYSCALE, four = jpeg->num_components == 4;
     jpeg->out_color_space = gray ? JCS_GRAYSCALE : four ? JCS_CMYK : JCS_RGB;
-    if (!cai_image_new(reader->failure.path, gray ? 1 : 3, jpeg->image_height, jpeg->image_width, reader->image,
-                       reader->failure.error))
+    if (!cai_image_new(reader->failure.path, gray ? 1 : 3, jpeg->image_height, jpeg->image_width,
+                       reader->image, reader->failure.error))
         return false;
     jpeg_start_decompress(jpeg);
-    reader->row = cai_allocate((uint64_t)jpeg->output_width * (unsigned)jpeg->output_components, reader->failure.path,
-                               reader->failure.error);
+    reader->row = cai_allocate((uint64_t)jpeg->output_width * (unsigned)jpeg->output_components,
+                               reader->failure.path, reader->failure.error);
     if (!reader->row) return false;
     while (jpeg->output_scanline < jpeg->output_height) {
         int64_t y = jpeg->output_scanline;
@@ -111,8 +120,8 @@ static bool read_jpeg(JpegReader *reader, const unsigned char *bytes, size_t cou
     return true;
 }
 
-bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
-                     cai_error *error) {
+bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
+                     int *orientation, cai_error *error) {
     JpegReader reader = {.image = image};
     reader.jpeg.err = set_failure(&reader.failure, path, error);
     bool read = read_jpeg(&reader, bytes, count, orientation);
@@ -130,7 +139,8 @@ typedef struct JpegWriter {
     unsigned long count;
 } JpegWriter;
 
-static bool write_jpeg(JpegWriter *writer, const unsigned char *pixels, int channels, int64_t height, int64_t width) {
+static bool write_jpeg(JpegWriter *writer, const unsigned char *pixels, int channels, int64_t height,
+                       int64_t width) {
     j_compress_ptr jpeg = &writer->jpeg;
     if (setjmp(writer->failure.jump)) return false;
     jpeg_create_compress(jpeg);
@@ -141,7 +151,8 @@ static bool write_jpeg(JpegWriter *writer, const unsigned char *pixels, int chan
     jpeg->in_color_space = channels == 3 ? JCS_RGB : JCS_GRAYSCALE;
     jpeg_set_defaults(jpeg);
     jpeg_set_quality(jpeg, QUALITY, TRUE);
-    for (int c = 0; c < jpeg->num_components; c++) jpeg->comp_info[c].h_samp_factor = jpeg->comp_info[c].v_samp_factor = 1;
+    for (int c = 0; c < jpeg->num_components; c++)
+        jpeg->comp_info[c].h_samp_factor = jpeg->comp_info[c].v_samp_factor = 1;
     jpeg_start_compress(jpeg, TRUE);
     while (jpeg->next_scanline < jpeg->image_height) {
         JSAMPROW row = (JSAMPROW)pixels + (size_t)jpeg->next_scanline * (size_t)width * (size_t)channels;
@@ -151,8 +162,8 @@ static bool write_jpeg(JpegWriter *writer, const unsigned char *pixels, int chan
     return true;
 }
 
-bool cai_jpeg_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width,
-                    cai_error *error) {
+bool cai_jpeg_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height,
+                    int64_t width, cai_error *error) {
     JpegWriter writer = {.count = 0};
     writer.jpeg.err = set_failure(&writer.failure, output->path ? output->path : "standard output", error);
     bool made = write_jpeg(&writer, pixels, channels, height, width);

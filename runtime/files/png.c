@@ -1,4 +1,5 @@
-/* PNG through libpng. Its errors jump: what must be freed then lives in a struct outside the function that jumps. */
+/* PNG through libpng. Its errors jump: what must be freed then lives in a struct outside
+ * the function that jumps. */
 #include "files/files.h"
 #include <png.h>
 #include <stdlib.h>
@@ -30,7 +31,8 @@ static void read_png_bytes(png_structp png, png_bytep out, size_t count) {
     reader->at += count;
 }
 
-/* Palettes become colours, 1 to 4 bits become 8, alpha is dropped, 16 bits become little endian. */
+/* Palettes become colours, 1 to 4 bits become 8, alpha is dropped, 16 bits become little
+ * endian. */
 static void set_transformations(const PngReader *reader, png_structp png, png_infop info) {
     int type = png_get_color_type(png, info), bits = png_get_bit_depth(png, info);
     if (reader->numbers) png_set_packing(png); /* a byte each, and no more */
@@ -55,11 +57,13 @@ static void store_png_row(const PngReader *reader, int64_t y, const unsigned cha
     }
 }
 
-/* Deflate packs at most 1032 to 1: what would unpack to more than the file can hold is cut off, or lies about its size. */
+/* Deflate packs at most 1032 to 1: what would unpack to more than the file can hold is
+ * cut off, or lies about its size. */
 static bool is_plausible_size(const PngReader *reader, uint64_t row_bytes, uint64_t height) {
     uint64_t max = (uint64_t)(reader->end - reader->at) * 1032 + 1032;
     return row_bytes * height <= max ||
-           cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off, or much too small for the size it claims",
+           cai_fail(reader->error, CAI_BAD_INPUT,
+                    "%s: broken PNG: the file is cut off, or much too small for the size it claims",
                     reader->path);
 }
 
@@ -70,7 +74,8 @@ static bool read_rows(PngReader *reader, png_structp png, png_infop info) {
     size_t row_bytes = png_get_rowbytes(png, info);
     int bits = png_get_bit_depth(png, info);
     int64_t height = png_get_image_height(png, info), width = png_get_image_width(png, info);
-    if (!cai_image_new(reader->path, png_get_channels(png, info), height, width, image, reader->error)) return false;
+    if (!cai_image_new(reader->path, png_get_channels(png, info), height, width, image, reader->error))
+        return false;
     if (!is_plausible_size(reader, (uint64_t)width / 8, (uint64_t)height)) return false;
     reader->rows = cai_allocate(row_bytes * (uint64_t)(passes > 1 ? height : 1), reader->path, reader->error);
     if (!reader->rows) return false;
@@ -85,7 +90,8 @@ static bool read_rows(PngReader *reader, png_structp png, png_infop info) {
 }
 
 static bool read_png(PngReader *reader, png_structp png, png_infop info, int *orientation) {
-    static const unsigned char unused[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST"; /* not looked at, and could be large */
+    /* not looked at, and could be large */
+    static const unsigned char unused[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST";
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 6);
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* cai_image_new has the limit */
@@ -103,7 +109,8 @@ static bool read_png(PngReader *reader, png_structp png, png_infop info, int *or
     return true;
 }
 
-/* A chunk is a length, a name, data and a checksum. libpng takes memory for one before it finds that the file is shorter. */
+/* A chunk is a length, a name, data and a checksum. libpng takes memory for one before it
+ * finds that the file is shorter. */
 static bool chunks_fit(const unsigned char *bytes, size_t count) {
     for (size_t at = 8; at + 12 <= count;) {
         size_t length = png_get_uint_32(bytes + at);
@@ -120,29 +127,34 @@ static bool decode(PngReader *reader, int *orientation) {
         return cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off", path);
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, reader, on_read_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
-    bool read = info ? read_png(reader, png, info, orientation) : cai_fail_memory(reader->error, sizeof(png_info *), path);
+    bool read = info ? read_png(reader, png, info, orientation)
+                     : cai_fail_memory(reader->error, sizeof(png_info *), path);
     png_destroy_read_struct(&png, &info, NULL);
     free(reader->rows);
     return read;
 }
 
-bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
-                    cai_error *error) {
+bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
+                    int *orientation, cai_error *error) {
     PngReader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
     return decode(&reader, orientation);
 }
 
 bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
                             cai_error *error) {
-    PngReader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .numbers = true, .error = error};
+    PngReader reader = {
+        .path = path, .at = bytes, .end = bytes + count, .image = image, .numbers = true, .error = error};
     int orientation;
     *image = (cai_image){0};
     if (cai_format_of_bytes(bytes, count, CAI_HOLDS_PICTURE) != CAI_FORMAT_png)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is no PNG, and numbers are read of palette or gray PNGs", path);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is no PNG, and numbers are read of palette or gray PNGs",
+                        path);
     if (decode(&reader, &orientation) && image->channels == 1) return true;
     if (image->channels == 3)
-        cai_fail(error, CAI_BAD_INPUT, "%s: has colours, and numbers are read of palette or gray PNGs\n"
-                 "  help: save it with a palette, whose places are the numbers", path);
+        cai_fail(error, CAI_BAD_INPUT,
+                 "%s: has colours, and numbers are read of palette or gray PNGs\n"
+                 "  help: save it with a palette, whose places are the numbers",
+                 path);
     cai_image_free(image);
     return false;
 }
@@ -169,27 +181,30 @@ static void write_bytes(png_structp png, png_bytep bytes, size_t count) {
 
 static void flush_nothing(png_structp png) { (void)png; }
 
-static bool write_png(PngWriter *writer, png_structp png, png_infop info, const unsigned char *pixels, int channels, int64_t height,
-                      int64_t width) {
+static bool write_png(PngWriter *writer, png_structp png, png_infop info, const unsigned char *pixels,
+                      int channels, int64_t height, int64_t width) {
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_write_fn(png, writer, write_bytes, flush_nothing);
     png_set_compression_buffer_size(png, 1 << 16);
     png_set_compression_level(png, 4); /* within some per cent of level 6, at twice the speed */
     png_set_filter(png, 0, PNG_FILTER_SUB | PNG_FILTER_UP | PNG_FILTER_PAETH);
-    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8,
+                 channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);
     for (int64_t y = 0; y < height; y++) png_write_row(png, pixels + y * width * channels);
     png_write_end(png, NULL);
     return true;
 }
 
-bool cai_png_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width, cai_error *error) {
+bool cai_png_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height,
+                   int64_t width, cai_error *error) {
     PngWriter writer = {.output = output, .error = error};
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &writer, on_write_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
-    bool written = info ? write_png(&writer, png, info, pixels, channels, height, width) : cai_fail_memory(error, 0, "a PNG");
+    bool written = info ? write_png(&writer, png, info, pixels, channels, height, width)
+                        : cai_fail_memory(error, 0, "a PNG");
     png_destroy_write_struct(&png, &info);
     if (!written && !writer.failed_output) cai_output_discard(output);
     return written;

@@ -1,17 +1,21 @@
-/* Safetensors: eight bytes of length, a JSON header {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}, and
- * the data.
+/* Safetensors: eight bytes of length, a JSON header {"name": {"dtype": "F32", "shape":
+ * [2, 3], "data_offsets": [0, 24]}, ...}, and the data.
  *
- * The header is read by a scanner of its own, not a JSON library's tree: it knows where it stands, so that every error names the
- * byte; it copies only names; and nothing in a hostile header (depth, counts, numbers, escapes) costs more than its length. */
+ * The header is read by a scanner of its own, not a JSON library's tree: it knows where
+ * it stands, so that every error names the byte; it copies only names; and nothing in a
+ * hostile header (depth, counts, numbers, escapes) costs more than its length. */
 #include "files/files.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_HEADER (UINT64_C(100) << 20) /* as the reference implementation has it */
 
-static const struct FileType { const char *name; int type; } file_types[] = {
-    {"F32", CAI_F32}, {"F16", CAI_F16}, {"BF16", CAI_BF16}, {"F64", CAI_F64}, {"I8", CAI_I8},   {"I16", CAI_I16}, {"I32", CAI_I32},
-    {"I64", CAI_I64}, {"U8", CAI_U8},   {"U16", CAI_U16},   {"U32", CAI_U32}, {"U64", CAI_U64}, {"BOOL", CAI_BOOL}};
+static const struct FileType {
+    const char *name;
+    int type;
+} file_types[] = {{"F32", CAI_F32}, {"F16", CAI_F16}, {"BF16", CAI_BF16}, {"F64", CAI_F64}, {"I8", CAI_I8},
+                  {"I16", CAI_I16}, {"I32", CAI_I32}, {"I64", CAI_I64},   {"U8", CAI_U8},   {"U16", CAI_U16},
+                  {"U32", CAI_U32}, {"U64", CAI_U64}, {"BOOL", CAI_BOOL}};
 #define FILE_TYPES ((int)(sizeof file_types / sizeof *file_types))
 
 typedef struct HeaderScanner {
@@ -48,14 +52,17 @@ static bool expect_character(HeaderScanner *s, char c) {
 /* After an element: true at a comma (another follows) or at `close` (*last is set). */
 static bool next_or_close(HeaderScanner *s, char close, bool *last) {
     *last = take_character(s, close);
-    return *last || take_character(s, ',') || fail_safetensors(s, close == ']' ? "`,` or `]` expected" : "`,` or `}` expected");
+    return *last || take_character(s, ',') ||
+           fail_safetensors(s, close == ']' ? "`,` or `]` expected" : "`,` or `}` expected");
 }
 
 static bool scan_hex4(HeaderScanner *s, unsigned *value) {
     *value = 0;
     for (int i = 0; i < 4; i++, s->at++) {
         if (s->at == s->end) return false;
-        int c = *s->at, digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int c = *s->at, digit = c >= '0' && c <= '9'                 ? c - '0'
+                                : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                                     : -1;
         if (digit < 0) return false;
         *value = *value * 16 + (unsigned)digit;
     }
@@ -93,12 +100,15 @@ static bool scan_escape(HeaderScanner *s) {
     unsigned code, low;
     if (c != 'u' || !scan_hex4(s, &code)) return fail_safetensors(s, "unknown escape");
     if (code >= 0xd800 && code < 0xdc00) {
-        if (s->end - s->at < 2 || s->at[0] != '\\' || s->at[1] != 'u') return fail_safetensors(s, "half a surrogate pair");
+        if (s->end - s->at < 2 || s->at[0] != '\\' || s->at[1] != 'u')
+            return fail_safetensors(s, "half a surrogate pair");
         s->at += 2;
-        if (!scan_hex4(s, &low) || low < 0xdc00 || low > 0xdfff) return fail_safetensors(s, "half a surrogate pair");
+        if (!scan_hex4(s, &low) || low < 0xdc00 || low > 0xdfff)
+            return fail_safetensors(s, "half a surrogate pair");
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
     }
-    if (code == 0 || (code >= 0xdc00 && code < 0xe000)) return fail_safetensors(s, "a character that no name can have");
+    if (code == 0 || (code >= 0xdc00 && code < 0xe000))
+        return fail_safetensors(s, "a character that no name can have");
     put_utf8(s, code);
     return true;
 }
@@ -119,7 +129,8 @@ static bool scan_string(HeaderScanner *s, const char **text) {
 
 static bool scan_size(HeaderScanner *s, int64_t *value) {
     skip_space(s);
-    if (s->at == s->end || *s->at < '0' || *s->at > '9') return fail_safetensors(s, "a whole number expected");
+    if (s->at == s->end || *s->at < '0' || *s->at > '9')
+        return fail_safetensors(s, "a whole number expected");
     *value = 0;
     for (; s->at < s->end && *s->at >= '0' && *s->at <= '9'; s->at++) {
         if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *s->at - '0', value))
@@ -156,7 +167,8 @@ static bool scan_metadata(HeaderScanner *s, cai_tensor_file *file) {
     if (!expect_character(s, '{')) return false;
     for (bool last = take_character(s, '}'); !last;) {
         cai_metadata one;
-        if (!scan_string(s, &one.key) || !expect_character(s, ':') || !scan_string(s, &one.text) || !next_or_close(s, '}', &last))
+        if (!scan_string(s, &one.key) || !expect_character(s, ':') || !scan_string(s, &one.text) ||
+            !next_or_close(s, '}', &last))
             return false;
         cai_metadata *list = grown(s, file->metadata, file->metadata_count, &capacity, sizeof one);
         if (!list) return false;
@@ -174,7 +186,8 @@ static bool scan_type(HeaderScanner *s, const char *tensor, int32_t *type) {
         *type = file_types[i].type;
         return true;
     }
-    return cai_fail(s->error, CAI_BAD_INPUT, "%s: tensor `%.200s` has type %.40s, which cai does not read", s->path, tensor, text);
+    return cai_fail(s->error, CAI_BAD_INPUT, "%s: tensor `%.200s` has type %.40s, which cai does not read",
+                    s->path, tensor, text);
 }
 
 /* What follows the colon after a tensor's name. */
@@ -189,7 +202,8 @@ static bool scan_tensor(HeaderScanner *s, cai_tensor *tensor, int64_t offsets[2]
         if (!scan_string(s, &key) || !expect_character(s, ':')) return false;
         bool scanned;
         if (strcmp(key, "dtype") == 0) field = DTYPE, scanned = scan_type(s, tensor->name, &tensor->type);
-        else if (strcmp(key, "shape") == 0) field = SHAPE, scanned = scan_sizes(s, tensor->dims, CAI_MAX_RANK, &tensor->rank);
+        else if (strcmp(key, "shape") == 0)
+            field = SHAPE, scanned = scan_sizes(s, tensor->dims, CAI_MAX_RANK, &tensor->rank);
         else if (strcmp(key, "data_offsets") == 0) field = OFFSETS, scanned = scan_sizes(s, offsets, 2, &two);
         else return fail_safetensors(s, "a key that is none of dtype, shape, data_offsets, before the `:`");
         if (!scanned) return false;
@@ -198,27 +212,31 @@ static bool scan_tensor(HeaderScanner *s, cai_tensor *tensor, int64_t offsets[2]
         if (!next_or_close(s, '}', &last)) return false;
     }
     if (seen != (DTYPE | SHAPE | OFFSETS) || two != 2) {
-        return cai_fail(s->error, CAI_BAD_INPUT,
-                        "%s: broken safetensors header: tensor `%.200s` needs dtype, shape and two data_offsets", s->path,
-                        tensor->name);
+        return cai_fail(
+            s->error, CAI_BAD_INPUT,
+            "%s: broken safetensors header: tensor `%.200s` needs dtype, shape and two data_offsets", s->path,
+            tensor->name);
     }
     return true;
 }
 
 /* The tensor lies within the data, and its sizes say as many bytes as its offsets. */
-static bool place_tensor(const HeaderScanner *s, cai_tensor *tensor, const int64_t offsets[2], const unsigned char *data,
-                         uint64_t data_bytes) {
+static bool place_tensor(const HeaderScanner *s, cai_tensor *tensor, const int64_t offsets[2],
+                         const unsigned char *data, uint64_t data_bytes) {
     uint64_t bytes;
     if (offsets[0] > offsets[1] || (uint64_t)offsets[1] > data_bytes) {
         return cai_fail(
             s->error, CAI_BAD_INPUT,
-            "%s: tensor `%.200s` lies at bytes %lld to %lld of the data, which has %llu: the file is cut off or broken", s->path,
-            tensor->name, (long long)offsets[0], (long long)offsets[1], (unsigned long long)data_bytes);
+            "%s: tensor `%.200s` lies at bytes %lld to %lld of the data, which has %llu: the file is cut off or broken",
+            s->path, tensor->name, (long long)offsets[0], (long long)offsets[1],
+            (unsigned long long)data_bytes);
     }
     if (!cai_tensor_count(tensor, &bytes) || bytes != (uint64_t)(offsets[1] - offsets[0])) {
         char shape[400];
-        return cai_fail(s->error, CAI_BAD_INPUT, "%s: tensor `%.200s` is %s and has %lld bytes, which do not agree", s->path,
-                        tensor->name, cai_tensor_shape_text(tensor, shape, sizeof shape), (long long)(offsets[1] - offsets[0]));
+        return cai_fail(s->error, CAI_BAD_INPUT,
+                        "%s: tensor `%.200s` is %s and has %lld bytes, which do not agree", s->path,
+                        tensor->name, cai_tensor_shape_text(tensor, shape, sizeof shape),
+                        (long long)(offsets[1] - offsets[0]));
     }
     tensor->data = data + offsets[0];
     return true;
@@ -240,7 +258,8 @@ static bool scan_header(HeaderScanner *s, cai_tensor_file *file, uint64_t data_b
         if (!scan_string(s, &tensor.name) || !expect_character(s, ':')) return false;
         if (strcmp(tensor.name, "__metadata__") == 0) {
             if (!scan_metadata(s, file)) return false;
-        } else if (!scan_tensor(s, &tensor, offsets) || !place_tensor(s, &tensor, offsets, s->end, data_bytes) ||
+        } else if (!scan_tensor(s, &tensor, offsets) ||
+                   !place_tensor(s, &tensor, offsets, s->end, data_bytes) ||
                    !add_tensor(s, file, &capacity, &tensor)) {
             return false;
         }
@@ -258,8 +277,8 @@ static int compare_places(const void *a, const void *b) {
     return (x->count > y->count) - (x->count < y->count); /* empty ones first */
 }
 
-static bool check_places(const char *path, const cai_tensor_file *file, const unsigned char *data, const unsigned char *end,
-                         cai_error *error) {
+static bool check_places(const char *path, const cai_tensor_file *file, const unsigned char *data,
+                         const unsigned char *end, cai_error *error) {
     const cai_tensor **order = cai_allocate((uint64_t)file->count * sizeof *order, path, error);
     if (!order) return false;
     for (int64_t i = 0; i < file->count; i++) order[i] = &file->tensors[i];
@@ -267,31 +286,40 @@ static bool check_places(const char *path, const cai_tensor_file *file, const un
     bool good = true;
     for (int64_t i = 0; i < file->count && good; i++) {
         if (order[i]->data < data) {
-            good = cai_fail(error, CAI_BAD_INPUT, "%s: tensor `%.200s` overlaps tensor `%.200s`", path, order[i]->name,
-                            order[i - 1]->name);
+            good = cai_fail(error, CAI_BAD_INPUT, "%s: tensor `%.200s` overlaps tensor `%.200s`", path,
+                            order[i]->name, order[i - 1]->name);
         } else if (order[i]->data > data) {
-            good = cai_fail(error, CAI_BAD_INPUT, "%s: bytes before tensor `%.200s` belong to no tensor", path, order[i]->name);
+            good = cai_fail(error, CAI_BAD_INPUT, "%s: bytes before tensor `%.200s` belong to no tensor",
+                            path, order[i]->name);
         }
         data = order[i]->data + order[i]->count * cai_type_bytes(order[i]->type);
     }
     if (good && data != end)
-        good = cai_fail(error, CAI_BAD_INPUT, "%s: has %lld bytes after its last tensor", path, (long long)(end - data));
+        good = cai_fail(error, CAI_BAD_INPUT, "%s: has %lld bytes after its last tensor", path,
+                        (long long)(end - data));
     free(order);
     return good;
 }
 
-bool cai_safetensors_parse(const char *path, const unsigned char *bytes, size_t count, cai_tensor_file *file, cai_error *error) {
+bool cai_safetensors_parse(const char *path, const unsigned char *bytes, size_t count, cai_tensor_file *file,
+                           cai_error *error) {
     uint64_t header;
     memcpy(&header, bytes, sizeof header);
     if (header > MAX_HEADER) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: its safetensors header would be %.0f MB, and 100 are the limit", path,
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: its safetensors header would be %.0f MB, and 100 are the limit", path,
                         (double)header / 1e6);
     }
-    if (header > count - 8) return cai_fail(error, CAI_BAD_INPUT, "%s: the file is cut off within its safetensors header", path);
+    if (header > count - 8)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: the file is cut off within its safetensors header", path);
     file->names = cai_allocate(header, path, error);
     if (!file->names) return false;
-    HeaderScanner s = {
-        .path = path, .begin = bytes + 8, .at = bytes + 8, .end = bytes + 8 + header, .names = file->names, .error = error};
+    HeaderScanner s = {.path = path,
+                       .begin = bytes + 8,
+                       .at = bytes + 8,
+                       .end = bytes + 8 + header,
+                       .names = file->names,
+                       .error = error};
     return scan_header(&s, file, count - 8 - header) && check_places(path, file, s.end, bytes + count, error);
 }
 
@@ -321,12 +349,16 @@ static bool put_string(Header *header, const char *text) {
     return put_header_text(header, "\"", 1);
 }
 
-static bool put_name(Header *header, const char *name) { return put_string(header, name) && put_header_text(header, ":", 1); }
+static bool put_name(Header *header, const char *name) {
+    return put_string(header, name) && put_header_text(header, ":", 1);
+}
 
 static bool put_metadata(Header *header, const cai_metadata *metadata, int count) {
     if (!put_name(header, "__metadata__") || !put_header_text(header, "{", 1)) return false;
     for (int i = 0; i < count; i++) {
-        if ((i > 0 && !put_header_text(header, ",", 1)) || !put_name(header, metadata[i].key) || !put_string(header, metadata[i].text)) return false;
+        if ((i > 0 && !put_header_text(header, ",", 1)) || !put_name(header, metadata[i].key) ||
+            !put_string(header, metadata[i].text))
+            return false;
     }
     return put_header_text(header, "}", 1);
 }
@@ -339,38 +371,43 @@ static bool put_tensor(Header *header, const cai_tensor *tensor, int64_t *offset
     }
     int used = snprintf(text, sizeof text, "{\"dtype\":\"%s\",\"shape\":[", type);
     for (int i = 0; i < tensor->rank; i++)
-        used += snprintf(text + used, sizeof text - (size_t)used, i ? ",%lld" : "%lld", (long long)tensor->dims[i]);
+        used += snprintf(text + used, sizeof text - (size_t)used, i ? ",%lld" : "%lld",
+                         (long long)tensor->dims[i]);
     int64_t end = *offset + tensor->count * cai_type_bytes(tensor->type);
-    used +=
-        snprintf(text + used, sizeof text - (size_t)used, "],\"data_offsets\":[%lld,%lld]}", (long long)*offset, (long long)end);
+    used += snprintf(text + used, sizeof text - (size_t)used, "],\"data_offsets\":[%lld,%lld]}",
+                     (long long)*offset, (long long)end);
     *offset = end;
     return put_name(header, tensor->name) && put_header_text(header, text, (size_t)used);
 }
 
 /* Padded with spaces, so that the data begins at a multiple of eight. */
-static bool make_safetensors_header(Header *header, const cai_tensor *tensors, int count, const cai_metadata *metadata, int metadata_count) {
+static bool make_safetensors_header(Header *header, const cai_tensor *tensors, int count,
+                                    const cai_metadata *metadata, int metadata_count) {
     int64_t offset = 0;
     if (!put_header_text(header, "\0\0\0\0\0\0\0\0{", 9)) return false;
     if (metadata_count > 0 && !put_metadata(header, metadata, metadata_count)) return false;
     for (int i = 0; i < count; i++) {
         bool first = i == 0 && metadata_count == 0;
-        if ((!first && !put_header_text(header, ",", 1)) || !put_tensor(header, &tensors[i], &offset)) return false;
+        if ((!first && !put_header_text(header, ",", 1)) || !put_tensor(header, &tensors[i], &offset))
+            return false;
     }
-    if (!put_header_text(header, "}", 1) || !put_header_text(header, "       ", (8 - header->length % 8) % 8)) return false;
+    if (!put_header_text(header, "}", 1) || !put_header_text(header, "       ", (8 - header->length % 8) % 8))
+        return false;
     uint64_t length = header->length - 8;
     memcpy(header->text, &length, sizeof length);
     return true;
 }
 
-static bool write_all(cai_output *output, const cai_tensor *tensors, int count, const cai_metadata *metadata, int metadata_count,
-                      cai_error *error) {
+static bool write_all(cai_output *output, const cai_tensor *tensors, int count, const cai_metadata *metadata,
+                      int metadata_count, cai_error *error) {
     Header header = {.error = error};
     bool made = make_safetensors_header(&header, tensors, count, metadata, metadata_count);
     if (!made) cai_output_discard(output);
     bool written = made && cai_output_write(output, header.text, header.length, error);
     free(header.text);
     for (int i = 0; i < count && written; i++) {
-        written = cai_output_write(output, tensors[i].data, (size_t)(tensors[i].count * cai_type_bytes(tensors[i].type)), error);
+        written = cai_output_write(output, tensors[i].data,
+                                   (size_t)(tensors[i].count * cai_type_bytes(tensors[i].type)), error);
     }
     return written;
 }
@@ -379,9 +416,10 @@ bool cai_safetensors_write(cai_output *output, const cai_tensor *tensors, int co
     return write_all(output, tensors, count, NULL, 0, error);
 }
 
-bool cai_tensors_write_with(const char *path, const cai_tensor *tensors, int count, const cai_metadata *metadata, int metadata_count,
-                            cai_error *error) {
+bool cai_tensors_write_with(const char *path, const cai_tensor *tensors, int count,
+                            const cai_metadata *metadata, int metadata_count, cai_error *error) {
     cai_output output;
-    return cai_output_open(path, &output, error) && write_all(&output, tensors, count, metadata, metadata_count, error) &&
+    return cai_output_open(path, &output, error) &&
+           write_all(&output, tensors, count, metadata, metadata_count, error) &&
            cai_output_finish(&output, error);
 }

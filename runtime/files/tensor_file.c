@@ -1,4 +1,5 @@
-/* Files of tensors: which format it is, the table of names, and what both formats share. */
+/* Files of tensors: which format it is, the table of names, and what both formats
+ * share. */
 #include "files/files.h"
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@ static bool sort_names(const char *path, cai_tensor_file *file, cai_error *error
     qsort(file->by_name, (size_t)file->count, sizeof *file->by_name, compare_tensor_names);
     for (int64_t i = 1; i < file->count; i++) {
         if (compare_tensor_names(&file->by_name[i - 1], &file->by_name[i]) != 0) continue;
-        return cai_fail(error, CAI_BAD_INPUT, "%s: has two tensors named `%.200s`", path, file->by_name[i]->name);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has two tensors named `%.200s`", path,
+                        file->by_name[i]->name);
     }
     return true;
 }
@@ -42,43 +44,62 @@ static const struct Other {
     const char *what; /* and the way to one of ours */
 } others[] = {
 #define BYTES(text) text, (int)sizeof text - 1
-    {BYTES("PK\3\4"), 0, "this is a zip file, as torch.save and np.savez write it: save it with safetensors.torch.save_file or np.save"},
-    {BYTES("\x89HDF\r\n\x1a\n"), 0, "this is an HDF5 file, as Keras writes it: load it in Python, and save it with safetensors.numpy.save_file"},
-    {BYTES("version https://git-lfs"), 0, "this is a Git LFS pointer, a note in the place of the file: `git lfs pull` fetches the file"},
-    {BYTES("\x08\1\x12"), 0, "this is a TensorFlow SavedModel: load it in Python, and save it with safetensors.numpy.save_file"},
+    {BYTES("PK\3\4"), 0,
+     "this is a zip file, as torch.save and np.savez write it: save it with safetensors.torch.save_file or np.save"},
+    {BYTES("\x89HDF\r\n\x1a\n"), 0,
+     "this is an HDF5 file, as Keras writes it: load it in Python, and save it with safetensors.numpy.save_file"},
+    {BYTES("version https://git-lfs"), 0,
+     "this is a Git LFS pointer, a note in the place of the file: `git lfs pull` fetches the file"},
+    {BYTES("\x08\1\x12"), 0,
+     "this is a TensorFlow SavedModel: load it in Python, and save it with safetensors.numpy.save_file"},
     {BYTES("TFL3"), 4, "this is a TensorFlow Lite model: save the weights of what it was made from"},
-    {BYTES("7767517"), 0, "this is ncnn's .param, a network without weights, and its .bin has them without names: save the weights of what it was made from"},
-    {BYTES("\x47\x6b\x30\1"), 0, "this is ncnn's .bin, weights without names: save the weights of what it was made from"},
+    {BYTES("7767517"), 0,
+     "this is ncnn's .param, a network without weights, and its .bin has them without names: save the weights of what it was made from"},
+    {BYTES("\x47\x6b\x30\1"), 0,
+     "this is ncnn's .bin, weights without names: save the weights of what it was made from"},
     {BYTES("GGUF"), 0, "this is a GGUF file: save what it was made from as .safetensors"},
-    {BYTES("\x1f\x8b"), 0, PACKED}, {BYTES("BZh"), 0, PACKED}, {BYTES("\xfd" "7zXZ"), 0, PACKED}, {BYTES("\x28\xb5\x2f\xfd"), 0, PACKED},
+    {BYTES("\x1f\x8b"), 0, PACKED},
+    {BYTES("BZh"), 0, PACKED},
+    {BYTES("\xfd"
+           "7zXZ"),
+     0, PACKED},
+    {BYTES("\x28\xb5\x2f\xfd"), 0, PACKED},
     {BYTES("ustar"), 257, "this is a tar archive: unpack it first"},
     {BYTES("<!DOCTYPE"), 0, "this is a web page: the download gave a page in the place of the file"},
     {BYTES("<html"), 0, "this is a web page: the download gave a page in the place of the file"},
 #undef BYTES
 };
 
-static bool is_pickle(const char *bytes, size_t count) { return count >= 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5; }
+static bool is_pickle(const char *bytes, size_t count) {
+    return count >= 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5;
+}
 
-/* A protobuf has no mark: its first field is the version of ONNX, and then the producer, the graph or the operators' version begins. */
+/* A protobuf has no mark: its first field is the version of ONNX, and then the producer,
+ * the graph or the operators' version begins. */
 static bool is_onnx(const char *path, const char *bytes, size_t count) {
-    bool begins = count >= 3 && bytes[0] == 8 && bytes[1] >= 3 && bytes[1] < 32 && memchr("\x12\x1a\x3a\x42", bytes[2], 4);
+    bool begins = count >= 3 && bytes[0] == 8 && bytes[1] >= 3 && bytes[1] < 32 &&
+                  memchr("\x12\x1a\x3a\x42", bytes[2], 4);
     return begins || cai_has_extension(path, ".onnx");
 }
 
-/* The index of a model in several files: a JSON object that says in which of them each weight is. */
+/* The index of a model in several files: a JSON object that says in which of them each
+ * weight is. */
 static bool is_index(const char *bytes, size_t count) {
     return count > 0 && bytes[0] == '{' && memmem(bytes, count, "\"weight_map\"", 12) != NULL;
 }
 
 static const char *other_format(const char *path, const char *bytes, size_t count) {
-    if (is_pickle(bytes, count)) return "this is a Python pickle, as old versions of torch.save write it: save it with safetensors.torch.save_file";
-    if (is_onnx(path, bytes, count)) return "this is an ONNX model: save its initializers with safetensors.numpy.save_file";
+    if (is_pickle(bytes, count))
+        return "this is a Python pickle, as old versions of torch.save write it: save it with safetensors.torch.save_file";
+    if (is_onnx(path, bytes, count))
+        return "this is an ONNX model: save its initializers with safetensors.numpy.save_file";
     if (is_index(bytes, count))
         return "this is the index of several .safetensors files: load each with safetensors.torch.load_file, and save all of them as one";
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         const struct Other *other = &others[i];
         bool long_enough = count >= (size_t)(other->at + other->count);
-        if (long_enough && memcmp(bytes + other->at, other->bytes, (size_t)other->count) == 0) return other->what;
+        if (long_enough && memcmp(bytes + other->at, other->bytes, (size_t)other->count) == 0)
+            return other->what;
     }
     if (cai_format_of_bytes(bytes, count, CAI_HOLDS_PICTURE) != CAI_NO_FORMAT) return "this is a picture";
     return "it begins like no known format";
@@ -98,11 +119,12 @@ static const struct TensorCodec {
 
 static bool fail_format(const char *path, const void *bytes, size_t count, cai_error *error) {
     if (count == 0) return cai_fail(error, CAI_BAD_INPUT, "%s: is empty", path);
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is not a %s: %s", path, cai_format_endings(CAI_HOLDS_NUMBERS).text,
-                    other_format(path, bytes, count));
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is not a %s: %s", path,
+                    cai_format_endings(CAI_HOLDS_NUMBERS).text, other_format(path, bytes, count));
 }
 
-bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file, cai_error *error) {
+bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file,
+                       cai_error *error) {
     *file = (cai_tensor_file){.format = cai_format_of_bytes(bytes, count, CAI_HOLDS_NUMBERS)};
     bool parsed = file->format == CAI_NO_FORMAT ? fail_format(path, bytes, count, error)
                                                 : codecs[file->format].parse(path, bytes, count, file, error);
@@ -114,7 +136,8 @@ bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_te
 bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error) {
     cai_file whole;
     if (!cai_file_map(path, &whole, error)) return false;
-    if (!cai_tensors_parse(strcmp(path, "-") == 0 ? "standard input" : path, whole.data, whole.count, file, error)) {
+    if (!cai_tensors_parse(strcmp(path, "-") == 0 ? "standard input" : path, whole.data, whole.count, file,
+                           error)) {
         cai_file_close(&whole);
         return false;
     }

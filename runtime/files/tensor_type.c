@@ -1,4 +1,5 @@
-/* Conversions between types of elements. Elements in files need not be aligned: every access copies. */
+/* Conversions between types of elements. Elements in files need not be aligned: every
+ * access copies. */
 #include "files/files.h"
 #include <math.h>
 #include <string.h>
@@ -24,7 +25,8 @@ uint16_t cai_f32_to_bf16(float value) {
 }
 
 float cai_f16_to_f32(uint16_t half) {
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, mantissa = half & 0x3ff, bits;
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, mantissa = half & 0x3ff,
+             bits;
     float result;
     if (exponent == 0) { /* zero or a denormal: mantissa * 2^-24 */
         result = ldexpf((float)mantissa, -24);
@@ -42,37 +44,38 @@ uint16_t cai_f32_to_f16(float value) {
     bits &= 0x7fffffff;
     if (bits > 0x7f800000) return sign | 0x7e00;
     if (bits >= 0x477ff000) return sign | 0x7c00; /* 65520 and more rounds to infinity */
-    if (bits < 0x38800000)
-        return sign | (uint16_t)lrintf(ldexpf(fabsf(value), 24)); /* below 2^-14: a denormal, in units of 2^-24 */
+    if (bits < 0x38800000)                        /* below 2^-14: a denormal, in units of 2^-24 */
+        return sign | (uint16_t)lrintf(ldexpf(fabsf(value), 24));
     return sign | (uint16_t)((bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13);
 }
 
 /* ---- reading elements ---- */
 
-/* One loop a type: `expression` gives the element `e`, of C type `Type`, as the loop's result. */
-#define EACH(Type, expression)                                                  \
-    for (int64_t i = 0; i < count; i++) {                                       \
-        Type e;                                                                 \
-        memcpy(&e, from + (size_t)i * sizeof e, sizeof e);                      \
-        out[i] = expression;                                                    \
-    }                                                                           \
+/* One loop a type: `expression` gives the element `e`, of C type `Type`, as the loop's
+ * result. */
+#define EACH(Type, expression)                             \
+    for (int64_t i = 0; i < count; i++) {                  \
+        Type e;                                            \
+        memcpy(&e, from + (size_t)i * sizeof e, sizeof e); \
+        out[i] = expression;                               \
+    }                                                      \
     break
 
-#define EACH_TYPE(Result)                                                       \
-    switch (tensor->type) {                                                     \
-    case CAI_F32: EACH(float, (Result)e);                                       \
-    case CAI_F64: EACH(double, (Result)e);                                      \
-    case CAI_F16: EACH(uint16_t, (Result)cai_f16_to_f32(e));                    \
-    case CAI_BF16: EACH(uint16_t, (Result)cai_bf16_to_f32(e));                  \
-    case CAI_I8: EACH(int8_t, (Result)e);                                       \
-    case CAI_I16: EACH(int16_t, (Result)e);                                     \
-    case CAI_I32: EACH(int32_t, (Result)e);                                     \
-    case CAI_I64: EACH(int64_t, (Result)e);                                     \
-    case CAI_BOOL: EACH(uint8_t, (Result)(e != 0));                             \
-    case CAI_U8: EACH(uint8_t, (Result)e);                                      \
-    case CAI_U16: EACH(uint16_t, (Result)e);                                    \
-    case CAI_U32: EACH(uint32_t, (Result)e);                                    \
-    case CAI_U64: EACH(uint64_t, (Result)e);                                    \
+#define EACH_TYPE(Result)                                      \
+    switch (tensor->type) {                                    \
+    case CAI_F32: EACH(float, (Result)e);                      \
+    case CAI_F64: EACH(double, (Result)e);                     \
+    case CAI_F16: EACH(uint16_t, (Result)cai_f16_to_f32(e));   \
+    case CAI_BF16: EACH(uint16_t, (Result)cai_bf16_to_f32(e)); \
+    case CAI_I8: EACH(int8_t, (Result)e);                      \
+    case CAI_I16: EACH(int16_t, (Result)e);                    \
+    case CAI_I32: EACH(int32_t, (Result)e);                    \
+    case CAI_I64: EACH(int64_t, (Result)e);                    \
+    case CAI_BOOL: EACH(uint8_t, (Result)(e != 0));            \
+    case CAI_U8: EACH(uint8_t, (Result)e);                     \
+    case CAI_U16: EACH(uint16_t, (Result)e);                   \
+    case CAI_U32: EACH(uint32_t, (Result)e);                   \
+    case CAI_U64: EACH(uint64_t, (Result)e);                   \
     }
 
 static const unsigned char *element_of_tensor(const cai_tensor *tensor, int64_t index) {
@@ -109,7 +112,8 @@ static bool integer_element(const cai_tensor *tensor, int64_t index, int64_t *va
 }
 
 static bool store_integer(int64_t value, int type, unsigned char *out) {
-    static const struct { int64_t low, high;
+    static const struct {
+        int64_t low, high;
     } range[] = {[CAI_I8] = {INT8_MIN, INT8_MAX},
                  [CAI_I32] = {INT32_MIN, INT32_MAX},
                  [CAI_I64] = {INT64_MIN, INT64_MAX},
@@ -122,11 +126,12 @@ static bool store_integer(int64_t value, int type, unsigned char *out) {
 static bool convert_to_integers(const cai_tensor *tensor, int type, unsigned char *out, cai_error *error) {
     for (int64_t i = 0; i < tensor->count; i++) {
         int64_t value = 0;
-        if (integer_element(tensor, i, &value) && store_integer(value, type, out + i * cai_type_bytes(type))) continue;
+        if (integer_element(tensor, i, &value) && store_integer(value, type, out + i * cai_type_bytes(type)))
+            continue;
         double number;
         cai_tensor_to_f64(tensor, i, 1, &number);
-        return cai_fail(error, CAI_BAD_INPUT, "element %lld is %.17g, which %s cannot hold", (long long)i, number,
-                        cai_type_name(type));
+        return cai_fail(error, CAI_BAD_INPUT, "element %lld is %.17g, which %s cannot hold", (long long)i,
+                        number, cai_type_name(type));
     }
     return true;
 }
@@ -142,7 +147,8 @@ static void convert_to_half(const cai_tensor *tensor, int type, unsigned char *o
 }
 
 bool cai_tensor_convert(const cai_tensor *tensor, int type, void *out, cai_error *error) {
-    if (tensor->type == type && type != CAI_BOOL) memcpy(out, tensor->data, (size_t)tensor->count * (size_t)cai_type_bytes(type));
+    if (tensor->type == type && type != CAI_BOOL)
+        memcpy(out, tensor->data, (size_t)tensor->count * (size_t)cai_type_bytes(type));
     else if (type == CAI_F32) cai_tensor_to_f32(tensor, 0, tensor->count, out);
     else if (type == CAI_F16 || type == CAI_BF16) convert_to_half(tensor, type, out);
     else return convert_to_integers(tensor, type, out, error);

@@ -1,6 +1,7 @@
-/* The library form: what cai.h declares, over a context of run.c and a pool. cai_the_program is the one model that is linked with
- * it; the compiler (object/symbols.c) then gives these functions the model's name, and hides all others. Everything that a caller
- * can get wrong is found here, before a kernel runs. */
+/* The library form: what cai.h declares, over a context of run.c and a pool.
+ * cai_the_program is the one model that is linked with it; the compiler
+ * (object/symbols.c) then gives these functions the model's name, and hides all others.
+ * Everything that a caller can get wrong is found here, before a kernel runs. */
 #include "core/core.h"
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -18,7 +19,9 @@ struct cai_model_context {
     cai_release release;
     void *owner;
     int64_t seed;
-    bool sized, prepared; /* dims are those of the last sizes that were right; context is ready to run with them */
+    /* dims are those of the last sizes that were right; context is ready to run with
+     * them */
+    bool sized, prepared;
     atomic_flag busy;
     cai_error error;
     int64_t (*dims)[CAI_MAX_RANK], (*wanted)[CAI_MAX_RANK]; /* of the inputs: in use, and asked for */
@@ -29,7 +32,8 @@ struct cai_model_context {
 
 /* ---- calls ---- */
 
-/* Each call with a context lies between enter and leave; where two threads meet in one, the second is turned away. */
+/* Each call with a context lies between enter and leave; where two threads meet in one,
+ * the second is turned away. */
 static cai_status enter_context(cai_model_context *c) {
     if (!c) return CAI_BAD_USAGE;
     if (atomic_flag_test_and_set_explicit(&c->busy, memory_order_acquire)) return CAI_BUSY;
@@ -43,7 +47,9 @@ static cai_status leave_context(cai_model_context *c, bool good) {
     return status;
 }
 
-const char *cai_model_message(const cai_model_context *c) { return c ? c->error.message : "there is no context: it is NULL"; }
+const char *cai_model_message(const cai_model_context *c) {
+    return c ? c->error.message : "there is no context: it is NULL";
+}
 
 const char *cai_model_status_text(cai_status status) {
     switch (status) {
@@ -52,7 +58,8 @@ const char *cai_model_status_text(cai_status status) {
     case CAI_BAD_USAGE: return "an argument is NULL or out of range";
     case CAI_NO_MEMORY: return "not enough memory";
     case CAI_WRONG_CPU: return "this machine's CPU cannot run the model: build it with `cai build --target`";
-    case CAI_BUSY: return "another thread is within a call with this context: each thread takes a context of its own";
+    case CAI_BUSY:
+        return "another thread is within a call with this context: each thread takes a context of its own";
     case CAI_INTERNAL: break;
     }
     return "a mistake of cai's";
@@ -101,7 +108,8 @@ void cai_model_destroy(cai_model_context *c) {
 /* Sets how runs get their threads; what there was ends. */
 static bool set_pool(cai_model_context *c, int threads, cai_parallel_for run, void *user) {
     if (threads < 0 || threads > CAI_MAX_THREADS || (run && threads == 0))
-        return cai_fail(&c->error, CAI_BAD_USAGE, "threads is %d, and must be from %d to %d", threads, run ? 1 : 0, CAI_MAX_THREADS);
+        return cai_fail(&c->error, CAI_BAD_USAGE, "threads is %d, and must be from %d to %d", threads,
+                        run ? 1 : 0, CAI_MAX_THREADS);
     drop_pool(c);
     c->threads = threads;
     c->lent = run;
@@ -117,12 +125,15 @@ cai_status cai_model_set_threads(cai_model_context *c, int threads) {
 cai_status cai_model_set_parallel_for(cai_model_context *c, cai_parallel_for run, void *user, int threads) {
     cai_status status = enter_context(c);
     if (status) return status;
-    return leave_context(c, run ? set_pool(c, threads, run, user) : cai_fail(&c->error, CAI_BAD_USAGE, "the function to run tasks with is NULL"));
+    return leave_context(c,
+                         run ? set_pool(c, threads, run, user)
+                             : cai_fail(&c->error, CAI_BAD_USAGE, "the function to run tasks with is NULL"));
 }
 
 static bool set_memory(cai_model_context *c, cai_reserve reserve, cai_release release, void *user) {
     if (!reserve != !release)
-        return cai_fail(&c->error, CAI_BAD_USAGE, "%s is NULL: memory is both reserved and released by the caller, or neither",
+        return cai_fail(&c->error, CAI_BAD_USAGE,
+                        "%s is NULL: memory is both reserved and released by the caller, or neither",
                         reserve ? "release" : "reserve");
     c->reserve = reserve;
     c->release = release;
@@ -187,29 +198,37 @@ static cai_status describe_port(const cai_port *ports, int count, int index, cai
     return CAI_OK;
 }
 
-cai_status cai_model_input_info(int index, cai_info *info) { return describe_port(PROGRAM->inputs, PROGRAM->input_count, index, info); }
-cai_status cai_model_output_info(int index, cai_info *info) { return describe_port(PROGRAM->outputs, PROGRAM->output_count, index, info); }
+cai_status cai_model_input_info(int index, cai_info *info) {
+    return describe_port(PROGRAM->inputs, PROGRAM->input_count, index, info);
+}
+cai_status cai_model_output_info(int index, cai_info *info) {
+    return describe_port(PROGRAM->outputs, PROGRAM->output_count, index, info);
+}
 
 /* ---- sizes ---- */
 
 static bool check_count(cai_model_context *c, const char *what, const void *array, int given, int wanted) {
-    if (given != wanted) return cai_fail(&c->error, CAI_BAD_USAGE, "%s: %d given, and the model has %d", what, given, wanted);
+    if (given != wanted)
+        return cai_fail(&c->error, CAI_BAD_USAGE, "%s: %d given, and the model has %d", what, given, wanted);
     return array || !wanted || cai_fail(&c->error, CAI_BAD_USAGE, "%s: the array is NULL", what);
 }
 
-/* Puts an input's sizes into `dims`: the ones given, else those it had, else the model's own. */
+/* Puts an input's sizes into `dims`: the ones given, else those it had, else the model's
+ * own. */
 static bool read_shape(cai_model_context *c, int index, const cai_in *in, int64_t *dims) {
     const cai_port *port = &PROGRAM->inputs[index];
     if (in->shape && in->rank != port->rank)
-        return cai_fail(&c->error, CAI_BAD_INPUT, "input `%s` is %s: its shape has rank %d, and must have %d", port->name,
-                        port->type_text, in->rank, port->rank);
+        return cai_fail(&c->error, CAI_BAD_INPUT, "input `%s` is %s: its shape has rank %d, and must have %d",
+                        port->name, port->type_text, in->rank, port->rank);
     for (int axis = 0; axis < port->rank; axis++) {
         const cai_dim *dim = &port->dims[axis];
         if (in->shape) dims[axis] = in->shape[axis];
         else if (c->sized) dims[axis] = c->dims[index][axis];
         else if (dim->symbol == -1) dims[axis] = dim->multiple;
-        else return cai_fail(&c->error, CAI_BAD_INPUT, "input `%s` is %s: its shape is NULL, and no earlier call has set its sizes",
-                             port->name, port->type_text);
+        else
+            return cai_fail(&c->error, CAI_BAD_INPUT,
+                            "input `%s` is %s: its shape is NULL, and no earlier call has set its sizes",
+                            port->name, port->type_text);
     }
     return true;
 }
@@ -234,12 +253,15 @@ cai_status cai_model_prepare(cai_model_context *c, const cai_in *inputs, int inp
 
 static bool output_shape(cai_model_context *c, int index, int64_t *shape, int rank) {
     if (index < 0 || index >= PROGRAM->output_count)
-        return cai_fail(&c->error, CAI_BAD_USAGE, "there is no output %d: the model has %d, from 0 on", index, PROGRAM->output_count);
+        return cai_fail(&c->error, CAI_BAD_USAGE, "there is no output %d: the model has %d, from 0 on", index,
+                        PROGRAM->output_count);
     const cai_port *port = &PROGRAM->outputs[index];
     if (!c->sized) return cai_fail(&c->error, CAI_BAD_USAGE, "sizes are known only after prepare or run");
     if (rank < port->rank || !shape)
-        return cai_fail(&c->error, CAI_BAD_USAGE, "output `%s` is %s: the array for its shape %s %d", port->name, port->type_text,
-                        shape ? "has too little room:" : "is NULL, and needs room for", shape ? rank : port->rank);
+        return cai_fail(&c->error, CAI_BAD_USAGE, "output `%s` is %s: the array for its shape %s %d",
+                        port->name, port->type_text,
+                        shape ? "has too little room:" : "is NULL, and needs room for",
+                        shape ? rank : port->rank);
     for (int axis = 0; axis < port->rank; axis++) shape[axis] = cai_context_dim(c->context, port, axis);
     return true;
 }
@@ -284,18 +306,22 @@ static PortBuffer output_buffer(const cai_model_context *c, int i, const cai_out
 
 static bool check_buffer(cai_model_context *c, PortBuffer b, bool exactly) {
     char shape[400];
-    if (!b.begin) return cai_fail(&c->error, CAI_BAD_USAGE, "%s `%s` (%s): data is NULL", b.what, b.port->name, b.port->type_text);
-    if (b.begin % (uintptr_t)cai_type_bytes(b.port->type) != 0)
-        return cai_fail(&c->error, CAI_BAD_USAGE, "%s `%s` (%s): data is not aligned to its elements", b.what, b.port->name,
+    if (!b.begin)
+        return cai_fail(&c->error, CAI_BAD_USAGE, "%s `%s` (%s): data is NULL", b.what, b.port->name,
                         b.port->type_text);
+    if (b.begin % (uintptr_t)cai_type_bytes(b.port->type) != 0)
+        return cai_fail(&c->error, CAI_BAD_USAGE, "%s `%s` (%s): data is not aligned to its elements", b.what,
+                        b.port->name, b.port->type_text);
     if (exactly ? b.given == b.bytes : b.given >= b.bytes) return true;
-    return cai_fail(&c->error, CAI_BAD_INPUT, "%s `%s` is %s: %llu bytes are given, and it takes %llu", b.what, b.port->name,
-                    port_shape_text(c->context, b.port, shape, sizeof shape), (unsigned long long)b.given, (unsigned long long)b.bytes);
+    return cai_fail(&c->error, CAI_BAD_INPUT, "%s `%s` is %s: %llu bytes are given, and it takes %llu",
+                    b.what, b.port->name, port_shape_text(c->context, b.port, shape, sizeof shape),
+                    (unsigned long long)b.given, (unsigned long long)b.bytes);
 }
 
 static bool check_apart(cai_model_context *c, PortBuffer a, PortBuffer b) {
     if (a.begin + a.bytes <= b.begin || b.begin + b.bytes <= a.begin) return true;
-    return cai_fail(&c->error, CAI_BAD_USAGE, "%s `%s` and %s `%s` overlap in memory", a.what, a.port->name, b.what, b.port->name);
+    return cai_fail(&c->error, CAI_BAD_USAGE, "%s `%s` and %s `%s` overlap in memory", a.what, a.port->name,
+                    b.what, b.port->name);
 }
 
 static bool check_buffers(cai_model_context *c, const cai_in *inputs, const cai_out *outputs) {
@@ -315,10 +341,13 @@ static bool check_buffers(cai_model_context *c, const cai_in *inputs, const cai_
     return true;
 }
 
-cai_status cai_model_run(cai_model_context *c, const cai_in *inputs, int input_count, const cai_out *outputs, int output_count) {
+cai_status cai_model_run(cai_model_context *c, const cai_in *inputs, int input_count, const cai_out *outputs,
+                         int output_count) {
     cai_status status = enter_context(c);
     if (status) return status;
-    bool good = prepare_inputs(c, inputs, input_count) && check_count(c, "outputs", outputs, output_count, PROGRAM->output_count) &&
-                check_buffers(c, inputs, outputs) && cai_context_run(c->context, c->inputs, c->outputs, c->seed, &c->error);
+    bool good = prepare_inputs(c, inputs, input_count) &&
+                check_count(c, "outputs", outputs, output_count, PROGRAM->output_count) &&
+                check_buffers(c, inputs, outputs) &&
+                cai_context_run(c->context, c->inputs, c->outputs, c->seed, &c->error);
     return leave_context(c, good);
 }

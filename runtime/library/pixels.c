@@ -1,16 +1,21 @@
-/* Pictures of a library's caller: bytes with the channels of a pixel together, to and from planes of f32 between 0 and 1. */
+/* Pictures of a library's caller: bytes with the channels of a pixel together, to and
+ * from planes of f32 between 0 and 1. */
 #include "cai.h"
 
 /* Whether all is given and `bytes` is the size of the planes. */
 static cai_status check_pixels(const cai_pixels *p, const float *planes, size_t bytes) {
     if (!p || !p->data || !planes) return CAI_BAD_USAGE;
-    if (p->channels < 1 || p->pixel_bytes < p->channels || p->height < 1 || p->width < 1) return CAI_BAD_USAGE;
+    if (p->channels < 1 || p->pixel_bytes < p->channels || p->height < 1 || p->width < 1)
+        return CAI_BAD_USAGE;
     int64_t count = p->channels;
-    if (__builtin_mul_overflow(count, p->height, &count) || __builtin_mul_overflow(count, p->width, &count)) return CAI_BAD_INPUT;
+    if (__builtin_mul_overflow(count, p->height, &count) || __builtin_mul_overflow(count, p->width, &count))
+        return CAI_BAD_INPUT;
     return bytes % sizeof *planes == 0 && bytes / sizeof *planes == (size_t)count ? CAI_OK : CAI_BAD_INPUT;
 }
 
-static unsigned char *row_of_pixels(const cai_pixels *p, int64_t y, int channel) { return p->data + y * p->row_bytes + channel; }
+static unsigned char *row_of_pixels(const cai_pixels *p, int64_t y, int channel) {
+    return p->data + y * p->row_bytes + channel;
+}
 
 cai_status cai_model_from_pixels(const cai_pixels *p, float *planes, size_t bytes) {
     cai_status status = check_pixels(p, planes, bytes);
@@ -24,7 +29,8 @@ cai_status cai_model_from_pixels(const cai_pixels *p, float *planes, size_t byte
     return CAI_OK;
 }
 
-/* To the nearest level, ties to even; NaN is 0. Added to 1.5 * 2^23, a small number keeps no fraction. */
+/* To the nearest level, ties to even; NaN is 0. Added to 1.5 * 2^23, a small number keeps
+ * no fraction. */
 static unsigned char to_level(float value) {
     const float whole = 12582912;
     float scaled = value > 0 ? value * 255 : 0;

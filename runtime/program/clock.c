@@ -9,7 +9,8 @@
 
 static double used_milliseconds(void) { return (double)clock() * 1e3 / CLOCKS_PER_SEC; } /* of CPU time */
 
-/* What lies between exec and main is work of this process alone, so its time is the CPU time used so far. */
+/* What lies between exec and main is work of this process alone, so its time is the CPU
+ * time used so far. */
 void cai_clock_start(cai_clock *clock) {
     *clock = (cai_clock){.before_main = used_milliseconds(), .main = cai_milliseconds()};
 }
@@ -44,20 +45,25 @@ static int compare_times(const void *a, const void *b) {
 
 static void print_times(const cai_clock *clock, const cai_rerun *rerun, const double *runs, int count) {
     int threads = cai_pool_threads(rerun->pool);
-    fprintf(stderr, "run           %10.3f ms, median of %d (least %.3f, most %.3f) on %d thread%s\n", runs[count / 2], count,
-            runs[0], runs[count - 1], threads, threads == 1 ? "" : "s");
+    fprintf(stderr, "run           %10.3f ms, median of %d (least %.3f, most %.3f) on %d thread%s\n",
+            runs[count / 2], count, runs[0], runs[count - 1], threads, threads == 1 ? "" : "s");
     fprintf(stderr, "first run     %10.3f ms\n", clock->ran - clock->loaded);
-    double load = clock->loaded - clock->begun, start = clock->before_main + clock->first_kernel - clock->main;
+    double load = clock->loaded - clock->begun,
+           start = clock->before_main + clock->first_kernel - clock->main;
     fprintf(stderr, "load          %10.3f ms to read the input and prepare for its size\n", load);
-    fprintf(stderr, "start         %10.3f ms from exec to the first kernel: %.3f without loading\n", start, start - load);
+    fprintf(stderr, "start         %10.3f ms from exec to the first kernel: %.3f without loading\n", start,
+            start - load);
     cai_memory memory = cai_context_memory(rerun->context);
-    fprintf(stderr, "memory        %10.1f MB at most; planned %.1f: %.1f weights, %.1f intermediate results, %.1f inputs and outputs\n",
-            cai_peak_memory(), (double)(memory.weights + memory.intermediate + memory.ports) / 1e6, (double)memory.weights / 1e6,
-            (double)memory.intermediate / 1e6, (double)memory.ports / 1e6);
+    fprintf(
+        stderr,
+        "memory        %10.1f MB at most; planned %.1f: %.1f weights, %.1f intermediate results, %.1f inputs and outputs\n",
+        cai_peak_memory(), (double)(memory.weights + memory.intermediate + memory.ports) / 1e6,
+        (double)memory.weights / 1e6, (double)memory.intermediate / 1e6, (double)memory.ports / 1e6);
 }
 
 static bool enough_runs(int count, int wanted, double end) {
-    return count == CAI_MAX_RUNS || (wanted ? count == wanted : count >= CAI_LEAST_RUNS && cai_milliseconds() >= end);
+    return count == CAI_MAX_RUNS ||
+           (wanted ? count == wanted : count >= CAI_LEAST_RUNS && cai_milliseconds() >= end);
 }
 
 bool cai_clock_repeat(cai_clock *clock, const cai_rerun *rerun, cai_error *error) {

@@ -1,4 +1,5 @@
-/* Letters to write on pictures with: five by eight dots each, the last row for what hangs below the line. */
+/* Letters to write on pictures with: five by eight dots each, the last row for what hangs
+ * below the line. */
 #include "program/main.h"
 
 enum { FIRST = ' ', LAST = '~', A_BAND = 19 };
@@ -47,7 +48,8 @@ static const char dots[5][CAI_LETTER_HEIGHT][A_BAND * (CAI_LETTER_WIDTH + 1)] = 
      "..... ..... ..... ..... #.... ....# ..... ..... ..... ..... ..... ..... ..... .###. ..... ..... ..... ..... ....."},
 };
 
-static bool begins_character(char c) { return ((unsigned char)c & 0xc0) != 0x80; } /* not a later byte of UTF-8 */
+/* not a later byte of UTF-8 */
+static bool begins_character(char c) { return ((unsigned char)c & 0xc0) != 0x80; }
 
 int64_t cai_text_width(const char *text) {
     int64_t count = 0;

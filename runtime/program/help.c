@@ -37,7 +37,8 @@ static const char *fit_text(int fit) {
 static void print_constraints(const cai_program *program, FILE *out) {
     for (int i = 0; i < program->symbol_count; i++) {
         const cai_symbol *symbol = &program->symbols[i];
-        if (symbol->multiple > 1) fprintf(out, "  %s must be a multiple of %lld\n", symbol->name, (long long)symbol->multiple);
+        if (symbol->multiple > 1)
+            fprintf(out, "  %s must be a multiple of %lld\n", symbol->name, (long long)symbol->multiple);
     }
 }
 
@@ -55,21 +56,27 @@ static void print_input(const cai_port *port, FILE *out) {
         return;
     }
     bool any_size = !all_fixed(port) && port->fit == CAI_FIT_EXACT;
-    fprintf(out, "             %s, a folder of them, or - for standard input%s%s\n", cai_picture_formats().text,
-            any_size ? "" : "; ", any_size ? "" : fit_text(port->fit));
+    fprintf(out, "             %s, a folder of them, or - for standard input%s%s\n",
+            cai_picture_formats().text, any_size ? "" : "; ", any_size ? "" : fit_text(port->fit));
 }
 
 static void print_output(const cai_program *program, const cai_port *port, FILE *out) {
     fprintf(out, "  %-10s %s\n", port->name, port->type_text);
-    if (port->form == CAI_FORM_IMAGE) 
-        fprintf(out, "             a picture: %s by the name of the file\n", cai_format_endings(CAI_HOLDS_PICTURE).text);
-    else if (port->form == CAI_FORM_LABELS && port->label_count) fprintf(out, "             the best %d of %d labels\n", port->top, port->label_count);
-    else if (port->form == CAI_FORM_LABELS) fprintf(out, "             the best %d classes, by number\n", port->top);
+    if (port->form == CAI_FORM_IMAGE)
+        fprintf(out, "             a picture: %s by the name of the file\n",
+                cai_format_endings(CAI_HOLDS_PICTURE).text);
+    else if (port->form == CAI_FORM_LABELS && port->label_count)
+        fprintf(out, "             the best %d of %d labels\n", port->top, port->label_count);
+    else if (port->form == CAI_FORM_LABELS)
+        fprintf(out, "             the best %d classes, by number\n", port->top);
     else if (port->form == CAI_FORM_BOXES)
         fprintf(out, "             boxes on %s: drawn and listed; or %s by the name of the file\n",
                 program->inputs[port->of].name, cai_format_endings(CAI_HOLDS_BOXES | CAI_HOLDS_NUMBERS).text);
-    else if (port->form == CAI_FORM_NAMES) fprintf(out, "             the names of pictures of %s\n", program->inputs[port->of].name);
-    else fprintf(out, "             shown in short, or written by -o as %s\n", cai_format_endings(CAI_HOLDS_NUMBERS).text);
+    else if (port->form == CAI_FORM_NAMES)
+        fprintf(out, "             the names of pictures of %s\n", program->inputs[port->of].name);
+    else
+        fprintf(out, "             shown in short, or written by -o as %s\n",
+                cai_format_endings(CAI_HOLDS_NUMBERS).text);
 }
 
 static void print_options(const cai_program *program, FILE *out) {
@@ -83,18 +90,25 @@ static void print_options(const cai_program *program, FILE *out) {
     if (program->output_count > 1)
         fprintf(out, "  -o NAME=FILE        the same for one of several outputs; one %s takes all\n",
                 cai_format_endings(CAI_HOLDS_TENSORS).text);
-    fprintf(out, "  --threads N         run on N threads (else CAI_NUM_THREADS, OMP_NUM_THREADS, or all cores it may use)\n");
+    fprintf(
+        out,
+        "  --threads N         run on N threads (else CAI_NUM_THREADS, OMP_NUM_THREADS, or all cores it may use)\n");
     fprintf(out, "  --seed S            seed of the model's random numbers, if it has any (0)\n");
     fprintf(out, "  --time              run repeatedly, and print times and memory to standard error\n");
-    fprintf(out, "  --profile[=json]    run repeatedly, and print to standard error where the time goes, kernel by kernel\n");
-    fprintf(out, "  --repeat N          how many runs --time and --profile take medians of (as many as two seconds hold)\n");
+    fprintf(
+        out,
+        "  --profile[=json]    run repeatedly, and print to standard error where the time goes, kernel by kernel\n");
+    fprintf(
+        out,
+        "  --repeat N          how many runs --time and --profile take medians of (as many as two seconds hold)\n");
     fprintf(out, "  --help, --version   print this, or what the program was built for, and end\n");
 }
 
 void cai_print_help(const cai_program *program, const char *name, FILE *out) {
     if (program->comment && *program->comment) fprintf(out, "%s\n\n", program->comment);
     cai_print_usage(program, name, out);
-    if (program->input_count) fprintf(out, "\ninput%s\n", program->input_count > 1 ? "s, in this order or as NAME=FILE" : "");
+    if (program->input_count)
+        fprintf(out, "\ninput%s\n", program->input_count > 1 ? "s, in this order or as NAME=FILE" : "");
     for (int i = 0; i < program->input_count; i++) print_input(&program->inputs[i], out);
     print_constraints(program, out);
     fprintf(out, "\noutput%s\n", program->output_count > 1 ? "s" : "");

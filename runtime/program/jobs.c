@@ -1,6 +1,7 @@
-/* Which files go into which run. A model with one input runs once for every file, or for every N pictures where it takes N at once.
- * A model with several runs once, with a file for each, or several pictures together where its number of pictures is free; so does one
- * whose result tells of its pictures by their places. */
+/* Which files go into which run. A model with one input runs once for every file, or for
+ * every N pictures where it takes N at once. A model with several runs once, with a file
+ * for each, or several pictures together where its number of pictures is free; so does
+ * one whose result tells of its pictures by their places. */
 #include "program/main.h"
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +25,8 @@ typedef struct JobPlan { /* what a cai_jobs owns */
 static bool add_path(Paths *paths, const char *folder, const char *name, cai_error *error) {
     if (paths->count == paths->capacity) {
         int capacity = paths->capacity ? 2 * paths->capacity : 16;
-        char **larger = cai_reallocate(paths->items, (uint64_t)capacity * sizeof *larger, "names of files", error);
+        char **larger =
+            cai_reallocate(paths->items, (uint64_t)capacity * sizeof *larger, "names of files", error);
         if (!larger) return false;
         paths->items = larger;
         paths->capacity = capacity;
@@ -38,7 +40,9 @@ static bool add_path(Paths *paths, const char *folder, const char *name, cai_err
     return true;
 }
 
-static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_paths(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static bool is_input_folder(const char *path) {
     struct stat status;
@@ -53,7 +57,8 @@ static void free_paths(Paths *paths) {
 /* The pictures of a folder, and the names of what else is in it and not hidden. */
 static bool read_folder(const char *folder, Paths *pictures, Paths *others, cai_error *error) {
     DIR *directory = opendir(folder);
-    if (!directory) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", folder, strerror(errno));
+    if (!directory)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", folder, strerror(errno));
     bool good = true;
     for (struct dirent *entry; good && (entry = readdir(directory));) {
         const char *name = entry->d_name;
@@ -72,10 +77,15 @@ static void notice_others(const char *folder, const Paths *others, cai_notice *n
     for (int i = 0; i < others->count && i < NAMED; i++) {
         bool last = i + 1 == others->count;
         size_t used = strlen(text);
-        snprintf(text + used, sizeof text - used, "%s%s", i == 0 ? "" : last ? " and " : ", ", others->items[i]);
+        snprintf(text + used, sizeof text - used, "%s%s",
+                 i == 0 ? ""
+                 : last ? " and "
+                        : ", ",
+                 others->items[i]);
     }
     size_t used = strlen(text);
-    if (others->count > NAMED) used += (size_t)snprintf(text + used, sizeof text - used, " and %d more", others->count - NAMED);
+    if (others->count > NAMED)
+        used += (size_t)snprintf(text + used, sizeof text - used, " and %d more", others->count - NAMED);
     snprintf(text + used, sizeof text - used, " %s left out: what ends in %s is read, and no folders in it",
              others->count == 1 ? "is" : "are", cai_format_endings(CAI_HOLDS_PICTURE).text);
     notice(folder, text);
@@ -87,8 +97,10 @@ static bool add_folder(Paths *paths, const char *folder, cai_notice *notice, cai
     Paths others = {0};
     bool good = read_folder(folder, paths, &others, error);
     if (good && paths->count == first)
-        good = cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no %s", folder, cai_format_endings(CAI_HOLDS_PICTURE).text);
-    if (good) qsort(paths->items + first, (size_t)(paths->count - first), sizeof *paths->items, compare_paths);
+        good = cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no %s", folder,
+                        cai_format_endings(CAI_HOLDS_PICTURE).text);
+    if (good)
+        qsort(paths->items + first, (size_t)(paths->count - first), sizeof *paths->items, compare_paths);
     if (good && others.count) {
         qsort(others.items, (size_t)others.count, sizeof *others.items, compare_paths);
         notice_others(folder, &others, notice);
@@ -97,10 +109,12 @@ static bool add_folder(Paths *paths, const char *folder, cai_notice *notice, cai
     return good;
 }
 
-static bool add_input_file(Paths *paths, const cai_port *port, const char *path, cai_notice *notice, cai_error *error) {
+static bool add_input_file(Paths *paths, const cai_port *port, const char *path, cai_notice *notice,
+                           cai_error *error) {
     if (!is_input_folder(path)) return add_path(paths, "", path, error);
     if (port->form == CAI_FORM_IMAGE) return add_folder(paths, path, notice, error);
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, and input `%s` is %s, one file", path, port->name, port->type_text);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, and input `%s` is %s, one file", path, port->name,
+                    port->type_text);
 }
 
 /* ---- which file for which input ---- */
@@ -141,30 +155,35 @@ static bool fail_missing(const cai_program *program, const Paths *lists, cai_err
     return cai_fail(error, CAI_BAD_USAGE, "no file is given for %s", list);
 }
 
-/* Files given by name first; the others fill what is left, in order, and the last of these takes all that follow if it takes any number. With one
- * input all files are its. */
-static bool assign_files(const cai_program *program, const cai_command *command, Paths *lists, cai_notice *notice, cai_error *error) {
+/* Files given by name first; the others fill what is left, in order, and the last of
+ * these takes all that follow if it takes any number. With one input all files are
+ * its. */
+static bool assign_files(const cai_program *program, const cai_command *command, Paths *lists,
+                         cai_notice *notice, cai_error *error) {
     for (int i = 0; i < command->input_count; i++) {
         const cai_named_file *file = &command->inputs[i];
         int port = program->input_count == 1 ? 0 : file->port;
-        if (port >= 0 && !add_input_file(&lists[port], &program->inputs[port], file->path, notice, error)) return false;
+        if (port >= 0 && !add_input_file(&lists[port], &program->inputs[port], file->path, notice, error))
+            return false;
     }
     for (int i = 0, next = 0, last = -1; i < command->input_count; i++) {
         if (program->input_count == 1 || command->inputs[i].port >= 0) continue;
         while (next < program->input_count && lists[next].count) next++;
         bool more = next == program->input_count;
         if (more && (last < 0 || !cai_takes_any_number(program, last))) {
-            return cai_fail(error, CAI_BAD_USAGE, "%s: is one file more than the %d that the model takes", command->inputs[i].path,
-                            program->input_count);
+            return cai_fail(error, CAI_BAD_USAGE, "%s: is one file more than the %d that the model takes",
+                            command->inputs[i].path, program->input_count);
         }
         last = more ? last : next;
-        if (!add_input_file(&lists[last], &program->inputs[last], command->inputs[i].path, notice, error)) return false;
+        if (!add_input_file(&lists[last], &program->inputs[last], command->inputs[i].path, notice, error))
+            return false;
     }
     return true;
 }
 
 /* One file of named tensors for a model of several inputs holds them all. */
-static bool share_file(const cai_program *program, const cai_command *command, Paths *lists, cai_error *error) {
+static bool share_file(const cai_program *program, const cai_command *command, Paths *lists,
+                       cai_error *error) {
     const char *path = command->inputs[0].path;
     if (program->input_count < 2 || command->input_count != 1 || command->inputs[0].port >= 0 ||
         cai_format_of_name(path, CAI_HOLDS_TENSORS) == CAI_NO_FORMAT)
@@ -177,7 +196,8 @@ static bool share_file(const cai_program *program, const cai_command *command, P
 
 /* ---- the runs ---- */
 
-/* A tensor has its number of pictures in its shape, so it is a run of its own. Standard input cannot be looked at twice: it counts as one. */
+/* A tensor has its number of pictures in its shape, so it is a run of its own. Standard
+ * input cannot be looked at twice: it counts as one. */
 static bool is_whole_run(const char *path) {
     return cai_format_of_name(path, CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT || strcmp(path, "-") == 0;
 }
@@ -186,14 +206,16 @@ static bool group_files(const cai_port *port, const Paths *files, cai_jobs *jobs
     int each = pictures_a_run(port), pictures = 0;
     for (int i = 0; i < files->count; i++) pictures += !is_whole_run(files->items[i]);
     if (pictures % each != 0) {
-        return cai_fail(error, CAI_BAD_INPUT, "the model takes %d pictures at a time (`%s` is %s): give a multiple of %d, not %d", each,
-                        port->name, port->type_text, each, pictures);
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "the model takes %d pictures at a time (`%s` is %s): give a multiple of %d, not %d",
+                        each, port->name, port->type_text, each, pictures);
     }
     for (int i = 0; i < files->count;) {
         int count = is_whole_run(files->items[i]) ? 1 : each;
         for (int k = 1; k < count; k++) {
             if (!is_whole_run(files->items[i + k])) continue;
-            return cai_fail(error, CAI_BAD_INPUT, "%s: is a tensor, which stands for %d pictures: give it before or behind them",
+            return cai_fail(error, CAI_BAD_INPUT,
+                            "%s: is a tensor, which stands for %d pictures: give it before or behind them",
                             files->items[i + k], each);
         }
         jobs->feeds[jobs->count++] = (cai_feed){(const char *const *)files->items + i, count};
@@ -212,15 +234,16 @@ static bool split_into_jobs(const cai_program *program, Paths *lists, cai_jobs *
     jobs->count = 1;
     for (int i = 0; i < program->input_count; i++) {
         if (lists[i].count > 1 && !many_together(&program->inputs[i])) {
-            return cai_fail(error, CAI_BAD_USAGE, "input `%s` is %s, one file, and %d are given", program->inputs[i].name,
-                            program->inputs[i].type_text, lists[i].count);
+            return cai_fail(error, CAI_BAD_USAGE, "input `%s` is %s, one file, and %d are given",
+                            program->inputs[i].name, program->inputs[i].type_text, lists[i].count);
         }
         jobs->feeds[i] = (cai_feed){(const char *const *)lists[i].items, lists[i].count};
     }
     return true;
 }
 
-bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_notice *notice, cai_error *error) {
+bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_notice *notice,
+                   cai_error *error) {
     *jobs = (cai_jobs){0};
     JobPlan *plan = jobs->memory = calloc(1, sizeof *plan);
     Paths *lists = plan ? calloc((size_t)program->input_count + 1, sizeof *lists) : NULL;
@@ -229,12 +252,13 @@ bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_j
         return cai_fail_memory(error, sizeof *lists, "the list of runs");
     }
     *plan = (JobPlan){.lists = lists, .list_count = program->input_count};
-    bool good =
-        assign_files(program, command, lists, notice, error) && (command->input_count == 0 || share_file(program, command, lists, error));
+    bool good = assign_files(program, command, lists, notice, error) &&
+                (command->input_count == 0 || share_file(program, command, lists, error));
     for (int i = 0; i < program->input_count && good; i++) {
         if (lists[i].count == 0) good = fail_missing(program, lists, error);
     }
-    if (good && command->input_count == 1 && is_input_folder(command->inputs[0].path)) jobs->folder = command->inputs[0].path;
+    if (good && command->input_count == 1 && is_input_folder(command->inputs[0].path))
+        jobs->folder = command->inputs[0].path;
     if (good && split_into_jobs(program, lists, jobs, error)) return true;
     cai_jobs_free(jobs);
     return false;

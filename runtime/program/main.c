@@ -1,4 +1,5 @@
-/* What every built program does: its command line over the model that the compiler put beside it. */
+/* What every built program does: its command line over the model that the compiler put
+ * beside it. */
 #include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +23,10 @@ static void print_notice(const char *path, const char *text) {
 
 static bool check_cpu(const cai_program *program, cai_error *error) {
     return cai_cpu_runs(program->cpu) ||
-           cai_fail(error, CAI_WRONG_CPU,
-                    "this program was built for %s, and this machine's CPU cannot run it: build it with `cai build --target`",
-                    program->target);
+           cai_fail(
+               error, CAI_WRONG_CPU,
+               "this program was built for %s, and this machine's CPU cannot run it: build it with `cai build --target`",
+               program->target);
 }
 
 /* ---- one run ---- */
@@ -36,7 +38,7 @@ typedef struct ProgramSession {
     cai_context *context;
     cai_pool *pool;
     cai_clock *clock;
-    cai_loaded *loaded;   /* a row of inputs */
+    cai_loaded *loaded; /* a row of inputs */
     const void **inputs;
     void **outputs;
     uint64_t *capacities; /* of outputs: memory is kept from run to run */
@@ -45,7 +47,8 @@ typedef struct ProgramSession {
 static bool reserve_outputs(ProgramSession *s, cai_error *error) {
     for (int i = 0; i < s->program->output_count; i++) {
         const cai_port *port = &s->program->outputs[i];
-        uint64_t bytes = (uint64_t)cai_context_elements(s->context, port) * (uint64_t)cai_type_bytes(port->type);
+        uint64_t bytes =
+            (uint64_t)cai_context_elements(s->context, port) * (uint64_t)cai_type_bytes(port->type);
         if (s->outputs[i] && bytes <= s->capacities[i]) continue;
         free(s->outputs[i]);
         s->outputs[i] = cai_allocate(bytes, port->name, error);
@@ -64,7 +67,8 @@ static bool prepare_sizes(ProgramSession *s, const cai_feed *feeds, cai_error *e
     }
     if (cai_context_prepare(s->context, shapes, error)) return true;
     if (s->program->input_count != 1) return false;
-    return cai_fail_within(error, "%s", strcmp(feeds[0].paths[0], "-") == 0 ? "standard input" : feeds[0].paths[0]);
+    return cai_fail_within(error, "%s",
+                           strcmp(feeds[0].paths[0], "-") == 0 ? "standard input" : feeds[0].paths[0]);
 }
 
 static bool run_loaded(ProgramSession *s, const cai_feed *feeds, cai_error *error) {
@@ -88,7 +92,8 @@ static bool run_job(ProgramSession *s, const cai_feed *feeds, cai_error *error) 
 }
 
 static void show_job_progress(const ProgramSession *s, int job) {
-    if (s->jobs->count > 1 && isatty(STDERR_FILENO)) fprintf(stderr, "\r\033[K%d of %d\r", job + 1, s->jobs->count);
+    if (s->jobs->count > 1 && isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[K%d of %d\r", job + 1, s->jobs->count);
 }
 
 /* A file that fails does not keep the next from being tried. */
@@ -97,7 +102,8 @@ static int run_jobs(ProgramSession *s) {
     for (int job = 0; job < s->jobs->count; job++) {
         cai_error error;
         show_job_progress(s, job);
-        if (!run_job(s, s->jobs->feeds + (size_t)job * (size_t)s->program->input_count, &error)) status = exit_code_of(&error);
+        if (!run_job(s, s->jobs->feeds + (size_t)job * (size_t)s->program->input_count, &error))
+            status = exit_code_of(&error);
         if (status == CAI_INTERNAL || status == CAI_BAD_USAGE) break;
     }
     if (s->jobs->count > 1 && isatty(STDERR_FILENO)) fprintf(stderr, "\r\033[K");
@@ -113,7 +119,8 @@ static bool open_session(ProgramSession *s, cai_error *error) {
     s->outputs = calloc(outputs, sizeof *s->outputs);
     s->capacities = calloc(outputs, sizeof *s->capacities);
     s->pool = cai_pool_new(s->command->threads);
-    if (!s->loaded || !s->inputs || !s->outputs || !s->capacities || !s->pool) return cai_fail_memory(error, 0, "starting");
+    if (!s->loaded || !s->inputs || !s->outputs || !s->capacities || !s->pool)
+        return cai_fail_memory(error, 0, "starting");
     s->context = cai_context_new(s->program, s->pool, error);
     if (!s->context) return false;
     const char *guard = getenv("CAI_GUARD");
@@ -132,12 +139,14 @@ static void close_session(ProgramSession *s) {
     free(s->loaded);
 }
 
-static int run_program_command(const cai_program *program, const cai_command *command, cai_clock *clock, cai_error *error) {
+static int run_program_command(const cai_program *program, const cai_command *command, cai_clock *clock,
+                               cai_error *error) {
     cai_jobs jobs;
     if (!cai_jobs_plan(program, command, &jobs, print_notice, error)) return exit_code_of(error);
     ProgramSession session = {.program = program, .command = command, .jobs = &jobs, .clock = clock};
     int status;
-    if (!cai_store_check(program, command, &jobs, error) || !open_session(&session, error)) status = exit_code_of(error);
+    if (!cai_store_check(program, command, &jobs, error) || !open_session(&session, error))
+        status = exit_code_of(error);
     else status = run_jobs(&session);
     close_session(&session);
     cai_jobs_free(&jobs);

@@ -1,6 +1,7 @@
-/* The runtime's wing of built programs: the command line that follows from a model's signature, and
- * all that one run of a program takes: files found, loaded, run, and results stored or printed. It
- * stands on files/ and core/. `cai run --reference` runs a program of its own making through it. */
+/* The runtime's wing of built programs: the command line that follows from a model's
+ * signature, and all that one run of a program takes: files found, loaded, run, and
+ * results stored or printed. It stands on files/ and core/. `cai run --reference` runs a
+ * program of its own making through it. */
 #ifndef CAI_MAIN_H
 #define CAI_MAIN_H
 
@@ -57,12 +58,13 @@ typedef struct cai_jobs {
     void *memory;
 } cai_jobs;
 
-/* Whether any number of files goes into the input at once, whatever goes into the others. */
+/* Whether any number of files goes into the input at once, whatever goes into the
+ * others. */
 bool cai_takes_any_number(const cai_program *program, int input);
 /* Whether an output tells of its files by their places, so that all go into one run. */
 bool cai_is_named(const cai_program *program, int input);
-bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs,
-                   cai_notice *notice, cai_error *error);
+bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_notice *notice,
+                   cai_error *error);
 void cai_jobs_free(cai_jobs *jobs);
 
 /* ---- load.c: files into the buffers of a run ---- */
@@ -75,8 +77,8 @@ typedef struct cai_loaded { /* one input */
     int64_t dims[CAI_MAX_RANK];
     void *data;
     cai_padding *paddings; /* of its pictures, or NULL */
-    /* Its pictures as they were before they were fitted, where boxes are drawn on them; `place` is
-     * that of the fitted in them. */
+    /* Its pictures as they were before they were fitted, where boxes are drawn on them;
+     * `place` is that of the fitted in them. */
     cai_image *originals;
     int64_t picture_count, original_count;
 } cai_loaded;
@@ -98,8 +100,8 @@ typedef struct cai_results {
     void *const *outputs;
 } cai_results;
 
-/* Whether all results can be named as asked, found out before the first run. Makes the folder that
- * results go to. */
+/* Whether all results can be named as asked, found out before the first run. Makes the
+ * folder that results go to. */
 bool cai_store_check(const cai_program *program, const cai_command *command, const cai_jobs *jobs,
                      cai_error *error);
 bool cai_store(const cai_results *results, cai_error *error);
@@ -131,7 +133,8 @@ double cai_peak_memory(void); /* the most that was resident so far, in MB */
 
 /* ---- profile.c: --profile ---- */
 
-/* Runs again, and prints to standard error what each kernel took, as a table or as JSON. */
+/* Runs again, and prints to standard error what each kernel took, as a table or as
+ * JSON. */
 bool cai_profile(const cai_program *program, const cai_rerun *rerun, bool json, cai_error *error);
 
 /* ---- report.c: results as text ---- */
@@ -141,8 +144,8 @@ const char *cai_class_label(const cai_port *port, int64_t class, char *out, size
 /* The best labels of every row, under its title where there is one. */
 void cai_print_labels(const cai_context *context, const cai_port *port, const void *data,
                       const char *const *titles, int title_count, FILE *out);
-/* For each place among `choices` the name of the file that stands there, behind the name of the file
- * that it was found for (titles; may be NULL). */
+/* For each place among `choices` the name of the file that stands there, behind the name
+ * of the file that it was found for (titles; may be NULL). */
 void cai_print_names(const cai_context *context, const cai_port *port, int64_t choices, const void *data,
                      const cai_feed *files, const cai_feed *titles, FILE *out);
 /* The first numbers of a tensor, with a summary of a long one. */
@@ -161,34 +164,34 @@ typedef struct cai_found { /* the boxes of one picture, the best first */
     int64_t height, width; /* of the picture */
 } cai_found;
 
-/* Of `count` rows of a result `as boxes` those that are boxes: the score is above 0 and at least the
- * port's, no number is NaN, and something of it lies within the picture. `place`: of the model's
- * input in the picture. */
+/* Of `count` rows of a result `as boxes` those that are boxes: the score is above 0 and
+ * at least the port's, no number is NaN, and something of it lies within the picture.
+ * `place`: of the model's input in the picture. */
 bool cai_boxes_find(const cai_port *port, const float *rows, int64_t count, cai_placement place,
                     int64_t height, int64_t width, cai_found *found, cai_error *error);
 void cai_boxes_free(cai_found *found);
 void cai_boxes_print(const cai_port *port, const cai_found *found, FILE *out); /* a table */
 /* One JSON value: a list with what was found on each picture. */
-bool cai_boxes_write(const char *path, const cai_port *port, const cai_found *found,
-                     const char *const *names, int64_t count, cai_error *error);
-/* A frame, label and score for each box, the best on top, in a colour of their class; a gray picture
- * becomes a coloured one. */
+bool cai_boxes_write(const char *path, const cai_port *port, const cai_found *found, const char *const *names,
+                     int64_t count, cai_error *error);
+/* A frame, label and score for each box, the best on top, in a colour of their class; a
+ * gray picture becomes a coloured one. */
 bool cai_boxes_draw(cai_image *image, const cai_port *port, const cai_found *found, cai_error *error);
 
-/* Letters are CAI_LETTER_WIDTH by CAI_LETTER_HEIGHT dots, with an empty column between two. ASCII;
- * any other character is a `?`. */
+/* Letters are CAI_LETTER_WIDTH by CAI_LETTER_HEIGHT dots, with an empty column between
+ * two. ASCII; any other character is a `?`. */
 enum { CAI_LETTER_WIDTH = 5, CAI_LETTER_HEIGHT = 8 };
 int64_t cai_text_width(const char *text); /* in dots */
 bool cai_text_dot(const char *text, int64_t x, int64_t y);
 
 /* What a program with boxes uses of them, by a table as cai_pictures is one. */
 typedef struct cai_boxes {
-    bool (*find)(const cai_port *port, const float *rows, int64_t count, cai_placement place,
-                 int64_t height, int64_t width, cai_found *found, cai_error *error);
+    bool (*find)(const cai_port *port, const float *rows, int64_t count, cai_placement place, int64_t height,
+                 int64_t width, cai_found *found, cai_error *error);
     void (*free)(cai_found *found);
     void (*print)(const cai_port *port, const cai_found *found, FILE *out);
-    bool (*write)(const char *path, const cai_port *port, const cai_found *found,
-                  const char *const *names, int64_t count, cai_error *error);
+    bool (*write)(const char *path, const cai_port *port, const cai_found *found, const char *const *names,
+                  int64_t count, cai_error *error);
     bool (*draw)(cai_image *image, const cai_port *port, const cai_found *found, cai_error *error);
 } cai_boxes;
 extern const cai_boxes cai_the_boxes;

@@ -1,12 +1,12 @@
 /* --profile: where the time of a run goes, kernel by kernel, and how near each kernel comes
- * to what the machine gives: the larger of two shares, of the peak of multiply-adds and of
- * the bandwidth, says how much there is still to gain.
+ * to what the machine gives: the larger of two shares, of the peak of multiply-adds and
+ * of the bandwidth, says how much there is still to gain.
  *
  * Times are medians over many runs, taken between one kernel and the next on the calling
- * thread, so they include the cost of starting the kernel on all threads. Peaks are measured
- * just before, on the same threads (peak.c). The bandwidth is that of the innermost level of
- * the caches that could hold all that the kernel reads and writes, of all threads' caches
- * together. */
+ * thread, so they include the cost of starting the kernel on all threads. Peaks are
+ * measured just before, on the same threads (peak.c). The bandwidth is that of the
+ * innermost level of the caches that could hold all that the kernel reads and writes, of
+ * all threads' caches together. */
 #include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
@@ -25,12 +25,12 @@ typedef struct Profile {
     const cai_program *program;
     cai_peaks peaks;
     ProfileRow *rows, *kinds;
-    int *row_of;             /* launch -> row */
+    int *row_of; /* launch -> row */
     int row_count, kind_count;
-    float *samples;          /* row by row, in ms, `capacity` each */
-    double *runs;            /* in ms */
+    float *samples; /* row by row, in ms, `capacity` each */
+    double *runs;   /* in ms */
     int capacity, run_count;
-    int running;             /* row, or -1 */
+    int running; /* row, or -1 */
     double since;
 } Profile;
 
@@ -39,7 +39,9 @@ typedef struct Profile {
 static void watch_launch(void *data, int launch) {
     Profile *p = data;
     double time = cai_milliseconds();
-    if (p->running >= 0) p->samples[(size_t)p->running * (size_t)p->capacity + (size_t)p->run_count] = (float)(time - p->since);
+    if (p->running >= 0)
+        p->samples[(size_t)p->running * (size_t)p->capacity + (size_t)p->run_count] =
+            (float)(time - p->since);
     p->running = launch < p->program->launch_count ? p->row_of[launch] : -1;
     p->since = time;
 }
@@ -110,11 +112,16 @@ static void evaluate_profile(Profile *p) {
 
 static const char *const level_names[CAI_LEVEL_COUNT] = {"L1", "L2", "L3", "memory"};
 
-static double rate_per_second(double amount, double ms) { return ms > 0 ? amount / ms / 1e6 : 0; } /* in G a second */
+/* in G a second */
+static double rate_per_second(double amount, double ms) { return ms > 0 ? amount / ms / 1e6 : 0; }
 
-static double share_of_peak(const Profile *p, const ProfileRow *row) { return p->peaks.flops > 0 ? 1e11 * rate_per_second(row->flops, row->ms) / p->peaks.flops : 0; }
+static double share_of_peak(const Profile *p, const ProfileRow *row) {
+    return p->peaks.flops > 0 ? 1e11 * rate_per_second(row->flops, row->ms) / p->peaks.flops : 0;
+}
 
-static int level_of(const Profile *p, const ProfileRow *row) { return cai_peaks_level(&p->peaks, row->bytes); }
+static int level_of(const Profile *p, const ProfileRow *row) {
+    return cai_peaks_level(&p->peaks, row->bytes);
+}
 
 static double share_of_bandwidth(const Profile *p, const ProfileRow *row) {
     double peak = p->peaks.read[level_of(p, row)];
@@ -143,7 +150,9 @@ static void print_figures(FILE *out, const Profile *p, const ProfileRow *row, do
 
 typedef struct Widths { int layer, source; } Widths; /* of the columns of text */
 
-static int wider_of(int width, const char *text) { return (int)strlen(text) > width ? (int)strlen(text) : width; }
+static int wider_of(int width, const char *text) {
+    return (int)strlen(text) > width ? (int)strlen(text) : width;
+}
 
 static Widths find_widths(const Profile *p) {
     Widths w = {.layer = 5, .source = 6};
@@ -160,14 +169,16 @@ static void print_profile_row(FILE *out, const Profile *p, const ProfileRow *row
     const cai_launch *l = row->launch;
     print_figures(out, p, row, sum);
     print_number(out, 6, 0, share_of_bandwidth(p, row), "%");
-    fprintf(out, " %-6s  %-*s  %-*s  %s\n", row->bytes > 0 && p->peaks.flops > 0 ? level_names[level_of(p, row)] : "", w.layer,
+    fprintf(out, " %-6s  %-*s  %-*s  %s\n",
+            row->bytes > 0 && p->peaks.flops > 0 ? level_names[level_of(p, row)] : "", w.layer,
             text_or_dash(l->path), w.source, text_or_dash(l->source), l->name);
 }
 
 static void print_machine(FILE *out, const Profile *p) {
     if (p->peaks.flops <= 0) return;
     fprintf(out, "peak: %.1f GFLOP/s; reading, GB/s:", p->peaks.flops / 1e9);
-    for (int i = 0; i < CAI_LEVEL_COUNT; i++) fprintf(out, "%s %.1f from %s", i ? "," : "", p->peaks.read[i] / 1e9, level_names[i]);
+    for (int i = 0; i < CAI_LEVEL_COUNT; i++)
+        fprintf(out, "%s %.1f from %s", i ? "," : "", p->peaks.read[i] / 1e9, level_names[i]);
     fprintf(out, "\n");
 }
 
@@ -176,8 +187,8 @@ static void print_profile_table(FILE *out, const Profile *p) {
     int threads = p->peaks.threads;
     Widths w = find_widths(p);
     print_machine(out, p);
-    fprintf(out, "%10s%7s%9s%7s%9s%7s %-6s  %-*s  %-*s  %s\n", "ms", "time", "GFLOP/s", "peak", "GB/s", "of", "", w.layer, "layer", w.source, "source",
-            "kernel");
+    fprintf(out, "%10s%7s%9s%7s%9s%7s %-6s  %-*s  %-*s  %s\n", "ms", "time", "GFLOP/s", "peak", "GB/s", "of",
+            "", w.layer, "layer", w.source, "source", "kernel");
     for (int i = 0; i < p->row_count; i++) print_profile_row(out, p, &p->rows[i], sum, w);
     fprintf(out, "\n%10s%7s%9s%7s%9s  %s\n", "ms", "time", "GFLOP/s", "peak", "GB/s", "kind");
     ProfileRow all = {0};
@@ -185,12 +196,13 @@ static void print_profile_table(FILE *out, const Profile *p) {
         const ProfileRow *kind = &p->kinds[i];
         print_figures(out, p, kind, sum);
         fprintf(out, "  %s (%d)\n", kind->launch->kind, kind->kernels);
-        all = (ProfileRow){.ms = all.ms + kind->ms, .flops = all.flops + kind->flops, .bytes = all.bytes + kind->bytes};
+        all = (ProfileRow){
+            .ms = all.ms + kind->ms, .flops = all.flops + kind->flops, .bytes = all.bytes + kind->bytes};
     }
     print_figures(out, p, &all, sum);
     fprintf(out, "  all (%d)\n", p->row_count);
-    fprintf(out, "a run takes %.3f ms, median of %d on %d thread%s; memory %.1f MB at most\n", p->runs[p->run_count / 2], p->run_count, threads,
-            threads == 1 ? "" : "s", cai_peak_memory());
+    fprintf(out, "a run takes %.3f ms, median of %d on %d thread%s; memory %.1f MB at most\n",
+            p->runs[p->run_count / 2], p->run_count, threads, threads == 1 ? "" : "s", cai_peak_memory());
 }
 
 /* ---- JSON ---- */
@@ -204,7 +216,8 @@ static void print_json_text(FILE *out, const char *key, const char *text) {
 /* What is not known is left out. */
 static void print_json_figures(FILE *out, const Profile *p, const ProfileRow *row) {
     if (row->flops > 0) fprintf(out, "\"gflops\": %.3f, ", rate_per_second(row->flops, row->ms));
-    if (row->flops > 0 && p->peaks.flops > 0) fprintf(out, "\"peak_share\": %.4f, ", share_of_peak(p, row) / 100);
+    if (row->flops > 0 && p->peaks.flops > 0)
+        fprintf(out, "\"peak_share\": %.4f, ", share_of_peak(p, row) / 100);
     if (row->bytes > 0) fprintf(out, "\"gbs\": %.3f, ", rate_per_second(row->bytes, row->ms));
     fprintf(out, "\"ms\": %.6f}", row->ms);
 }
@@ -226,11 +239,12 @@ static void print_json_head(FILE *out, const Profile *p) {
     fprintf(out, "  ");
     print_json_text(out, "program", p->program->name);
     print_json_text(out, "target", p->program->target);
-    fprintf(out, "\"threads\": %d, \"runs\": %d,\n  \"ms\": %.6f, \"memory_mb\": %.3f,\n", p->peaks.threads, p->run_count,
-            p->runs[p->run_count / 2], cai_peak_memory());
+    fprintf(out, "\"threads\": %d, \"runs\": %d,\n  \"ms\": %.6f, \"memory_mb\": %.3f,\n", p->peaks.threads,
+            p->run_count, p->runs[p->run_count / 2], cai_peak_memory());
     if (p->peaks.flops <= 0) return;
     fprintf(out, "  \"peak\": {\"gflops\": %.3f", p->peaks.flops / 1e9);
-    for (int i = 0; i < CAI_LEVEL_COUNT; i++) fprintf(out, ", \"%s_gbs\": %.3f", level_names[i], p->peaks.read[i] / 1e9);
+    for (int i = 0; i < CAI_LEVEL_COUNT; i++)
+        fprintf(out, ", \"%s_gbs\": %.3f", level_names[i], p->peaks.read[i] / 1e9);
     fprintf(out, "},\n");
 }
 

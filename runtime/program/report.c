@@ -5,8 +5,10 @@
 #include <string.h>
 
 static cai_tensor as_tensor(const cai_context *context, const cai_port *port, const void *data) {
-    cai_tensor tensor = {.name = port->name, .type = port->type, .rank = port->rank, .count = 1, .data = data};
-    for (int axis = 0; axis < port->rank; axis++) tensor.count *= tensor.dims[axis] = cai_context_dim(context, port, axis);
+    cai_tensor tensor = {
+        .name = port->name, .type = port->type, .rank = port->rank, .count = 1, .data = data};
+    for (int axis = 0; axis < port->rank; axis++)
+        tensor.count *= tensor.dims[axis] = cai_context_dim(context, port, axis);
     return tensor;
 }
 
@@ -24,13 +26,16 @@ static double printed_element(const cai_tensor *tensor, int64_t index) {
 /* In the order that argmax and top_k have: a NaN is above all numbers. */
 static bool is_above_or_nan(double a, double b) { return a > b || (isnan(a) && !isnan(b)); }
 
-/* The largest element of the row that comes after (value, index) in the order of size, or -1. The first of equals wins. */
-static int64_t next_best(const cai_tensor *tensor, int64_t row, int64_t classes, double value, int64_t index) {
+/* The largest element of the row that comes after (value, index) in the order of size, or
+ * -1. The first of equals wins. */
+static int64_t next_best(const cai_tensor *tensor, int64_t row, int64_t classes, double value,
+                         int64_t index) {
     int64_t best = -1;
     for (int64_t i = 0; i < classes; i++) {
         double e = printed_element(tensor, row * classes + i);
         bool after = is_above_or_nan(value, e) || (!is_above_or_nan(e, value) && i > index);
-        if (after && (best < 0 || is_above_or_nan(e, printed_element(tensor, row * classes + best)))) best = i;
+        if (after && (best < 0 || is_above_or_nan(e, printed_element(tensor, row * classes + best))))
+            best = i;
     }
     return best;
 }
@@ -52,7 +57,8 @@ static bool are_probabilities(const cai_tensor *tensor, int64_t row, int64_t cla
     return fabs(sum - 1) < 1e-3;
 }
 
-static void print_ranked_row(const cai_tensor *tensor, const cai_port *port, int64_t row, int64_t classes, FILE *out) {
+static void print_ranked_row(const cai_tensor *tensor, const cai_port *port, int64_t row, int64_t classes,
+                             FILE *out) {
     bool probabilities = are_probabilities(tensor, row, classes);
     double value = NAN;
     int64_t index = -1;
@@ -67,10 +73,11 @@ static void print_ranked_row(const cai_tensor *tensor, const cai_port *port, int
     }
 }
 
-void cai_print_labels(const cai_context *context, const cai_port *port, const void *data, const char *const *titles,
-                      int title_count, FILE *out) {
+void cai_print_labels(const cai_context *context, const cai_port *port, const void *data,
+                      const char *const *titles, int title_count, FILE *out) {
     cai_tensor tensor = as_tensor(context, port, data);
-    int64_t classes = tensor.rank ? tensor.dims[tensor.rank - 1] : 1, rows = classes ? tensor.count / classes : 0;
+    int64_t classes = tensor.rank ? tensor.dims[tensor.rank - 1] : 1,
+            rows = classes ? tensor.count / classes : 0;
     for (int64_t row = 0; row < rows; row++) {
         if (row < title_count) fprintf(out, "%s\n", titles[row]);
         print_ranked_row(&tensor, port, row, classes, out);
@@ -85,13 +92,14 @@ static void print_stem(const char *path, FILE *out) {
 }
 
 /* A tensor in place of the files has no names: its pictures are told by their numbers. */
-void cai_print_names(const cai_context *context, const cai_port *port, int64_t choices, const void *data, const cai_feed *files,
-                     const cai_feed *titles, FILE *out) {
+void cai_print_names(const cai_context *context, const cai_port *port, int64_t choices, const void *data,
+                     const cai_feed *files, const cai_feed *titles, FILE *out) {
     cai_tensor tensor = as_tensor(context, port, data);
     int64_t each = tensor.rank == 2 ? tensor.dims[1] : 1;
     for (int64_t i = 0; i < tensor.count; i++) {
         double place = printed_element(&tensor, i);
-        if (i % each == 0 && titles && i / each < titles->count) fprintf(out, "%s: ", titles->paths[i / each]);
+        if (i % each == 0 && titles && i / each < titles->count)
+            fprintf(out, "%s: ", titles->paths[i / each]);
         if (!(place >= 0 && place < (double)choices)) fprintf(out, "none");
         else if (files->count == choices) print_stem(files->paths[(int64_t)place], out);
         else fprintf(out, "%lld", (long long)place);
@@ -113,7 +121,8 @@ static void print_summary(const cai_tensor *tensor, FILE *out) {
         max = fmax(max, e);
         sum += e;
     }
-    fprintf(out, "  least %.6g, most %.6g, mean %.6g", least, max, without_nan_sign(sum / (double)tensor->count));
+    fprintf(out, "  least %.6g, most %.6g, mean %.6g", least, max,
+            without_nan_sign(sum / (double)tensor->count));
     if (nans) fprintf(out, ", %lld NaN", (long long)nans);
     fprintf(out, "  (-o FILE.npy writes it)\n");
 }

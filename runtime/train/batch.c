@@ -1,4 +1,5 @@
-/* Samples into the ports of an entry, by all threads of the pool: a task reads one sample. */
+/* Samples into the ports of an entry, by all threads of the pool: a task reads one
+ * sample. */
 #include "train/train.h"
 #include <pthread.h>
 
@@ -7,9 +8,9 @@ typedef struct Reading {
     const cai_running *running;
     const int64_t *positions; /* by set */
     int part;
-    int64_t rows;             /* of each batch; 0: the set's own number */
-    pthread_mutex_t lock;     /* of what follows */
-    int64_t failed;           /* the first task that failed, or -1 */
+    int64_t rows;         /* of each batch; 0: the set's own number */
+    pthread_mutex_t lock; /* of what follows */
+    int64_t failed;       /* the first task that failed, or -1 */
     cai_error error;
 } Reading;
 
@@ -41,15 +42,21 @@ static void read_samples(void *context, int64_t begin, int64_t end, int worker) 
             cai_error error;
             int64_t row = task - first;
             const cai_dataset *set = r->trainer->sets[batch->set];
-            if (!cai_dataset_read(set, r->part, position_of(r, batch, row), row, batch->buffers, &error)) note_failure(r, task, &error);
+            if (!cai_dataset_read(set, r->part, position_of(r, batch, row), row, batch->buffers, &error))
+                note_failure(r, task, &error);
         }
         first += rows;
     }
 }
 
-bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part, const int64_t *positions, int64_t rows,
-                    cai_error *error) {
-    Reading r = {.trainer = trainer, .running = running, .positions = positions, .part = part, .rows = rows, .failed = -1};
+bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part,
+                    const int64_t *positions, int64_t rows, cai_error *error) {
+    Reading r = {.trainer = trainer,
+                 .running = running,
+                 .positions = positions,
+                 .part = part,
+                 .rows = rows,
+                 .failed = -1};
     int64_t tasks = 0;
     pthread_mutex_init(&r.lock, NULL);
     for (int i = 0; i < running->batch_count; i++) tasks += rows_of_batch(&r, &running->batches[i]);

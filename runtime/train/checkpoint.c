@@ -1,6 +1,8 @@
-/* A point of a run in a file: one .safetensors with all states in plain order under their paths, and in its metadata the counters and what
- * the run was made of. It is written beside its name, reaches the disk, and is renamed; then the folder reaches the disk. Nothing in it
- * tells the time, the place or the number of threads, so that equal runs write equal bytes. */
+/* A point of a run in a file: one .safetensors with all states in plain order under their
+ * paths, and in its metadata the counters and what the run was made of. It is written
+ * beside its name, reaches the disk, and is renamed; then the folder reaches the disk.
+ * Nothing in it tells the time, the place or the number of threads, so that equal runs
+ * write equal bytes. */
 #include "train/train.h"
 #include <errno.h>
 #include <math.h>
@@ -18,7 +20,9 @@ typedef struct Description { /* the metadata, and room for its texts */
     char texts[DESCRIPTIONS][400];
 } Description;
 
-static void describe_text(Description *d, const char *key, const char *text) { d->list[d->count++] = (cai_metadata){key, text}; }
+static void describe_text(Description *d, const char *key, const char *text) {
+    d->list[d->count++] = (cai_metadata){key, text};
+}
 
 static void describe_number(Description *d, const char *key, const char *format, ...) CAI_PRINTF(3, 4);
 static void describe_number(Description *d, const char *key, const char *format, ...) {
@@ -32,11 +36,13 @@ static void describe_number(Description *d, const char *key, const char *format,
 static void describe_lengths(Description *d, const cai_point *point, int count) {
     char text[sizeof d->texts[0]] = "";
     for (int i = 0, used = 0; i < count && used < (int)sizeof text; i++)
-        used += snprintf(text + used, sizeof text - (size_t)used, "%s%lld", i ? "," : "", (long long)point->lengths[i]);
+        used += snprintf(text + used, sizeof text - (size_t)used, "%s%lld", i ? "," : "",
+                         (long long)point->lengths[i]);
     describe_number(d, "lengths", "%s", text);
 }
 
-static void describe_point(Description *d, const cai_training *training, const cai_point *point, uint64_t data) {
+static void describe_point(Description *d, const cai_training *training, const cai_point *point,
+                           uint64_t data) {
     describe_text(d, "format", "cai run 1");
     describe_text(d, "block", training->name);
     describe_number(d, "phase", "%lld", (long long)point->phase);
@@ -52,22 +58,29 @@ static void describe_point(Description *d, const cai_training *training, const c
 }
 
 static cai_tensor tensor_of(const cai_state *state, const void *data) {
-    cai_tensor tensor = {.name = state->path, .type = state->type, .rank = state->rank, .count = cai_state_count(state), .data = data};
+    cai_tensor tensor = {.name = state->path,
+                         .type = state->type,
+                         .rank = state->rank,
+                         .count = cai_state_count(state),
+                         .data = data};
     for (int i = 0; i < state->rank; i++) tensor.dims[i] = state->dims[i];
     return tensor;
 }
 
-bool cai_checkpoint_write(const cai_states *states, const cai_point *point, uint64_t data, const char *folder, const char *name,
-                          cai_error *error) {
+bool cai_checkpoint_write(const cai_states *states, const cai_point *point, uint64_t data, const char *folder,
+                          const char *name, cai_error *error) {
     const cai_training *training = states->training;
     Description description = {.count = 0};
     char path[4096];
-    cai_tensor *tensors = cai_allocate(sizeof *tensors * ((size_t)training->state_count + 1), "a checkpoint", error);
+    cai_tensor *tensors =
+        cai_allocate(sizeof *tensors * ((size_t)training->state_count + 1), "a checkpoint", error);
     if (!tensors) return false;
-    for (int i = 0; i < training->state_count; i++) tensors[i] = tensor_of(&training->states[i], states->data[i]);
+    for (int i = 0; i < training->state_count; i++)
+        tensors[i] = tensor_of(&training->states[i], states->data[i]);
     describe_point(&description, training, point, data);
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    bool done = cai_tensors_write_with(path, tensors, training->state_count, description.list, description.count, error) &&
+    bool done = cai_tensors_write_with(path, tensors, training->state_count, description.list,
+                                       description.count, error) &&
                 cai_folder_sync(folder, error);
     free(tensors);
     return done;
@@ -76,10 +89,12 @@ bool cai_checkpoint_write(const cai_states *states, const cai_point *point, uint
 /* ---- reading ---- */
 
 static bool fail_metadata(const char *path, const char *key, cai_error *error) {
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is no checkpoint of a run: its `%s` is missing or wrong", path, key);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is no checkpoint of a run: its `%s` is missing or wrong", path,
+                    key);
 }
 
-static bool read_whole(const cai_tensor_file *file, const char *path, const char *key, int base, uint64_t *value, cai_error *error) {
+static bool read_whole(const cai_tensor_file *file, const char *path, const char *key, int base,
+                       uint64_t *value, cai_error *error) {
     const char *text = cai_tensors_metadata(file, key);
     char *end;
     errno = 0;
@@ -87,7 +102,8 @@ static bool read_whole(const cai_tensor_file *file, const char *path, const char
     return (text && *text && *end == 0 && errno == 0) || fail_metadata(path, key, error);
 }
 
-static bool read_lengths(const cai_tensor_file *file, const char *path, int64_t *lengths, int count, cai_error *error) {
+static bool read_lengths(const cai_tensor_file *file, const char *path, int64_t *lengths, int count,
+                         cai_error *error) {
     const char *at = cai_tensors_metadata(file, "lengths");
     for (int i = 0; at && i < count; i++) {
         char *end;
@@ -98,14 +114,18 @@ static bool read_lengths(const cai_tensor_file *file, const char *path, int64_t 
     return at || fail_metadata(path, "lengths", error);
 }
 
-static bool read_point(const cai_training *training, const char *path, cai_checkpoint *checkpoint, cai_error *error) {
+static bool read_point(const cai_training *training, const char *path, cai_checkpoint *checkpoint,
+                       cai_error *error) {
     const cai_tensor_file *file = &checkpoint->file;
     cai_point *point = &checkpoint->point;
     const char *best = cai_tensors_metadata(file, "best");
     uint64_t phase, step, since;
-    if (!read_whole(file, path, "identity", 16, &checkpoint->identity, error) || !read_whole(file, path, "data", 16, &checkpoint->data, error) ||
-        !read_whole(file, path, "phase", 10, &phase, error) || !read_whole(file, path, "step", 10, &step, error) ||
-        !read_whole(file, path, "seed", 10, &point->seed, error) || !read_whole(file, path, "since_best", 10, &since, error))
+    if (!read_whole(file, path, "identity", 16, &checkpoint->identity, error) ||
+        !read_whole(file, path, "data", 16, &checkpoint->data, error) ||
+        !read_whole(file, path, "phase", 10, &phase, error) ||
+        !read_whole(file, path, "step", 10, &step, error) ||
+        !read_whole(file, path, "seed", 10, &point->seed, error) ||
+        !read_whole(file, path, "since_best", 10, &since, error))
         return false;
     if (!best) return fail_metadata(path, "best", error);
     point->phase = (int64_t)phase;
@@ -114,11 +134,13 @@ static bool read_point(const cai_training *training, const char *path, cai_check
     point->best = strtod(best, NULL);
     checkpoint->settings = cai_tensors_metadata(file, "settings");
     checkpoint->target = cai_tensors_metadata(file, "target");
-    if (checkpoint->identity != training->identity) return true; /* of another text: its phases are not ours */
+    /* of another text: its phases are not ours */
+    if (checkpoint->identity != training->identity) return true;
     return read_lengths(file, path, point->lengths, training->phase_count, error);
 }
 
-bool cai_checkpoint_open(const cai_training *training, const char *path, int64_t *lengths, cai_checkpoint *checkpoint, cai_error *error) {
+bool cai_checkpoint_open(const cai_training *training, const char *path, int64_t *lengths,
+                         cai_checkpoint *checkpoint, cai_error *error) {
     *checkpoint = (cai_checkpoint){.point.lengths = lengths};
     if (!cai_tensors_open(path, &checkpoint->file, error)) return false;
     if (read_point(training, path, checkpoint, error)) return true;
@@ -126,13 +148,16 @@ bool cai_checkpoint_open(const cai_training *training, const char *path, int64_t
     return false;
 }
 
-bool cai_checkpoint_load(const cai_checkpoint *checkpoint, const char *path, cai_states *states, cai_error *error) {
+bool cai_checkpoint_load(const cai_checkpoint *checkpoint, const char *path, cai_states *states,
+                         cai_error *error) {
     for (int i = 0; i < states->training->state_count; i++) {
         const cai_state *state = &states->training->states[i];
         const cai_tensor *found = cai_tensors_find(&checkpoint->file, state->path);
         bool same = found && found->type == state->type && found->rank == state->rank;
         for (int axis = 0; same && axis < state->rank; axis++) same = found->dims[axis] == state->dims[axis];
-        if (!same) return cai_fail(error, CAI_BAD_INPUT, "%s: `%.200s` is missing, or has another type or shape", path, state->path);
+        if (!same)
+            return cai_fail(error, CAI_BAD_INPUT, "%s: `%.200s` is missing, or has another type or shape",
+                            path, state->path);
         memcpy(states->data[i], found->data, (size_t)(found->count * cai_type_bytes(found->type)));
     }
     return true;

@@ -1,4 +1,5 @@
-/* The command line of a trainer: options, and where the data of each set lies, by position or as NAME=PATH. */
+/* The command line of a trainer: options, and where the data of each set lies, by
+ * position or as NAME=PATH. */
 #include "train/train.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -12,25 +13,35 @@ typedef enum OptionKind { FLAG, NUMBER, TEXT, FOLD } OptionKind;
 typedef struct Option {
     const char *name, *value; /* value NULL: it takes none */
     OptionKind kind;
-    size_t offset;            /* in cai_train_command */
-    int64_t low, high;        /* of a number */
+    size_t offset;     /* in cai_train_command */
+    int64_t low, high; /* of a number */
     const char *help;
 } Option;
 
 #define FIELD(name) offsetof(cai_train_command, name)
 static const Option options[] = {
-    {"-o", "FOLDER", TEXT, FIELD(folder), 0, 0, "the folder of the run (default: run): checkpoints, log.jsonl, run.json"},
-    {"--steps", "N", NUMBER, FIELD(steps), 1, INT64_MAX / 2, "take N steps, each phase, instead of what the text says"},
-    {"--seed", "N", NUMBER, FIELD(seed), 0, INT64_MAX, "what decides first weights, order of samples and random numbers (default: 0)"},
-    {"--threads", "N", NUMBER, FIELD(threads), 1, CAI_MAX_THREADS, "how many threads compute (default: all cores); results do not depend on it"},
-    {"--held-out", "PERCENT", NUMBER, FIELD(held_out), 1, 90, "the share of samples that is measured on, where the data has none for that (default: 10)"},
-    {"--fold", "K/N", FOLD, FIELD(fold), 0, 0, "measure on the K-th of N shares of the samples, and train on the others"},
-    {"--checkpoint", "N", NUMBER, FIELD(checkpoint), 1, INT64_MAX / 2, "write a checkpoint every N steps (default: every ten minutes)"},
-    {"--stop", "N", NUMBER, FIELD(stop), 1, INT64_MAX / 2, "stop behind step N of the phase, as if interrupted there"},
-    {"--patience", "N", NUMBER, FIELD(patience), 1, INT64_MAX / 2, "end a phase when N measurements in turn were no better than the best"},
+    {"-o", "FOLDER", TEXT, FIELD(folder), 0, 0,
+     "the folder of the run (default: run): checkpoints, log.jsonl, run.json"},
+    {"--steps", "N", NUMBER, FIELD(steps), 1, INT64_MAX / 2,
+     "take N steps, each phase, instead of what the text says"},
+    {"--seed", "N", NUMBER, FIELD(seed), 0, INT64_MAX,
+     "what decides first weights, order of samples and random numbers (default: 0)"},
+    {"--threads", "N", NUMBER, FIELD(threads), 1, CAI_MAX_THREADS,
+     "how many threads compute (default: all cores); results do not depend on it"},
+    {"--held-out", "PERCENT", NUMBER, FIELD(held_out), 1, 90,
+     "the share of samples that is measured on, where the data has none for that (default: 10)"},
+    {"--fold", "K/N", FOLD, FIELD(fold), 0, 0,
+     "measure on the K-th of N shares of the samples, and train on the others"},
+    {"--checkpoint", "N", NUMBER, FIELD(checkpoint), 1, INT64_MAX / 2,
+     "write a checkpoint every N steps (default: every ten minutes)"},
+    {"--stop", "N", NUMBER, FIELD(stop), 1, INT64_MAX / 2,
+     "stop behind step N of the phase, as if interrupted there"},
+    {"--patience", "N", NUMBER, FIELD(patience), 1, INT64_MAX / 2,
+     "end a phase when N measurements in turn were no better than the best"},
     {"--fresh", NULL, FLAG, FIELD(fresh), 0, 0, "begin anew, and remove the run that lies in the folder"},
     {"--anyway", NULL, FLAG, FIELD(anyway), 0, 0, "go on though the data or the length have changed"},
-    {"--strict", NULL, FLAG, FIELD(strict), 0, 0, "stop at a sample that cannot be read, instead of leaving it out"},
+    {"--strict", NULL, FLAG, FIELD(strict), 0, 0,
+     "stop at a sample that cannot be read, instead of leaving it out"},
     {"--help", NULL, FLAG, FIELD(help), 0, 0, "print this"},
     {"--version", NULL, FLAG, FIELD(version), 0, 0, "print what the trainer is, and what built it"},
 };
@@ -43,11 +54,13 @@ static bool fail_train_option(const char *text, cai_error *error) {
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
     for (int i = 0; i < OPTIONS; i++)
         if (strlen(name) > 3 && is_near(name, options[i].name))
-            return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: did you mean %s?", name, options[i].name);
+            return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: did you mean %s?", name,
+                            options[i].name);
     return cai_fail(error, CAI_BAD_USAGE, "there is no option %s", name);
 }
 
-/* The option that `text` is, with its value if that stands in the same word: --seed=3, -orun. */
+/* The option that `text` is, with its value if that stands in the same word: --seed=3,
+ * -orun. */
 static const Option *find_train_option(const char *text, const char **value) {
     *value = NULL;
     for (int i = 0; i < OPTIONS; i++) {
@@ -65,9 +78,10 @@ static bool read_option_number(const Option *option, const char *text, int64_t *
     char *end;
     errno = 0;
     *number = strtoll(text, &end, 10);
-    if (end != text && *end == 0 && errno == 0 && *number >= option->low && *number <= option->high) return true;
-    return cai_fail(error, CAI_BAD_USAGE, "%s takes a whole number from %lld to %lld, not `%s`", option->name, (long long)option->low,
-                    (long long)option->high, text);
+    if (end != text && *end == 0 && errno == 0 && *number >= option->low && *number <= option->high)
+        return true;
+    return cai_fail(error, CAI_BAD_USAGE, "%s takes a whole number from %lld to %lld, not `%s`", option->name,
+                    (long long)option->low, (long long)option->high, text);
 }
 
 /* K/N into two ints, one behind the other. */
@@ -75,7 +89,8 @@ static bool read_fold(const Option *option, const char *text, int *fold, cai_err
     int end = 0;
     bool read = sscanf(text, "%d/%d%n", &fold[0], &fold[1], &end) == 2 && !text[end];
     return (read && fold[0] >= 1 && fold[1] >= 2 && fold[0] <= fold[1]) ||
-           cai_fail(error, CAI_BAD_USAGE, "%s takes a share and their number, as 1/5, not `%s`", option->name, text);
+           cai_fail(error, CAI_BAD_USAGE, "%s takes a share and their number, as 1/5, not `%s`", option->name,
+                    text);
 }
 
 /* The option at argv[*at]; moves *at over its value. */
@@ -88,7 +103,8 @@ static bool parse_train_option(int argc, char **argv, int *at, cai_train_command
         *(bool *)field = true;
         return !value || cai_fail(error, CAI_BAD_USAGE, "%s takes no value", option->name);
     }
-    if (!value && *at + 1 >= argc) return cai_fail(error, CAI_BAD_USAGE, "%s needs a value after it", option->name);
+    if (!value && *at + 1 >= argc)
+        return cai_fail(error, CAI_BAD_USAGE, "%s needs a value after it", option->name);
     if (!value) value = argv[++*at];
     if (option->kind == NUMBER) return read_option_number(option, value, field, error);
     if (option->kind == FOLD) return read_fold(option, value, field, error);
@@ -98,9 +114,12 @@ static bool parse_train_option(int argc, char **argv, int *at, cai_train_command
 
 /* ---- data ---- */
 
-static size_t field_name_length(const char *text) { return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"); }
+static size_t field_name_length(const char *text) {
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+}
 
-/* Sets that a phase or a measure declares anew stand behind those that have data of their own. */
+/* Sets that a phase or a measure declares anew stand behind those that have data of their
+ * own. */
 static int count_data(const cai_training *training) {
     int count = 0;
     while (count < training->set_count && !training->sets[count].anew) count++;
@@ -125,20 +144,24 @@ static bool fail_field(const cai_training *training, const char *text, size_t le
     for (int set = 0; set < count_data(training); set++)
         for (int i = 0; i < training->sets[set].field_count; i++) {
             size_t used = strlen(list);
-            snprintf(list + used, sizeof list - used, "%s`%s`", used ? ", " : "", training->sets[set].fields[i].name);
+            snprintf(list + used, sizeof list - used, "%s`%s`", used ? ", " : "",
+                     training->sets[set].fields[i].name);
         }
-    return cai_fail(error, CAI_BAD_USAGE, "there is no input `%.*s`: there are %s (for the file of this name write ./ before it)", (int)length,
-                    text, list);
+    return cai_fail(error, CAI_BAD_USAGE,
+                    "there is no input `%.*s`: there are %s (for the file of this name write ./ before it)",
+                    (int)length, text, list);
 }
 
-/* NAME=PATH, or a path: the next set's. A path that holds `=` can be given as ./name=rest. */
-static bool parse_operand(const cai_training *training, const char *text, int *next_set, cai_operand *operand, cai_error *error) {
+/* NAME=PATH, or a path: the next set's. A path that holds `=` can be given as
+ * ./name=rest. */
+static bool parse_operand(const cai_training *training, const char *text, int *next_set, cai_operand *operand,
+                          cai_error *error) {
     size_t length = field_name_length(text);
     if (length == 0 || text[length] != '=') {
         *operand = (cai_operand){(*next_set)++, NULL, text};
         if (operand->set < count_data(training)) return true;
-        return cai_fail(error, CAI_BAD_USAGE, "`%s` is one place of data too many: the block reads %d set%s", text, count_data(training),
-                        count_data(training) == 1 ? "" : "s");
+        return cai_fail(error, CAI_BAD_USAGE, "`%s` is one place of data too many: the block reads %d set%s",
+                        text, count_data(training), count_data(training) == 1 ? "" : "s");
     }
     if (!find_field(training, text, length, operand)) return fail_field(training, text, length, error);
     operand->path = text + length + 1;
@@ -147,17 +170,23 @@ static bool parse_operand(const cai_training *training, const char *text, int *n
 
 /* ---- all of it ---- */
 
-bool cai_train_command_parse(const cai_training *training, int argc, char **argv, cai_train_command *command, cai_error *error) {
+bool cai_train_command_parse(const cai_training *training, int argc, char **argv, cai_train_command *command,
+                             cai_error *error) {
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
-    *command = (cai_train_command){.program = slash ? slash + 1 : argc > 0 ? argv[0] : training->name, .folder = "run"};
-    command->operands = cai_allocate(sizeof *command->operands * ((size_t)argc + 1), "the command line", error);
+    *command = (cai_train_command){.program = slash      ? slash + 1
+                                              : argc > 0 ? argv[0]
+                                                         : training->name,
+                                   .folder = "run"};
+    command->operands =
+        cai_allocate(sizeof *command->operands * ((size_t)argc + 1), "the command line", error);
     if (!command->operands) return false;
     bool only_data = false, good = true;
     int next_set = 0;
     for (int i = 1; i < argc && good; i++) {
         cai_operand *operand = &command->operands[command->operand_count];
         if (!only_data && strcmp(argv[i], "--") == 0) only_data = true;
-        else if (!only_data && argv[i][0] == '-' && argv[i][1]) good = parse_train_option(argc, argv, &i, command, error);
+        else if (!only_data && argv[i][0] == '-' && argv[i][1])
+            good = parse_train_option(argc, argv, &i, command, error);
         else good = parse_operand(training, argv[i], &next_set, operand, error), command->operand_count++;
     }
     if (!good) cai_train_command_free(command);
@@ -174,23 +203,27 @@ void cai_train_command_free(cai_train_command *command) {
 static void print_train_sets(const cai_training *training, FILE *out) {
     for (int i = 0; i < count_data(training); i++) {
         const cai_set *set = &training->sets[i];
-        fprintf(out, "  data %d: %lld samples a batch%s%s\n", i + 1, (long long)set->batch, set->place ? ", by default from " : "",
-                set->place ? set->place : "");
-        for (int k = 0; k < set->field_count; k++) fprintf(out, "    %s: %s\n", set->fields[k].name, set->fields[k].text);
+        fprintf(out, "  data %d: %lld samples a batch%s%s\n", i + 1, (long long)set->batch,
+                set->place ? ", by default from " : "", set->place ? set->place : "");
+        for (int k = 0; k < set->field_count; k++)
+            fprintf(out, "    %s: %s\n", set->fields[k].name, set->fields[k].text);
     }
 }
 
 void cai_train_help(const cai_training *training, const char *name, FILE *out) {
     fprintf(out, "usage: %s [option]...", name);
-    for (int i = 0; i < count_data(training); i++) fprintf(out, " DATA%s", count_data(training) > 1 ? (char[]){(char)('1' + i % 9), 0} : "");
+    for (int i = 0; i < count_data(training); i++)
+        fprintf(out, " DATA%s", count_data(training) > 1 ? (char[]){(char)('1' + i % 9), 0} : "");
     fputs("\n\n", out);
     if (training->comment) fprintf(out, "%s\n\n", training->comment);
     print_train_sets(training, out);
-    fputs("\nDATA is a folder or a file; NAME=PATH gives one input by itself. The same command again goes on with a run that was stopped.\n\nOptions:\n",
-          out);
+    fputs(
+        "\nDATA is a folder or a file; NAME=PATH gives one input by itself. The same command again goes on with a run that was stopped.\n\nOptions:\n",
+        out);
     for (int i = 0; i < OPTIONS; i++) {
         char left[64];
-        snprintf(left, sizeof left, "%s%s%s", options[i].name, options[i].value ? " " : "", options[i].value ? options[i].value : "");
+        snprintf(left, sizeof left, "%s%s%s", options[i].name, options[i].value ? " " : "",
+                 options[i].value ? options[i].value : "");
         fprintf(out, "  %-20s %s\n", left, options[i].help);
     }
 }

@@ -1,4 +1,5 @@
-/* An entry made ready: each port has its memory, a state's or its own, and the counters of a step are set before it runs. */
+/* An entry made ready: each port has its memory, a state's or its own, and the counters
+ * of a step are set before it runs. */
 #include "train/train.h"
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,8 @@
 
 static cai_batch *find_batch(cai_running *running, const cai_binding *binding) {
     for (int i = 0; i < running->batch_count; i++)
-        if (running->batches[i].set == binding->index && running->batches[i].round == binding->round) return &running->batches[i];
+        if (running->batches[i].set == binding->index && running->batches[i].round == binding->round)
+            return &running->batches[i];
     return NULL;
 }
 
@@ -18,7 +20,8 @@ static bool find_batches(const cai_training *training, cai_running *running, cai
         if (binding->kind != CAI_BIND_FIELD || find_batch(running, binding)) continue;
         cai_batch *batch = &running->batches[running->batch_count++];
         *batch = (cai_batch){.set = binding->index, .round = binding->round};
-        batch->buffers = calloc((size_t)training->sets[binding->index].field_count + 1, sizeof *batch->buffers);
+        batch->buffers =
+            calloc((size_t)training->sets[binding->index].field_count + 1, sizeof *batch->buffers);
         if (!batch->buffers) return cai_fail_memory(error, 0, "a batch");
     }
     return true;
@@ -31,7 +34,8 @@ static uint64_t port_bytes(const cai_running *running, const cai_port *port) {
 }
 
 /* The port has a buffer of at least so many bytes: memory is kept where it is enough. */
-static bool give_memory(const cai_running *running, const cai_port *port, void **memory, uint64_t *capacity, cai_error *error) {
+static bool give_memory(const cai_running *running, const cai_port *port, void **memory, uint64_t *capacity,
+                        cai_error *error) {
     uint64_t bytes = port_bytes(running, port);
     if (*memory && bytes <= *capacity) return true;
     free(*memory);
@@ -42,7 +46,8 @@ static bool give_memory(const cai_running *running, const cai_port *port, void *
 }
 
 static void constant_shape(const cai_port *port, int64_t *shape) {
-    for (int axis = 0; axis < port->rank; axis++) shape[axis] = port->dims[axis].symbol == -1 ? port->dims[axis].multiple : 1;
+    for (int axis = 0; axis < port->rank; axis++)
+        shape[axis] = port->dims[axis].symbol == -1 ? port->dims[axis].multiple : 1;
 }
 
 static bool reserve_ports_of_entry(cai_running *running, cai_error *error) {
@@ -53,7 +58,8 @@ static bool reserve_ports_of_entry(cai_running *running, cai_error *error) {
     running->capacities = calloc(inputs + outputs + 1, sizeof *running->capacities);
     running->shapes = calloc(inputs + 1, sizeof *running->shapes);
     running->batches = calloc(inputs + 1, sizeof *running->batches);
-    return (running->inputs && running->outputs && running->capacities && running->shapes && running->batches) ||
+    return (running->inputs && running->outputs && running->capacities && running->shapes &&
+            running->batches) ||
            cai_fail_memory(error, 0, "an entry");
 }
 
@@ -61,10 +67,12 @@ static void bind_states(const cai_trainer *trainer, cai_running *running) {
     const cai_entry *entry = running->entry;
     for (int i = 0; i < entry->program->input_count; i++) {
         constant_shape(&entry->program->inputs[i], running->shapes[i]);
-        if (entry->inputs[i].kind == CAI_BIND_STATE) running->inputs[i] = trainer->states.data[entry->inputs[i].index];
+        if (entry->inputs[i].kind == CAI_BIND_STATE)
+            running->inputs[i] = trainer->states.data[entry->inputs[i].index];
     }
     for (int i = 0; i < entry->program->output_count; i++)
-        if (entry->outputs[i].kind == CAI_BIND_STATE) running->outputs[i] = trainer->states.data[entry->outputs[i].index];
+        if (entry->outputs[i].kind == CAI_BIND_STATE)
+            running->outputs[i] = trainer->states.data[entry->outputs[i].index];
 }
 
 static bool wants_guard(void) {
@@ -75,7 +83,8 @@ static bool wants_guard(void) {
 bool cai_running_open(cai_trainer *trainer, const cai_entry *entry, cai_running *running, cai_error *error) {
     *running = (cai_running){.entry = entry};
     running->context = cai_context_new(entry->program, trainer->pool, error);
-    if (!running->context || !reserve_ports_of_entry(running, error) || !find_batches(trainer->training, running, error)) {
+    if (!running->context || !reserve_ports_of_entry(running, error) ||
+        !find_batches(trainer->training, running, error)) {
         cai_running_close(running);
         return false;
     }
@@ -93,8 +102,10 @@ bool cai_running_prepare(cai_running *running, cai_error *error) {
     for (int i = 0; i < program->input_count; i++) {
         const cai_binding *binding = &entry->inputs[i];
         if (binding->kind == CAI_BIND_STATE || binding->kind == CAI_BIND_COLLECTED) continue;
-        if (!give_memory(running, &program->inputs[i], &running->inputs[i], &running->capacities[i], error)) return false;
-        if (binding->kind == CAI_BIND_FIELD) find_batch(running, binding)->buffers[binding->field] = running->inputs[i];
+        if (!give_memory(running, &program->inputs[i], &running->inputs[i], &running->capacities[i], error))
+            return false;
+        if (binding->kind == CAI_BIND_FIELD)
+            find_batch(running, binding)->buffers[binding->field] = running->inputs[i];
     }
     for (int i = 0; i < program->output_count; i++) {
         uint64_t *capacity = &running->capacities[program->input_count + i];
@@ -109,7 +120,8 @@ void cai_running_close(cai_running *running) {
     cai_context_free(running->context);
     for (int i = 0; running->capacities && i < program->input_count + program->output_count; i++) {
         bool own = running->capacities[i] > 0;
-        if (own) free(i < program->input_count ? running->inputs[i] : running->outputs[i - program->input_count]);
+        if (own)
+            free(i < program->input_count ? running->inputs[i] : running->outputs[i - program->input_count]);
     }
     for (int i = 0; running->batches && i < running->batch_count; i++) free(running->batches[i].buffers);
     free(running->inputs);
@@ -132,7 +144,8 @@ static float counter_value(const cai_trainer *trainer, int kind, int64_t step) {
     }
 }
 
-static void set_counters(const cai_trainer *trainer, const cai_running *running, int64_t step, uint32_t guards) {
+static void set_counters(const cai_trainer *trainer, const cai_running *running, int64_t step,
+                         uint32_t guards) {
     for (int i = 0; i < running->entry->program->input_count; i++) {
         const cai_binding *binding = &running->entry->inputs[i];
         switch (binding->kind) {
@@ -145,8 +158,10 @@ static void set_counters(const cai_trainer *trainer, const cai_running *running,
     }
 }
 
-bool cai_running_run(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards, int64_t seed, cai_error *error) {
+bool cai_running_run(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards, int64_t seed,
+                     cai_error *error) {
     set_counters(trainer, running, step, guards);
     cai_context_set_guards(running->context, guards);
-    return cai_context_run(running->context, (const void *const *)running->inputs, running->outputs, seed, error);
+    return cai_context_run(running->context, (const void *const *)running->inputs, running->outputs, seed,
+                           error);
 }

@@ -31,7 +31,8 @@ static bool make_folder(const char *path, cai_error *error) {
         *slash = '/';
     }
     struct stat status;
-    if (mkdir(copy, 0777) != 0 && errno != EEXIST) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be made: %s", path, strerror(errno));
+    if (mkdir(copy, 0777) != 0 && errno != EEXIST)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be made: %s", path, strerror(errno));
     if (stat(copy, &status) == 0 && S_ISDIR(status.st_mode)) return true;
     return cai_fail(error, CAI_BAD_INPUT, "%s: is no folder, and a run is one: -o names another", path);
 }
@@ -39,16 +40,21 @@ static bool make_folder(const char *path, cai_error *error) {
 /* Held until the program ends, however it ends. */
 static bool lock_folder(const cai_trainer *trainer, cai_error *error) {
     char path[4096];
-    int descriptor = open(cai_folder_path(trainer, "lock", path, sizeof path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (descriptor < 0) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be written: %s", trainer->command->folder, strerror(errno));
+    int descriptor =
+        open(cai_folder_path(trainer, "lock", path, sizeof path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be written: %s", trainer->command->folder,
+                        strerror(errno));
     if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
     close(descriptor);
     if (errno != EWOULDBLOCK) return true; /* a file system without locks */
-    return cai_fail(error, CAI_BAD_INPUT, "%s: another trainer works in this folder", trainer->command->folder);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: another trainer works in this folder",
+                    trainer->command->folder);
 }
 
 static bool forget_run(const cai_trainer *trainer, cai_error *error) {
-    static const char *const names[] = {"run.cai", "run.json", "log.jsonl", "last.safetensors", "previous.safetensors", "best.safetensors"};
+    static const char *const names[] = {
+        "run.cai", "run.json", "log.jsonl", "last.safetensors", "previous.safetensors", "best.safetensors"};
     char path[4096];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (unlink(cai_folder_path(trainer, names[i], path, sizeof path)) != 0 && errno != ENOENT)
@@ -65,7 +71,8 @@ static bool describe_difference(const char *was, const char *is, char *out, size
     for (int line = 1;; line++) {
         size_t a = line_length(was), b = line_length(is);
         if (a != b || memcmp(was, is, a) != 0) {
-            snprintf(out, size, "line %d was `%.*s`, and is `%.*s`", line, (int)(a > 100 ? 100 : a), was, (int)(b > 100 ? 100 : b), is);
+            snprintf(out, size, "line %d was `%.*s`, and is `%.*s`", line, (int)(a > 100 ? 100 : a), was,
+                     (int)(b > 100 ? 100 : b), is);
             return true;
         }
         if (!was[a] && !is[b]) return false;
@@ -78,7 +85,9 @@ static bool texts_differ(const cai_trainer *trainer, char *out, size_t size) {
     char path[4096], *text;
     cai_file file;
     cai_error error;
-    if (!trainer->training->text || !cai_file_read(cai_folder_path(trainer, "run.cai", path, sizeof path), &file, &error)) return false;
+    if (!trainer->training->text ||
+        !cai_file_read(cai_folder_path(trainer, "run.cai", path, sizeof path), &file, &error))
+        return false;
     text = cai_allocate(file.count + 1, path, &error);
     if (text) memcpy(text, file.data, file.count), text[file.count] = 0;
     bool differ = text && describe_difference(text, trainer->training->text, out, size);
@@ -91,15 +100,19 @@ static bool fail_identity(const cai_trainer *trainer, const cai_checkpoint *chec
     char difference[400];
     const char *settings = trainer->training->settings ? trainer->training->settings : "{}";
     if (checkpoint->settings && strcmp(checkpoint->settings, settings) != 0)
-        snprintf(difference, sizeof difference, "its settings were %.150s, and are %.150s", checkpoint->settings, settings);
+        snprintf(difference, sizeof difference, "its settings were %.150s, and are %.150s",
+                 checkpoint->settings, settings);
     else if (!texts_differ(trainer, difference, sizeof difference))
         snprintf(difference, sizeof difference, "what the text uses has changed, or cai itself");
-    return cai_fail(error, CAI_BAD_INPUT, "%s: has a run of another text: %s\n  help: --fresh begins anew there, -o names another folder",
-                    trainer->command->folder, difference);
+    return cai_fail(
+        error, CAI_BAD_INPUT,
+        "%s: has a run of another text: %s\n  help: --fresh begins anew there, -o names another folder",
+        trainer->command->folder, difference);
 }
 
 static bool fail_change(const char *what, cai_error *error) {
-    return cai_fail(error, CAI_BAD_INPUT, "%s\n  help: --anyway goes on all the same, --fresh begins anew", what);
+    return cai_fail(error, CAI_BAD_INPUT, "%s\n  help: --anyway goes on all the same, --fresh begins anew",
+                    what);
 }
 
 static bool check_lengths(const cai_trainer *trainer, cai_point *point, cai_error *error) {
@@ -109,7 +122,8 @@ static bool check_lengths(const cai_trainer *trainer, cai_point *point, cai_erro
         if (is < 0) continue; /* of minutes: it was found out when the phase began */
         point->lengths[i] = is;
         if (was == is || trainer->command->anyway) continue;
-        snprintf(what, sizeof what, "%s: its run was to take %lld steps, and is now to take %lld: schedules would change",
+        snprintf(what, sizeof what,
+                 "%s: its run was to take %lld steps, and is now to take %lld: schedules would change",
                  trainer->command->folder, (long long)was, (long long)is);
         return fail_change(what, error);
     }
@@ -120,15 +134,20 @@ static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, c
     char what[300];
     if (checkpoint->identity != trainer->training->identity) return fail_identity(trainer, checkpoint, error);
     if (trainer->command->seed && (uint64_t)trainer->command->seed != checkpoint->point.seed)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: its run has seed %llu, not %lld\n  help: leave --seed out, or begin anew with --fresh",
-                        trainer->command->folder, (unsigned long long)checkpoint->point.seed, (long long)trainer->command->seed);
+        return cai_fail(
+            error, CAI_BAD_INPUT,
+            "%s: its run has seed %llu, not %lld\n  help: leave --seed out, or begin anew with --fresh",
+            trainer->command->folder, (unsigned long long)checkpoint->point.seed,
+            (long long)trainer->command->seed);
     if (checkpoint->data != trainer->data && !trainer->command->anyway) {
         snprintf(what, sizeof what, "%s: its run was begun with other data", trainer->command->folder);
         return fail_change(what, error);
     }
     if (checkpoint->target && strcmp(checkpoint->target, trainer->training->target) != 0)
-        cai_progress_say(trainer, "notice: the run goes on with code for %s, and was begun with code for %s: bits may differ",
-                         trainer->training->target, checkpoint->target);
+        cai_progress_say(
+            trainer,
+            "notice: the run goes on with code for %s, and was begun with code for %s: bits may differ",
+            trainer->training->target, checkpoint->target);
     return check_lengths(trainer, &checkpoint->point, error);
 }
 
@@ -138,7 +157,8 @@ static bool resume_from(cai_trainer *trainer, const char *path, cai_error *error
     cai_checkpoint checkpoint;
     int64_t *lengths = trainer->point.lengths, read[trainer->training->phase_count + 1];
     if (!cai_checkpoint_open(trainer->training, path, read, &checkpoint, error)) return false;
-    bool good = check_checkpoint(trainer, &checkpoint, error) && cai_checkpoint_load(&checkpoint, path, &trainer->states, error);
+    bool good = check_checkpoint(trainer, &checkpoint, error) &&
+                cai_checkpoint_load(&checkpoint, path, &trainer->states, error);
     if (good) {
         memcpy(lengths, read, sizeof *read * (size_t)trainer->training->phase_count);
         trainer->point = checkpoint.point;
@@ -158,7 +178,9 @@ uint64_t cai_folder_seed(const cai_trainer *trainer) {
     int64_t lengths[trainer->training->phase_count + 1];
     uint64_t seed = (uint64_t)trainer->command->seed;
     if (trainer->command->fresh || seed) return seed;
-    if (!cai_checkpoint_open(trainer->training, cai_folder_path(trainer, "last.safetensors", path, sizeof path), lengths, &checkpoint, &error))
+    if (!cai_checkpoint_open(trainer->training,
+                             cai_folder_path(trainer, "last.safetensors", path, sizeof path), lengths,
+                             &checkpoint, &error))
         return seed;
     seed = checkpoint.point.seed;
     cai_checkpoint_close(&checkpoint);
@@ -186,7 +208,8 @@ static void print_run_data(const cai_trainer *trainer, FILE *out) {
         if (!set || trainer->training->sets[i].anew) continue;
         fprintf(out, "%s{\"set\": ", comma);
         cai_print_json_string(trainer->training->sets[i].name, out);
-        fprintf(out, ", \"samples\": %lld, \"held out\": %lld}", (long long)cai_dataset_count(set, CAI_PART_TRAINING),
+        fprintf(out, ", \"samples\": %lld, \"held out\": %lld}",
+                (long long)cai_dataset_count(set, CAI_PART_TRAINING),
                 (long long)cai_dataset_count(set, CAI_PART_HELD_OUT));
         comma = ", ";
     }
@@ -214,8 +237,11 @@ static void print_run(const cai_trainer *trainer, FILE *out) {
     const char *comma = "";
     fputs("{\n  \"block\": ", out);
     cai_print_json_string(training->name, out);
-    fprintf(out, ",\n  \"cai\": \"" CAI_VERSION "\",\n  \"target\": \"%s\",\n  \"identity\": \"%016llx\",\n  \"seed\": %llu", training->target,
-            (unsigned long long)training->identity, (unsigned long long)trainer->point.seed);
+    fprintf(out,
+            ",\n  \"cai\": \"" CAI_VERSION
+            "\",\n  \"target\": \"%s\",\n  \"identity\": \"%016llx\",\n  \"seed\": %llu",
+            training->target, (unsigned long long)training->identity,
+            (unsigned long long)trainer->point.seed);
     fprintf(out, ",\n  \"settings\": %s,\n  \"data\": [", training->settings ? training->settings : "{}");
     print_run_data(trainer, out);
     fputs("],\n  \"classes\": {", out);
@@ -240,5 +266,6 @@ bool cai_folder_begin(cai_trainer *trainer, cai_error *error) {
     char path[4096];
     const char *text = trainer->training->text;
     return forget_run(trainer, error) && write_run(trainer, error) &&
-           (!text || cai_file_write(cai_folder_path(trainer, "run.cai", path, sizeof path), text, strlen(text), error));
+           (!text || cai_file_write(cai_folder_path(trainer, "run.cai", path, sizeof path), text,
+                                    strlen(text), error));
 }

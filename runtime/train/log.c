@@ -1,5 +1,6 @@
-/* log.jsonl: an object a line. Of steps, some thousand lines a phase with the means of what is shown since the line before, and one
- * whenever something shows that is shown in some steps only; of measurements, what they gave. A run that goes on drops the lines of
+/* log.jsonl: an object a line. Of steps, some thousand lines a phase with the means of
+ * what is shown since the line before, and one whenever something shows that is shown in
+ * some steps only; of measurements, what they gave. A run that goes on drops the lines of
  * steps that will be run again. */
 #include "train/train.h"
 #include <errno.h>
@@ -9,7 +10,9 @@
 
 enum { LINES = 1000 /* of a phase */ };
 
-static const char *log_path(const cai_trainer *trainer, char *path, size_t size) { return cai_folder_path(trainer, "log.jsonl", path, size); }
+static const char *log_path(const cai_trainer *trainer, char *path, size_t size) {
+    return cai_folder_path(trainer, "log.jsonl", path, size);
+}
 
 /* ---- opening ---- */
 
@@ -23,7 +26,8 @@ static bool is_of_past(const cai_trainer *trainer, const char *line) {
 /* The bytes of the lines that stay. */
 static size_t keep_past(const cai_trainer *trainer, char *text, size_t count) {
     size_t kept = 0;
-    for (char *line = text, *end; (end = memchr(line, '\n', count - (size_t)(line - text))) != NULL; line = end + 1) {
+    for (char *line = text, *end; (end = memchr(line, '\n', count - (size_t)(line - text))) != NULL;
+         line = end + 1) {
         *end = 0;
         bool past = is_of_past(trainer, line);
         *end = '\n';
@@ -59,7 +63,8 @@ static void begin_log_line(const cai_trainer *trainer) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     cai_pace pace = cai_trainer_pace(trainer, phase);
     double epochs = (double)trainer->point.step * (double)pace.samples / (double)pace.count;
-    fprintf(trainer->log, "{\"phase\": %lld, \"step\": %lld", (long long)trainer->point.phase, (long long)trainer->point.step);
+    fprintf(trainer->log, "{\"phase\": %lld, \"step\": %lld", (long long)trainer->point.phase,
+            (long long)trainer->point.step);
     if (cai_trainer_paced_by(trainer, phase) >= 0) fprintf(trainer->log, ", \"epoch\": %.6g", epochs);
 }
 
@@ -78,10 +83,12 @@ static void end_log_line(cai_trainer *trainer) {
 }
 
 static bool is_log_due(const cai_trainer *trainer, const cai_phase *phase, uint32_t guards) {
-    int64_t steps = cai_trainer_steps(trainer, trainer->point.phase), each = steps / LINES > 1 ? steps / LINES : 1;
+    int64_t steps = cai_trainer_steps(trainer, trainer->point.phase),
+            each = steps / LINES > 1 ? steps / LINES : 1;
     bool due = trainer->point.step % each == 0 || trainer->point.step == steps;
     for (int i = 0; i < phase->shown_count; i++)
-        due |= phase->shown[i].form == CAI_SHOW_CURVE && phase->shown[i].guard >= 0 && (guards >> phase->shown[i].guard & 1);
+        due |= phase->shown[i].form == CAI_SHOW_CURVE && phase->shown[i].guard >= 0 &&
+               (guards >> phase->shown[i].guard & 1);
     return due;
 }
 
@@ -105,7 +112,9 @@ void cai_log_measured(cai_trainer *trainer, const cai_measure *measure, const do
     for (int i = 0; i < measure->shown_count; i++) {
         if (measure->shown[i].form != CAI_SHOW_CURVE) continue;
         log_value(trainer, measure->shown[i].name, values[i]);
-        if (used < size) used += (size_t)snprintf(text + used, size - used, "%s%s %.4g", used ? "  " : "", measure->shown[i].name, values[i]);
+        if (used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s %.4g", used ? "  " : "",
+                                     measure->shown[i].name, values[i]);
     }
     if (saved) fputs(", \"best\": true", trainer->log);
     end_log_line(trainer);

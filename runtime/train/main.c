@@ -1,4 +1,5 @@
-/* What a trainer does: finds the run in its folder or begins one, runs it, and says what came of it. */
+/* What a trainer does: finds the run in its folder or begins one, runs it, and says what
+ * came of it. */
 #include "train/train.h"
 #include <math.h>
 #include <stdlib.h>
@@ -15,11 +16,14 @@ static int end_training(const cai_error *error) {
 
 static bool check_program(const cai_training *training, cai_error *error) {
     if (training->abi != CAI_TRAINING_ABI)
-        return cai_fail(error, CAI_INTERNAL, "the trainer was built for version %u of the runtime, this is %u", training->abi, CAI_TRAINING_ABI);
+        return cai_fail(error, CAI_INTERNAL,
+                        "the trainer was built for version %u of the runtime, this is %u", training->abi,
+                        CAI_TRAINING_ABI);
     return cai_cpu_runs(training->cpu) ||
-           cai_fail(error, CAI_WRONG_CPU,
-                    "this trainer was built for %s, and this machine's CPU cannot run it: build it with `cai build --target`",
-                    training->target);
+           cai_fail(
+               error, CAI_WRONG_CPU,
+               "this trainer was built for %s, and this machine's CPU cannot run it: build it with `cai build --target`",
+               training->target);
 }
 
 /* ---- what came of it ---- */
@@ -27,7 +31,9 @@ static bool check_program(const cai_training *training, cai_error *error) {
 static void tell_skipped(const cai_trainer *trainer) {
     for (int i = 0; i < trainer->training->set_count; i++) {
         int64_t skipped = trainer->sets[i] ? cai_dataset_skipped(trainer->sets[i]) : 0;
-        if (skipped) printf("%lld samples of `%s` could not be read and were left out\n", (long long)skipped, trainer->training->sets[i].name);
+        if (skipped)
+            printf("%lld samples of `%s` could not be read and were left out\n", (long long)skipped,
+                   trainer->training->sets[i].name);
     }
 }
 
@@ -50,7 +56,8 @@ static void tell_end(const cai_trainer *trainer) {
     printf("%s steps in %s", cai_count_text(all_steps(trainer), steps, sizeof steps),
            cai_time_text(cai_milliseconds() - trainer->progress.begun, took, sizeof took));
     if (*trainer->progress.measured) printf(": %s", trainer->progress.measured);
-    printf("\n%s/last.safetensors has the weights%s\n", folder, has_best(trainer->training) ? ", best.safetensors those that measured best" : "");
+    printf("\n%s/last.safetensors has the weights%s\n", folder,
+           has_best(trainer->training) ? ", best.safetensors those that measured best" : "");
     tell_skipped(trainer);
 }
 
@@ -59,10 +66,13 @@ static void tell_stop(const cai_trainer *trainer) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     printf("stopped behind step %s of %s%s%s: the same command again goes on from there\n",
            cai_count_text(trainer->point.step, step, sizeof step),
-           cai_count_text(cai_trainer_steps(trainer, trainer->point.phase), steps, sizeof steps), *phase->name ? " of phase " : "", phase->name);
+           cai_count_text(cai_trainer_steps(trainer, trainer->point.phase), steps, sizeof steps),
+           *phase->name ? " of phase " : "", phase->name);
 }
 
-static bool is_over(const cai_trainer *trainer) { return trainer->point.phase == trainer->training->phase_count; }
+static bool is_over(const cai_trainer *trainer) {
+    return trainer->point.phase == trainer->training->phase_count;
+}
 
 /* ---- the run ---- */
 
@@ -71,8 +81,11 @@ static bool begin_or_resume(cai_trainer *trainer, cai_error *error) {
     char step[32];
     if (!cai_folder_resume(trainer, &found, error)) return false;
     if (found && !is_over(trainer) && (trainer->point.phase || trainer->point.step))
-        cai_progress_say(trainer, "going on behind step %s", cai_count_text(trainer->point.step, step, sizeof step));
-    if (!found && !(cai_folder_begin(trainer, error) && cai_states_start(&trainer->states, trainer->point.seed, error))) return false;
+        cai_progress_say(trainer, "going on behind step %s",
+                         cai_count_text(trainer->point.step, step, sizeof step));
+    if (!found &&
+        !(cai_folder_begin(trainer, error) && cai_states_start(&trainer->states, trainer->point.seed, error)))
+        return false;
     return cai_log_open(trainer, error);
 }
 
@@ -95,7 +108,8 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
 static int train_in_folder(const cai_training *training, const cai_train_command *command, cai_error *error) {
     cai_trainer trainer = {.training = training, .command = command};
     int status = 0;
-    if (!check_program(training, error) || !cai_folder_open(&trainer, error) || !cai_trainer_open(&trainer, error) || !run_trainer(&trainer, error))
+    if (!check_program(training, error) || !cai_folder_open(&trainer, error) ||
+        !cai_trainer_open(&trainer, error) || !run_trainer(&trainer, error))
         status = end_training(error);
     cai_trainer_close(&trainer);
     return status;
@@ -114,7 +128,8 @@ int cai_train_main(const cai_training *training, int argc, char **argv) {
         return status;
     }
     if (command.help) cai_train_help(training, command.program, stdout);
-    else if (command.version) printf("%s, built by cai " CAI_VERSION " for %s\n", training->name, training->target);
+    else if (command.version)
+        printf("%s, built by cai " CAI_VERSION " for %s\n", training->name, training->target);
     else status = train_in_folder(training, &command, &error);
     cai_train_command_free(&command);
     fflush(stdout);

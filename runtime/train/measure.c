@@ -1,6 +1,7 @@
-/* A measurement: all held-out samples go through the batch entry, the last batch being the rest; totals are added up in double over the
- * batches, in order, and what is collected is joined. The last entry makes of both what is shown. It belongs to the step behind which it
- * stands: a run that is asked to stop finishes it. */
+/* A measurement: all held-out samples go through the batch entry, the last batch being
+ * the rest; totals are added up in double over the batches, in order, and what is
+ * collected is joined. The last entry makes of both what is shown. It belongs to the step
+ * behind which it stands: a run that is asked to stop finishes it. */
 #include "train/train.h"
 #include <math.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ typedef struct Measuring {
     cai_running batch, last;
     double **totals; /* by index */
     Joined *joined;
-    double *values;  /* of what is shown */
+    double *values; /* of what is shown */
 } Measuring;
 
 /* ---- what batches leave ---- */
@@ -40,9 +41,11 @@ static bool add_total(Measuring *m, int index, const cai_port *port, const void 
     return true;
 }
 
-static bool join_collected(Measuring *m, int index, const cai_port *port, const void *data, cai_error *error) {
+static bool join_collected(Measuring *m, int index, const cai_port *port, const void *data,
+                           cai_error *error) {
     Joined *joined = &m->joined[index];
-    uint64_t bytes = (uint64_t)cai_context_elements(m->batch.context, port) * (uint64_t)cai_type_bytes(port->type);
+    uint64_t bytes =
+        (uint64_t)cai_context_elements(m->batch.context, port) * (uint64_t)cai_type_bytes(port->type);
     if (joined->count + bytes > joined->capacity) {
         uint64_t capacity = 2 * (joined->count + bytes);
         unsigned char *larger = cai_reallocate(joined->bytes, capacity, "what is collected", error);
@@ -52,7 +55,8 @@ static bool join_collected(Measuring *m, int index, const cai_port *port, const 
     }
     memcpy(joined->bytes + joined->count, data, bytes);
     joined->count += bytes;
-    for (int axis = 0; axis < port->rank; axis++) joined->dims[axis] = cai_context_dim(m->batch.context, port, axis);
+    for (int axis = 0; axis < port->rank; axis++)
+        joined->dims[axis] = cai_context_dim(m->batch.context, port, axis);
     joined->rows += joined->dims[0];
     return true;
 }
@@ -62,15 +66,20 @@ static bool take_batch(Measuring *m, cai_error *error) {
     for (int i = 0; i < entry->program->output_count; i++) {
         const cai_port *port = &entry->program->outputs[i];
         int index = entry->outputs[i].index;
-        if (entry->outputs[i].kind == CAI_BIND_TOTAL && !add_total(m, index, port, m->batch.outputs[i], error)) return false;
-        if (entry->outputs[i].kind == CAI_BIND_COLLECTED && !join_collected(m, index, port, m->batch.outputs[i], error)) return false;
+        if (entry->outputs[i].kind == CAI_BIND_TOTAL &&
+            !add_total(m, index, port, m->batch.outputs[i], error))
+            return false;
+        if (entry->outputs[i].kind == CAI_BIND_COLLECTED &&
+            !join_collected(m, index, port, m->batch.outputs[i], error))
+            return false;
     }
     return true;
 }
 
 /* ---- batches ---- */
 
-/* Batches of so many rows; where pictures have sizes of their own, those of the sample. */
+/* Batches of so many rows; where pictures have sizes of their own, those of the
+ * sample. */
 static bool prepare_batch(Measuring *m, int64_t position, int64_t rows, cai_error *error) {
     const cai_entry *entry = &m->measure->batch;
     for (int i = 0; i < entry->program->input_count; i++) {
@@ -82,7 +91,9 @@ static bool prepare_batch(Measuring *m, int64_t position, int64_t rows, cai_erro
         shape[0] = rows;
         for (int axis = 1; axis < port->rank; axis++) free_sizes |= port->dims[axis].symbol != -1;
         if (!free_sizes) continue;
-        if (!cai_dataset_sizes(m->trainer->sets[binding->index], CAI_PART_HELD_OUT, position, binding->field, sizes, error)) return false;
+        if (!cai_dataset_sizes(m->trainer->sets[binding->index], CAI_PART_HELD_OUT, position, binding->field,
+                               sizes, error))
+            return false;
         for (int axis = 1; axis < port->rank; axis++) shape[axis] = sizes[axis - 1];
     }
     return cai_running_prepare(&m->batch, error);
@@ -95,7 +106,8 @@ static int64_t measure_seed(const cai_trainer *trainer, int64_t batch) {
 static bool run_batches(Measuring *m, cai_error *error) {
     cai_trainer *trainer = m->trainer;
     const int set = m->measure->set;
-    const int64_t all = cai_dataset_count(trainer->sets[set], CAI_PART_HELD_OUT), batch = trainer->training->sets[set].batch;
+    const int64_t all = cai_dataset_count(trainer->sets[set], CAI_PART_HELD_OUT),
+                  batch = trainer->training->sets[set].batch;
     int64_t positions[trainer->training->set_count + 1];
     memset(positions, 0, sizeof positions);
     for (int64_t first = 0; first < all; first += batch) {
@@ -103,7 +115,8 @@ static bool run_batches(Measuring *m, cai_error *error) {
         positions[set] = first;
         if (!prepare_batch(m, first, rows, error) ||
             !cai_batch_read(trainer, &m->batch, CAI_PART_HELD_OUT, positions, rows, error) ||
-            !cai_running_run(trainer, &m->batch, trainer->point.step, UINT32_MAX, measure_seed(trainer, first / batch), error) ||
+            !cai_running_run(trainer, &m->batch, trainer->point.step, UINT32_MAX,
+                             measure_seed(trainer, first / batch), error) ||
             !take_batch(m, error))
             return false;
     }
@@ -137,7 +150,8 @@ static void give_joined(Measuring *m) {
 static void take_measured_values(Measuring *m, const cai_running *running) {
     for (int i = 0; i < running->entry->program->output_count; i++) {
         const cai_binding *binding = &running->entry->outputs[i];
-        bool number = binding->kind == CAI_BIND_SHOWN && m->measure->shown[binding->index].form == CAI_SHOW_CURVE;
+        bool number =
+            binding->kind == CAI_BIND_SHOWN && m->measure->shown[binding->index].form == CAI_SHOW_CURVE;
         if (number) m->values[binding->index] = (double)*(const float *)running->outputs[i];
     }
 }
@@ -150,7 +164,8 @@ static bool run_last(Measuring *m, cai_error *error) {
     bool done = cai_running_prepare(&m->last, error);
     if (done) {
         give_totals(m);
-        done = cai_running_run(trainer, &m->last, trainer->point.step, UINT32_MAX, measure_seed(trainer, -1), error);
+        done = cai_running_run(trainer, &m->last, trainer->point.step, UINT32_MAX, measure_seed(trainer, -1),
+                               error);
     }
     if (done) take_measured_values(m, &m->last);
     cai_running_close(&m->last);
@@ -166,7 +181,8 @@ static bool is_better_than_best(const Measuring *m, double value) {
     return m->measure->save == CAI_SAVE_LARGEST ? value > best : value < best;
 }
 
-/* As with other checkpoints a run outlives a full disk; what could not be kept is not the best. */
+/* As with other checkpoints a run outlives a full disk; what could not be kept is not the
+ * best. */
 static void save_best(Measuring *m, bool *saved) {
     cai_trainer *trainer = m->trainer;
     cai_point *point = &trainer->point;
@@ -179,7 +195,8 @@ static void save_best(Measuring *m, bool *saved) {
     if (!is_better_than_best(m, value)) return;
     point->best = value;
     point->since_best = 0;
-    *saved = cai_checkpoint_write(&trainer->states, point, trainer->data, trainer->command->folder, "best.safetensors", &error);
+    *saved = cai_checkpoint_write(&trainer->states, point, trainer->data, trainer->command->folder,
+                                  "best.safetensors", &error);
     if (*saved) return;
     *point = before;
     cai_progress_say(trainer, "the best so far could not be written, and the run goes on: %s", error.message);

@@ -1,5 +1,6 @@
-/* When what happens in a phase: how many steps it takes, in which steps an interval holds, what a step is drawn from. Step s, counted
- * from 0, takes samples s * b .. (s + 1) * b of the set that counts epochs: batches run across the ends of epochs. */
+/* When what happens in a phase: how many steps it takes, in which steps an interval
+ * holds, what a step is drawn from. Step s, counted from 0, takes samples s * b .. (s +
+ * 1) * b of the set that counts epochs: batches run across the ends of epochs. */
 #include "train/train.h"
 #include <math.h>
 
@@ -20,7 +21,8 @@ int64_t cai_pace_steps(cai_pace pace, cai_interval length) {
 bool cai_pace_holds(cai_pace pace, cai_interval interval, int64_t step, int64_t steps) {
     if (interval.last && step == steps - 1) return true;
     if (interval.count <= 0 || interval.unit == CAI_UNIT_MINUTES) return false;
-    double each = interval.count * samples_of_unit(pace, interval.unit), before = (double)step * (double)pace.samples;
+    double each = interval.count * samples_of_unit(pace, interval.unit),
+           before = (double)step * (double)pace.samples;
     return floor((before + (double)pace.samples) / each) > floor(before / each);
 }
 

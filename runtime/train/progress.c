@@ -1,4 +1,5 @@
-/* The line that tells how far a run has come: on a terminal in its place, five times a second; elsewhere one a minute.
+/* The line that tells how far a run has come: on a terminal in its place, five times a
+ * second; elsewhere one a minute.
  *
  *     epoch 12/200  step 4,800/80,000  loss 0.61  12.4 pictures/s  left 1 h 52 */
 #include "train/train.h"
@@ -7,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SHOWN_EVERY 200.0     /* milliseconds, on a terminal */
-#define TOLD_EVERY 60000.0    /* elsewhere */
+#define SHOWN_EVERY 200.0  /* milliseconds, on a terminal */
+#define TOLD_EVERY 60000.0 /* elsewhere */
 
 static bool is_terminal(void) { return isatty(STDERR_FILENO); }
 
@@ -43,7 +44,8 @@ const char *cai_count_text(int64_t count, char *out, size_t size) {
 const char *cai_time_text(double milliseconds, char *out, size_t size) {
     int64_t seconds = (int64_t)(milliseconds / 1000 + 0.5), minutes = seconds / 60, hours = minutes / 60;
     if (hours >= 1) snprintf(out, size, "%lld h %02lld", (long long)hours, (long long)(minutes % 60));
-    else if (minutes >= 1) snprintf(out, size, "%lld min %02lld", (long long)minutes, (long long)(seconds % 60));
+    else if (minutes >= 1)
+        snprintf(out, size, "%lld min %02lld", (long long)minutes, (long long)(seconds % 60));
     else snprintf(out, size, "%lld s", (long long)seconds);
     return out;
 }
@@ -58,7 +60,9 @@ static void add_text(Line *line, const char *format, ...) {
     va_start(arguments, format);
     int wrote = vsnprintf(line->text + line->used, sizeof line->text - line->used, format, arguments);
     va_end(arguments);
-    if (wrote > 0) line->used += (size_t)wrote < sizeof line->text - line->used ? (size_t)wrote : sizeof line->text - line->used - 1;
+    if (wrote > 0)
+        line->used += (size_t)wrote < sizeof line->text - line->used ? (size_t)wrote
+                                                                     : sizeof line->text - line->used - 1;
 }
 
 static void add_epoch(Line *line, const cai_trainer *trainer, const cai_phase *phase) {
@@ -66,17 +70,21 @@ static void add_epoch(Line *line, const cai_trainer *trainer, const cai_phase *p
     int64_t steps = cai_trainer_steps(trainer, trainer->point.phase);
     char a[32], b[32];
     if (cai_trainer_paced_by(trainer, phase) >= 0) {
-        int64_t epoch = cai_pace_epoch(pace, trainer->point.step - 1) + 1, epochs = cai_pace_epoch(pace, steps - 1) + 1;
-        add_text(line, "epoch %s/%s  ", cai_count_text(epoch, a, sizeof a), cai_count_text(epochs, b, sizeof b));
+        int64_t epoch = cai_pace_epoch(pace, trainer->point.step - 1) + 1,
+                epochs = cai_pace_epoch(pace, steps - 1) + 1;
+        add_text(line, "epoch %s/%s  ", cai_count_text(epoch, a, sizeof a),
+                 cai_count_text(epochs, b, sizeof b));
     }
-    add_text(line, "step %s/%s", cai_count_text(trainer->point.step, a, sizeof a), cai_count_text(steps, b, sizeof b));
+    add_text(line, "step %s/%s", cai_count_text(trainer->point.step, a, sizeof a),
+             cai_count_text(steps, b, sizeof b));
 }
 
 static void add_losses(Line *line, const cai_trainer *trainer, const cai_phase *phase) {
     for (int i = 0; i < phase->shown_count; i++) {
         const cai_value *value = &trainer->values[i];
         if (!phase->shown[i].is_loss) continue;
-        add_text(line, "  %s %.4g", phase->shown[i].name, value->count ? value->sum / (double)value->count : value->last);
+        add_text(line, "  %s %.4g", phase->shown[i].name,
+                 value->count ? value->sum / (double)value->count : value->last);
     }
 }
 
@@ -93,9 +101,11 @@ static void add_pace(Line *line, const cai_trainer *trainer, const cai_phase *ph
     int set = cai_trainer_paced_by(trainer, phase);
     char left[32];
     double rate = 1000 / each * (set < 0 ? 1 : (double)cai_trainer_pace(trainer, phase).samples);
-    add_text(line, rate < 100 ? "  %.3g %s/s" : "  %.0f %s/s", rate, set < 0 ? "steps" : sample_word(trainer, set));
+    add_text(line, rate < 100 ? "  %.3g %s/s" : "  %.0f %s/s", rate,
+             set < 0 ? "steps" : sample_word(trainer, set));
     int64_t steps = cai_trainer_steps(trainer, trainer->point.phase) - trainer->point.step;
-    double all = (cai_milliseconds() - progress->begun) / (double)progress->counted; /* with what stands between steps */
+    /* with what stands between steps */
+    double all = (cai_milliseconds() - progress->begun) / (double)progress->counted;
     add_text(line, "  left %s", cai_time_text((double)steps * all, left, sizeof left));
 }
 

@@ -27,12 +27,14 @@ bool cai_set_is_read(const cai_training *training, int set) {
     return is_measured(training, set);
 }
 
-static cai_data_options options_of(const cai_training *training, const cai_train_command *command,
-                                   int set) {
+static cai_data_options options_of(const cai_training *training, const cai_train_command *command, int set) {
     bool measured = measures_on(training, set);
     double share = command->held_out ? (double)command->held_out / 100 : HELD_OUT;
-    return (cai_data_options){.set = cai_set_of_data(training->sets, set), .strict = command->strict, .held_out = measured ? share : 0,
-                              .fold = command->fold, .folds = measured ? command->folds : 0};
+    return (cai_data_options){.set = cai_set_of_data(training->sets, set),
+                              .strict = command->strict,
+                              .held_out = measured ? share : 0,
+                              .fold = command->fold,
+                              .folds = measured ? command->folds : 0};
 }
 
 cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set,

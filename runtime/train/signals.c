@@ -1,5 +1,6 @@
-/* Signals that ask a run to stop: it finishes its step, writes a checkpoint and says how to go on. Whoever handled a signal before has the
- * second one, so that nobody waits for a step against his will. */
+/* Signals that ask a run to stop: it finishes its step, writes a checkpoint and says how
+ * to go on. Whoever handled a signal before has the second one, so that nobody waits for
+ * a step against his will. */
 #include "train/train.h"
 #include <signal.h>
 

@@ -66,7 +66,12 @@ static bool start_state(const cai_state *state, uint64_t seed, char *out, cai_er
         double numbers[AT_ONCE];
         int64_t some = count - first < AT_ONCE ? count - first : AT_ONCE;
         for (int64_t i = 0; i < some; i++) numbers[i] = start_number(state, stream, first + i);
-        cai_tensor tensor = {.name = state->path, .type = CAI_F64, .rank = 1, .dims = {some}, .count = some, .data = (unsigned char *)numbers};
+        cai_tensor tensor = {.name = state->path,
+                             .type = CAI_F64,
+                             .rank = 1,
+                             .dims = {some},
+                             .count = some,
+                             .data = (unsigned char *)numbers};
         if (!cai_tensor_convert(&tensor, state->type, out + first * cai_type_bytes(state->type), error))
             return cai_fail_within(error, "the beginning of %s", state->path);
     }
@@ -82,7 +87,8 @@ typedef struct Loading { /* the file that was opened last: states of one follow 
 } Loading;
 
 static bool open_file(Loading *loading, const char *path, size_t length, cai_error *error) {
-    if (loading->open && strlen(loading->path) == length && memcmp(loading->path, path, length) == 0) return true;
+    if (loading->open && strlen(loading->path) == length && memcmp(loading->path, path, length) == 0)
+        return true;
     if (loading->open) cai_tensors_close(&loading->file);
     snprintf(loading->path, sizeof loading->path, "%.*s", (int)length, path);
     loading->open = cai_tensors_open(loading->path, &loading->file, error);
@@ -101,11 +107,14 @@ static bool load_state(Loading *loading, const cai_state *state, void *out, cai_
     if (!open_file(loading, state->load, (size_t)(colon - state->load), error)) return false;
     const cai_tensor *found = cai_tensors_find(&loading->file, name);
     if (!found)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: has no `%.200s`, as which `%.200s` is to begin", loading->path, name, state->path);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has no `%.200s`, as which `%.200s` is to begin",
+                        loading->path, name, state->path);
     if (!has_shape(found, state))
-        return cai_fail(error, CAI_BAD_INPUT, "%s: `%.200s` is %s, which is not the shape of `%.200s`, which is to begin so",
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: `%.200s` is %s, which is not the shape of `%.200s`, which is to begin so",
                         loading->path, name, cai_tensor_shape_text(found, shape, sizeof shape), state->path);
-    return cai_tensor_convert(found, state->type, out, error) || cai_fail_within(error, "%s: %.200s", loading->path, name);
+    return cai_tensor_convert(found, state->type, out, error) ||
+           cai_fail_within(error, "%s: %.200s", loading->path, name);
 }
 
 bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error) {

@@ -1,9 +1,11 @@
-/* The runtime's wing of trainers: what a program does that the compiler made of a `train` block. It stands on data/, files/ and core/;
- * a trainer's object brings the tables (core/training.h).
+/* The runtime's wing of trainers: what a program does that the compiler made of a `train`
+ * block. It stands on data/, files/ and core/; a trainer's object brings the tables
+ * (core/training.h).
  *
- * A run is a folder. What it has come to is a point: states, and how many steps of which phase are done. All else follows from the
- * point, the seed and the data: which samples a step reads, what is drawn in it, when something is measured. So a run that goes on
- * from a checkpoint makes the same bits as one that never stopped. */
+ * A run is a folder. What it has come to is a point: states, and how many steps of which
+ * phase are done. All else follows from the point, the seed and the data: which samples a
+ * step reads, what is drawn in it, when something is measured. So a run that goes on from
+ * a checkpoint makes the same bits as one that never stopped. */
 #ifndef CAI_TRAIN_H
 #define CAI_TRAIN_H
 
@@ -34,7 +36,8 @@ typedef struct cai_train_command {
 } cai_train_command;
 
 /* Paths point into argv. After a failure, too, command->program is set. */
-bool cai_train_command_parse(const cai_training *training, int argc, char **argv, cai_train_command *command, cai_error *error);
+bool cai_train_command_parse(const cai_training *training, int argc, char **argv, cai_train_command *command,
+                             cai_error *error);
 void cai_train_command_free(cai_train_command *command);
 void cai_train_help(const cai_training *training, const char *name, FILE *out);
 
@@ -43,19 +46,20 @@ void cai_train_help(const cai_training *training, const char *name, FILE *out);
 /* Whether a phase reads the set, or measures on it. */
 bool cai_set_is_read(const cai_training *training, int set);
 /* Something is held out only of what is measured on. */
-cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set, uint64_t seed, cai_notice *notice,
-                          cai_error *error);
+cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set,
+                          uint64_t seed, cai_notice *notice, cai_error *error);
 
 /* ---- pace.c: when what happens; arithmetic alone ---- */
 
 typedef struct cai_pace { /* of a phase: of the set that counts its epochs */
-    int64_t samples; /* that a step takes */
-    int64_t count;   /* that the set has */
+    int64_t samples;      /* that a step takes */
+    int64_t count;        /* that the set has */
 } cai_pace;
 
 /* How many steps a phase takes; -1 where that is for a clock to say (minutes). */
 int64_t cai_pace_steps(cai_pace pace, cai_interval length);
-/* Whether step `step`, counted from 0, of `steps` is one of n, 2n, .. of the interval, or the last. Never where it is of minutes. */
+/* Whether step `step`, counted from 0, of `steps` is one of n, 2n, .. of the interval, or
+ * the last. Never where it is of minutes. */
 bool cai_pace_holds(cai_pace pace, cai_interval interval, int64_t step, int64_t steps);
 int64_t cai_pace_epoch(cai_pace pace, int64_t step);
 /* The seed of the random streams of a step:
@@ -71,10 +75,11 @@ typedef struct cai_states {
 
 bool cai_states_new(const cai_training *training, cai_states *states, cai_error *error);
 void cai_states_free(cai_states *states);
-/* The elements that a run begins with: element i of a state is drawn from (seed, the state's stream, i). */
+/* The elements that a run begins with: element i of a state is drawn from (seed, the
+ * state's stream, i). */
 bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error);
 void cai_states_copy(cai_states *to, const cai_states *from); /* of the same training */
-int64_t cai_state_count(const cai_state *state); /* of elements */
+int64_t cai_state_count(const cai_state *state);              /* of elements */
 /* The first state that has an element which is no finite number, or -1. */
 int cai_states_find_infinite(const cai_states *states);
 
@@ -84,13 +89,13 @@ typedef struct cai_point {
     int64_t phase, step; /* steps of that phase that are done; phase is phase_count when all is done */
     int64_t *lengths;    /* steps of each phase; -1: not known yet */
     uint64_t seed;
-    double best;         /* value that `save` kept in this phase; NAN: none yet */
-    int64_t since_best;  /* measurements since then */
+    double best;        /* value that `save` kept in this phase; NAN: none yet */
+    int64_t since_best; /* measurements since then */
 } cai_point;
 
 /* Writes FOLDER/NAME with all states and the point; it is on the disk then. */
-bool cai_checkpoint_write(const cai_states *states, const cai_point *point, uint64_t data, const char *folder, const char *name,
-                          cai_error *error);
+bool cai_checkpoint_write(const cai_states *states, const cai_point *point, uint64_t data, const char *folder,
+                          const char *name, cai_error *error);
 
 typedef struct cai_checkpoint {
     cai_tensor_file file;
@@ -99,9 +104,12 @@ typedef struct cai_checkpoint {
     const char *settings, *target; /* of the one that wrote it */
 } cai_checkpoint;
 
-/* lengths: room for those of training's phases. The file stays open until it is closed. */
-bool cai_checkpoint_open(const cai_training *training, const char *path, int64_t *lengths, cai_checkpoint *checkpoint, cai_error *error);
-bool cai_checkpoint_load(const cai_checkpoint *checkpoint, const char *path, cai_states *states, cai_error *error);
+/* lengths: room for those of training's phases. The file stays open until it is
+ * closed. */
+bool cai_checkpoint_open(const cai_training *training, const char *path, int64_t *lengths,
+                         cai_checkpoint *checkpoint, cai_error *error);
+bool cai_checkpoint_load(const cai_checkpoint *checkpoint, const char *path, cai_states *states,
+                         cai_error *error);
 void cai_checkpoint_close(cai_checkpoint *checkpoint);
 
 /* ---- trainer.c, entry.c, batch.c, step.c, measure.c: what runs ---- */
@@ -114,9 +122,9 @@ typedef struct cai_batch { /* samples of a set for one round, into the ports of 
 typedef struct cai_running { /* an entry that is ready to run */
     const cai_entry *entry;
     cai_context *context;
-    void **inputs, **outputs;          /* memory of ports: a state's, or its own */
-    uint64_t *capacities;              /* of its own: of inputs, then of outputs; 0: it is a state's */
-    int64_t (*shapes)[CAI_MAX_RANK];   /* of inputs, to prepare with */
+    void **inputs, **outputs;        /* memory of ports: a state's, or its own */
+    uint64_t *capacities;            /* of its own: of inputs, then of outputs; 0: it is a state's */
+    int64_t (*shapes)[CAI_MAX_RANK]; /* of inputs, to prepare with */
     cai_batch *batches;
     int batch_count;
 } cai_running;
@@ -127,10 +135,10 @@ typedef struct cai_value { /* that is shown: the mean since it was last written 
 } cai_value;
 
 typedef struct cai_progress {
-    double begun, shown;     /* times; of the line that was shown last */
-    double busy;             /* milliseconds that `counted` steps took */
+    double begun, shown; /* times; of the line that was shown last */
+    double busy;         /* milliseconds that `counted` steps took */
     int64_t counted;
-    char measured[200];      /* what was last measured */
+    char measured[200]; /* what was last measured */
 } cai_progress;
 
 typedef struct cai_trainer {
@@ -138,14 +146,14 @@ typedef struct cai_trainer {
     const cai_train_command *command;
     cai_pool *pool;
     cai_states states;
-    cai_dataset **sets;      /* NULL: no phase reads it */
-    uint64_t data;           /* a fingerprint of all of them */
+    cai_dataset **sets; /* NULL: no phase reads it */
+    uint64_t data;      /* a fingerprint of all of them */
     cai_point point;
     FILE *log;
-    bool log_is_lost;        /* it could not be written, which has been said */
+    bool log_is_lost; /* it could not be written, which has been said */
     cai_progress progress;
-    cai_value *values;       /* of what the phase shows */
-    double written;          /* when the last checkpoint was */
+    cai_value *values; /* of what the phase shows */
+    double written;    /* when the last checkpoint was */
 } cai_trainer;
 
 bool cai_trainer_open(cai_trainer *trainer, cai_error *error);
@@ -153,7 +161,8 @@ void cai_trainer_close(cai_trainer *trainer);
 /* Goes on from the point to the end, or until it is asked to stop. */
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error);
 cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase);
-int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase); /* the set that counts; -1: there is none */
+/* the set that counts; -1: there is none */
+int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase);
 int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase); /* that the phase takes */
 /* The position of a set's sequence at which the point's step begins. */
 int64_t cai_trainer_drawn(const cai_trainer *trainer, int set);
@@ -165,40 +174,47 @@ bool cai_running_open(cai_trainer *trainer, const cai_entry *entry, cai_running 
 bool cai_running_prepare(cai_running *running, cai_error *error);
 void cai_running_close(cai_running *running);
 /* Sets the inputs that are counters and guards, and runs. */
-bool cai_running_run(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards, int64_t seed, cai_error *error);
+bool cai_running_run(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards, int64_t seed,
+                     cai_error *error);
 uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step); /* that hold in the step */
 
-/* Reads rows first .. first + rows of what the entry's ports take: of each set the samples from a position on. */
-bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part, const int64_t *positions, int64_t rows,
-                    cai_error *error);
+/* Reads rows first .. first + rows of what the entry's ports take: of each set the
+ * samples from a position on. */
+bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part,
+                    const int64_t *positions, int64_t rows, cai_error *error);
 
 bool cai_measure_run(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
 
 /* ---- folder.c: the folder of a run ---- */
 
-/* Makes the folder and keeps other trainers out of it. Nothing of a run stays there with --fresh. */
+/* Makes the folder and keeps other trainers out of it. Nothing of a run stays there with
+ * --fresh. */
 bool cai_folder_open(cai_trainer *trainer, cai_error *error);
-uint64_t cai_folder_seed(const cai_trainer *trainer); /* of the command line, else of the run that lies there */
-/* Goes to the point of the run that lies there, if there is one; refuses one of another text or of other data. */
+/* of the command line, else of the run that lies there */
+uint64_t cai_folder_seed(const cai_trainer *trainer);
+/* Goes to the point of the run that lies there, if there is one; refuses one of another
+ * text or of other data. */
 bool cai_folder_resume(cai_trainer *trainer, bool *found, cai_error *error);
 bool cai_folder_begin(cai_trainer *trainer, cai_error *error); /* writes run.cai and run.json */
 char *cai_folder_path(const cai_trainer *trainer, const char *name, char *out, size_t size);
 
 /* ---- log.c, progress.c: what a person sees ---- */
 
-bool cai_log_open(cai_trainer *trainer, cai_error *error); /* without lines of steps that the point has not come to */
+/* without lines of steps that the point has not come to */
+bool cai_log_open(cai_trainer *trainer, cai_error *error);
 void cai_log_step(cai_trainer *trainer, const cai_phase *phase, uint32_t guards);
 void cai_log_measured(cai_trainer *trainer, const cai_measure *measure, const double *values, bool saved);
 
 void cai_progress_step(cai_trainer *trainer, double milliseconds);
 void cai_progress_say(cai_trainer *trainer, const char *format, ...) CAI_PRINTF(2, 3); /* a line that stays */
-void cai_progress_clear(void); /* so that another line can be written */
-const char *cai_count_text(int64_t count, char *out, size_t size);       /* "80,000" */
-const char *cai_time_text(double milliseconds, char *out, size_t size);  /* "1 h 52" */
+void cai_progress_clear(void);                                     /* so that another line can be written */
+const char *cai_count_text(int64_t count, char *out, size_t size); /* "80,000" */
+const char *cai_time_text(double milliseconds, char *out, size_t size); /* "1 h 52" */
 
 /* ---- signals.c ---- */
 
-/* From now on SIGINT, SIGTERM and SIGHUP ask the run to stop behind its step; a second one ends it. */
+/* From now on SIGINT, SIGTERM and SIGHUP ask the run to stop behind its step; a second
+ * one ends it. */
 void cai_stop_on_signals(void);
 bool cai_stop_is_asked(void);
 

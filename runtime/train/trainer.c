@@ -1,4 +1,5 @@
-/* A run from a point to its end: phase by phase, step by step; measurements between steps, checkpoints now and then. */
+/* A run from a point to its end: phase by phase, step by step; measurements between
+ * steps, checkpoints now and then. */
 #include "train/train.h"
 #include <errno.h>
 #include <math.h>
@@ -22,7 +23,8 @@ static bool open_sets(cai_trainer *trainer, cai_error *error) {
     if (!trainer->sets) return cai_fail_memory(error, 0, "sets");
     for (int i = 0; i < training->set_count; i++) {
         if (!cai_set_is_read(training, i)) continue;
-        trainer->sets[i] = cai_set_open(training, trainer->command, i, trainer->point.seed, tell_notice, error);
+        trainer->sets[i] =
+            cai_set_open(training, trainer->command, i, trainer->point.seed, tell_notice, error);
         if (!trainer->sets[i]) return false;
         trainer->data = cai_mix(trainer->data + cai_dataset_fingerprint(trainer->sets[i]));
     }
@@ -47,7 +49,8 @@ int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase) {
 cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase) {
     int set = cai_trainer_paced_by(trainer, phase);
     if (set < 0) return (cai_pace){1, 1};
-    return (cai_pace){trainer->training->sets[set].batch * phase->rounds[set], cai_dataset_count(trainer->sets[set], CAI_PART_TRAINING)};
+    return (cai_pace){trainer->training->sets[set].batch * phase->rounds[set],
+                      cai_dataset_count(trainer->sets[set], CAI_PART_TRAINING)};
 }
 
 int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase) { return trainer->point.lengths[phase]; }
@@ -100,7 +103,8 @@ bool cai_trainer_keep(cai_trainer *trainer, cai_error *error) {
     char last[4096], previous[4096];
     int broken = cai_states_find_infinite(&trainer->states);
     if (broken >= 0) {
-        return cai_fail(error, CAI_BAD_INPUT, "`%s` is no longer finite after step %lld: no checkpoint is made of it",
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "`%s` is no longer finite after step %lld: no checkpoint is made of it",
                         trainer->training->states[broken].path, (long long)trainer->point.step);
     }
     cai_folder_path(trainer, "last.safetensors", last, sizeof last);
@@ -109,7 +113,8 @@ bool cai_trainer_keep(cai_trainer *trainer, cai_error *error) {
     (void)!link(last, previous); /* there is none the first time */
     if (trainer->log) fflush(trainer->log);
     trainer->written = cai_milliseconds();
-    return cai_checkpoint_write(&trainer->states, &trainer->point, trainer->data, trainer->command->folder, "last.safetensors", error);
+    return cai_checkpoint_write(&trainer->states, &trainer->point, trainer->data, trainer->command->folder,
+                                "last.safetensors", error);
 }
 
 static bool is_checkpoint_due(const cai_trainer *trainer) {
@@ -118,7 +123,8 @@ static bool is_checkpoint_due(const cai_trainer *trainer) {
     return cai_milliseconds() - trainer->written >= CHECKPOINT_EVERY;
 }
 
-/* On the way a run outlives a full disk: it is told, and the next checkpoint may find room. */
+/* On the way a run outlives a full disk: it is told, and the next checkpoint may find
+ * room. */
 static bool keep_on_the_way(cai_trainer *trainer, cai_error *error) {
     if (!is_checkpoint_due(trainer)) return true;
     if (cai_trainer_keep(trainer, error)) return true;
@@ -133,7 +139,8 @@ uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     uint32_t guards = 0;
     for (int i = 0; i < phase->guard_count; i++) {
-        bool holds = cai_pace_holds(cai_trainer_pace(trainer, phase), phase->guards[i], step, cai_trainer_steps(trainer, trainer->point.phase));
+        bool holds = cai_pace_holds(cai_trainer_pace(trainer, phase), phase->guards[i], step,
+                                    cai_trainer_steps(trainer, trainer->point.phase));
         guards |= (uint32_t)holds << i;
     }
     return guards;
@@ -144,18 +151,20 @@ static bool take_shown(cai_trainer *trainer, const cai_running *running, uint32_
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     for (int i = 0; i < running->entry->program->output_count; i++) {
         const cai_binding *binding = &running->entry->outputs[i];
-        if (binding->kind != CAI_BIND_SHOWN || (binding->guard >= 0 && !(guards >> binding->guard & 1))) continue;
+        if (binding->kind != CAI_BIND_SHOWN || (binding->guard >= 0 && !(guards >> binding->guard & 1)))
+            continue;
         const cai_shown *shown = &phase->shown[binding->index];
         if (shown->form != CAI_SHOW_CURVE) continue;
         double value = (double)*(const float *)running->outputs[i];
         cai_value *kept = &trainer->values[binding->index];
         *kept = (cai_value){kept->sum + value, value, kept->count + 1};
         if (isfinite(value) || !shown->is_loss) continue;
-        return cai_fail(error, CAI_BAD_INPUT,
-                        "`%s` is %s in step %lld%s%s: the run stops. %s/last.safetensors is of the last checkpoint before it; a smaller "
-                        "step, or `clip`, may keep it finite",
-                        shown->name, isnan(value) ? "no number" : "infinite", (long long)trainer->point.step + 1, *phase->name ? " of phase " : "",
-                        phase->name, trainer->command->folder);
+        return cai_fail(
+            error, CAI_BAD_INPUT,
+            "`%s` is %s in step %lld%s%s: the run stops. %s/last.safetensors is of the last checkpoint before it; a smaller "
+            "step, or `clip`, may keep it finite",
+            shown->name, isnan(value) ? "no number" : "infinite", (long long)trainer->point.step + 1,
+            *phase->name ? " of phase " : "", phase->name, trainer->command->folder);
     }
     return true;
 }
@@ -164,7 +173,8 @@ static void find_positions(const cai_trainer *trainer, int64_t *positions) {
     for (int i = 0; i < trainer->training->set_count; i++) positions[i] = cai_trainer_drawn(trainer, i);
 }
 
-static bool run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards, cai_error *error) {
+static bool run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
+                      cai_error *error) {
     int64_t positions[trainer->training->set_count + 1];
     find_positions(trainer, positions);
     int64_t seed = cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, step);
@@ -213,7 +223,8 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
     const int64_t step = trainer->point.step;
     double begun = cai_milliseconds();
     uint32_t guards = cai_trainer_guards(trainer, step);
-    if (!run_entry(trainer, running, step, guards, error) || !take_shown(trainer, running, guards, error)) return false;
+    if (!run_entry(trainer, running, step, guards, error) || !take_shown(trainer, running, guards, error))
+        return false;
     trainer->point.step++;
     cai_log_step(trainer, phase, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
@@ -237,7 +248,8 @@ static bool time_steps(cai_trainer *trainer, cai_running *running, double *each,
     return true;
 }
 
-static bool find_length(cai_trainer *trainer, const cai_phase *phase, cai_running *running, cai_error *error) {
+static bool find_length(cai_trainer *trainer, const cai_phase *phase, cai_running *running,
+                        cai_error *error) {
     cai_states kept;
     double each;
     int64_t *length = &trainer->point.lengths[trainer->point.phase];
@@ -282,10 +294,12 @@ bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
     trainer->written = cai_milliseconds();
     while (trainer->point.phase < trainer->training->phase_count) {
         if (!run_phase(trainer, error)) return false;
-        bool over = trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) || has_lost_patience(trainer);
+        bool over = trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) ||
+                    has_lost_patience(trainer);
         if (!over) break;
         trainer->point.lengths[trainer->point.phase] = trainer->point.step; /* patience may have ended it */
-        trainer->point = (cai_point){trainer->point.phase + 1, 0, trainer->point.lengths, trainer->point.seed, NAN, 0};
+        trainer->point =
+            (cai_point){trainer->point.phase + 1, 0, trainer->point.lengths, trainer->point.seed, NAN, 0};
         if (cai_stop_is_asked()) break;
     }
     return cai_trainer_keep(trainer, error);

@@ -1,11 +1,13 @@
-/* Prints what this machine gives at best, by vectors and threads: the head of `make bench`. */
+/* Prints what this machine gives at best, by vectors and threads: the head of `make
+ * bench`. */
 #include "core/core.h"
 #include <math.h>
 #include <unistd.h>
 
 enum { TIMES = 5 };
 
-/* The best of several times, some way apart: somebody else may have been at work on one of the cores. */
+/* The best of several times, some way apart: somebody else may have been at work on one
+ * of the cores. */
 static bool measure(cai_pool *pool, uint32_t cpu, cai_peaks *best) {
     cai_error error;
     *best = (cai_peaks){0};
@@ -32,7 +34,8 @@ static void print(uint32_t cpu, const char *name, int threads) {
 }
 
 int main(void) {
-    printf("%-8s %7s %14s %9s %9s %9s %9s\n", "", "threads", "FMA, GFLOP/s", "L1, GB/s", "L2", "L3", "memory");
+    printf("%-8s %7s %14s %9s %9s %9s %9s\n", "", "threads", "FMA, GFLOP/s", "L1, GB/s", "L2", "L3",
+           "memory");
     for (int threads = 1; threads <= (cai_cores() > 1 ? 2 : 1); threads++) {
         if (cai_cpu_runs(CAI_CPU_X86_64_V3)) print(CAI_CPU_X86_64_V3, "AVX2", threads);
         if (cai_cpu_runs(CAI_CPU_X86_64_V4)) print(CAI_CPU_X86_64_V4, "AVX-512", threads);

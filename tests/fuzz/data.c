@@ -1,12 +1,18 @@
-/* Any bytes as a file of a data set, of the form that the first byte names: what is accepted must be
- * readable to its last sample. */
+/* Any bytes as a file of a data set, of the form that the first byte names: what is
+ * accepted must be readable to its last sample. */
 #include "data/sources.h"
 #include "fuzz.h"
 #include <stdlib.h>
 
 static const int64_t picture_dims[] = {3, 4, 4}, mask_dims[] = {4, 4}, box_dims[] = {3, 5}, code_dims[] = {2};
 static const cai_field fields[] = {
-    {.name = "picture", .text = "image[N, 3, 4, 4]", .dims = picture_dims, .rank = 3, .form = CAI_FORM_IMAGE, .fit = CAI_TAKE_RANDOM_RESIZED, .on = -1},
+    {.name = "picture",
+     .text = "image[N, 3, 4, 4]",
+     .dims = picture_dims,
+     .rank = 3,
+     .form = CAI_FORM_IMAGE,
+     .fit = CAI_TAKE_RANDOM_RESIZED,
+     .on = -1},
     {.name = "label", .text = "i32[N]", .type = CAI_I32, .on = -1},
     {.name = "mask", .text = "i32[N, 4, 4]", .dims = mask_dims, .type = CAI_I32, .rank = 2, .on = -1},
     {.name = "boxes", .text = "f32[N, 3, 5]", .dims = box_dims, .rank = 2, .on = 0},
@@ -47,7 +53,8 @@ static void read_all(const cai_set *set, cai_dataset *data) {
     cai_error error;
     for (int i = 0; i < set->field_count; i++) buffers[i] = rows[i];
     int64_t count = cai_dataset_count(data, CAI_PART_TRAINING);
-    for (int64_t p = 0; p < count && p < 100; p++) cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error);
+    for (int64_t p = 0; p < count && p < 100; p++)
+        cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error);
 }
 
 static void try_set(int first, int count, const char *ending, const unsigned char *bytes, size_t size) {
@@ -66,7 +73,8 @@ static void try_coco(const unsigned char *bytes, size_t size) {
     cai_set set = {.name = "set", .fields = two, .field_count = 2};
     cai_data_options options = {.seed = 1};
     cai_error error;
-    const char *paths[] = {"tests/data/inputs/photo", fuzz_file(".json", bytes, size)}, *names[] = {"picture", "boxes"};
+    const char *paths[] = {"tests/data/inputs/photo", fuzz_file(".json", bytes, size)},
+               *names[] = {"picture", "boxes"};
     cai_dataset *data = cai_dataset_open(&set, paths, names, 2, &options, &error);
     if (data) read_all(&set, data);
     cai_dataset_free(data);

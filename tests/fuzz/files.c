@@ -1,4 +1,5 @@
-/* Any bytes as a picture and as a file of tensors: whatever is accepted must be readable to its last element. */
+/* Any bytes as a picture and as a file of tensors: whatever is accepted must be readable
+ * to its last element. */
 #include "fuzz.h"
 #include "files/files.h"
 #include <stdlib.h>
@@ -20,7 +21,8 @@ static void try_picture(const unsigned char *bytes, size_t count) {
     cai_error error;
     cai_image image;
     if (!cai_image_decode("f", bytes, count, &image, &error)) return;
-    for (int64_t i = 0; i < image.channels * image.height * image.width; i++) DEMAND(image.pixels[i] >= 0 && image.pixels[i] <= 1);
+    for (int64_t i = 0; i < image.channels * image.height * image.width; i++)
+        DEMAND(image.pixels[i] >= 0 && image.pixels[i] <= 1);
     cai_image_free(&image);
 }
 

@@ -1,13 +1,15 @@
-/* Random graphs whose choices are the bytes (tests/unit/random_graph_support.c makes them, gradients among them): what the passes make of
- * one computes the same, and so does the compiled program, for any target, on one thread and on three. */
+/* Random graphs whose choices are the bytes (tests/unit/random_graph_support.c makes
+ * them, gradients among them): what the passes make of one computes the same, and so does
+ * the compiled program, for any target, on one thread and on three. */
 #include "backend_support.h"
 #include "fuzz.h"
 #include "random_graph_support.h"
 
 enum { HEADER = 4 };
 
-/* Rounding may be what a graph is about (a difference of nearly equal numbers, a large power): such graphs are known by the reference
- * itself, which then answers a change of the inputs by this much with a change beyond what is tolerated. */
+/* Rounding may be what a graph is about (a difference of nearly equal numbers, a large
+ * power): such graphs are known by the reference itself, which then answers a change of
+ * the inputs by this much with a change beyond what is tolerated. */
 #define NUDGE 3e-6
 #define TOLERANCE 1e-2
 
@@ -31,13 +33,15 @@ static bool near(double a, double b, double tolerance) {
 static bool all_near(const RefTensor *a, const RefTensor *b, int count, double tolerance) {
     for (int i = 0; i < count; i++)
         for (int64_t k = 0; k < b[i].shape.count; k++)
-            if (!near(element(&a[i], k), element(&b[i], k), tolerance) || fabs(element(&b[i], k)) > 1e30) return false;
+            if (!near(element(&a[i], k), element(&b[i], k), tolerance) || fabs(element(&b[i], k)) > 1e30)
+                return false;
     return true;
 }
 
 static void nudge(TestGraph *t, double by) {
     for (int i = 0; i < t->inputs.count; i++)
-        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k].real *= 1 + (k % 3 - 1) * by;
+        for (int64_t k = 0; k < t->inputs.items[i].count; k++)
+            t->inputs.items[i].values[k].real *= 1 + (k % 3 - 1) * by;
 }
 
 /* Whether a nudge of the inputs stays one. */
@@ -53,7 +57,8 @@ void fuzz_rewrites(const unsigned char *bytes, size_t count) {
     TestGraph t = make_graph(bytes, count, true);
     PassOptions options = {.verify = true};
     Graph *graph = passes_run(t.graph, &options);
-    if (!all_near(output_values(&t, graph), output_values(&t, t.graph), graph->outputs.count, 1e-6)) DEMAND(!is_steady(&t, 1e-13, 1e-9));
+    if (!all_near(output_values(&t, graph), output_values(&t, t.graph), graph->outputs.count, 1e-6))
+        DEMAND(!is_steady(&t, 1e-13, 1e-9));
     arena_free(t.arena);
 }
 

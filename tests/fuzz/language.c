@@ -1,6 +1,7 @@
-/* Source that mostly parses (mutate.c sees to that), through the elaborator, its summary, the passes, lowering, and now and then the
- * generation of code. `-D NAME=VALUE` in a first line `# cai ...` is obeyed, so that golden files are seeds with their options. A model
- * without a graph has an error with words and a place. */
+/* Source that mostly parses (mutate.c sees to that), through the elaborator, its summary,
+ * the passes, lowering, and now and then the generation of code. `-D NAME=VALUE` in a
+ * first line `# cai ...` is obeyed, so that golden files are seeds with their options. A
+ * model without a graph has an error with words and a place. */
 #include "codegen/emit.h"
 #include "kernels/kernels.h"
 #include "elaborate/elaborate.h"
@@ -56,7 +57,9 @@ static void compile(Case *c, const Model *model) {
     graph_print(model->graph, fuzz_nowhere());
     if (model->graph->nodes.count > MAX_LOWERED) return;
     Graph *graph = passes_run(model->graph, &passes);
-    LowerOptions options = {.table = &kernel_table, .target = target_at((int)(c->hash % (uint64_t)target_count())), .own_slots = c->hash >> 1 & 1};
+    LowerOptions options = {.table = &kernel_table,
+                            .target = target_at((int)(c->hash % (uint64_t)target_count())),
+                            .own_slots = c->hash >> 1 & 1};
     Program *program = lower(graph, &options, c->arena);
     program_print(program, fuzz_nowhere());
     program_explain(program, fuzz_nowhere());
@@ -74,7 +77,8 @@ static void print_figures(Case *c, const Model *model) {
 static void check_diagnostics(const Case *c) {
     for (int i = 0; i < c->diag.list.count; i++) {
         const Diagnostic *d = c->diag.list.items[i];
-        bool placeless = d->code == DIAG_no_such_file || d->code == DIAG_bad_define || d->code == DIAG_unknown_define;
+        bool placeless =
+            d->code == DIAG_no_such_file || d->code == DIAG_bad_define || d->code == DIAG_unknown_define;
         DEMAND(*d->text && (d->span.source || placeless));
     }
 }
@@ -87,7 +91,8 @@ static void elaborate_all(Case *c, Library *library) {
         DEMAND(models[i]->graph || c->diag.errors);
         if (models[i]->graph) print_figures(c, models[i]);
     }
-    for (int i = 0; i < library_train_count(library); i++) DEMAND(elaborate_training(library, i) || c->diag.errors);
+    for (int i = 0; i < library_train_count(library); i++)
+        DEMAND(elaborate_training(library, i) || c->diag.errors);
     if (c->diag.errors || !library_check_weights(library, models, count)) return;
     for (int i = 0; i < count; i++) compile(c, models[i]);
 }

@@ -1,4 +1,5 @@
-/* libFuzzer's side: FUZZ_TARGET in the environment says which target gets the bytes, so that one binary is linked for all. */
+/* libFuzzer's side: FUZZ_TARGET in the environment says which target gets the bytes, so
+ * that one binary is linked for all. */
 #include "fuzz.h"
 #include <stdlib.h>
 
@@ -14,9 +15,9 @@ typedef struct FuzzTarget {
 } FuzzTarget;
 
 static const FuzzTarget targets[] = {
-    {"source", fuzz_source, 4},  {"language", fuzz_language, 15}, {"files", fuzz_files, 0},
-    {"data", fuzz_data, 0},       {"weights", fuzz_weights, 0},   {"onnx", fuzz_onnx, 0},   {"rewrites", fuzz_rewrites, 0},
-    {"programs", fuzz_programs, 0},
+    {"source", fuzz_source, 4},     {"language", fuzz_language, 15}, {"files", fuzz_files, 0},
+    {"data", fuzz_data, 0},         {"weights", fuzz_weights, 0},    {"onnx", fuzz_onnx, 0},
+    {"rewrites", fuzz_rewrites, 0}, {"programs", fuzz_programs, 0},
 };
 static const FuzzTarget *target;
 
@@ -26,7 +27,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     for (int i = 0; i < COUNT_OF(targets); i++)
         if (name && strcmp(targets[i].name, name) == 0) target = &targets[i];
     if (!target) {
-        fputs("FUZZ_TARGET is to be source, language, files, data, weights, onnx, rewrites or programs\n", stderr);
+        fputs("FUZZ_TARGET is to be source, language, files, data, weights, onnx, rewrites or programs\n",
+              stderr);
         exit(2);
     }
     if (target->tokens_in_16) mutate_open();

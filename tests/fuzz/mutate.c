@@ -1,5 +1,6 @@
-/* Mutations of source: a token is dropped, doubled, swapped with its neighbour or replaced by another of its kind; a line is dropped,
- * doubled, moved, or taken from another file. Words and lines come from the library, the examples and the tests. */
+/* Mutations of source: a token is dropped, doubled, swapped with its neighbour or
+ * replaced by another of its kind; a line is dropped, doubled, moved, or taken from
+ * another file. Words and lines come from the library, the examples and the tests. */
 #include "fuzz.h"
 #include <glob.h>
 #include <stdlib.h>
@@ -29,7 +30,9 @@ static int below(int limit) {
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static TokenKind kind_of(char c) { return is_letter(c) ? TOKEN_KIND_WORD : is_digit(c) ? TOKEN_KIND_NUMBER : TOKEN_KIND_SIGN; }
+static TokenKind kind_of(char c) {
+    return is_letter(c) ? TOKEN_KIND_WORD : is_digit(c) ? TOKEN_KIND_NUMBER : TOKEN_KIND_SIGN;
+}
 
 /* A word, a number, or a sign; spaces belong to none, a newline is one. */
 static size_t token_length(const char *at, const char *end) {
@@ -38,7 +41,8 @@ static size_t token_length(const char *at, const char *end) {
     if (is_letter(*at)) {
         while (next < end && (is_letter(*next) || is_digit(*next))) next++;
     } else if (is_digit(*at)) {
-        while (next < end && (is_digit(*next) || (*next == '.' && next + 1 < end && is_digit(next[1])))) next++;
+        while (next < end && (is_digit(*next) || (*next == '.' && next + 1 < end && is_digit(next[1]))))
+            next++;
     } else {
         for (int i = 0; i < COUNT_OF(signs); i++) {
             size_t length = strlen(signs[i]);
@@ -89,9 +93,11 @@ static void learn_file(const char *path) {
 }
 
 void mutate_open(void) {
-    static const char *const patterns[] = {"stdlib/*.cai", "examples/*.cai", "tests/tiny/*.cai", "tests/golden/*/*.cai", "tests/golden/models/*.cai"};
-    static const char numbers[] = "0 1 2 3 5 7 8 15 16 17 31 32 33 64 65 255 1000 65536 65537 1000000 2147483647 2147483648 "
-                                  "4294967296 4611686018427387904 9223372036854775807 0.5 1.5 0.1 1e300 1e-300 123456789012";
+    static const char *const patterns[] = {"stdlib/*.cai", "examples/*.cai", "tests/tiny/*.cai",
+                                           "tests/golden/*/*.cai", "tests/golden/models/*.cai"};
+    static const char numbers[] =
+        "0 1 2 3 5 7 8 15 16 17 31 32 33 64 65 255 1000 65536 65537 1000000 2147483647 2147483648 "
+        "4294967296 4611686018427387904 9223372036854775807 0.5 1.5 0.1 1e300 1e-300 123456789012";
     arena = arena_new();
     for (int i = 0; i < COUNT_OF(patterns); i++) {
         glob_t files;
@@ -160,7 +166,9 @@ static void mutate_token(Draft *d) {
     case 1: put_between(d, at, pieces[i]); break;
     case 2: put_between(d, at, pieces[k]); break;
     case 3: put_between(d, at, known((TokenKind)below(TOKEN_KIND_COUNT))); break;
-    case 4: if (i < k) swap_pieces(d, pieces[i], pieces[k]); break;
+    case 4:
+        if (i < k) swap_pieces(d, pieces[i], pieces[k]);
+        break;
     default: {
         Piece other = another(pieces, count, pieces[i]);
         splice(d, at, pieces[i].length, other.at, other.length);

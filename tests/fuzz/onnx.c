@@ -1,5 +1,5 @@
-/* Any bytes as an ONNX file: it is refused with words, or the text that is written of it is read again
- * without a word. */
+/* Any bytes as an ONNX file: it is refused with words, or the text that is written of it
+ * is read again without a word. */
 #include "fuzz.h"
 #include "import/import.h"
 

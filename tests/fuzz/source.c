@@ -1,5 +1,7 @@
-/* Any bytes as source: parsed, printed, and complained of in both forms. Every error has words and a place. What has none is formatted, which leaves
- * the tree as it is, and formatted again, which changes nothing; its comments are told as text and as Markdown. */
+/* Any bytes as source: parsed, printed, and complained of in both forms. Every error has
+ * words and a place. What has none is formatted, which leaves the tree as it is, and
+ * formatted again, which changes nothing; its comments are told as text and as
+ * Markdown. */
 #include "fuzz.h"
 #include "syntax/syntax.h"
 #include <stdlib.h>
@@ -22,7 +24,8 @@ static void check_format(Arena *arena, Source *source, const File *file) {
     Source *formatted = source_new(arena, "fuzz.cai", once, strlen(once));
     const char *twice = format_source(arena, names_new(arena), &diag, formatted);
     DEMAND(twice && strcmp(once, twice) == 0);
-    Printed before = print_tree(file), after = print_tree(parse_file(arena, names_new(arena), &diag, formatted));
+    Printed before = print_tree(file),
+            after = print_tree(parse_file(arena, names_new(arena), &diag, formatted));
     DEMAND(before.length == after.length && memcmp(before.text, after.text, before.length) == 0);
     free(before.text);
     free(after.text);
@@ -60,7 +63,8 @@ void fuzz_source(const unsigned char *bytes, size_t count) {
     }
     for (int i = 0; i < diag.list.count; i++) {
         const Diagnostic *d = diag.list.items[i];
-        DEMAND(*d->text && d->span.source == source && d->span.begin <= d->span.end && d->span.begin <= count);
+        DEMAND(*d->text && d->span.source == source && d->span.begin <= d->span.end &&
+               d->span.begin <= count);
     }
     diag_print(&diag, fuzz_nowhere(), DIAG_TEXT, true);
     diag_print(&diag, fuzz_nowhere(), DIAG_JSON, false);

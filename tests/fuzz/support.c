@@ -11,7 +11,8 @@ void fuzz_broken(const char *file, int line, const char *condition) {
 }
 
 /* The helpers of tests/unit assert by CUnit's macros; here a failure is a finding. */
-CU_BOOL CU_assertImplementation(CU_BOOL value, unsigned line, const char *condition, const char *file, const char *function, CU_BOOL fatal) {
+CU_BOOL CU_assertImplementation(CU_BOOL value, unsigned line, const char *condition, const char *file,
+                                const char *function, CU_BOOL fatal) {
     (void)function, (void)fatal;
     if (!value) fuzz_broken(file, (int)line, condition);
     return CU_TRUE;

@@ -1,5 +1,7 @@
-/* Any bytes as a file of weights and as a file of renames, for a model of some weights and states: what is accepted gives every weight a
- * value, and what a table lists is readable to its last element, or told. The bytes up to the first zero are the renames. */
+/* Any bytes as a file of weights and as a file of renames, for a model of some weights
+ * and states: what is accepted gives every weight a value, and what a table lists is
+ * readable to its last element, or told. The bytes up to the first zero are the
+ * renames. */
 #include "fuzz.h"
 #include "weights/table.h"
 #include "weights/weights.h"
@@ -22,7 +24,8 @@ static Node *make_node(Graph *graph, const Row *row) {
     Name path = intern(graph->names, row->path);
     parameter_attributes parameter = {path, DTYPE_F32, {row->rank, dims}, 0};
     state_attributes state = {path, 0, DTYPE_F32, {row->rank, dims}, 0};
-    return row->state ? graph_make(graph, OP_state, NULL, 0, &state) : graph_make(graph, OP_parameter, NULL, 0, &parameter);
+    return row->state ? graph_make(graph, OP_state, NULL, 0, &state)
+                      : graph_make(graph, OP_parameter, NULL, 0, &parameter);
 }
 
 static Model *make_model(Arena *arena, Names *names) {
@@ -72,7 +75,8 @@ void fuzz_weights(const unsigned char *bytes, size_t count) {
     size_t renames = zero ? (size_t)(zero - bytes) : 0, data = zero ? renames + 1 : 0;
     Model *model = make_model(arena, names);
     const char *rename_path = arena_printf(arena, "%s", fuzz_file(".txt", bytes, renames));
-    WeightFile file = {.file = arena_printf(arena, "%s", fuzz_file(".safetensors", bytes + data, count - data))};
+    WeightFile file = {.file =
+                           arena_printf(arena, "%s", fuzz_file(".safetensors", bytes + data, count - data))};
     WeightOptions options = {.files = &file, .file_count = 1, .rename = renames ? rename_path : NULL};
     read_table(file.file);
     Weights *weights = weights_open(arena, names, &diag, &model, 1, 0, &options);

@@ -12,11 +12,12 @@
  *                                                         the machine's peak, in s and FLOP/s
  *
  * A kernel is timed alone, many times over, and the median is printed. `warm`: as the run
- * before left the caches. `cold`: its weights are flushed from all caches before each run, as
- * they are within a network whose weights exceed the caches. Shares are of the multiply-add
- * peak, and of the bandwidth of the innermost cache that holds what the kernel reads and
- * writes; both peaks are measured in the same process just before each kernel, since the
- * clock changes. A kernel that is bound by neither shows neither near 100. */
+ * before left the caches. `cold`: its weights are flushed from all caches before each
+ * run, as they are within a network whose weights exceed the caches. Shares are of the
+ * multiply-add peak, and of the bandwidth of the innermost cache that holds what the
+ * kernel reads and writes; both peaks are measured in the same process just before each
+ * kernel, since the clock changes. A kernel that is bound by neither shows neither near
+ * 100. */
 #include "backend_support.h"
 #include "network_support.h"
 #include "files/files.h"
@@ -71,13 +72,15 @@ static void call(Run *run, const cai_launch *launch) {
     for (int64_t round = 0; round < rounds; round++) {
         for (const cai_launch *part = launch; part <= launch + launch->more; part++) {
             int64_t tasks = run->sizes[part->tasks];
-            for (int i = 0; i < part->argument_count; i++) run->arguments[i] = locate(run, &part->arguments[i]);
+            for (int i = 0; i < part->argument_count; i++)
+                run->arguments[i] = locate(run, &part->arguments[i]);
             part->kernel(run->arguments, run->symbols, round * tasks, (round + 1) * tasks, run->scratch);
         }
     }
 }
 
-/* In large pages, as runtime/core/run.c has them: small ones fall on the sets of L2 by chance. */
+/* In large pages, as runtime/core/run.c has them: small ones fall on the sets of L2 by
+ * chance. */
 static unsigned char *allocate_pages(int64_t bytes) {
     const int64_t page = INT64_C(1) << 21;
     unsigned char *pages = aligned_alloc((size_t)page, (size_t)round_up(bytes, page));
@@ -94,7 +97,8 @@ static Run open_run(Compiled *compiled) {
     memset(run.arena, 0, (size_t)run.sizes[run.program->arena]);
     run.scratch = allocate_pages(run.sizes[run.program->scratch] + CAI_READ_SLACK);
     for (int i = 0; i < 16; i++) run.ports[i] = allocate_pages(64 << 20);
-    for (int i = 0; i < run.program->launch_count; i += 1 + run.program->launches[i].more) call(&run, &run.program->launches[i]);
+    for (int i = 0; i < run.program->launch_count; i += 1 + run.program->launches[i].more)
+        call(&run, &run.program->launches[i]);
     return run;
 }
 
@@ -113,7 +117,8 @@ static void flush_weights(const Run *run, const cai_argument *argument) {
     for (int i = 0; i < program->launch_count; i++)
         for (int k = 0; k < program->launches[i].argument_count; k++) {
             const cai_argument *other = &program->launches[i].arguments[k];
-            if (other->space == CAI_ARG_WEIGHTS && other->index > argument->index && other->index < end) end = other->index;
+            if (other->space == CAI_ARG_WEIGHTS && other->index > argument->index && other->index < end)
+                end = other->index;
         }
     for (int64_t at = argument->index; at < end; at += 64) _mm_clflush(program->weights + at);
 }
@@ -145,14 +150,17 @@ static Times measure(Run *run, const cai_launch *launch, double flops) {
 static void print_times(const Times *t, const char *name) {
     static const char *const levels[] = {"L1", "L2", "L3", "memory"};
     int level = cai_peaks_level(&t->peaks, t->bytes);
-    printf("%9.1f us %7.1f GFLOP/s %5.1f %% %7.1f GB/s %5.1f %% of %-6s cold %9.1f us %5.1f %%  %s\n", t->warm * 1e6, t->flops / t->warm / 1e9,
-           100 * t->flops / t->warm / t->peaks.flops, t->bytes / t->warm / 1e9, 100 * t->bytes / t->warm / t->peaks.read[level], levels[level],
+    printf("%9.1f us %7.1f GFLOP/s %5.1f %% %7.1f GB/s %5.1f %% of %-6s cold %9.1f us %5.1f %%  %s\n",
+           t->warm * 1e6, t->flops / t->warm / 1e9, 100 * t->flops / t->warm / t->peaks.flops,
+           t->bytes / t->warm / 1e9, 100 * t->bytes / t->warm / t->peaks.read[level], levels[level],
            t->cold * 1e6, 100 * t->flops / t->cold / t->peaks.flops, name);
 }
 
 /* ---- the shapes ---- */
 
-static bool is_operator(const char *kind) { return strncmp(kind, "conv", 4) == 0 || strncmp(kind, "mat", 3) == 0 || strcmp(kind, "window") == 0; }
+static bool is_operator(const char *kind) {
+    return strncmp(kind, "conv", 4) == 0 || strncmp(kind, "mat", 3) == 0 || strcmp(kind, "window") == 0;
+}
 
 static void bench_compiled(Compiled *compiled, const ShapeLine *shape) {
     Run run = open_run(compiled);
@@ -166,16 +174,20 @@ static void bench_compiled(Compiled *compiled, const ShapeLine *shape) {
 
 /* ---- weights that the run computes, beside constant ones ---- */
 
-static bool reads_weight(const cai_launch *launch) { return is_operator(launch->kind) || strcmp(launch->kind, "reorder") == 0; }
+static bool reads_weight(const cai_launch *launch) {
+    return is_operator(launch->kind) || strcmp(launch->kind, "reorder") == 0;
+}
 
-/* All that becomes of the weight: its packing, whose share is added to *packing, and the operator. */
+/* All that becomes of the weight: its packing, whose share is added to *packing, and the
+ * operator. */
 static double time_with_weight(Run *run, double *packing) {
     double begin = seconds();
     for (int i = 0; i < run->program->launch_count; i += 1 + run->program->launches[i].more) {
         const cai_launch *launch = &run->program->launches[i];
         double before = seconds();
         if (reads_weight(launch)) call(run, launch);
-        if (strcmp(launch->kind, "reorder") == 0) *packing = seconds() - before, run->packed_bytes = run->sizes[launch->bytes];
+        if (strcmp(launch->kind, "reorder") == 0)
+            *packing = seconds() - before, run->packed_bytes = run->sizes[launch->bytes];
     }
     return seconds() - begin;
 }
@@ -187,11 +199,16 @@ typedef struct Contender { /* a way to compute the shape */
     double times[RUNS], packing[RUNS], median;
 } Contender;
 
-static bool open_contender(Contender *c, const ShapeLine *shape, bool computed, const char *force, int winograd) {
+static bool open_contender(Contender *c, const ShapeLine *shape, bool computed, const char *force,
+                           int winograd) {
     ShapeLine line = *shape;
     line.computed = computed;
     c->t = shape_graph(&line, 1);
-    LowerOptions options = {.target = target_find(target_name), .table = &kernel_table, .force = force, .winograd = winograd, .own_slots = true};
+    LowerOptions options = {.target = target_find(target_name),
+                            .table = &kernel_table,
+                            .force = force,
+                            .winograd = winograd,
+                            .own_slots = true};
     if (!compile_and_load(&c->t, &options, &c->compiled)) return false;
     c->run = open_run(&c->compiled);
     return true;
@@ -210,12 +227,15 @@ static const char *operator_name(const Contender *c) {
     return "";
 }
 
-/* A computed weight against the faster of what a constant one has: chosen, or direct. All are timed in turn. */
+/* A computed weight against the faster of what a constant one has: chosen, or direct. All
+ * are timed in turn. */
 static void bench_computed(const ShapeLine *shape, const char *text) {
     enum { COMPUTED, CHOSEN, DIRECT, WAYS };
     Contender *c = calloc(WAYS, sizeof *c);
-    const char *force = *shape->by ? shape->by : NULL, *direct = strncmp(shape->op, "conv", 4) == 0 ? "conv_direct" : NULL;
-    bool good = open_contender(&c[COMPUTED], shape, true, force, 0) && open_contender(&c[CHOSEN], shape, false, force, 0) &&
+    const char *force = *shape->by ? shape->by : NULL,
+               *direct = strncmp(shape->op, "conv", 4) == 0 ? "conv_direct" : NULL;
+    bool good = open_contender(&c[COMPUTED], shape, true, force, 0) &&
+                open_contender(&c[CHOSEN], shape, false, force, 0) &&
                 open_contender(&c[DIRECT], shape, false, direct, WINOGRAD_NEVER);
     CU_ASSERT_FATAL(good);
     for (int i = 0; i < RUNS; i++)
@@ -223,8 +243,9 @@ static void bench_computed(const ShapeLine *shape, const char *text) {
     for (int k = 0; k < WAYS; k++) c[k].median = median(c[k].times, RUNS);
     double constant = c[CHOSEN].median < c[DIRECT].median ? c[CHOSEN].median : c[DIRECT].median;
     double packing = median(c[COMPUTED].packing, RUNS);
-    printf("%9.1f us constant %9.1f us computed, %6.3f of it; packing %8.1f us, %5.1f GB/s  %s: %s\n", constant * 1e6, c[COMPUTED].median * 1e6,
-           c[COMPUTED].median / constant, packing * 1e6, packing > 0 ? (double)c[COMPUTED].run.packed_bytes / packing / 1e9 : 0.0, text,
+    printf("%9.1f us constant %9.1f us computed, %6.3f of it; packing %8.1f us, %5.1f GB/s  %s: %s\n",
+           constant * 1e6, c[COMPUTED].median * 1e6, c[COMPUTED].median / constant, packing * 1e6,
+           packing > 0 ? (double)c[COMPUTED].run.packed_bytes / packing / 1e9 : 0.0, text,
            operator_name(&c[COMPUTED]));
     for (int k = 0; k < WAYS; k++) close_contender(&c[k]);
     free(c);
@@ -238,7 +259,8 @@ static void bench_shape(const ShapeLine *shape, const char *text, void *context)
         return;
     }
     TestGraph t = shape_graph(shape, 1);
-    LowerOptions options = WITH_TABLE(.target = target_find(target_name), .force = *shape->by ? shape->by : NULL, .own_slots = true);
+    LowerOptions options = WITH_TABLE(.target = target_find(target_name),
+                                      .force = *shape->by ? shape->by : NULL, .own_slots = true);
     options.winograd = shape->tile ? (int)shape->tile : WINOGRAD_NEVER;
     options.winograd = (int)shape->tile;
     Compiled compiled;
@@ -278,7 +300,8 @@ static void take_turns(const ShapeLine *shape, const char *text, void *context) 
     (void)context;
     Contender c;
     char line[64];
-    CU_ASSERT_FATAL(open_contender(&c, shape, shape->computed, *shape->by ? shape->by : NULL, (int)shape->tile));
+    CU_ASSERT_FATAL(
+        open_contender(&c, shape, shape->computed, *shape->by ? shape->by : NULL, (int)shape->tile));
     printf("%s %g\n", operator_name(&c), shape_flops(shape));
     while (fgets(line, sizeof line, stdin)) take_turn(&c.run, atof(line));
     close_contender(&c);
@@ -313,10 +336,11 @@ static void bench_launches(Run *run) {
         int count = count_of_name(program, launch->name);
         printf("%2d x %-28s ", count, launch->path);
         print_times(&t, launch->name);
-        warm += count * t.warm, cold += count * t.cold, flops += count * t.flops, at_peak += count * t.flops / t.peaks.flops;
+        warm += count * t.warm, cold += count * t.cold, flops += count * t.flops,
+            at_peak += count * t.flops / t.peaks.flops;
     }
-    printf("all: warm %.3f ms, %.1f %% of peak; cold %.3f ms, %.1f %%; %.3f GFLOP\n", warm * 1e3, 100 * at_peak / warm, cold * 1e3,
-           100 * at_peak / cold, flops / 1e9);
+    printf("all: warm %.3f ms, %.1f %% of peak; cold %.3f ms, %.1f %%; %.3f GFLOP\n", warm * 1e3,
+           100 * at_peak / warm, cold * 1e3, 100 * at_peak / cold, flops / 1e9);
 }
 
 static void bench_network(void) {
@@ -348,7 +372,8 @@ static void read_network(int count, char **words) {
 
 /* As a CUnit test, since the helpers assert. */
 int main(int argc, char **argv) {
-    bool network = argc > 2 && cai_has_extension(argv[2], ".cai"), turns = argc > 3 && strcmp(argv[2], "turns") == 0;
+    bool network = argc > 2 && cai_has_extension(argv[2], ".cai"),
+         turns = argc > 3 && strcmp(argv[2], "turns") == 0;
     if (argc > 1) target_name = argv[1];
     if (network) read_network(argc - 2, argv + 2);
     else if (argc > 2) wanted_word = argv[turns ? 3 : 2];
@@ -356,7 +381,10 @@ int main(int argc, char **argv) {
     cai_flush_denormals();
     pool = cai_pool_new(1);
     if (!pool || CU_initialize_registry() != CUE_SUCCESS) return 70;
-    CU_add_test(CU_add_suite("bench", NULL, NULL), "bench", network ? bench_network : turns ? bench_turns : bench_shapes);
+    CU_add_test(CU_add_suite("bench", NULL, NULL), "bench",
+                network ? bench_network
+                : turns ? bench_turns
+                        : bench_shapes);
     CU_basic_set_mode(CU_BRM_SILENT);
     CU_basic_run_tests();
     return CU_get_number_of_tests_failed() != 0;

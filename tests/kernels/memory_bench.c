@@ -1,9 +1,12 @@
-/* How near what is bound by memory comes to the machine's bandwidth: `build/memory_bench [WORD]`, WORD selects lines of memory.txt.
+/* How near what is bound by memory comes to the machine's bandwidth: `build/memory_bench
+ * [WORD]`, WORD selects lines of memory.txt.
  *
- * Each line is a model of memory.cai at some sizes, once fixed and once free. Its launches, but for convolutions and products, are run
- * one after the other, on one thread and on two. Beside them runs what bounds them: plain vector loops that read as many bytes from the
- * same places and write as many to them. `stream` is that of all launches, one by one; `once` reads what comes into the whole chain and
- * writes what leaves it, as if it were one kernel. Medians, both taking turns. */
+ * Each line is a model of memory.cai at some sizes, once fixed and once free. Its
+ * launches, but for convolutions and products, are run one after the other, on one thread
+ * and on two. Beside them runs what bounds them: plain vector loops that read as many
+ * bytes from the same places and write as many to them. `stream` is that of all launches,
+ * one by one; `once` reads what comes into the whole chain and writes what leaves it, as
+ * if it were one kernel. Medians, both taking turns. */
 #include "backend_support.h"
 #include "elaborate/elaborate.h"
 #include "core/core.h"
@@ -74,12 +77,14 @@ static void find_once(Bench *b) {
         const Kernel *kernel = b->steps[i].kernel;
         bool leaves = true;
         for (int k = 0; k < b->step_count; k++)
-            for (int j = 0; j < b->steps[k].kernel->input_count; j++) leaves = leaves && b->steps[k].kernel->inputs[j] != kernel->output;
+            for (int j = 0; j < b->steps[k].kernel->input_count; j++)
+                leaves = leaves && b->steps[k].kernel->inputs[j] != kernel->output;
         if (leaves) b->once[b->once_count++] = b->steps[i].touches[0];
         for (int j = 0; j < kernel->input_count; j++) {
             bool enters = true;
             for (int k = 0; k < i; k++) enters = enters && b->steps[k].kernel->output != kernel->inputs[j];
-            for (int k = 0; k < b->once_count; k++) enters = enters && b->once[k].at != b->steps[i].touches[j + 1].at;
+            for (int k = 0; k < b->once_count; k++)
+                enters = enters && b->once[k].at != b->steps[i].touches[j + 1].at;
             if (enters) b->once[b->once_count++] = b->steps[i].touches[j + 1];
         }
     }
@@ -93,9 +98,11 @@ typedef struct Stream { const Touch *touches; int count; int64_t pieces; } Strea
 
 typedef uint32_t Line __attribute__((vector_size(64), aligned(4), may_alias)); /* a register, or two */
 
-static inline __attribute__((always_inline)) void read_part(const unsigned char *at, int64_t bytes, Line *sum) {
+static inline __attribute__((always_inline)) void read_part(const unsigned char *at, int64_t bytes,
+                                                            Line *sum) {
     const Line *lines = (const Line *)at;
-    for (int64_t i = 0; i + 4 <= bytes / 64; i += 4) *sum ^= (lines[i] ^ lines[i + 1]) ^ (lines[i + 2] ^ lines[i + 3]);
+    for (int64_t i = 0; i + 4 <= bytes / 64; i += 4)
+        *sum ^= (lines[i] ^ lines[i + 1]) ^ (lines[i + 2] ^ lines[i + 3]);
 }
 
 static inline __attribute__((always_inline)) void write_part(unsigned char *at, int64_t bytes, Line value) {
@@ -105,7 +112,10 @@ static inline __attribute__((always_inline)) void write_part(unsigned char *at, 
 }
 
 /* Every tensor in as many pieces, piece by piece: reads, then writes. */
-__attribute__((target_clones("avx512f", "avx2", "default"))) static void stream_pieces(void *context, int64_t begin, int64_t end, int worker) {
+__attribute__((target_clones("avx512f", "avx2", "default"))) static void stream_pieces(void *context,
+                                                                                       int64_t begin,
+                                                                                       int64_t end,
+                                                                                       int worker) {
     (void)worker;
     const Stream *s = context;
     const Line mantissa = (Line){0} + 0x007fffff, one = (Line){0} + 0x3f800000;
@@ -135,11 +145,18 @@ static void run_stream(Bench *b, const Touch *touches, int count) {
 
 /* ---- times ---- */
 
-typedef struct Call { const Step *step; const cai_launch *launch; const int64_t *symbols; unsigned char *scratch; int64_t scratch_each; } Call;
+typedef struct Call {
+    const Step *step;
+    const cai_launch *launch;
+    const int64_t *symbols;
+    unsigned char *scratch;
+    int64_t scratch_each;
+} Call;
 
 static void call_kernel(void *context, int64_t begin, int64_t end, int worker) {
     const Call *call = context;
-    call->launch->kernel((void *const *)call->step->arguments, call->symbols, begin, end, call->scratch + worker * call->scratch_each);
+    call->launch->kernel((void *const *)call->step->arguments, call->symbols, begin, end,
+                         call->scratch + worker * call->scratch_each);
 }
 
 /* Task by task: launches that run along with each other. */
@@ -151,13 +168,15 @@ static void call_along(void *context, int64_t begin, int64_t end, int worker) {
 
 enum { KERNELS, STREAM, ONCE };
 
-/* Runs the launches of one step, or those that run along with it; gives the number of steps. */
+/* Runs the launches of one step, or those that run along with it; gives the number of
+ * steps. */
 static int run_step(Bench *b, int at) {
     int along = b->steps[at].launch->fused ? b->steps[at].launch->more : 0;
     Call calls[CAI_MAX_FUSED + 1] = {{0}};
     for (int i = 0; i <= along; i++) {
         const Step *step = &b->steps[at + i];
-        calls[i] = (Call){step, step->launch, b->symbols, b->scratch, round_up(b->sizes[b->program->scratch], 64)};
+        calls[i] =
+            (Call){step, step->launch, b->symbols, b->scratch, round_up(b->sizes[b->program->scratch], 64)};
     }
     int64_t tasks = b->sizes[calls[0].launch->tasks];
     if (along) cai_pool_run(b->pool, call_along, calls, tasks);
@@ -170,11 +189,13 @@ static int run_step(Bench *b, int at) {
 
 static void run_way(Bench *b, int way) {
     if (way == ONCE) run_stream(b, b->once, b->once_count);
-    for (int i = 0; i < b->step_count && way == STREAM; i++) run_stream(b, b->steps[i].touches, b->steps[i].touch_count);
+    for (int i = 0; i < b->step_count && way == STREAM; i++)
+        run_stream(b, b->steps[i].touches, b->steps[i].touch_count);
     for (int i = 0; i < b->step_count && way == KERNELS;) i += run_step(b, i);
 }
 
-/* Each way is run once untimed before its timed run, so that caches hold what the way itself left there. */
+/* Each way is run once untimed before its timed run, so that caches hold what the way
+ * itself left there. */
 static void time_ways(Bench *b, double median[3]) {
     static double times[3][MAX_RUNS];
     double end = seconds() + 0.06;
@@ -202,11 +223,13 @@ static int64_t bytes_of_touches(const Touch *touches, int count) {
 
 static void print_case(Bench *b, const char *what, const double one[3], const double two[3]) {
     int64_t moved = 0, once = bytes_of_touches(b->once, b->once_count);
-    for (int i = 0; i < b->step_count; i++) moved += bytes_of_touches(b->steps[i].touches, b->steps[i].touch_count);
-    printf("%-32s %2d %8.3f MB %8.3f once  %9.1f us %6.1f GB/s  stream %4.0f %%  once %4.0f %%   2 threads %9.1f us %4.0f %% %4.0f %%\n", what,
-           b->step_count, (double)moved / 1e6, (double)once / 1e6, one[KERNELS] * 1e6, (double)moved / one[KERNELS] / 1e9,
-           100 * one[STREAM] / one[KERNELS], 100 * one[ONCE] / one[KERNELS], two[KERNELS] * 1e6, 100 * two[STREAM] / two[KERNELS],
-           100 * two[ONCE] / two[KERNELS]);
+    for (int i = 0; i < b->step_count; i++)
+        moved += bytes_of_touches(b->steps[i].touches, b->steps[i].touch_count);
+    printf(
+        "%-32s %2d %8.3f MB %8.3f once  %9.1f us %6.1f GB/s  stream %4.0f %%  once %4.0f %%   2 threads %9.1f us %4.0f %% %4.0f %%\n",
+        what, b->step_count, (double)moved / 1e6, (double)once / 1e6, one[KERNELS] * 1e6,
+        (double)moved / one[KERNELS] / 1e9, 100 * one[STREAM] / one[KERNELS], 100 * one[ONCE] / one[KERNELS],
+        two[KERNELS] * 1e6, 100 * two[STREAM] / two[KERNELS], 100 * two[ONCE] / two[KERNELS]);
 }
 
 /* ---- compiling ---- */
@@ -218,18 +241,22 @@ static void bench_compiled(Compiled *compiled, const char *what, float scale) {
     CU_ASSERT_FATAL(b.program->prepare(b.symbols, b.sizes) == CAI_PREPARED);
     b.arena = aligned_alloc(4096, (size_t)round_up(b.sizes[b.program->arena] + CAI_READ_SLACK + 1, 4096));
     b.scratch = aligned_alloc(4096, (size_t)round_up(2 * b.sizes[b.program->scratch] + 128, 4096));
-    for (int64_t i = 0; i < b.sizes[b.program->arena] / 4; i++) ((float *)(void *)b.arena)[i] = (float)(i % 17) / 17 * scale;
+    for (int64_t i = 0; i < b.sizes[b.program->arena] / 4; i++)
+        ((float *)(void *)b.arena)[i] = (float)(i % 17) / 17 * scale;
     for (int i = 0; i < t->graph->inputs.count + t->graph->outputs.count; i++) {
         bool input = i < t->graph->inputs.count;
-        const Port *port = input ? &t->graph->inputs.items[i] : &t->graph->outputs.items[i - t->graph->inputs.count];
+        const Port *port =
+            input ? &t->graph->inputs.items[i] : &t->graph->outputs.items[i - t->graph->inputs.count];
         int64_t count = count_of(t, port->node->shape);
         float *data = aligned_alloc(4096, (size_t)round_up(count * 4 + 64, 4096));
         for (int64_t k = 0; k < count; k++) data[k] = (float)(k % 19) / 19 * scale;
         b.ports[input ? i : 8 + i - t->graph->inputs.count] = (unsigned char *)data;
     }
     const cai_launch *launch = b.program->launches;
-    for (int i = 0; i < compiled->lowered->launches.count && b.step_count < MAX_LAUNCHES; i++, launch += 1 + (launch->fused ? 0 : launch->more))
-        if (is_timed(compiled->lowered->launches.items[i])) add_step(&b, launch, compiled->lowered->launches.items[i]);
+    for (int i = 0; i < compiled->lowered->launches.count && b.step_count < MAX_LAUNCHES;
+         i++, launch += 1 + (launch->fused ? 0 : launch->more))
+        if (is_timed(compiled->lowered->launches.items[i]))
+            add_step(&b, launch, compiled->lowered->launches.items[i]);
     find_once(&b);
     double medians[2][3];
     for (int threads = 1; threads <= 2; threads++) {
@@ -270,7 +297,10 @@ static void bench_case(const char *name, const char *size, bool free_sizes, bool
     LowerOptions options = WITH_TABLE(.target = target_find("native"));
     Compiled compiled;
     if (compile_and_load(&t, &options, &compiled))
-        bench_compiled(&compiled, arena_printf(t.arena, "%s %s%s%s", name, size, free_sizes ? " free" : "", tiny ? " tiny" : ""), tiny ? 1e-39f : 1);
+        bench_compiled(
+            &compiled,
+            arena_printf(t.arena, "%s %s%s%s", name, size, free_sizes ? " free" : "", tiny ? " tiny" : ""),
+            tiny ? 1e-39f : 1);
     unload(&compiled);
     arena_free(t.arena);
 }
@@ -284,7 +314,8 @@ static void bench(void) {
         bool tiny = false;
         for (char *size; name && (size = strtok_r(NULL, " \n", &rest));) {
             tiny = tiny || strcmp(size, "tiny") == 0;
-            for (int free_sizes = 0; free_sizes < 2 && strcmp(size, "tiny") != 0; free_sizes++) bench_case(name, size, free_sizes, tiny);
+            for (int free_sizes = 0; free_sizes < 2 && strcmp(size, "tiny") != 0; free_sizes++)
+                bench_case(name, size, free_sizes, tiny);
         }
     }
     if (file) fclose(file);

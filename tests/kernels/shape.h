@@ -1,5 +1,5 @@
-/* Lines of shapes.txt, as graphs. A line is an operator, then `key=value`; a value that is a
- * list (1,5,14) stands for as many lines.
+/* Lines of shapes.txt, as graphs. A line is an operator, then `key=value`; a value that
+ * is a list (1,5,14) stands for as many lines.
  *
  *   conv, tconv, convw         n ic oc h w k kh kw s p d g op (output padding of tconv), hw sets h and
  *                              w, w one more than h
@@ -9,11 +9,11 @@
  *                              transposes, and of which there is one for all of n with shared=1
  *
  * epilogue=relu: a bias, a residual of the result's size and max(0, x) after it. free=1:
- * height and width (rows of a matrix) are symbols. type=f16,bf16: operands are cast to that
- * type, which changes none of their integers, and results have it. computed=1: the weight is
- * an input; kernel_bench then compares. by=KIND: this kind of kernel is forced. tile=2,4: by
- * F(2, 3) or F(4, 3) where the kind is conv_winograd, which nothing else lets in. timed=1:
- * kernel_bench measures it. */
+ * height and width (rows of a matrix) are symbols. type=f16,bf16: operands are cast to
+ * that type, which changes none of their integers, and results have it. computed=1: the
+ * weight is an input; kernel_bench then compares. by=KIND: this kind of kernel is forced.
+ * tile=2,4: by F(2, 3) or F(4, 3) where the kind is conv_winograd, which nothing else
+ * lets in. timed=1: kernel_bench measures it. */
 #ifndef SHAPE_H
 #define SHAPE_H
 
@@ -26,12 +26,14 @@ typedef struct ShapeLine {
     bool epilogue, free, ceil, computed, timed, turned, shared;
 } ShapeLine;
 
-/* Calls `visit` for each line that `line` stands for; gives their number. Stops the program where a key is unknown. */
-int each_shape(const char *line, void (*visit)(const ShapeLine *shape, const char *text, void *context), void *context);
+/* Calls `visit` for each line that `line` stands for; gives their number. Stops the
+ * program where a key is unknown. */
+int each_shape(const char *line, void (*visit)(const ShapeLine *shape, const char *text, void *context),
+               void *context);
 /* Calls `visit` for every line of the file that is no comment; gives their number. */
 int each_line(const char *path, void (*visit)(const char *line, void *context), void *context);
-/* Adds a shape's operator and its inputs and output to a graph; all values are whole numbers so small that sums are exact in
- * f32. */
+/* Adds a shape's operator and its inputs and output to a graph; all values are whole
+ * numbers so small that sums are exact in f32. */
 void add_shape(TestGraph *t, const ShapeLine *shape);
 /* The graph of one shape, its symbol H set to the shape's size. */
 TestGraph shape_graph(const ShapeLine *shape, uint64_t seed);

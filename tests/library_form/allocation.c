@@ -1,4 +1,5 @@
-/* The n-th request for memory or a thread fails, for every n: a status says so, and the same context then runs as ever. Linked with
+/* The n-th request for memory or a thread fails, for every n: a status says so, and the
+ * same context then runs as ever. Linked with
  * --wrap for each function below. */
 #define _GNU_SOURCE
 #include "check.h"
@@ -15,17 +16,21 @@ void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__real_mmap(void *at, size_t size, int protection, int flags, int file, off_t offset);
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*work)(void *), void *argument);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*work)(void *),
+                          void *argument);
 void *__wrap_malloc(size_t size) { return fails() ? NULL : __real_malloc(size); }
 void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : __real_calloc(count, size); }
 void *__wrap_realloc(void *old, size_t size) { return fails() ? NULL : __real_realloc(old, size); }
-void *__wrap_aligned_alloc(size_t alignment, size_t size) { return fails() ? NULL : __real_aligned_alloc(alignment, size); }
+void *__wrap_aligned_alloc(size_t alignment, size_t size) {
+    return fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
 void *__wrap_mmap(void *at, size_t size, int protection, int flags, int file, off_t offset) {
     if (!fails()) return __real_mmap(at, size, protection, flags, file, offset);
     errno = ENOMEM;
     return MAP_FAILED;
 }
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*work)(void *), void *argument) {
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*work)(void *),
+                          void *argument) {
     return fails() ? EAGAIN : __real_pthread_create(thread, attributes, work, argument);
 }
 

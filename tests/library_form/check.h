@@ -1,4 +1,5 @@
-/* What the tests of the library form share: checks that count, an input of the model mix, a hash of its results. */
+/* What the tests of the library form share: checks that count, an input of the model mix,
+ * a hash of its results. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -33,21 +34,21 @@ static void case_init(Case *c, int64_t n, int64_t h, int64_t w, unsigned seed) {
     int64_t i;
     c->photo_shape[0] = n, c->photo_shape[1] = 3, c->photo_shape[2] = h, c->photo_shape[3] = w;
     c->which_shape[0] = 2, c->which[0] = 1, c->which[1] = 7;
-    c->photo = floats(3 * n * plane), c->clean = floats(3 * n * plane), c->half = floats(2 * n * plane), c->scores = floats(4 * n);
+    c->photo = floats(3 * n * plane), c->clean = floats(3 * n * plane), c->half = floats(2 * n * plane),
+    c->scores = floats(4 * n);
     for (i = 0; i < 3 * n * plane; i++) {
         seed = seed * 1664525u + 1013904223u;
         c->photo[i] = (float)(seed >> 16) / 65536;
     }
     c->in[0].data = c->photo, c->in[0].bytes = 3 * bytes, c->in[0].shape = c->photo_shape, c->in[0].rank = 4;
-    c->in[1].data = c->which, c->in[1].bytes = sizeof c->which, c->in[1].shape = c->which_shape, c->in[1].rank = 1;
+    c->in[1].data = c->which, c->in[1].bytes = sizeof c->which, c->in[1].shape = c->which_shape,
+    c->in[1].rank = 1;
     c->out[0].data = c->clean, c->out[0].bytes = 3 * bytes;
     c->out[1].data = c->half, c->out[1].bytes = 2 * bytes;
     c->out[2].data = c->scores, c->out[2].bytes = sizeof(float) * 4 * (size_t)n;
 }
 
-static void case_free(Case *c) {
-    free(c->photo), free(c->clean), free(c->half), free(c->scores);
-}
+static void case_free(Case *c) { free(c->photo), free(c->clean), free(c->half), free(c->scores); }
 
 /* FNV-1a over all results, which are cleared: equal bits give equal numbers. */
 static uint64_t case_hash(Case *c) {

@@ -1,4 +1,5 @@
-/* A model for a CPU that there is not: create says so. Linked with the runtime as it is, before it has a model's name. */
+/* A model for a CPU that there is not: create says so. Linked with the runtime as it is,
+ * before it has a model's name. */
 #include "core/program.h"
 #include <stdio.h>
 

@@ -1,4 +1,5 @@
-/* A shared library is opened, used and closed again and again: memory and threads stay what they were. */
+/* A shared library is opened, used and closed again and again: memory and threads stay
+ * what they were. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
@@ -22,7 +23,8 @@ static int once(const char *path) {
     cai_out out = {y, sizeof y};
     double_context *context = NULL;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    cai_status (*create)(double_context **), (*run)(double_context *, const cai_in *, int, const cai_out *, int);
+    cai_status (*create)(double_context **),
+        (*run)(double_context *, const cai_in *, int, const cai_out *, int);
     cai_status (*set_threads)(double_context *, int);
     void (*destroy)(double_context *);
     int bad;
@@ -31,7 +33,8 @@ static int once(const char *path) {
     *(void **)&run = dlsym(library, "double_run");
     *(void **)&set_threads = dlsym(library, "double_set_threads");
     *(void **)&destroy = dlsym(library, "double_destroy");
-    bad = create(&context) != CAI_OK || set_threads(context, 3) != CAI_OK || run(context, &in, 1, &out, 1) != CAI_OK;
+    bad = create(&context) != CAI_OK || set_threads(context, 3) != CAI_OK ||
+          run(context, &in, 1, &out, 1) != CAI_OK;
     destroy(context);
     return bad | dlclose(library) | (dlopen(path, RTLD_NOW | RTLD_NOLOAD) != NULL);
 }
@@ -44,7 +47,8 @@ int main(int argc, char **argv) {
         if (i == 99) before = resident_kb();
     }
     after = resident_kb();
-    if (after > before + 300) bad = printf("%ld kB resident after 100 times, %ld after 1000\n", before, after);
+    if (after > before + 300)
+        bad = printf("%ld kB resident after 100 times, %ld after 1000\n", before, after);
     printf("reload: 1 checks, %d failed\n", bad != 0);
     return bad != 0;
 }

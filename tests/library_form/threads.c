@@ -1,5 +1,6 @@
-/* Eight threads at once, each with a context and sizes of its own, give the bits that one gives alone; a context in use is busy;
- * threads end with their contexts; a fork has threads of its own. */
+/* Eight threads at once, each with a context and sizes of its own, give the bits that one
+ * gives alone; a context in use is busy; threads end with their contexts; a fork has
+ * threads of its own. */
 #define _GNU_SOURCE
 #include "check.h"
 #include <dirent.h>
@@ -21,7 +22,8 @@ static void *work(void *argument) {
     Job *job = (Job *)argument;
     int i;
     for (i = 0; i < RUNS; i++)
-        job->wrong += mix_run(job->context, job->run.in, 2, job->run.out, 3) != CAI_OK || case_hash(&job->run) != job->alone;
+        job->wrong += mix_run(job->context, job->run.in, 2, job->run.out, 3) != CAI_OK ||
+                      case_hash(&job->run) != job->alone;
     return NULL;
 }
 
@@ -31,7 +33,8 @@ static void run_together(int threads_each) {
     int i;
     for (i = 0; i < THREADS; i++) {
         case_init(&jobs[i].run, 1 + i % 3, 32 + 4 * i, 20 + 6 * i, (unsigned)i);
-        CHECK(mix_create(&jobs[i].context) == CAI_OK && mix_set_threads(jobs[i].context, threads_each) == CAI_OK);
+        CHECK(mix_create(&jobs[i].context) == CAI_OK &&
+              mix_set_threads(jobs[i].context, threads_each) == CAI_OK);
         jobs[i].alone = case_run(jobs[i].context, &jobs[i].run);
         jobs[i].wrong = 0;
     }

@@ -1,4 +1,5 @@
-/* Weights are there once, however many contexts there are, and their pages are those of the file: nothing of them is the process's own. */
+/* Weights are there once, however many contexts there are, and their pages are those of
+ * the file: nothing of them is the process's own. */
 #include "large.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,12 +25,15 @@ int main(void) {
     long own = status_kb("RssAnon:"), all = 0, grown;
     int i, bad = 0;
     for (i = 0; i < CONTEXTS; i++) {
-        bad |= large_create(&contexts[i]) || large_set_threads(contexts[i], 1) || large_run(contexts[i], &in, 1, &out, 1);
+        bad |= large_create(&contexts[i]) || large_set_threads(contexts[i], 1) ||
+               large_run(contexts[i], &in, 1, &out, 1);
         if (i == 0) all = status_kb("VmRSS:");
     }
     grown = status_kb("VmRSS:") - all;
     own = status_kb("RssAnon:") - own;
-    if (all < 20000 || grown > 2000 || own > 4000) bad = printf("%ld kB with one context, %ld more with %d; %ld of its own\n", all, grown, CONTEXTS, own);
+    if (all < 20000 || grown > 2000 || own > 4000)
+        bad =
+            printf("%ld kB with one context, %ld more with %d; %ld of its own\n", all, grown, CONTEXTS, own);
     for (i = 0; i < CONTEXTS; i++) large_destroy(contexts[i]);
     printf("weights: 1 checks, %d failed\n", bad != 0);
     return bad != 0;

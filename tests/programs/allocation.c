@@ -1,5 +1,6 @@
-/* Reads each file, or data set (data:PATH), with the first allocation failing, then the second, and so on until it
- * succeeds: every failure is an error with a message, and nothing stays allocated. Linked with
+/* Reads each file, or data set (data:PATH), with the first allocation failing, then the
+ * second, and so on until it succeeds: every failure is an error with a message, and
+ * nothing stays allocated. Linked with
  * --wrap for malloc, calloc and realloc, so that libpng and libjpeg are under test as well. */
 #include "data/data.h"
 #include "program/main.h"
@@ -18,7 +19,8 @@ void __wrap_free(void *memory);
 #ifndef __has_feature
 #define __has_feature(name) 0
 #endif
-/* Sanitized programs are linked dynamically, and what the C library allocates for us there (strdup) is not counted here; LeakSanitizer counts it. */
+/* Sanitized programs are linked dynamically, and what the C library allocates for us
+ * there (strdup) is not counted here; LeakSanitizer counts it. */
 static const bool counts = !__has_feature(address_sanitizer);
 
 static int until_failure = -1, held; /* -1: none fails */
@@ -49,7 +51,8 @@ static bool find_boxes(cai_image *image, cai_error *error) {
     const char *name = "f";
     cai_found found;
     if (!cai_boxes_find(&port, rows[0], 2, image->place, 99, 99, &found, error)) return false;
-    bool good = cai_boxes_draw(image, &port, &found, error) && cai_boxes_write("/dev/null", &port, &found, &name, 1, error);
+    bool good = cai_boxes_draw(image, &port, &found, error) &&
+                cai_boxes_write("/dev/null", &port, &found, &name, 1, error);
     cai_boxes_free(&found);
     return good;
 }
@@ -57,9 +60,10 @@ static bool find_boxes(cai_image *image, cai_error *error) {
 static bool read_picture(const cai_file *file, cai_error *error) {
     cai_image image;
     if (!cai_image_decode("f", file->data, file->count, &image, error)) return false;
-    bool fitted = cai_image_set_channels(&image, 3, error) &&
-                  cai_image_fit(&image, CAI_FIT_CROP, (cai_extent){.fixed = 8}, (cai_extent){.fixed = 8}, error) &&
-                  cai_image_pad(&image, 9, 9, error) && find_boxes(&image, error);
+    bool fitted =
+        cai_image_set_channels(&image, 3, error) &&
+        cai_image_fit(&image, CAI_FIT_CROP, (cai_extent){.fixed = 8}, (cai_extent){.fixed = 8}, error) &&
+        cai_image_pad(&image, 9, 9, error) && find_boxes(&image, error);
     cai_image_free(&image);
     return fitted;
 }
@@ -71,13 +75,19 @@ static bool read_tensors(const cai_file *file, cai_error *error) {
     return true;
 }
 
-/* Pictures of a folder with the boxes of another place, or whatever has pictures and classes. */
+/* Pictures of a folder with the boxes of another place, or whatever has pictures and
+ * classes. */
 static bool read_data(const char *path, cai_error *error) {
     const int64_t picture[] = {3, 4, 4}, boxes[] = {2, 5};
-    const cai_field fields[] = {
-        {.name = "photo", .text = "image", .dims = picture, .rank = 3, .form = CAI_FORM_IMAGE, .fit = CAI_TAKE_RANDOM_RESIZED, .on = -1},
-        {.name = "class", .text = "i32", .type = CAI_I32, .on = -1, .balanced = 1},
-        {.name = "boxes", .text = "f32", .dims = boxes, .rank = 2, .on = 0}};
+    const cai_field fields[] = {{.name = "photo",
+                                 .text = "image",
+                                 .dims = picture,
+                                 .rank = 3,
+                                 .form = CAI_FORM_IMAGE,
+                                 .fit = CAI_TAKE_RANDOM_RESIZED,
+                                 .on = -1},
+                                {.name = "class", .text = "i32", .type = CAI_I32, .on = -1, .balanced = 1},
+                                {.name = "boxes", .text = "f32", .dims = boxes, .rank = 2, .on = 0}};
     const cai_field boxed[] = {fields[0], fields[2]};
     const char *photos = strchr(path, '+');
     const char *paths[] = {path, photos ? photos + 1 : NULL}, *names[] = {"boxes", "photo"};
@@ -91,7 +101,8 @@ static bool read_data(const char *path, cai_error *error) {
     float photo[3 * 4 * 4], other[10];
     void *buffers[] = {photo, other};
     bool good = true;
-    for (int64_t p = 0; good && p < 3; p++) good = cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, error);
+    for (int64_t p = 0; good && p < 3; p++)
+        good = cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, error);
     cai_dataset_free(data);
     return good;
 }
@@ -110,8 +121,10 @@ static bool try_file(const char *path, const cai_file *file) {
         bool good = file ? read_file(file, &error) : read_data(path, &error);
         bool failed = until_failure < 0;
         until_failure = -1;
-        if (counts && held != before) return printf("%s: allocation %d fails, and %d stay\n", path, n, held - before) < 0;
-        if (!good && !*error.message) return printf("%s: allocation %d fails without a message\n", path, n) < 0;
+        if (counts && held != before)
+            return printf("%s: allocation %d fails, and %d stay\n", path, n, held - before) < 0;
+        if (!good && !*error.message)
+            return printf("%s: allocation %d fails without a message\n", path, n) < 0;
         if (good && !failed) return n > 0;
     }
     return false;

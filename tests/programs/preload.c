@@ -42,14 +42,16 @@ static int main_from_here(int count, char **arguments, char **environment) {
     return real_main(count, arguments, environment);
 }
 
-typedef int (*start_main)(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void), void *);
+typedef int (*start_main)(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void),
+                          void (*)(void), void *);
 
-int __libc_start_main(int (*given)(int, char **, char **), int count, char **arguments, void (*init)(void), void (*end)(void), void (*loader)(void),
-                      void *stack);
-int __libc_start_main(int (*given)(int, char **, char **), int count, char **arguments, void (*init)(void), void (*end)(void), void (*loader)(void),
-                      void *stack) {
+int __libc_start_main(int (*given)(int, char **, char **), int count, char **arguments, void (*init)(void),
+                      void (*end)(void), void (*loader)(void), void *stack);
+int __libc_start_main(int (*given)(int, char **, char **), int count, char **arguments, void (*init)(void),
+                      void (*end)(void), void (*loader)(void), void *stack) {
     real_main = given;
-    return ((start_main)dlsym(RTLD_NEXT, "__libc_start_main"))(main_from_here, count, arguments, init, end, loader, stack);
+    return ((start_main)dlsym(RTLD_NEXT, "__libc_start_main"))(main_from_here, count, arguments, init, end,
+                                                               loader, stack);
 }
 
 /* ---- the disk ---- */

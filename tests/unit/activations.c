@@ -1,6 +1,8 @@
-/* What stdlib/activation.cai promises in its comments: the error of every activation, built for every target, over all f32, tails
- * included, against the exact value in long double. By default a sample of all f32; with CAI_SWEEP=n in the environment every n-th, so
- * 1 is all there are, and the figures are printed. Derivatives and losses are held to the same. */
+/* What stdlib/activation.cai promises in its comments: the error of every activation,
+ * built for every target, over all f32, tails included, against the exact value in long
+ * double. By default a sample of all f32; with CAI_SWEEP=n in the environment every n-th,
+ * so 1 is all there are, and the figures are printed. Derivatives and losses are held to
+ * the same. */
 #include "backend_support.h"
 #include "elaborate/elaborate.h"
 #include "passes/passes.h"
@@ -47,7 +49,9 @@ static Real mish_slope(Real x) {
     Real t = tanhl(softplus(x));
     return t + x * sigmoid(x) / (coshl(softplus(x)) * coshl(softplus(x)));
 }
-static Real gelu_slope(Real x) { return erfcl(-x / sqrtl(2)) / 2 + x * expl(-x * x / 2) / sqrtl(8 * atanl(1)); }
+static Real gelu_slope(Real x) {
+    return erfcl(-x / sqrtl(2)) / 2 + x * expl(-x * x / 2) / sqrtl(8 * atanl(1));
+}
 static Real bce_slope(Real x) { return -sigmoid(-x); }
 
 static Real one(Real x) { return x == x; }
@@ -73,7 +77,8 @@ static const Case cases[] = {
     {"softplus(x)", softplus, 3, NULL, BATCH},
     {"mish(x)", mish, 6, NULL, BATCH},
     {"((x, zeros([x.batch])) -> stack(axis = 1) -> log_softmax)[:, 0]", minus_softplus, 4, NULL, BATCH},
-    {"((x, x, zeros([x.batch]), zeros([x.batch])) -> stack(axis = 1) -> log_softmax)[:, 1]", log_two_shares, 4, NULL, BATCH},
+    {"((x, x, zeros([x.batch]), zeros([x.batch])) -> stack(axis = 1) -> log_softmax)[:, 1]", log_two_shares,
+     4, NULL, BATCH},
     {"((x, zeros([x.batch])) -> stack(axis = 1) -> softmax)[:, 0]", sigmoid, 2, softmax_error, BATCH},
     {"((x, x) -> stack(axis = 1) -> softmax)[:, 0]", half, 0, NULL, BATCH},
     {"x -> bce_logits(target = 1)", bce_of_one, 4, NULL, 1},
@@ -97,7 +102,8 @@ static Graph *elaborated(Arena *arena, const char *expression) {
     fprintf(file, "model m(x: f32[N]) -> y: f32[N] { return (%s) + zeros([x.batch]) }\n", expression);
     CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
     Diagnostics diag = {.arena = arena};
-    Library *library = library_open(arena, names_new(arena), &diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
+    Library *library =
+        library_open(arena, names_new(arena), &diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
     Graph *graph = library ? elaborate_model(library, 0)->graph : NULL;
     diag_print(&diag, stderr, DIAG_TEXT, false);
     unlink(path);
@@ -157,7 +163,8 @@ static double worst_of(Runner *r, const Case *c, uint64_t stride, float *where) 
     double worst = 0;
     for (uint64_t bits = 0; bits < (uint64_t)1 << 32;) {
         int count = 0;
-        for (; count < c->batch && bits < (uint64_t)1 << 32; bits += stride) x[count++] = from_bits((uint32_t)bits);
+        for (; count < c->batch && bits < (uint64_t)1 << 32; bits += stride)
+            x[count++] = from_bits((uint32_t)bits);
         run(r, x, y, count);
         for (int i = 0; i < count; i++) {
             double error = error_of(c, x[i], y[i]);
@@ -176,7 +183,8 @@ static void check(const char *target) {
         float where = 0;
         double worst = worst_of(&r, &cases[i], cases[i].batch == 1 ? stride * 8 : stride, &where);
         bool good = worst <= cases[i].bound;
-        if (sweep || !good) fprintf(stderr, "\n%s on %s: %.3f ULP at %a", cases[i].text, target, worst, where);
+        if (sweep || !good)
+            fprintf(stderr, "\n%s on %s: %.3f ULP at %a", cases[i].text, target, worst, where);
         CU_ASSERT(good);
         runner_end(&r);
     }

@@ -9,9 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool can_run(const char *target) {
-    return cai_cpu_runs(target_find(target)->cpu);
-}
+bool can_run(const char *target) { return cai_cpu_runs(target_find(target)->cpu); }
 
 static bool complain(const char *stage, const char *error) {
     fprintf(stderr, "\n%s: %s\n", stage, error);
@@ -21,8 +19,8 @@ static bool complain(const char *stage, const char *error) {
 
 /* ---- compiling ---- */
 
-/* Many tests have kernels in common: what one has compiled is there for all others of this run, and
- * for later ones of the same unit_tests. */
+/* Many tests have kernels in common: what one has compiled is there for all others of
+ * this run, and for later ones of the same unit_tests. */
 static const KernelCache *common_kernels(void) {
     static KernelCache cache;
     static char folder[4096];
@@ -37,8 +35,10 @@ static const KernelCache *common_kernels(void) {
 
 bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compiled) {
     static int number; /* dlopen knows libraries by name */
-    const char *error = "", *folder = arena_printf(t->arena, "/tmp/cai_test_%ld_%d", (long)getpid(), number++);
-    const char *code = arena_printf(t->arena, "%s.o", folder), *place = arena_printf(t->arena, "%s.place.o", folder);
+    const char *error = "",
+               *folder = arena_printf(t->arena, "/tmp/cai_test_%ld_%d", (long)getpid(), number++);
+    const char *code = arena_printf(t->arena, "%s.o", folder),
+               *place = arena_printf(t->arena, "%s.place.o", folder);
     const char *weights = arena_printf(t->arena, "%s.weights.o", folder);
     const char *library = arena_printf(t->arena, "%s.so", folder);
     RefSource source = {.context = t, .parameter = give_value, .input = give_value};
@@ -48,7 +48,8 @@ bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compi
     PackedWeights packed = {compiled->lowered, &source, NULL};
     if (!weights_stub_write(compiled->lowered, place, &error)) return complain("weights stub", error);
     if (weights_embed(&packed, place, weights, &error) != EMBED_DONE) return complain("weights", error);
-    const char *command = arena_printf(t->arena, "ld -shared -z noexecstack -o %s %s %s", library, code, weights);
+    const char *command =
+        arena_printf(t->arena, "ld -shared -z noexecstack -o %s %s %s", library, code, weights);
     if (system(command)) return complain("ld", command);
     compiled->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!compiled->library) return complain("dlopen", dlerror());
@@ -80,10 +81,12 @@ const char *print_compiled(TestGraph *t, const LowerOptions *options, const char
 
 /* ---- running ---- */
 
-/* Memory that ends where a page begins that nobody may touch: what a kernel reads or writes beyond an input or output shows. */
+/* Memory that ends where a page begins that nobody may touch: what a kernel reads or
+ * writes beyond an input or output shows. */
 static void *fenced(int64_t bytes) {
     int64_t page = sysconf(_SC_PAGESIZE), whole = round_up(bytes, page);
-    char *memory = mmap(NULL, (size_t)(whole + page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory =
+        mmap(NULL, (size_t)(whole + page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CU_ASSERT_FATAL(memory != MAP_FAILED && mprotect(memory + whole, (size_t)page, PROT_NONE) == 0);
     return memory + whole - bytes;
 }
@@ -100,7 +103,11 @@ static int64_t bytes_of(TestGraph *t, const Port *port) {
 /* Elements of any type to and from numbers. */
 static void *to_elements(const Number *values, int64_t count, DType type) {
     unsigned char *bytes = fenced(count * dtype_bytes(type));
-    cai_tensor tensor = {.name = "", .type = dtype_is_float(type) ? CAI_F64 : CAI_I64, .rank = 1, .dims = {count}, .count = count,
+    cai_tensor tensor = {.name = "",
+                         .type = dtype_is_float(type) ? CAI_F64 : CAI_I64,
+                         .rank = 1,
+                         .dims = {count},
+                         .count = count,
                          .data = (const unsigned char *)values};
     cai_error error;
     if (!cai_tensor_convert(&tensor, (int)type, bytes, &error)) complain("input", error.message);
@@ -109,7 +116,8 @@ static void *to_elements(const Number *values, int64_t count, DType type) {
 
 static Number *from_elements(TestGraph *t, const void *bytes, int64_t count, DType type) {
     Number *values = NEW_ARRAY(t->arena, Number, count);
-    cai_tensor tensor = {.name = "", .type = (int)type, .rank = 1, .dims = {count}, .count = count, .data = bytes};
+    cai_tensor tensor = {
+        .name = "", .type = (int)type, .rank = 1, .dims = {count}, .count = count, .data = bytes};
     numbers_read(&tensor, values);
     return values;
 }
@@ -177,7 +185,8 @@ static bool near(double a, double b, double tolerance) {
 }
 
 /* With a tolerance of 0 ints are the same, those that no double holds too. */
-static bool same_output(TestGraph *t, const Number *got, const Number *wanted, Shape shape, double tolerance, const char *what) {
+static bool same_output(TestGraph *t, const Number *got, const Number *wanted, Shape shape, double tolerance,
+                        const char *what) {
     int64_t wrong = 0, first = -1, count = count_of(t, shape);
     bool real = dtype_is_float(shape.type);
     for (int64_t i = 0; i < count; i++) {
@@ -190,8 +199,8 @@ static bool same_output(TestGraph *t, const Number *got, const Number *wanted, S
         number_print(&text, got[first], shape.type);
         text_add(&text, " instead of ");
         number_print(&text, wanted[first], shape.type);
-        fprintf(stderr, "\n%s: %ld of %ld elements are wrong, first [%ld] = %s\n", what, (long)wrong, (long)count, (long)first,
-                text_string(&text));
+        fprintf(stderr, "\n%s: %ld of %ld elements are wrong, first [%ld] = %s\n", what, (long)wrong,
+                (long)count, (long)first, text_string(&text));
     }
     CU_ASSERT(wrong == 0);
     return wrong == 0;
@@ -212,7 +221,8 @@ void compare_with_options(TestGraph *t, const LowerOptions *options, double tole
     for (int i = 0; i < count; i++) nodes[i] = t->graph->outputs.items[i].node;
     evaluate(t, t->graph, nodes, count, wanted);
     bool right = true;
-    if (compile_and_load(t, options, &compiled) && run_compiled(&compiled, 1, one) && run_compiled(&compiled, 3, three)) {
+    if (compile_and_load(t, options, &compiled) && run_compiled(&compiled, 1, one) &&
+        run_compiled(&compiled, 3, three)) {
         for (int i = 0; i < count; i++) {
             right = same_output(t, one[i], wanted[i].values, nodes[i]->shape, tolerance, what) && right;
             bool equal = memcmp(one[i], three[i], sizeof(Number) * (size_t)wanted[i].shape.count) == 0;
@@ -227,23 +237,32 @@ void compare_with_options(TestGraph *t, const LowerOptions *options, double tole
 static bool same_bits(TestGraph *t, Number *const *a, Number *const *b, const char *what) {
     bool same = true;
     for (int i = 0; i < t->graph->outputs.count; i++)
-        same = memcmp(a[i], b[i], sizeof(Number) * (size_t)count_of(t, t->graph->outputs.items[i].node->shape)) == 0 && same;
+        same = memcmp(a[i], b[i],
+                      sizeof(Number) * (size_t)count_of(t, t->graph->outputs.items[i].node->shape)) == 0 &&
+               same;
     if (!same) fprintf(stderr, "\n%s\n", what);
     CU_ASSERT(same);
     return same;
 }
 
-void compare_with_other(TestGraph *t, const LowerOptions *options, const LowerOptions *other, double tolerance, const char *what) {
+void compare_with_other(TestGraph *t, const LowerOptions *options, const LowerOptions *other,
+                        double tolerance, const char *what) {
     int count = t->graph->outputs.count;
     Compiled compiled = {0}, compiled_other = {0};
-    Number **one = NEW_ARRAY(t->arena, Number *, count), **three = NEW_ARRAY(t->arena, Number *, count), **wanted = NEW_ARRAY(t->arena, Number *, count);
+    Number **one = NEW_ARRAY(t->arena, Number *, count), **three = NEW_ARRAY(t->arena, Number *, count),
+           **wanted = NEW_ARRAY(t->arena, Number *, count);
     round_inputs(t);
-    if (compile_and_load(t, options, &compiled) && compile_and_load(t, other, &compiled_other) && run_compiled(&compiled_other, 1, wanted) &&
-        run_compiled(&compiled, 1, one) && run_compiled(&compiled, 3, three)) {
+    if (compile_and_load(t, options, &compiled) && compile_and_load(t, other, &compiled_other) &&
+        run_compiled(&compiled_other, 1, wanted) && run_compiled(&compiled, 1, one) &&
+        run_compiled(&compiled, 3, three)) {
         bool right = true;
         for (int i = 0; i < count; i++)
-            right = same_output(t, one[i], wanted[i], t->graph->outputs.items[i].node->shape, tolerance, what) && right;
-        if (!(same_bits(t, one, three, arena_printf(t->arena, "%s: other bits on three threads", what)) && right)) report(&compiled);
+            right =
+                same_output(t, one[i], wanted[i], t->graph->outputs.items[i].node->shape, tolerance, what) &&
+                right;
+        if (!(same_bits(t, one, three, arena_printf(t->arena, "%s: other bits on three threads", what)) &&
+              right))
+            report(&compiled);
     }
     unload(&compiled);
     unload(&compiled_other);

@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const char *const labels[] = {"cat", "dog"};
-static const cai_port port = {.name = "found", .form = CAI_FORM_BOXES, .labels = labels, .label_count = 2, .score = 0.25f};
+static const cai_port port = {
+    .name = "found", .form = CAI_FORM_BOXES, .labels = labels, .label_count = 2, .score = 0.25f};
 static const cai_placement same = {0, 0, 1, 1};
 
 static cai_found find(const float (*rows)[6], int64_t count, cai_placement place) {
@@ -17,12 +18,14 @@ static cai_found find(const float (*rows)[6], int64_t count, cai_placement place
 }
 
 TEST(rows_that_are_boxes) {
-    const float rows[][6] = {{1, 2, 3, 4, 0.25f, 0}, {1, 2, 3, 4, 0.2f, 0}, {1, 2, 3, 4, 0, 0},      {1, 2, 3, 4, NAN, 0},
-                             {1, NAN, 3, 4, 1, 0},   {1, 2, 3, 4, 1, NAN},  {5, 2, 3, 4, 1, 0},      {-5, 2, -1, 4, 1, 0},
-                             {1, 100, 3, 400, 1, 0}, {9, 2, 10, 4, 0.5f, 1}, {1, 2, 3, 4, 0.5f, 17}, {0, 0, 1, 1, INFINITY, 1}};
+    const float rows[][6] = {{1, 2, 3, 4, 0.25f, 0}, {1, 2, 3, 4, 0.2f, 0},  {1, 2, 3, 4, 0, 0},
+                             {1, 2, 3, 4, NAN, 0},   {1, NAN, 3, 4, 1, 0},   {1, 2, 3, 4, 1, NAN},
+                             {5, 2, 3, 4, 1, 0},     {-5, 2, -1, 4, 1, 0},   {1, 100, 3, 400, 1, 0},
+                             {9, 2, 10, 4, 0.5f, 1}, {1, 2, 3, 4, 0.5f, 17}, {0, 0, 1, 1, INFINITY, 1}};
     cai_found found = find(rows, 12, same);
     CU_ASSERT_FATAL(found.count == 4);
-    CU_ASSERT(isinf(found.boxes[0].score) && found.boxes[1].left == 9 && found.boxes[1].class == 1); /* of equals the first */
+    /* of equals the first */
+    CU_ASSERT(isinf(found.boxes[0].score) && found.boxes[1].left == 9 && found.boxes[1].class == 1);
     CU_ASSERT(found.boxes[2].class == 17 && found.boxes[3].score == 0.25);
     char text[32];
     CU_ASSERT_STRING_EQUAL(cai_class_label(&port, found.boxes[1].class, text, sizeof text), "dog");
@@ -38,7 +41,8 @@ TEST(places_in_the_users_picture) {
     const float rows[][6] = {{10, 20, 30, INFINITY, 1, 0}, {-INFINITY, 1, 4, 8, 1, 0}};
     cai_found found = find(rows, 2, (cai_placement){5, -7, 2, 0.5});
     CU_ASSERT_FATAL(found.count == 1); /* the second lies above the picture */
-    CU_ASSERT(found.boxes[0].left == 25 && found.boxes[0].top == 3 && found.boxes[0].right == 65 && found.boxes[0].bottom == 100);
+    CU_ASSERT(found.boxes[0].left == 25 && found.boxes[0].top == 3 && found.boxes[0].right == 65 &&
+              found.boxes[0].bottom == 100);
     cai_boxes_free(&found);
 }
 
@@ -50,15 +54,20 @@ static bool alike(const cai_image *image, int64_t x, int64_t y, int64_t of_x, in
 }
 
 TEST(frames_and_labels) {
-    const float rows[][6] = {{20, 40, 90, 80, 1, 0}, {150, 30, 180, 90, 0.5f, 1}, {120, 50, 140, 60, 0.5f, 0}};
+    const float rows[][6] = {
+        {20, 40, 90, 80, 1, 0}, {150, 30, 180, 90, 0.5f, 1}, {120, 50, 140, 60, 0.5f, 0}};
     cai_error error;
     cai_image image = {1, 100, 200, calloc(100 * 200, sizeof(float)), same};
     cai_found found = find(rows, 3, same);
     CU_ASSERT_FATAL(cai_boxes_draw(&image, &port, &found, &error) && image.channels == 3);
-    CU_ASSERT(alike(&image, 20, 40, 89, 79) && alike(&image, 20, 40, 20, 79) && alike(&image, 20, 40, 120, 50)); /* a class, a colour */
+    /* a class, a colour */
+    CU_ASSERT(alike(&image, 20, 40, 89, 79) && alike(&image, 20, 40, 20, 79) &&
+              alike(&image, 20, 40, 120, 50));
     CU_ASSERT(!alike(&image, 20, 40, 150, 30) && !alike(&image, 20, 40, 0, 0));
-    CU_ASSERT(alike(&image, 50, 60, 0, 0) && alike(&image, 90, 60, 0, 0) && alike(&image, 19, 60, 0, 0) && alike(&image, 50, 80, 0, 0));
-    /* "cat 1.00" in letters of one dot stands above the box, on a ground of its colour. */
+    CU_ASSERT(alike(&image, 50, 60, 0, 0) && alike(&image, 90, 60, 0, 0) && alike(&image, 19, 60, 0, 0) &&
+              alike(&image, 50, 80, 0, 0));
+    /* "cat 1.00" in letters of one dot stands above the box, on a ground of its
+     * colour. */
     CU_ASSERT(alike(&image, 20, 30, 20, 40) && !alike(&image, 21, 34, 20, 40) && alike(&image, 20, 29, 0, 0));
     for (int y = 0; y < CAI_LETTER_HEIGHT; y++) {
         for (int x = 0; x < cai_text_width("cat 1.00"); x++)
@@ -90,11 +99,13 @@ TEST(letters) {
         }
         CU_ASSERT_EQUAL(cai_text_dot("a|", 8, y), y < 7);
     }
-    CU_ASSERT(cai_text_dot("_", 0, 7) && !cai_text_dot("_", 0, 6) && !cai_text_dot("a", 5, 3) && !cai_text_dot("a", 99, 3));
+    CU_ASSERT(cai_text_dot("_", 0, 7) && !cai_text_dot("_", 0, 6) && !cai_text_dot("a", 5, 3) &&
+              !cai_text_dot("a", 99, 3));
     for (char text[2] = " "; text[0] <= '~'; text[0]++) { /* each has dots, and no two the same */
         for (char other[2] = " "; other[0] < text[0]; other[0]++) {
             int differ = 0;
-            for (int i = 0; i < CAI_LETTER_HEIGHT * 5; i++) differ += cai_text_dot(text, i % 5, i / 5) != cai_text_dot(other, i % 5, i / 5);
+            for (int i = 0; i < CAI_LETTER_HEIGHT * 5; i++)
+                differ += cai_text_dot(text, i % 5, i / 5) != cai_text_dot(other, i % 5, i / 5);
             CU_ASSERT(differ > 0);
         }
     }

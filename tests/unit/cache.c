@@ -1,4 +1,5 @@
-/* The cache of compiled kernels: what was stored is found, what is damaged is not, two may write at once, and it stays within its size. */
+/* The cache of compiled kernels: what was stored is found, what is damaged is not, two
+ * may write at once, and it stays within its size. */
 #include "object/object.h"
 #include "test.h"
 #include <dirent.h>

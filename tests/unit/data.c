@@ -1,5 +1,5 @@
-/* Data sets of every form against what other programs read of them: tests/data/make.py made the files
- * and their values. */
+/* Data sets of every form against what other programs read of them: tests/data/make.py
+ * made the files and their values. */
 #include "data/sources.h"
 #include "test.h"
 #include <math.h>
@@ -12,14 +12,21 @@
 /* ---- fields ---- */
 
 #define SIZES(...) ((const int64_t[]){__VA_ARGS__})
-#define PICTURE(field, channels, h, w, how) \
-    {.name = field, .text = "image[N, ..]", .dims = SIZES(channels, h, w), .rank = 3, .form = CAI_FORM_IMAGE, .fit = how, .on = -1}
+#define PICTURE(field, channels, h, w, how)                                              \
+    {                                                                                    \
+        .name = field, .text = "image[N, ..]", .dims = SIZES(channels, h, w), .rank = 3, \
+        .form = CAI_FORM_IMAGE, .fit = how, .on = -1                                     \
+    }
 #define CLASS(field) {.name = field, .text = "i32[N]", .type = CAI_I32, .on = -1}
-#define MASK(field, h, w) {.name = field, .text = "i32[N, H, W]", .dims = SIZES(h, w), .type = CAI_I32, .rank = 2, .on = -1}
+#define MASK(field, h, w) \
+    { .name = field, .text = "i32[N, H, W]", .dims = SIZES(h, w), .type = CAI_I32, .rank = 2, .on = -1 }
 #define NUMBERS(field, count) {.name = field, .text = "f32[N, ..]", .dims = SIZES(count), .rank = 1, .on = -1}
-#define BOXES(field, most, picture) {.name = field, .text = "f32[N, M, 5, on = ..]", .dims = SIZES(most, 5), .rank = 2, .on = picture}
-#define SET(...) ((const cai_set){.name = "test", .fields = (const cai_field[]){__VA_ARGS__}, \
-                                  .field_count = sizeof((const cai_field[]){__VA_ARGS__}) / sizeof(cai_field)})
+#define BOXES(field, most, picture) \
+    { .name = field, .text = "f32[N, M, 5, on = ..]", .dims = SIZES(most, 5), .rank = 2, .on = picture }
+#define SET(...)                                                 \
+    ((const cai_set){.name = "test",                             \
+                     .fields = (const cai_field[]){__VA_ARGS__}, \
+                     .field_count = sizeof((const cai_field[]){__VA_ARGS__}) / sizeof(cai_field)})
 
 /* ---- what is told ---- */
 
@@ -66,7 +73,8 @@ static bool fails_with(const cai_set *set, const char *path, const char *text) {
 
 /* ---- what was expected ---- */
 
-/* Compares a field of all samples of a portion, in the order of their names, whole or from the middle. */
+/* Compares a field of all samples of a portion, in the order of their names, whole or
+ * from the middle. */
 static void compare_field_of(const cai_dataset *data, int portion, int field, const char *expected) {
     cai_error error = {0};
     cai_tensor_file file;
@@ -93,7 +101,8 @@ static void compare_field_of(const cai_dataset *data, int portion, int field, co
         cai_tensor_to_f64(values, i, 1, &wanted);
         worst = fmax(worst, fabs(wanted - got));
     }
-    if (worst > 1e-6) printf("\n    %s of %s differs by %g (%lld a sample)\n", to->name, expected, worst, (long long)each);
+    if (worst > 1e-6)
+        printf("\n    %s of %s differs by %g (%lld a sample)\n", to->name, expected, worst, (long long)each);
     CU_ASSERT(worst <= 1e-6);
     free(read);
     cai_tensors_close(&file);
@@ -140,8 +149,9 @@ TEST(folders_by_class) {
 }
 
 TEST(classes_from_a_file) {
-    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT),
-                      {.name = "label", .text = "i32[N]", .type = CAI_I32, .on = -1, .names = DATA "classes.txt"});
+    cai_set set =
+        SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT),
+            {.name = "label", .text = "i32[N]", .type = CAI_I32, .on = -1, .names = DATA "classes.txt"});
     cai_dataset *data = open_at(&set, DATA "classes", &plain);
     int count;
     CU_ASSERT_STRING_EQUAL(cai_dataset_classes(data, 1, &count)[1], "wolf");
@@ -149,11 +159,13 @@ TEST(classes_from_a_file) {
     const int wanted[] = {3, 2, 2, 0};
     for (int i = 0; i < 4; i++) CU_ASSERT_EQUAL(cai_dataset_class(data, 1, i), wanted[i]);
     cai_dataset_free(data);
-    CU_ASSERT(fails_with(&set, DATA "parts", "class `a` is not in " DATA "classes.txt, whose 4 begin with `dog`"));
+    CU_ASSERT(
+        fails_with(&set, DATA "parts", "class `a` is not in " DATA "classes.txt, whose 4 begin with `dog`"));
 }
 
 TEST(folders_by_input) {
-    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), PICTURE("sketch", 1, 9, 12, CAI_TAKE_EXACT), MASK("mask", 9, 12));
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), PICTURE("sketch", 1, 9, 12, CAI_TAKE_EXACT),
+                      MASK("mask", 9, 12));
     cai_dataset *data = open_at(&set, DATA "inputs", &plain);
     for (int field = 0; field < 3; field++) compare_field_of(data, 0, field, "inputs");
     CU_ASSERT(was_told("photo: 1 of 5 have no partner: no `sketch` for alone"));
@@ -206,9 +218,11 @@ TEST(arrays_of_numpy_and_safetensors) {
 
 TEST(arrays_that_do_not_fit) {
     cai_set other = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), NUMBERS("code", 4));
-    CU_ASSERT(fails_with(&other, DATA "arrays.npz", "arrays.npz: a sample of it is f64[3], and `code` is f32[N, ..]"));
+    CU_ASSERT(fails_with(&other, DATA "arrays.npz",
+                         "arrays.npz: a sample of it is f64[3], and `code` is f32[N, ..]"));
     cai_set missing = SET(PICTURE("photo", 3, 5, 4, CAI_TAKE_EXACT));
-    CU_ASSERT(fails_with(&missing, DATA "arrays.npz", "arrays.npz: has no tensor `photo`, but code, label, picture"));
+    CU_ASSERT(fails_with(&missing, DATA "arrays.npz",
+                         "arrays.npz: has no tensor `photo`, but code, label, picture"));
 }
 
 TEST(CIFAR) {
@@ -315,7 +329,8 @@ TEST(folds_share_out_all_samples) {
         cai_data_options options = {.fold = fold, .folds = 3};
         cai_dataset *data = open_at(&set, DATA "arrays", &options);
         held_out += (int)cai_dataset_count(data, CAI_PART_HELD_OUT);
-        CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING) + cai_dataset_count(data, CAI_PART_HELD_OUT), 6);
+        CU_ASSERT_EQUAL(
+            cai_dataset_count(data, CAI_PART_TRAINING) + cai_dataset_count(data, CAI_PART_HELD_OUT), 6);
         cai_dataset_free(data);
     }
     CU_ASSERT_EQUAL(held_out, 6);
@@ -328,7 +343,8 @@ TEST(classes_that_stay_together_are_held_out_whole) {
     cai_data_options options = {.fold = 1, .folds = 2};
     for (; options.fold <= 2; options.fold++) {
         cai_dataset *data = open_at(&set, DATA "classes", &options);
-        int trained = count_names(data, CAI_PART_TRAINING, "cat/"), held_out = count_names(data, CAI_PART_HELD_OUT, "cat/");
+        int trained = count_names(data, CAI_PART_TRAINING, "cat/"),
+            held_out = count_names(data, CAI_PART_HELD_OUT, "cat/");
         CU_ASSERT((trained == 2 && held_out == 0) || (trained == 0 && held_out == 2));
         cai_dataset_free(data);
     }
@@ -344,20 +360,26 @@ TEST(the_number_of_a_sample) {
         int32_t label, number;
         void *buffers[] = {NULL, &label, &number};
         CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error));
-        CU_ASSERT(label == number % 4 && number == cai_permuted(cai_data_mix(cai_data_mix(data->order.key, 1 << 20), (uint64_t)p / 6), 6, p % 6));
+        CU_ASSERT(label == number % 4 &&
+                  number ==
+                      cai_permuted(cai_data_mix(cai_data_mix(data->order.key, 1 << 20), (uint64_t)p / 6), 6,
+                                   p % 6));
     }
     cai_dataset_free(data);
 }
 
 TEST(fingerprints_tell_data_apart) {
     cai_set pictures = SET(PICTURE("picture", 3, 4, 4, CAI_TAKE_STRETCH), CLASS("label"));
-    const char *const paths[] = {DATA "arrays", DATA "arrays.npz", DATA "classes", DATA "parts", DATA "cifar"};
+    const char *const paths[] = {DATA "arrays", DATA "arrays.npz", DATA "classes", DATA "parts",
+                                 DATA "cifar"};
     uint64_t found[5];
     for (int i = 0; i < 5; i++) {
-        cai_dataset *data = open_at(&pictures, paths[i], &plain), *again = open_at(&pictures, paths[i], &plain);
+        cai_dataset *data = open_at(&pictures, paths[i], &plain),
+                    *again = open_at(&pictures, paths[i], &plain);
         found[i] = cai_dataset_fingerprint(data);
         CU_ASSERT_EQUAL(cai_dataset_fingerprint(again), found[i]);
-        for (int k = 0; k < i; k++) CU_ASSERT((found[k] == found[i]) == (k == 0 && i == 1)); /* the same arrays */
+        /* the same arrays */
+        for (int k = 0; k < i; k++) CU_ASSERT((found[k] == found[i]) == (k == 0 && i == 1));
         cai_dataset_free(data);
         cai_dataset_free(again);
     }
@@ -368,7 +390,8 @@ TEST(sizes_that_are_free) {
     cai_dataset *data = open_at(&set, DATA "inputs", &plain);
     int64_t dims[3] = {0}, mask[2] = {0};
     cai_error error;
-    CU_ASSERT(cai_dataset_sizes(data, CAI_PART_TRAINING, 0, 0, dims, &error) && cai_dataset_sizes(data, CAI_PART_TRAINING, 0, 1, mask, &error));
+    CU_ASSERT(cai_dataset_sizes(data, CAI_PART_TRAINING, 0, 0, dims, &error) &&
+              cai_dataset_sizes(data, CAI_PART_TRAINING, 0, 1, mask, &error));
     CU_ASSERT(dims[0] == 3 && dims[1] == 9 && dims[2] == 12 && mask[0] == 9 && mask[1] == 12);
     float photo[3 * 9 * 12];
     void *buffers[] = {photo, NULL};
@@ -445,7 +468,8 @@ static void remove_scratch(const char *folder) {
 }
 
 TEST(a_broken_picture_is_told_once_and_left_out) {
-    const char *folder = scratch_folder("mkdir a b && cp $here/classes/cat/a.png a/1.png && cp $here/classes/cat/b.png b/2.png && head -c 90 a/1.png > a/0.png");
+    const char *folder = scratch_folder(
+        "mkdir a b && cp $here/classes/cat/a.png a/1.png && cp $here/classes/cat/b.png b/2.png && head -c 90 a/1.png > a/0.png");
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
     cai_dataset *data = open_at(&set, folder, &plain);
     float picture[3 * 6 * 8];
@@ -483,7 +507,8 @@ TEST(nothing_that_can_be_read) {
     CU_ASSERT_PTR_NOT_NULL(strstr(error.message, "none of the 2 samples of the set of `test` can be read: "));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.message, ".png: is not a PNG or JPEG"));
     CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_TRAINING, 1, 0, buffers, &error));
-    CU_ASSERT_STRING_EQUAL(error.message, "none of the 2 samples of the set of `test` can be read: they were told");
+    CU_ASSERT_STRING_EQUAL(error.message,
+                           "none of the 2 samples of the set of `test` can be read: they were told");
     CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_HELD_OUT, 0, 0, buffers, &error));
     cai_dataset_free(data);
     remove_scratch(folder);
@@ -494,18 +519,22 @@ TEST(sets_that_cannot_be_opened) {
     CU_ASSERT(fails_with(&set, DATA "nothing", "nothing: cannot be opened"));
     CU_ASSERT(fails_with(&set, DATA "expected", "expected: the folder has no .png, .jpg or .jpeg"));
     CU_ASSERT(fails_with(&set, DATA "inputs/photo", "photo: has nothing for `label`, which is i32[N]"));
-    CU_ASSERT(fails_with(&set, DATA "idx_floats/some-labels-idx1-float", "a sample of it is i16[], and `picture` is image[N, ..]"));
+    CU_ASSERT(fails_with(&set, DATA "idx_floats/some-labels-idx1-float",
+                         "a sample of it is i16[], and `picture` is image[N, ..]"));
     cai_error error;
     CU_ASSERT_PTR_NULL(cai_dataset_open(&set, NULL, NULL, 0, &plain, &error));
-    CU_ASSERT_STRING_EQUAL(error.message, "the set of `test` has no files\n"
-                           "  help: name its folder on the command line, or in the text: load test from \"PATH\"");
+    CU_ASSERT_STRING_EQUAL(
+        error.message,
+        "the set of `test` has no files\n"
+        "  help: name its folder on the command line, or in the text: load test from \"PATH\"");
     cai_data_options all = {.held_out = 1};
     CU_ASSERT_PTR_NOT_NULL(strstr(failure_of(&set, DATA "classes", &all), "none is left to train on"));
 }
 
 TEST(pipes_and_devices_are_no_samples) {
-    const char *folder = scratch_folder("mkdir a && cp $here/classes/cat/a.png a && mkfifo a/b.png && ln -s /dev/zero a/c.png && ln -s . a/again && "
-                                 "printf 'picture,label\\na/a.png,1\\na/b.png,2\\n' > list.csv");
+    const char *folder = scratch_folder(
+        "mkdir a && cp $here/classes/cat/a.png a && mkfifo a/b.png && ln -s /dev/zero a/c.png && ln -s . a/again && "
+        "printf 'picture,label\\na/a.png,1\\na/b.png,2\\n' > list.csv");
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
     cai_dataset *data = open_at(&set, folder, &plain);
     char path[100];
@@ -521,11 +550,13 @@ TEST(pipes_and_devices_are_no_samples) {
 
 TEST(arrays_of_other_sizes_are_told_once) {
     cai_set set = SET(PICTURE("picture", 1, 5, 6, CAI_TAKE_EXACT), CLASS("label"));
-    CU_ASSERT(fails_with(&set, DATA "idx", "ubyte: the first of 2: 0: the picture is 4 wide and 5 high: its width must be 6"));
+    CU_ASSERT(fails_with(&set, DATA "idx",
+                         "ubyte: the first of 2: 0: the picture is 4 wide and 5 high: its width must be 6"));
 }
 
 TEST(many_broken_samples_are_not_all_told) {
-    const char *folder = scratch_folder("mkdir a && cp $here/classes/cat/a.png a && for i in $(seq 50); do echo > a/$i.png; done");
+    const char *folder = scratch_folder(
+        "mkdir a && cp $here/classes/cat/a.png a && for i in $(seq 50); do echo > a/$i.png; done");
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
     told_count = 0;
     cai_dataset *data = open_at(&set, folder, &plain);
@@ -533,7 +564,8 @@ TEST(many_broken_samples_are_not_all_told) {
     int32_t label;
     void *buffers[] = {picture, &label};
     cai_error error;
-    for (int64_t p = 0; p < 51; p++) CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error));
+    for (int64_t p = 0; p < 51; p++)
+        CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error));
     CU_ASSERT_EQUAL(cai_dataset_skipped(data), 50);
     CU_ASSERT_EQUAL(told_count, 20);
     cai_dataset_free(data);
@@ -542,17 +574,21 @@ TEST(many_broken_samples_are_not_all_told) {
 
 TEST(broken_lists_and_boxes) {
     cai_set list = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
-    const char *folder = scratch_folder("printf 'photo,class\\n\"a,b\\n' > quote.csv; printf 'photo,class\\na\\n' > short.csv; printf 'photo,class\\n' > empty.csv; "
-                                 "printf 'photo,class,part\\na,b,some\\n' > part.csv; mkdir xml && cp $here/voc/* xml && echo '<a>' > xml/1.xml");
+    const char *folder = scratch_folder(
+        "printf 'photo,class\\n\"a,b\\n' > quote.csv; printf 'photo,class\\na\\n' > short.csv; printf 'photo,class\\n' > empty.csv; "
+        "printf 'photo,class,part\\na,b,some\\n' > part.csv; mkdir xml && cp $here/voc/* xml && echo '<a>' > xml/1.xml");
     char path[100];
-    const char *const names[][2] = {{"quote.csv", "quote.csv:2: a quote has no end"}, {"short.csv", "short.csv:2: has more or fewer cells"},
-                                    {"empty.csv", "empty.csv: has no samples"}, {"part.csv", "`some` is no part of a data set"}};
+    const char *const names[][2] = {{"quote.csv", "quote.csv:2: a quote has no end"},
+                                    {"short.csv", "short.csv:2: has more or fewer cells"},
+                                    {"empty.csv", "empty.csv: has no samples"},
+                                    {"part.csv", "`some` is no part of a data set"}};
     for (int i = 0; i < 4; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i][0]);
         CU_ASSERT(fails_with(&list, path, names[i][1]));
     }
     cai_set other = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("kind"));
-    CU_ASSERT(fails_with(&other, DATA "list.csv", "has no column `kind`, which is i32[N]: its columns are photo, class, code, part"));
+    CU_ASSERT(fails_with(&other, DATA "list.csv",
+                         "has no column `kind`, which is i32[N]: its columns are photo, class, code, part"));
     cai_set boxes = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), BOXES("boxes", 3, 0));
     snprintf(path, sizeof path, "%s/xml", folder);
     const char *paths[] = {DATA "inputs/photo", path}, *fields[] = {"photo", "boxes"};
@@ -567,18 +603,20 @@ TEST(broken_lists_and_boxes) {
     remove_scratch(folder);
 }
 
-/* An .npz whose directory names one packed file a thousand times would fill any memory. */
+/* An .npz whose directory names one packed file a thousand times would fill any
+ * memory. */
 TEST(files_that_lie_over_each_other) {
-    const char *folder = scratch_folder("/usr/bin/python3 - << 'END'\n"
-                                 "import io, numpy, struct, zlib\n"
-                                 "file = io.BytesIO(); numpy.save(file, numpy.zeros(10**7, 'u1')); size = len(file.getvalue())\n"
-                                 "data = zlib.compress(file.getvalue(), 9)[2:-4]\n"
-                                 "name = struct.pack('<3I2H', 0, len(data), size, 5, 0)\n"
-                                 "local = struct.pack('<4s5H', b'PK\\3\\4', 20, 0, 8, 0, 0) + name + b'x.npy' + data\n"
-                                 "one = struct.pack('<4s6H', b'PK\\1\\2', 20, 20, 0, 8, 0, 0) + name + bytes(14) + b'x.npy'\n"
-                                 "end = struct.pack('<4s4H2IH', b'PK\\5\\6', 0, 0, 1000, 1000, 1000 * len(one), len(local), 0)\n"
-                                 "open('bomb.npz', 'wb').write(local + 1000 * one + end)\n"
-                                 "END");
+    const char *folder = scratch_folder(
+        "/usr/bin/python3 - << 'END'\n"
+        "import io, numpy, struct, zlib\n"
+        "file = io.BytesIO(); numpy.save(file, numpy.zeros(10**7, 'u1')); size = len(file.getvalue())\n"
+        "data = zlib.compress(file.getvalue(), 9)[2:-4]\n"
+        "name = struct.pack('<3I2H', 0, len(data), size, 5, 0)\n"
+        "local = struct.pack('<4s5H', b'PK\\3\\4', 20, 0, 8, 0, 0) + name + b'x.npy' + data\n"
+        "one = struct.pack('<4s6H', b'PK\\1\\2', 20, 20, 0, 8, 0, 0) + name + bytes(14) + b'x.npy'\n"
+        "end = struct.pack('<4s4H2IH', b'PK\\5\\6', 0, 0, 1000, 1000, 1000 * len(one), len(local), 0)\n"
+        "open('bomb.npz', 'wb').write(local + 1000 * one + end)\n"
+        "END");
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT));
     char path[100];
     snprintf(path, sizeof path, "%s/bomb.npz", folder);

@@ -1,5 +1,5 @@
-/* The order of samples: permutations, groups of a class, the split by names. The fixed values are
- * what any platform must give. */
+/* The order of samples: permutations, groups of a class, the split by names. The fixed
+ * values are what any platform must give. */
 #include "data/sources.h"
 #include "test.h"
 #include <stdlib.h>
@@ -33,22 +33,24 @@ TEST(permutations_are_even) {
         int times[13][13] = {0};
         for (uint64_t key = 0; key < KEYS; key++)
             for (int64_t i = 0; i < n; i++) times[i][cai_permuted(cai_data_mix(5, key), n, i)]++;
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t k = 0; k < n; k++) CU_ASSERT(abs(times[i][k] - (int)(KEYS / n)) < 5 * 100); /* five deviations */
+        for (int64_t i = 0; i < n; i++) /* five deviations */
+            for (int64_t k = 0; k < n; k++) CU_ASSERT(abs(times[i][k] - (int)(KEYS / n)) < 5 * 100);
     }
 }
 
 TEST(a_sample_twice_apart) {
     /* Neighbours of one epoch are no neighbours in the next. */
     int together = 0;
-    for (int64_t i = 0; i + 1 < 1000; i++) together += llabs(cai_permuted(9, 1000, i) - cai_permuted(9, 1000, i + 1)) == 1;
+    for (int64_t i = 0; i + 1 < 1000; i++)
+        together += llabs(cai_permuted(9, 1000, i) - cai_permuted(9, 1000, i + 1)) == 1;
     CU_ASSERT(together < 15);
 }
 
 /* Written down from forty lines of Python after the text of order.c. */
 TEST(fixed_values) {
     cai_order order = {.key = cai_data_mix(7, 2), .count = 60000, .together = 1};
-    const int64_t positions[] = {0, 1, 2, 59999, 60000, 123456789}, samples[] = {38338, 13939, 52916, 57837, 2130, 56065};
+    const int64_t positions[] = {0, 1, 2, 59999, 60000, 123456789},
+                  samples[] = {38338, 13939, 52916, 57837, 2130, 56065};
     for (int i = 0; i < 6; i++) CU_ASSERT_EQUAL(cai_order_at(&order, positions[i]), samples[i]);
     const int ten[] = {9, 6, 4, 2, 8, 5, 0, 7, 3, 1, 8, 4, 3, 5, 6, 9, 2, 1, 0, 7};
     order.count = 10;
@@ -83,7 +85,14 @@ static int64_t members[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 static int class_of_three(int64_t sample) { return sample < 5 ? 0 : sample < 7 ? 1 : 2; }
 
 TEST(balanced_classes_are_drawn_equally_often) {
-    cai_order order = {.key = 3, .count = 16, .together = 1, .balanced = true, .classes = 3, .first = first, .group = first, .members = members};
+    cai_order order = {.key = 3,
+                       .count = 16,
+                       .together = 1,
+                       .balanced = true,
+                       .classes = 3,
+                       .first = first,
+                       .group = first,
+                       .members = members};
     int classes[3] = {0}, samples[16] = {0};
     for (int64_t p = 0; p < 270; p++) {
         int64_t at = cai_order_at(&order, p);
@@ -98,7 +107,13 @@ TEST(balanced_classes_are_drawn_equally_often) {
 
 TEST(together_are_so_many_of_a_class) {
     int64_t group[] = {0, 2, 3, 7};
-    cai_order order = {.key = 4, .count = 16, .together = 2, .classes = 3, .first = first, .group = group, .members = members};
+    cai_order order = {.key = 4,
+                       .count = 16,
+                       .together = 2,
+                       .classes = 3,
+                       .first = first,
+                       .group = group,
+                       .members = members};
     int classes[3] = {0}, samples[16] = {0};
     for (int64_t p = 0; p < 14 * 45; p += 2) { /* an epoch has seven groups */
         int64_t a = cai_order_at(&order, p), b = cai_order_at(&order, p + 1);
@@ -107,7 +122,8 @@ TEST(together_are_so_many_of_a_class) {
         samples[a]++, samples[b]++;
     }
     CU_ASSERT(classes[0] == 2 * 45 && classes[1] == 45 && classes[2] == 4 * 45);
-    for (int i = 0; i < 5; i++) CU_ASSERT(abs(samples[i] - 36) < 12); /* one of five stays out, each epoch another */
+    /* one of five stays out, each epoch another */
+    for (int i = 0; i < 5; i++) CU_ASSERT(abs(samples[i] - 36) < 12);
     for (int i = 5; i < 7; i++) CU_ASSERT_EQUAL(samples[i], 45);
     for (int i = 7; i < 16; i++) CU_ASSERT(abs(samples[i] - 40) < 12);
 }

@@ -1,4 +1,5 @@
-/* What random fits take of a picture, and that all of a sample is cut at the same place. */
+/* What random fits take of a picture, and that all of a sample is cut at the same
+ * place. */
 #include "data/sources.h"
 #include "test.h"
 #include <math.h>
@@ -7,7 +8,8 @@
 
 enum { HEIGHT = 40, WIDTH = 50 };
 
-/* Pictures whose channels say where a pixel lies: row / 100, column / 100, 0; masks of row * 50 + column. */
+/* Pictures whose channels say where a pixel lies: row / 100, column / 100, 0; masks of
+ * row * 50 + column. */
 static float pixels[3][HEIGHT][WIDTH];
 static int32_t places[HEIGHT][WIDTH];
 static const float boxes[2][5] = {{10, 5, 20, 25, 3}, {30, 30, 44, 38, 1}};
@@ -23,7 +25,14 @@ static void draw_places(void) {
 
 #define SIZES(...) ((const int64_t[]){__VA_ARGS__})
 static cai_field leading_photo(int fit, const int64_t *dims, double low, double high) {
-    return (cai_field){.name = "photo", .text = "image", .dims = dims, .rank = 3, .form = CAI_FORM_IMAGE, .fit = fit, .scale = {low, high}, .on = -1};
+    return (cai_field){.name = "photo",
+                       .text = "image",
+                       .dims = dims,
+                       .rank = 3,
+                       .form = CAI_FORM_IMAGE,
+                       .fit = fit,
+                       .scale = {low, high},
+                       .on = -1};
 }
 
 typedef struct Bench { /* a set of one sample: photo, the same again, a mask, boxes */
@@ -38,14 +47,26 @@ typedef struct Bench { /* a set of one sample: photo, the same again, a mask, bo
 static void set_up(Bench *b, cai_field photo, const int64_t *mask_dims) {
     static const int64_t box_dims[] = {2, 5};
     draw_places();
-    *b = (Bench){.fields = {photo, photo,
-                            {.name = "mask", .text = "i32", .dims = mask_dims, .type = CAI_I32, .rank = 2, .on = -1},
-                            {.name = "boxes", .text = "f32", .dims = box_dims, .rank = 2, .on = 0}}};
+    *b = (Bench){
+        .fields = {photo,
+                   photo,
+                   {.name = "mask", .text = "i32", .dims = mask_dims, .type = CAI_I32, .rank = 2, .on = -1},
+                   {.name = "boxes", .text = "f32", .dims = box_dims, .rank = 2, .on = 0}}};
     b->fields[1].fit = CAI_TAKE_EXACT;
     b->set = (cai_set){.fields = b->fields, .field_count = 4};
-    cai_tensor photos = {.name = "", .rank = 4, .dims = {1, 3, HEIGHT, WIDTH}, .count = 3 * HEIGHT * WIDTH, .data = (unsigned char *)pixels};
-    cai_tensor masks = {.name = "", .type = CAI_I32, .rank = 3, .dims = {1, HEIGHT, WIDTH}, .count = HEIGHT * WIDTH, .data = (unsigned char *)places};
-    cai_tensor lists = {.name = "", .rank = 3, .dims = {1, 2, 5}, .count = 10, .data = (unsigned char *)boxes};
+    cai_tensor photos = {.name = "",
+                         .rank = 4,
+                         .dims = {1, 3, HEIGHT, WIDTH},
+                         .count = 3 * HEIGHT * WIDTH,
+                         .data = (unsigned char *)pixels};
+    cai_tensor masks = {.name = "",
+                        .type = CAI_I32,
+                        .rank = 3,
+                        .dims = {1, HEIGHT, WIDTH},
+                        .count = HEIGHT * WIDTH,
+                        .data = (unsigned char *)places};
+    cai_tensor lists = {
+        .name = "", .rank = 3, .dims = {1, 2, 5}, .count = 10, .data = (unsigned char *)boxes};
     cai_column_of_rows(&b->columns[0], "photos", &photos);
     cai_column_of_rows(&b->columns[1], "photos", &photos);
     cai_column_of_rows(&b->columns[2], "masks", &masks);
@@ -55,7 +76,8 @@ static void set_up(Bench *b, cai_field photo, const int64_t *mask_dims) {
     b->data = (cai_dataset){.set = &b->set, .portions = b->portions, .portion_count = 1, .count = 1};
 }
 
-static void read_one(Bench *b, uint64_t key, bool middle, float *photo, float *again, int32_t *mask, float *found) {
+static void read_one(Bench *b, uint64_t key, bool middle, float *photo, float *again, int32_t *mask,
+                     float *found) {
     cai_error error = {0};
     void *buffers[] = {photo, again, mask, found};
     cai_sample at = {.key = key, .middle = middle, .buffers = buffers};
@@ -84,13 +106,15 @@ TEST(a_random_crop_is_of_whole_pixels_and_all_follow) {
         bool inside = 15 >= left && 15 < left + W && 15 >= top && 15 < top + H;
         if (!inside) continue;
         CU_ASSERT(found[0][0] == fmaxf(10 - left, 0) && found[0][1] == fmaxf(5 - top, 0));
-        CU_ASSERT(found[0][2] == fminf(20 - left, W) && found[0][3] == fminf(25 - top, H) && found[0][4] == 3);
+        CU_ASSERT(found[0][2] == fminf(20 - left, W) && found[0][3] == fminf(25 - top, H) &&
+                  found[0][4] == 3);
     }
     for (int i = 0; i <= HEIGHT - H; i++) CU_ASSERT(tops[i] > 3000 / (HEIGHT - H + 1) / 2);
     for (int i = 0; i <= WIDTH - W; i++) CU_ASSERT(lefts[i] > 3000 / (WIDTH - W + 1) / 2);
 }
 
-/* A picture whose pixels are their own places stays one when it is scaled, but near its edges. */
+/* A picture whose pixels are their own places stays one when it is scaled, but near its
+ * edges. */
 TEST(a_scaled_crop_lies_where_its_mask_does) {
     enum { H = 16, W = 16 };
     static float photo[3 * H * W], again[3 * H * W], found[2][5];
@@ -119,7 +143,8 @@ TEST(shares_and_shapes_of_random_resized) {
         cai_window w = cai_view_drawn(&field, &picture, 8, 8, NULL, key).window;
         double share = w.width * w.height / 2e7, shape = w.width / w.height;
         CU_ASSERT_FATAL(w.left >= 0 && w.top >= 0 && w.left + w.width <= 5000 && w.top + w.height <= 4000);
-        least = fmin(least, share), most = fmax(most, share), narrow = fmin(narrow, shape), wide = fmax(wide, shape);
+        least = fmin(least, share), most = fmax(most, share), narrow = fmin(narrow, shape),
+        wide = fmax(wide, shape);
         logs += log(shape) / DRAWS;
     }
     CU_ASSERT(least > 0.249 && least < 0.26 && most < 0.751 && most > 0.74);
@@ -170,7 +195,8 @@ TEST(all_follow_a_fixed_fit) {
     read_one(&b, 1, false, photo, again, mask, found[0]);
     CU_ASSERT(memcmp(photo, again, sizeof photo) == 0);
     for (int i = 0; i < H * W; i++)
-        CU_ASSERT_FATAL(mask[i] / WIDTH == lrintf(photo[i] * 100) && mask[i] % WIDTH == lrintf(photo[H * W + i] * 100));
+        CU_ASSERT_FATAL(mask[i] / WIDTH == lrintf(photo[i] * 100) &&
+                        mask[i] % WIDTH == lrintf(photo[H * W + i] * 100));
     CU_ASSERT(memcmp(found, boxes, sizeof boxes) == 0);
     b.fields[0].fit = CAI_TAKE_STRETCH;
     b.fields[0].dims = b.fields[1].dims = SIZES(3, 20, 25);

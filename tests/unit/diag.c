@@ -39,7 +39,8 @@ static void end(Fixture *f, DiagFormat format, bool color, const char *expected)
 /* docs/language.md shows this one. */
 TEST(labels_note_and_help) {
     Fixture f = begin("\n\n\n\n\n\n  return (e, d) -> concat -> double_conv(c)\n");
-    Diagnostic *d = diag_error(&f.diag, DIAG_shape, find(&f, "(e, d)", 0), "concat needs equal height and width");
+    Diagnostic *d =
+        diag_error(&f.diag, DIAG_shape, find(&f, "(e, d)", 0), "concat needs equal height and width");
     diag_label(&f.diag, d, find(&f, "d)", 0), "d: f32[N, 64, 54, 54]");
     d->labels.items[0].span.end--;
     diag_label(&f.diag, d, find(&f, "e,", 0), "e: f32[N, 64, 55, 55]");
@@ -117,7 +118,8 @@ TEST(long_lines_are_cut) {
     memset(shown, 'x', 160);
     shown[160] = 0;
     memcpy(shown + 40, "bad", 3);
-    snprintf(expected, sizeof expected, "unet.cai:1:501: error[shape]: no\n   1 | ...%s...\n     | %43s^^^\n", shown, "");
+    snprintf(expected, sizeof expected, "unet.cai:1:501: error[shape]: no\n   1 | ...%s...\n     | %43s^^^\n",
+             shown, "");
     end(&f, DIAG_TEXT, false, expected);
 }
 

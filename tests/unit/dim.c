@@ -23,13 +23,12 @@ static int teardown(void) {
 }
 FIXTURE(setup, teardown)
 
-static void prints(Dim a, const char *wanted) {
-    CU_ASSERT_STRING_EQUAL(dim_string(arena, a), wanted);
-}
+static void prints(Dim a, const char *wanted) { CU_ASSERT_STRING_EQUAL(dim_string(arena, a), wanted); }
 
 TEST(equal_sizes_are_one_pointer) {
     CU_ASSERT_PTR_EQUAL(dim_add(dims, H, W), dim_add(dims, W, H));
-    CU_ASSERT_PTR_EQUAL(dim_mul(dims, dim_add(dims, H, W), dim_sub(dims, H, W)), dim_sub(dims, dim_mul(dims, H, H), dim_mul(dims, W, W)));
+    CU_ASSERT_PTR_EQUAL(dim_mul(dims, dim_add(dims, H, W), dim_sub(dims, H, W)),
+                        dim_sub(dims, dim_mul(dims, H, H), dim_mul(dims, W, W)));
     CU_ASSERT_PTR_EQUAL(dim_sub(dims, H, H), dim_const(dims, 0));
     CU_ASSERT_PTR_NOT_EQUAL(H, W);
 }
@@ -38,16 +37,19 @@ TEST(floor_divisions_nest_and_split) {
     Dim half = dim_floor_div(dims, H, 2);
     CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, half, 3), dim_floor_div(dims, H, 6));
     CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, dim_offset(dims, dim_scale(dims, H, 2), 1), 2), H);
-    CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, dim_offset(dims, dim_scale(dims, H, 2), -1), 2), dim_offset(dims, H, -1));
+    CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, dim_offset(dims, dim_scale(dims, H, 2), -1), 2),
+                        dim_offset(dims, H, -1));
     CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, dim_scale(dims, H, 2), 4), half);
     CU_ASSERT_PTR_EQUAL(dim_ceil_div(dims, dim_ceil_div(dims, H, 2), 2), dim_ceil_div(dims, H, 4));
     CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, H16, 16), dim_div_exact(dims, H16, dim_const(dims, 16)));
-    CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, dim_offset(dims, half, 1), 2), dim_floor_div(dims, dim_offset(dims, H, 2), 4));
+    CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, dim_offset(dims, half, 1), 2),
+                        dim_floor_div(dims, dim_offset(dims, H, 2), 4));
 }
 
 TEST(exact_division) {
     Dim sum = dim_offset(dims, H, 3);
-    CU_ASSERT_PTR_EQUAL(dim_div_exact(dims, dim_mul(dims, dim_mul(dims, H, sum), W), dim_mul(dims, W, sum)), H);
+    CU_ASSERT_PTR_EQUAL(dim_div_exact(dims, dim_mul(dims, dim_mul(dims, H, sum), W), dim_mul(dims, W, sum)),
+                        H);
     CU_ASSERT_PTR_NULL(dim_div_exact(dims, H, dim_const(dims, 2)));
     CU_ASSERT_PTR_NULL(dim_div_exact(dims, sum, H));
     CU_ASSERT_PTR_NULL(dim_div_exact(dims, H, dim_const(dims, 0)));
@@ -87,7 +89,8 @@ TEST(printing) {
 }
 
 static Dim random_dim(int depth) {
-    if (depth == 0) return rand() % 3 == 0 ? dim_const(dims, rand() % 9 - 4) : rand() % 2 ? H : rand() % 2 ? W : H16;
+    if (depth == 0)
+        return rand() % 3 == 0 ? dim_const(dims, rand() % 9 - 4) : rand() % 2 ? H : rand() % 2 ? W : H16;
     Dim a = random_dim(depth - 1), b = random_dim(depth - 1);
     switch (rand() % 5) {
     case 0: return dim_add(dims, a, b);
@@ -106,19 +109,22 @@ static int64_t value(Dim a, const int64_t *symbols) {
 
 static int64_t quotient(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
-/* Values of what the constructors give, against arithmetic on values, and against the bounds. */
+/* Values of what the constructors give, against arithmetic on values, and against the
+ * bounds. */
 TEST(random_polynomials_against_their_values) {
     srand(7);
     for (int round = 0; round < 3000; round++) {
         Dim a = random_dim(2), b = random_dim(2);
-        int64_t symbols[3] = {1 + rand() % 50, 1 + rand() % 50, 1 + rand() % 5}, divisor = 1 + rand() % 9, low, high;
+        int64_t symbols[3] = {1 + rand() % 50, 1 + rand() % 50, 1 + rand() % 5}, divisor = 1 + rand() % 9,
+                low, high;
         int64_t x = value(a, symbols), y = value(b, symbols);
         CU_ASSERT_EQUAL(value(dim_add(dims, a, b), symbols), x + y);
         CU_ASSERT_EQUAL(value(dim_mul(dims, a, b), symbols), x * y);
         CU_ASSERT_EQUAL(value(dim_floor_div(dims, a, divisor), symbols), quotient(x, divisor));
         CU_ASSERT_EQUAL(value(dim_ceil_div(dims, a, divisor), symbols), -quotient(-x, divisor));
         CU_ASSERT_PTR_EQUAL(dim_sub(dims, dim_add(dims, a, b), b), a);
-        CU_ASSERT_EQUAL(value(dim_substitute(dims, a, 0, b), symbols), value(a, (int64_t[]){y, symbols[1], symbols[2]}));
+        CU_ASSERT_EQUAL(value(dim_substitute(dims, a, 0, b), symbols),
+                        value(a, (int64_t[]){y, symbols[1], symbols[2]}));
         dim_bounds(a, &low, &high);
         CU_ASSERT(low <= x && x <= high);
         if (b->term_count) CU_ASSERT_PTR_EQUAL(dim_div_exact(dims, dim_mul(dims, a, b), b), a);

@@ -1,5 +1,6 @@
-/* `/`, `//` and `%` against numpy's float32, bit by bit, whoever makes the divisor: a tensor, a row or a column that is repeated, a constant,
- * or both operands constants, which are folded. tests/numerics/division/make.py says how the pairs are chosen. */
+/* `/`, `//` and `%` against numpy's float32, bit by bit, whoever makes the divisor: a
+ * tensor, a row or a column that is repeated, a constant, or both operands constants,
+ * which are folded. tests/numerics/division/make.py says how the pairs are chosen. */
 #include "backend_support.h"
 #include "files/files.h"
 
@@ -33,7 +34,8 @@ static const Pairs *read_pairs(void) {
     pairs.edges = (int)column(&file, "edges")->count;
     pairs.count = read_column(&file, "x", pairs.x);
     CU_ASSERT_EQUAL_FATAL(read_column(&file, "y", pairs.y), pairs.count);
-    for (int op = 0; op < RESULTS; op++) CU_ASSERT_EQUAL_FATAL(read_column(&file, op_info[ops[op]].name, pairs.results[op]), pairs.count);
+    for (int op = 0; op < RESULTS; op++)
+        CU_ASSERT_EQUAL_FATAL(read_column(&file, op_info[ops[op]].name, pairs.results[op]), pairs.count);
     cai_tensors_close(&file);
     return &pairs;
 }
@@ -50,13 +52,15 @@ static bool is_right(const Pairs *p, int op, int pair, float got) {
 }
 
 /* got[i] is of pair first + i * step. */
-static void check(const Pairs *p, const char *what, int op, int first, int step, int count, const Number *got) {
+static void check(const Pairs *p, const char *what, int op, int first, int step, int count,
+                  const Number *got) {
     int wrong = 0;
     for (int i = 0; i < count; i++) {
         int pair = first + i * step;
         if (is_right(p, op, pair, (float)got[i].real)) continue;
         if (wrong++ < 5)
-            fprintf(stderr, "\n%s, %s of %a and %a: %a, not %a", what, op_info[ops[op]].name, p->x[pair], p->y[pair], got[i].real, p->results[op][pair]);
+            fprintf(stderr, "\n%s, %s of %a and %a: %a, not %a", what, op_info[ops[op]].name, p->x[pair],
+                    p->y[pair], got[i].real, p->results[op][pair]);
     }
     CU_ASSERT_EQUAL(wrong, 0);
 }
@@ -72,7 +76,8 @@ static void run(TestGraph *t, const char *target, Number **outputs) {
     PassOptions passes = {.verify = true};
     t->graph = passes_run(t->graph, &passes);
     Compiled compiled;
-    CU_ASSERT_FATAL(compile_and_load(t, &WITH_TABLE(.target = target_find(target)), &compiled) && run_compiled(&compiled, 1, outputs));
+    CU_ASSERT_FATAL(compile_and_load(t, &WITH_TABLE(.target = target_find(target)), &compiled) &&
+                    run_compiled(&compiled, 1, outputs));
     unload(&compiled);
 }
 
@@ -93,13 +98,15 @@ static void check_tensors(const Pairs *p, const char *target) {
     arena_free(t.arena);
 }
 
-/* All pairs of edges as a square [x, y], by a row of divisors, and its transpose by a column. */
+/* All pairs of edges as a square [x, y], by a row of divisors, and its transpose by a
+ * column. */
 static void check_repeated(const Pairs *p, const char *target) {
     TestGraph t = test_graph(1);
     int n = p->edges;
     Dim side = size(&t, n), one = size(&t, 1);
     Node *x = input_of(&t, p->x, 1, SIZES(side, side)), *row = input_of(&t, p->y, 1, SIZES(one, side));
-    Node *turned = build_transpose(t.graph, x, (int64_t[]){1, 0}), *column = input_of(&t, p->y, 1, SIZES(side, one));
+    Node *turned = build_transpose(t.graph, x, (int64_t[]){1, 0}),
+         *column = input_of(&t, p->y, 1, SIZES(side, one));
     Number *outputs[2 * RESULTS];
     for (int op = 0; op < RESULTS; op++) new_output(&t, binary(&t, ops[op], x, row));
     for (int op = 0; op < RESULTS; op++) new_output(&t, binary(&t, ops[op], turned, column));
@@ -120,7 +127,8 @@ static void check_constants(const Pairs *p, const char *target) {
         for (int op = 0; op < RESULTS; op++) new_output(&t, binary(&t, ops[op], x, splat(&t, edge(p, y))));
     run(&t, target, outputs);
     for (int y = 0; y < p->edges; y++)
-        for (int op = 0; op < RESULTS; op++) check(p, "by a constant", op, y, p->edges, p->edges, outputs[y * RESULTS + op]);
+        for (int op = 0; op < RESULTS; op++)
+            check(p, "by a constant", op, y, p->edges, p->edges, outputs[y * RESULTS + op]);
     arena_free(t.arena);
 }
 

@@ -1,4 +1,5 @@
-/* A graph in f32, a rounding a node: what the reference, which is in double, cannot see. */
+/* A graph in f32, a rounding a node: what the reference, which is in double, cannot
+ * see. */
 #include "f32_support.h"
 #include "graph/ops.h"
 #include <float.h>
@@ -19,7 +20,8 @@ static void round_all(RefTensor *tensor) {
 
 static RefShape concrete(TestGraph *t, Shape shape) {
     RefShape result = {.type = shape.type, .rank = shape.rank, .count = count_of(t, shape)};
-    for (int i = 0; i < shape.rank; i++) CU_ASSERT_FATAL(dim_evaluate(shape.dims[i], t->symbols, &result.dims[i]));
+    for (int i = 0; i < shape.rank; i++)
+        CU_ASSERT_FATAL(dim_evaluate(shape.dims[i], t->symbols, &result.dims[i]));
     return result;
 }
 
@@ -28,18 +30,23 @@ static bool is_trained(const Node *node) { return node->op == OP_parameter || no
 static Evaluated compute(TestGraph *t, const Node *node, Evaluated *all) {
     const Number *inputs[8];
     RefShape shapes[8];
-    Evaluated result = {{concrete(t, node->shape), NULL}, is_trained(node) || node->op == OP_constant || node->input_count > 0};
+    Evaluated result = {{concrete(t, node->shape), NULL},
+                        is_trained(node) || node->op == OP_constant || node->input_count > 0};
     result.tensor.values = NEW_ARRAY(t->arena, Number, result.tensor.shape.count);
     CU_ASSERT_FATAL(node->input_count <= COUNT_OF(inputs));
-    for (int i = 0; i < node->input_count; i++) result.weight = result.weight && all[node->inputs[i]->id].weight;
+    for (int i = 0; i < node->input_count; i++)
+        result.weight = result.weight && all[node->inputs[i]->id].weight;
     for (int i = 0; i < node->input_count; i++) {
         Evaluated *input = &all[node->inputs[i]->id];
-        RefTensor read = {input->tensor.shape, arena_copy(t->arena, input->tensor.values, sizeof(Number) * (size_t)input->tensor.shape.count)};
+        RefTensor read = {
+            input->tensor.shape,
+            arena_copy(t->arena, input->tensor.values, sizeof(Number) * (size_t)input->tensor.shape.count)};
         if (!result.weight) round_all(&read);
         inputs[i] = read.values;
         shapes[i] = read.shape;
     }
-    RefCall call = {node, t->symbols, inputs, shapes, result.tensor.values, result.tensor.shape, 42, NULL, NULL};
+    RefCall call = {node, t->symbols, inputs, shapes, result.tensor.values, result.tensor.shape,
+                    42,   NULL,       NULL};
     if (is_trained(node) || node->op == OP_input) give_value(t, node, &result.tensor);
     else op_info[node->op].reference(&call);
     if (!result.weight) round_all(&result.tensor);

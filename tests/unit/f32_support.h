@@ -1,5 +1,6 @@
-/* Evaluates a graph of floats as its text says in f32: every node that is no weight is rounded once, and what is denormal is 0, as in programs.
- * What depends on weights alone is computed in double and rounded where it is read, as packing does. */
+/* Evaluates a graph of floats as its text says in f32: every node that is no weight is
+ * rounded once, and what is denormal is 0, as in programs. What depends on weights alone
+ * is computed in double and rounded where it is read, as packing does. */
 #ifndef F32_SUPPORT_H
 #define F32_SUPPORT_H
 

@@ -116,7 +116,9 @@ TEST(signals_remove_what_is_not_finished) {
             cai_output output;
             signal(numbers[i], SIG_DFL); /* a test run in the background ignores SIGINT, and so would we */
             cai_clean_up_on_signals();
-            if (!cai_output_open(in_folder("a"), &output, &error) || !cai_output_write(&output, "half", 4, &error)) _exit(1);
+            if (!cai_output_open(in_folder("a"), &output, &error) ||
+                !cai_output_write(&output, "half", 4, &error))
+                _exit(1);
             if (files_in_folder() != 1) _exit(2);
             raise(numbers[i]);
             _exit(3);

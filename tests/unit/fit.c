@@ -1,4 +1,5 @@
-/* Fitting pictures: sizes and centres as torchvision has them, weights that keep what they must keep. */
+/* Fitting pictures: sizes and centres as torchvision has them, weights that keep what
+ * they must keep. */
 #include "files/files.h"
 #include "test.h"
 #include <math.h>
@@ -23,9 +24,11 @@ TEST(exact_only_checks_and_says_what_would_do) {
     cai_image image = make(6, 8);
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_EXACT, FIXED(6), MULTIPLE(4), &error));
     CU_ASSERT_FALSE(cai_image_fit(&image, CAI_FIT_EXACT, MULTIPLE(4), MULTIPLE(4), &error));
-    CU_ASSERT_STRING_EQUAL(error.message, "the picture is 8 wide and 6 high: its height must be a multiple of 4\n"
-                           "  help: bring it to size before (`convert in.png -resize 8x4! out.png`), or have the model do it:"
-                           " fit = \"pad\" in its image[...]");
+    CU_ASSERT_STRING_EQUAL(
+        error.message,
+        "the picture is 8 wide and 6 high: its height must be a multiple of 4\n"
+        "  help: bring it to size before (`convert in.png -resize 8x4! out.png`), or have the model do it:"
+        " fit = \"pad\" in its image[...]");
     CU_ASSERT_EQUAL(error.status, CAI_BAD_INPUT);
     CU_ASSERT(has_size(&image, 6, 8));
     cai_image_free(&image);
@@ -50,13 +53,15 @@ TEST(pad_mirrors) {
 TEST(crop) {
     cai_error error;
     cai_image image = make(333, 501);
-    CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, FIXED(224), FIXED(224), &error) && has_size(&image, 224, 224));
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, FIXED(224), FIXED(224), &error) &&
+              has_size(&image, 224, 224));
     cai_image_free(&image);
     image = make(10, 3000); /* far from square */
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, FIXED(16), FIXED(16), &error) && has_size(&image, 16, 16));
     cai_image_free(&image);
     image = make(21, 35); /* free sizes keep the scale */
-    CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, MULTIPLE(16), MULTIPLE(16), &error) && has_size(&image, 16, 32));
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, MULTIPLE(16), MULTIPLE(16), &error) &&
+              has_size(&image, 16, 32));
     CU_ASSERT_EQUAL(image.pixels[0], 100 * 2 + 2); /* 2.5 to even; 1.5 to even */
     cai_image_free(&image);
     image = make(15, 35);
@@ -67,7 +72,8 @@ TEST(crop) {
 TEST(stretch) {
     cai_error error;
     cai_image image = make(30, 33);
-    CU_ASSERT(cai_image_fit(&image, CAI_FIT_STRETCH, MULTIPLE(16), MULTIPLE(16), &error) && has_size(&image, 32, 32));
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_STRETCH, MULTIPLE(16), MULTIPLE(16), &error) &&
+              has_size(&image, 32, 32));
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_STRETCH, FIXED(5), FIXED(70), &error) && has_size(&image, 5, 70));
     cai_image_free(&image);
 }
@@ -76,7 +82,8 @@ TEST(resize_by_half) {
     cai_error error;
     cai_image image = make(1, 8);
     CU_ASSERT_FATAL(cai_image_resize(&image, 1, 4, &error));
-    /* A triangle two wide on either side: 1/8 3/8 3/8 1/8, and 3/7 3/7 1/7 at the edge. */
+    /* A triangle two wide on either side: 1/8 3/8 3/8 1/8, and 3/7 3/7 1/7 at the
+     * edge. */
     CU_ASSERT_DOUBLE_EQUAL(image.pixels[0], (0 * 3 + 1 * 3 + 2 * 1) / 7.0, 1e-6);
     CU_ASSERT_DOUBLE_EQUAL(image.pixels[1], 2.5, 1e-6);
     CU_ASSERT_DOUBLE_EQUAL(image.pixels[2], 4.5, 1e-6);
@@ -90,7 +97,8 @@ TEST(resize_keeps_constants) {
         cai_image image = make(17, 23);
         for (int k = 0; k < 17 * 23; k++) image.pixels[k] = 0.75f;
         CU_ASSERT_FATAL(cai_image_resize(&image, sizes[i][0], sizes[i][1], &error));
-        for (int64_t k = 0; k < image.height * image.width; k++) CU_ASSERT_DOUBLE_EQUAL(image.pixels[k], 0.75, 1e-6);
+        for (int64_t k = 0; k < image.height * image.width; k++)
+            CU_ASSERT_DOUBLE_EQUAL(image.pixels[k], 0.75, 1e-6);
         cai_image_free(&image);
     }
 }
@@ -99,7 +107,8 @@ TEST(sizes_beyond_the_limit) {
     cai_error error;
     cai_image image = make(1, 3);
     CU_ASSERT_FALSE(cai_image_resize(&image, (int64_t)1 << 20, (int64_t)1 << 20, &error));
-    CU_ASSERT_FALSE(cai_image_fit(&image, CAI_FIT_PAD, MULTIPLE((int64_t)1 << 40), MULTIPLE((int64_t)1 << 40), &error));
+    CU_ASSERT_FALSE(
+        cai_image_fit(&image, CAI_FIT_PAD, MULTIPLE((int64_t)1 << 40), MULTIPLE((int64_t)1 << 40), &error));
     CU_ASSERT(has_size(&image, 1, 3));
     cai_image_free(&image);
 }
@@ -109,14 +118,17 @@ TEST(places_in_the_picture_that_it_was) {
     cai_error error;
     cai_image image = make(100, 400);
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_STRETCH, FIXED(50), FIXED(100), &error));
-    CU_ASSERT(image.place.left == 0 && image.place.top == 0 && image.place.across == 4 && image.place.down == 2);
+    CU_ASSERT(image.place.left == 0 && image.place.top == 0 && image.place.across == 4 &&
+              image.place.down == 2);
     cai_image_free(&image);
     image = make(512, 1024); /* to 256 by 512, the middle 224 of which are kept */
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, FIXED(224), FIXED(224), &error));
-    CU_ASSERT(image.place.left == 2 * 144 && image.place.top == 2 * 16 && image.place.across == 2 && image.place.down == 2);
+    CU_ASSERT(image.place.left == 2 * 144 && image.place.top == 2 * 16 && image.place.across == 2 &&
+              image.place.down == 2);
     cai_image_free(&image);
     image = make(3, 5);
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_PAD, MULTIPLE(8), MULTIPLE(8), &error));
-    CU_ASSERT(image.place.left == 0 && image.place.top == 0 && image.place.across == 1 && image.place.down == 1);
+    CU_ASSERT(image.place.left == 0 && image.place.top == 0 && image.place.across == 1 &&
+              image.place.down == 1);
     cai_image_free(&image);
 }

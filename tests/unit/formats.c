@@ -1,6 +1,6 @@
-/* Every row of formats.def, whatever rows there are: names and beginnings are told apart, what is
- * written reads back, no part of it is taken for the whole, and each format of pictures reads one that
- * another program wrote (tests/programs/pictures/make.py). */
+/* Every row of formats.def, whatever rows there are: names and beginnings are told apart,
+ * what is written reads back, no part of it is taken for the whole, and each format of
+ * pictures reads one that another program wrote (tests/programs/pictures/make.py). */
 #include "files/files.h"
 #include "test.h"
 #include <ctype.h>
@@ -21,7 +21,8 @@ static const char *named(const char *ending) {
 
 static void each_ending(void (*check)(int format, const char *ending)) {
     for (int i = 0; i < CAI_FORMAT_COUNT; i++)
-        for (int k = 0; k < CAI_MAX_ENDINGS && *cai_formats[i].endings[k]; k++) check(i, cai_formats[i].endings[k]);
+        for (int k = 0; k < CAI_MAX_ENDINGS && *cai_formats[i].endings[k]; k++)
+            check(i, cai_formats[i].endings[k]);
 }
 
 /* ---- names ---- */
@@ -29,7 +30,8 @@ static void each_ending(void (*check)(int format, const char *ending)) {
 static void check_name(int format, const char *ending) {
     CU_ASSERT_EQUAL(cai_format_of_name(named(ending), CAI_HOLDS_ANYTHING), format);
     CU_ASSERT_EQUAL(cai_format_of_name(ending, CAI_HOLDS_ANYTHING), CAI_NO_FORMAT); /* nothing before it */
-    CU_ASSERT_EQUAL(cai_format_of_name(named(ending), CAI_HOLDS_ANYTHING & ~cai_formats[format].holds), CAI_NO_FORMAT);
+    CU_ASSERT_EQUAL(cai_format_of_name(named(ending), CAI_HOLDS_ANYTHING & ~cai_formats[format].holds),
+                    CAI_NO_FORMAT);
     CU_ASSERT_PTR_NOT_NULL(strstr(cai_format_endings(cai_formats[format].holds).text, ending));
 }
 
@@ -44,7 +46,8 @@ TEST(lists) {
     for (int i = 0; i < CAI_FORMAT_COUNT; i++)
         for (int k = 0; k < CAI_MAX_ENDINGS; k++) endings += *cai_formats[i].endings[k] != 0;
     cai_list all = cai_format_endings(CAI_HOLDS_ANYTHING);
-    for (const char *at = all.text; *at; at++) dots += *at == '.', between += *at == ',' || strncmp(at, " or ", 4) == 0;
+    for (const char *at = all.text; *at; at++)
+        dots += *at == '.', between += *at == ',' || strncmp(at, " or ", 4) == 0;
     CU_ASSERT_EQUAL(dots, endings);
     CU_ASSERT_EQUAL(between, endings - 1);
     CU_ASSERT_PTR_NOT_NULL(strstr(all.text, " or ."));
@@ -70,7 +73,8 @@ static bool parses(const void *bytes, size_t count) {
     return true;
 }
 
-/* It is of its format alone, and so is no part of it: memory of just this size shows who reads further. */
+/* It is of its format alone, and so is no part of it: memory of just this size shows who
+ * reads further. */
 static void check_bytes(int format, const char *name) {
     cai_error error;
     cai_file file;
@@ -97,19 +101,22 @@ static void check_picture(int format, int64_t channels) {
     CU_ASSERT_FATAL(cai_image_write(path, planes, channels, HEIGHT, WIDTH, &error));
     CU_ASSERT_FATAL(cai_image_read(path, &image, &error));
     CU_ASSERT(image.channels == channels && image.height == HEIGHT && image.width == WIDTH);
-    for (int i = 0; i < channels * HEIGHT * WIDTH; i++) CU_ASSERT_DOUBLE_EQUAL(image.pixels[i], planes[i], 0.02);
+    for (int i = 0; i < channels * HEIGHT * WIDTH; i++)
+        CU_ASSERT_DOUBLE_EQUAL(image.pixels[i], planes[i], 0.02);
     cai_image_free(&image);
     check_bytes(format, path);
 }
 
 static void check_tensor(int format) {
     const float values[] = {1, -2.5f, 3e38f, 0, 5, 6};
-    cai_tensor tensor = {.name = "a", .type = CAI_F32, .rank = 2, .dims = {2, 3}, .count = 6, .data = (const void *)values};
+    cai_tensor tensor = {
+        .name = "a", .type = CAI_F32, .rank = 2, .dims = {2, 3}, .count = 6, .data = (const void *)values};
     cai_error error = {0};
     cai_tensor_file file;
     CU_ASSERT_FATAL(cai_tensors_write(path, &tensor, 1, &error));
     CU_ASSERT_FATAL(cai_tensors_open(path, &file, &error));
-    CU_ASSERT(file.format == format && file.count == 1 && file.tensors[0].rank == 2 && file.tensors[0].dims[1] == 3);
+    CU_ASSERT(file.format == format && file.count == 1 && file.tensors[0].rank == 2 &&
+              file.tensors[0].dims[1] == 3);
     CU_ASSERT_STRING_EQUAL(file.tensors[0].name, cai_formats[format].holds == CAI_HOLDS_TENSORS ? "a" : "");
     CU_ASSERT_EQUAL(memcmp(file.tensors[0].data, values, sizeof values), 0);
     cai_tensors_close(&file);
@@ -151,7 +158,8 @@ static void check_drawn(const char *name) {
     for (int y = 0; y < 12; y++) {
         for (int x = 0; x < 10; x++) {
             const int drawn[] = {10 * y, 12 * x, 5 * (y + x)};
-            for (int c = 0; c < 3; c++) CU_ASSERT_DOUBLE_EQUAL(image.pixels[(c * 12 + y) * 10 + x], drawn[c] / 255.0, 0.03);
+            for (int c = 0; c < 3; c++)
+                CU_ASSERT_DOUBLE_EQUAL(image.pixels[(c * 12 + y) * 10 + x], drawn[c] / 255.0, 0.03);
         }
     }
     cai_image_free(&image);
@@ -166,6 +174,7 @@ TEST(others) {
         seen |= 1 << cai_format_of_name(found.gl_pathv[i], CAI_HOLDS_PICTURE);
     }
     globfree(&found);
-    for (int i = 0; i < CAI_FORMAT_COUNT; i++) wanted |= cai_formats[i].holds == CAI_HOLDS_PICTURE ? 1 << i : 0;
+    for (int i = 0; i < CAI_FORMAT_COUNT; i++)
+        wanted |= cai_formats[i].holds == CAI_HOLDS_PICTURE ? 1 << i : 0;
     CU_ASSERT_EQUAL(seen, wanted); /* each format has its rgb.* */
 }

@@ -1,7 +1,10 @@
-/* Launches that run along with each other: softmax, norms, over rows in every position; and what looks alike but reads other rows. */
+/* Launches that run along with each other: softmax, norms, over rows in every position;
+ * and what looks alike but reads other rows. */
 #include "backend_support.h"
 
-static Node *repeated(TestGraph *t, Node *x, Node *like) { return build_broadcast(t->graph, x, like->shape.rank, like->shape.dims); }
+static Node *repeated(TestGraph *t, Node *x, Node *like) {
+    return build_broadcast(t->graph, x, like->shape.rank, like->shape.dims);
+}
 
 static Node *softmax(TestGraph *t, Node *x, int64_t axis) {
     Node *largest = MAKE(t, reduce_max, &x, 1, INTS(axis));
@@ -10,15 +13,18 @@ static Node *softmax(TestGraph *t, Node *x, int64_t axis) {
 }
 
 static Node *normalized(TestGraph *t, Node *x, const int64_t *axes, int count, double elements) {
-    Node *share = splat(t, 1 / elements), *mean = binary(t, OP_mul, build_sum(t->graph, x, axes, count), share);
+    Node *share = splat(t, 1 / elements),
+         *mean = binary(t, OP_mul, build_sum(t->graph, x, axes, count), share);
     Node *d = binary(t, OP_sub, x, repeated(t, mean, x));
     Node *variance = binary(t, OP_mul, build_sum(t->graph, binary(t, OP_mul, d, d), axes, count), share);
-    return binary(t, OP_div, d, repeated(t, unary(t, OP_sqrt, binary(t, OP_add, variance, splat(t, 1e-5))), x));
+    return binary(t, OP_div, d,
+                  repeated(t, unary(t, OP_sqrt, binary(t, OP_add, variance, splat(t, 1e-5))), x));
 }
 
 static Node *conv(TestGraph *t, Node *x, int64_t outputs) {
     Node *w = new_parameter(t, -0.5, 0.5, SIZES(size(t, outputs), x->shape.dims[1], size(t, 1), size(t, 1)));
-    return MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0), DIMS(x->shape.dims[2], x->shape.dims[3]), 1);
+    return MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0),
+                DIMS(x->shape.dims[2], x->shape.dims[3]), 1);
 }
 
 /* How many launches run along with one before them, after the passes. */
@@ -61,7 +67,8 @@ TEST(layer_norm) {
     TestGraph t = test_graph(3);
     Node *x = new_input(&t, -3, 3, SIZES(t.N, size(&t, 64), size(&t, 100)));
     Node *w = new_parameter(&t, 1, 2, SIZES(size(&t, 1), size(&t, 1), size(&t, 100)));
-    new_output(&t, binary(&t, OP_add, x, binary(&t, OP_mul, normalized(&t, x, (int64_t[]){2}, 1, 100), repeated(&t, w, x))));
+    new_output(&t, binary(&t, OP_add, x,
+                          binary(&t, OP_mul, normalized(&t, x, (int64_t[]){2}, 1, 100), repeated(&t, w, x))));
     check(&t, 2, "layer norm");
 }
 
@@ -71,14 +78,16 @@ TEST(instance_norm) {
     new_output(&t, conv(&t, normalized(&t, x, (int64_t[]){2, 3}, 2, 45), 20));
     check(&t, 2, "instance norm in blocks");
     t = test_graph(5);
-    new_output(&t, normalized(&t, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 20), size(&t, 9), t.H)), (int64_t[]){2, 3}, 2, 45));
+    new_output(&t, normalized(&t, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 20), size(&t, 9), t.H)),
+                              (int64_t[]){2, 3}, 2, 45));
     check(&t, 2, "instance norm of planes");
 }
 
 /* The sums of other rows are needed: all of them must be there first. */
 TEST(other_rows) {
     TestGraph t = test_graph(6);
-    Node *x = new_input(&t, -1, 1, SIZES(size(&t, 64), size(&t, 40))), *sum = build_sum(t.graph, x, (int64_t[]){1}, 1);
+    Node *x = new_input(&t, -1, 1, SIZES(size(&t, 64), size(&t, 40))),
+         *sum = build_sum(t.graph, x, (int64_t[]){1}, 1);
     new_output(&t, binary(&t, OP_mul, x, repeated(&t, MAKE(&t, flip, &sum, 1, INTS(0)), x)));
     check(&t, 0, "sums from below");
     t = test_graph(7);
@@ -90,8 +99,10 @@ TEST(other_rows) {
     check(&t, 0, "sums across");
     t = test_graph(8);
     x = unary(&t, OP_exp, new_input(&t, -1, 1, SIZES(size(&t, 64), size(&t, 40))));
-    Node *lower = build_slice(t.graph, x, (Dim[]){size(&t, 1), size(&t, 0)}, (Dim[]){size(&t, 63), size(&t, 40)}, (int64_t[]){1, 1});
-    Node *upper = build_slice(t.graph, x, (Dim[]){size(&t, 0), size(&t, 0)}, (Dim[]){size(&t, 63), size(&t, 40)}, (int64_t[]){1, 1});
+    Node *lower = build_slice(t.graph, x, (Dim[]){size(&t, 1), size(&t, 0)},
+                              (Dim[]){size(&t, 63), size(&t, 40)}, (int64_t[]){1, 1});
+    Node *upper = build_slice(t.graph, x, (Dim[]){size(&t, 0), size(&t, 0)},
+                              (Dim[]){size(&t, 63), size(&t, 40)}, (int64_t[]){1, 1});
     sum = build_sum(t.graph, lower, (int64_t[]){1}, 1);
     new_output(&t, binary(&t, OP_mul, upper, repeated(&t, sum, upper)));
     check(&t, 0, "a slice of the rows below");

@@ -1,5 +1,6 @@
-/* First and second derivatives of every differentiable operator against central differences through the reference evaluator, away
- * from kinks. Elementwise operators come from the table; any other without a case here fails. */
+/* First and second derivatives of every differentiable operator against central
+ * differences through the reference evaluator, away from kinks. Elementwise operators
+ * come from the table; any other without a case here fails. */
 #include "graph_test.h"
 
 typedef Node *(*Build)(TestGraph *t);
@@ -23,17 +24,22 @@ static Node *case_relu(TestGraph *t) {
     return build_binary(t->graph, OP_max, x, build_scalar(t->graph, 0, DTYPE_F32));
 }
 
-static Node *case_cast(TestGraph *t) { /* through f16 values would be rounded, so the difference quotient sees only a cast to itself */
+/* through f16 values would be rounded, so the difference quotient sees only a cast to
+ * itself */
+static Node *case_cast(TestGraph *t) {
     Node *x = X(t, -1, 1);
     return graph_make(t->graph, OP_cast, &x, 1, &(cast_attributes){DTYPE_F32});
 }
 
 static Node *case_select(TestGraph *t) {
     Node *a = X(t, -1, 1), *b = X(t, -1, 1), *other = new_parameter(t, -1, 1, 2, a->shape.dims);
-    return build_select(t->graph, build_binary(t->graph, OP_lt, other, build_splat(t->graph, 0, a->shape)), a, b);
+    return build_select(t->graph, build_binary(t->graph, OP_lt, other, build_splat(t->graph, 0, a->shape)), a,
+                        b);
 }
 
-static Node *case_reshape(TestGraph *t) { return build_reshape(t->graph, X(t, -1, 1), SIZES(t->H, size(t, 3))); }
+static Node *case_reshape(TestGraph *t) {
+    return build_reshape(t->graph, X(t, -1, 1), SIZES(t->H, size(t, 3)));
+}
 
 static Node *case_transpose(TestGraph *t) {
     Node *x = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 3), t->H));
@@ -47,12 +53,14 @@ static Node *case_broadcast(TestGraph *t) {
 
 static Node *case_slice(TestGraph *t) {
     Node *x = new_input(t, -1, 1, SIZES(size(t, 4), dim_scale(t->graph->dims, t->H, 2)));
-    return build_slice(t->graph, x, (Dim[]){size(t, 1), size(t, 0)}, (Dim[]){size(t, 2), dim_offset(t->graph->dims, t->H, -1)}, (int64_t[]){1, 2});
+    return build_slice(t->graph, x, (Dim[]){size(t, 1), size(t, 0)},
+                       (Dim[]){size(t, 2), dim_offset(t->graph->dims, t->H, -1)}, (int64_t[]){1, 2});
 }
 
 static Node *padded(TestGraph *t, const char *mode) {
     Node *x = X(t, -1, 1);
-    return build_pad(t->graph, x, (Dim[]){size(t, 0), size(t, 2)}, (Dim[]){size(t, 1), size(t, 3)}, mode, 0.25);
+    return build_pad(t->graph, x, (Dim[]){size(t, 0), size(t, 2)}, (Dim[]){size(t, 1), size(t, 3)}, mode,
+                     0.25);
 }
 static Node *case_pad(TestGraph *t) { return padded(t, "constant"); }
 static Node *case_pad_reflect(TestGraph *t) { return padded(t, "reflect"); }
@@ -60,7 +68,8 @@ static Node *case_pad_replicate(TestGraph *t) { return padded(t, "replicate"); }
 
 static Node *case_pad_input(TestGraph *t) {
     Node *dy = new_input(t, -1, 1, SIZES(size(t, 3), dim_offset(t->graph->dims, t->H, 3)));
-    return MAKE(t, pad_input, &dy, 1, DIMS(size(t, 0), size(t, 1)), DIMS(size(t, 3), t->H), intern(t->graph->names, "reflect"));
+    return MAKE(t, pad_input, &dy, 1, DIMS(size(t, 0), size(t, 1)), DIMS(size(t, 3), t->H),
+                intern(t->graph->names, "reflect"));
 }
 
 static Node *case_concat(TestGraph *t) {
@@ -102,10 +111,12 @@ static Node *case_cumsum(TestGraph *t) {
 
 static Node *case_matmul(TestGraph *t) {
     Node *a = new_input(t, -1, 1, SIZES(t->N, size(t, 3), t->H));
-    return graph_make(t->graph, OP_matmul, (Node *[]){a, new_input(t, -1, 1, SIZES(t->N, t->H, size(t, 2)))}, 2, NULL);
+    return graph_make(t->graph, OP_matmul, (Node *[]){a, new_input(t, -1, 1, SIZES(t->N, t->H, size(t, 2)))},
+                      2, NULL);
 }
 
-/* x [2, 4, 6, H + 2], y [2, 6, 3, H], w [6, 2, 3, 2] with stride 2, 1, dilation 1, 2, before 1, 0, 2 groups. */
+/* x [2, 4, 6, H + 2], y [2, 6, 3, H], w [6, 2, 3, 2] with stride 2, 1, dilation 1, 2,
+ * before 1, 0, 2 groups. */
 static Node *case_convolution(TestGraph *t) {
     Node *x = new_input(t, -1, 1, SIZES(t->N, size(t, 4), size(t, 6), dim_offset(t->graph->dims, t->H, 2)));
     Node *inputs[2] = {x, new_input(t, -1, 1, SIZES(size(t, 6), size(t, 2), size(t, 3), size(t, 2)))};
@@ -115,18 +126,25 @@ static Node *case_convolution(TestGraph *t) {
 static Node *case_convolution_backward_data(TestGraph *t) {
     Node *y = new_input(t, -1, 1, SIZES(t->N, size(t, 6), size(t, 3), t->H));
     Node *inputs[2] = {y, new_input(t, -1, 1, SIZES(size(t, 6), size(t, 2), size(t, 3), size(t, 2)))};
-    return MAKE(t, convolution_backward_data, inputs, 2, INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 6), dim_offset(t->graph->dims, t->H, 2)), 2);
+    return MAKE(t, convolution_backward_data, inputs, 2, INTS(2, 1), INTS(1, 2), INTS(1, 0),
+                DIMS(size(t, 6), dim_offset(t->graph->dims, t->H, 2)), 2);
 }
 
 static Node *case_convolution_backward_weights(TestGraph *t) {
     Node *x = new_input(t, -1, 1, SIZES(t->N, size(t, 4), size(t, 6), dim_offset(t->graph->dims, t->H, 2)));
     Node *inputs[2] = {x, new_input(t, -1, 1, SIZES(t->N, size(t, 6), size(t, 3), t->H))};
-    return MAKE(t, convolution_backward_weights, inputs, 2, INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 3), size(t, 2)), 2);
+    return MAKE(t, convolution_backward_weights, inputs, 2, INTS(2, 1), INTS(1, 2), INTS(1, 0),
+                DIMS(size(t, 3), size(t, 2)), 2);
 }
 
-/* Windows of 3 by 2, stride 2 by 1, before 1 by 0, over [2, 3, 6, H + 1] to [2, 3, 3, H]. */
-static Node *pool_input(TestGraph *t) { return new_input(t, -1, 1, SIZES(t->N, size(t, 3), size(t, 6), dim_offset(t->graph->dims, t->H, 1))); }
-static Node *pool_output(TestGraph *t) { return new_input(t, -1, 1, SIZES(t->N, size(t, 3), size(t, 3), t->H)); }
+/* Windows of 3 by 2, stride 2 by 1, before 1 by 0, over [2, 3, 6, H + 1] to [2, 3, 3,
+ * H]. */
+static Node *pool_input(TestGraph *t) {
+    return new_input(t, -1, 1, SIZES(t->N, size(t, 3), size(t, 6), dim_offset(t->graph->dims, t->H, 1)));
+}
+static Node *pool_output(TestGraph *t) {
+    return new_input(t, -1, 1, SIZES(t->N, size(t, 3), size(t, 3), t->H));
+}
 
 static Node *case_pool_sum(TestGraph *t) {
     Node *x = pool_input(t);
@@ -135,7 +153,8 @@ static Node *case_pool_sum(TestGraph *t) {
 
 static Node *case_pool_sum_input(TestGraph *t) {
     Node *y = pool_output(t);
-    return MAKE(t, pool_sum_input, &y, 1, INTS(3, 2), INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 6), dim_offset(t->graph->dims, t->H, 1)));
+    return MAKE(t, pool_sum_input, &y, 1, INTS(3, 2), INTS(2, 1), INTS(1, 2), INTS(1, 0),
+                DIMS(size(t, 6), dim_offset(t->graph->dims, t->H, 1)));
 }
 
 static Node *case_pool_max(TestGraph *t) {
@@ -150,38 +169,89 @@ static Node *case_max_pool_scatter(TestGraph *t) {
 
 static Node *case_max_pool_gather(TestGraph *t) {
     Node *x = pool_input(t), *inputs[2] = {x, pool_input(t)};
-    return MAKE(t, max_pool_gather, inputs, 2, INTS(3, 2), INTS(2, 1), INTS(1, 1), INTS(1, 0), DIMS(size(t, 3), t->H));
+    return MAKE(t, max_pool_gather, inputs, 2, INTS(3, 2), INTS(2, 1), INTS(1, 1), INTS(1, 0),
+                DIMS(size(t, 3), t->H));
 }
 
 static Node *resampled(TestGraph *t, Op op, const char *mode, const char *rule, bool antialias) {
     Node *x = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 3), t->H));
     Name by = intern(t->graph->names, mode), where = intern(t->graph->names, rule);
-    resample_attributes attributes = {DIMS(size(t, 5), dim_scale(t->graph->dims, t->H, 2)), by, where, antialias, -0.75};
+    resample_attributes attributes = {DIMS(size(t, 5), dim_scale(t->graph->dims, t->H, 2)), by, where,
+                                      antialias, -0.75};
     if (op == OP_resample) return graph_make(t->graph, op, &x, 1, &attributes);
     Node *y = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 5), dim_scale(t->graph->dims, t->H, 2)));
     attributes.size = (DimList){2, x->shape.dims + 1};
     return graph_make(t->graph, op, &y, 1, &attributes);
 }
-static Node *case_resample(TestGraph *t) { return resampled(t, OP_resample, "bilinear", "half_pixel", false); }
-static Node *case_resample_nearest(TestGraph *t) { return resampled(t, OP_resample, "nearest", "asymmetric", false); }
-static Node *case_resample_corners(TestGraph *t) { return resampled(t, OP_resample, "bilinear", "align_corners", false); }
-static Node *case_resample_input(TestGraph *t) { return resampled(t, OP_resample_input, "bilinear", "pytorch_half_pixel", false); }
-static Node *case_resample_cubic(TestGraph *t) { return resampled(t, OP_resample, "cubic", "half_pixel", false); }
-static Node *case_resample_area(TestGraph *t) { return resampled(t, OP_resample, "area", "half_pixel", false); }
-static Node *case_resample_antialias(TestGraph *t) { return resampled(t, OP_resample, "cubic", "half_pixel", true); }
-static Node *case_resample_input_cubic(TestGraph *t) { return resampled(t, OP_resample_input, "cubic", "align_corners", false); }
+static Node *case_resample(TestGraph *t) {
+    return resampled(t, OP_resample, "bilinear", "half_pixel", false);
+}
+static Node *case_resample_nearest(TestGraph *t) {
+    return resampled(t, OP_resample, "nearest", "asymmetric", false);
+}
+static Node *case_resample_corners(TestGraph *t) {
+    return resampled(t, OP_resample, "bilinear", "align_corners", false);
+}
+static Node *case_resample_input(TestGraph *t) {
+    return resampled(t, OP_resample_input, "bilinear", "pytorch_half_pixel", false);
+}
+static Node *case_resample_cubic(TestGraph *t) {
+    return resampled(t, OP_resample, "cubic", "half_pixel", false);
+}
+static Node *case_resample_area(TestGraph *t) {
+    return resampled(t, OP_resample, "area", "half_pixel", false);
+}
+static Node *case_resample_antialias(TestGraph *t) {
+    return resampled(t, OP_resample, "cubic", "half_pixel", true);
+}
+static Node *case_resample_input_cubic(TestGraph *t) {
+    return resampled(t, OP_resample_input, "cubic", "align_corners", false);
+}
 
 #define CASE(op) {OP_##op, #op, case_##op}
-static const struct { Op op; const char *name; Build build; } cases[] = {
-    CASE(cast), CASE(mod), CASE(select), CASE(reshape), CASE(transpose), CASE(broadcast), CASE(slice),
-    CASE(pad), CASE(pad_input), CASE(concat), CASE(flip), CASE(gather), CASE(scatter_add), CASE(sum), CASE(reduce_max), CASE(cumsum), CASE(convolution),
-    CASE(convolution_backward_data), CASE(convolution_backward_weights), CASE(matmul), CASE(pool_sum), CASE(pool_sum_input), CASE(pool_max), CASE(max_pool_scatter),
-    CASE(max_pool_gather), CASE(resample), CASE(resample_input),
-    {OP_abs, "abs of negatives", case_abs_negative}, {OP_pow, "pow with constant exponent", case_pow_constant}, {OP_max, "relu", case_relu},
-    {OP_pad, "pad reflect", case_pad_reflect}, {OP_pad, "pad replicate", case_pad_replicate},
-    {OP_resample, "resample nearest", case_resample_nearest}, {OP_resample, "resample align_corners", case_resample_corners},
-    {OP_resample, "resample cubic", case_resample_cubic}, {OP_resample, "resample area", case_resample_area},
-    {OP_resample, "resample antialias", case_resample_antialias}, {OP_resample_input, "resample_input cubic", case_resample_input_cubic},
+static const struct {
+    Op op;
+    const char *name;
+    Build build;
+} cases[] = {
+    CASE(cast),
+    CASE(mod),
+    CASE(select),
+    CASE(reshape),
+    CASE(transpose),
+    CASE(broadcast),
+    CASE(slice),
+    CASE(pad),
+    CASE(pad_input),
+    CASE(concat),
+    CASE(flip),
+    CASE(gather),
+    CASE(scatter_add),
+    CASE(sum),
+    CASE(reduce_max),
+    CASE(cumsum),
+    CASE(convolution),
+    CASE(convolution_backward_data),
+    CASE(convolution_backward_weights),
+    CASE(matmul),
+    CASE(pool_sum),
+    CASE(pool_sum_input),
+    CASE(pool_max),
+    CASE(max_pool_scatter),
+    CASE(max_pool_gather),
+    CASE(resample),
+    CASE(resample_input),
+    {OP_abs, "abs of negatives", case_abs_negative},
+    {OP_pow, "pow with constant exponent", case_pow_constant},
+    {OP_max, "relu", case_relu},
+    {OP_pad, "pad reflect", case_pad_reflect},
+    {OP_pad, "pad replicate", case_pad_replicate},
+    {OP_resample, "resample nearest", case_resample_nearest},
+    {OP_resample, "resample align_corners", case_resample_corners},
+    {OP_resample, "resample cubic", case_resample_cubic},
+    {OP_resample, "resample area", case_resample_area},
+    {OP_resample, "resample antialias", case_resample_antialias},
+    {OP_resample_input, "resample_input cubic", case_resample_input_cubic},
 };
 
 /* sum(y * r) for fixed numbers r that no derivative is blind to. */
@@ -199,7 +269,8 @@ static double value_of(TestGraph *t, Node *y) {
     return result.values[0].real;
 }
 
-/* d(y)/d(inputs) by the rules against (y(x + e) - y(x - e)) / 2e, at up to 12 elements of each of the first `count` inputs. */
+/* d(y)/d(inputs) by the rules against (y(x + e) - y(x - e)) / 2e, at up to 12 elements of
+ * each of the first `count` inputs. */
 static void compare(TestGraph *t, Node *y, int count, Node **gradients, const char *name, const char *order) {
     Node *xs[4] = {NULL};
     RefTensor results[4];
@@ -217,7 +288,8 @@ static void compare(TestGraph *t, Node *y, int count, Node **gradients, const ch
             double slope = (above - value_of(t, y)) / (2 * e), found = results[i].values[at].real;
             input->values[at].real = old;
             if (fabs(slope - found) <= 1e-6 * (1 + fabs(slope))) continue;
-            printf("\n  %s, %s derivative by input %d at %lld: rule %.9g, difference %.9g\n", name, order, i, (long long)at, found, slope);
+            printf("\n  %s, %s derivative by input %d at %lld: rule %.9g, difference %.9g\n", name, order, i,
+                   (long long)at, found, slope);
             CU_FAIL("derivative");
             return;
         }
@@ -242,8 +314,8 @@ static bool has_case(Op op) {
     return false;
 }
 
-/* An elementwise operator without a case of its own, of numbers that are positive where it asks for
- * that, or has a pole or a kink at 0. */
+/* An elementwise operator without a case of its own, of numbers that are positive where
+ * it asks for that, or has a pole or a kink at 0. */
 static void check_elementwise(Op op) {
     TestGraph t = test_graph((uint64_t)op + 1);
     bool positive = takes_positive(op) || op == OP_div || op == OP_abs;
@@ -273,7 +345,8 @@ TEST(every_operator) {
 /* The derivative of op(x, ...) at one point, for kinks. */
 static double slope_at(Op op, double x, double other, bool other_is_constant) {
     TestGraph t = test_graph(1);
-    Node *a = new_input(&t, x, x, 0, NULL), *b = other_is_constant ? build_scalar(t.graph, other, DTYPE_F32) : new_input(&t, other, other, 0, NULL);
+    Node *a = new_input(&t, x, x, 0, NULL), *b = other_is_constant ? build_scalar(t.graph, other, DTYPE_F32)
+                                                                   : new_input(&t, other, other, 0, NULL);
     Node *gradient;
     Node *y = op_info[op].max_inputs == 1 ? build_unary(t.graph, op, a) : build_binary(t.graph, op, a, b);
     graph_gradient(t.graph, y, &a, 1, &gradient);

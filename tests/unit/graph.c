@@ -1,12 +1,15 @@
-/* Nodes: equal ones are one, origins add up, shape rules speak plainly, conditions that only a run can decide become checks. */
+/* Nodes: equal ones are one, origins add up, shape rules speak plainly, conditions that
+ * only a run can decide become checks. */
 #include "graph_test.h"
 
 TEST(equal_nodes_are_one) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0, 1, SIZES(size(&t, 2), t.H));
     CU_ASSERT_PTR_EQUAL(build_unary(t.graph, OP_exp, x), build_unary(t.graph, OP_exp, x));
-    CU_ASSERT_PTR_EQUAL(build_sum(t.graph, x, (int64_t[]){0, 1}, 2), build_sum(t.graph, x, (int64_t[]){0, 1}, 2));
-    CU_ASSERT_PTR_NOT_EQUAL(build_sum(t.graph, x, (int64_t[]){0}, 1), build_sum(t.graph, x, (int64_t[]){1}, 1));
+    CU_ASSERT_PTR_EQUAL(build_sum(t.graph, x, (int64_t[]){0, 1}, 2),
+                        build_sum(t.graph, x, (int64_t[]){0, 1}, 2));
+    CU_ASSERT_PTR_NOT_EQUAL(build_sum(t.graph, x, (int64_t[]){0}, 1),
+                            build_sum(t.graph, x, (int64_t[]){1}, 1));
     CU_ASSERT_PTR_EQUAL(build_scalar(t.graph, 0.1, DTYPE_F32), build_scalar(t.graph, 0.1, DTYPE_F32));
     CU_ASSERT_PTR_NOT_EQUAL(build_scalar(t.graph, 0.1, DTYPE_F32), build_scalar(t.graph, 0.1, DTYPE_F16));
     CU_ASSERT_PTR_NOT_EQUAL(build_scalar(t.graph, 0.0, DTYPE_F32), build_scalar(t.graph, -0.0, DTYPE_F32));
@@ -56,34 +59,47 @@ static const char *refusal(TestGraph *t, Op op, Node *a, Node *b, const void *at
 
 TEST(refusals) {
     TestGraph t = test_graph(1);
-    Node *x = new_input(&t, 0, 1, SIZES(t.N, size(&t, 48), t.H, t.H)), *y = new_input(&t, 0, 1, SIZES(t.N, size(&t, 64), t.H, t.H));
+    Node *x = new_input(&t, 0, 1, SIZES(t.N, size(&t, 48), t.H, t.H)),
+         *y = new_input(&t, 0, 1, SIZES(t.N, size(&t, 64), t.H, t.H));
     Node *w = new_input(&t, 0, 1, SIZES(size(&t, 8), size(&t, 64), size(&t, 3), size(&t, 3)));
     convolution_attributes c = {INTS(1, 1), INTS(1, 1), INTS(1, 1), DIMS(t.H, t.H), 1};
-    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_convolution, x, w, &c), "convolution needs an input of 64 channels, not 48: its weight is f32[8, 64, 3, 3]");
+    CU_ASSERT_STRING_EQUAL(
+        refusal(&t, OP_convolution, x, w, &c),
+        "convolution needs an input of 64 channels, not 48: its weight is f32[8, 64, 3, 3]");
     c.groups = 5;
-    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_convolution, x, w, &c), "the input's channels, 48, are not a multiple of the 5 groups");
-    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_add, x, y, NULL),
-                           "add takes tensors of equal sizes, not f32[N, 48, H, H] and f32[N, 64, H, H]: axis 1 is 48 in one and 64 in the other");
-    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_concat, x, y, &(concat_attributes){3}),
-                           "concat along axis 3 takes equal sizes in the other axes, not f32[N, 48, H, H] and f32[N, 64, H, H]: axis 1 is 48 in one "
-                           "and 64 in the other");
-    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_reshape, x, NULL, &(reshape_attributes){DIMS(t.N, size(&t, 48))}),
-                           "reshape of f32[N, 48, H, H], which has 48*N*H*H elements, to f32[N, 48], which has 48*N");
-    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_exp, build_cast(t.graph, x, DTYPE_I32), NULL, NULL), "exp takes floats, not i32");
-    resample_attributes resample = {DIMS(t.H, t.H), intern(t.graph->names, "quintic"), intern(t.graph->names, "half_pixel"), false, 0};
-    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_resample, x, NULL, &resample), "no such way to resize as \"quintic\": nearest, bilinear, cubic or area");
+    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_convolution, x, w, &c),
+                           "the input's channels, 48, are not a multiple of the 5 groups");
+    CU_ASSERT_STRING_EQUAL(
+        refusal(&t, OP_add, x, y, NULL),
+        "add takes tensors of equal sizes, not f32[N, 48, H, H] and f32[N, 64, H, H]: axis 1 is 48 in one and 64 in the other");
+    CU_ASSERT_STRING_EQUAL(
+        refusal(&t, OP_concat, x, y, &(concat_attributes){3}),
+        "concat along axis 3 takes equal sizes in the other axes, not f32[N, 48, H, H] and f32[N, 64, H, H]: axis 1 is 48 in one "
+        "and 64 in the other");
+    CU_ASSERT_STRING_EQUAL(
+        refusal(&t, OP_reshape, x, NULL, &(reshape_attributes){DIMS(t.N, size(&t, 48))}),
+        "reshape of f32[N, 48, H, H], which has 48*N*H*H elements, to f32[N, 48], which has 48*N");
+    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_exp, build_cast(t.graph, x, DTYPE_I32), NULL, NULL),
+                           "exp takes floats, not i32");
+    resample_attributes resample = {DIMS(t.H, t.H), intern(t.graph->names, "quintic"),
+                                    intern(t.graph->names, "half_pixel"), false, 0};
+    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_resample, x, NULL, &resample),
+                           "no such way to resize as \"quintic\": nearest, bilinear, cubic or area");
     arena_free(t.arena);
 }
 
 TEST(sizes_below_one) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0, 1, SIZES(size(&t, 1), size(&t, 1), size(&t, 2), size(&t, 2)));
-    pool_max_attributes pool = {INTS(3, 3), INTS(1, 1), INTS(1, 1), INTS(0, 0), DIMS(size(&t, 0), size(&t, 0))};
-    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_pool_max, x, NULL, &pool), "axis 2 of the result of pool_max would have size 0");
+    pool_max_attributes pool = {INTS(3, 3), INTS(1, 1), INTS(1, 1), INTS(0, 0),
+                                DIMS(size(&t, 0), size(&t, 0))};
+    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_pool_max, x, NULL, &pool),
+                           "axis 2 of the result of pool_max would have size 0");
     Dim huge[2] = {size(&t, (int64_t)1 << 40), size(&t, (int64_t)1 << 40)};
     broadcast_attributes wide = {{2, huge}};
     Node *one = build_reshape(t.graph, x, SIZES(size(&t, 2), size(&t, 2)));
-    CU_ASSERT_PTR_NOT_NULL(strstr(refusal(&t, OP_broadcast, build_sum(t.graph, one, (int64_t[]){0, 1}, 2), NULL, &wide), "elements"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(
+        refusal(&t, OP_broadcast, build_sum(t.graph, one, (int64_t[]){0, 1}, 2), NULL, &wide), "elements"));
     arena_free(t.arena);
 }
 
@@ -106,8 +122,10 @@ TEST(checks) {
     CU_ASSERT_PTR_NOT_NULL(tried_slice(&t, x, size(&t, 2), size(&t, 3))); /* for some H */
     CU_ASSERT_PTR_NOT_NULL(tried_slice(&t, x, size(&t, 2), size(&t, 3)));
     CU_ASSERT_EQUAL_FATAL(t.graph->checks.count, 1);
-    CU_ASSERT_STRING_EQUAL(t.graph->checks.items[0].message, "the slice reaches element 4 of axis 0, which has size H; H must be at least 5");
-    Node *built = build_slice(t.graph, x, (Dim[]){size(&t, 0)}, (Dim[]){size(&t, 9)}, NULL); /* a pass adds none */
+    CU_ASSERT_STRING_EQUAL(t.graph->checks.items[0].message,
+                           "the slice reaches element 4 of axis 0, which has size H; H must be at least 5");
+    /* a pass adds none */
+    Node *built = build_slice(t.graph, x, (Dim[]){size(&t, 0)}, (Dim[]){size(&t, 9)}, NULL);
     CU_ASSERT_EQUAL(t.graph->checks.count, 1);
     CU_ASSERT_PTR_NOT_NULL(built);
     CU_ASSERT_PTR_EQUAL(graph_like(t.graph)->checks.items[0].left, t.graph->checks.items[0].left);

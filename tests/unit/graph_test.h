@@ -1,4 +1,5 @@
-/* What the suites of graphs share: a graph under construction with random values for its inputs, and its evaluation. */
+/* What the suites of graphs share: a graph under construction with random values for its
+ * inputs, and its evaluation. */
 #ifndef GRAPH_TEST_H
 #define GRAPH_TEST_H
 
@@ -26,7 +27,8 @@ typedef struct TestGraph {
 } TestGraph;
 
 static inline TestGraph test_graph(uint64_t seed) {
-    TestGraph t = {.arena = arena_new(), .symbols = {2, 5}, .random = seed * 2654435761u + 88172645463325252u};
+    TestGraph t = {
+        .arena = arena_new(), .symbols = {2, 5}, .random = seed * 2654435761u + 88172645463325252u};
     t.graph = graph_new(t.arena, names_new(t.arena), dims_new(t.arena));
     t.N = dim_symbol(t.graph->dims, intern(t.graph->names, "N"), 1);
     t.H = dim_symbol(t.graph->dims, intern(t.graph->names, "H"), 1);
@@ -45,13 +47,16 @@ static inline int random_below(TestGraph *t, int limit) {
     t->choice_count--;
     return *t->choices++ % limit;
 }
-static inline double random_in(TestGraph *t, double low, double high) { return low + (high - low) * (double)(next_random(t) >> 11) * 0x1p-53; }
+static inline double random_in(TestGraph *t, double low, double high) {
+    return low + (high - low) * (double)(next_random(t) >> 11) * 0x1p-53;
+}
 
 static inline Dim size(TestGraph *t, int64_t value) { return dim_const(t->graph->dims, value); }
 #define SIZES(...) COUNT_OF(((Dim[]){__VA_ARGS__})), (Dim[]){__VA_ARGS__}
 #define INTS(...) ((IntList){COUNT_OF(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__}})
 #define DIMS(...) ((DimList){COUNT_OF(((Dim[]){__VA_ARGS__})), (Dim[]){__VA_ARGS__}})
-#define MAKE(t, op_name, inputs, count, ...) graph_make((t)->graph, OP_##op_name, inputs, count, &(op_name##_attributes){__VA_ARGS__})
+#define MAKE(t, op_name, inputs, count, ...) \
+    graph_make((t)->graph, OP_##op_name, inputs, count, &(op_name##_attributes){__VA_ARGS__})
 
 static inline Node *splat(TestGraph *t, double value) { return build_scalar(t->graph, value, DTYPE_F32); }
 static inline Node *binary(TestGraph *t, Op op, Node *a, Node *b) { return build_binary(t->graph, op, a, b); }
@@ -98,7 +103,8 @@ static inline void named_output(TestGraph *t, const char *name, Node *node) {
 static inline Node *add_values(TestGraph *t, Node *node, double low, double high) {
     TestInput input = {node, NULL, count_of(t, node->shape)};
     input.values = NEW_ARRAY(t->arena, Number, input.count);
-    for (int64_t i = 0; i < input.count; i++) input.values[i] = number_cast((Number){.real = random_in(t, low, high)}, DTYPE_F32, node->shape.type);
+    for (int64_t i = 0; i < input.count; i++)
+        input.values[i] = number_cast((Number){.real = random_in(t, low, high)}, DTYPE_F32, node->shape.type);
     vec_push(t->arena, &t->inputs, input);
     return node;
 }
@@ -122,7 +128,9 @@ static inline bool give_value(void *context, const Node *node, RefTensor *out) {
     TestGraph *t = context;
     for (int i = 0; i < t->inputs.count; i++) {
         const TestInput *input = &t->inputs.items[i];
-        if (input->node->op != node->op || *(const Name *)input->node->attributes != *(const Name *)node->attributes) continue;
+        if (input->node->op != node->op ||
+            *(const Name *)input->node->attributes != *(const Name *)node->attributes)
+            continue;
         CU_ASSERT_EQUAL_FATAL(out->shape.count, input->count);
         memcpy(out->values, input->values, sizeof *input->values * (size_t)input->count);
         return true;
@@ -130,7 +138,9 @@ static inline bool give_value(void *context, const Node *node, RefTensor *out) {
     return false;
 }
 
-static inline double element(const RefTensor *tensor, int64_t i) { return number_value(tensor->values[i], tensor->shape.type); }
+static inline double element(const RefTensor *tensor, int64_t i) {
+    return number_value(tensor->values[i], tensor->shape.type);
+}
 
 static inline void evaluate(TestGraph *t, Graph *graph, Node *const *nodes, int count, RefTensor *results) {
     RefSource source = {.context = t, .parameter = give_value, .input = give_value};

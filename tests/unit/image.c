@@ -1,4 +1,5 @@
-/* PNG and JPEG in every form, turned, cut off, flipped; and the way back. tests/programs/pictures/make.py made the pictures. */
+/* PNG and JPEG in every form, turned, cut off, flipped; and the way back.
+ * tests/programs/pictures/make.py made the pictures. */
 #include "files/files.h"
 #include "test.h"
 #include <math.h>
@@ -114,7 +115,8 @@ TEST(bombs_liars_and_other_files) {
     cai_error error;
     cai_image image;
     CU_ASSERT_FALSE(cai_image_read(PICTURES "bomb.png", &image, &error));
-    CU_ASSERT_PTR_NOT_NULL(strstr(error.message, "30000 x 30000: pictures may have 134217728 pixels at most"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(error.message, "30000 x 30000: pictures may have 134217728 pixels at most"));
     CU_ASSERT_FALSE(cai_image_read(PICTURES "lying.png", &image, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.message, "too small for the size it claims"));
     CU_ASSERT_FALSE(cai_image_read(PICTURES "make.py", &image, &error));
@@ -162,8 +164,8 @@ TEST(gray_and_colour) {
     cai_image image;
     CU_ASSERT_FATAL(cai_image_read(PICTURES "rgb.png", &image, &error));
     CU_ASSERT_FATAL(cai_image_set_channels(&image, 1, &error));
-    CU_ASSERT_DOUBLE_EQUAL(image.pixels[3 * WIDTH + 4], 0.299 * drawn(0, 3, 4) + 0.587 * drawn(1, 3, 4) + 0.114 * drawn(2, 3, 4),
-                           1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(image.pixels[3 * WIDTH + 4],
+                           0.299 * drawn(0, 3, 4) + 0.587 * drawn(1, 3, 4) + 0.114 * drawn(2, 3, 4), 1e-6);
     CU_ASSERT_FATAL(cai_image_set_channels(&image, 3, &error));
     CU_ASSERT_EQUAL(image.pixels[(2 * HEIGHT + 3) * WIDTH + 4], image.pixels[3 * WIDTH + 4]);
     CU_ASSERT_FALSE(cai_image_set_channels(&image, 4, &error));
@@ -172,7 +174,8 @@ TEST(gray_and_colour) {
 
 static void check_written(const char *path, int64_t channels, double tolerance) {
     const float values[] = {0, 1, -3, 7, NAN, 0.5f / 255, 1.5f / 255, 0.25f, 100.6f / 255};
-    const double expected[] = {0, 1, 0, 1, 0, 0, 2 / 255.0, 64 / 255.0, 101 / 255.0}; /* clamped; halves to even */
+    /* clamped; halves to even */
+    const double expected[] = {0, 1, 0, 1, 0, 0, 2 / 255.0, 64 / 255.0, 101 / 255.0};
     float planes[3 * 9];
     for (int64_t c = 0; c < channels; c++) memcpy(planes + 9 * c, values, sizeof values);
     cai_error error;
@@ -180,7 +183,8 @@ static void check_written(const char *path, int64_t channels, double tolerance) 
     CU_ASSERT_FATAL(cai_image_write(path, planes, channels, 3, 3, &error));
     CU_ASSERT_FATAL(cai_image_read(path, &image, &error));
     CU_ASSERT_EQUAL(image.channels, channels);
-    for (int i = 0; i < 9 * channels; i++) CU_ASSERT_DOUBLE_EQUAL(image.pixels[i], expected[i % 9], tolerance);
+    for (int i = 0; i < 9 * channels; i++)
+        CU_ASSERT_DOUBLE_EQUAL(image.pixels[i], expected[i % 9], tolerance);
     cai_image_free(&image);
     unlink(path);
 }

@@ -1,20 +1,82 @@
-/* Ints and bools are exact, and casts are the table of docs/language.md: the same numbers from the reference (which reference.c compares
- * with numpy and PyTorch), from folding, from all passes, and from kernels, of inputs and of constants. */
+/* Ints and bools are exact, and casts are the table of docs/language.md: the same numbers
+ * from the reference (which reference.c compares with numpy and PyTorch), from folding,
+ * from all passes, and from kernels, of inputs and of constants. */
 #include "backend_support.h"
 
 /* Ends and ties of every type. */
-static const int64_t wholes[] = {
-    0, 1, -1, 2, 3, -7, 127, 128, -128, -129, 255, 256, 2049, 2051, 65504, 65519, 65520, 16777217, 16777219, (1 << 25) + (1 << 17) + 1,
-    INT32_MAX, INT64_C(1) << 31, INT32_MIN, (int64_t)INT32_MIN - 1, (INT64_C(1) << 32) + 1, (INT64_C(1) << 53) + 1,
-    (INT64_C(1) << 60) + (INT64_C(1) << 36) + 1, -(INT64_C(1) << 60) - (INT64_C(1) << 36) - 1, INT64_MAX, INT64_MIN};
-static const double reals[] = {
-    0, 0.5, -0.5, 1, -1, 2.5, -2.7, 126.9, 127.5, 128, -128.9, -129, 255, 300.3, 2047.5, 2049, 65504, 65519, 65520, 1e5, 1.00390625, 1.01171875,
-    2147483520, 0x1p31, -0x1p31, -2147483904.0, 3e9, -3e9, 9223371487098961920.0, 0x1p63, -0x1p63, 1e20, -1e20, INFINITY, -INFINITY, NAN};
-static const DType all_types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8, DTYPE_I32, DTYPE_I64, DTYPE_BOOL};
+static const int64_t wholes[] = {0,
+                                 1,
+                                 -1,
+                                 2,
+                                 3,
+                                 -7,
+                                 127,
+                                 128,
+                                 -128,
+                                 -129,
+                                 255,
+                                 256,
+                                 2049,
+                                 2051,
+                                 65504,
+                                 65519,
+                                 65520,
+                                 16777217,
+                                 16777219,
+                                 (1 << 25) + (1 << 17) + 1,
+                                 INT32_MAX,
+                                 INT64_C(1) << 31,
+                                 INT32_MIN,
+                                 (int64_t)INT32_MIN - 1,
+                                 (INT64_C(1) << 32) + 1,
+                                 (INT64_C(1) << 53) + 1,
+                                 (INT64_C(1) << 60) + (INT64_C(1) << 36) + 1,
+                                 -(INT64_C(1) << 60) - (INT64_C(1) << 36) - 1,
+                                 INT64_MAX,
+                                 INT64_MIN};
+static const double reals[] = {0,
+                               0.5,
+                               -0.5,
+                               1,
+                               -1,
+                               2.5,
+                               -2.7,
+                               126.9,
+                               127.5,
+                               128,
+                               -128.9,
+                               -129,
+                               255,
+                               300.3,
+                               2047.5,
+                               2049,
+                               65504,
+                               65519,
+                               65520,
+                               1e5,
+                               1.00390625,
+                               1.01171875,
+                               2147483520,
+                               0x1p31,
+                               -0x1p31,
+                               -2147483904.0,
+                               3e9,
+                               -3e9,
+                               9223371487098961920.0,
+                               0x1p63,
+                               -0x1p63,
+                               1e20,
+                               -1e20,
+                               INFINITY,
+                               -INFINITY,
+                               NAN};
+static const DType all_types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8,
+                                  DTYPE_I32, DTYPE_I64, DTYPE_BOOL};
 static const DType whole_types[] = {DTYPE_I8, DTYPE_I32, DTYPE_I64, DTYPE_BOOL};
 
 static Number edge(DType type, int at) {
-    if (dtype_is_float(type)) return number_cast((Number){.real = (float)reals[at % COUNT_OF(reals)]}, DTYPE_F32, type);
+    if (dtype_is_float(type))
+        return number_cast((Number){.real = (float)reals[at % COUNT_OF(reals)]}, DTYPE_F32, type);
     return number_cast((Number){.whole = wholes[at % COUNT_OF(wholes)]}, DTYPE_I64, type);
 }
 
@@ -24,7 +86,8 @@ static Node *given(TestGraph *t, const Number *values, int64_t count, Shape shap
     Name name = intern(t->graph->names, arena_printf(t->arena, "x%d", t->inputs.count));
     Node *node = MAKE(t, input, NULL, 0, name, shape.type, {shape.rank, shape.dims});
     vec_push(t->arena, &t->graph->inputs, ((Port){.name = name, .node = node}));
-    vec_push(t->arena, &t->inputs, ((TestInput){node, arena_copy(t->arena, values, sizeof *values * (size_t)count), count}));
+    vec_push(t->arena, &t->inputs,
+             ((TestInput){node, arena_copy(t->arena, values, sizeof *values * (size_t)count), count}));
     return node;
 }
 
@@ -53,7 +116,8 @@ static void add_casts(TestGraph *t, bool constant) {
         Number *values = NEW_ARRAY(t->arena, Number, count);
         for (int i = 0; i < count; i++) values[i] = edge(type, i);
         Node *x = given(t, values, count, (Shape){type, 1, (Dim[]){size(t, count)}}, constant);
-        for (int to = 0; to < COUNT_OF(all_types); to++) new_output(t, build_cast(t->graph, x, all_types[to]));
+        for (int to = 0; to < COUNT_OF(all_types); to++)
+            new_output(t, build_cast(t->graph, x, all_types[to]));
     }
 }
 
@@ -63,7 +127,8 @@ TEST(casts_from_each_type_to_each) {
     add_casts(&constants, true);
     RefTensor *expected = output_values(&inputs, inputs.graph);
     Graph *folded = pass_fold(constants.graph);
-    for (int i = 0; i < folded->outputs.count; i++) CU_ASSERT_EQUAL(folded->outputs.items[i].node->op, OP_constant);
+    for (int i = 0; i < folded->outputs.count; i++)
+        CU_ASSERT_EQUAL(folded->outputs.items[i].node->op, OP_constant);
     check_same(folded, output_values(&constants, folded), expected, "folded casts");
     for (int i = 0; i < target_count(); i++) {
         compare_with_reference(&inputs, target_at(i)->name, 0, "casts");
@@ -81,24 +146,31 @@ static Node *full(TestGraph *t, DType type, int64_t value, bool constant) {
 }
 
 TEST(what_a_double_cannot_hold) {
-    const int64_t expected[] = {1, INT64_C(9007199254740993), INT64_C(17179869187), INT32_MAX, INT64_MIN, INT64_C(9007199254740993)};
+    const int64_t expected[] = {1,         INT64_C(9007199254740993), INT64_C(17179869187), INT32_MAX,
+                                INT64_MIN, INT64_C(9007199254740993)};
     for (int constant = 0; constant < 2; constant++) {
         TestGraph t = test_graph(1);
-        Node *most = full(&t, DTYPE_I32, INT32_MAX, constant), *least = full(&t, DTYPE_I64, INT64_MIN, constant);
+        Node *most = full(&t, DTYPE_I32, INT32_MAX, constant),
+             *least = full(&t, DTYPE_I64, INT64_MIN, constant);
         Node *big = full(&t, DTYPE_I64, INT64_C(9007199254740993), constant);
         Number real[] = {{.real = 3e9}, {.real = 3e9}};
         new_output(&t, binary(&t, OP_mul, most, most));
         new_output(&t, MAKE(&t, flip, &big, 1, INTS(0)));
-        new_output(&t, binary(&t, OP_mul, full(&t, DTYPE_I64, INT64_C(4294967297), constant), full(&t, DTYPE_I64, INT64_C(4294967299), constant)));
-        new_output(&t, build_cast(t.graph, given(&t, real, 2, (Shape){DTYPE_F32, 1, (Dim[]){size(&t, 2)}}, constant), DTYPE_I32));
+        new_output(&t, binary(&t, OP_mul, full(&t, DTYPE_I64, INT64_C(4294967297), constant),
+                              full(&t, DTYPE_I64, INT64_C(4294967299), constant)));
+        new_output(&t, build_cast(t.graph,
+                                  given(&t, real, 2, (Shape){DTYPE_F32, 1, (Dim[]){size(&t, 2)}}, constant),
+                                  DTYPE_I32));
         new_output(&t, binary(&t, OP_div, least, full(&t, DTYPE_I64, -1, constant)));
         new_output(&t, binary(&t, OP_add, big, build_splat(t.graph, 0, big->shape)));
-        const RefTensor *found = output_values(&t, t.graph), *passed = output_values(&t, passes_run(t.graph, &(PassOptions){.verify = true}));
+        const RefTensor *found = output_values(&t, t.graph),
+                        *passed = output_values(&t, passes_run(t.graph, &(PassOptions){.verify = true}));
         for (int i = 0; i < COUNT_OF(expected); i++) {
             CU_ASSERT_EQUAL(found[i].values[0].whole, expected[i]);
             CU_ASSERT_EQUAL(passed[i].values[1].whole, expected[i]);
         }
-        for (int i = 0; i < target_count(); i++) compare_with_reference(&t, target_at(i)->name, 0, "beyond double");
+        for (int i = 0; i < target_count(); i++)
+            compare_with_reference(&t, target_at(i)->name, 0, "beyond double");
         arena_free(t.arena);
     }
 }
@@ -115,7 +187,8 @@ static Node *edges_of(TestGraph *t, DType type, int rank, const Dim *dims) {
 
 static void add_windows(TestGraph *t, DType type) {
     Dim one = size(t, 1), two = size(t, 2), zero = size(t, 0), wide = size(t, 38), half = size(t, 19);
-    Node *x = edges_of(t, type, SIZES(one, two, size(t, 4), wide)), *dy = edges_of(t, type, SIZES(one, two, two, half)), *both[] = {x, dy};
+    Node *x = edges_of(t, type, SIZES(one, two, size(t, 4), wide)),
+         *dy = edges_of(t, type, SIZES(one, two, two, half)), *both[] = {x, dy};
     IntList by = INTS(2, 2), ones = INTS(1, 1), zeros = INTS(0, 0);
     DimList small = DIMS(two, half), large = DIMS(size(t, 4), wide);
     new_output(t, MAKE(t, pool_sum, &x, 1, by, by, ones, zeros, small));
@@ -125,8 +198,10 @@ static void add_windows(TestGraph *t, DType type) {
     new_output(t, MAKE(t, max_pool_gather, ((Node *[]){x, x}), 2, by, by, ones, zeros, small));
     static const char *const modes[] = {"constant", "reflect", "replicate"};
     for (int i = 0; i < COUNT_OF(modes); i++)
-        new_output(t, MAKE(t, pad_input, &x, 1, DIMS(zero, zero, one, two), DIMS(one, two, two, size(t, 33)), intern(t->graph->names, modes[i])));
-    Node *at = edges_of(t, DTYPE_I64, SIZES(size(t, 4))), *rows = build_reshape(t->graph, x, SIZES(size(t, 8), wide)), *row[] = {rows, at};
+        new_output(t, MAKE(t, pad_input, &x, 1, DIMS(zero, zero, one, two), DIMS(one, two, two, size(t, 33)),
+                           intern(t->graph->names, modes[i])));
+    Node *at = edges_of(t, DTYPE_I64, SIZES(size(t, 4))),
+         *rows = build_reshape(t->graph, x, SIZES(size(t, 8), wide)), *row[] = {rows, at};
     Node *picked = MAKE(t, gather, row, 2, 0), *added[] = {picked, at};
     new_output(t, picked);
     new_output(t, MAKE(t, scatter_add, added, 2, 0, DIMS(size(t, 5))));
@@ -161,28 +236,36 @@ static Node *moved(TestGraph *t, Node *x, int way) {
     Dim zero = size(t, 0), one = size(t, 1), *dims = NEW_ARRAY(t->arena, Dim, 2);
     memcpy(dims, x->shape.dims, 2 * sizeof *dims);
     if (way == 0) return MAKE(t, flip, &x, 1, INTS(1));
-    pad_attributes pad = {DIMS(zero, one), DIMS(zero, zero), intern(t->graph->names, "constant"), edge(x->shape.type, random_below(t, 100))};
+    pad_attributes pad = {DIMS(zero, one), DIMS(zero, zero), intern(t->graph->names, "constant"),
+                          edge(x->shape.type, random_below(t, 100))};
     Node *wide = graph_make(t->graph, OP_pad, &x, 1, &pad);
     return build_slice(t->graph, wide, (Dim[]){zero, zero}, dims, NULL);
 }
 
 /* What a row or column comes to, for each of its elements. */
 static Node *reduced(TestGraph *t, Node *x, int way) {
-    Node *y = way == 0 ? MAKE(t, sum, &x, 1, INTS(1)) : way == 1 ? MAKE(t, reduce_max, &x, 1, INTS(0)) : MAKE(t, argmax, &x, 1, 1);
+    Node *y = way == 0   ? MAKE(t, sum, &x, 1, INTS(1))
+              : way == 1 ? MAKE(t, reduce_max, &x, 1, INTS(0))
+                         : MAKE(t, argmax, &x, 1, 1);
     return build_broadcast(t->graph, y, x->shape.rank, x->shape.dims);
 }
 
 static Node *random_node(TestGraph *t, const Pool *pool) {
-    static const Op numbers[] = {OP_add, OP_sub, OP_mul, OP_div, OP_floor_div, OP_mod, OP_min, OP_max}, tests[] = {OP_eq, OP_ne, OP_lt, OP_le},
-                    bools[] = {OP_and, OP_or}, ones[] = {OP_neg, OP_abs, OP_sign, OP_floor};
+    static const Op numbers[] = {OP_add, OP_sub, OP_mul, OP_div, OP_floor_div, OP_mod, OP_min, OP_max},
+                    tests[] = {OP_eq, OP_ne, OP_lt, OP_le}, bools[] = {OP_and, OP_or},
+                    ones[] = {OP_neg, OP_abs, OP_sign, OP_floor};
     DType type = whole_types[random_below(t, COUNT_OF(whole_types) - 1)];
     Node *a = any(t, pool, type), *b = any(t, pool, type), *yes = any(t, pool, DTYPE_BOOL);
     switch (random_below(t, 10)) {
     case 0: return one_of(t, ones, COUNT_OF(ones), a, NULL);
     case 1: return one_of(t, tests, COUNT_OF(tests), a, b);
-    case 2: return random_below(t, 2) ? build_unary(t->graph, OP_not, yes) : one_of(t, bools, COUNT_OF(bools), yes, any(t, pool, DTYPE_BOOL));
+    case 2:
+        return random_below(t, 2) ? build_unary(t->graph, OP_not, yes)
+                                  : one_of(t, bools, COUNT_OF(bools), yes, any(t, pool, DTYPE_BOOL));
     case 3: return build_select(t->graph, yes, a, b);
-    case 4: return build_cast(t->graph, random_below(t, 3) ? a : yes, whole_types[random_below(t, COUNT_OF(whole_types))]);
+    case 4:
+        return build_cast(t->graph, random_below(t, 3) ? a : yes,
+                          whole_types[random_below(t, COUNT_OF(whole_types))]);
     case 5: return MAKE(t, cumsum, &a, 1, random_below(t, 2));
     case 6: return moved(t, a, random_below(t, 2));
     case 7: return reduced(t, a, random_below(t, 3));
@@ -190,7 +273,8 @@ static Node *random_node(TestGraph *t, const Pool *pool) {
     }
 }
 
-/* Choices depend on the seed alone: the same expressions of inputs and of constants. Of each type one number stands all over. */
+/* Choices depend on the seed alone: the same expressions of inputs and of constants. Of
+ * each type one number stands all over. */
 static void random_expressions(TestGraph *t, bool constant) {
     Pool pool = {0};
     for (int i = 0; i < COUNT_OF(whole_types); i++) {
@@ -207,7 +291,8 @@ static void random_expressions(TestGraph *t, bool constant) {
         vec_push(t->arena, &pool.of[node->shape.type], node);
     }
     for (int i = 0; i < COUNT_OF(whole_types); i++)
-        for (int k = 3; k < pool.of[whole_types[i]].count; k++) new_output(t, pool.of[whole_types[i]].items[k]);
+        for (int k = 3; k < pool.of[whole_types[i]].count; k++)
+            new_output(t, pool.of[whole_types[i]].items[k]);
 }
 
 static void check_expressions(uint64_t seed) {
@@ -216,8 +301,11 @@ static void check_expressions(uint64_t seed) {
     random_expressions(&constants, true);
     const char *what = arena_printf(inputs.arena, "seed %llu", (unsigned long long)seed);
     RefTensor *expected = output_values(&inputs, inputs.graph);
-    check_same(inputs.graph, output_values(&inputs, passes_run(inputs.graph, &(PassOptions){.verify = true})), expected, what);
-    check_same(inputs.graph, output_values(&constants, passes_run(constants.graph, &(PassOptions){.verify = true})), expected, what);
+    check_same(inputs.graph, output_values(&inputs, passes_run(inputs.graph, &(PassOptions){.verify = true})),
+               expected, what);
+    check_same(inputs.graph,
+               output_values(&constants, passes_run(constants.graph, &(PassOptions){.verify = true})),
+               expected, what);
     if (seed <= 6)
         for (int i = 0; i < target_count(); i++) {
             compare_with_reference(&inputs, target_at(i)->name, 0, what);

@@ -1,6 +1,7 @@
-/* The kernels against the reference, on the shapes of tests/kernels/shapes.txt: whole numbers, so that every sum is exact,
- * for every target, on one thread and on three. A line that stands for more than MAX_SHAPES is tested
- * on so many, spread over all; with CAI_SWEEP in the environment on all. */
+/* The kernels against the reference, on the shapes of tests/kernels/shapes.txt: whole
+ * numbers, so that every sum is exact, for every target, on one thread and on three. A
+ * line that stands for more than MAX_SHAPES is tested on so many, spread over all; with
+ * CAI_SWEEP in the environment on all. */
 #include "backend_support.h"
 #include "plan/winograd.h"
 #include "../kernels/shape.h"
@@ -17,7 +18,8 @@ typedef struct Choice {
     int part, parts, lines;
 } Choice;
 
-/* All fixed shapes of a line are one program for each target; each free one is its own, for one target in turn. */
+/* All fixed shapes of a line are one program for each target; each free one is its own,
+ * for one target in turn. */
 typedef struct Line {
     bool computed;    /* weights that the run packs */
     int all, seen;    /* shapes */
@@ -26,29 +28,33 @@ typedef struct Line {
     int fixed_count, free_count;
 } Line;
 
-/* Convolutions of real networks would take the reference minutes: they are compared with conv_any, and that with the reference on small
- * ones. */
+/* Convolutions of real networks would take the reference minutes: they are compared with
+ * conv_any, and that with the reference on small ones. */
 static bool is_large(const ShapeLine *shape) { return strstr(shape->op, "conv") && shape_flops(shape) > 5e6; }
 
 static LowerOptions shape_options(const ShapeLine *shape, const char *target) {
     int winograd = shape->tile ? (int)shape->tile : WINOGRAD_NEVER;
-    return WITH_TABLE(.target = target_find(target), .force = *shape->by ? shape->by : NULL, .winograd = winograd);
+    return WITH_TABLE(.target = target_find(target), .force = *shape->by ? shape->by : NULL,
+                      .winograd = winograd);
 }
 
 static void compare(TestGraph *t, const ShapeLine *shape, const char *target, const char *text) {
-    LowerOptions options = shape_options(shape, target), any = WITH_TABLE(.target = target_at(0), .force = "conv_any", .own_slots = true);
+    LowerOptions options = shape_options(shape, target),
+                 any = WITH_TABLE(.target = target_at(0), .force = "conv_any", .own_slots = true);
     double tolerance = strcmp(shape->mode, "nearest") && strstr(shape->op, "resample") ? 1e-5 : 0;
-    if (shape->tile) tolerance = 2.5e-5 * sqrt(9.0 * (double)shape->ic); /* Winograd: 1e-5 of the outputs' root mean square */
+    /* Winograd: 1e-5 of the outputs' root mean square */
+    if (shape->tile) tolerance = 2.5e-5 * sqrt(9.0 * (double)shape->ic);
     /* what is nearly the same may round to the other neighbour */
     if (tolerance > 0 && shape->type != DTYPE_F32) tolerance += 1.0 / 128;
     options.own_slots = true;
     if (!can_run(target)) return;
-    if (is_large(shape)) compare_with_other(t, &options, &any, tolerance, arena_printf(t->arena, "%s (%s)", text, target));
+    if (is_large(shape))
+        compare_with_other(t, &options, &any, tolerance, arena_printf(t->arena, "%s (%s)", text, target));
     else compare_with_options(t, &options, tolerance, arena_printf(t->arena, "%s (%s)", text, target));
 }
 
-/* Multiples of the golden ratio, modulo 1, lie evenly however many are taken; in a list of all
- * combinations so does each value of each key. */
+/* Multiples of the golden ratio, modulo 1, lie evenly however many are taken; in a list
+ * of all combinations so does each value of each key. */
 static bool is_in_sample(int number, int all) {
     double turns = number * 0.61803398874989485;
     return all <= MAX_SHAPES || getenv("CAI_SWEEP") || turns - floor(turns) < (double)MAX_SHAPES / all;
@@ -76,7 +82,9 @@ static bool is_chosen(Choice *choice, const char *line) {
     return choice->lines++ % choice->parts == choice->part;
 }
 
-static void ignore_shape(const ShapeLine *shape, const char *text, void *context) { (void)shape, (void)text, (void)context; }
+static void ignore_shape(const ShapeLine *shape, const char *text, void *context) {
+    (void)shape, (void)text, (void)context;
+}
 
 static void check_as(const char *text, bool computed) {
     Line line = {.computed = computed, .all = each_shape(text, ignore_shape, NULL)};
@@ -97,8 +105,8 @@ static bool has_weight(const char *text) {
     return false;
 }
 
-/* With weights that are packed while building, and with such as the run packs; those of real
- * networks, which take long, one way only. */
+/* With weights that are packed while building, and with such as the run packs; those of
+ * real networks, which take long, one way only. */
 static void check_line(const char *text, void *context) {
     if (!is_chosen(context, text)) return;
     bool timed = strstr(text, " timed=1"), computed = strstr(text, " computed=1");
@@ -114,7 +122,9 @@ static void check_operators(const char *operators, int part, int parts) {
 
 TEST_IN_PARTS(convolutions, 24) { check_operators(" conv tconv convw ", part, parts); }
 TEST_IN_PARTS(pools_and_resampling, 24) {
-    check_operators(" pool_max pool_sum pool_sum_input max_pool_scatter max_pool_gather resample resample_input ", part, parts);
+    check_operators(
+        " pool_max pool_sum pool_sum_input max_pool_scatter max_pool_gather resample resample_input ", part,
+        parts);
 }
 TEST_IN_PARTS(matrix_products, 8) { check_operators(" matmul dense ", part, parts); }
 
@@ -127,9 +137,11 @@ static double measured_error(int64_t inputs, int winograd, bool computed, const 
     Node *x = new_input(&t, -1, 1, SIZES(size(&t, 1), channels, twelve, twelve));
     Dim three = size(&t, 3), kernel[] = {size(&t, 16), channels, three, three};
     Node *w = computed ? new_input(&t, -1, 1, 4, kernel) : new_parameter(&t, -1, 1, 4, kernel);
-    Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1), DIMS(twelve, twelve), 1);
+    Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1),
+                   DIMS(twelve, twelve), 1);
     new_output(&t, y);
-    LowerOptions options = WITH_TABLE(.target = target_find(target), .winograd = winograd, .force = winograd > 0 ? "conv_winograd" : NULL);
+    LowerOptions options = WITH_TABLE(.target = target_find(target), .winograd = winograd,
+                                      .force = winograd > 0 ? "conv_winograd" : NULL);
     Compiled compiled;
     RefTensor wanted;
     Number *got;
@@ -171,18 +183,19 @@ static Node *make_constant_map(TestGraph *t, const ConstantMap *of) {
     bool transposed = strcmp(of->kind, "conv_transposed") == 0;
     Dim outputs = size(t, of->outputs), inputs = size(t, of->inputs / of->groups);
     Node *x = new_parameter(t, -1, 1, SIZES(size(t, 1), channels, nine, nine));
-    Node *w = new_input(t, -1, 1, SIZES(transposed ? inputs : outputs, transposed ? outputs : inputs, three, three));
+    Node *w = new_input(t, -1, 1,
+                        SIZES(transposed ? inputs : outputs, transposed ? outputs : inputs, three, three));
     Node *operands[] = {x, w};
-    if (transposed) return MAKE(t, convolution_backward_data, operands, 2, one, one, one, DIMS(nine, nine), of->groups);
+    if (transposed)
+        return MAKE(t, convolution_backward_data, operands, 2, one, one, one, DIMS(nine, nine), of->groups);
     return MAKE(t, convolution, operands, 2, one, one, one, DIMS(nine, nine), of->groups);
 }
 
 /* A constant map comes in the layout that its kernel wants, too. */
 TEST(constant_maps) {
-    static const ConstantMap cases[] = {
-        {"conv_direct", 20, 24, 1}, {"conv_winograd", 20, 24, 1}, {"conv_transposed", 20, 24, 1},
-        {"conv_few", 20, 3, 1}, {"conv_grouped", 20, 20, 20}, {"conv_any", 20, 24, 1}
-    };
+    static const ConstantMap cases[] = {{"conv_direct", 20, 24, 1},     {"conv_winograd", 20, 24, 1},
+                                        {"conv_transposed", 20, 24, 1}, {"conv_few", 20, 3, 1},
+                                        {"conv_grouped", 20, 20, 20},   {"conv_any", 20, 24, 1}};
     for (int i = 0; i < COUNT_OF(cases) * target_count(); i++) {
         const ConstantMap *of = &cases[i / target_count()];
         const char *target = target_at(i % target_count())->name;
@@ -197,7 +210,8 @@ TEST(constant_maps) {
 
 static void round_inputs_to_whole(TestGraph *t) {
     for (int i = 0; i < t->inputs.count; i++)
-        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k].real = round(t->inputs.items[i].values[k].real);
+        for (int64_t k = 0; k < t->inputs.items[i].count; k++)
+            t->inputs.items[i].values[k].real = round(t->inputs.items[i].values[k].real);
 }
 
 static void compare_on_targets(void (*make)(TestGraph *t), const char *what) {
@@ -215,8 +229,10 @@ static void make_one_axis(TestGraph *t) {
     Node *w = new_parameter(t, -2, 2, SIZES(size(t, 4), size(t, 3), size(t, 5)));
     Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 19)), 2);
     new_output(t, y);
-    new_output(t, MAKE(t, convolution_backward_data, ((Node *[]){y, w}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 37)), 2));
-    new_output(t, MAKE(t, convolution_backward_weights, ((Node *[]){x, y}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 5)), 2));
+    new_output(t, MAKE(t, convolution_backward_data, ((Node *[]){y, w}), 2, INTS(2), INTS(1), INTS(2),
+                       DIMS(size(t, 37)), 2));
+    new_output(t, MAKE(t, convolution_backward_weights, ((Node *[]){x, y}), 2, INTS(2), INTS(1), INTS(2),
+                       DIMS(size(t, 5)), 2));
     new_output(t, MAKE(t, pool_max, &x, 1, INTS(3), INTS(2), INTS(1), INTS(1), DIMS(size(t, 19))));
 }
 
@@ -225,11 +241,15 @@ static void make_three_axes(TestGraph *t) {
     Node *x = new_input(t, -3, 3, SIZES(size(t, 1), size(t, 3), five, size(t, 4), size(t, 18)));
     Node *w = new_parameter(t, -2, 2, SIZES(size(t, 2), size(t, 3), size(t, 3), size(t, 2), size(t, 3)));
     IntList one = INTS(1, 1, 1), two = INTS(2, 1, 2), before = INTS(1, 0, 1);
-    Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, two, one, before, DIMS(size(t, 3), size(t, 3), size(t, 9)), 1);
+    Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, two, one, before,
+                   DIMS(size(t, 3), size(t, 3), size(t, 9)), 1);
     new_output(t, y);
-    new_output(t, MAKE(t, convolution_backward_data, ((Node *[]){y, w}), 2, two, one, before, DIMS(five, size(t, 4), size(t, 18)), 1));
-    new_output(t, MAKE(t, convolution_backward_weights, ((Node *[]){x, y}), 2, two, one, before, DIMS(size(t, 3), size(t, 2), size(t, 3)), 1));
-    Node *pooled = MAKE(t, pool_max, &x, 1, INTS(3, 2, 3), two, one, before, DIMS(size(t, 3), size(t, 3), size(t, 9)));
+    new_output(t, MAKE(t, convolution_backward_data, ((Node *[]){y, w}), 2, two, one, before,
+                       DIMS(five, size(t, 4), size(t, 18)), 1));
+    new_output(t, MAKE(t, convolution_backward_weights, ((Node *[]){x, y}), 2, two, one, before,
+                       DIMS(size(t, 3), size(t, 2), size(t, 3)), 1));
+    Node *pooled =
+        MAKE(t, pool_max, &x, 1, INTS(3, 2, 3), two, one, before, DIMS(size(t, 3), size(t, 3), size(t, 9)));
     new_output(t, pooled);
     new_output(t, MAKE(t, max_pool_scatter, ((Node *[]){x, pooled}), 2, INTS(3, 2, 3), two, one, before));
 }
@@ -239,22 +259,24 @@ static void make_types(TestGraph *t) {
     static const DType types[] = {DTYPE_F16, DTYPE_BF16};
     Node *x = new_input(t, -3, 3, SIZES(size(t, 1), size(t, 2), size(t, 9), size(t, 18)));
     Node *w = new_input(t, -2, 2, SIZES(size(t, 3), size(t, 2), size(t, 3), size(t, 3)));
-    Node *a = new_input(t, -3, 3, SIZES(size(t, 7), size(t, 9))), *b = new_input(t, -2, 2, SIZES(size(t, 9), size(t, 20)));
+    Node *a = new_input(t, -3, 3, SIZES(size(t, 7), size(t, 9))),
+         *b = new_input(t, -2, 2, SIZES(size(t, 9), size(t, 20)));
     IntList one = INTS(1, 1);
     for (int i = 0; i < COUNT_OF(types); i++) {
         Node *operands[2] = {build_cast(t->graph, x, types[i]), build_cast(t->graph, w, types[i])};
         new_output(t, MAKE(t, convolution, operands, 2, one, one, one, DIMS(size(t, 9), size(t, 18)), 1));
         Node *factors[2] = {build_cast(t->graph, a, types[i]), build_cast(t->graph, b, types[i])};
         new_output(t, graph_make(t->graph, OP_matmul, factors, 2, NULL));
-        new_output(t, MAKE(t, pool_max, operands, 1, INTS(2, 2), INTS(2, 2), one, INTS(0, 0), DIMS(size(t, 4), size(t, 9))));
+        new_output(t, MAKE(t, pool_max, operands, 1, INTS(2, 2), INTS(2, 2), one, INTS(0, 0),
+                           DIMS(size(t, 4), size(t, 9))));
     }
     Node *whole = build_cast(t->graph, x, DTYPE_I32);
     new_output(t, MAKE(t, pool_max, &whole, 1, INTS(3, 3), one, one, one, DIMS(size(t, 9), size(t, 18))));
     new_output(t, MAKE(t, pool_sum, &whole, 1, INTS(3, 3), one, one, one, DIMS(size(t, 9), size(t, 18))));
 }
 
-/* Sums that are exact in f32 but not in f16 or bf16, and so is what is added to them: fused or not,
- * each operator rounds for itself. */
+/* Sums that are exact in f32 but not in f16 or bf16, and so is what is added to them:
+ * fused or not, each operator rounds for itself. */
 static void make_rounding(TestGraph *t) {
     static const DType types[] = {DTYPE_F16, DTYPE_BF16};
     Dim one = size(t, 1), channels = size(t, 16), side = size(t, 9);
@@ -275,7 +297,8 @@ static void make_rounding(TestGraph *t) {
     }
 }
 
-/* Constant maps lie in blocks of their type: read by elementwise work, and by weights of the run. */
+/* Constant maps lie in blocks of their type: read by elementwise work, and by weights of
+ * the run. */
 static void make_constant_maps(TestGraph *t) {
     static const DType types[] = {DTYPE_F16, DTYPE_BF16};
     Dim one = size(t, 1), channels = size(t, 24), side = size(t, 9), three = size(t, 3);
@@ -293,21 +316,24 @@ static void make_constant_maps(TestGraph *t) {
     }
 }
 
-/* Strides and paddings that differ between the axes, and more or less padding behind than before. */
+/* Strides and paddings that differ between the axes, and more or less padding behind than
+ * before. */
 static void make_uneven(TestGraph *t) {
     Dims *dims = t->graph->dims;
     Node *x = new_input(t, -3, 3, SIZES(t->N, size(t, 18), t->H, dim_offset(dims, t->H, 9)));
-    Node *w = new_parameter(t, -2, 2, SIZES(size(t, 17), size(t, 18), size(t, 2), size(t, 5))), *operands[2] = {x, w};
+    Node *w = new_parameter(t, -2, 2, SIZES(size(t, 17), size(t, 18), size(t, 2), size(t, 5))),
+         *operands[2] = {x, w};
     DimList same = DIMS(dim_floor_div(dims, dim_offset(dims, t->H, 1), 2), dim_offset(dims, t->H, 9));
     Node *y = MAKE(t, convolution, operands, 2, INTS(2, 1), INTS(1, 1), INTS(0, 1), same, 1);
     new_output(t, y);
-    Node *v = new_parameter(t, -2, 2, SIZES(size(t, 17), size(t, 20), size(t, 3), size(t, 2))), *back[2] = {y, v};
+    Node *v = new_parameter(t, -2, 2, SIZES(size(t, 17), size(t, 20), size(t, 3), size(t, 2))),
+         *back[2] = {y, v};
     DimList larger = DIMS(dim_offset(dims, y->shape.dims[2], 1), dim_scale(dims, y->shape.dims[3], 3));
     new_output(t, MAKE(t, convolution_backward_data, back, 2, INTS(1, 3), INTS(1, 1), INTS(2, 0), larger, 1));
 }
 
-/* Weights that lie in memory in other ways than they are read: transposed, so that inputs, outputs or
- * neither are adjacent, and cut out of larger ones. */
+/* Weights that lie in memory in other ways than they are read: transposed, so that
+ * inputs, outputs or neither are adjacent, and cut out of larger ones. */
 static Node *turned_weight(TestGraph *t, const int64_t *to) {
     const int64_t sizes[] = {33, 18, 3, 3};
     Dim dims[4];
@@ -342,7 +368,8 @@ static void compare_views(int winograd, const char *force, double tolerance) {
         TestGraph t = test_graph(4);
         make_views(&t);
         round_inputs_to_whole(&t);
-        LowerOptions options = WITH_TABLE(.target = target_at(i), .winograd = winograd, .force = force, .own_slots = true);
+        LowerOptions options =
+            WITH_TABLE(.target = target_at(i), .winograd = winograd, .force = force, .own_slots = true);
         compare_with_options(&t, &options, tolerance, "views as weights");
         arena_free(t.arena);
     }

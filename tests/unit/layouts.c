@@ -1,5 +1,6 @@
-/* Views of the reference: random chains of what only moves elements, before what reads them where they lie and what wants a copy, against the
- * same operators run one by one on values in row-major order. */
+/* Views of the reference: random chains of what only moves elements, before what reads
+ * them where they lie and what wants a copy, against the same operators run one by one on
+ * values in row-major order. */
 #include "commands/commands.h"
 #include "graph/ops.h"
 #include "graph_test.h"
@@ -17,7 +18,8 @@ static RefTensor compute(TestGraph *t, const Node *node, const RefTensor *all) {
     RefShape shapes[4];
     RefTensor result = {concrete(t, node->shape), NULL};
     result.values = NEW_ARRAY(t->arena, Number, result.shape.count);
-    for (int i = 0; i < node->input_count; i++) inputs[i] = all[node->inputs[i]->id].values, shapes[i] = all[node->inputs[i]->id].shape;
+    for (int i = 0; i < node->input_count; i++)
+        inputs[i] = all[node->inputs[i]->id].values, shapes[i] = all[node->inputs[i]->id].shape;
     RefCall call = {node, t->symbols, inputs, shapes, result.values, result.shape, 42, NULL, NULL};
     if (node->op == OP_input) give_value(t, node, &result);
     else op_info[node->op].reference(&call);
@@ -27,14 +29,17 @@ static RefTensor compute(TestGraph *t, const Node *node, const RefTensor *all) {
 /* By plain loops the same bits; OpenBLAS rounds otherwise, and takes fewer layouts. */
 static bool is_same(const RefTensor *plain, const RefTensor *views, const RefTensor *fast) {
     bool same = memcmp(plain->values, views->values, sizeof *plain->values * (size_t)plain->shape.count) == 0;
-    for (int64_t i = 0; i < plain->shape.count; i++) same = same && fabs(plain->values[i].real - fast->values[i].real) <= 1e-12;
+    for (int64_t i = 0; i < plain->shape.count; i++)
+        same = same && fabs(plain->values[i].real - fast->values[i].real) <= 1e-12;
     return same;
 }
 
 static void check(TestGraph *t) {
     int count = t->graph->outputs.count;
-    RefTensor *all = NEW_ARRAY(t->arena, RefTensor, t->graph->nodes.count), *views = output_values(t, t->graph), fast;
-    RefSource source = {.context = t, .parameter = give_value, .input = give_value, .product = product_openblas};
+    RefTensor *all = NEW_ARRAY(t->arena, RefTensor, t->graph->nodes.count),
+              *views = output_values(t, t->graph), fast;
+    RefSource source = {
+        .context = t, .parameter = give_value, .input = give_value, .product = product_openblas};
     for (int id = 0; id < t->graph->nodes.count; id++) all[id] = compute(t, t->graph->nodes.items[id], all);
     for (int i = 0; i < count; i++) {
         Node *node = t->graph->outputs.items[i].node;
@@ -62,7 +67,8 @@ static Node *cut(TestGraph *t, Node *x) {
     Dim begin[REF_MAX_RANK], sizes[REF_MAX_RANK];
     int64_t steps[REF_MAX_RANK];
     for (int i = 0; i < x->shape.rank; i++) {
-        int64_t all = dim_const_value(x->shape.dims[i]), first = random_below(t, 2) ? 0 : random_below(t, (int)all);
+        int64_t all = dim_const_value(x->shape.dims[i]),
+                first = random_below(t, 2) ? 0 : random_below(t, (int)all);
         steps[i] = 1 + random_below(t, 2);
         begin[i] = size(t, first);
         sizes[i] = size(t, 1 + (all - first - 1) / steps[i]);
@@ -72,7 +78,8 @@ static Node *cut(TestGraph *t, Node *x) {
 
 static Node *repeated(TestGraph *t, Node *x) {
     Dim dims[REF_MAX_RANK];
-    for (int i = 0; i < x->shape.rank; i++) dims[i] = dim_const_value(x->shape.dims[i]) == 1 ? size(t, 1 + random_below(t, 3)) : x->shape.dims[i];
+    for (int i = 0; i < x->shape.rank; i++)
+        dims[i] = dim_const_value(x->shape.dims[i]) == 1 ? size(t, 1 + random_below(t, 3)) : x->shape.dims[i];
     return build_broadcast(t->graph, x, x->shape.rank, dims);
 }
 
@@ -97,7 +104,8 @@ static Node *reshaped(TestGraph *t, Node *x) {
 
 static Node *moved(TestGraph *t, Node *x) {
     Node *(*const ways[])(TestGraph *, Node *) = {turned, cut, repeated, backwards, reshaped, reshaped};
-    for (int count = random_below(t, 6); count > 0 && x->shape.rank < 6; count--) x = ways[random_below(t, COUNT_OF(ways))](t, x);
+    for (int count = random_below(t, 6); count > 0 && x->shape.rank < 6; count--)
+        x = ways[random_below(t, COUNT_OF(ways))](t, x);
     return x;
 }
 
@@ -115,8 +123,8 @@ static IntList some_axes(TestGraph *t, int rank, int64_t *axes) {
     return (IntList){count, axes};
 }
 
-/* What reads x: elementwise work with an operand of the same shape that lies otherwise, a reduction, a product with it, a concatenation, or
- * a function that wants a copy. */
+/* What reads x: elementwise work with an operand of the same shape that lies otherwise, a
+ * reduction, a product with it, a concatenation, or a function that wants a copy. */
 static Node *reader(TestGraph *t, Node *x, Node *plain) {
     int64_t axes[REF_MAX_RANK];
     IntList list = some_axes(t, x->shape.rank, axes);
@@ -132,14 +140,17 @@ static Node *reader(TestGraph *t, Node *x, Node *plain) {
     }
     if (last < 1) return unary(t, OP_exp, x);
     for (int i = 0; i <= last; i++) axes[i] = i < last - 1 ? i : 2 * last - 1 - i;
-    return graph_make(t->graph, OP_matmul, (Node *[]){x, build_transpose(t->graph, random_below(t, 2) ? x : plain, axes)}, 2, NULL);
+    return graph_make(t->graph, OP_matmul,
+                      (Node *[]){x, build_transpose(t->graph, random_below(t, 2) ? x : plain, axes)}, 2,
+                      NULL);
 }
 
 TEST(views) {
     for (uint64_t seed = 0; seed < 4000; seed++) {
         TestGraph t = test_graph(seed);
         for (int i = 0; i < 3; i++) {
-            Node *x = moved(&t, new_tensor(&t)), *y = reader(&t, x, new_input(&t, -1, 1, x->shape.rank, x->shape.dims));
+            Node *x = moved(&t, new_tensor(&t)),
+                 *y = reader(&t, x, new_input(&t, -1, 1, x->shape.rank, x->shape.dims));
             new_output(&t, moved(&t, unary(&t, OP_abs, moved(&t, y))));
             if (random_below(&t, 2)) new_output(&t, random_below(&t, 2) ? x : y);
         }
@@ -148,13 +159,15 @@ TEST(views) {
     }
 }
 
-/* Longer than the parts in which elementwise work goes through a row, and in the memory of an operand. */
+/* Longer than the parts in which elementwise work goes through a row, and in the memory
+ * of an operand. */
 TEST(long_rows) {
     const int64_t lengths[] = {511, 512, 513, 1500};
     for (int i = 0; i < COUNT_OF(lengths); i++) {
         TestGraph t = test_graph((uint64_t)i);
         Dim shape[] = {size(&t, 3), size(&t, lengths[i])}, column[] = {size(&t, 3), size(&t, 1)};
-        Node *x = unary(&t, OP_neg, new_input(&t, -1, 1, 2, shape)), *bias = build_broadcast(t.graph, new_input(&t, -1, 1, 2, column), 2, shape);
+        Node *x = unary(&t, OP_neg, new_input(&t, -1, 1, 2, shape)),
+             *bias = build_broadcast(t.graph, new_input(&t, -1, 1, 2, column), 2, shape);
         new_output(&t, unary(&t, OP_abs, binary(&t, OP_mul, bias, binary(&t, OP_sub, x, bias))));
         check(&t);
         arena_free(t.arena);

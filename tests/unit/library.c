@@ -1,4 +1,5 @@
-/* The blocks of stdlib/ against PyTorch: tests/numerics/library/make.py says how library.txt is written. */
+/* The blocks of stdlib/ against PyTorch: tests/numerics/library/make.py says how
+ * library.txt is written. */
 #include "elaborate/elaborate.h"
 #include "test.h"
 #include "weights/weights.h"
@@ -11,8 +12,8 @@ static bool weight_values(void *context, const Node *node, RefTensor *out) {
     (void)context;
     bool state = node->op == OP_state;
     const char *path = state ? ATTRIBUTES(node, state)->path : ATTRIBUTES(node, parameter)->path;
-    init_fill(7, path, &out->shape, state ? ATTRIBUTES(node, state)->init : ATTRIBUTES(node, parameter)->init, state,
-              out->values);
+    init_fill(7, path, &out->shape, state ? ATTRIBUTES(node, state)->init : ATTRIBUTES(node, parameter)->init,
+              state, out->values);
     return true;
 }
 
@@ -40,7 +41,8 @@ static Model *read_model(Arena *arena, const char *text) {
     CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
     Diagnostics *diag = NEW(arena, Diagnostics);
     diag->arena = arena;
-    Library *library = library_open(arena, names_new(arena), diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
+    Library *library =
+        library_open(arena, names_new(arena), diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
     Model *model = elaborate_model(library, 0);
     diag_print(diag, stderr, DIAG_TEXT, false);
     unlink(path);

@@ -1,5 +1,5 @@
-/* What building a program says when it cannot: no linker, an installation that lacks files, nowhere to write to. Nothing is left
- * behind. */
+/* What building a program says when it cannot: no linker, an installation that lacks
+ * files, nowhere to write to. Nothing is left behind. */
 #include "backend_support.h"
 #include "object/object.h"
 #include <dirent.h>
@@ -14,7 +14,8 @@ static void write_text(const char *path, const char *text) {
     fclose(file);
 }
 
-/* A folder with an installation: link.txt with the given text, an empty archive, an object that is none. */
+/* A folder with an installation: link.txt with the given text, an empty archive, an
+ * object that is none. */
 static Site site_new(const char *list) {
     Site site = {.arena = arena_new()};
     char folder[] = "/tmp/cai_link_XXXXXX";
@@ -41,7 +42,8 @@ static void check_failure(Site *site, const char *output, bool images, const cha
     LinkOptions options = {.runtime_dir = site->folder, .images = images};
     int before = files_in(site->folder);
     CU_ASSERT_FALSE(link_objects(&object, 1, output, &options, site->arena, &error));
-    if (!error || !strstr(error, words)) fprintf(stderr, "\nwanted \"%s\", got \"%s\"\n", words, error ? error : "nothing");
+    if (!error || !strstr(error, words))
+        fprintf(stderr, "\nwanted \"%s\", got \"%s\"\n", words, error ? error : "nothing");
     CU_ASSERT(error && strstr(error, words));
     CU_ASSERT_EQUAL(files_in(site->folder), before);
     (void)!system(arena_printf(site->arena, "rm -r %s", site->folder));

@@ -49,7 +49,8 @@ static TestGraph make_program(void) {
     for (int i = 0; i < 3; i++) {
         int64_t k = i < 2 ? 3 : 1;
         Node *w = new_parameter(&t, -1, 1, SIZES(size(&t, 16), size(&t, 16), size(&t, k), size(&t, k)));
-        x = MAKE(&t, convolution, ((Node *[]){x, w}), 2, one, one, INTS(k / 2, k / 2), DIMS(size(&t, 9), size(&t, 9)), 1);
+        x = MAKE(&t, convolution, ((Node *[]){x, w}), 2, one, one, INTS(k / 2, k / 2),
+                 DIMS(size(&t, 9), size(&t, 9)), 1);
     }
     new_output(&t, x);
     new_output(&t, build_unary(t.graph, OP_erf, new_input(&t, -1, 1, SIZES(size(&t, 100)))));
@@ -60,15 +61,22 @@ TEST(one_object_one_name) {
     TestGraph t = make_program();
     LowerOptions options = WITH_TABLE(.target = target_at(0));
     const char *path = arena_printf(t.arena, "/tmp/cai_join_%ld.o", (long)getpid()), *error = "";
-    CU_ASSERT_FATAL(backend_object(lower(t.graph, &options, t.arena), &(EmitOptions){.verify = true}, path, &error));
+    CU_ASSERT_FATAL(
+        backend_object(lower(t.graph, &options, t.arena), &(EmitOptions){.verify = true}, path, &error));
     Elf e = open_elf(path);
-    CU_ASSERT(count_symbols(&e, NULL, true, STB_GLOBAL) == 1 && count_symbols(&e, "cai_the_program", true, STB_GLOBAL) == 1);
-    CU_ASSERT(count_symbols(&e, NULL, false, STB_GLOBAL) == 1 && count_symbols(&e, "cai_the_weights", false, STB_GLOBAL) == 1);
+    CU_ASSERT(count_symbols(&e, NULL, true, STB_GLOBAL) == 1 &&
+              count_symbols(&e, "cai_the_program", true, STB_GLOBAL) == 1);
+    CU_ASSERT(count_symbols(&e, NULL, false, STB_GLOBAL) == 1 &&
+              count_symbols(&e, "cai_the_weights", false, STB_GLOBAL) == 1);
     CU_ASSERT(count_symbols(&e, "conv_", true, STB_LOCAL) == 2);
-    for (int i = 1; i < e.symbol_count; i++) CU_ASSERT((ELF64_ST_BIND(e.symbols[i].st_info) == STB_LOCAL) == (i < e.local_count));
+    for (int i = 1; i < e.symbol_count; i++)
+        CU_ASSERT((ELF64_ST_BIND(e.symbols[i].st_info) == STB_LOCAL) == (i < e.local_count));
     for (int i = 1; i < e.header->e_shnum; i++)
-        for (int k = 1; k < i; k++) CU_ASSERT(e.sections[i].sh_flags != e.sections[k].sh_flags || e.sections[i].sh_entsize != e.sections[k].sh_entsize ||
-                                              strcmp(e.section_names + e.sections[i].sh_name, e.section_names + e.sections[k].sh_name) != 0);
+        for (int k = 1; k < i; k++)
+            CU_ASSERT(e.sections[i].sh_flags != e.sections[k].sh_flags ||
+                      e.sections[i].sh_entsize != e.sections[k].sh_entsize ||
+                      strcmp(e.section_names + e.sections[i].sh_name,
+                             e.section_names + e.sections[k].sh_name) != 0);
     cai_file_close(&e.file);
     unlink(path);
     arena_free(t.arena);
@@ -85,18 +93,24 @@ TEST(more_kernels_than_are_held_at_once) {
     arena_free(t.arena);
 }
 
-/* With hashes that are all alike kernels are told apart by what they compute, and equal ones are still one. */
+/* With hashes that are all alike kernels are told apart by what they compute, and equal
+ * ones are still one. */
 TEST(weak_names) {
     for (int i = 0; i < target_count(); i++) {
         if (!can_run(target_at(i)->name)) continue;
         TestGraph t = test_graph((uint64_t)i);
         LowerOptions options = WITH_TABLE(.target = target_at(i), .weak_names = true);
-        Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 40))), *y = new_input(&t, -1, 1, SIZES(size(&t, 40), size(&t, 24)));
+        Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 40))),
+             *y = new_input(&t, -1, 1, SIZES(size(&t, 40), size(&t, 24)));
         const double addends[] = {1, 2, 1, 3};
-        for (int k = 0; k < 4; k++) new_output(&t, binary(&t, OP_add, unary(&t, OP_neg, k == 2 ? unary(&t, OP_abs, x) : x), splat(&t, addends[k])));
+        for (int k = 0; k < 4; k++)
+            new_output(&t, binary(&t, OP_add, unary(&t, OP_neg, k == 2 ? unary(&t, OP_abs, x) : x),
+                                  splat(&t, addends[k])));
         Node *product = graph_make(t.graph, OP_matmul, (Node *[]){x, y}, 2, NULL);
         new_output(&t, product);
-        new_output(&t, graph_make(t.graph, OP_matmul, (Node *[]){product, build_transpose(t.graph, y, (int64_t[]){1, 0})}, 2, NULL));
+        new_output(&t,
+                   graph_make(t.graph, OP_matmul,
+                              (Node *[]){product, build_transpose(t.graph, y, (int64_t[]){1, 0})}, 2, NULL));
         compare_with_options(&t, &options, 1e-5, target_at(i)->name);
         arena_free(t.arena);
     }

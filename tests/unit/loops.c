@@ -1,5 +1,6 @@
-/* The kind `loops` against the reference: every elementwise, movement, reduction and scatter operator at sizes around the vector,
- * for every target, in both layouts, with fixed and free sizes. */
+/* The kind `loops` against the reference: every elementwise, movement, reduction and
+ * scatter operator at sizes around the vector, for every target, in both layouts, with
+ * fixed and free sizes. */
 #include "backend_support.h"
 
 typedef void (*Make)(TestGraph *t, Dim size);
@@ -13,7 +14,8 @@ static void at_sizes(const char *what, Make make, double tolerance) {
             TestGraph t = test_graph((uint64_t)(i * 2 + target));
             t.symbols[1] = sizes[i];
             make(&t, free_size ? t.H : size(&t, sizes[i]));
-            const char *name = arena_printf(t.arena, "%s %s%ld", what, free_size ? "free " : "", (long)sizes[i]);
+            const char *name =
+                arena_printf(t.arena, "%s %s%ld", what, free_size ? "free " : "", (long)sizes[i]);
             compare_with_reference(&t, target_at(target)->name, tolerance, name);
             arena_free(t.arena);
         }
@@ -31,7 +33,7 @@ static void make_unary(TestGraph *t, Dim n) {
 static void make_binary(TestGraph *t, Dim n) {
     static const Op comparisons[] = {OP_eq, OP_ne, OP_lt, OP_le};
     Node *x = new_input(t, -4, 4, SIZES(n)), *y = unary(t, OP_round, new_input(t, -4, 4, SIZES(n))),
-        *rounded = unary(t, OP_round, x);
+         *rounded = unary(t, OP_round, x);
     for (Op op = 0; op < OP_COUNT; op++)
         if (makes_floats(op, 2))
             new_output(t, binary(t, op, takes_positive(op) ? unary(t, OP_abs, x) : x, y));
@@ -73,7 +75,7 @@ static void make_movement(TestGraph *t, Dim n) {
     Graph *g = t->graph;
     Dim two = size(t, 2), three = size(t, 3), one = size(t, 1), zero = size(t, 0);
     Node *x = new_input(t, -1, 1, SIZES(two, three, n)), *row = new_input(t, -1, 1, SIZES(one, one, n)),
-        *column = new_input(t, -1, 1, SIZES(two, three, one));
+         *column = new_input(t, -1, 1, SIZES(two, three, one));
     new_output(t, binary(t, OP_mul, x, row));
     new_output(t, binary(t, OP_add, x, column));
     new_output(t, build_transpose(g, x, (int64_t[]){2, 0, 1}));
@@ -81,49 +83,60 @@ static void make_movement(TestGraph *t, Dim n) {
     new_output(t, MAKE(t, flip, &x, 1, INTS(2)));
     new_output(t, MAKE(t, flip, &x, 1, INTS(0, 1)));
     new_output(t, build_slice(g, x, (Dim[]){one, zero, zero}, (Dim[]){one, two, n}, (int64_t[]){1, 2, 1}));
-    new_output(t, build_slice(g, unary(t, OP_abs, x), (Dim[]){zero, one, zero}, (Dim[]){two, two, dim_ceil_div(g->dims, n, 2)},
-                              (int64_t[]){1, 1, 2}));
+    new_output(t, build_slice(g, unary(t, OP_abs, x), (Dim[]){zero, one, zero},
+                              (Dim[]){two, two, dim_ceil_div(g->dims, n, 2)}, (int64_t[]){1, 1, 2}));
     new_output(t, build_pad(g, x, (Dim[]){zero, one, two}, (Dim[]){one, zero, three}, "constant", 0.5));
-    new_output(t, build_pad(g, unary(t, OP_exp, x), (Dim[]){zero, one, three}, (Dim[]){one, zero, one}, "replicate", 0));
+    new_output(t, build_pad(g, unary(t, OP_exp, x), (Dim[]){zero, one, three}, (Dim[]){one, zero, one},
+                            "replicate", 0));
     new_output(t, build_reshape(g, unary(t, OP_neg, x), SIZES(three, two, n)));
-    new_output(t, build_reshape(g, build_transpose(g, x, (int64_t[]){1, 2, 0}), SIZES(dim_scale(g->dims, n, 6))));
+    new_output(
+        t, build_reshape(g, build_transpose(g, x, (int64_t[]){1, 2, 0}), SIZES(dim_scale(g->dims, n, 6))));
 }
 
-/* Operands that lie across the lanes, read as squares; the last one at two points, which must not be taken for each other. */
+/* Operands that lie across the lanes, read as squares; the last one at two points, which
+ * must not be taken for each other. */
 static void make_turned(TestGraph *t, Dim n) {
     Graph *g = t->graph;
-    Node *x = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 19), n)), *y = new_input(t, -1, 1, SIZES(size(t, 2), n, size(t, 19)));
+    Node *x = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 19), n)),
+         *y = new_input(t, -1, 1, SIZES(size(t, 2), n, size(t, 19)));
     Node *turned = build_transpose(g, x, (int64_t[]){0, 2, 1}), *square = new_input(t, -1, 1, SIZES(n, n)),
-        *power = binary(t, OP_mul, square, square);
+         *power = binary(t, OP_mul, square, square);
     new_output(t, turned);
     new_output(t, binary(t, OP_sub, unary(t, OP_neg, turned), y));
-    new_output(t, binary(t, OP_mul, build_transpose(g, y, (int64_t[]){2, 0, 1}), build_transpose(g, x, (int64_t[]){1, 0, 2})));
+    new_output(t, binary(t, OP_mul, build_transpose(g, y, (int64_t[]){2, 0, 1}),
+                         build_transpose(g, x, (int64_t[]){1, 0, 2})));
     new_output(t, binary(t, OP_sub, power, build_transpose(g, power, (int64_t[]){1, 0})));
 }
 
 /* Narrow innermost axes, interleaved from vectors along the axis before. */
 static void make_zipped(TestGraph *t, Dim n) {
     for (int64_t narrow = 2; narrow <= 9; narrow++) {
-        Node *x = new_input(t, -1, 1, SIZES(size(t, 3), size(t, narrow), n)), *y = new_input(t, -1, 1, SIZES(size(t, 3), size(t, narrow), n));
+        Node *x = new_input(t, -1, 1, SIZES(size(t, 3), size(t, narrow), n)),
+             *y = new_input(t, -1, 1, SIZES(size(t, 3), size(t, narrow), n));
         new_output(t, build_transpose(t->graph, x, (int64_t[]){0, 2, 1}));
         new_output(t, binary(t, OP_sub, build_transpose(t->graph, unary(t, OP_neg, x), (int64_t[]){0, 2, 1}),
                              build_transpose(t->graph, y, (int64_t[]){0, 2, 1})));
     }
 }
 
-/* Blocks of channels, as a convolution makes them, become planes; the last block is not whole. */
+/* Blocks of channels, as a convolution makes them, become planes; the last block is not
+ * whole. */
 static void make_planes(TestGraph *t, Dim n) {
     Dim three = size(t, 3), channels = size(t, 44), one = size(t, 1);
-    Node *x = new_input(t, -1, 1, SIZES(one, three, n, n)), *w = new_parameter(t, -1, 1, SIZES(channels, three, one, one));
-    new_output(t, MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0), DIMS(n, n), 1));
+    Node *x = new_input(t, -1, 1, SIZES(one, three, n, n)),
+         *w = new_parameter(t, -1, 1, SIZES(channels, three, one, one));
+    new_output(
+        t, MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0), DIMS(n, n), 1));
 }
 
 static void make_reflection(TestGraph *t, Dim n) {
     Graph *g = t->graph;
-    Dim two = size(t, 2), three = size(t, 3), one = size(t, 1), zero = size(t, 0), wide = dim_offset(g->dims, n, 3);
+    Dim two = size(t, 2), three = size(t, 3), one = size(t, 1), zero = size(t, 0),
+        wide = dim_offset(g->dims, n, 3);
     Node *x = new_input(t, -1, 1, SIZES(two, three, wide));
     new_output(t, build_pad(g, x, (Dim[]){zero, one, two}, (Dim[]){one, two, three}, "reflect", 0));
-    new_output(t, build_pad(g, unary(t, OP_neg, x), (Dim[]){zero, zero, two}, (Dim[]){zero, zero, three}, "reflect", 0));
+    new_output(t, build_pad(g, unary(t, OP_neg, x), (Dim[]){zero, zero, two}, (Dim[]){zero, zero, three},
+                            "reflect", 0));
 }
 
 /* Transposes of padding: what lies in the border goes back. */
@@ -133,7 +146,8 @@ static void make_pad_input(TestGraph *t, Dim n) {
     Dim two = size(t, 2), four = size(t, 4), zero = size(t, 0), wide = dim_offset(g->dims, n, 3);
     Node *x = new_input(t, -1, 1, SIZES(two, size(t, 7), dim_offset(g->dims, wide, 3)));
     for (int i = 0; i < COUNT_OF(modes); i++)
-        new_output(t, MAKE(t, pad_input, &x, 1, DIMS(zero, two, size(t, 1)), DIMS(two, four, wide), intern(g->names, modes[i])));
+        new_output(t, MAKE(t, pad_input, &x, 1, DIMS(zero, two, size(t, 1)), DIMS(two, four, wide),
+                           intern(g->names, modes[i])));
 }
 
 static Node *indices(TestGraph *t, double low, double high, int rank, const Dim *dims) {
@@ -143,13 +157,13 @@ static Node *indices(TestGraph *t, double low, double high, int rank, const Dim 
 static void make_gather(TestGraph *t, Dim n) {
     Dim three = size(t, 3), five = size(t, 5), two = size(t, 2);
     Node *x = new_input(t, -1, 1, SIZES(three, five, n)), *some = indices(t, -1, 6, SIZES(two)),
-        *many = indices(t, -2, 140, SIZES(n)), *square = indices(t, 0, 5, SIZES(two, n));
+         *many = indices(t, -2, 140, SIZES(n)), *square = indices(t, 0, 5, SIZES(two, n));
     new_output(t, MAKE(t, gather, ((Node *[]){x, some}), 2, 1));
     new_output(t, MAKE(t, gather, ((Node *[]){x, many}), 2, 2));
     new_output(t, MAKE(t, gather, ((Node *[]){x, square}), 2, 1));
     new_output(t, MAKE(t, gather, ((Node *[]){x, some}), 2, 0));
     Node *y = new_input(t, -1, 1, SIZES(three, two, n)), *z = new_input(t, -1, 1, SIZES(three, five, n)),
-        *w = new_input(t, -1, 1, SIZES(three, two, n, five));
+         *w = new_input(t, -1, 1, SIZES(three, two, n, five));
     new_output(t, MAKE(t, scatter_add, ((Node *[]){y, some}), 2, 1, DIMS(five)));
     new_output(t, MAKE(t, scatter_add, ((Node *[]){z, many}), 2, 2, DIMS(n)));
     new_output(t, MAKE(t, scatter_add, ((Node *[]){w, square}), 2, 1, DIMS(five)));
@@ -185,7 +199,8 @@ static void reduce_all(TestGraph *t, Node *x, int axis_count, const int64_t *axe
 }
 
 static void make_reductions(TestGraph *t, Dim n) {
-    Node *x = new_input(t, -1, 1, SIZES(size(t, 3), n, size(t, 5))), *y = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 3), n));
+    Node *x = new_input(t, -1, 1, SIZES(size(t, 3), n, size(t, 5))),
+         *y = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 3), n));
     reduce_all(t, x, 1, (int64_t[]){1});
     reduce_all(t, x, 2, (int64_t[]){0, 2});
     reduce_all(t, y, 1, (int64_t[]){2});
@@ -195,7 +210,8 @@ static void make_reductions(TestGraph *t, Dim n) {
 }
 
 static void make_argmax(TestGraph *t, Dim n) {
-    Node *x = unary(t, OP_round, new_input(t, -9, 9, SIZES(size(t, 3), n, size(t, 5)))); /* with ties: the first wins */
+    /* with ties: the first wins */
+    Node *x = unary(t, OP_round, new_input(t, -9, 9, SIZES(size(t, 3), n, size(t, 5))));
     for (int axis = 0; axis < 3; axis++) new_output(t, MAKE(t, argmax, &x, 1, axis));
     Node *whole = build_cast(t->graph, x, DTYPE_I32);
     new_output(t, MAKE(t, argmax, &whole, 1, 1));
@@ -206,7 +222,8 @@ static void make_argmax(TestGraph *t, Dim n) {
 TEST(reductions) { at_sizes("reductions", make_reductions, 1e-5); }
 TEST(argmax) { at_sizes("argmax", make_argmax, 0); }
 
-/* Long enough for blocks within a sum, and precise: one running f32 sum would lose four digits here. */
+/* Long enough for blocks within a sum, and precise: one running f32 sum would lose four
+ * digits here. */
 TEST(long_sums) {
     for (int target = 0; target < target_count(); target++) {
         TestGraph t = test_graph(7);
@@ -225,7 +242,7 @@ TEST(large) {
         TestGraph t = test_graph(8);
         t.symbols[0] = 3, t.symbols[1] = 131;
         Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 5), t.H, size(&t, 67))),
-            *scale = new_parameter(&t, 1, 2, SIZES(size(&t, 1), size(&t, 5), size(&t, 1), size(&t, 1)));
+             *scale = new_parameter(&t, 1, 2, SIZES(size(&t, 1), size(&t, 5), size(&t, 1), size(&t, 1)));
         new_output(&t, binary(&t, OP_max, binary(&t, OP_mul, x, scale), build_scalar(t.graph, 0, DTYPE_F32)));
         new_output(&t, build_transpose(t.graph, x, (int64_t[]){0, 2, 3, 1}));
         new_output(&t, build_sum(t.graph, x, (int64_t[]){2, 3}, 2));
@@ -244,7 +261,8 @@ static Node *conv(TestGraph *t, Node *x, int64_t outputs) {
 }
 
 static Node *per_plane(TestGraph *t, Node *x, Op op) {
-    Node *y = op == OP_sum ? build_sum(t->graph, x, (int64_t[]){2, 3}, 2) : MAKE(t, reduce_max, &x, 1, INTS(2, 3));
+    Node *y =
+        op == OP_sum ? build_sum(t->graph, x, (int64_t[]){2, 3}, 2) : MAKE(t, reduce_max, &x, 1, INTS(2, 3));
     return build_broadcast(t->graph, y, 4, x->shape.dims);
 }
 
@@ -255,15 +273,25 @@ static void make_blocked(TestGraph *t, int64_t channels, int which) {
     switch (which) {
     case 0: y = binary(t, OP_sub, x, per_plane(t, x, OP_sum)); break;
     case 1: y = binary(t, OP_mul, unary(t, OP_sigmoid, per_plane(t, x, OP_reduce_max)), x); break;
-    case 2: y = binary(t, OP_sub, x, build_broadcast(g, build_sum(g, x, (int64_t[]){1}, 1), 4, x->shape.dims)); break;
-    case 3: y = build_pad(g, x, (Dim[]){zero, zero, one, two}, (Dim[]){zero, zero, two, one}, "reflect", 0); break;
-    case 4: y = build_pad(g, x, (Dim[]){zero, one, one, zero}, (Dim[]){zero, two, zero, one}, "constant", 1); break;
-    case 5: y = build_slice(g, x, (Dim[]){zero, one, zero, one}, (Dim[]){t->N, size(t, channels - 1), t->H, size(t, 4)},
-                            (int64_t[]){1, 1, 1, 2}); break;
+    case 2:
+        y = binary(t, OP_sub, x, build_broadcast(g, build_sum(g, x, (int64_t[]){1}, 1), 4, x->shape.dims));
+        break;
+    case 3:
+        y = build_pad(g, x, (Dim[]){zero, zero, one, two}, (Dim[]){zero, zero, two, one}, "reflect", 0);
+        break;
+    case 4:
+        y = build_pad(g, x, (Dim[]){zero, one, one, zero}, (Dim[]){zero, two, zero, one}, "constant", 1);
+        break;
+    case 5:
+        y = build_slice(g, x, (Dim[]){zero, one, zero, one},
+                        (Dim[]){t->N, size(t, channels - 1), t->H, size(t, 4)}, (int64_t[]){1, 1, 1, 2});
+        break;
     case 6: y = MAKE(t, flip, &x, 1, INTS(1, 3)); break;
     case 7: y = build_transpose(g, x, (int64_t[]){0, 1, 3, 2}); break;
-    case 8: y = binary(t, OP_add, x, build_broadcast(g, build_cast(g, MAKE(t, argmax, &x, 1, 1), DTYPE_F32), 4,
-                                                     x->shape.dims)); break;
+    case 8:
+        y = binary(t, OP_add, x,
+                   build_broadcast(g, build_cast(g, MAKE(t, argmax, &x, 1, 1), DTYPE_F32), 4, x->shape.dims));
+        break;
     default: y = build_sum(g, x, (int64_t[]){1, 2, 3}, 3); y = binary(t, OP_mul, x, y);
     }
     new_output(t, y);
@@ -284,10 +312,12 @@ TEST(blocked) {
     }
 }
 
-/* Reductions to few results are done in parts, along the lanes and across them, of whole vectors and not. */
+/* Reductions to few results are done in parts, along the lanes and across them, of whole
+ * vectors and not. */
 static void make_parts(TestGraph *t) {
     Graph *g = t->graph;
-    Node *long_axis = new_input(t, -1, 1, SIZES(size(t, 200003))), *rows = new_input(t, 0, 1, SIZES(size(t, 3), size(t, 70001))),
+    Node *long_axis = new_input(t, -1, 1, SIZES(size(t, 200003))),
+         *rows = new_input(t, 0, 1, SIZES(size(t, 3), size(t, 70001))),
          *columns = new_input(t, 0, 1, SIZES(size(t, 30011), size(t, 21)));
     new_output(t, build_sum(g, long_axis, (int64_t[]){0}, 1));
     new_output(t, MAKE(t, reduce_max, &long_axis, 1, INTS(0)));
@@ -295,7 +325,8 @@ static void make_parts(TestGraph *t) {
     new_output(t, binary(t, OP_mul, build_sum(g, rows, (int64_t[]){1}, 1), build_scalar(g, 2, DTYPE_F32)));
     new_output(t, build_sum(g, columns, (int64_t[]){0}, 1));
     new_output(t, MAKE(t, argmax, &columns, 1, 0));
-    new_output(t, build_sum(g, new_input(t, 0, 1, SIZES(t->H)), (int64_t[]){0}, 1)); /* of free size: perhaps long */
+    /* of free size: perhaps long */
+    new_output(t, build_sum(g, new_input(t, 0, 1, SIZES(t->H)), (int64_t[]){0}, 1));
     Node *map = conv(t, new_input(t, -1, 1, SIZES(size(t, 1), size(t, 3), size(t, 101), size(t, 127))), 24);
     Node *mean = binary(t, OP_mul, build_sum(g, map, (int64_t[]){2, 3}, 2), splat(t, 1.0 / (101 * 127)));
     new_output(t, conv(t, binary(t, OP_sub, map, build_broadcast(g, mean, 4, map->shape.dims)), 17));
@@ -308,7 +339,8 @@ TEST(parts) {
         make_parts(&t);
         Program *program = lower(t.graph, &WITH_TABLE(.target = target_at(target)), t.arena);
         int parted = 0;
-        for (int i = 0; i < program->launches.count; i++) parted += program->launches.items[i]->phase_count == 2;
+        for (int i = 0; i < program->launches.count; i++)
+            parted += program->launches.items[i]->phase_count == 2;
         CU_ASSERT_EQUAL(parted, 8);
         compare_with_reference(&t, target_at(target)->name, 2e-6, "parts");
         arena_free(t.arena);

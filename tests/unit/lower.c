@@ -1,7 +1,9 @@
-/* Lowering. Programs are run by an interpreter that knows nothing of kernels: each launch reads its inputs from the simulated memory of
- * slots, by their layouts and strides, computes its members by the operators' reference functions, and writes its output back. What
- * comes out must be what the graph gives when it is evaluated as a whole; so fusion, layouts, views, lifetimes and writing in place
- * are all put to the test, on graphs made by hand and on random ones. */
+/* Lowering. Programs are run by an interpreter that knows nothing of kernels: each launch
+ * reads its inputs from the simulated memory of slots, by their layouts and strides,
+ * computes its members by the operators' reference functions, and writes its output back.
+ * What comes out must be what the graph gives when it is evaluated as a whole; so fusion,
+ * layouts, views, lifetimes and writing in place are all put to the test, on graphs made
+ * by hand and on random ones. */
 #include "graph_test.h"
 #include "kernels/kernels.h"
 #include "plan/stages.h"
@@ -71,7 +73,8 @@ static Node *pool(Node *x, int64_t stride) {
 
 static Node *upsample(Node *x, Dim height, Dim width) {
     Dim size[] = {height, width};
-    resample_attributes attributes = {{2, size}, intern(g->names, "nearest"), intern(g->names, "asymmetric"), false, 0};
+    resample_attributes attributes = {
+        {2, size}, intern(g->names, "nearest"), intern(g->names, "asymmetric"), false, 0};
     return graph_make(g, OP_resample, &x, 1, &attributes);
 }
 
@@ -101,7 +104,8 @@ static double pseudo(uint64_t seed, int64_t i) {
 
 static bool fill(void *context, const Node *node, RefTensor *out) {
     (void)context;
-    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : ATTRIBUTES(node, parameter)->path;
+    const char *name =
+        node->op == OP_input ? ATTRIBUTES(node, input)->name : ATTRIBUTES(node, parameter)->path;
     for (int64_t i = 0; i < out->shape.count; i++) {
         Number value = {.real = pseudo(hash_bytes(name, strlen(name), 1), i)};
         out->values[i] = number_cast(value, DTYPE_F32, out->shape.type);
@@ -137,8 +141,10 @@ static RefShape concrete(const Machine *m, Shape shape) {
 
 /* Where element `index` (row major) of a value lies. */
 static int64_t place_of(const Machine *m, const Value *value, const RefShape *shape, int64_t index) {
-    int64_t place = value->space == SPACE_WEIGHTS ? 0 : size_at(m, value->offset), lanes = m->program->target->lanes;
-    if (is_packed(value)) return place + index; /* what a launch packs: in any order, as formats.c looks into it */
+    int64_t place = value->space == SPACE_WEIGHTS ? 0 : size_at(m, value->offset),
+            lanes = m->program->target->lanes;
+    /* what a launch packs: in any order, as formats.c looks into it */
+    if (is_packed(value)) return place + index;
     for (int i = shape->rank - 1; i >= 0; i--) {
         int64_t at = index % shape->dims[i];
         index /= shape->dims[i];
@@ -189,8 +195,10 @@ static Number *read_value(Machine *m, const Value *value, RefShape *shape) {
     return values;
 }
 
-/* Calls `each` for the spare lanes of a BLOCKED value: one for each pixel and lane past the last channel. */
-static void visit_spare_lanes(Machine *m, const Value *value, const RefShape *shape, void (*each)(Machine *m, Number *at)) {
+/* Calls `each` for the spare lanes of a BLOCKED value: one for each pixel and lane past
+ * the last channel. */
+static void visit_spare_lanes(Machine *m, const Value *value, const RefShape *shape,
+                              void (*each)(Machine *m, Number *at)) {
     int64_t lanes = m->program->target->lanes, channels = shape->dims[1];
     if (!is_blocked(value) || channels % lanes == 0) return;
     int64_t strides[4], begin = size_at(m, value->offset);
@@ -199,7 +207,9 @@ static void visit_spare_lanes(Machine *m, const Value *value, const RefShape *sh
         for (int64_t h = 0; h < shape->dims[2]; h++)
             for (int64_t w = 0; w < shape->dims[3]; w++)
                 for (int64_t c = channels % lanes; c < lanes; c++)
-                    each(m, place_in(m, value, begin + n * strides[0] + channels / lanes * strides[1] + h * strides[2] + w * strides[3] + c));
+                    each(m, place_in(m, value,
+                                     begin + n * strides[0] + channels / lanes * strides[1] + h * strides[2] +
+                                         w * strides[3] + c));
 }
 
 static void clear_lane(Machine *m, Number *at) { (void)m, at->whole = 0; }
@@ -214,7 +224,8 @@ static void write_value(Machine *m, const Value *value, const Number *values) {
 typedef struct Known { RefShape shape; Number *values; } Known;
 
 /* One matrix that is the right operand of many. */
-static const Number *repeated(Machine *m, const Node *matmul, const Value *value, const Number *matrix, RefShape *shape) {
+static const Number *repeated(Machine *m, const Node *matmul, const Value *value, const Number *matrix,
+                              RefShape *shape) {
     CU_ASSERT_EQUAL_FATAL(matmul->op, OP_matmul);
     CU_ASSERT_PTR_EQUAL(value->node, matmul->inputs[1]->inputs[0]);
     int64_t count = shape->count;
@@ -232,7 +243,8 @@ static void run_member(Machine *m, const Kernel *kernel, Known *known, const Nod
         const Value *value = operand ? kernel->inputs[i] : kernel_input(kernel, node->inputs[i], NULL);
         CU_ASSERT_FATAL(value || known[node->inputs[i]->id].values);
         if (value) inputs[i] = read_value(m, value, &shapes[i]);
-        if (operand && value->node != node->inputs[i]) inputs[i] = repeated(m, node, value, inputs[i], &shapes[i]);
+        if (operand && value->node != node->inputs[i])
+            inputs[i] = repeated(m, node, value, inputs[i], &shapes[i]);
         if (value) continue;
         inputs[i] = known[node->inputs[i]->id].values, shapes[i] = known[node->inputs[i]->id].shape;
     }
@@ -295,7 +307,8 @@ static Machine machine_new(const Program *program, const int64_t *symbols) {
         tensor.values = m.inputs[i] = NEW_ARRAY(m.scratch, Number, tensor.shape.count);
         fill(NULL, g->inputs.items[i].node, &tensor);
     }
-    for (int i = 0; i < g->outputs.count; i++) m.outputs[i] = junk(m.scratch, concrete(&m, g->outputs.items[i].node->shape).count);
+    for (int i = 0; i < g->outputs.count; i++)
+        m.outputs[i] = junk(m.scratch, concrete(&m, g->outputs.items[i].node->shape).count);
     return m;
 }
 
@@ -307,9 +320,11 @@ static bool runs_right(const Program *program, int64_t n, int64_t h) {
     bool right = m.faults == 0;
     for (int i = 0; i < g->outputs.count; i++) {
         RefTensor wanted;
-        CU_ASSERT_FATAL(reference_evaluate(g, &g->outputs.items[i].node, 1, symbols, 7, &source, m.scratch, &wanted));
+        CU_ASSERT_FATAL(
+            reference_evaluate(g, &g->outputs.items[i].node, 1, symbols, 7, &source, m.scratch, &wanted));
         for (int64_t k = 0; k < wanted.shape.count; k++) {
-            double is = number_value(m.outputs[i][k], wanted.shape.type), should = number_value(wanted.values[k], wanted.shape.type);
+            double is = number_value(m.outputs[i][k], wanted.shape.type),
+                   should = number_value(wanted.values[k], wanted.shape.type);
             right = right && fabs(should - is) <= 1e-5 * (1 + fabs(should));
         }
     }
@@ -341,11 +356,13 @@ TEST(two_contractions_meet) {
     Node *x = add_input("x", N, constant(8), H, H);
     add_output("y", relu(build_binary(g, OP_add, add_bias(conv(x, 8, 3)), add_bias(conv(x, 8, 1)))));
     Program *program = lowered();
-    CU_ASSERT_EQUAL(program->launches.count - program->copies, 2); /* the second one's tail takes the first one's result */
+    /* the second one's tail takes the first one's result */
+    CU_ASSERT_EQUAL(program->launches.count - program->copies, 2);
     CU_ASSERT_TRUE(runs_right(program, 1, 4));
 }
 
-/* A tail is written out for every register of a tile: very much of it is a kernel of its own. */
+/* A tail is written out for every register of a tile: very much of it is a kernel of its
+ * own. */
 TEST(a_long_tail) {
     for (int length = 4; length <= 40; length *= 10) {
         begin_graph();
@@ -369,8 +386,10 @@ TEST(softmax) {
     begin_graph();
     add_output("y", softmax(add_input("x", N, constant(10), NULL, NULL), 1));
     Program *program = lowered();
-    CU_ASSERT_EQUAL(program->launches.count, 3); /* the largest, the sum of exponentials, the quotient: none is stored twice */
-    CU_ASSERT_EQUAL(dim_const_value(program_arena_bytes(program)), 2 * 64); /* the largest and the sum of one row */
+    /* the largest, the sum of exponentials, the quotient: none is stored twice */
+    CU_ASSERT_EQUAL(program->launches.count, 3);
+    /* the largest and the sum of one row */
+    CU_ASSERT_EQUAL(dim_const_value(program_arena_bytes(program)), 2 * 64);
     CU_ASSERT_TRUE(runs_right(program, 3, 1));
 }
 
@@ -379,11 +398,14 @@ TEST(instance_norm) {
     Node *x = add_bias(conv(add_input("x", N, constant(8), H, H), 8, 3));
     Node *count = build_scalar(g, 1.0 / 64, DTYPE_F32);
     Node *centred = build_binary(g, OP_sub, x, build_binary(g, OP_mul, sum_over(x, 2, 3), count));
-    Node *variance = build_binary(g, OP_mul, sum_over(build_binary(g, OP_mul, centred, centred), 2, 3), count);
-    Node *deviation = build_unary(g, OP_sqrt, build_binary(g, OP_add, variance, build_scalar(g, 1e-5, DTYPE_F32)));
+    Node *variance =
+        build_binary(g, OP_mul, sum_over(build_binary(g, OP_mul, centred, centred), 2, 3), count);
+    Node *deviation =
+        build_unary(g, OP_sqrt, build_binary(g, OP_add, variance, build_scalar(g, 1e-5, DTYPE_F32)));
     add_output("y", relu(build_binary(g, OP_div, centred, deviation)));
     Program *program = lowered();
-    CU_ASSERT_EQUAL(program->launches.count - program->copies, 4); /* convolution, mean, deviation, all the rest */
+    /* convolution, mean, deviation, all the rest */
+    CU_ASSERT_EQUAL(program->launches.count - program->copies, 4);
     CU_ASSERT_TRUE(runs_right(program, 1, 4));
 }
 
@@ -393,8 +415,9 @@ TEST(a_chain_of_10_000_nodes) {
     for (int i = 0; i < 10000; i++) x = build_unary(g, i % 2 ? OP_neg : OP_abs, x);
     add_output("y", x);
     Program *program = lowered();
-    CU_ASSERT_TRUE(program->launches.count > 50 && program->launches.count < 500); /* kernels have a largest size */
-    CU_ASSERT_EQUAL(program->slots.count, 1);                                     /* and write in place */
+    /* kernels have a largest size */
+    CU_ASSERT_TRUE(program->launches.count > 50 && program->launches.count < 500);
+    CU_ASSERT_EQUAL(program->slots.count, 1); /* and write in place */
     CU_ASSERT_TRUE(runs_right(program, 2, 1));
 }
 
@@ -419,7 +442,8 @@ TEST(concatenation_in_place) {
     add_output("y", conv(relu(conv(concat2(skip, up, 1), 16, 3)), 3, 1));
     Program *program = lowered();
     int parts = 0;
-    for (int i = 0; i < program->launches.count; i++) parts += program->launches.items[i]->output->parent != NULL;
+    for (int i = 0; i < program->launches.count; i++)
+        parts += program->launches.items[i]->output->parent != NULL;
     CU_ASSERT_EQUAL(parts, 2); /* both parts are made where the concatenation lies */
     CU_ASSERT_TRUE(runs_right(program, 2, 2));
 }
@@ -449,7 +473,8 @@ TEST(dense_block) {
     Program *program = lowered();
     int copies_into_parts = 0;
     for (int i = 0; i < program->launches.count; i++)
-        copies_into_parts += program->launches.items[i]->member_count == 0 && program->launches.items[i]->output->parent;
+        copies_into_parts +=
+            program->launches.items[i]->member_count == 0 && program->launches.items[i]->output->parent;
     CU_ASSERT_EQUAL(copies_into_parts, 0); /* nested concatenations share one buffer */
     CU_ASSERT_TRUE(runs_right(program, 2, 2));
 }
@@ -473,7 +498,8 @@ TEST(classifier_head) {
     Node *mean = build_binary(g, OP_mul, sum_over(x, 2, 3), build_scalar(g, 0.25, DTYPE_F32));
     Dim flat[] = {N, constant(16)};
     Node *inputs[] = {build_reshape(g, mean, 2, flat), add_parameter(16, 5, 0, 0)};
-    add_output("y", build_binary(g, OP_add, graph_make(g, OP_matmul, inputs, 2, NULL), add_parameter(5, 0, 0, 0)));
+    add_output("y",
+               build_binary(g, OP_add, graph_make(g, OP_matmul, inputs, 2, NULL), add_parameter(5, 0, 0, 0)));
     Program *program = lowered();
     CU_ASSERT_EQUAL(program->launches.count - program->copies, 3); /* convolution, mean, dense layer */
     CU_ASSERT_TRUE(runs_right(program, 2, 3));
@@ -482,23 +508,26 @@ TEST(classifier_head) {
 TEST(slices) {
     begin_graph();
     Node *x = relu(conv(add_input("x", N, constant(16), H, H), 32, 3));
-    Node *a = conv(slice_channels(x, 0, 16), 8, 1), *b = conv(slice_channels(x, 16, 16), 8, 1), *c = conv(slice_channels(x, 5, 8), 8, 1);
+    Node *a = conv(slice_channels(x, 0, 16), 8, 1), *b = conv(slice_channels(x, 16, 16), 8, 1),
+         *c = conv(slice_channels(x, 5, 8), 8, 1);
     add_output("y", build_binary(g, OP_add, build_binary(g, OP_add, a, b), c));
     Program *program = lowered();
-    CU_ASSERT_EQUAL(program->launches.count - program->copies, 5); /* four convolutions, and the slice across blocks */
+    /* four convolutions, and the slice across blocks */
+    CU_ASSERT_EQUAL(program->launches.count - program->copies, 5);
     CU_ASSERT_TRUE(runs_right(program, 2, 2));
 }
 
 /* [N, L, C] to [N, count, L, C/count], or transposed to [N, count, C/count, L]. */
 static Node *heads(Node *x, int64_t count, bool transposed) {
-    Dim split[] = {x->shape.dims[0], x->shape.dims[1], constant(count), dim_floor_div(g->dims, x->shape.dims[2], count)};
+    Dim split[] = {x->shape.dims[0], x->shape.dims[1], constant(count),
+                   dim_floor_div(g->dims, x->shape.dims[2], count)};
     int64_t order[] = {0, 2, transposed ? 3 : 1, transposed ? 1 : 3};
     return build_transpose(g, build_reshape(g, x, 4, split), order);
 }
 
 static Node *dense(Node *x, int64_t outputs) {
-    Node *inputs[] = {x, build_broadcast(g, add_parameter(1, dim_const_value(x->shape.dims[2]), outputs, 0), 3,
-                                         (Dim[]){x->shape.dims[0], x->shape.dims[2], constant(outputs)})};
+    Node *inputs[] = {x, build_broadcast(g, add_parameter(1, dim_const_value(x->shape.dims[2]), outputs, 0),
+                                         3, (Dim[]){x->shape.dims[0], x->shape.dims[2], constant(outputs)})};
     return graph_make(g, OP_matmul, inputs, 2, NULL);
 }
 
@@ -506,14 +535,17 @@ TEST(attention_moves_nothing) {
     begin_graph();
     Node *x = add_input("x", N, H, constant(8), NULL);
     int64_t order[] = {0, 2, 1, 3};
-    Node *q = heads(dense(x, 8), 2, false), *k = heads(dense(x, 8), 2, true), *v = heads(dense(x, 8), 2, false);
+    Node *q = heads(dense(x, 8), 2, false), *k = heads(dense(x, 8), 2, true),
+         *v = heads(dense(x, 8), 2, false);
     Node *scores[] = {q, k};
     Node *mixed[] = {softmax(graph_make(g, OP_matmul, scores, 2, NULL), 3), v};
     Node *y = build_transpose(g, graph_make(g, OP_matmul, mixed, 2, NULL), order);
     add_output("y", dense(build_reshape(g, y, 3, x->shape.dims), 8));
     Program *program = lowered();
-    CU_ASSERT_EQUAL(program->launches.count, 9); /* six products and the three kernels of softmax: transposes are views */
-    CU_ASSERT_EQUAL(program->packs.count, 4);    /* with free sizes too, a layer's matrix is not repeated for each image */
+    /* six products and the three kernels of softmax: transposes are views */
+    CU_ASSERT_EQUAL(program->launches.count, 9);
+    /* with free sizes too, a layer's matrix is not repeated for each image */
+    CU_ASSERT_EQUAL(program->packs.count, 4);
     CU_ASSERT_TRUE(runs_right(program, 2, 3));
 }
 
@@ -557,7 +589,8 @@ TEST(slots_are_shared) {
     for (int i = 0; i < 20; i++) x = relu(conv(x, 16, 3));
     add_output("y", x);
     Program *program = lowered();
-    CU_ASSERT_EQUAL(dim_const_value(program_arena_bytes(program)), 2 * 16 * 32 * 32 * 4); /* two maps, at H = 32 */
+    /* two maps, at H = 32 */
+    CU_ASSERT_EQUAL(dim_const_value(program_arena_bytes(program)), 2 * 16 * 32 * 32 * 4);
     CU_ASSERT_TRUE(runs_right(program, 1, 2));
 }
 
@@ -579,7 +612,8 @@ TEST(places_in_a_slot) {
     CU_ASSERT_TRUE(within);
 }
 
-/* Which of [N, N], [N, H] and [H, H] is larger is not known: what lives at once is apart whatever they are. */
+/* Which of [N, N], [N, H] and [H, H] is larger is not known: what lives at once is apart
+ * whatever they are. */
 TEST(sizes_that_do_not_compare) {
     begin_graph();
     Node *x = add_input("x", N, H, NULL, NULL);
@@ -627,7 +661,8 @@ TEST(matrices_of_winograd) {
             for (int k = 0; k < m; k++) results[k] += w.results[k][i] * u * v;
         }
         for (int k = 0; k < m; k++)
-            CU_ASSERT_DOUBLE_EQUAL(results[k], kernel[0] * data[k] + kernel[1] * data[k + 1] + kernel[2] * data[k + 2], 1e-12);
+            CU_ASSERT_DOUBLE_EQUAL(
+                results[k], kernel[0] * data[k] + kernel[1] * data[k + 1] + kernel[2] * data[k + 2], 1e-12);
     }
 }
 
@@ -640,27 +675,33 @@ static int64_t random_channels(void) {
 
 static Node *random_pad(Node *x) {
     static const char *const modes[] = {"constant", "reflect", "replicate"};
-    Dim one = constant(1), zero = constant(0), before[] = {zero, zero, one, zero}, after[] = {zero, zero, zero, one};
+    Dim one = constant(1), zero = constant(0), before[] = {zero, zero, one, zero},
+        after[] = {zero, zero, zero, one};
     Dim from[] = {zero, zero, zero, one};
-    Node *wide = build_pad(g, random_below(&t, 2) ? relu(x) : x, before, after, modes[random_below(&t, 3)], 0.5);
+    Node *wide =
+        build_pad(g, random_below(&t, 2) ? relu(x) : x, before, after, modes[random_below(&t, 3)], 0.5);
     return build_slice(g, wide, from, x->shape.dims, NULL);
 }
 
 /* The transposed convolution, with groups or without. */
 static Node *random_transposed(Node *x) {
-    int64_t channels = dim_const_value(x->shape.dims[1]), groups = channels % 2 == 0 ? 1 + random_below(&t, 2) : 1;
+    int64_t channels = dim_const_value(x->shape.dims[1]),
+            groups = channels % 2 == 0 ? 1 + random_below(&t, 2) : 1;
     int64_t ones[] = {1, 1};
-    convolution_backward_data_attributes attributes = {{2, ones}, {2, ones}, {2, ones}, {2, x->shape.dims + 2}, groups};
+    convolution_backward_data_attributes attributes = {
+        {2, ones}, {2, ones}, {2, ones}, {2, x->shape.dims + 2}, groups};
     Node *inputs[] = {x, add_parameter(channels, 8, 3, 3)};
     return graph_make(g, OP_convolution_backward_data, inputs, 2, &attributes);
 }
 
 /* Of other types, and of shapes that are made of sizes alone. */
 static Node *random_mask(Node *x) {
-    iota_attributes attributes = {.type = DTYPE_I32, .dims = {4, x->shape.dims}, .axis = 1 + random_below(&t, 3)};
+    iota_attributes attributes = {
+        .type = DTYPE_I32, .dims = {4, x->shape.dims}, .axis = 1 + random_below(&t, 3)};
     Node *place = graph_make(g, OP_iota, NULL, 0, &attributes);
     Node *mask = build_binary(g, OP_lt, place, build_scalar(g, 2, DTYPE_I32));
-    if (random_below(&t, 2)) mask = build_binary(g, OP_and, mask, build_binary(g, OP_lt, x, build_scalar(g, 0, DTYPE_F32)));
+    if (random_below(&t, 2))
+        mask = build_binary(g, OP_and, mask, build_binary(g, OP_lt, x, build_scalar(g, 0, DTYPE_F32)));
     return build_select(g, mask, x, build_cast(g, place, DTYPE_F32));
 }
 
@@ -683,7 +724,8 @@ static Node *random_gather(Node *x) {
 static Node *random_matmul(Node *x) {
     int64_t swap[] = {0, 1, 3, 2};
     Node *first[] = {x, build_transpose(g, x, swap)}, *second[] = {NULL, x};
-    second[0] = build_binary(g, OP_mul, graph_make(g, OP_matmul, first, 2, NULL), build_scalar(g, 0.25, DTYPE_F32));
+    second[0] =
+        build_binary(g, OP_mul, graph_make(g, OP_matmul, first, 2, NULL), build_scalar(g, 0.25, DTYPE_F32));
     return graph_make(g, OP_matmul, second, 2, NULL);
 }
 
@@ -724,11 +766,22 @@ static Node *random_step(Node *x, Node *other) {
     }
 }
 
-/* A description that no row has: blocks of 4 channels, and registers for tiles of many. */
-static const Target narrow = {
-    .name = "narrow", .vector_bytes = 16, .lanes = 4, .registers = 32, .lane_multiply = true,
-    .fmas_per_cycle = 2, .loads_per_cycle = 2, .gigahertz = 2.5, .l1_bytes = 64 << 10, .l2_bytes = 1 << 20, .l3_bytes = 1 << 20,
-    .l2_bytes_per_cycle = 20, .l3_bytes_per_cycle = 10, .memory_bytes_per_cycle = 5};
+/* A description that no row has: blocks of 4 channels, and registers for tiles of
+ * many. */
+static const Target narrow = {.name = "narrow",
+                              .vector_bytes = 16,
+                              .lanes = 4,
+                              .registers = 32,
+                              .lane_multiply = true,
+                              .fmas_per_cycle = 2,
+                              .loads_per_cycle = 2,
+                              .gigahertz = 2.5,
+                              .l1_bytes = 64 << 10,
+                              .l2_bytes = 1 << 20,
+                              .l3_bytes = 1 << 20,
+                              .l2_bytes_per_cycle = 20,
+                              .l3_bytes_per_cycle = 10,
+                              .memory_bytes_per_cycle = 5};
 
 TEST(random_graphs) {
     for (uint64_t seed = 1; seed <= 400; seed++) {
@@ -737,7 +790,8 @@ TEST(random_graphs) {
         Node *made[24];
         int count = 4 + random_below(&t, COUNT_OF(made) - 4);
         made[0] = add_input("x", N, constant(random_channels()), side, side);
-        for (int i = 1; i < count; i++) made[i] = random_step(made[i - 1 - random_below(&t, i < 3 ? i : 3)], made[random_below(&t, i)]);
+        for (int i = 1; i < count; i++)
+            made[i] = random_step(made[i - 1 - random_below(&t, i < 3 ? i : 3)], made[random_below(&t, i)]);
         add_output("last", made[count - 1]);
         for (int i = random_below(&t, 3); i > 0; i--) add_output("other", made[random_below(&t, count)]);
         int which = (int)(seed % (uint64_t)(target_count() + 1));
@@ -760,15 +814,19 @@ TEST(estimates) {
     for (int i = 0; i < program->launches.count; i++)
         if (program->launches.items[i]->anchor) kernel = program->launches.items[i];
     CU_ASSERT_PTR_NOT_NULL_FATAL(kernel);
-    CU_ASSERT_DOUBLE_EQUAL(kernel_typical_flops(kernel), 2.0 * 16 * 16 * 32 * 16 * 9, 0.5); /* H = 32, stride 2 */
-    CU_ASSERT_DOUBLE_EQUAL(kernel_typical_bytes(kernel), 4.0 * (32 * 32 * 16 + 16 * 16 * 32 + 32 * 16 * 9), 0.5);
+    /* H = 32, stride 2 */
+    CU_ASSERT_DOUBLE_EQUAL(kernel_typical_flops(kernel), 2.0 * 16 * 16 * 32 * 16 * 9, 0.5);
+    CU_ASSERT_DOUBLE_EQUAL(kernel_typical_bytes(kernel), 4.0 * (32 * 32 * 16 + 16 * 16 * 32 + 32 * 16 * 9),
+                           0.5);
     int64_t symbols[] = {3, 7}, flops;
-    CU_ASSERT_TRUE(dim_evaluate(kernel->flops, symbols, &flops)); /* what --profile prints of a run: 7 rows make 4 */
+    /* what --profile prints of a run: 7 rows make 4 */
+    CU_ASSERT_TRUE(dim_evaluate(kernel->flops, symbols, &flops));
     CU_ASSERT_EQUAL(flops, 2 * 3 * 4 * 4 * 32 * 16 * 9);
     const Target *target = program->target;
     double in_cache = cost_cycles(target, 0, 1, 1 << 14), in_memory = cost_cycles(target, 0, 1, 1 << 28);
     CU_ASSERT_TRUE(in_memory / (1 << 28) > 4 * in_cache / (1 << 14));
-    CU_ASSERT_DOUBLE_EQUAL(cost_cycles(target, 2.0 * target->lanes * target->fmas_per_cycle * 1000, 0.5, 0), 2000, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(cost_cycles(target, 2.0 * target->lanes * target->fmas_per_cycle * 1000, 0.5, 0),
+                           2000, 1e-9);
 }
 
 TEST(targets) {
@@ -786,5 +844,6 @@ TEST(targets) {
     arena_free(text.arena);
     const Target *native = target_find("native");
     CU_ASSERT_PTR_NOT_NULL_FATAL(native);
-    CU_ASSERT_TRUE(native->l1_bytes >= 16 << 10 && native->l2_bytes > native->l1_bytes && native->fmas_per_cycle >= 1);
+    CU_ASSERT_TRUE(native->l1_bytes >= 16 << 10 && native->l2_bytes > native->l1_bytes &&
+                   native->fmas_per_cycle >= 1);
 }

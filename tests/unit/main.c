@@ -1,6 +1,6 @@
 /* Runs the tests of this folder, as many beside each other as there are cores, each in a
- * process of its own: one that crashes is one that failed. An argument names a suite (a file
- * of this folder) or a test, SUITE/TEST. */
+ * process of its own: one that crashes is one that failed. An argument names a suite (a
+ * file of this folder) or a test, SUITE/TEST. */
 #include "test.h"
 #include <signal.h>
 #include <stdio.h>
@@ -78,7 +78,8 @@ static void name_run(Run *run) {
 
 static bool names(const char *word, const char *name) {
     size_t length = strlen(word);
-    return strncmp(word, name, length) == 0 && (name[length] == 0 || name[length] == '/' || name[length] == ' ');
+    return strncmp(word, name, length) == 0 &&
+           (name[length] == 0 || name[length] == '/' || name[length] == ' ');
 }
 
 static bool wanted(const char *name, int count, char **words) {

@@ -1,6 +1,6 @@
-/* Errors of the operators of one float in ULP, against the C library in double precision. By
- * default a sample of all f32; with CAI_SWEEP=n in the environment every n-th, so 1 is all there
- * are, and the figures are printed. */
+/* Errors of the operators of one float in ULP, against the C library in double precision.
+ * By default a sample of all f32; with CAI_SWEEP=n in the environment every n-th, so 1 is
+ * all there are, and the figures are printed. */
 #include "backend_support.h"
 
 enum { BATCH = 1 << 16 };
@@ -28,7 +28,8 @@ static Promise promise_of(Op op) {
 
 static bool is_function(Op op) { return op_info[op].shape == shape_float && op_info[op].max_inputs == 1; }
 
-/* What the operator's reference function makes of numbers: the C library's, in double precision. */
+/* What the operator's reference function makes of numbers: the C library's, in double
+ * precision. */
 static void find_exact(Op op, const float *x, Number *exact, int64_t count) {
     static Number values[BATCH];
     for (int64_t i = 0; i < count; i++) values[i].real = x[i];
@@ -49,7 +50,8 @@ static double error_of(float got, double exact) {
 }
 
 /* The kernel is called directly: the runtime would flush denormals. */
-static void call(const Compiled *compiled, int launch, void *out, const void *a, const void *b, int64_t count) {
+static void call(const Compiled *compiled, int launch, void *out, const void *a, const void *b,
+                 int64_t count) {
     const cai_launch *l = &compiled->program->launches[launch];
     int64_t symbols[3] = {1, count, 0};
     void *const args[] = {out, (void *)(uintptr_t)a, (void *)(uintptr_t)b};
@@ -63,12 +65,13 @@ static double worst_of(const Compiled *compiled, Promise promise, int launch, ui
     double worst = 0;
     for (uint64_t bits = 0; bits < (uint64_t)1 << 32;) {
         int count = 0;
-        for (; count < BATCH && bits < (uint64_t)1 << 32; bits += stride) x[count++] = from_bits((uint32_t)bits);
+        for (; count < BATCH && bits < (uint64_t)1 << 32; bits += stride)
+            x[count++] = from_bits((uint32_t)bits);
         call(compiled, launch, y, x, NULL, count);
         find_exact(promise.op, x, exact, count);
         for (int i = 0; i < count; i++) {
             double error = fabsf(x[i]) > promise.largest && isfinite(x[i]) ? (fabsf(y[i]) <= 1 ? 0 : INFINITY)
-                : error_of(y[i], exact[i].real);
+                                                                           : error_of(y[i], exact[i].real);
             if (error > worst) worst = error, *where = x[i];
         }
     }
@@ -112,8 +115,9 @@ TEST(errors) {
 
 /* pow at all pairs of interesting operands, and at random ones. */
 static void check_pow(const char *target) {
-    static const float some[] = {0, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, 1e-40f, 1e30f, -1e30f, 16777215, -16777216,
-                                 0.99999994f, INFINITY, -INFINITY, NAN};
+    static const float some[] = {0,        -0.0f,     1,           -1,       2,         -2,    3,
+                                 -3,       0.5f,      -0.5f,       1.5f,     1e-40f,    1e30f, -1e30f,
+                                 16777215, -16777216, 0.99999994f, INFINITY, -INFINITY, NAN};
     enum { SOME = COUNT_OF(some), RANDOM = 60000 };
     static float a[SOME * SOME + RANDOM], b[SOME * SOME + RANDOM], y[SOME * SOME + RANDOM];
     if (!can_run(target)) return;

@@ -3,7 +3,8 @@
 
 static Graph *elaborate(Library *library, const char *model) {
     for (int i = 0; library && i < library_model_count(library); i++)
-        if (!model || strcmp(library_model_name(library, i), model) == 0) return elaborate_model(library, i)->graph;
+        if (!model || strcmp(library_model_name(library, i), model) == 0)
+            return elaborate_model(library, i)->graph;
     return NULL;
 }
 
@@ -15,7 +16,8 @@ static void add_weights(TestGraph *t) {
     }
 }
 
-TestGraph network_graph(const char *path, const char *model, const char *const *names, const char *const *values, int define_count) {
+TestGraph network_graph(const char *path, const char *model, const char *const *names,
+                        const char *const *values, int define_count) {
     TestGraph t = {.arena = arena_new(), .symbols = {1, 1}, .random = 88172645463325252u};
     Names *interned = names_new(t.arena);
     Diagnostics diag = {.arena = t.arena};

@@ -1,5 +1,6 @@
-/* Packed formats: where each element of a weight comes to lie, by formulas written out here, and that all other places are zero. What the
- * run packs is compared with this in kernels.c, by what comes of it. */
+/* Packed formats: where each element of a weight comes to lie, by formulas written out
+ * here, and that all other places are zero. What the run packs is compared with this in
+ * kernels.c, by what comes of it. */
 #include "kernels/winograd/conv_winograd.h"
 #include "kernels/matmul/matrix.h"
 #include "graph_test.h"
@@ -46,20 +47,24 @@ TEST(blocks) {
     pack(&p, &format, w);
     for (int64_t e = 0; e < 2 * 13 * TAPS; e++) {
         int64_t n = e / (13 * TAPS), c = e / TAPS % 13, k = e % TAPS;
-        CU_ASSERT_EQUAL(packed_at(&p, ((n * 2 + c / LANES) * TAPS + k) * LANES + c % LANES), (float)p.values[e].real);
+        CU_ASSERT_EQUAL(packed_at(&p, ((n * 2 + c / LANES) * TAPS + k) * LANES + c % LANES),
+                        (float)p.values[e].real);
     }
     check_zeros(&p);
     arena_free(t->arena);
 }
 
-/* What kernels address by strides, and what they read from the first element to the last. */
+/* What kernels address by strides, and what they read from the first element to the
+ * last. */
 TEST(strided) {
     ConvShape shape = {.groups = 1, .inputs = 16, .outputs = 16};
-    Format blocked = format_blocked(LANES), conv = conv_format(&shape, LANES, 1), grouped = conv_grouped_format(&shape, LANES);
+    Format blocked = format_blocked(LANES), conv = conv_format(&shape, LANES, 1),
+           grouped = conv_grouped_format(&shape, LANES);
     CU_ASSERT_TRUE(format_is_strided(&format_plain) && format_is_strided(&blocked));
     CU_ASSERT_FALSE(format_is_strided(&conv) || format_is_strided(&grouped));
     CU_ASSERT_TRUE(format_blocked_axis(&format_plain) == -1 && format_blocked_axis(&blocked) == 1);
-    CU_ASSERT_TRUE(format_block(&blocked, 1) == LANES && format_block(&blocked, 2) == 1 && format_block(&format_plain, 1) == 1);
+    CU_ASSERT_TRUE(format_block(&blocked, 1) == LANES && format_block(&blocked, 2) == 1 &&
+                   format_block(&format_plain, 1) == 1);
     CU_ASSERT_FALSE(format_equal(&format_plain, &blocked));
 }
 
@@ -71,7 +76,8 @@ static int64_t conv_place(const ConvShape *s, int64_t tile, int64_t o, int64_t i
     int64_t blocks = blocks_of(s->outputs), r = o % s->outputs, b = r / LANES, t = b / tile, q = b % tile;
     int64_t w = min_i64(tile, blocks - t * tile);
     int64_t row = i / LANES * LANES * TAPS + k * min_i64(LANES, s->inputs - i / LANES * LANES) + i % LANES;
-    return o / s->outputs * blocks * LANES * s->inputs * TAPS + t * tile * LANES * s->inputs * TAPS + (row * w + q) * LANES + r % LANES;
+    return o / s->outputs * blocks * LANES * s->inputs * TAPS + t * tile * LANES * s->inputs * TAPS +
+           (row * w + q) * LANES + r % LANES;
 }
 
 static void check_conv(int64_t outputs, int64_t inputs, int64_t groups, int64_t tile, bool transposed) {
@@ -79,13 +85,15 @@ static void check_conv(int64_t outputs, int64_t inputs, int64_t groups, int64_t 
     TestGraph *t = &p.t;
     int64_t first = transposed ? inputs * groups : outputs, second = transposed ? outputs / groups : inputs;
     Node *w = new_parameter(t, -1, 1, SIZES(size(t, first), size(t, second), size(t, 3), size(t, 2)));
-    ConvShape shape = {.w = w, .transposed = transposed, .groups = groups, .inputs = inputs, .outputs = outputs / groups};
+    ConvShape shape = {
+        .w = w, .transposed = transposed, .groups = groups, .inputs = inputs, .outputs = outputs / groups};
     Format format = tile ? conv_format(&shape, LANES, (int)tile) : conv_few_format(&shape, LANES);
     pack(&p, &format, w);
     for (int64_t o = 0; o < outputs; o++)
         for (int64_t i = 0; i < inputs; i++)
             for (int64_t k = 0; k < TAPS; k++) {
-                int64_t from = transposed ? ((o / second * inputs + i) * second + o % second) * TAPS + k : (o * inputs + i) * TAPS + k;
+                int64_t from = transposed ? ((o / second * inputs + i) * second + o % second) * TAPS + k
+                                          : (o * inputs + i) * TAPS + k;
                 CU_ASSERT_EQUAL(packed_at(&p, conv_place(&shape, tile, o, i, k)), (float)p.values[from].real);
             }
     check_zeros(&p);
@@ -114,8 +122,10 @@ static void check_grouped(int64_t channels, int64_t group) {
     for (int64_t c = 0; c < channels; c++)
         for (int64_t on = 0; on < group; on++)
             for (int64_t k = 0; k < TAPS; k++) {
-                int64_t output = c / group * group + (c + on) % group, place = (c / LANES * TAPS * group + k * group + on) * LANES + c % LANES;
-                CU_ASSERT_EQUAL(packed_at(&p, place), (float)p.values[(output * group + c % group) * TAPS + k].real);
+                int64_t output = c / group * group + (c + on) % group,
+                        place = (c / LANES * TAPS * group + k * group + on) * LANES + c % LANES;
+                CU_ASSERT_EQUAL(packed_at(&p, place),
+                                (float)p.values[(output * group + c % group) * TAPS + k].real);
             }
     check_zeros(&p);
     arena_free(t->arena);
@@ -150,9 +160,13 @@ static void check_winograd(int outputs, int inputs, int tile, int m) {
     for (int o = 0; o < outputs; o++)
         for (int i = 0; i < inputs; i++)
             for (int k = 0; k < planes; k++) {
-                int at = o / LANES / tile, q = o / LANES % tile, width = (int)min_i64(tile, blocks - at * tile);
-                int64_t place = at * tile * LANES * inputs * planes + (k * inputs + i) * width * LANES + q * LANES + o % LANES;
-                CU_ASSERT_DOUBLE_EQUAL(packed_at(&p, place), transformed(&w, p.values + (o * inputs + i) * 9, k / w.size, k % w.size), 1e-7);
+                int at = o / LANES / tile, q = o / LANES % tile,
+                    width = (int)min_i64(tile, blocks - at * tile);
+                int64_t place = at * tile * LANES * inputs * planes + (k * inputs + i) * width * LANES +
+                                q * LANES + o % LANES;
+                CU_ASSERT_DOUBLE_EQUAL(
+                    packed_at(&p, place),
+                    transformed(&w, p.values + (o * inputs + i) * 9, k / w.size, k % w.size), 1e-7);
             }
     arena_free(t->arena);
 }
@@ -168,14 +182,17 @@ static void check_matrix(bool transposed) {
     Packed p = {.t = test_graph(4)};
     TestGraph *t = &p.t;
     Dim two = size(t, 2), rows = size(t, 5), columns = size(t, 21);
-    Node *node = new_parameter(t, -1, 1, SIZES(two, transposed ? columns : rows, transposed ? rows : columns));
+    Node *node =
+        new_parameter(t, -1, 1, SIZES(two, transposed ? columns : rows, transposed ? rows : columns));
     Node *matrix = transposed ? build_transpose(t->graph, node, (int64_t[]){0, 2, 1}) : node;
     Format format = matrix_format(matrix, DTYPE_F32, LANES, 2);
     if (transposed) CU_ASSERT_TRUE(format_before_transpose(&format, matrix)); /* it is read as it lies */
     pack(&p, &format, node);
     for (int64_t e = 0; e < 2 * 5 * 21; e++) {
-        int64_t m = e / 105, k = e / 21 % 5, n = e % 21, b = n / LANES, at = b / 2, q = b % 2, w = min_i64(2, 3 - at * 2);
-        int64_t from = transposed ? m * 105 + n * 5 + k : e, place = m * 3 * LANES * 5 + at * 2 * LANES * 5 + (k * w + q) * LANES + n % LANES;
+        int64_t m = e / 105, k = e / 21 % 5, n = e % 21, b = n / LANES, at = b / 2, q = b % 2,
+                w = min_i64(2, 3 - at * 2);
+        int64_t from = transposed ? m * 105 + n * 5 + k : e,
+                place = m * 3 * LANES * 5 + at * 2 * LANES * 5 + (k * w + q) * LANES + n % LANES;
         CU_ASSERT_EQUAL(packed_at(&p, place), (float)p.values[from].real);
     }
     check_zeros(&p);

@@ -1,4 +1,5 @@
-/* The parser: what it makes of every construct is in tests/golden/syntax; here are the texts that no person writes. */
+/* The parser: what it makes of every construct is in tests/golden/syntax; here are the
+ * texts that no person writes. */
 #include "syntax/syntax.h"
 #include "test.h"
 #include <dirent.h>
@@ -28,21 +29,25 @@ static int errors_of(const char *text) {
 /* The code of the only error; "" where there is none, "several" where there are more. */
 static void check_error(const char *text, size_t length, const char *code) {
     Parsed p = parse(text, length);
-    const char *found = p.diag.errors == 0 ? "" : p.diag.errors > 1 ? "several" : diag_code_text(p.arena, p.diag.list.items[0]->code);
+    const char *found = p.diag.errors == 0  ? ""
+                        : p.diag.errors > 1 ? "several"
+                                            : diag_code_text(p.arena, p.diag.list.items[0]->code);
     CU_ASSERT_STRING_EQUAL(found, code);
     arena_free(p.arena);
 }
 
 static char *repeated(const char *before, const char *unit, int count, const char *after) {
     size_t length = strlen(unit);
-    char *text = malloc(strlen(before) + length * (size_t)count + strlen(after) + 1), *at = text + strlen(before);
+    char *text = malloc(strlen(before) + length * (size_t)count + strlen(after) + 1),
+         *at = text + strlen(before);
     strcpy(text, before);
     for (int i = 0; i < count; i++, at += length) memcpy(at, unit, length);
     strcpy(at, after);
     return text;
 }
 
-static void check_repeated(const char *before, const char *unit, int count, const char *after, const char *code) {
+static void check_repeated(const char *before, const char *unit, int count, const char *after,
+                           const char *code) {
     char *text = repeated(before, unit, count, after);
     check_error(text, strlen(text), code);
     free(text);
@@ -51,10 +56,10 @@ static void check_repeated(const char *before, const char *unit, int count, cons
 TEST(bytes_that_are_not_text) {
     check_error("x = 1\n\0y = 2\n", 13, "not-text");
     check_error("x = \"\xff\"\n", 8, "not-text");
-    check_error("# \xc3", 3, "not-text");               /* cut off */
-    check_error("# \xed\xa0\x80\n", 6, "not-text");     /* a surrogate */
-    check_error("# \xc0\x80\n", 5, "not-text");         /* overlong */
-    check_error("\xef\xbb\xbfx = 1\n", 9, "");          /* a byte order mark */
+    check_error("# \xc3", 3, "not-text");           /* cut off */
+    check_error("# \xed\xa0\x80\n", 6, "not-text"); /* a surrogate */
+    check_error("# \xc0\x80\n", 5, "not-text");     /* overlong */
+    check_error("\xef\xbb\xbfx = 1\n", 9, "");      /* a byte order mark */
     check_error("x = 1\r\ny = 2\r\n", 14, "");
     check_error("", 0, "");
     check_error("x = 1", 5, "");
@@ -83,7 +88,8 @@ TEST(length_is_not) {
     check_repeated("", "a", 1001, " = 1\n", "name-too-long");
 }
 
-/* Recovery once waited for the `}` of a body that the text, as it was understood, had closed already. */
+/* Recovery once waited for the `}` of a body that the text, as it was understood, had
+ * closed already. */
 TEST(recovery_ends) {
     CU_ASSERT_EQUAL(errors_of("block m(e){\nif e{if y}"), 2);
     CU_ASSERT_EQUAL(errors_of("block m(e){\nif e{if y"), 1);
@@ -97,7 +103,8 @@ TEST(the_number_of_errors_is_bounded) {
 }
 
 TEST(the_comment_above_a_declaration) {
-    const char *text = "# of the file\n\n# one\n#   two\nblock f(x) { return x }\n\nblock g(x) { return x }\n";
+    const char *text =
+        "# of the file\n\n# one\n#   two\nblock f(x) { return x }\n\nblock g(x) { return x }\n";
     Parsed p = parse(text, strlen(text));
     CU_ASSERT_EQUAL_FATAL(p.file->decls.count, 2);
     CU_ASSERT_STRING_EQUAL(p.file->decls.items[0]->comment, "one\n  two");

@@ -1,9 +1,10 @@
-/* Whole programs of random graphs, every kind of kernel among them, against the reference. CAI_SEEDS=from,to in the environment
- * chooses the graphs. */
+/* Whole programs of random graphs, every kind of kernel among them, against the
+ * reference. CAI_SEEDS=from,to in the environment chooses the graphs. */
 #include "backend_support.h"
 #include "random_graph_support.h"
 
-/* Errors grow along a chain of random operators, and what is wrong is wrong by more than this. */
+/* Errors grow along a chain of random operators, and what is wrong is wrong by more than
+ * this. */
 #define TOLERANCE 1e-2
 
 static void seeds(int64_t *from, int64_t *to) {
@@ -29,8 +30,8 @@ static void compare(int64_t from, int64_t to, int gradients) {
 TEST(forward) { compare(1, 60, 0); }
 TEST(gradients) { compare(100, 130, 1); }
 
-/* With comparisons and the like there is no tolerance that would mean anything; but everything compiles, runs, and gives the same
- * bits however many threads there are. */
+/* With comparisons and the like there is no tolerance that would mean anything; but
+ * everything compiles, runs, and gives the same bits however many threads there are. */
 TEST(every_operator) {
     int64_t from = 200, to = 230;
     seeds(&from, &to);

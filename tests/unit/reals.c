@@ -1,5 +1,5 @@
-/* The functions of base/real.c: their errors, which its head comment states, against long double;
- * C's special cases; and their bits, which are the same wherever this runs. */
+/* The functions of base/real.c: their errors, which its head comment states, against long
+ * double; C's special cases; and their bits, which are the same wherever this runs. */
 #include "base/base.h"
 
 #include "test.h"
@@ -78,7 +78,8 @@ static uint64_t bits_of(double x) {
     return bits;
 }
 
-/* glibc's own functions fail here wherever it chooses by the processor: exp, log, sin, cos, tanh, pow. */
+/* glibc's own functions fail here wherever it chooses by the processor: exp, log, sin,
+ * cos, tanh, pow. */
 TEST(bits) {
     for (int k = 0; k < COUNT_OF(functions); k++) {
         const Function *f = &functions[k];
@@ -89,9 +90,9 @@ TEST(bits) {
     }
 }
 
-static const double unusual[] = {0, -0.0, 1, -1, -2, 1e-20, -1e-20, 1e-310, -1e-310, 1e22, 3e38, 1e308,
-                                 -1e308, 709.7, 709.8, -708, -745.2, -1022, -1075.1, 1024, INFINITY,
-                                 -INFINITY, NAN};
+static const double unusual[] = {0,       -0.0,  1,       -1,    -2,       1e-20,     -1e-20, 1e-310,
+                                 -1e-310, 1e22,  3e38,    1e308, -1e308,   709.7,     709.8,  -708,
+                                 -745.2,  -1022, -1075.1, 1024,  INFINITY, -INFINITY, NAN};
 
 typedef struct Forms {
     const char *name;
@@ -111,10 +112,14 @@ static bool agree(const Forms *f, const double *x, int count) {
 
 /* The forms for arrays are made of vectors where the processor has them. */
 TEST(arrays) {
-    static const Forms forms[] = {
-        {"exp", real_exp, reals_exp}, {"exp2", real_exp2, reals_exp2}, {"expm1", real_expm1, reals_expm1},
-        {"tanh", real_tanh, reals_tanh}, {"sigmoid", real_sigmoid, reals_sigmoid},
-        {"silu", real_silu, reals_silu}, {"erf", real_erf, reals_erf}, {"gelu", real_gelu, reals_gelu}};
+    static const Forms forms[] = {{"exp", real_exp, reals_exp},
+                                  {"exp2", real_exp2, reals_exp2},
+                                  {"expm1", real_expm1, reals_expm1},
+                                  {"tanh", real_tanh, reals_tanh},
+                                  {"sigmoid", real_sigmoid, reals_sigmoid},
+                                  {"silu", real_silu, reals_silu},
+                                  {"erf", real_erf, reals_erf},
+                                  {"gelu", real_gelu, reals_gelu}};
     static double x[SAMPLES];
     for (int i = 0; i < SAMPLES; i++) x[i] = ldexp(i % 401 - 200, i / 401 - 40);
     memcpy(x, unusual, sizeof unusual);
@@ -134,10 +139,13 @@ static bool same(double a, double b) {
 }
 
 TEST(specials) {
-    static const struct { const char *name; double (*function)(double), (*standard)(double); } pairs[] = {
-        {"exp", real_exp, exp}, {"exp2", real_exp2, exp2}, {"expm1", real_expm1, expm1},
-        {"log", real_log, log}, {"log1p", real_log1p, log1p}, {"sin", real_sin, sin}, {"cos", real_cos, cos},
-        {"tanh", real_tanh, tanh}, {"erf", real_erf, erf}, {"erfc", real_erfc, erfc}};
+    static const struct {
+        const char *name;
+        double (*function)(double), (*standard)(double);
+    } pairs[] = {{"exp", real_exp, exp},   {"exp2", real_exp2, exp2},    {"expm1", real_expm1, expm1},
+                 {"log", real_log, log},   {"log1p", real_log1p, log1p}, {"sin", real_sin, sin},
+                 {"cos", real_cos, cos},   {"tanh", real_tanh, tanh},    {"erf", real_erf, erf},
+                 {"erfc", real_erfc, erfc}};
     for (int k = 0; k < COUNT_OF(pairs); k++)
         for (int i = 0; i < COUNT_OF(unusual); i++) {
             double x = unusual[i], got = pairs[k].function(x), wanted = pairs[k].standard(x);
@@ -150,8 +158,9 @@ TEST(specials) {
 }
 
 TEST(powers) {
-    static const double some[] = {0, -0.0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 1.5, 1e300, -1e300, 1e-300, 1e308,
-                                  0x1p53, -0x1p53, 0x1p53 + 2, 4e-320, INFINITY, -INFINITY, NAN};
+    static const double some[] = {0,       -0.0,       1,      -1,       2,         -2,     3,     -3,
+                                  0.5,     -0.5,       1.5,    1e300,    -1e300,    1e-300, 1e308, 0x1p53,
+                                  -0x1p53, 0x1p53 + 2, 4e-320, INFINITY, -INFINITY, NAN};
     for (int i = 0; i < COUNT_OF(some); i++)
         for (int j = 0; j < COUNT_OF(some); j++)
             CU_ASSERT(same(real_pow(some[i], some[j]), pow(some[i], some[j])));

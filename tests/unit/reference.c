@@ -1,5 +1,6 @@
-/* The reference functions against PyTorch's results in tests/numerics/ops (make.py there says how the files are written), random
- * numbers against their definition, and the evaluator. */
+/* The reference functions against PyTorch's results in tests/numerics/ops (make.py there
+ * says how the files are written), random numbers against their definition, and the
+ * evaluator. */
 #include "graph_test.h"
 
 /* ---- reading the files ---- */
@@ -36,8 +37,10 @@ static Number read_number(char **rest, DType type) {
     return (Number){.real = strtod(*rest, rest)};
 }
 
-/* Writes the value of attribute `name=text` where the operator's table says that it lies. */
-static void set_attribute(Script *s, Op op, char *struct_bytes, const Node *first, const char *name, char *text) {
+/* Writes the value of attribute `name=text` where the operator's table says that it
+ * lies. */
+static void set_attribute(Script *s, Op op, char *struct_bytes, const Node *first, const char *name,
+                          char *text) {
     int64_t *items = NEW_ARRAY(s->t.arena, int64_t, 16);
     for (const AttrInfo *info = op_info[op].attributes(); info->name; info++) {
         if (strcmp(info->name, name) != 0) continue;
@@ -67,7 +70,9 @@ static Node *read_input(Script *s, const char *name, DType type, char *rest) {
     int rank = (int)read_list(strtok_r(rest, " ", &rest), items);
     Dim dims[16];
     for (int i = 0; i < rank; i++) dims[i] = size(&s->t, items[i]), count *= items[i];
-    Node *node = MAKE(&s->t, input, NULL, 0, intern(s->t.graph->names, arena_printf(s->t.arena, "%s %s", s->case_name, name)), type, {rank, dims});
+    Node *node = MAKE(&s->t, input, NULL, 0,
+                      intern(s->t.graph->names, arena_printf(s->t.arena, "%s %s", s->case_name, name)), type,
+                      {rank, dims});
     add_values(&s->t, node, 0, 1);
     for (int64_t i = 0; i < count; i++) vec_last(&s->t.inputs).values[i] = read_number(&rest, type);
     return node;
@@ -112,10 +117,11 @@ static void read_expectation(Script *s, char *rest) {
         Number number = read_number(&rest, type);
         CU_ASSERT_FATAL(rest != begin); /* a number for each element */
         double wanted = number_value(number, type), found = element(&result, i);
-        bool near = wanted == found || (isnan(wanted) && isnan(found)) || fabs(wanted - found) <= 1e-11 * (1 + fabs(wanted));
+        bool near = wanted == found || (isnan(wanted) && isnan(found)) ||
+                    fabs(wanted - found) <= 1e-11 * (1 + fabs(wanted));
         if (dtype_is_float(type) ? near : number.whole == result.values[i].whole) continue;
-        printf("\n  %s, %s: %s[%lld] is %.13g, not %.*s\n", s->path, s->case_name, op_info[node->op].name, (long long)i, found,
-               (int)(rest - begin), begin);
+        printf("\n  %s, %s: %s[%lld] is %.13g, not %.*s\n", s->path, s->case_name, op_info[node->op].name,
+               (long long)i, found, (int)(rest - begin), begin);
         CU_FAIL("not PyTorch's value");
         return;
     }
@@ -136,7 +142,8 @@ static void read_line(Script *s, char *line) {
         strtok_r(NULL, " ", &rest); /* = */
         char *kind = strtok_r(NULL, " ", &rest);
         char *type = strncmp(kind, "input", 5) == 0 ? kind + 5 : NULL;
-        Node *node = type ? read_input(s, first, *type ? type_named(type + 1) : DTYPE_F32, rest) : read_operator(s, kind, rest);
+        Node *node = type ? read_input(s, first, *type ? type_named(type + 1) : DTYPE_F32, rest)
+                          : read_operator(s, kind, rest);
         map_set(s->names, intern(s->t.graph->names, first), node);
     }
 }
@@ -166,10 +173,12 @@ TEST(ints_bools_and_casts_are_numpys) { check_file("integers", 40); }
 TEST(order_is_PyTorchs) { check_file("order", 16); }
 TEST(NaN_and_infinities_are_PyTorchs) { check_file("extremes", 2); }
 
-/* The reference is the oracle of all other tests: values of others stand behind each operator. */
+/* The reference is the oracle of all other tests: values of others stand behind each
+ * operator. */
 TEST(every_operator_has_values_of_others) {
-    static const char *const families[] = {"convolution", "pool", "resize", "smooth_resize", "movement",
-                                           "arithmetic", "reduction", "integers", "order", "extremes"};
+    static const char *const families[] = {"convolution", "pool",       "resize",    "smooth_resize",
+                                           "movement",    "arithmetic", "reduction", "integers",
+                                           "order",       "extremes"};
     for (int i = 0; i < COUNT_OF(families); i++) check_file(families[i], 1);
     for (int op = 0; op < OP_COUNT; op++) {
         bool found = has_case[op] || op_info[op].class == CLASS_SOURCE;
@@ -180,14 +189,17 @@ TEST(every_operator_has_values_of_others) {
 
 /* ---- the evaluator ---- */
 
-/* The numbers that graph/op_source.c's comment defines, by another route: a few lines of Python gave them. */
+/* The numbers that graph/op_source.c's comment defines, by another route: a few lines of
+ * Python gave them. */
 TEST(random_numbers_are_as_defined) {
     TestGraph t = test_graph(1);
-    Node *u = MAKE(&t, uniform, NULL, 0, intern(t.graph->names, "noise"), DTYPE_F32, DIMS(size(&t, 100), size(&t, 100)));
+    Node *u = MAKE(&t, uniform, NULL, 0, intern(t.graph->names, "noise"), DTYPE_F32,
+                   DIMS(size(&t, 100), size(&t, 100)));
     RefTensor result;
     evaluate(&t, t.graph, &u, 1, &result);
     double sum = 0, squares = 0;
-    for (int i = 0; i < 10000; i++) sum += result.values[i].real, squares += result.values[i].real * result.values[i].real;
+    for (int i = 0; i < 10000; i++)
+        sum += result.values[i].real, squares += result.values[i].real * result.values[i].real;
     CU_ASSERT_DOUBLE_EQUAL(sum / 10000, 0.5, 0.01);
     CU_ASSERT_DOUBLE_EQUAL(squares / 10000, 1.0 / 3, 0.01);
     CU_ASSERT_EQUAL(result.values[0].real, 5532944 * 0x1p-24);
@@ -197,7 +209,8 @@ TEST(random_numbers_are_as_defined) {
 
 TEST(values_are_rounded_to_their_type) {
     TestGraph t = test_graph(1);
-    Node *x = new_input(&t, 0.1, 0.1, 0, NULL), *third = build_binary(t.graph, OP_div, x, build_scalar(t.graph, 3, DTYPE_F32));
+    Node *x = new_input(&t, 0.1, 0.1, 0, NULL),
+         *third = build_binary(t.graph, OP_div, x, build_scalar(t.graph, 3, DTYPE_F32));
     RefTensor result;
     evaluate(&t, t.graph, &third, 1, &result);
     CU_ASSERT_EQUAL(result.values[0].real, 0.1 / 3); /* f32 stays double */
@@ -218,7 +231,8 @@ TEST(a_value_that_is_not_given) {
 /* The sizes of a run decide: one graph, two batches. */
 TEST(symbolic_sizes) {
     TestGraph t = test_graph(1);
-    Node *ones = build_splat(t.graph, 1, (Shape){DTYPE_F32, 2, (Dim[]){t.N, t.H}}), *sum = build_sum(t.graph, ones, (int64_t[]){0, 1}, 2);
+    Node *ones = build_splat(t.graph, 1, (Shape){DTYPE_F32, 2, (Dim[]){t.N, t.H}}),
+         *sum = build_sum(t.graph, ones, (int64_t[]){0, 1}, 2);
     for (int64_t n = 1; n < 4; n++) {
         t.symbols[0] = n;
         RefTensor result;

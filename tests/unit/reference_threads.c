@@ -51,8 +51,8 @@ TEST(large_tensors) {
     Dim x_sizes[] = {size(&t, 2), size(&t, 24), size(&t, 40), size(&t, 41)};
     Dim w_sizes[] = {size(&t, 32), size(&t, 6), size(&t, 3), size(&t, 3)};
     Node *x = new_input(&t, -1, 1, 4, x_sizes), *w = new_parameter(&t, -1, 1, 4, w_sizes);
-    Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1),
-                   {2, x_sizes + 2}, 4);
+    Node *y =
+        MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1), {2, x_sizes + 2}, 4);
     Node *rows = build_reshape(t.graph, y, 3, (Dim[]){size(&t, 2), size(&t, 32), size(&t, 1640)});
     Node *turned = build_transpose(t.graph, rows, (int64_t[]){0, 2, 1});
     Node *left = graph_make(t.graph, OP_matmul, (Node *[]){rows, turned}, 2, NULL);

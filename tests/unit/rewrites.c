@@ -1,5 +1,6 @@
-/* What rewrites do to rounding: graphs as written and after each pass, both evaluated in f32 (f32_support.c), at large, small and
- * cancelling values. A reference in double cannot see it. */
+/* What rewrites do to rounding: graphs as written and after each pass, both evaluated in
+ * f32 (f32_support.c), at large, small and cancelling values. A reference in double
+ * cannot see it. */
 #include "backend_support.h"
 #include "f32_support.h"
 #include "graph/ops.h"
@@ -10,10 +11,25 @@
 
 typedef enum Step {
     END,
-    ADD, SUB, FROM, MUL, DIV, NEG,   /* FROM: value - x */
-    SQUARE, CUBE, ROOT, INVERSE,     /* pow(x, 2), .. */
-    CONV, PADDED, TRANSPOSED, DENSE, /* 1x1, 3x3 with padding, transposed 2x2 of stride 2; of rows. By weights, all `value` */
-    FLOOR, LARGEST, POOL             /* POOL: sums of 2x2 */
+    ADD,
+    SUB,
+    FROM,
+    MUL,
+    DIV,
+    NEG, /* FROM: value - x */
+    SQUARE,
+    CUBE,
+    ROOT,
+    INVERSE, /* pow(x, 2), .. */
+    /* 1x1, 3x3 with padding, transposed 2x2 of stride 2; of rows. By weights, all
+     * `value` */
+    CONV,
+    PADDED,
+    TRANSPOSED,
+    DENSE,
+    FLOOR,
+    LARGEST,
+    POOL /* POOL: sums of 2x2 */
 } Step;
 
 typedef struct Written {
@@ -41,16 +57,22 @@ static Node *by_channel(TestGraph *t, const Node *x, const double *values, bool 
     Dim dims[4] = {size(t, 1), channels_of(x), size(t, 1), size(t, 1)};
     int64_t count = dim_const_value(channels_of(x));
     if (trained) return set_values(t, new_parameter(t, 0, 1, x->shape.rank, dims), values, (int)count);
-    return build_constant(t->graph, numbers(t, values, count), count, (Shape){DTYPE_F32, x->shape.rank, dims});
+    return build_constant(t->graph, numbers(t, values, count), count,
+                          (Shape){DTYPE_F32, x->shape.rank, dims});
 }
 
 static Node *convolve(TestGraph *t, Node *x, Step step, const double *weights, int count) {
-    Dim channels = channels_of(x), height = x->shape.dims[2], width = x->shape.dims[3], k = size(t, step == PADDED ? 3 : step == TRANSPOSED ? 2 : 1);
-    Node *w = set_values(t, new_parameter(t, 0, 1, SIZES(channels, channels, k, k)), weights, count), *inputs[2] = {x, w};
+    Dim channels = channels_of(x), height = x->shape.dims[2], width = x->shape.dims[3],
+        k = size(t, step == PADDED       ? 3
+                    : step == TRANSPOSED ? 2
+                                         : 1);
+    Node *w = set_values(t, new_parameter(t, 0, 1, SIZES(channels, channels, k, k)), weights, count),
+         *inputs[2] = {x, w};
     int64_t before = step == PADDED, stride = step == TRANSPOSED ? 2 : 1;
     DimList sizes = DIMS(dim_scale(t->graph->dims, height, stride), dim_scale(t->graph->dims, width, stride));
     convolution_attributes attributes = {INTS(stride, stride), INTS(1, 1), INTS(before, before), sizes, 1};
-    return graph_make(t->graph, step == TRANSPOSED ? OP_convolution_backward_data : OP_convolution, inputs, 2, &attributes);
+    return graph_make(t->graph, step == TRANSPOSED ? OP_convolution_backward_data : OP_convolution, inputs, 2,
+                      &attributes);
 }
 
 static Node *multiply_rows(TestGraph *t, Node *x, const double *weights, int count) {
@@ -59,14 +81,17 @@ static Node *multiply_rows(TestGraph *t, Node *x, const double *weights, int cou
 }
 
 static Node *pool(TestGraph *t, Node *x) {
-    DimList sizes = DIMS(dim_floor_div(t->graph->dims, x->shape.dims[2], 2), dim_floor_div(t->graph->dims, x->shape.dims[3], 2));
+    DimList sizes = DIMS(dim_floor_div(t->graph->dims, x->shape.dims[2], 2),
+                         dim_floor_div(t->graph->dims, x->shape.dims[3], 2));
     return MAKE(t, pool_sum, &x, 1, INTS(2, 2), INTS(2, 2), INTS(1, 1), INTS(0, 0), sizes);
 }
 
 static bool is_elementwise(Step step) { return step <= NEG; }
 
 static Node *take_step(TestGraph *t, Node *x, Step step, const double *values, int count, bool trained) {
-    Node *by = is_elementwise(step) && step != NEG ? count > 1 || trained ? by_channel(t, x, values, trained) : splat(t, values[0]) : NULL;
+    Node *by = is_elementwise(step) && step != NEG
+                   ? count > 1 || trained ? by_channel(t, x, values, trained) : splat(t, values[0])
+                   : NULL;
     switch (step) {
     case ADD: return binary(t, OP_add, x, by);
     case SUB: return binary(t, OP_sub, x, by);
@@ -117,24 +142,50 @@ static const Case texts[] = {
     {"(x * 1e20) * 1e-20", {NUMBER(MUL, 1e20), NUMBER(MUL, 1e-20)}, 1e30, INFINITY},
     {"(x - 1000000) / 3", {NUMBER(SUB, 1000000), NUMBER(DIV, 3)}, 1000001, 1.0 / 3},
     {"(x - mean) / w", {TRAINED(SUB, 1000000), TRAINED(DIV, 3)}, 1000001, 1.0 / 3},
-    {"(x - 30000) / 7 behind a convolution by 1", {NUMBER(SUB, 30000), NUMBER(DIV, 7), NUMBER(CONV, 1)}, 30000.5, 0.5 / 7},
-    {"(x - mean) / 0.001 behind a convolution by 1", {TRAINED(SUB, 50), TRAINED(DIV, 0.001), NUMBER(CONV, 1)}, 50.0005, 0.49972534},
-    {"(x - mean) / w behind a convolution by 1", {TRAINED(SUB, 30000), TRAINED(DIV, 7), NUMBER(CONV, 1)}, 30000.5, 0.5 / 7},
+    {"(x - 30000) / 7 behind a convolution by 1",
+     {NUMBER(SUB, 30000), NUMBER(DIV, 7), NUMBER(CONV, 1)},
+     30000.5,
+     0.5 / 7},
+    {"(x - mean) / 0.001 behind a convolution by 1",
+     {TRAINED(SUB, 50), TRAINED(DIV, 0.001), NUMBER(CONV, 1)},
+     50.0005,
+     0.49972534},
+    {"(x - mean) / w behind a convolution by 1",
+     {TRAINED(SUB, 30000), TRAINED(DIV, 7), NUMBER(CONV, 1)},
+     30000.5,
+     0.5 / 7},
     {"(x - mean) / w * g + b behind a convolution",
-     {TRAINED(SUB, 30000), TRAINED(DIV, 7), TRAINED(MUL, 2), TRAINED(ADD, 0.25), NUMBER(CONV, 1)}, 30000.5, 1.0 / 7 + 0.25},
+     {TRAINED(SUB, 30000), TRAINED(DIV, 7), TRAINED(MUL, 2), TRAINED(ADD, 0.25), NUMBER(CONV, 1)},
+     30000.5,
+     1.0 / 7 + 0.25},
     {"rows", {TRAINED(SUB, 30000), TRAINED(MUL, 1.0 / 8), NUMBER(DENSE, 1)}, 30000.5, 0.0625},
     {"(x * w - b) @ 1 / 3", {TRAINED(MUL, 3), TRAINED(SUB, 3000000), NUMBER(DENSE, 1.0 / 3)}, 1000001, 1},
     {"transposed", {NUMBER(SUB, 30000), NUMBER(DIV, 8), NUMBER(TRANSPOSED, 1)}, 30000.5, 0.0625},
-#define ROUNDS(x, right, ...) {"(x + 12582912) - 12582912", {__VA_ARGS__ NUMBER(ADD, 12582912), NUMBER(SUB, 12582912)}, x, right}
+#define ROUNDS(x, right, ...) \
+    { "(x + 12582912) - 12582912", {__VA_ARGS__ NUMBER(ADD, 12582912), NUMBER(SUB, 12582912)}, x, right }
 #define NOTHING
-    ROUNDS(0.4, 0, NOTHING), ROUNDS(1.6, 2, NOTHING), ROUNDS(-2.5, -2, NOTHING),
-    ROUNDS(0.4, 0, NUMBER(CONV, 1),), ROUNDS(1.6, 2, NUMBER(CONV, 1),), ROUNDS(-2.5, -2, NUMBER(CONV, 1),),
-    ROUNDS(0.4, 0, NUMBER(DENSE, 1),), ROUNDS(1.6, 2, NUMBER(DENSE, 1),), ROUNDS(-2.5, -2, NUMBER(DENSE, 1),),
-    ROUNDS(0.4, 0, NUMBER(TRANSPOSED, 1),), ROUNDS(-2.5, -2, NUMBER(PADDED, 1.0 / 9),),
-    ROUNDS(0.3, 0, NUMBER(CONV, 1), TRAINED(SUB, 0.1), TRAINED(MUL, 2),), ROUNDS(0.9, 2, NUMBER(CONV, 1), TRAINED(SUB, 0.1), TRAINED(MUL, 2),),
-    ROUNDS(1.6, 2, NUMBER(CONV, 1), TRAINED(ADD, 0.1),),
-    {"12582912 - (12582912 - x) of a convolution", {NUMBER(CONV, 1), NUMBER(FROM, 12582912), NUMBER(FROM, 12582912)}, 1.6, 2},
-    {"(x + 12582912 + b) - 12582912", {NUMBER(ADD, 12582912), TRAINED(ADD, 0.3), NUMBER(SUB, 12582912)}, 1.6, 2},
+    ROUNDS(0.4, 0, NOTHING),
+    ROUNDS(1.6, 2, NOTHING),
+    ROUNDS(-2.5, -2, NOTHING),
+    ROUNDS(0.4, 0, NUMBER(CONV, 1), ),
+    ROUNDS(1.6, 2, NUMBER(CONV, 1), ),
+    ROUNDS(-2.5, -2, NUMBER(CONV, 1), ),
+    ROUNDS(0.4, 0, NUMBER(DENSE, 1), ),
+    ROUNDS(1.6, 2, NUMBER(DENSE, 1), ),
+    ROUNDS(-2.5, -2, NUMBER(DENSE, 1), ),
+    ROUNDS(0.4, 0, NUMBER(TRANSPOSED, 1), ),
+    ROUNDS(-2.5, -2, NUMBER(PADDED, 1.0 / 9), ),
+    ROUNDS(0.3, 0, NUMBER(CONV, 1), TRAINED(SUB, 0.1), TRAINED(MUL, 2), ),
+    ROUNDS(0.9, 2, NUMBER(CONV, 1), TRAINED(SUB, 0.1), TRAINED(MUL, 2), ),
+    ROUNDS(1.6, 2, NUMBER(CONV, 1), TRAINED(ADD, 0.1), ),
+    {"12582912 - (12582912 - x) of a convolution",
+     {NUMBER(CONV, 1), NUMBER(FROM, 12582912), NUMBER(FROM, 12582912)},
+     1.6,
+     2},
+    {"(x + 12582912 + b) - 12582912",
+     {NUMBER(ADD, 12582912), TRAINED(ADD, 0.3), NUMBER(SUB, 12582912)},
+     1.6,
+     2},
     {"(conv(x) * 1e20) * 1e20", {NUMBER(CONV, 1), NUMBER(MUL, 1e20), NUMBER(MUL, 1e20)}, 0, 0},
     {"(conv(x) * w) * w, w = 1e20", {NUMBER(CONV, 1), TRAINED(MUL, 1e20), TRAINED(MUL, 1e20)}, 0, 0},
     {"conv(x) * 1e20 by weights of 1e20", {NUMBER(CONV, 1e20), NUMBER(MUL, 1e20)}, 0, 0},
@@ -185,7 +236,9 @@ static void check_text(TestGraph *t, int index, const Number *values, const char
 static void check_compiled(TestGraph *t, const char *target) {
     Number *outputs[COUNT_OF(texts)];
     Compiled compiled;
-    bool ran = can_run(target) && compile_and_load(t, &WITH_TABLE(.target = target_find(target)), &compiled) && run_compiled(&compiled, 1, outputs);
+    bool ran = can_run(target) &&
+               compile_and_load(t, &WITH_TABLE(.target = target_find(target)), &compiled) &&
+               run_compiled(&compiled, 1, outputs);
     for (int i = 0; ran && i < COUNT_OF(texts); i++) check_text(t, i, outputs[i], target);
     if (ran) unload(&compiled);
 }
@@ -196,7 +249,8 @@ TEST(texts_keep_their_values) {
     for (int i = 0; i < COUNT_OF(texts); i++) new_output(&t, write_text(&t, &texts[i]));
     for (int pass = 0; pass < pass_count; pass++) {
         t.graph = passed(&t, pass, t.graph);
-        for (int i = 0; i < COUNT_OF(texts); i++) check_text(&t, i, f32_output(&t, t.graph, i), passes[pass].name);
+        for (int i = 0; i < COUNT_OF(texts); i++)
+            check_text(&t, i, f32_output(&t, t.graph, i), passes[pass].name);
     }
     for (int i = 0; i < target_count(); i++) check_compiled(&t, target_at(i)->name);
     arena_free(t.arena);
@@ -204,7 +258,8 @@ TEST(texts_keep_their_values) {
 
 /* ---- multiply-adds ---- */
 
-/* y - max(y) is 0 where y is largest, for a y that is a product: computed in two kernels, it is the same number in both. */
+/* y - max(y) is 0 where y is largest, for a y that is a product: computed in two kernels,
+ * it is the same number in both. */
 static void check_shared(const char *target) {
     enum { ROWS = 50, WIDTH = 64 };
     TestGraph t = test_graph(3);
@@ -212,7 +267,9 @@ static void check_shared(const char *target) {
     new_output(&t, binary(&t, OP_sub, y, MAKE(&t, reduce_max, &y, 1, INTS(1))));
     Compiled compiled;
     Number *output;
-    bool ran = can_run(target) && compile_and_load(&t, &WITH_TABLE(.target = target_find(target)), &compiled) && run_compiled(&compiled, 1, &output);
+    bool ran = can_run(target) &&
+               compile_and_load(&t, &WITH_TABLE(.target = target_find(target)), &compiled) &&
+               run_compiled(&compiled, 1, &output);
     for (int row = 0; ran && row < ROWS; row++) {
         double most = -INFINITY;
         for (int i = 0; i < WIDTH; i++) most = fmax(most, output[row * WIDTH + i].real);
@@ -230,23 +287,25 @@ TEST(shared_products) {
 
 enum { CHANNELS = 3, MAX_STEPS = 7, CHAINS = 20000 };
 
-/* A point of a chain from which the batchnorm pass may see it: what lies behind it is x * scale + shift so far. */
+/* A point of a chain from which the batchnorm pass may see it: what lies behind it is x *
+ * scale + shift so far. */
 typedef struct Start {
     Node *x;
     double scale[CHANNELS], shift[CHANNELS];
 } Start;
 
-/* A chain, and beside it, as nodes, a bound in half units of what the text's roundings and the promised rewrites may do to it. */
+/* A chain, and beside it, as nodes, a bound in half units of what the text's roundings
+ * and the promised rewrites may do to it. */
 typedef struct Chain {
     TestGraph *t;
     Node *y, *error;
-    Node *terms;       /* the sum of magnitudes since the last step that was no sum, or the last product */
-    bool summed;       /* the last step was a sum */
-    bool product;      /* there was a contraction: scales go into its weights, behind sums */
+    Node *terms;  /* the sum of magnitudes since the last step that was no sum, or the last product */
+    bool summed;  /* the last step was a sum */
+    bool product; /* there was a contraction: scales go into its weights, behind sums */
     Start starts[MAX_STEPS + 1];
     int start_count;
-    double exponent;   /* of all scales so far together */
-    double near;       /* what x is near to */
+    double exponent; /* of all scales so far together */
+    double near;     /* what x is near to */
 } Chain;
 
 static Node *magnitude(TestGraph *t, Node *x) { return unary(t, OP_abs, x); }
@@ -259,7 +318,9 @@ static void random_values(Chain *c, double spread, double *values) {
     double exponent = random_in(t, -spread, spread);
     if (fabs(c->exponent + exponent) > 40 && spread < 40) exponent = -exponent;
     for (int i = 0; i < CHANNELS; i++)
-        values[i] = i && one ? values[0] : (double)(float)((random_below(t, 2) ? -1 : 1) * random_in(t, 1, 2) * exp2(exponent + random_below(t, 3)));
+        values[i] = i && one ? values[0]
+                             : (double)(float)((random_below(t, 2) ? -1 : 1) * random_in(t, 1, 2) *
+                                               exp2(exponent + random_below(t, 3)));
 }
 
 /* Often what x is near to, or what was added before. */
@@ -270,10 +331,13 @@ static void random_shift(Chain *c, double spread, double *values) {
     if (which < 2) return;
     const Start *start = &c->starts[random_below(c->t, c->start_count)];
     for (int i = 0; i < CHANNELS; i++)
-        if (start->shift[i] != 0) values[i] = (double)(float)(start->shift[i] * (1 + random_below(c->t, 2) * random_in(c->t, -1e-5, 1e-5)));
+        if (start->shift[i] != 0)
+            values[i] =
+                (double)(float)(start->shift[i] * (1 + random_below(c->t, 2) * random_in(c->t, -1e-5, 1e-5)));
 }
 
-/* What a fold of the chain into the product behind it may cost, from wherever it is seen, if its shift is small there. */
+/* What a fold of the chain into the product behind it may cost, from wherever it is seen,
+ * if its shift is small there. */
 static Node *fold_error(Chain *c) {
     TestGraph *t = c->t;
     Node *sum = magnitude(t, c->y);
@@ -322,7 +386,8 @@ static void add_sum(Chain *c, Step step, double spread) {
     for (int k = 0; k < c->start_count; k++) {
         Start *start = &c->starts[k];
         for (int i = 0; i < CHANNELS; i++) {
-            start->shift[i] = (step == FROM ? -start->shift[i] : start->shift[i]) + (step == SUB ? -values[i] : values[i]);
+            start->shift[i] =
+                (step == FROM ? -start->shift[i] : start->shift[i]) + (step == SUB ? -values[i] : values[i]);
             if (step == FROM) start->scale[i] = -start->scale[i];
         }
     }
@@ -357,7 +422,8 @@ static void add_pool(Chain *c) {
 }
 
 static void add_random_step(Chain *c, bool rows, double spread) {
-    static const Step sums[] = {ADD, SUB, FROM}, factors[] = {MUL, DIV, MUL}, contractions[] = {CONV, PADDED, TRANSPOSED};
+    static const Step sums[] = {ADD, SUB, FROM}, factors[] = {MUL, DIV, MUL},
+                      contractions[] = {CONV, PADDED, TRANSPOSED};
     TestGraph *t = c->t;
     Start start = {.x = c->y, .scale = {1, 1, 1}};
     c->starts[c->start_count++] = start;
@@ -371,9 +437,11 @@ static void add_random_step(Chain *c, bool rows, double spread) {
 
 /* x near a number of any size, and whole steps from it. */
 static Chain new_chain(TestGraph *t, bool rows, double spread) {
-    Chain c = {.t = t, .near = random_below(t, 4) ? (double)(float)exp2(random_in(t, 0, fmin(spread, 24))) : 0};
+    Chain c = {.t = t,
+               .near = random_below(t, 4) ? (double)(float)exp2(random_in(t, 0, fmin(spread, 24))) : 0};
     double values[64], size = spread > 40 ? exp2(random_in(t, -80, 2)) : 4;
-    for (int i = 0; i < COUNT_OF(values); i++) values[i] = random_below(t, 8) ? (double)(float)(c.near + random_in(t, -size, size)) : c.near;
+    for (int i = 0; i < COUNT_OF(values); i++)
+        values[i] = random_below(t, 8) ? (double)(float)(c.near + random_in(t, -size, size)) : c.near;
     c.y = set_values(t, new_x(t, rows, CHANNELS, 2), values, COUNT_OF(values));
     c.error = binary(t, OP_mul, c.y, splat(t, 0));
     c.terms = magnitude(t, c.y);
@@ -386,7 +454,8 @@ static bool is_within(double written, double after, double error, bool extreme) 
     return extreme ? isfinite(after) : fabs(after - written) <= 4 * HALF_UNIT * error;
 }
 
-/* The chain's text is compared with what each pass leaves; gives how many passes changed a bit of it. */
+/* The chain's text is compared with what each pass leaves; gives how many passes changed
+ * a bit of it. */
 static int check_chain(TestGraph *t, const Chain *c, bool extreme, uint64_t seed) {
     RefTensor error;
     evaluate(t, t->graph, (Node *const *)&c->error, 1, &error);
@@ -400,8 +469,9 @@ static int check_chain(TestGraph *t, const Chain *c, bool extreme, uint64_t seed
         changed += memcmp(written, after, sizeof *after * (size_t)error.shape.count) != 0;
         for (int64_t i = 0; i < error.shape.count; i++) {
             if (is_within(written[i].real, after[i].real, error.values[i].real, extreme)) continue;
-            printf("\n  seed %llu, element %lld after %s: %.9g was %.9g, bound %.3g\n", (unsigned long long)seed, (long long)i, passes[pass].name,
-                   after[i].real, written[i].real, 4 * HALF_UNIT * error.values[i].real);
+            printf("\n  seed %llu, element %lld after %s: %.9g was %.9g, bound %.3g\n",
+                   (unsigned long long)seed, (long long)i, passes[pass].name, after[i].real, written[i].real,
+                   4 * HALF_UNIT * error.values[i].real);
             CU_FAIL("a rewrite left its bound");
             return changed;
         }
@@ -423,5 +493,6 @@ TEST(random_chains_keep_their_bounds) {
         arena_free(t.arena);
     }
     CU_ASSERT(changed > CHAINS / 4);
-    if (getenv("CAI_SWEEP")) printf("\n  %d chains, of which rewrites changed a bit of %d\n", CHAINS, changed);
+    if (getenv("CAI_SWEEP"))
+        printf("\n  %d chains, of which rewrites changed a bit of %d\n", CHAINS, changed);
 }

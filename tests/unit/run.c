@@ -1,5 +1,6 @@
-/* A context: sizes from shapes, checks, memory that grows and shrinks, the same bits for any number of threads. The program is
- * written by hand: x: f32[N, 2, H, W] with H a multiple of 4, y: f32[H + 1], out: f32[N, 2, H, W] = 3 * x + seed through a slot, in
+/* A context: sizes from shapes, checks, memory that grows and shrinks, the same bits for
+ * any number of threads. The program is written by hand: x: f32[N, 2, H, W] with H a
+ * multiple of 4, y: f32[H + 1], out: f32[N, 2, H, W] = 3 * x + seed through a slot, in
  * two rounds of two launches, and through the working memory of the thread. */
 #include "core/core.h"
 #include "test.h"
@@ -20,13 +21,15 @@ static void triple(void *const *args, const int64_t *symbols, int64_t begin, int
 
 static void add_seed(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch) {
     (void)scratch;
-    for (int64_t i = begin; i < end; i++) ((float *)args[0])[i] = ((const float *)args[1])[i] + (float)symbols[3];
+    for (int64_t i = begin; i < end; i++)
+        ((float *)args[0])[i] = ((const float *)args[1])[i] + (float)symbols[3];
 }
 
 static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
     int64_t elements;
     sizes[N] = symbols[0], sizes[TWO] = 2, sizes[W] = symbols[2], sizes[SLOT] = 64, sizes[SCRATCH] = 100;
-    if (__builtin_mul_overflow(symbols[1], 4, &sizes[H]) || __builtin_mul_overflow(sizes[H], sizes[W], &elements))
+    if (__builtin_mul_overflow(symbols[1], 4, &sizes[H]) ||
+        __builtin_mul_overflow(sizes[H], sizes[W], &elements))
         return CAI_OVERFLOW;
     if (__builtin_mul_overflow(elements, 2 * symbols[0], &elements)) return CAI_OVERFLOW;
     if (__builtin_mul_overflow(elements, 4, &sizes[ARENA])) return CAI_OVERFLOW;
@@ -36,18 +39,21 @@ static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
     return symbols[2] % 2 ? 0 : CAI_PREPARED;
 }
 
-static const cai_dim x_dims[] = {{1, 0, N}, {2, -1, TWO}, {4, 1, H}, {1, 2, W}}, y_dims[] = {{0, -2, H_PLUS_1}};
+static const cai_dim x_dims[] = {{1, 0, N}, {2, -1, TWO}, {4, 1, H}, {1, 2, W}},
+                     y_dims[] = {{0, -2, H_PLUS_1}};
 static const cai_port inputs[] = {{.name = "x", .type_text = "f32[N, 2, H, W]", .dims = x_dims, .rank = 4},
                                   {.name = "y", .type_text = "f32[H + 1]", .dims = y_dims, .rank = 1}};
-static const cai_port outputs[] = {{.name = "out", .type_text = "f32[N, 2, H, W]", .dims = x_dims, .rank = 4}};
+static const cai_port outputs[] = {
+    {.name = "out", .type_text = "f32[N, 2, H, W]", .dims = x_dims, .rank = 4}};
 static const cai_symbol symbols[] = {{"N", 1}, {"H", 4}, {"W", 1}};
 static const cai_argument arguments[] = {{CAI_ARG_SLOT, -1, SLOT},
                                          {CAI_ARG_INPUT, -1, 0},
                                          {CAI_ARG_WEIGHTS, -1, 64},
                                          {CAI_ARG_OUTPUT, -1, 0},
                                          {CAI_ARG_SLOT, -1, SLOT}};
-static const cai_launch launches[] = {{.kernel = triple, .arguments = arguments, .argument_count = 3, .tasks = HALF, .rounds = TWO, .more = 1},
-                                      {.kernel = add_seed, .arguments = arguments + 3, .argument_count = 2, .tasks = HALF, .rounds = -1}};
+static const cai_launch launches[] = {
+    {.kernel = triple, .arguments = arguments, .argument_count = 3, .tasks = HALF, .rounds = TWO, .more = 1},
+    {.kernel = add_seed, .arguments = arguments + 3, .argument_count = 2, .tasks = HALF, .rounds = -1}};
 static const cai_check checks[] = {{"W must be even"}};
 static const _Alignas(64) float weights[32] = {[17] = 3};
 static const cai_program program = {.abi = CAI_PROGRAM_ABI,
@@ -97,11 +103,16 @@ static const char *prepared(int64_t n, int64_t c, int64_t h, int64_t w, int64_t 
 TEST(sizes_are_bound_and_checked) {
     CU_ASSERT_STRING_EQUAL(prepared(1, 2, 8, 6, 9), "");
     CU_ASSERT_EQUAL(cai_context_elements(context, &outputs[0]), 96);
-    CU_ASSERT_STRING_EQUAL(prepared(1, 3, 8, 6, 9), "input `x` is f32[N, 2, H, W]: its axis 1 must be 2, and is 3");
-    CU_ASSERT_STRING_EQUAL(prepared(1, 2, 9, 6, 9), "input `x` is f32[N, 2, H, W]: its axis 2 must be a multiple of 4, and is 9");
-    CU_ASSERT_STRING_EQUAL(prepared(0, 2, 8, 6, 9), "input `x` is f32[N, 2, H, W]: its axis 0 is 0, and must be at least 1");
-    CU_ASSERT_STRING_EQUAL(prepared(1, 2, 8, -6, 9), "input `x` is f32[N, 2, H, W]: its axis 3 is -6, and must be at least 1");
-    CU_ASSERT_STRING_EQUAL(prepared(1, 2, 8, 6, 8), "input `y` is f32[H + 1]: its axis 0 must be 9, and is 8");
+    CU_ASSERT_STRING_EQUAL(prepared(1, 3, 8, 6, 9),
+                           "input `x` is f32[N, 2, H, W]: its axis 1 must be 2, and is 3");
+    CU_ASSERT_STRING_EQUAL(prepared(1, 2, 9, 6, 9),
+                           "input `x` is f32[N, 2, H, W]: its axis 2 must be a multiple of 4, and is 9");
+    CU_ASSERT_STRING_EQUAL(prepared(0, 2, 8, 6, 9),
+                           "input `x` is f32[N, 2, H, W]: its axis 0 is 0, and must be at least 1");
+    CU_ASSERT_STRING_EQUAL(prepared(1, 2, 8, -6, 9),
+                           "input `x` is f32[N, 2, H, W]: its axis 3 is -6, and must be at least 1");
+    CU_ASSERT_STRING_EQUAL(prepared(1, 2, 8, 6, 8),
+                           "input `y` is f32[H + 1]: its axis 0 must be 9, and is 8");
     CU_ASSERT_STRING_EQUAL(prepared(1, 2, 8, 5, 9), "W must be even (N = 1, H = 8, W = 5)");
     CU_ASSERT_PTR_NOT_NULL(strstr(prepared(1, 2, (int64_t)1 << 62, 8, 9), "too large to compute with"));
     CU_ASSERT_PTR_NOT_NULL(strstr(prepared(1, 2, (int64_t)1 << 50, 8, 9), "not enough memory"));

@@ -1,8 +1,9 @@
-/* The inner loops of all kernels: no vector register may be spilled there, on any target. LLVM's own comments in the assembly say which
- * loops are innermost, which blocks are theirs, and which instructions spill or reload.
+/* The inner loops of all kernels: no vector register may be spilled there, on any target.
+ * LLVM's own comments in the assembly say which loops are innermost, which blocks are
+ * theirs, and which instructions spill or reload.
  *
- * Scanned are the timed lines of tests/kernels/shapes.txt and of the others the first shape of each, the cases of tests/kernels/memory.cai,
- * and the examples' networks. */
+ * Scanned are the timed lines of tests/kernels/shapes.txt and of the others the first
+ * shape of each, the cases of tests/kernels/memory.cai, and the examples' networks. */
 #include "../kernels/shape.h"
 #include "backend_support.h"
 #include "network_support.h"
@@ -15,7 +16,8 @@ typedef struct Loops { /* headers of innermost loops, as numbers of their blocks
     int count, room;
 } Loops;
 
-/* ".LBB3_12:" or "# %bb.12:" begins a block; the comments behind it and in the lines below say what loop it belongs to. */
+/* ".LBB3_12:" or "# %bb.12:" begins a block; the comments behind it and in the lines
+ * below say what loop it belongs to. */
 static bool read_block(const char *line, char name[24]) { return sscanf(line, ".LBB%23[0-9_]:", name) == 1; }
 
 static bool is_inner(const Loops *loops, const char *name) {
@@ -29,7 +31,8 @@ static void find_loops(char **lines, int count, Loops *loops) {
     loops->names = calloc((size_t)count + 1, sizeof *loops->names);
     for (int i = 0; i < count; i++) {
         read_block(lines[i], block);
-        if (strstr(lines[i], "This Inner Loop Header")) memcpy(loops->names[loops->count++], block, sizeof block);
+        if (strstr(lines[i], "This Inner Loop Header"))
+            memcpy(loops->names[loops->count++], block, sizeof block);
     }
 }
 
@@ -66,36 +69,54 @@ static int count_spills(char *text, char function[128]) {
 }
 
 TEST(are_seen) {
-    static const char inner[] = "conv:\n.LBB0_1:                                # %body\n                                        # =>This Inner Loop Header: "
-                                "Depth=1\n\tvmovups\t%zmm1, 64(%rsp)                # 64-byte Spill\n\tjl\t.LBB0_1\n";
-    static const char outer[] = "map:\n.LBB0_1:                                # %body\n                                        # =>This Loop Header: "
-                                "Depth=1\n\tvmovups\t%zmm1, 64(%rsp)                # 64-byte Spill\n.LBB0_2:\n  #   Parent Loop BB0_1 Depth=1\n"
-                                "  # =>  This Inner Loop Header: Depth=2\n\tmovq 8(%rsp), %rax # 8-byte Reload\n\tjl .LBB0_2\n# %bb.3:\n"
-                                "  #   in Loop: Header=BB0_1 Depth=1\n\tvaddps 64(%rsp), %zmm1, %zmm2 # 64-byte Folded Reload\n\tjl\t.LBB0_1\n";
-    static const char later[] = "sum:\n.LBB0_2:\n  # =>This Inner Loop Header: Depth=1\n\tje .LBB0_4\n# %bb.3:\n  #   in Loop: Header=BB0_2 Depth=1\n"
-                                "\tvaddps 64(%rsp), %ymm1, %ymm2 # 32-byte Folded Reload\n.LBB0_4:\n  #   in Loop: Header=BB0_2 Depth=1\n\tjl\t.LBB0_2\n"
-                                "# %bb.5:\n\tvmovups 64(%rsp), %ymm1 # 32-byte Reload\n";
+    static const char inner[] =
+        "conv:\n.LBB0_1:                                # %body\n                                        # =>This Inner Loop Header: "
+        "Depth=1\n\tvmovups\t%zmm1, 64(%rsp)                # 64-byte Spill\n\tjl\t.LBB0_1\n";
+    static const char outer[] =
+        "map:\n.LBB0_1:                                # %body\n                                        # =>This Loop Header: "
+        "Depth=1\n\tvmovups\t%zmm1, 64(%rsp)                # 64-byte Spill\n.LBB0_2:\n  #   Parent Loop BB0_1 Depth=1\n"
+        "  # =>  This Inner Loop Header: Depth=2\n\tmovq 8(%rsp), %rax # 8-byte Reload\n\tjl .LBB0_2\n# %bb.3:\n"
+        "  #   in Loop: Header=BB0_1 Depth=1\n\tvaddps 64(%rsp), %zmm1, %zmm2 # 64-byte Folded Reload\n\tjl\t.LBB0_1\n";
+    static const char later[] =
+        "sum:\n.LBB0_2:\n  # =>This Inner Loop Header: Depth=1\n\tje .LBB0_4\n# %bb.3:\n  #   in Loop: Header=BB0_2 Depth=1\n"
+        "\tvaddps 64(%rsp), %ymm1, %ymm2 # 32-byte Folded Reload\n.LBB0_4:\n  #   in Loop: Header=BB0_2 Depth=1\n\tjl\t.LBB0_2\n"
+        "# %bb.5:\n\tvmovups 64(%rsp), %ymm1 # 32-byte Reload\n";
     char function[128], text[1200];
     CU_ASSERT(count_spills(strcpy(text, inner), function) == 1 && strcmp(function, "conv") == 0);
     CU_ASSERT(count_spills(strcpy(text, outer), function) == 0);
     CU_ASSERT(count_spills(strcpy(text, later), function) == 1 && strcmp(function, "sum") == 0);
 }
 
-/* What is known to spill, and how much at most. Fewer is better, and more is a mistake. */
-static const struct { const char *function, *target; int most; } known[] = {
-    {"conv_any_", "x86-64-v3", 50},        /* twelve sums and two operands where AVX2 has sixteen registers: the slow way for what no other kernel computes */
-    {"conv_grouped_ic1", "x86-64-v4", 50}, /* sixteen pixels: four loads of some 250 instructions, and fewer pixels cost more */
-    {"map_", "x86-64-v3", 3},              /* exp and erf have more constants than AVX2 has registers */
-    {"rows", "x86-64-v3", 1},              /* the same, in softmax's rows */
-    {"max_pool_scatter", "x86-64-v3", 1},  /* in a cai that clang compiled, which makes instructions in another order: it evaluates arguments so */
-    {"resample_input_plain", "x86-64-v3", 3}, /* coordinates are f64, of eight columns two registers each; for gradients of few channels only */
-    {"resample_plain", "x86-64-v3", 3},    /* cubic, of maps so small that a task has no loop, and no register for its constants */
-    {"map_", "x86-64-v4", 1},              /* convolutions of one pixel, all taps at once */
+/* What is known to spill, and how much at most. Fewer is better, and more is a
+ * mistake. */
+static const struct {
+    const char *function, *target;
+    int most;
+} known[] = {
+    /* twelve sums and two operands where AVX2 has sixteen registers: the slow way for
+     * what no other kernel computes */
+    {"conv_any_", "x86-64-v3", 50},
+    /* sixteen pixels: four loads of some 250 instructions, and fewer pixels cost more */
+    {"conv_grouped_ic1", "x86-64-v4", 50},
+    {"map_", "x86-64-v3", 3}, /* exp and erf have more constants than AVX2 has registers */
+    {"rows", "x86-64-v3", 1}, /* the same, in softmax's rows */
+    /* in a cai that clang compiled, which makes instructions in another order: it
+     * evaluates arguments so */
+    {"max_pool_scatter", "x86-64-v3", 1},
+    /* coordinates are f64, of eight columns two registers each; for gradients of few
+     * channels only */
+    {"resample_input_plain", "x86-64-v3", 3},
+    /* cubic, of maps so small that a task has no loop, and no register for its
+     * constants */
+    {"resample_plain", "x86-64-v3", 3},
+    {"map_", "x86-64-v4", 1}, /* convolutions of one pixel, all taps at once */
 };
 
 static int known_spills(const char *function, const char *target) {
     for (int i = 0; i < COUNT_OF(known); i++)
-        if (strcmp(known[i].target, target) == 0 && strncmp(function, known[i].function, strlen(known[i].function)) == 0) return known[i].most;
+        if (strcmp(known[i].target, target) == 0 &&
+            strncmp(function, known[i].function, strlen(known[i].function)) == 0)
+            return known[i].most;
     return 0;
 }
 
@@ -109,7 +130,9 @@ static void scan(TestGraph *t, const char *force, const char *what) {
         CU_ASSERT(strstr(text, "Loop Header") || strstr(text, "ret"));
         int spills = count_spills(text, function);
         bool good = spills == 0 || spills <= known_spills(function, target);
-        if (!good) fprintf(stderr, "\n%s (%s): %d spilled registers in inner loops, first in %s\n", what, target, spills, function);
+        if (!good)
+            fprintf(stderr, "\n%s (%s): %d spilled registers in inner loops, first in %s\n", what, target,
+                    spills, function);
         CU_ASSERT(good);
     }
 }
@@ -144,7 +167,8 @@ static void scan_case(const char *line, void *context) {
     (void)context;
     char name[64], size[16];
     if (sscanf(line, "%63s %15s", name, size) != 2) return;
-    TestGraph t = network_graph("tests/kernels/memory.cai", name, (const char *[]){"S"}, (const char *[]){size}, 1);
+    TestGraph t =
+        network_graph("tests/kernels/memory.cai", name, (const char *[]){"S"}, (const char *[]){size}, 1);
     scan(&t, NULL, line);
     arena_free(t.arena);
 }

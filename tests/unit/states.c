@@ -1,5 +1,6 @@
-/* States: outputs that share the memory of inputs. Whatever is read after the new value was made, in place or not, must be what the
- * graph says; and launches that serve outputs of some runs only are left out in the others. */
+/* States: outputs that share the memory of inputs. Whatever is read after the new value
+ * was made, in place or not, must be what the graph says; and launches that serve outputs
+ * of some runs only are left out in the others. */
 #include "backend_support.h"
 
 enum { MOST = 8 };
@@ -33,8 +34,8 @@ static int stores(const Program *program) {
     return count;
 }
 
-/* What comes out is what the reference makes of the graph, where memory is shared and where every value has its own; and so many
- * states are stored by a copy at the end. */
+/* What comes out is what the reference makes of the graph, where memory is shared and
+ * where every value has its own; and so many states are stored by a copy at the end. */
 static void check(States *s, int wanted_stores, const char *what) {
     const char *targets[] = {"x86-64-v3", "x86-64-v4"};
     for (int i = 0; i < COUNT_OF(targets); i++) {
@@ -51,23 +52,27 @@ static void check(States *s, int wanted_stores, const char *what) {
 /* w - 0.1 * d(sum(tanh(x w)))/dw: the last that reads w reads it in its place. */
 TEST(weights_are_replaced_in_place) {
     States s = states_new();
-    Node *x = state(&s, SIZES(size(&s.t, 9), size(&s.t, 40))), *w = state(&s, SIZES(size(&s.t, 40), size(&s.t, 33)));
+    Node *x = state(&s, SIZES(size(&s.t, 9), size(&s.t, 40))),
+         *w = state(&s, SIZES(size(&s.t, 40), size(&s.t, 33)));
     Node *product = graph_make(s.t.graph, OP_matmul, (Node *[]){x, w}, 2, NULL), *gradient;
-    Node *loss = build_reshape(s.t.graph, build_sum(s.t.graph, unary(&s.t, OP_tanh, product), (int64_t[]){0, 1}, 2), 0, NULL);
+    Node *loss = build_reshape(
+        s.t.graph, build_sum(s.t.graph, unary(&s.t, OP_tanh, product), (int64_t[]){0, 1}, 2), 0, NULL);
     graph_gradient(s.t.graph, loss, &w, 1, &gradient);
     new_output(&s.t, loss);
     store(&s, 1, binary(&s.t, OP_sub, w, binary(&s.t, OP_mul, splat(&s.t, 0.1), gradient)));
     check(&s, 0, "a step of gradient descent");
 }
 
-/* Here the loss is computed of the old weight behind the kernel that makes the new one. */
+/* Here the loss is computed of the old weight behind the kernel that makes the new
+ * one. */
 TEST(what_is_read_later_keeps_the_old_value) {
     States s = states_new();
     Node *w = state(&s, SIZES(size(&s.t, 70)));
     Node *once = binary(&s.t, OP_mul, w, splat(&s.t, 2));
     Node *sum = build_sum(s.t.graph, once, (int64_t[]){0}, 1);
     store(&s, 0, binary(&s.t, OP_add, once, sum));
-    new_output(&s.t, build_sum(s.t.graph, binary(&s.t, OP_mul, binary(&s.t, OP_mul, w, w), sum), (int64_t[]){0}, 1));
+    new_output(
+        &s.t, build_sum(s.t.graph, binary(&s.t, OP_mul, binary(&s.t, OP_mul, w, w), sum), (int64_t[]){0}, 1));
     check(&s, 1, "an old value that is read later");
 }
 
@@ -88,12 +93,14 @@ TEST(unchanged_states_are_left_alone) {
     check(&s, 0, "a state that stays");
 }
 
-/* Element i comes from element i + 1: no place may be written before its neighbour is read. */
+/* Element i comes from element i + 1: no place may be written before its neighbour is
+ * read. */
 TEST(moved_elements_are_stored_by_a_copy) {
     States s = states_new();
     Node *a = state(&s, SIZES(size(&s.t, 50)));
     Dim zero = size(&s.t, 0), one = size(&s.t, 1);
-    Node *tail = build_slice(s.t.graph, a, &one, (Dim[]){size(&s.t, 49)}, NULL), *head = build_slice(s.t.graph, a, &zero, &one, NULL);
+    Node *tail = build_slice(s.t.graph, a, &one, (Dim[]){size(&s.t, 49)}, NULL),
+         *head = build_slice(s.t.graph, a, &zero, &one, NULL);
     store(&s, 0, build_concat(s.t.graph, (Node *[]){tail, head}, 2, 0));
     check(&s, 1, "elements turned round");
 }
@@ -103,9 +110,11 @@ TEST(convolution_weights_of_four_axes) {
     Node *w = state(&s, SIZES(size(&s.t, 32), size(&s.t, 16), size(&s.t, 3), size(&s.t, 3)));
     Node *x = state(&s, SIZES(size(&s.t, 2), size(&s.t, 16), size(&s.t, 8), size(&s.t, 8))), *gradient;
     int64_t ones[] = {1, 1};
-    convolution_attributes attributes = {{2, ones}, {2, ones}, {2, ones}, {2, (Dim[]){size(&s.t, 8), size(&s.t, 8)}}, 1};
+    convolution_attributes attributes = {
+        {2, ones}, {2, ones}, {2, ones}, {2, (Dim[]){size(&s.t, 8), size(&s.t, 8)}}, 1};
     Node *y = graph_make(s.t.graph, OP_convolution, (Node *[]){x, w}, 2, &attributes);
-    Node *loss = build_reshape(s.t.graph, build_sum(s.t.graph, binary(&s.t, OP_mul, y, y), (int64_t[]){0, 1, 2, 3}, 4), 0, NULL);
+    Node *loss = build_reshape(
+        s.t.graph, build_sum(s.t.graph, binary(&s.t, OP_mul, y, y), (int64_t[]){0, 1, 2, 3}, 4), 0, NULL);
     graph_gradient(s.t.graph, loss, &w, 1, &gradient);
     store(&s, 0, binary(&s.t, OP_sub, w, binary(&s.t, OP_mul, splat(&s.t, 0.001), gradient)));
     check(&s, 0, "weights of a convolution");
@@ -113,12 +122,15 @@ TEST(convolution_weights_of_four_axes) {
 
 /* ---- guards ---- */
 
-/* Every run: a + 1. In runs in which guard 1 holds: b + sum(exp(c)), which is read in all runs where it holds. */
+/* Every run: a + 1. In runs in which guard 1 holds: b + sum(exp(c)), which is read in all
+ * runs where it holds. */
 static States guarded(void) {
     States s = states_new();
-    Node *a = state(&s, SIZES(size(&s.t, 30))), *b = state(&s, SIZES(size(&s.t, 30))), *c = state(&s, SIZES(size(&s.t, 200)));
+    Node *a = state(&s, SIZES(size(&s.t, 30))), *b = state(&s, SIZES(size(&s.t, 30))),
+         *c = state(&s, SIZES(size(&s.t, 200)));
     Node *active = MAKE(&s.t, input, NULL, 0, intern(s.t.graph->names, "active"), DTYPE_BOOL, {0});
-    vec_push(s.t.arena, &s.t.graph->inputs, ((Port){.name = intern(s.t.graph->names, "active"), .node = active}));
+    vec_push(s.t.arena, &s.t.graph->inputs,
+             ((Port){.name = intern(s.t.graph->names, "active"), .node = active}));
     add_values(&s.t, active, 0, 1);
     s.inputs[3].guards = 2;
     Node *sum = build_sum(s.t.graph, unary(&s.t, OP_exp, c), (int64_t[]){0}, 1);

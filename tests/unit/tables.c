@@ -1,4 +1,5 @@
-/* The tables of a compiled program: what prepare() computes, refuses and checks, and what ports say about their sizes. */
+/* The tables of a compiled program: what prepare() computes, refuses and checks, and what
+ * ports say about their sizes. */
 #include "backend_support.h"
 #include "core/core.h"
 
@@ -7,7 +8,9 @@ static bool load(TestGraph *t, Compiled *compiled) {
     return compile_and_load(t, &options, compiled);
 }
 
-static int64_t *sizes_of(TestGraph *t, const cai_program *program) { return NEW_ARRAY(t->arena, int64_t, program->size_count); }
+static int64_t *sizes_of(TestGraph *t, const cai_program *program) {
+    return NEW_ARRAY(t->arena, int64_t, program->size_count);
+}
 
 /* y = x[:, :, H/2] of two images, with slots between. */
 static Node *half(TestGraph *t, Node *x) {

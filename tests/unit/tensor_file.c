@@ -1,4 +1,5 @@
-/* Safetensors and .npy: what is written reads back; what is cut off, flipped or made up by hand is refused with a reason. */
+/* Safetensors and .npy: what is written reads back; what is cut off, flipped or made up
+ * by hand is refused with a reason. */
 #include "files/files.h"
 #include "test.h"
 #include <math.h>
@@ -24,7 +25,8 @@ static const float numbers[] = {0, -1.5f, 2, 3e30f, 1e-30f, 7};
 static const int32_t integers[] = {1, -2, INT32_MAX};
 
 static void make_tensors(cai_tensor tensors[2]) {
-    tensors[0] = (cai_tensor){"layer1.0.\"odd\\name\"\t", CAI_F32, 2, {2, 3}, 6, (const unsigned char *)numbers};
+    tensors[0] =
+        (cai_tensor){"layer1.0.\"odd\\name\"\t", CAI_F32, 2, {2, 3}, 6, (const unsigned char *)numbers};
     tensors[1] = (cai_tensor){"count", CAI_I32, 1, {3}, 3, (const unsigned char *)integers};
 }
 
@@ -57,7 +59,8 @@ TEST(metadata_written_and_read) {
     const cai_metadata metadata[] = {{"step", "4800"}, {"settings", "{\"N\": 64}"}};
     make_tensors(tensors);
     for (int count = 0; count <= 2; count += 2) { /* tensors */
-        CU_ASSERT_FATAL(cai_tensors_write_with(in_folder("a.safetensors"), tensors, count, metadata, 2, &error));
+        CU_ASSERT_FATAL(
+            cai_tensors_write_with(in_folder("a.safetensors"), tensors, count, metadata, 2, &error));
         CU_ASSERT_FATAL(cai_tensors_open(path, &file, &error));
         CU_ASSERT_EQUAL(file.count, count);
         CU_ASSERT_STRING_EQUAL(cai_tensors_metadata(&file, "step"), "4800");
@@ -106,19 +109,23 @@ static size_t make_safetensors(const char *header, size_t data, unsigned char *o
     return 8 + length + data;
 }
 
-/* Parses the header with 24 bytes of data after it: the message, or "" where it was accepted. */
+/* Parses the header with 24 bytes of data after it: the message, or "" where it was
+ * accepted. */
 static const char *message_of(const char *header) {
     static cai_error error;
     static unsigned char bytes[8192];
     cai_tensor_file file;
     error.message[0] = 0;
-    if (cai_tensors_parse("f", bytes, make_safetensors(header, 24, bytes), &file, &error)) cai_tensors_close(&file);
+    if (cai_tensors_parse("f", bytes, make_safetensors(header, 24, bytes), &file, &error))
+        cai_tensors_close(&file);
     return error.message;
 }
 
 #define T(type, shape, offsets) "{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
-static const struct { const char *header, *message; } hostile[] = {
+static const struct {
+    const char *header, *message;
+} hostile[] = {
     {"{\"a\":" T("F32", "[2,3]", "[0,24]") "}", ""},
     {"{ \"a\" : " T("F32", " [ 2 , 3 ] ", "[0,24]") " }   ", ""},
     {"{\"__metadata__\":{\"format\":\"pt\"},\"a\":" T("F32", "[2,3]", "[0,24]") "}", ""},
@@ -160,7 +167,8 @@ TEST(hostile_safetensors_headers) {
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
         const char *message = message_of(hostile[i].header);
         int as_expected = *hostile[i].message ? strstr(message, hostile[i].message) != NULL : *message == 0;
-        if (!as_expected) printf("\n    %s\n    gives `%s`, not `%s`\n", hostile[i].header, message, hostile[i].message);
+        if (!as_expected)
+            printf("\n    %s\n    gives `%s`, not `%s`\n", hostile[i].header, message, hostile[i].message);
         CU_ASSERT(as_expected);
     }
 }
@@ -195,7 +203,9 @@ static size_t make_npy(const char *header, int version, size_t data, unsigned ch
 }
 
 TEST(npy_headers) {
-    static const struct { const char *header, *message; } cases[] = {
+    static const struct {
+        const char *header, *message;
+    } cases[] = {
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", ""},
         {"{\"shape\":(6,),\"fortran_order\":False,\"descr\":\"<f4\"}", ""},
         {"{'descr': '|u1', 'fortran_order': True, 'shape': (2L, 3, 4)}", ""},
@@ -210,7 +220,8 @@ TEST(npy_headers) {
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (6", "shape has no end"},
         {"{'descr': '<f4", "no end"},
         {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (6,), }", "stands twice"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,6), }", "more than 16"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,6), }",
+         "more than 16"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (6,), } 1", "something follows"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,99999999999), }", "does not fit"},
         {"", "no dictionary"}};
@@ -221,8 +232,11 @@ TEST(npy_headers) {
             cai_tensor_file file;
             if (cai_tensors_parse("f", bytes, make_npy(cases[i].header, version, 24, bytes), &file, &error))
                 cai_tensors_close(&file);
-            int as_expected = *cases[i].message ? strstr(error.message, cases[i].message) != NULL : *error.message == 0;
-            if (!as_expected) printf("\n    %s\n    gives `%s`, not `%s`\n", cases[i].header, error.message, cases[i].message);
+            int as_expected =
+                *cases[i].message ? strstr(error.message, cases[i].message) != NULL : *error.message == 0;
+            if (!as_expected)
+                printf("\n    %s\n    gives `%s`, not `%s`\n", cases[i].header, error.message,
+                       cases[i].message);
             CU_ASSERT(as_expected);
         }
     }
@@ -234,9 +248,11 @@ TEST(npy_orders_of_bytes_and_axes) {
     cai_tensor_file file;
     double values[6];
     CU_ASSERT_FATAL(cai_tensors_parse(
-        "f", bytes, make_npy("{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3)}", 1, 12, bytes), &file, &error));
+        "f", bytes, make_npy("{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3)}", 1, 12, bytes), &file,
+        &error));
     cai_tensor_to_f64(file.tensors, 0, 6, values);
-    const double expected[] = {0x0001, 0x0405, 0x0809, 0x0203, 0x0607, 0x0a0b}; /* columns of the file are rows here */
+    /* columns of the file are rows here */
+    const double expected[] = {0x0001, 0x0405, 0x0809, 0x0203, 0x0607, 0x0a0b};
     for (int i = 0; i < 6; i++) CU_ASSERT_EQUAL(values[i], expected[i]);
     cai_tensors_close(&file);
 }
@@ -257,7 +273,8 @@ static void try_damages(unsigned char *bytes, size_t count, size_t header) {
         if (cai_tensors_parse("f", bytes, count, &file, &error)) {
             double value;
             for (int64_t i = 0; i < file.count; i++) {
-                if (file.tensors[i].count) cai_tensor_to_f64(&file.tensors[i], file.tensors[i].count - 1, 1, &value);
+                if (file.tensors[i].count)
+                    cai_tensor_to_f64(&file.tensors[i], file.tensors[i].count - 1, 1, &value);
             }
             cai_tensors_close(&file);
         }
@@ -267,7 +284,8 @@ static void try_damages(unsigned char *bytes, size_t count, size_t header) {
 
 TEST(every_prefix_and_every_flipped_bit) {
     unsigned char bytes[512];
-    size_t count = make_safetensors("{\"a\":" T("F32", "[2]", "[0,8]") ",\"b\":" T("BF16", "[2,4]", "[8,24]") "}", 24, bytes);
+    size_t count = make_safetensors(
+        "{\"a\":" T("F32", "[2]", "[0,8]") ",\"b\":" T("BF16", "[2,4]", "[8,24]") "}", 24, bytes);
     try_damages(bytes, count, count - 24);
     count = make_npy("{'descr': '>f4', 'fortran_order': True, 'shape': (2, 3)}", 1, 24, bytes);
     try_damages(bytes, count, count - 24);
@@ -283,9 +301,11 @@ TEST(sixteen_bit_floats) {
         Half exact;
         memcpy(&exact, &half, 2);
         float value = cai_f16_to_f32(half);
-        if (isnan(value) != isnan((float)exact) || (!isnan(value) && value != (float)exact)) CU_FAIL("f16 to f32");
+        if (isnan(value) != isnan((float)exact) || (!isnan(value) && value != (float)exact))
+            CU_FAIL("f16 to f32");
         if (!isnan(value) && cai_f32_to_f16(value) != half) CU_FAIL("f16 and back");
-        if (!isnan(cai_bf16_to_f32(half)) && cai_f32_to_bf16(cai_bf16_to_f32(half)) != half) CU_FAIL("bf16 and back");
+        if (!isnan(cai_bf16_to_f32(half)) && cai_f32_to_bf16(cai_bf16_to_f32(half)) != half)
+            CU_FAIL("bf16 and back");
     }
     for (uint64_t bits = 0; bits < UINT64_C(1) << 32; bits += 65521) {
         uint32_t word = (uint32_t)bits;

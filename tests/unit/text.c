@@ -1,4 +1,5 @@
-/* core/text.c: how far words are from each other, and texts as JSON, which json-c reads back. */
+/* core/text.c: how far words are from each other, and texts as JSON, which json-c reads
+ * back. */
 #include "core/core.h"
 #include "test.h"
 #include <json-c/json.h>
@@ -6,9 +7,13 @@
 #include <string.h>
 
 TEST(distances) {
-    static const struct { const char *a, *b; int edits; } words[] = {
-        {"", "", 0},          {"conv", "conv", 0},    {"", "abc", 3},     {"kitten", "sitting", 3}, {"flaw", "lawn", 2},
-        {"brigth", "bright", 1}, {"hte", "the", 1}, {"ca", "abc", 3}, {"a", "b", 1},
+    static const struct {
+        const char *a, *b;
+        int edits;
+    } words[] = {
+        {"", "", 0},         {"conv", "conv", 0},     {"", "abc", 3},    {"kitten", "sitting", 3},
+        {"flaw", "lawn", 2}, {"brigth", "bright", 1}, {"hte", "the", 1}, {"ca", "abc", 3},
+        {"a", "b", 1},
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         CU_ASSERT_EQUAL(cai_edit_distance(words[i].a, words[i].b, 9), words[i].edits);
@@ -40,7 +45,10 @@ TEST(json) {
     check_json("", "\"\"");
     check_json("a \"b\" c\\d/e", "\"a \\\"b\\\" c\\\\d/e\"");
     check_json("line\nline\ttab\x1f", "\"line\\u000aline\\u0009tab\\u001f\"");
-    check_json("gr\xc3\xb6\xc3\x9f" "e", "\"gr\xc3\xb6\xc3\x9f" "e\"");
+    check_json("gr\xc3\xb6\xc3\x9f"
+               "e",
+               "\"gr\xc3\xb6\xc3\x9f"
+               "e\"");
     char all[128];
     for (int c = 1; c < 128; c++) all[c - 1] = (char)c;
     all[127] = 0;

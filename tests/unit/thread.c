@@ -1,4 +1,5 @@
-/* The pool: every task runs once, whatever the numbers of tasks and threads, awake or asleep, with more threads than cores too. */
+/* The pool: every task runs once, whatever the numbers of tasks and threads, awake or
+ * asleep, with more threads than cores too. */
 #include "core/core.h"
 #include "test.h"
 #include <stdatomic.h>
@@ -11,7 +12,9 @@
 #define MAX_TASKS 1000
 
 typedef struct Count {
-    unsigned char ran[MAX_TASKS]; /* each is touched by one thread only: a race here is what the thread sanitizer would find */
+    /* each is touched by one thread only: a race here is what the thread sanitizer would
+     * find */
+    unsigned char ran[MAX_TASKS];
     atomic_int calls, busy[16]; /* by number of the thread */
 } Count;
 
@@ -94,7 +97,8 @@ TEST(very_many_tasks) {
     cai_pool_free(pool);
 }
 
-/* Between regions the workers stop spinning and sleep; the next region must wake those it needs. */
+/* Between regions the workers stop spinning and sleep; the next region must wake those it
+ * needs. */
 TEST(sleepers_are_woken) {
     cai_pool *pool = cai_pool_new(4);
     CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
@@ -107,7 +111,8 @@ TEST(sleepers_are_woken) {
     cai_pool_free(pool);
 }
 
-/* The caller's pool may run its parts in any order on any threads, leave some out, or make up indices. */
+/* The caller's pool may run its parts in any order on any threads, leave some out, or
+ * make up indices. */
 static void run_backwards(void *user, int count, void (*task)(void *, int), void *argument) {
     (*(int *)user)++;
     for (int i = count - 1; i >= 0; i--) task(argument, i);
@@ -137,7 +142,8 @@ TEST(the_callers_own_pool) {
     }
 }
 
-/* A child process has the pool and not its threads. The thread sanitizer would not start threads there: it is told to. */
+/* A child process has the pool and not its threads. The thread sanitizer would not start
+ * threads there: it is told to. */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void) { return "die_after_fork=0"; }
 

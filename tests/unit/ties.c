@@ -1,4 +1,5 @@
-/* plan/ties.c: which convolutions have places that are compared behind them, so that they are computed directly. */
+/* plan/ties.c: which convolutions have places that are compared behind them, so that they
+ * are computed directly. */
 #include "backend_support.h"
 
 /* A 3x3 convolution that keeps the size. */
@@ -18,7 +19,8 @@ static Node *pooled(TestGraph *t, Node *x) {
 /* Places in a line: [N, C, H * W]. */
 static Node *in_line(TestGraph *t, Node *x) {
     const Dim *dims = x->shape.dims;
-    return build_reshape(t->graph, x, 3, (Dim[]){dims[0], dims[1], dim_mul(t->graph->dims, dims[2], dims[3])});
+    return build_reshape(t->graph, x, 3,
+                         (Dim[]){dims[0], dims[1], dim_mul(t->graph->dims, dims[2], dims[3])});
 }
 
 static Node *largest(TestGraph *t, Node *x, int64_t axis) {
@@ -33,13 +35,16 @@ static Node *of_the_picture(TestGraph *t, Node *x) {
 
 /* Places and classes of [N, C, H, W] in one line, behind those of another map. */
 static Node *scores(TestGraph *t, Node *x) {
-    Node *turned = build_transpose(t->graph, x, (int64_t[]){0, 2, 3, 1}), *other = new_input(t, -1, 1, SIZES(x->shape.dims[0], size(t, 30)));
-    Node *line = build_reshape(t->graph, turned, 2, (Dim[]){x->shape.dims[0], size(t, 12 * 13 * 8)}), *parts[] = {other, unary(t, OP_sigmoid, line)};
+    Node *turned = build_transpose(t->graph, x, (int64_t[]){0, 2, 3, 1}),
+         *other = new_input(t, -1, 1, SIZES(x->shape.dims[0], size(t, 30)));
+    Node *line = build_reshape(t->graph, turned, 2, (Dim[]){x->shape.dims[0], size(t, 12 * 13 * 8)}),
+         *parts[] = {other, unary(t, OP_sigmoid, line)};
     return build_concat(t->graph, parts, 2, 1);
 }
 
 static Node *column_on(TestGraph *t, Node *x, int64_t by) {
-    Dim zero = size(t, 0), begin[] = {zero, zero, zero, size(t, by)}, sizes[] = {x->shape.dims[0], x->shape.dims[1], x->shape.dims[2], size(t, 12)};
+    Dim zero = size(t, 0), begin[] = {zero, zero, zero, size(t, by)},
+        sizes[] = {x->shape.dims[0], x->shape.dims[1], x->shape.dims[2], size(t, 12)};
     return build_slice(t->graph, x, begin, sizes, NULL);
 }
 
@@ -52,7 +57,9 @@ static Node *scatter(TestGraph *t, Node *like, Node *x) {
 
 static Node *hottest_class(TestGraph *t, Node *x) { return binary(t, OP_eq, x, largest(t, x, 1)); }
 static Node *threshold(TestGraph *t, Node *x) { return binary(t, OP_lt, x, splat(t, 0.5)); }
-static Node *same_place(TestGraph *t, Node *x) { return binary(t, OP_lt, relu(t, x), binary(t, OP_mul, x, x)); }
+static Node *same_place(TestGraph *t, Node *x) {
+    return binary(t, OP_lt, relu(t, x), binary(t, OP_mul, x, x));
+}
 static Node *two_maps(TestGraph *t, Node *x) {
     Node *y = convolved(t, new_input(t, -1, 1, x->shape.rank, x->shape.dims), 8);
     return binary(t, OP_lt, column_on(t, x, 0), column_on(t, y, 1));
@@ -89,36 +96,44 @@ static Node *unpooled(TestGraph *t, Node *x) {
     return scatter(t, x, y);
 }
 static Node *peaks(TestGraph *t, Node *x) { return binary(t, OP_eq, x, pooled(t, x)); }
-static Node *neighbours(TestGraph *t, Node *x) { return binary(t, OP_lt, column_on(t, relu(t, x), 0), column_on(t, relu(t, x), 1)); }
+static Node *neighbours(TestGraph *t, Node *x) {
+    return binary(t, OP_lt, column_on(t, relu(t, x), 0), column_on(t, relu(t, x), 1));
+}
 static Node *best_detection(TestGraph *t, Node *x) {
     Node *all = scores(t, x);
     return binary(t, OP_eq, all, largest(t, all, 1));
 }
-static Node *pool_gradient(TestGraph *t, Node *x) { return pooled(t, build_cast(t->graph, unpooled(t, x), DTYPE_F32)); }
+static Node *pool_gradient(TestGraph *t, Node *x) {
+    return pooled(t, build_cast(t->graph, unpooled(t, x), DTYPE_F32));
+}
 
-static const struct Case { const char *name; Node *(*make)(TestGraph *t, Node *x); bool compares; } cases[] = {
-    {"the hottest class", hottest_class, false},
-    {"a threshold", threshold, false},
-    {"two expressions of one place", same_place, false},
-    {"two maps", two_maps, false},
-    {"a maximum pool", values_only, false},
-    {"a gate for all places", gated, false},
-    {"what is unpooled", unpooled_values, false},
-    {"an order: argmax over places", hottest_place, false},
-    {"an order: top_k over places and classes", detections, false},
-    {"an order: nms", suppressed, false},
-    {"maximum unpooling", unpooled, true},
-    {"peaks", peaks, true},
-    {"neighbours", neighbours, true},
-    {"equal to the largest of the picture", of_the_picture, true},
-    {"equal to the largest of places and classes", best_detection, true},
-    {"a pool behind an unpooling", pool_gradient, true}};
+static const struct Case {
+    const char *name;
+    Node *(*make)(TestGraph *t, Node *x);
+    bool compares;
+} cases[] = {{"the hottest class", hottest_class, false},
+             {"a threshold", threshold, false},
+             {"two expressions of one place", same_place, false},
+             {"two maps", two_maps, false},
+             {"a maximum pool", values_only, false},
+             {"a gate for all places", gated, false},
+             {"what is unpooled", unpooled_values, false},
+             {"an order: argmax over places", hottest_place, false},
+             {"an order: top_k over places and classes", detections, false},
+             {"an order: nms", suppressed, false},
+             {"maximum unpooling", unpooled, true},
+             {"peaks", peaks, true},
+             {"neighbours", neighbours, true},
+             {"equal to the largest of the picture", of_the_picture, true},
+             {"equal to the largest of places and classes", best_detection, true},
+             {"a pool behind an unpooling", pool_gradient, true}};
 
 TEST(cases) {
     LowerOptions options = WITH_TABLE(.target = target_at(0));
     for (int i = 0; i < COUNT_OF(cases); i++) {
         TestGraph t = test_graph(1);
-        Node *first = convolved(&t, new_input(&t, -1, 1, SIZES(t.N, size(&t, 3), size(&t, 12), size(&t, 13))), 8);
+        Node *first =
+            convolved(&t, new_input(&t, -1, 1, SIZES(t.N, size(&t, 3), size(&t, 12), size(&t, 13))), 8);
         Node *second = convolved(&t, relu(&t, first), 8), *y = cases[i].make(&t, second);
         new_output(&t, y);
         const Program *program = lower(t.graph, &options, t.arena);
@@ -134,8 +149,13 @@ TEST(cases) {
 /* Behind an unpooling nothing is compared: there Winograd goes on. */
 TEST(convolutions_behind_an_unpooling) {
     TestGraph t = test_graph(1);
-    Node *encoder = convolved(&t, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 64), size(&t, 64))), 16);
-    Node *y = convolved(&t, scatter(&t, encoder, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 32), size(&t, 32)))), 16);
+    Node *encoder =
+        convolved(&t, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 64), size(&t, 64))), 16);
+    Node *y =
+        convolved(&t,
+                  scatter(&t, encoder,
+                          new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 32), size(&t, 32)))),
+                  16);
     LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v4"));
     new_output(&t, y);
     const Program *program = lower(t.graph, &options, t.arena);

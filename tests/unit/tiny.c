@@ -1,4 +1,5 @@
-/* tests/tiny: small cases to read first. Comments at the end of each say what its first model comes to. */
+/* tests/tiny: small cases to read first. Comments at the end of each say what its first
+ * model comes to. */
 #include "elaborate/elaborate.h"
 #include "test.h"
 
@@ -38,12 +39,14 @@ static void check_output(Case *c, const char *expected) {
 
 static const char *weight_names(const Case *c) {
     Text text = {.arena = c->arena};
-    for (int i = 0; i < c->model->weights.count; i++) text_add(&text, "%s%s", i ? " " : "", c->model->weights.items[i].path);
+    for (int i = 0; i < c->model->weights.count; i++)
+        text_add(&text, "%s%s", i ? " " : "", c->model->weights.items[i].path);
     return text_string(&text);
 }
 
 static void check_line(Case *c, const char *line) {
-    if (!strncmp(line, "# params: ", 10)) check_text(c, "params", line + 10, dim_string(c->arena, c->model->parameters));
+    if (!strncmp(line, "# params: ", 10))
+        check_text(c, "params", line + 10, dim_string(c->arena, c->model->parameters));
     if (!strncmp(line, "# weights: ", 11)) check_text(c, "weights", line + 11, weight_names(c));
     if (!strncmp(line, "# checks: ", 10))
         check_text(c, "checks", line + 10, arena_printf(c->arena, "%d", c->model->graph->checks.count));

@@ -1,5 +1,6 @@
-/* Trainers: what they compute, against PyTorch's numbers (tests/unit/trainer_torch.py); that neither memory that states share, nor the
- * number of threads, nor any interruption changes a bit; and what they say. */
+/* Trainers: what they compute, against PyTorch's numbers (tests/unit/trainer_torch.py);
+ * that neither memory that states share, nor the number of threads, nor any interruption
+ * changes a bit; and what they say. */
 #include "trainer_support.h"
 #include <math.h>
 #include <signal.h>
@@ -35,7 +36,8 @@ static void write_npy(const char *name, int type, const void *data, int rank, co
     CU_ASSERT_FATAL(cai_tensors_write(in_folder(name), &tensor, 1, &error));
 }
 
-/* x [samples, sizes..] = 2 unit(7, i) - 1, label [samples] = (i * i + i / 5) % classes. */
+/* x [samples, sizes..] = 2 unit(7, i) - 1, label [samples] = (i * i + i / 5) %
+ * classes. */
 static void write_data(int64_t samples, int64_t each, int rank, const int64_t *dims, int32_t classes) {
     float *x = malloc(sizeof *x * (size_t)(samples * each));
     int32_t *label = malloc(sizeof *label * (size_t)samples);
@@ -49,7 +51,8 @@ static void write_data(int64_t samples, int64_t each, int rank, const int64_t *d
 
 static const char *with_data(const char *options) {
     static char command[600];
-    snprintf(command, sizeof command, "x=%s label=%s %s", in_folder("x.npy"), in_folder("label.npy"), options);
+    snprintf(command, sizeof command, "x=%s label=%s %s", in_folder("x.npy"), in_folder("label.npy"),
+             options);
     return command;
 }
 
@@ -76,7 +79,8 @@ static double logged(const char *run, int step, const char *name) {
     snprintf(key, sizeof key, "\"%s\": ", name);
     FILE *log = fopen(path, "r");
     while (log && fgets(line, sizeof line, log))
-        if (strncmp(line, begins, strlen(begins)) == 0 && strstr(line, key)) value = strtod(strstr(line, key) + strlen(key), NULL);
+        if (strncmp(line, begins, strlen(begins)) == 0 && strstr(line, key))
+            value = strtod(strstr(line, key) + strlen(key), NULL);
     if (log) fclose(log);
     return value;
 }
@@ -99,7 +103,8 @@ static bool same_files(const char *a, const char *b, const char *name) {
 /* w - lr * (momentum * v + g), and v. */
 static void sgd(Entry *e, int w_state, Node *w, Node *g, const char *path, double lr) {
     Block *b = e->block;
-    int v_state = block_state(b, arena_printf(b->arena, "train.sgd.%s.v", path), CAI_STATE_TRAINING, CAI_START_VALUE, 0, w->shape.rank, w->shape.dims);
+    int v_state = block_state(b, arena_printf(b->arena, "train.sgd.%s.v", path), CAI_STATE_TRAINING,
+                              CAI_START_VALUE, 0, w->shape.rank, w->shape.dims);
     Node *v = build_binary(e->graph, OP_add, number_times(e->graph, 0.9, entry_state(e, v_state)), g);
     entry_store(e, v_state, v, -1);
     entry_store(e, w_state, build_binary(e->graph, OP_sub, w, number_times(e->graph, lr, v)), -1);
@@ -109,15 +114,23 @@ static void sgd(Entry *e, int w_state, Node *w, Node *g, const char *path, doubl
 static void adam(Entry *e, int w_state, Node *w, Node *g, Node *t, const char *path, double lr) {
     Block *b = e->block;
     Graph *graph = e->graph;
-    int m_state = block_state(b, arena_printf(b->arena, "train.adam.%s.m", path), CAI_STATE_TRAINING, CAI_START_VALUE, 0, w->shape.rank, w->shape.dims);
-    int v_state = block_state(b, arena_printf(b->arena, "train.adam.%s.v", path), CAI_STATE_TRAINING, CAI_START_VALUE, 0, w->shape.rank, w->shape.dims);
-    Node *m = build_binary(graph, OP_add, number_times(graph, 0.9, entry_state(e, m_state)), number_times(graph, 0.1, g));
+    int m_state = block_state(b, arena_printf(b->arena, "train.adam.%s.m", path), CAI_STATE_TRAINING,
+                              CAI_START_VALUE, 0, w->shape.rank, w->shape.dims);
+    int v_state = block_state(b, arena_printf(b->arena, "train.adam.%s.v", path), CAI_STATE_TRAINING,
+                              CAI_START_VALUE, 0, w->shape.rank, w->shape.dims);
+    Node *m = build_binary(graph, OP_add, number_times(graph, 0.9, entry_state(e, m_state)),
+                           number_times(graph, 0.1, g));
     Node *square = build_binary(graph, OP_mul, g, g);
-    Node *v = build_binary(graph, OP_add, number_times(graph, 0.999, entry_state(e, v_state)), number_times(graph, 0.001, square));
+    Node *v = build_binary(graph, OP_add, number_times(graph, 0.999, entry_state(e, v_state)),
+                           number_times(graph, 0.001, square));
     Node *one = build_scalar(graph, 1, DTYPE_F32);
-    Node *m_scale = build_binary(graph, OP_sub, one, build_binary(graph, OP_pow, build_scalar(graph, 0.9, DTYPE_F32), t));
-    Node *v_scale = build_binary(graph, OP_sub, one, build_binary(graph, OP_pow, build_scalar(graph, 0.999, DTYPE_F32), t));
-    Node *root = build_binary(graph, OP_add, build_unary(graph, OP_sqrt, build_binary(graph, OP_div, v, v_scale)), build_scalar(graph, 1e-8, DTYPE_F32));
+    Node *m_scale =
+        build_binary(graph, OP_sub, one, build_binary(graph, OP_pow, build_scalar(graph, 0.9, DTYPE_F32), t));
+    Node *v_scale = build_binary(graph, OP_sub, one,
+                                 build_binary(graph, OP_pow, build_scalar(graph, 0.999, DTYPE_F32), t));
+    Node *root =
+        build_binary(graph, OP_add, build_unary(graph, OP_sqrt, build_binary(graph, OP_div, v, v_scale)),
+                     build_scalar(graph, 1e-8, DTYPE_F32));
     Node *step = build_binary(graph, OP_div, build_binary(graph, OP_div, m, m_scale), root);
     entry_store(e, m_state, m, -1);
     entry_store(e, v_state, v, -1);
@@ -132,12 +145,15 @@ static Block *logistic(cai_interval length) {
     TrainingSet *set = block_set(b, "x", 24);
     block_field(b, set, "x", DTYPE_F32, BLOCK_DIMS(b, 24, 7));
     block_field(b, set, "label", DTYPE_I32, BLOCK_DIMS(b, 24));
-    int w_state = block_state(b, "head.weight", CAI_STATE_PARAMETER, CAI_START_UNIFORM, 0.5, BLOCK_DIMS(b, 7, 3));
+    int w_state =
+        block_state(b, "head.weight", CAI_STATE_PARAMETER, CAI_START_UNIFORM, 0.5, BLOCK_DIMS(b, 7, 3));
     int b_state = block_state(b, "head.bias", CAI_STATE_PARAMETER, CAI_START_VALUE, 0, BLOCK_DIMS(b, 3));
     TrainingPhase *phase = block_phase(b, "", length);
     Entry e = entry_new(b, &phase->step, "logistic.step");
-    Node *x = entry_input(&e, "x", DTYPE_F32, BLOCK_DIMS(b, 24, 7), (cai_binding){.kind = CAI_BIND_FIELD, .field = 0});
-    Node *label = entry_input(&e, "label", DTYPE_I32, BLOCK_DIMS(b, 24), (cai_binding){.kind = CAI_BIND_FIELD, .field = 1});
+    Node *x = entry_input(&e, "x", DTYPE_F32, BLOCK_DIMS(b, 24, 7),
+                          (cai_binding){.kind = CAI_BIND_FIELD, .field = 0});
+    Node *label = entry_input(&e, "label", DTYPE_I32, BLOCK_DIMS(b, 24),
+                              (cai_binding){.kind = CAI_BIND_FIELD, .field = 1});
     Node *step = entry_input(&e, "step", DTYPE_F32, 0, NULL, (cai_binding){.kind = CAI_BIND_STEP});
     Node *weights[] = {entry_state(&e, w_state), entry_state(&e, b_state)}, *gradients[2];
     Node *product = graph_make(e.graph, OP_matmul, (Node *[]){x, weights[0]}, 2, NULL);
@@ -158,20 +174,26 @@ static Block *convolutions(double count) {
     TrainingSet *set = block_set(b, "x", 12);
     block_field(b, set, "x", DTYPE_F32, BLOCK_DIMS(b, 12, 2, 6, 6));
     block_field(b, set, "label", DTYPE_I32, BLOCK_DIMS(b, 12));
-    int c_state = block_state(b, "conv.weight", CAI_STATE_PARAMETER, CAI_START_UNIFORM, 0.4, BLOCK_DIMS(b, 16, 2, 3, 3));
-    int w_state = block_state(b, "head.weight", CAI_STATE_PARAMETER, CAI_START_UNIFORM, 0.5, BLOCK_DIMS(b, 16, 3));
+    int c_state = block_state(b, "conv.weight", CAI_STATE_PARAMETER, CAI_START_UNIFORM, 0.4,
+                              BLOCK_DIMS(b, 16, 2, 3, 3));
+    int w_state =
+        block_state(b, "head.weight", CAI_STATE_PARAMETER, CAI_START_UNIFORM, 0.5, BLOCK_DIMS(b, 16, 3));
     TrainingPhase *phase = block_phase(b, "", steps(count));
     Entry e = entry_new(b, &phase->step, "convolutions.step");
-    Node *x = entry_input(&e, "x", DTYPE_F32, BLOCK_DIMS(b, 12, 2, 6, 6), (cai_binding){.kind = CAI_BIND_FIELD, .field = 0});
-    Node *label = entry_input(&e, "label", DTYPE_I32, BLOCK_DIMS(b, 12), (cai_binding){.kind = CAI_BIND_FIELD, .field = 1});
+    Node *x = entry_input(&e, "x", DTYPE_F32, BLOCK_DIMS(b, 12, 2, 6, 6),
+                          (cai_binding){.kind = CAI_BIND_FIELD, .field = 0});
+    Node *label = entry_input(&e, "label", DTYPE_I32, BLOCK_DIMS(b, 12),
+                              (cai_binding){.kind = CAI_BIND_FIELD, .field = 1});
     Node *weights[] = {entry_state(&e, c_state), entry_state(&e, w_state)}, *gradients[2];
     int64_t ones[] = {1, 1}, pixels[] = {2, 3};
-    convolution_attributes attributes = {{2, ones}, {2, ones}, {2, ones}, {2, block_dims(b, 2, (int64_t[]){6, 6})}, 1};
+    convolution_attributes attributes = {
+        {2, ones}, {2, ones}, {2, ones}, {2, block_dims(b, 2, (int64_t[]){6, 6})}, 1};
     Node *y = graph_make(e.graph, OP_convolution, (Node *[]){x, weights[0]}, 2, &attributes);
     y = build_binary(e.graph, OP_max, y, build_scalar(e.graph, 0, DTYPE_F32));
     y = number_times(e.graph, 1.0 / 36, build_sum(e.graph, y, pixels, 2));
     y = build_reshape(e.graph, y, BLOCK_DIMS(b, 12, 16));
-    Node *loss = cross_entropy(e.graph, graph_make(e.graph, OP_matmul, (Node *[]){y, weights[1]}, 2, NULL), label);
+    Node *loss =
+        cross_entropy(e.graph, graph_make(e.graph, OP_matmul, (Node *[]){y, weights[1]}, 2, NULL), label);
     graph_gradient(e.graph, loss, weights, 2, gradients);
     entry_show(&e, &phase->shown, "loss", loss, true, -1);
     sgd(&e, c_state, weights[0], gradients[0], "conv.weight", 0.3);
@@ -179,37 +201,50 @@ static Block *convolutions(double count) {
     return b;
 }
 
-/* Batches of 5 of 60 samples across the ends of epochs; noise of its own in each step; once drawn noise; a state of every third step,
- * read where it is old or new; what is shown every 4 steps; totals, collected places and a state of the measurement; two phases. */
+/* Batches of 5 of 60 samples across the ends of epochs; noise of its own in each step;
+ * once drawn noise; a state of every third step, read where it is old or new; what is
+ * shown every 4 steps; totals, collected places and a state of the measurement; two
+ * phases. */
 static void everything_measure(Block *b, TrainingPhase *phase, int w_state, int best_state) {
     Dim rows = dim_symbol(b->dims, intern(b->names, "N"), 1), x_dims[] = {rows, block_size(b, 7)};
     vec_push(b->arena, &phase->measures, (TrainingMeasure){0});
     TrainingMeasure *measure = &phase->measures.items[0];
-    *measure = (TrainingMeasure){.when = {.count = 1, .unit = CAI_UNIT_EPOCHS, .last = 1}, .totals = 2, .collected = 1, .save = CAI_SAVE_LARGEST};
+    *measure = (TrainingMeasure){.when = {.count = 1, .unit = CAI_UNIT_EPOCHS, .last = 1},
+                                 .totals = 2,
+                                 .collected = 1,
+                                 .save = CAI_SAVE_LARGEST};
     Entry e = entry_new(b, &measure->batch, "everything.measure");
     Node *x = entry_input(&e, "x", DTYPE_F32, 2, x_dims, (cai_binding){.kind = CAI_BIND_FIELD, .field = 0});
-    Node *label = entry_input(&e, "label", DTYPE_I32, 1, x_dims, (cai_binding){.kind = CAI_BIND_FIELD, .field = 1});
+    Node *label =
+        entry_input(&e, "label", DTYPE_I32, 1, x_dims, (cai_binding){.kind = CAI_BIND_FIELD, .field = 1});
     Node *logits = graph_make(e.graph, OP_matmul, (Node *[]){x, entry_state(&e, w_state)}, 2, NULL);
     Node *found = graph_make(e.graph, OP_argmax, &logits, 1, &(argmax_attributes){.axis = 1});
     found = build_reshape(e.graph, found, 1, x_dims);
     Node *right = build_cast(e.graph, build_binary(e.graph, OP_eq, found, label), DTYPE_F32);
     Node *all = build_broadcast(e.graph, build_scalar(e.graph, 1, DTYPE_F32), 1, x_dims);
-    entry_output(&e, "right", sum_all(e.graph, right), (cai_binding){.kind = CAI_BIND_TOTAL, .index = 0, .guard = -1});
-    entry_output(&e, "all", sum_all(e.graph, all), (cai_binding){.kind = CAI_BIND_TOTAL, .index = 1, .guard = -1});
+    entry_output(&e, "right", sum_all(e.graph, right),
+                 (cai_binding){.kind = CAI_BIND_TOTAL, .index = 0, .guard = -1});
+    entry_output(&e, "all", sum_all(e.graph, all),
+                 (cai_binding){.kind = CAI_BIND_TOTAL, .index = 1, .guard = -1});
     entry_output(&e, "found", found, (cai_binding){.kind = CAI_BIND_COLLECTED, .index = 0, .guard = -1});
     e = entry_new(b, &measure->last, "everything.measured");
-    Node *total = entry_input(&e, "right", DTYPE_F32, 0, NULL, (cai_binding){.kind = CAI_BIND_TOTAL, .index = 0});
-    Node *count = entry_input(&e, "all", DTYPE_F32, 0, NULL, (cai_binding){.kind = CAI_BIND_TOTAL, .index = 1});
-    Node *joined = entry_input(&e, "found", DTYPE_I32, 1, x_dims, (cai_binding){.kind = CAI_BIND_COLLECTED, .index = 0});
+    Node *total =
+        entry_input(&e, "right", DTYPE_F32, 0, NULL, (cai_binding){.kind = CAI_BIND_TOTAL, .index = 0});
+    Node *count =
+        entry_input(&e, "all", DTYPE_F32, 0, NULL, (cai_binding){.kind = CAI_BIND_TOTAL, .index = 1});
+    Node *joined =
+        entry_input(&e, "found", DTYPE_I32, 1, x_dims, (cai_binding){.kind = CAI_BIND_COLLECTED, .index = 0});
     Node *share = build_binary(e.graph, OP_div, total, count);
     entry_show(&e, &measure->shown, "accuracy", share, false, -1);
-    entry_show(&e, &measure->shown, "classes", sum_all(e.graph, build_cast(e.graph, joined, DTYPE_F32)), false, -1);
+    entry_show(&e, &measure->shown, "classes", sum_all(e.graph, build_cast(e.graph, joined, DTYPE_F32)),
+               false, -1);
     entry_store(&e, best_state, build_binary(e.graph, OP_max, entry_state(&e, best_state), share), -1);
 }
 
 static void everything_once(Block *b, TrainingPhase *phase, int z_state) {
     Entry e = entry_new(b, &phase->once, "everything.once");
-    uniform_attributes noise = {.stream = intern(b->names, "once"), .type = DTYPE_F32, .dims = {BLOCK_DIMS(b, 5, 3)}};
+    uniform_attributes noise = {
+        .stream = intern(b->names, "once"), .type = DTYPE_F32, .dims = {BLOCK_DIMS(b, 5, 3)}};
     entry_store(&e, z_state, graph_make(e.graph, OP_uniform, NULL, 0, &noise), -1);
 }
 
@@ -218,8 +253,10 @@ static Block *everything(void) {
     TrainingSet *set = block_set(b, "x", 5);
     block_field(b, set, "x", DTYPE_F32, BLOCK_DIMS(b, 5, 7));
     block_field(b, set, "label", DTYPE_I32, BLOCK_DIMS(b, 5));
-    int w_state = block_state(b, "head.weight", CAI_STATE_PARAMETER, CAI_START_NORMAL, 0.3, BLOCK_DIMS(b, 7, 3));
-    int smooth_state = block_state(b, "smooth.head.weight", CAI_STATE_PARAMETER, CAI_START_VALUE, 0, BLOCK_DIMS(b, 7, 3));
+    int w_state =
+        block_state(b, "head.weight", CAI_STATE_PARAMETER, CAI_START_NORMAL, 0.3, BLOCK_DIMS(b, 7, 3));
+    int smooth_state =
+        block_state(b, "smooth.head.weight", CAI_STATE_PARAMETER, CAI_START_VALUE, 0, BLOCK_DIMS(b, 7, 3));
     int z_state = block_state(b, "train.z", CAI_STATE_TRAINING, CAI_START_VALUE, 0, BLOCK_DIMS(b, 5, 3));
     int best_state = block_state(b, "train.best", CAI_STATE_TRAINING, CAI_START_VALUE, 0, 0, NULL);
     for (int number = 0; number < 2; number++) {
@@ -228,20 +265,29 @@ static Block *everything(void) {
         vec_push(b->arena, &phase->guards, ((cai_interval){.count = 4, .unit = CAI_UNIT_STEPS, .last = 1}));
         if (number == 0) everything_once(b, phase, z_state);
         Entry e = entry_new(b, &phase->step, "everything.step");
-        Node *x = entry_input(&e, "x", DTYPE_F32, BLOCK_DIMS(b, 5, 7), (cai_binding){.kind = CAI_BIND_FIELD, .field = 0});
-        Node *label = entry_input(&e, "label", DTYPE_I32, BLOCK_DIMS(b, 5), (cai_binding){.kind = CAI_BIND_FIELD, .field = 1});
-        Node *progress = entry_input(&e, "progress", DTYPE_F32, 0, NULL, (cai_binding){.kind = CAI_BIND_PROGRESS});
-        Node *active = entry_input(&e, "active", DTYPE_BOOL, 0, NULL, (cai_binding){.kind = CAI_BIND_ACTIVE, .index = 0});
-        Node *w = entry_state(&e, w_state), *smooth = entry_state(&e, smooth_state), *z = entry_state(&e, z_state), *gradient;
-        uniform_attributes noise = {.stream = intern(b->names, "noise"), .type = DTYPE_F32, .dims = {BLOCK_DIMS(b, 5, 7)}};
-        Node *noisy = build_binary(e.graph, OP_add, x, number_times(e.graph, 0.1, graph_make(e.graph, OP_uniform, NULL, 0, &noise)));
+        Node *x = entry_input(&e, "x", DTYPE_F32, BLOCK_DIMS(b, 5, 7),
+                              (cai_binding){.kind = CAI_BIND_FIELD, .field = 0});
+        Node *label = entry_input(&e, "label", DTYPE_I32, BLOCK_DIMS(b, 5),
+                                  (cai_binding){.kind = CAI_BIND_FIELD, .field = 1});
+        Node *progress =
+            entry_input(&e, "progress", DTYPE_F32, 0, NULL, (cai_binding){.kind = CAI_BIND_PROGRESS});
+        Node *active = entry_input(&e, "active", DTYPE_BOOL, 0, NULL,
+                                   (cai_binding){.kind = CAI_BIND_ACTIVE, .index = 0});
+        Node *w = entry_state(&e, w_state), *smooth = entry_state(&e, smooth_state),
+             *z = entry_state(&e, z_state), *gradient;
+        uniform_attributes noise = {
+            .stream = intern(b->names, "noise"), .type = DTYPE_F32, .dims = {BLOCK_DIMS(b, 5, 7)}};
+        Node *noisy = build_binary(
+            e.graph, OP_add, x, number_times(e.graph, 0.1, graph_make(e.graph, OP_uniform, NULL, 0, &noise)));
         Node *logits = graph_make(e.graph, OP_matmul, (Node *[]){noisy, w}, 2, NULL);
         Node *loss = cross_entropy(e.graph, build_binary(e.graph, OP_add, logits, z), label);
         graph_gradient(e.graph, loss, &w, 1, &gradient);
         Node *rate = build_binary(e.graph, OP_sub, build_scalar(e.graph, 1, DTYPE_F32), progress);
         Node *next = build_binary(e.graph, OP_sub, w, build_binary(e.graph, OP_mul, rate, gradient));
-        Node *newer = build_binary(e.graph, OP_add, number_times(e.graph, 0.5, smooth), number_times(e.graph, 0.5, next));
-        Node *seen = build_select(e.graph, build_broadcast(e.graph, active, 2, newer->shape.dims), newer, smooth);
+        Node *newer = build_binary(e.graph, OP_add, number_times(e.graph, 0.5, smooth),
+                                   number_times(e.graph, 0.5, next));
+        Node *seen =
+            build_select(e.graph, build_broadcast(e.graph, active, 2, newer->shape.dims), newer, smooth);
         entry_show(&e, &phase->shown, "loss", loss, true, -1);
         entry_show(&e, &phase->shown, "size", sum_all(e.graph, build_unary(e.graph, OP_abs, seen)), false, 1);
         entry_store(&e, w_state, next, -1);
@@ -293,7 +339,8 @@ TEST(convolutions_as_pytorch_has_them) {
 
 static Block *compiled_everything(bool own_slots) {
     Block *b = everything();
-    block_compile(b, &(BlockOptions){.own_slots = own_slots, .identity = 1, .text = "train everything\nlr = 1\n"});
+    block_compile(
+        b, &(BlockOptions){.own_slots = own_slots, .identity = 1, .text = "train everything\nlr = 1\n"});
     return b;
 }
 
@@ -315,7 +362,8 @@ TEST(memory_and_threads_change_no_bit) {
     const char *guarded = in_folder("guarded");
     CU_ASSERT_EQUAL_FATAL(block_run(b, guarded, with_data("--threads 1 --seed 3")), 0);
     CU_ASSERT(same_files(one, guarded, "last.safetensors"));
-    CU_ASSERT(isfinite(logged(one, 4, "size")) && isnan(logged(one, 5, "size")) && isfinite(logged(one, 30, "size")));
+    CU_ASSERT(isfinite(logged(one, 4, "size")) && isnan(logged(one, 5, "size")) &&
+              isfinite(logged(one, 30, "size")));
     block_free(own);
     block_free(b);
 }
@@ -384,7 +432,8 @@ TEST(asked_to_stop) {
 TEST(another_text_is_refused) {
     write_sixty();
     Block *b = compiled_everything(false), *other = everything();
-    block_compile(other, &(BlockOptions){.own_slots = true, .identity = 2, .text = "train everything\nlr = 2\n"});
+    block_compile(other,
+                  &(BlockOptions){.own_slots = true, .identity = 2, .text = "train everything\nlr = 2\n"});
     const char *run = in_folder("other");
     CU_ASSERT_EQUAL_FATAL(block_run(b, run, with_data("--stop 5")), 0);
     CU_ASSERT_EQUAL(block_run(other, run, with_data("")), 1);
@@ -412,7 +461,8 @@ TEST(what_is_no_number_stops_the_run) {
     Node **loss = &phase->step.graph->outputs.items[0].node;
     Entry e = {b, &phase->step, phase->step.graph}; /* log(10 - step): step 11 is infinite */
     Node *step = entry_input(&e, "step", DTYPE_F32, 0, NULL, (cai_binding){.kind = CAI_BIND_STEP});
-    Node *end = build_unary(e.graph, OP_log, build_binary(e.graph, OP_sub, build_scalar(e.graph, 10, DTYPE_F32), step));
+    Node *end = build_unary(e.graph, OP_log,
+                            build_binary(e.graph, OP_sub, build_scalar(e.graph, 10, DTYPE_F32), step));
     *loss = build_binary(e.graph, OP_add, *loss, end);
     block_compile(b, &(BlockOptions){0});
     const char *run = in_folder("infinite");

@@ -29,19 +29,26 @@ const Dim *block_dims(Block *block, int rank, const int64_t *sizes) {
     return dims;
 }
 
-int block_state(Block *block, const char *path, int kind, int start, double number, int rank, const Dim *dims) {
-    TrainingState state = {.path = intern(block->names, path), .shape = {DTYPE_F32, rank, dims}, .kind = kind, .start = start, .number = number};
+int block_state(Block *block, const char *path, int kind, int start, double number, int rank,
+                const Dim *dims) {
+    TrainingState state = {.path = intern(block->names, path),
+                           .shape = {DTYPE_F32, rank, dims},
+                           .kind = kind,
+                           .start = start,
+                           .number = number};
     vec_push(block->arena, &block->training.states, state);
     return block->training.states.count - 1;
 }
 
 TrainingSet *block_set(Block *block, const char *name, int64_t batch) {
-    vec_push(block->arena, &block->training.sets, ((TrainingSet){.name = intern(block->names, name), .batch = batch}));
+    vec_push(block->arena, &block->training.sets,
+             ((TrainingSet){.name = intern(block->names, name), .batch = batch}));
     return &block->training.sets.items[block->training.sets.count - 1];
 }
 
 void block_field(Block *block, TrainingSet *set, const char *name, DType type, int rank, const Dim *dims) {
-    TrainingField field = {.name = intern(block->names, name), .shape = {type, rank, dims}, .form = FORM_TENSOR};
+    TrainingField field = {
+        .name = intern(block->names, name), .shape = {type, rank, dims}, .form = FORM_TENSOR};
     vec_push(block->arena, &set->fields, field);
 }
 
@@ -77,12 +84,14 @@ Node *entry_input(Entry *e, const char *name, DType type, int rank, const Dim *d
 
 Node *entry_state(Entry *e, int state) {
     const TrainingState *described = &e->block->training.states.items[state];
-    return entry_input(e, described->path, described->shape.type, described->shape.rank, described->shape.dims,
+    return entry_input(e, described->path, described->shape.type, described->shape.rank,
+                       described->shape.dims,
                        (cai_binding){.kind = CAI_BIND_STATE, .index = state, .guard = -1});
 }
 
 void entry_output(Entry *e, const char *name, Node *node, cai_binding binding) {
-    vec_push(e->block->arena, &e->graph->outputs, ((Port){.name = intern(e->block->names, name), .node = node}));
+    vec_push(e->block->arena, &e->graph->outputs,
+             ((Port){.name = intern(e->block->names, name), .node = node}));
     vec_push(e->block->arena, &e->entry->outputs, binding);
 }
 
@@ -92,14 +101,21 @@ void entry_store(Entry *e, int state, Node *node, int guard) {
 }
 
 void entry_show(Entry *e, ShownList *shown, const char *name, Node *node, bool loss, int guard) {
-    TrainingShown described = {.name = arena_printf(e->block->arena, "%s", name), .form = CAI_SHOW_CURVE, .row = -1, .guard = guard, .is_loss = loss};
+    TrainingShown described = {.name = arena_printf(e->block->arena, "%s", name),
+                               .form = CAI_SHOW_CURVE,
+                               .row = -1,
+                               .guard = guard,
+                               .is_loss = loss};
     vec_push(e->block->arena, shown, described);
-    entry_output(e, described.name, node, (cai_binding){.kind = CAI_BIND_SHOWN, .index = shown->count - 1, .guard = guard});
+    entry_output(e, described.name, node,
+                 (cai_binding){.kind = CAI_BIND_SHOWN, .index = shown->count - 1, .guard = guard});
 }
 
 /* ---- text of graphs ---- */
 
-Node *number_times(Graph *g, double number, Node *x) { return build_binary(g, OP_mul, build_scalar(g, number, DTYPE_F32), x); }
+Node *number_times(Graph *g, double number, Node *x) {
+    return build_binary(g, OP_mul, build_scalar(g, number, DTYPE_F32), x);
+}
 
 Node *sum_all(Graph *g, Node *x) {
     int64_t axes[8];
@@ -112,7 +128,8 @@ Node *cross_entropy(Graph *g, Node *logits, Node *labels) {
     Dim rows = logits->shape.dims[0], column[] = {rows, dim_const(g->dims, 1)};
     iota_attributes places = {.type = DTYPE_I32, .dims = {2, logits->shape.dims}, .axis = 1};
     Node *classes = graph_make(g, OP_iota, NULL, 0, &places);
-    Node *hit = build_cast(g, build_binary(g, OP_eq, build_reshape(g, labels, 2, column), classes), DTYPE_F32);
+    Node *hit =
+        build_cast(g, build_binary(g, OP_eq, build_reshape(g, labels, 2, column), classes), DTYPE_F32);
     Node *whole = build_unary(g, OP_log, build_sum(g, build_unary(g, OP_exp, logits), &axis, 1));
     Node *taken = build_sum(g, build_binary(g, OP_mul, hit, logits), &axis, 1);
     Node *sum = sum_all(g, build_binary(g, OP_sub, whole, taken));
@@ -139,12 +156,17 @@ static void fail(const char *stage, const char *error) {
 }
 
 void block_compile(Block *block, const BlockOptions *options) {
-    const char *error = "", *base = arena_printf(block->arena, "/tmp/cai_trainer_%ld_%d", (long)getpid(), options->own_slots);
-    const char *code = arena_printf(block->arena, "%s.o", base), *library = arena_printf(block->arena, "%s.so", base);
-    Compiling c = {.block = block,
-                   .trainer = {.training = &block->training, .text = options->text, .identity = options->identity},
-                   .options = {.target = target_find(options->target ? options->target : "x86-64-v3"), .table = &kernel_table,
-                               .own_slots = options->own_slots, .names = map_new(block->arena)}};
+    const char *error = "", *base = arena_printf(block->arena, "/tmp/cai_trainer_%ld_%d", (long)getpid(),
+                                                 options->own_slots);
+    const char *code = arena_printf(block->arena, "%s.o", base),
+               *library = arena_printf(block->arena, "%s.so", base);
+    Compiling c = {
+        .block = block,
+        .trainer = {.training = &block->training, .text = options->text, .identity = options->identity},
+        .options = {.target = target_find(options->target ? options->target : "x86-64-v3"),
+                    .table = &kernel_table,
+                    .own_slots = options->own_slots,
+                    .names = map_new(block->arena)}};
     trainer_each_entry(&block->training, lower_entry, &c);
     EmitOptions emit = {.verify = true};
     if (!backend_trainer(&c.trainer, &emit, code, &error)) fail("code", error);
@@ -167,7 +189,8 @@ static const char *said_path(const char *folder) {
 
 static int split_words(char *text, char **words, int most) {
     int count = 0;
-    for (char *word = strtok(text, " "); word && count < most; word = strtok(NULL, " ")) words[count++] = word;
+    for (char *word = strtok(text, " "); word && count < most; word = strtok(NULL, " "))
+        words[count++] = word;
     return count;
 }
 
@@ -175,8 +198,10 @@ pid_t block_start(Block *block, const char *folder, const char *command) {
     enum { MOST = 40 };
     pid_t child = fork();
     if (child) return child;
-    char *words[MOST] = {"trainer", "-o", arena_printf(block->arena, "%s", folder)}, *text = arena_printf(block->arena, "%s", command);
-    int count = 3 + split_words(text, words + 3, MOST - 4), said = open(said_path(folder), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    char *words[MOST] = {"trainer", "-o", arena_printf(block->arena, "%s", folder)},
+         *text = arena_printf(block->arena, "%s", command);
+    int count = 3 + split_words(text, words + 3, MOST - 4),
+        said = open(said_path(folder), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(said, STDOUT_FILENO);
     dup2(said, STDERR_FILENO);
     _exit(cai_train_main(block->compiled, count, words));

@@ -1,5 +1,6 @@
-/* A train block made by hand, for suites of the trainer: its entries are graphs that a test builds, compiled, linked as a shared object,
- * loaded into this process, and run as a command line would run them, in a process of their own. */
+/* A train block made by hand, for suites of the trainer: its entries are graphs that a
+ * test builds, compiled, linked as a shared object, loaded into this process, and run as
+ * a command line would run them, in a process of their own. */
 #ifndef TRAINER_SUPPORT_H
 #define TRAINER_SUPPORT_H
 
@@ -26,9 +27,12 @@ typedef struct Entry {
 Block *block_new(const char *name);
 void block_free(Block *block);
 Dim block_size(Block *block, int64_t value);
-#define BLOCK_DIMS(b, ...) COUNT_OF(((int64_t[]){__VA_ARGS__})), block_dims(b, COUNT_OF(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__})
+#define BLOCK_DIMS(b, ...)                \
+    COUNT_OF(((int64_t[]){__VA_ARGS__})), \
+        block_dims(b, COUNT_OF(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__})
 const Dim *block_dims(Block *block, int rank, const int64_t *sizes);
-int block_state(Block *block, const char *path, int kind, int start, double number, int rank, const Dim *dims);
+int block_state(Block *block, const char *path, int kind, int start, double number, int rank,
+                const Dim *dims);
 /* A set of one .npy a field; the first axis of each shape is the batch. */
 TrainingSet *block_set(Block *block, const char *name, int64_t batch);
 void block_field(Block *block, TrainingSet *set, const char *name, DType type, int rank, const Dim *dims);
@@ -46,7 +50,12 @@ Node *cross_entropy(Graph *g, Node *logits, Node *labels);
 Node *sum_all(Graph *g, Node *x); /* f32[] */
 Node *number_times(Graph *g, double number, Node *x);
 
-typedef struct BlockOptions { const char *target; bool own_slots; uint64_t identity; const char *text; } BlockOptions;
+typedef struct BlockOptions {
+    const char *target;
+    bool own_slots;
+    uint64_t identity;
+    const char *text;
+} BlockOptions;
 void block_compile(Block *block, const BlockOptions *options);
 
 /* Runs the trainer in a child, words as of a command line; output goes to FOLDER/said. */

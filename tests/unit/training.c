@@ -1,5 +1,6 @@
-/* Train blocks, step by step, against PyTorch: the texts of tests/unit/training, whose make.py has written what losses and states come to.
- * A trainer in small: states in memory, the entries of a phase evaluated in double precision one after the other. */
+/* Train blocks, step by step, against PyTorch: the texts of tests/unit/training, whose
+ * make.py has written what losses and states come to. A trainer in small: states in
+ * memory, the entries of a phase evaluated in double precision one after the other. */
 #include "elaborate/training.h"
 #include "test.h"
 
@@ -13,15 +14,18 @@ typedef struct Trainer {
     TrainingPhase *phase;
     RefTensor *states;
     int step;
-    int set_batch, set_count;            /* of a measure: the batch within the set, and how many samples it has */
-    Vec(RefTensor) totals;               /* of a measure, added up */
-    const TrainingEntry *entry;          /* that runs */
+    /* of a measure: the batch within the set, and how many samples it has */
+    int set_batch, set_count;
+    Vec(RefTensor) totals;      /* of a measure, added up */
+    const TrainingEntry *entry; /* that runs */
     RefTensor *results;
 } Trainer;
 
 /* ---- the same whole-number arithmetic as in make.py ---- */
 
-static double value_of(const char *path, int64_t i) { return (double)((fnv1a64(path) + (uint64_t)i * 2654435761u) % 1000) / 1000 - 0.5; }
+static double value_of(const char *path, int64_t i) {
+    return (double)((fnv1a64(path) + (uint64_t)i * 2654435761u) % 1000) / 1000 - 0.5;
+}
 
 static Number sample_of(const TrainingField *field, int64_t batch, int64_t count, int64_t i) {
     int64_t place = batch * count + i;
@@ -37,7 +41,9 @@ static int64_t count_of(Shape shape) {
     return count;
 }
 
-static RefTensor tensor_of(Trainer *t, Shape shape) { return (RefTensor){.values = NEW_ARRAY(t->arena, Number, count_of(shape))}; }
+static RefTensor tensor_of(Trainer *t, Shape shape) {
+    return (RefTensor){.values = NEW_ARRAY(t->arena, Number, count_of(shape))};
+}
 
 static void begin_states(Trainer *t) {
     Training *training = t->training;
@@ -46,7 +52,8 @@ static void begin_states(Trainer *t) {
         const TrainingState *state = &training->states.items[i];
         t->states[i] = tensor_of(t, state->shape);
         for (int64_t k = 0; k < count_of(state->shape); k++)
-            t->states[i].values[k].real = state->start == CAI_START_VALUE ? state->number : value_of(state->drawn_as, k);
+            t->states[i].values[k].real =
+                state->start == CAI_START_VALUE ? state->number : value_of(state->drawn_as, k);
     }
 }
 
@@ -83,7 +90,8 @@ static int64_t batch_of(const Trainer *t, const cai_binding *b) {
 
 static void fill_samples(const Trainer *t, const cai_binding *b, RefTensor *out) {
     const TrainingField *field = &t->training->sets.items[b->index].fields.items[b->field];
-    for (int64_t i = 0; i < out->shape.count; i++) out->values[i] = sample_of(field, batch_of(t, b), count_of(field->shape), i);
+    for (int64_t i = 0; i < out->shape.count; i++)
+        out->values[i] = sample_of(field, batch_of(t, b), count_of(field->shape), i);
 }
 
 static bool fill(void *context, const Node *node, RefTensor *out) {
@@ -91,8 +99,12 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
     const cai_binding *b = binding_of(t, node);
     switch (b->kind) {
     case CAI_BIND_FIELD: fill_samples(t, b, out); break;
-    case CAI_BIND_STATE: memcpy(out->values, t->states[b->index].values, sizeof(Number) * (size_t)out->shape.count); break;
-    case CAI_BIND_TOTAL: memcpy(out->values, t->totals.items[b->index].values, sizeof(Number) * (size_t)out->shape.count); break;
+    case CAI_BIND_STATE:
+        memcpy(out->values, t->states[b->index].values, sizeof(Number) * (size_t)out->shape.count);
+        break;
+    case CAI_BIND_TOTAL:
+        memcpy(out->values, t->totals.items[b->index].values, sizeof(Number) * (size_t)out->shape.count);
+        break;
     case CAI_BIND_STEP: out->values->real = t->step; break;
     case CAI_BIND_PROGRESS: out->values->real = t->step / t->phase->length.count; break;
     case CAI_BIND_ACTIVE: out->values->whole = holds(t, b->index); break;
@@ -109,7 +121,8 @@ static void run_entry(Trainer *t, const TrainingEntry *entry, const int64_t *sym
     t->results = NEW_ARRAY(t->arena, RefTensor, count);
     for (int i = 0; i < count; i++) wanted[i] = entry->graph->outputs.items[i].node;
     graph_verify(entry->graph, "elaboration");
-    CU_ASSERT_FATAL(reference_evaluate(entry->graph, wanted, count, symbols, 0, &source, t->arena, t->results));
+    CU_ASSERT_FATAL(
+        reference_evaluate(entry->graph, wanted, count, symbols, 0, &source, t->arena, t->results));
 }
 
 static void store_states(Trainer *t) {
@@ -148,7 +161,9 @@ static void compare_line(const Trainer *t, const ShownList *list, char *line) {
     for (int64_t i = 0; *rest && *rest != '\n'; i++) {
         double wanted = strtod(rest, &rest), is = tensor->values[i].real;
         bool equal = fabs(is - wanted) <= 1e-9 * (1 + fabs(wanted));
-        if (!equal) fprintf(stderr, "\nstep %d, %s[%d]: expected %.12g, is %.12g\n", t->step, name, (int)i, wanted, is);
+        if (!equal)
+            fprintf(stderr, "\nstep %d, %s[%d]: expected %.12g, is %.12g\n", t->step, name, (int)i, wanted,
+                    is);
         CU_ASSERT_TRUE_FATAL(equal);
     }
 }
@@ -188,7 +203,8 @@ static void add_totals(Trainer *t) {
         if (t->entry->outputs.items[i].kind != CAI_BIND_TOTAL) continue;
         if (at == t->totals.count) vec_push(t->arena, &t->totals, t->results[i]);
         else
-            for (int64_t k = 0; k < t->results[i].shape.count; k++) t->totals.items[at].values[k].real += t->results[i].values[k].real;
+            for (int64_t k = 0; k < t->results[i].shape.count; k++)
+                t->totals.items[at].values[k].real += t->results[i].values[k].real;
         at++;
     }
 }
@@ -202,7 +218,8 @@ static void measure_and_compare(Trainer *t, const char *name) {
         add_totals(t);
     }
     run_entry(t, &m->last, NULL);
-    CU_ASSERT_EQUAL(compare_step(t, &m->shown, arena_printf(t->arena, "tests/unit/training/%s.txt", name)), 2);
+    CU_ASSERT_EQUAL(compare_step(t, &m->shown, arena_printf(t->arena, "tests/unit/training/%s.txt", name)),
+                    2);
     CU_ASSERT_EQUAL(m->save, CAI_SAVE_LARGEST);
     CU_ASSERT_STRING_EQUAL(m->shown.items[m->save_by].name, "accuracy");
 }
@@ -247,9 +264,11 @@ TEST(weights_begin_as_those_of_pytorch) {
     int count = 0;
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     for (; fscanf(file, "0 %199s %lf %lf ", path, &bound, &deviation) == 3; count++) {
-        const TrainingState *state = state_named(&t, path), *twin = state_named(&t, arena_printf(t.arena, "twin%s", path + 3));
+        const TrainingState *state = state_named(&t, path),
+                            *twin = state_named(&t, arena_printf(t.arena, "twin%s", path + 3));
         CU_ASSERT_FATAL(state && twin);
-        CU_ASSERT_DOUBLE_EQUAL(state->number, bound, 0.01 * bound); /* the largest of thousands lies just below its bound */
+        /* the largest of thousands lies just below its bound */
+        CU_ASSERT_DOUBLE_EQUAL(state->number, bound, 0.01 * bound);
         CU_ASSERT_DOUBLE_EQUAL(deviation_of(state), deviation, 0.03 * deviation);
         CU_ASSERT_STRING_EQUAL(twin->drawn_as, path);
         CU_ASSERT(twin->start == state->start && twin->number == state->number);
@@ -262,13 +281,17 @@ TEST(weights_begin_as_those_of_pytorch) {
 /* ---- what is drawn ---- */
 
 TEST(draws_of_augmentation_and_dropout) {
-    static const struct { const char *name; double value, tolerance; } expected[] = {
-        {"apart", 0, 0},         /* what belongs to one sample gets the same window and turn, */
-        {"same_pixels", 0, 1e-9}, /* which keeps its pixels; */
-        {"least", 0, 0}, {"most", 21, 0}, /* windows begin in each corner, */
-        {"first", 0.25, 0.08},   /* and each corner comes to the front as often; */
-        {"kept", 1, 0.02}, {"largest", 1 / 0.75, 1e-6}, /* what dropout leaves has the mean of before; */
-        {"again", 0.5, 0.03}};   /* and its next run draws anew: 2 * 0.25 * 0.75 differ, by 4 / 3 */
+    static const struct {
+        const char *name;
+        double value, tolerance;
+    } expected[] = {{"apart", 0, 0},          /* what belongs to one sample gets the same window and turn, */
+                    {"same_pixels", 0, 1e-9}, /* which keeps its pixels; */
+                    {"least", 0, 0},
+                    {"most", 21, 0},       /* windows begin in each corner, */
+                    {"first", 0.25, 0.08}, /* and each corner comes to the front as often; */
+                    {"kept", 1, 0.02},
+                    {"largest", 1 / 0.75, 1e-6}, /* what dropout leaves has the mean of before; */
+                    {"again", 0.5, 0.03}}; /* and its next run draws anew: 2 * 0.25 * 0.75 differ, by 4 / 3 */
     Trainer t = open_trainer("tests/unit/training/draws.cai");
     run_entry(&t, &t.phase->step, NULL);
     for (int i = 0; i < COUNT_OF(expected); i++) {

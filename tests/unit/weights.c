@@ -1,12 +1,13 @@
-/* Random weights are the same bits as tests/numerics/init_weights.py gives; names match patterns and are mapped. Loading itself is tested in
- * tests/golden/commands. */
+/* Random weights are the same bits as tests/numerics/init_weights.py gives; names match
+ * patterns and are mapped. Loading itself is tested in tests/golden/commands. */
 #include "test.h"
 #include "weights/weights.h"
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static void check_values(uint64_t seed, const char *path, RefShape shape, double init, bool state, const double *expected) {
+static void check_values(uint64_t seed, const char *path, RefShape shape, double init, bool state,
+                         const double *expected) {
     Number values[4];
     shape.count = 4;
     init_fill(seed, path, &shape, init, state, values);
@@ -15,7 +16,8 @@ static void check_values(uint64_t seed, const char *path, RefShape shape, double
 
 /* The first four of each, printed by init_weights.py. */
 TEST(the_same_bits_as_Pythons) {
-    const RefShape kernel = {.rank = 4, .dims = {64, 64, 3, 3}}, matrix = {.rank = 2, .dims = {64, 64}}, vector = {.rank = 1, .dims = {64}};
+    const RefShape kernel = {.rank = 4, .dims = {64, 64, 3, 3}}, matrix = {.rank = 2, .dims = {64, 64}},
+                   vector = {.rank = 1, .dims = {64}};
     const double conv[] = {0x1.f1e96p-6, -0x1.1f7c14p-8, 0x1.29f38cp-4, -0x1.e5eb1p-9};
     const double scale[] = {0x1.12e112p-1, 0x1.74ab9p+0, 0x1.e8be54p-1, 0x1.2bc03cp-1};
     const double bias[] = {0x1.0172b6p-4, -0x1.86b57p-4, -0x1.288cfap-5, -0x1.17c28p-4};
@@ -80,26 +82,30 @@ TEST(renames) {
 
 /* ---- checkpoints of cai train ---- */
 
-static const char model_text[] = "model m(x: f32[1, 2]) -> y: f32[1, 2] {\n    scale = param((2,))\n    return x * scale\n}\n";
+static const char model_text[] =
+    "model m(x: f32[1, 2]) -> y: f32[1, 2] {\n    scale = param((2,))\n    return x * scale\n}\n";
 
 static int errors_with(const char *weights, const cai_metadata *metadata, int metadata_count, double *first) {
     static const float values[3][2] = {{1, 2}, {3, 4}, {5, 6}};
-    const cai_tensor tensors[] = {{"scale", CAI_F32, 1, {2}, 2, (const unsigned char *)values[0]},
-                                  {"smooth.scale", CAI_F32, 1, {2}, 2, (const unsigned char *)values[1]},
-                                  {"train.adam.scale.m", CAI_F32, 1, {2}, 2, (const unsigned char *)values[2]}};
+    const cai_tensor tensors[] = {
+        {"scale", CAI_F32, 1, {2}, 2, (const unsigned char *)values[0]},
+        {"smooth.scale", CAI_F32, 1, {2}, 2, (const unsigned char *)values[1]},
+        {"train.adam.scale.m", CAI_F32, 1, {2}, 2, (const unsigned char *)values[2]}};
     char path[] = "/tmp/cai-weights-XXXXXX.cai";
     cai_error error;
     int file = mkstemps(path, 4);
     CU_ASSERT_FATAL(file >= 0 && write(file, model_text, strlen(model_text)) == (ssize_t)strlen(model_text));
     close(file);
-    CU_ASSERT_FATAL(cai_tensors_write_with("/tmp/cai-weights-last.safetensors", tensors, 3, metadata, metadata_count, &error));
+    CU_ASSERT_FATAL(cai_tensors_write_with("/tmp/cai-weights-last.safetensors", tensors, 3, metadata,
+                                           metadata_count, &error));
     Arena *arena = arena_new();
     Names *names = names_new(arena);
     Diagnostics diag = {.arena = arena};
     Library *library = library_open(arena, names, &diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
     Model *model = elaborate_model(library, 0);
     WeightFile given = {NULL, weights};
-    Weights *found = weights_open(arena, names, &diag, &model, 1, 0, &(WeightOptions){.files = &given, .file_count = 1});
+    Weights *found =
+        weights_open(arena, names, &diag, &model, 1, 0, &(WeightOptions){.files = &given, .file_count = 1});
     for (int i = 0; found && i < model->graph->nodes.count; i++) {
         Number numbers[2];
         RefTensor out = {.shape = {.type = DTYPE_F32, .rank = 1, .dims = {2}, .count = 2}, .values = numbers};
@@ -134,19 +140,28 @@ static bool parses(const char *text) {
 }
 
 TEST(transforms_are_read_or_refused) {
-    CU_ASSERT(parses("transpose") && parses("permute 1 0") && parses("permute 1, 0") && parses("reshape 64 -1 1 1"));
-    CU_ASSERT(!parses("") && !parses("turn") && !parses("transpose 1") && !parses("permute") && !parses("permute "));
-    CU_ASSERT(!parses("permute 0 0") && !parses("permute 0 2") && !parses("permute -1 0") && !parses("permute 1 0 x"));
+    CU_ASSERT(parses("transpose") && parses("permute 1 0") && parses("permute 1, 0") &&
+              parses("reshape 64 -1 1 1"));
+    CU_ASSERT(!parses("") && !parses("turn") && !parses("transpose 1") && !parses("permute") &&
+              !parses("permute "));
+    CU_ASSERT(!parses("permute 0 0") && !parses("permute 0 2") && !parses("permute -1 0") &&
+              !parses("permute 1 0 x"));
     CU_ASSERT(!parses("reshape 0") && !parses("reshape -1 -1") && !parses("reshape 99999999999999999999"));
 }
 
 /* [2, 3] of 0 .. 5, turned; NumPy's x.T, x.transpose(1, 0) and x.reshape(3, -1). */
 static void check_turned(const char *text, const int8_t *expected) {
     static const int8_t elements[] = {0, 1, 2, 3, 4, 5};
-    cai_tensor from = {.type = CAI_I8, .rank = 2, .dims = {2, 3}, .count = 6, .data = (const unsigned char *)elements}, to;
+    cai_tensor from = {.type = CAI_I8,
+                       .rank = 2,
+                       .dims = {2, 3},
+                       .count = 6,
+                       .data = (const unsigned char *)elements},
+               to;
     Transform transform;
     unsigned char out[6];
-    CU_ASSERT_FATAL(transform_parse(text, strlen(text), &transform) && transform_sizes(&transform, &from, &to));
+    CU_ASSERT_FATAL(transform_parse(text, strlen(text), &transform) &&
+                    transform_sizes(&transform, &from, &to));
     CU_ASSERT(to.rank == 2 && to.dims[0] == 3 && to.dims[1] == 2);
     transform_elements(&transform, &from, &to, out);
     CU_ASSERT(memcmp(out, expected, 6) == 0);

@@ -1,6 +1,6 @@
-/* What the emitters of convolutions share: the shape of one (conv_shape.c), the choice of tiles (conv_cost.c), the walk over
- * a map (conv_map.c) and the register tile (conv_tile.c). conv_direct.c and conv_transposed.c are kinds of kernel made of
- * them. */
+/* What the emitters of convolutions share: the shape of one (conv_shape.c), the choice of
+ * tiles (conv_cost.c), the walk over a map (conv_map.c) and the register tile
+ * (conv_tile.c). conv_direct.c and conv_transposed.c are kinds of kernel made of them. */
 #ifndef CAI_CONV_H
 #define CAI_CONV_H
 
@@ -9,9 +9,10 @@
 
 /* ---- conv_shape.c ---- */
 
-/* One spatial axis of a convolution, or of one phase of a transposed one: output out_step * i + out_first, for 0 <= i <
- * count, is the sum over taps t of input scale * i + first + step * t times kernel place kernel_first + kernel_step * t.
- * step > 0. Inputs outside 0 .. input are padding, zero. */
+/* One spatial axis of a convolution, or of one phase of a transposed one: output out_step
+ * * i + out_first, for 0 <= i < count, is the sum over taps t of input scale * i + first
+ * + step * t times kernel place kernel_first + kernel_step * t. step > 0. Inputs outside
+ * 0 .. input are padding, zero. */
 typedef struct ConvAxis {
     int64_t taps, scale, first, step;
     int64_t kernel_first, kernel_step;
@@ -22,31 +23,39 @@ typedef struct ConvAxis {
 typedef struct ConvShape {
     const Node *anchor, *x, *w;
     Contraction types;
-    bool transposed;                /* convolution_backward_data: x is its dy, and w is read with its first two axes in each other's role */
-    bool turned;                    /* by conv_turn: w is read as a transposed one's is, and its taps from the last to the first */
+    /* convolution_backward_data: x is its dy, and w is read with its first two axes in
+     * each other's role */
+    bool transposed;
+    /* by conv_turn: w is read as a transposed one's is, and its taps from the last to the
+     * first */
+    bool turned;
     int64_t stride[2], dilation[2], before[2], kernel[2];
-    int64_t groups, inputs, outputs;/* channels: of a group */
+    int64_t groups, inputs, outputs; /* channels: of a group */
     Dim images, in_size[2], out_size[2];
 } ConvShape;
 
-/* False where the anchor is no convolution or transposed convolution over two axes of floats,
- * with constant channels and kernel. */
+/* False where the anchor is no convolution or transposed convolution over two axes of
+ * floats, with constant channels and kernel. */
 bool conv_shape(const Kernel *kernel, ConvShape *shape);
-/* The same of a gradient by weights: its x, and sizes of its dy as those of the result. */
+/* The same of a gradient by weights: its x, and sizes of its dy as those of the
+ * result. */
 bool conv_gradient_shape(const Kernel *kernel, ConvShape *shape);
 bool conv_has_whole_blocks(const ConvShape *shape, int lanes); /* no block has channels of two groups */
-/* Makes a convolution of a transposed one of stride 1. False where it stays transposed. */
+/* Makes a convolution of a transposed one of stride 1. False where it stays
+ * transposed. */
 bool conv_turn(ConvShape *shape);
-int conv_phases(const ConvShape *shape);                      /* stride x stride of a transposed convolution, else 1 */
+/* stride x stride of a transposed convolution, else 1 */
+int conv_phases(const ConvShape *shape);
 ConvAxis conv_axis(Dims *dims, const ConvShape *shape, int axis, int phase); /* axis 0: rows, 1: columns */
-/* The first position at which no tap reads before the map, and one past the last at which none reads behind it (which may be
- * less than the first, or more than count). */
+/* The first position at which no tap reads before the map, and one past the last at which
+ * none reads behind it (which may be less than the first, or more than count). */
 int64_t axis_interior_begin(const ConvAxis *axis);
 Dim axis_interior_end(Dims *dims, const ConvAxis *axis);
 
 /* ---- conv_format.c: how weights are packed, for vectors of `lanes` ---- */
 
-Format conv_format(const ConvShape *shape, int lanes, int blocks); /* of conv_direct and conv_transposed: `blocks` to a tile */
+/* of conv_direct and conv_transposed: `blocks` to a tile */
+Format conv_format(const ConvShape *shape, int lanes, int blocks);
 Format conv_few_format(const ConvShape *shape, int lanes);
 Format conv_grouped_format(const ConvShape *shape, int lanes);
 
@@ -54,51 +63,65 @@ Format conv_grouped_format(const ConvShape *shape, int lanes);
 
 /* How the walk over a map is cut. */
 typedef struct ConvTile {
-    int pixels;            /* of a row of the map in one tile: P */
-    int rows;              /* of the map in one tile; more than one only on maps of fixed size, with clipping known beforehand */
-    int blocks;            /* of `lanes` output channels: Q */
-    int unroll;            /* of the loop over input channels */
-    int depth;             /* blocks of input channels in one pass over a task's rows, whose weights stay in L1; 0: all of them */
-    int64_t flat_rows;     /* 0, or how many rows of the map are walked as one long row (1x1, stride 1, no padding) */
-    int64_t flat_pixels;   /* 0, or the length of the pieces in which a flat map of free size is walked */
-    bool plain;            /* the input is PLAIN */
-    bool strips;           /* the groups of output blocks take turns at a task's rows, which stay in L2; else rows do at a group's weights */
-    int task_rows;         /* tiles' rows in one task */
-    int next_lines;        /* cache lines of the next group's weights that a tile asks into L2 for each tap of a block; 0: none */
-    bool prefetch_next;        /* a tile asks for what the next one reads */
-    int near_lines;        /* how far ahead weights are asked into L1; 0: not */
+    int pixels; /* of a row of the map in one tile: P */
+    /* of the map in one tile; more than one only on maps of fixed size, with clipping
+     * known beforehand */
+    int rows;
+    int blocks; /* of `lanes` output channels: Q */
+    int unroll; /* of the loop over input channels */
+    /* blocks of input channels in one pass over a task's rows, whose weights stay in L1;
+     * 0: all of them */
+    int depth;
+    /* 0, or how many rows of the map are walked as one long row (1x1, stride 1, no
+     * padding) */
+    int64_t flat_rows;
+    int64_t flat_pixels; /* 0, or the length of the pieces in which a flat map of free size is walked */
+    bool plain;          /* the input is PLAIN */
+    /* the groups of output blocks take turns at a task's rows, which stay in L2; else
+     * rows do at a group's weights */
+    bool strips;
+    int task_rows; /* tiles' rows in one task */
+    /* cache lines of the next group's weights that a tile asks into L2 for each tap of a
+     * block; 0: none */
+    int next_lines;
+    bool prefetch_next; /* a tile asks for what the next one reads */
+    int near_lines;     /* how far ahead weights are asked into L1; 0: not */
 } ConvTile;
 
 /* proposal.tile of all kinds of this folder but conv_any. */
 typedef struct ConvPlan {
     ConvShape shape;
     ConvTile tile;
-    ConvTile flat; /* conv_direct: for where rows lie side by side, to walk as one, of as many blocks; pixels is 0
-                      where they never do */
+    /* conv_direct: for where rows lie side by side, to walk as one, of as many blocks;
+     * pixels is 0 where they never do */
+    ConvTile flat;
 } ConvPlan;
 
-/* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, and behind it s for strips, d16 for passes of 16 blocks (conv_shape.c). */
+/* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, and behind it s for strips, d16
+ * for passes of 16 blocks (conv_shape.c). */
 const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *tile);
 typedef struct TileLimits {
-    bool plain;  /* the input is PLAIN */
-    bool flat;   /* height and width may be walked as one */
-    int blocks;  /* of the tile; 0: any number */
+    bool plain; /* the input is PLAIN */
+    bool flat;  /* height and width may be walked as one */
+    int blocks; /* of the tile; 0: any number */
 } TileLimits;
 
 /* The cheapest tile, and its cycles on one core. */
-ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, TileLimits limits, double *cycles);
-/* Whether a step of a tile has so many multiply-adds that prefetches and the loop's own instructions fit beside them. */
+ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, TileLimits limits,
+                          double *cycles);
+/* Whether a step of a tile has so many multiply-adds that prefetches and the loop's own
+ * instructions fit beside them. */
 bool conv_has_long_steps(const Target *target);
-/* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width, then tiles one narrower; *tiles in
- * all. */
+/* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width,
+ * then tiles one narrower; *tiles in all. */
 int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer);
 
 /* ---- conv_plan.c ---- */
 
 /* Begins a proposal, by a plan of that shape. */
 ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal);
-/* BLOCKED for input, output, and the maps that an epilogue reads beside the result, anything for
- * what else it reads; weights in that format. */
+/* BLOCKED for input, output, and the maps that an epilogue reads beside the result,
+ * anything for what else it reads; weights in that format. */
 void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const Format *format);
 /* By the proposal's plan. */
 void conv_settle(Program *program, Kernel *kernel);
@@ -107,23 +130,26 @@ void conv_settle(Program *program, Kernel *kernel);
 
 /* How many tasks the walk has. */
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
-/* Bytes that a task keeps: sums between passes, and behind them its rows of the input as f32;
- * NULL for none. */
+/* Bytes that a task keeps: sums between passes, and behind them its rows of the input as
+ * f32; NULL for none. */
 Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
 
 enum { SITE_INSIDE = -1, SITE_COMPUTED = -2 };
 
-/* Where a tile stands. Its first row and column are `y`, `x` as positions of the axes. `fixed_*` is the same number where it
- * is known while compiling; SITE_INSIDE: no tap is clipped there; SITE_COMPUTED: found out at run time, by a range of taps
- * for `y` (then of one row) and by reading zeros for `x`. */
+/* Where a tile stands. Its first row and column are `y`, `x` as positions of the axes.
+ * `fixed_*` is the same number where it is known while compiling; SITE_INSIDE: no tap is
+ * clipped there; SITE_COMPUTED: found out at run time, by a range of taps for `y` (then
+ * of one row) and by reading zeros for `x`. */
 typedef struct ConvSite {
     int rows, columns, blocks;
     int64_t fixed_y, fixed_x;
     LLVMValueRef y, x;
-    LLVMValueRef limit; /* SITE_COMPUTED x: columns at or after this one are not stored */
-    LLVMValueRef share; /* number of the tile in its group, for prefetching; NULL without */
+    LLVMValueRef limit;    /* SITE_COMPUTED x: columns at or after this one are not stored */
+    LLVMValueRef share;    /* number of the tile in its group, for prefetching; NULL without */
     LLVMValueRef from, to; /* blocks of input channels in this pass; NULL: all */
-    LLVMValueRef kept;  /* element of the scratch where sums are kept from pass to pass, of the row's first column */
+    /* element of the scratch where sums are kept from pass to pass, of the row's first
+     * column */
+    LLVMValueRef kept;
 } ConvSite;
 
 typedef struct Conv Conv;
@@ -137,7 +163,7 @@ struct Conv {
     Epilogue epilogue;
     int lanes;
     int64_t pixel_stride;
-    int64_t flat_length;               /* of the long rows of a flat map, or 0 */
+    int64_t flat_length; /* of the long rows of a flat map, or 0 */
     LLVMValueRef input, weights, zeros;
     LLVMValueRef image_stride, block_stride, row_stride, channel_stride; /* those that the layout has */
     LLVMValueRef column_input;         /* columns that the input has, of this row if the map is flat */
@@ -158,23 +184,30 @@ Dim conv_strip_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, i
 /* Fills it for rows of tiles `from` to `to`, and has c read it in place of the input. */
 void conv_read_strip(Conv *c, LLVMValueRef from, LLVMValueRef to);
 LLVMValueRef conv_zeros(Module *m); /* address of a vector of zeros */
-/* Begins the kernel's function and fills what does not depend on the task; emit_tile is conv_emit_tile. */
+/* Begins the kernel's function and fills what does not depend on the task; emit_tile is
+ * conv_emit_tile. */
 Conv conv_begin(Module *m, const Kernel *kernel);
 /* The loop over tasks and all that is in it; ends the function. */
 LLVMValueRef conv_emit_map(Conv *c);
 /* One tile: reduction in registers, epilogue, stores. */
 void conv_emit_tile(Conv *c, const ConvSite *site);
 
-/* For other emitters of tiles. A loop over the kernel rows that lie inside for the tile's row (or all, unrolled, where that
- * is known) is theirs: `emit_row` gets the number of the row's tap, and that number as a constant or SITE_COMPUTED. */
-typedef void (*ConvRow)(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, LoopCarried *sums);
+/* For other emitters of tiles. A loop over the kernel rows that lie inside for the tile's
+ * row (or all, unrolled, where that is known) is theirs: `emit_row` gets the number of
+ * the row's tap, and that number as a constant or SITE_COMPUTED. */
+typedef void (*ConvRow)(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context,
+                        LoopCarried *sums);
 void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *context, LoopCarried *sums);
-/* Whether pixel `pixel` of the tile reads the map with these taps, as far as that is known while compiling. */
+/* Whether pixel `pixel` of the tile reads the map with these taps, as far as that is
+ * known while compiling. */
 bool conv_reads(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap, int pixel);
-/* Address that the pixel reads with a tap of its columns; `input` is the element that the tile's first pixel reads with the first
- * tap. Zeros where the pixel lies outside the map. */
-LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column_tap, int pixel);
-/* The element that the tile's first pixel reads with the first taps, in the task's first block of channels. */
+/* Address that the pixel reads with a tap of its columns; `input` is the element that the
+ * tile's first pixel reads with the first tap. Zeros where the pixel lies outside the
+ * map. */
+LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column_tap,
+                        int pixel);
+/* The element that the tile's first pixel reads with the first taps, in the task's first
+ * block of channels. */
 LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site);
 /* A zero for each pixel and block; their way through the epilogue into the output. */
 void conv_start_sums(const Conv *c, const ConvSite *site, LoopCarried *sums);

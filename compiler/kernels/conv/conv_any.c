@@ -1,5 +1,6 @@
-/* Any convolution over any number of axes, forward or transposed, of any floats, whoever made the weights: what the special
- * kinds do not take. Lanes lie along the last axis of PLAIN tensors.
+/* Any convolution over any number of axes, forward or transposed, of any floats, whoever
+ * made the weights: what the special kinds do not take. Lanes lie along the last axis of
+ * PLAIN tensors.
  *
  *     task: one image, one group, OUTPUTS of its output channels, one row (all axes but the last)
  *       for each phase of the last axis                      of a transposed convolution, else one
@@ -18,9 +19,9 @@ enum { OUTPUTS = 4, VECTORS = 2, MAX_UNROLLED = 64 };
 
 typedef struct AnyWalk {
     AnyConv *c;
-    ConvAxis last;           /* of the phase */
+    ConvAxis last; /* of the phase */
     LLVMValueRef image, group, first_output, first_outer[MAX_AXES];
-    LLVMValueRef j;          /* position along the last axis */
+    LLVMValueRef j; /* position along the last axis */
     bool masked;
 } AnyWalk;
 
@@ -66,14 +67,18 @@ static Dim output_tiles(Dims *dims, const AnyConv *c) {
     return dim_ceil_div(dims, dim_floor_div(dims, c->kernel->anchor->shape.dims[1], c->groups), OUTPUTS);
 }
 
-/* Far from the special kinds: a fifth of peak, as small maps leave lanes empty. How many is counted where the choice is between this and
- * packing a weight that the run computes: 512 channels at 2x2 take 3.4 ms so, and 1.0 ms packed. */
+/* Far from the special kinds: a fifth of peak, as small maps leave lanes empty. How many
+ * is counted where the choice is between this and packing a weight that the run computes:
+ * 512 channels at 2x2 take 3.4 ms so, and 1.0 ms packed. */
 static double conv_any_cycles(const Kernel *kernel) {
     const Target *target = kernel->program->target;
-    const Node *node = kernel->anchor, *w = node->op == OP_convolution_backward_weights ? node : node->inputs[1];
-    const Node *map = node->op == OP_convolution ? node : node->inputs[node->op == OP_convolution_backward_data ? 0 : 1];
+    const Node *node = kernel->anchor,
+               *w = node->op == OP_convolution_backward_weights ? node : node->inputs[1];
+    const Node *map =
+        node->op == OP_convolution ? node : node->inputs[node->op == OP_convolution_backward_data ? 0 : 1];
     const Dims *dims = kernel->program->graph->dims;
-    double products = (double)dim_typical(dims, map->shape.dims[0]) * (double)dim_typical(dims, w->shape.dims[0]);
+    double products =
+        (double)dim_typical(dims, map->shape.dims[0]) * (double)dim_typical(dims, w->shape.dims[0]);
     for (int i = 1; i < w->shape.rank; i++) products *= (double)dim_typical(dims, w->shape.dims[i]);
     for (int i = 2; i < map->shape.rank; i++) products *= (double)dim_typical(dims, map->shape.dims[i]);
     double width = (double)max_i64(1, dim_typical(dims, map->shape.dims[map->shape.rank - 1]));
@@ -92,7 +97,8 @@ bool conv_any_propose(const Kernel *kernel, Proposal *proposal) {
 }
 
 void conv_any_settle(Program *program, Kernel *kernel) {
-    static const char *const names[] = {[OP_convolution] = "forward", [OP_convolution_backward_data] = "transposed"};
+    static const char *const names[] = {
+        [OP_convolution] = "forward", [OP_convolution_backward_data] = "transposed"};
     const AnyConv *c = kernel->proposal.tile;
     Dims *dims = program->graph->dims;
     Shape shape = kernel->anchor->shape;
@@ -121,8 +127,8 @@ static Coord vector_coord(const AnyWalk *w, int vector, int64_t step, LLVMValueR
     return coord_lanes(emit_add(m, emit_affine(m, j, step, 0), first), step);
 }
 
-/* The tap of the last axis, for all outputs and vectors. `x` and `weight` are set but for the last axis (and the weight's
- * output). */
+/* The tap of the last axis, for all outputs and vectors. `x` and `weight` are set but for
+ * the last axis (and the weight's output). */
 static void add_any_tap(AnyWalk *w, Point x, Point weight, LLVMValueRef tap, LoopCarried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;
@@ -137,23 +143,28 @@ static void add_any_tap(AnyWalk *w, Point x, Point weight, LLVMValueRef tap, Loo
     for (int o = 0; o < OUTPUTS; o++) {
         LLVMValueRef last_output = emit_sub(m, c->group_outputs, get_i64(m, 1));
         LLVMValueRef channel = emit_min(m, emit_add(m, w->first_output, get_i64(m, o)), last_output);
-        if (c->op == OP_convolution) weight.at[0] = coord_fixed(emit_add(m, emit_mul(m, w->group, c->group_outputs), channel));
+        if (c->op == OP_convolution)
+            weight.at[0] = coord_fixed(emit_add(m, emit_mul(m, w->group, c->group_outputs), channel));
         else weight.at[1] = coord_fixed(channel);
         LLVMValueRef factor = get_splat(m, any_load(c, 1, &weight), c->lanes);
-        for (int v = 0; v < VECTORS; v++) sums->at[o * VECTORS + v] = emit_muladd(m, input[v], factor, sums->at[o * VECTORS + v]);
+        for (int v = 0; v < VECTORS; v++)
+            sums->at[o * VECTORS + v] = emit_muladd(m, input[v], factor, sums->at[o * VECTORS + v]);
     }
 }
 
-/* Where tap `tap` of an outer axis reads for the row at `at`, and whether that is on the map. */
+/* Where tap `tap` of an outer axis reads for the row at `at`, and whether that is on the
+ * map. */
 static LLVMValueRef find_outer(AnyWalk *w, int axis, LLVMValueRef at, LLVMValueRef tap, LLVMValueRef *place) {
     AnyConv *c = w->c;
     Module *m = c->m;
     LLVMValueRef size = get_dim(m, c->kernel->anchor->inputs[0]->shape.dims[2 + axis]);
     if (c->op == OP_convolution) {
-        *place = emit_add(m, emit_affine(m, at, c->stride[axis], -c->before[axis]), emit_affine(m, tap, c->dilation[axis], 0));
+        *place = emit_add(m, emit_affine(m, at, c->stride[axis], -c->before[axis]),
+                          emit_affine(m, tap, c->dilation[axis], 0));
         return LLVMBuildICmp(m->builder, LLVMIntULT, *place, size, "");
     }
-    LLVMValueRef reach = emit_sub(m, emit_add(m, at, get_i64(m, c->before[axis])), emit_affine(m, tap, c->dilation[axis], 0));
+    LLVMValueRef reach =
+        emit_sub(m, emit_add(m, at, get_i64(m, c->before[axis])), emit_affine(m, tap, c->dilation[axis], 0));
     LLVMValueRef stride = get_i64(m, c->stride[axis]);
     *place = LLVMBuildSDiv(m->builder, reach, stride, "");
     LLVMValueRef whole = LLVMBuildICmp(m->builder, LLVMIntEQ, emit_mul(m, *place, stride), reach, "");
@@ -228,7 +239,8 @@ static void store_any_output(AnyWalk *w, int output, const LoopCarried *sums) {
 static void emit_any_tile(AnyWalk *w, bool masked) {
     LoopCarried sums = {.count = OUTPUTS * VECTORS};
     w->masked = masked;
-    for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(w->c->m, w->c->m->f32, w->c->lanes));
+    for (int i = 0; i < sums.count; i++)
+        sums.at[i] = LLVMConstNull(get_vector(w->c->m, w->c->m->f32, w->c->lanes));
     if (w->last.taps > 0) add_channels(w, &sums);
     for (int o = 0; o < OUTPUTS; o++) store_any_output(w, o, &sums);
 }
@@ -238,10 +250,12 @@ static void emit_phase(AnyWalk *w) {
     Module *m = c->m;
     int64_t width = VECTORS * c->lanes;
     LLVMValueRef count = get_dim(m, w->last.count);
-    LLVMValueRef end = emit_min(m, count, get_dim(m, axis_interior_end(c->kernel->program->graph->dims, &w->last)));
+    LLVMValueRef end =
+        emit_min(m, count, get_dim(m, axis_interior_end(c->kernel->program->graph->dims, &w->last)));
     Loop loop = begin_loop(m, get_i64(m, 0), count, width);
     w->j = loop.index;
-    LLVMValueRef begun = LLVMBuildICmp(m->builder, LLVMIntSGE, w->j, get_i64(m, axis_interior_begin(&w->last)), "");
+    LLVMValueRef begun =
+        LLVMBuildICmp(m->builder, LLVMIntSGE, w->j, get_i64(m, axis_interior_begin(&w->last)), "");
     LLVMValueRef open = LLVMBuildICmp(m->builder, LLVMIntSLE, emit_add(m, w->j, get_i64(m, width)), end, "");
     Branch inside = begin_if(m, emit_and(m, begun, open));
     emit_any_tile(w, false);
@@ -255,11 +269,13 @@ static void emit_phase(AnyWalk *w) {
 static ConvShape last_axis_shape(const AnyConv *c) {
     int last = c->axes - 1;
     const Node *anchor = c->kernel->anchor;
-    return (ConvShape){
-        .transposed = c->op == OP_convolution_backward_data, .stride = {1, c->stride[last]}, .dilation = {1, c->dilation[last]},
-        .before = {0, c->before[last]}, .kernel = {1, c->taps[last]}, .in_size = {NULL, anchor->inputs[0]->shape.dims[2 + last]},
-        .out_size = {NULL, anchor->shape.dims[2 + last]}
-    };
+    return (ConvShape){.transposed = c->op == OP_convolution_backward_data,
+                       .stride = {1, c->stride[last]},
+                       .dilation = {1, c->dilation[last]},
+                       .before = {0, c->before[last]},
+                       .kernel = {1, c->taps[last]},
+                       .in_size = {NULL, anchor->inputs[0]->shape.dims[2 + last]},
+                       .out_size = {NULL, anchor->shape.dims[2 + last]}};
 }
 
 static void emit_any_task(AnyConv *c, LLVMValueRef task) {
@@ -267,7 +283,8 @@ static void emit_any_task(AnyConv *c, LLVMValueRef task) {
     Dims *dims = c->kernel->program->graph->dims;
     ConvShape shape = last_axis_shape(c);
     AnyWalk w = {.c = c};
-    for (int i = c->axes - 2; i >= 0; i--) w.first_outer[i] = take_part(m, &task, get_dim(m, c->kernel->anchor->shape.dims[2 + i]));
+    for (int i = c->axes - 2; i >= 0; i--)
+        w.first_outer[i] = take_part(m, &task, get_dim(m, c->kernel->anchor->shape.dims[2 + i]));
     w.first_output = emit_mul(m, take_part(m, &task, get_dim(m, output_tiles(dims, c))), get_i64(m, OUTPUTS));
     w.group = take_part(m, &task, get_i64(m, c->groups));
     w.image = task;

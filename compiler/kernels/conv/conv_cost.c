@@ -1,16 +1,28 @@
-/* The choice of a convolution's register tile: P pixels by Q blocks of output channels, by a model of what one step of the
- * reduction (one input channel of one tap) costs. The model has four bounds, the largest of which holds: multiply-adds
- * issued, loads (a broadcast for each pixel, a vector for each block), the latency of a chain of additions, and the weights'
- * way from L2. To that come each tile's stores and, where the input does not fit L2, reading it once again for every group
- * of output channels.
+/* The choice of a convolution's register tile: P pixels by Q blocks of output channels,
+ * by a model of what one step of the reduction (one input channel of one tap) costs. The
+ * model has four bounds, the largest of which holds: multiply-adds issued, loads (a
+ * broadcast for each pixel, a vector for each block), the latency of a chain of
+ * additions, and the weights' way from L2. To that come each tile's stores and, where the
+ * input does not fit L2, reading it once again for every group of output channels.
  *
- * What it says was measured on a core with two 512-bit FMAs: 14x2 by default; 6x4 where the input streams (1x1 256 to 64 at
- * 56x56: 97 % of peak, 14x2 92 %, 28x1 72 %); P x 1 stands at the load ports' edge (90 %); two rows of 7 on 7x7 maps. With P
- * * Q + Q + 1 close to the number of registers nothing spills; 7x4 and 4x8 do, and fall to a third. Passes and strips were measured on
- * Zen 3, whose L2 of 512 KB holds few layers: passes of half of L1 and strips of a sixth or an eighth of L2 lost 2 %. */
+ * What it says was measured on a core with two 512-bit FMAs: 14x2 by default; 6x4 where
+ * the input streams (1x1 256 to 64 at 56x56: 97 % of peak, 14x2 92 %, 28x1 72 %); P x 1
+ * stands at the load ports' edge (90 %); two rows of 7 on 7x7 maps. With P * Q + Q + 1
+ * close to the number of registers nothing spills; 7x4 and 4x8 do, and fall to a third.
+ * Passes and strips were measured on Zen 3, whose L2 of 512 KB holds few layers: passes
+ * of half of L1 and strips of a sixth or an eighth of L2 lost 2 %. */
 #include "kernels/conv/conv.h"
 
-enum { CHAIN_LATENCY = 4, MAX_BLOCKS = 4, LINE_BYTES = 64, LONG_STEP = 20, TASK_CYCLES = 6000, LEAST_TASKS = 64, MAX_STRIP_ROWS = 4, PASS_TILES = 16 };
+enum {
+    CHAIN_LATENCY = 4,
+    MAX_BLOCKS = 4,
+    LINE_BYTES = 64,
+    LONG_STEP = 20,
+    TASK_CYCLES = 6000,
+    LEAST_TASKS = 64,
+    MAX_STRIP_ROWS = 4,
+    PASS_TILES = 16
+};
 
 int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer) {
     *tiles = ceil_div(count, max);
@@ -28,12 +40,15 @@ static const double step_overhead = 0.5;
 
 typedef struct ConvLayer { /* what the model reads, at typical sizes */
     const Target *target;
-    int64_t bytes;     /* of an element as tiles read it */
+    int64_t bytes; /* of an element as tiles read it */
     int64_t images, height, width, blocks, reduction, taps;
     int64_t input_bytes, weight_bytes;
-    int64_t overlap;   /* rows of the input that a strip reads and the next one reads again, in rows of the output */
+    /* rows of the input that a strip reads and the next one reads again, in rows of the
+     * output */
+    int64_t overlap;
     bool plain;
-    bool fixed_height, fixed_width, scattered; /* scattered: the weights of a tile do not lie one behind the other */
+    /* scattered: the weights of a tile do not lie one behind the other */
+    bool fixed_height, fixed_width, scattered;
 } ConvLayer;
 
 static ConvLayer read_conv_layer(const ConvShape *s, const Dims *dims, const Target *target, bool plain) {
@@ -59,16 +74,14 @@ static ConvLayer read_conv_layer(const ConvShape *s, const Dims *dims, const Tar
     return l;
 }
 
-static int max_pixels(const Target *t, int blocks) {
-    return (t->registers - 2 - blocks) / blocks;
-}
+static int max_pixels(const Target *t, int blocks) { return (t->registers - 2 - blocks) / blocks; }
 
 /* Measured: 12 multiply-adds are too few (16 registers), 28 are enough (32). */
 bool conv_has_long_steps(const Target *target) { return 2 * max_pixels(target, 2) >= LONG_STEP; }
 
-/* Blocks of input channels in a pass whose weights take a quarter of L1, or an eighth where every stride-th tap only is
- * read and few sets hold them; 0 for all blocks at once. In long steps weights are asked for ahead instead
- * (choose_prefetch). */
+/* Blocks of input channels in a pass whose weights take a quarter of L1, or an eighth
+ * where every stride-th tap only is read and few sets hold them; 0 for all blocks at
+ * once. In long steps weights are asked for ahead instead (choose_prefetch). */
 static int pass_depth(const ConvLayer *l, int64_t blocks) {
     const Target *t = l->target;
     int64_t terms = t->lanes * l->taps, bytes = t->l1_bytes / (l->scattered ? 8 : 4);
@@ -79,7 +92,8 @@ static int pass_depth(const ConvLayer *l, int64_t blocks) {
     return all <= depth ? 0 : (int)depth;
 }
 
-/* Cycles of one tile of `pixels` by `blocks`. The larger of two tiles is the faster for what every step costs beside its bound. */
+/* Cycles of one tile of `pixels` by `blocks`. The larger of two tiles is the faster for
+ * what every step costs beside its bound. */
 static double tile_cycles(const ConvLayer *l, int64_t pixels, int64_t blocks) {
     const Target *t = l->target;
     double vectors = (double)(pixels * blocks);
@@ -92,49 +106,61 @@ static double tile_cycles(const ConvLayer *l, int64_t pixels, int64_t blocks) {
     double rate = 4 * weight_bytes > 3 * t->l2_bytes ? t->l3_bytes_per_cycle : t->l2_bytes_per_cycle;
     double stream = weight_bytes > t->l1_bytes / 2 ? (double)(blocks * t->lanes * l->bytes) / rate : 0;
     double loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
-    double step = largest_of_four(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 8 + step_overhead;
+    double step = largest_of_four(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 8 +
+                  step_overhead;
     return step * (double)l->reduction + (2 * passes - 0.5) * vectors + 24 * passes;
 }
 
-/* From memory it costs more than its time alone, as results go there too; from L3 three tenths of it are hidden (measured on 3x3 with 64
- * channels at 256x256, where 6x4 reaches 94 % of peak and 14x2 89 %, and with 128 at 128x128, 93 and 91 %). */
+/* From memory it costs more than its time alone, as results go there too; from L3 three
+ * tenths of it are hidden (measured on 3x3 with 64 channels at 256x256, where 6x4 reaches
+ * 94 % of peak and 14x2 89 %, and with 128 at 128x128, 93 and 91 %). */
 static double far_cycles(const ConvLayer *l, double bytes, int64_t whole) {
-    return whole < l->target->l3_bytes ? 0.7 * bytes / l->target->l3_bytes_per_cycle : 1.3 * bytes / l->target->memory_bytes_per_cycle;
+    return whole < l->target->l3_bytes ? 0.7 * bytes / l->target->l3_bytes_per_cycle
+                                       : 1.3 * bytes / l->target->memory_bytes_per_cycle;
 }
 
-/* Rows of the output whose input takes a third of L2: room is left for weights and results. */
+/* Rows of the output whose input takes a third of L2: room is left for weights and
+ * results. */
 static int64_t strip_rows(const ConvLayer *l) {
     int64_t row_bytes = max_i64(1, l->input_bytes / l->height);
     return max_i64(1, min_i64(l->target->l2_bytes / 3 / row_bytes - l->overlap, l->height));
 }
 
-/* What does not stay in L2 is read again and again: the input for each group of blocks, or, where the groups take turns at a strip of
- * rows, the weights for each strip. */
+/* What does not stay in L2 is read again and again: the input for each group of blocks,
+ * or, where the groups take turns at a strip of rows, the weights for each strip. */
 static double weight_stream_cycles(const ConvLayer *l, int64_t groups, bool strips) {
     const Target *t = l->target;
     double images = (double)l->images;
-    if (!strips) return l->input_bytes < t->l2_bytes ? 0 : far_cycles(l, images * (double)(groups * l->input_bytes), l->input_bytes);
+    if (!strips)
+        return l->input_bytes < t->l2_bytes
+                   ? 0
+                   : far_cycles(l, images * (double)(groups * l->input_bytes), l->input_bytes);
     int64_t rows = strip_rows(l), times = ceil_div(l->height, rows);
     double input = (double)l->input_bytes * (double)(rows + l->overlap) / (double)rows;
-    double weights = l->weight_bytes < t->l2_bytes / 2 ? 0 : far_cycles(l, images * (double)(times * l->weight_bytes), l->weight_bytes);
+    double weights = l->weight_bytes < t->l2_bytes / 2
+                         ? 0
+                         : far_cycles(l, images * (double)(times * l->weight_bytes), l->weight_bytes);
     return far_cycles(l, images * input, l->input_bytes) + weights;
 }
 
 /* A row of tiles, `rows` high, over `length` pixels. */
-static double row_cycles(const ConvLayer *l, int64_t length, int64_t rows, const ConvTile *tile, int64_t blocks, int64_t *tiles) {
+static double row_cycles(const ConvLayer *l, int64_t length, int64_t rows, const ConvTile *tile,
+                         int64_t blocks, int64_t *tiles) {
     int64_t longer, width = split_evenly(length, tile->pixels, tiles, &longer);
     double wide = tile_cycles(l, width * rows, blocks);
     if (!l->fixed_width) { /* whole tiles, and one of the least width that holds the rest */
         int64_t whole = length / tile->pixels, rest = length % tile->pixels;
         double each = tile_cycles(l, min_i64(rest > 4 ? 8 : 4, tile->pixels) * rows, blocks);
-        return (double)whole * tile_cycles(l, tile->pixels * rows, blocks) + 1.3 * each * (double)((rest + 7) / 8);
+        return (double)whole * tile_cycles(l, tile->pixels * rows, blocks) +
+               1.3 * each * (double)((rest + 7) / 8);
     }
     if (longer == *tiles) return (double)*tiles * wide;
     return (double)longer * wide + (double)(*tiles - longer) * tile_cycles(l, (width - 1) * rows, blocks);
 }
 
 /* All tiles over one image: `count` rows of `length` pixels. */
-static double map_cycles(const ConvLayer *l, int64_t length, int64_t count, const ConvTile *tile, int64_t blocks, int64_t *tiles) {
+static double map_cycles(const ConvLayer *l, int64_t length, int64_t count, const ConvTile *tile,
+                         int64_t blocks, int64_t *tiles) {
     int64_t across, whole = count / tile->rows, rest = count % tile->rows;
     double cycles = (double)whole * row_cycles(l, length, tile->rows, tile, blocks, &across);
     if (rest) cycles += row_cycles(l, length, rest, tile, blocks, &across);
@@ -153,7 +179,9 @@ static double layer_cycles(const ConvLayer *l, const ConvTile *tile, int64_t *ti
     return cycles * (double)l->images;
 }
 
-static int64_t group_count(const ConvLayer *l, const ConvTile *tile) { return ceil_div(l->blocks, tile->blocks); }
+static int64_t group_count(const ConvLayer *l, const ConvTile *tile) {
+    return ceil_div(l->blocks, tile->blocks);
+}
 
 static void consider_tile(const ConvLayer *l, ConvTile tile, ConvTile *best, double *best_cycles) {
     int64_t tiles;
@@ -167,7 +195,8 @@ static void consider_tile(const ConvLayer *l, ConvTile tile, ConvTile *best, dou
     }
 }
 
-/* Flat maps: whole rows joined where sizes are fixed, pieces of sixteen tiles where they are free. */
+/* Flat maps: whole rows joined where sizes are fixed, pieces of sixteen tiles where they
+ * are free. */
 static void consider_flat(const ConvLayer *l, ConvTile tile, ConvTile *best, double *cycles) {
     if (!l->fixed_width || !l->fixed_height) {
         tile.flat_pixels = 16 * tile.pixels;
@@ -204,25 +233,31 @@ static int choose_task_rows(const ConvLayer *l, const ConvTile *tile, double cyc
     return (int)max_i64(1, min_i64(min_i64(wanted, rows), all / LEAST_TASKS));
 }
 
-/* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 % of peak at 56x56x64, and 45 to 86 %
- * where they and the input do not fit L2 together (1024 channels at 16x16). A tile of one block has no load port to spare for
- * it, nor have short steps (1x1 with AVX2: 86 instead of 91 %): these have passes, and ask for the next tile's input
- * once a block. A phase of a transposed convolution reads every stride-th tap only, so that what lies ahead is not what comes
- * next. Those of the next group are asked into L2 on small maps, where weights pass faster than the core fetches them, but not
- * on the smallest, where asking costs more than it brings. */
+/* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 %
+ * of peak at 56x56x64, and 45 to 86 % where they and the input do not fit L2 together
+ * (1024 channels at 16x16). A tile of one block has no load port to spare for it, nor
+ * have short steps (1x1 with AVX2: 86 instead of 91 %): these have passes, and ask for
+ * the next tile's input once a block. A phase of a transposed convolution reads every
+ * stride-th tap only, so that what lies ahead is not what comes next. Those of the next
+ * group are asked into L2 on small maps, where weights pass faster than the core fetches
+ * them, but not on the smallest, where asking costs more than it brings. */
 static void choose_prefetch(const ConvLayer *l, ConvTile *tile, int64_t tiles) {
-    int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * l->bytes / LINE_BYTES;
+    int64_t all = tiles * l->images,
+            lines = l->target->lanes * tile->blocks * l->target->lanes * l->bytes / LINE_BYTES;
     tile->prefetch_next = !conv_has_long_steps(l->target) && !l->plain;
-    if (tile->depth || l->reduction * tile->blocks * l->target->lanes * l->bytes <= l->target->l1_bytes / 2) return;
+    if (tile->depth || l->reduction * tile->blocks * l->target->lanes * l->bytes <= l->target->l1_bytes / 2)
+        return;
     if (tile->blocks >= 2 && conv_has_long_steps(l->target) && !l->scattered) tile->near_lines = 32;
     if (all > 2 && all <= 64 && !l->scattered && !tile->strips) tile->next_lines = (int)ceil_div(lines, all);
 }
 
-ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, TileLimits limits, double *cycles) {
+ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, TileLimits limits,
+                          double *cycles) {
     ConvLayer l = read_conv_layer(s, dims, target, limits.plain);
     ConvTile best = {0};
     for (int blocks = 2; blocks <= MAX_BLOCKS + 1; blocks++) {
-        ConvTile tile = {.blocks = blocks > MAX_BLOCKS ? 1 : blocks, .rows = 1, .plain = limits.plain, .unroll = 1};
+        ConvTile tile = {
+            .blocks = blocks > MAX_BLOCKS ? 1 : blocks, .rows = 1, .plain = limits.plain, .unroll = 1};
         if (tile.blocks > l.blocks || (limits.blocks && tile.blocks != limits.blocks)) continue;
         int max = max_pixels(target, tile.blocks);
         for (tile.pixels = max; tile.pixels >= 1 && tile.pixels >= max / 3; tile.pixels--) {
@@ -236,6 +271,7 @@ ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *ta
     best.depth = pass_depth(&l, best.blocks);
     best.task_rows = choose_task_rows(&l, &best, *cycles);
     choose_prefetch(&l, &best, tiles);
-    if (s->inputs % 4 == 0) best.unroll = conv_has_long_steps(target) ? (best.blocks > 2 ? 2 : 1) : l.taps == 1 ? 4 : 2;
+    if (s->inputs % 4 == 0)
+        best.unroll = conv_has_long_steps(target) ? (best.blocks > 2 ? 2 : 1) : l.taps == 1 ? 4 : 2;
     return best;
 }

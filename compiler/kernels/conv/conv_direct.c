@@ -1,14 +1,14 @@
 /* Direct convolution over blocks of channels: conv_map.c loops over the map, conv_tile.c
  * computes a tile, conv_cost.c chooses the tile.
  *
- * The input is BLOCKED, or PLAIN where it has few channels (the first layer); the output is
- * BLOCKED. The weights of a tile lie in the order in which the tile reads them
- * (conv_format.c). Groups of output channels follow each other in memory, and so do layers:
- * prefetching the weights of the next group is right at the end of a layer, too. Grouped
- * convolutions are possible where the channels of a group are whole blocks.
+ * The input is BLOCKED, or PLAIN where it has few channels (the first layer); the output
+ * is BLOCKED. The weights of a tile lie in the order in which the tile reads them
+ * (conv_format.c). Groups of output channels follow each other in memory, and so do
+ * layers: prefetching the weights of the next group is right at the end of a layer, too.
+ * Grouped convolutions are possible where the channels of a group are whole blocks.
  *
- * Share of peak (nominal FLOPs; padded taps are skipped) on a core with two 512-bit FMAs at
- * 249 GFLOP/s, warm / weights flushed from all caches, by tests/kernels/bench.c:
+ * Share of peak (nominal FLOPs; padded taps are skipped) on a core with two 512-bit FMAs
+ * at 249 GFLOP/s, warm / weights flushed from all caches, by tests/kernels/bench.c:
  *
  *     first layer, 7x7 stride 2         96 / 95      1x1   64 to 256 at 56x56      92 / 89
  *     3x3  56x56x64                     97 / 96           256 to  64 at 56x56      94 / 93
@@ -20,16 +20,14 @@
  *
  * AVX2 on the same core, warm: 3x3 92 to 93, 1x1 83 to 91, the first layer 85.
  *
- * What a layer of small maps loses cold is the time to bring its weights from memory, at 12
- * to 17 GB/s; within ResNet-18 the layer before prefetches some of them, and 7x7x512
+ * What a layer of small maps loses cold is the time to bring its weights from memory, at
+ * 12 to 17 GB/s; within ResNet-18 the layer before prefetches some of them, and 7x7x512
  * reaches 94 to 101. */
 #include "kernels/conv/conv.h"
 
 enum { MAX_COLUMN_TAPS = 16, FEW_CHANNELS = 4 };
 
-static bool wants_plain(const ConvShape *s) {
-    return s->groups == 1 && s->inputs <= FEW_CHANNELS;
-}
+static bool wants_plain(const ConvShape *s) { return s->groups == 1 && s->inputs <= FEW_CHANNELS; }
 
 /* ---- whether rows may be joined ---- */
 
@@ -39,28 +37,32 @@ static bool same_or_single(Shape shape, Shape map) {
     return dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]);
 }
 
-/* Whether height and width may be walked as one where all maps lie dense: every value that
- * the kernel touches is the same at all pixels, or has the result's. */
+/* Whether height and width may be walked as one where all maps lie dense: every value
+ * that the kernel touches is the same at all pixels, or has the result's. */
 static bool may_be_flat(const Kernel *kernel, const ConvShape *s) {
     Shape map = kernel->anchor->shape;
     for (int i = 0; i < 2; i++)
-        if (s->kernel[i] != 1 || s->stride[i] != 1 || s->before[i] != 0 || s->in_size[i] != s->out_size[i]) return false;
+        if (s->kernel[i] != 1 || s->stride[i] != 1 || s->before[i] != 0 || s->in_size[i] != s->out_size[i])
+            return false;
     for (int i = 0; i < kernel->input_count; i++)
         if (i != 1 && !same_or_single(kernel->inputs[i]->node->shape, map)) return false;
     for (int i = 0; i < kernel->member_count; i++)
-        if (kernel->members[i]->op == OP_iota || !same_or_single(kernel->members[i]->shape, map)) return false;
+        if (kernel->members[i]->op == OP_iota || !same_or_single(kernel->members[i]->shape, map))
+            return false;
     return true;
 }
 
 static bool has_dense_rows(Dims *dims, const Value *value) {
     Shape shape = value->node->shape;
-    return shape.rank != 4 || !value->strides || value->strides[2] == dim_mul(dims, shape.dims[3], value->strides[3]);
+    return shape.rank != 4 || !value->strides ||
+           value->strides[2] == dim_mul(dims, shape.dims[3], value->strides[3]);
 }
 
 static bool lies_flat(const Kernel *kernel) {
     Dims *dims = kernel->program->graph->dims;
     bool dense = has_dense_rows(dims, kernel->output);
-    for (int i = 0; i < kernel->input_count; i++) dense = dense && (i == 1 || has_dense_rows(dims, kernel->inputs[i]));
+    for (int i = 0; i < kernel->input_count; i++)
+        dense = dense && (i == 1 || has_dense_rows(dims, kernel->inputs[i]));
     return dense;
 }
 

@@ -1,5 +1,5 @@
-/* The gradient of a convolution by its weights: dw[o, c, k] = the sum over images and places p
- * of x[n, c, stride * p + dilation * k - before] * dy[n, o, p].
+/* The gradient of a convolution by its weights: dw[o, c, k] = the sum over images and
+ * places p of x[n, c, stride * p + dilation * k - before] * dy[n, o, p].
  *
  *     task: some groups of Q blocks of output channels, some blocks of x, a part of the strips of strips
  *       for each strip of strips of the part               L2 holds it for all blocks of the task
@@ -14,22 +14,30 @@
  *       result: the task's sums, transposed in registers, through the epilogue; or, where there
  *       are several parts, a second launch that adds up those first
  *
- * With x in blocks a turn is a tap and its entries are the channels of a block; stride, dilation
- * and padding are a range of rows and columns, so nothing is padded, and no edge is code of its
- * own. With few channels, PLAIN, a turn is a kernel row, and its entries are channels and taps of
- * the row; in groups of few channels lanes are channels, and x is a vector, of which each lane
- * takes a channel of its group, and each block has its own x. There columns at the edge, which
- * some taps do not have, read zeros.
+ * With x in blocks a turn is a tap and its entries are the channels of a block; stride,
+ * dilation and padding are a range of rows and columns, so nothing is padded, and no edge
+ * is code of its own. With few channels, PLAIN, a turn is a kernel row, and its entries
+ * are channels and taps of the row; in groups of few channels lanes are channels, and x
+ * is a vector, of which each lane takes a channel of its group, and each block has its
+ * own x. There columns at the edge, which some taps do not have, read zeros.
  *
- * What depends on the shape alone: which task adds up what, and in which order. So results are
- * the same bits on any number of threads. A chain of additions is as long as a strip, then as
- * there are strips in a part.
+ * What depends on the shape alone: which task adds up what, and in which order. So
+ * results are the same bits on any number of threads. A chain of additions is as long as
+ * a strip, then as there are strips in a part.
  *
- * The bound is the multiply-adds: of 8x2 or 8x3 sums a step on 32 registers (16 to 10 loads), of
- * 4x3 and 4x2 on 16 (12 to 7). docs/kernels.md has the measured shares of the peak. */
+ * The bound is the multiply-adds: of 8x2 or 8x3 sums a step on 32 registers (16 to 10
+ * loads), of 4x3 and 4x2 on 16 (12 to 7). docs/kernels.md has the measured shares of the
+ * peak. */
 #include "kernels/conv/conv_gradient.h"
 
-enum { CHAIN_LATENCY = 4, MAX_BLOCKS = 4, MAX_ENTRIES = 64, FEW_CHANNELS = 4, LEAST_TASKS = 32, LEAST_COLUMNS = 8 };
+enum {
+    CHAIN_LATENCY = 4,
+    MAX_BLOCKS = 4,
+    MAX_ENTRIES = 64,
+    FEW_CHANNELS = 4,
+    LEAST_TASKS = 32,
+    LEAST_COLUMNS = 8
+};
 
 static const double step_overhead = 0.5, tile_overhead = 30;
 
@@ -72,18 +80,23 @@ int64_t gradient_x_blocks(const GradientPlan *plan, int lanes) {
     return plan->tile.form == GRADIENT_BLOCKS ? (plan->shape.inputs + lanes - 1) / lanes : 1;
 }
 
-int64_t gradient_y_blocks(const GradientPlan *plan, int lanes) { return (plan->shape.outputs + lanes - 1) / lanes; }
+int64_t gradient_y_blocks(const GradientPlan *plan, int lanes) {
+    return (plan->shape.outputs + lanes - 1) / lanes;
+}
 
 int64_t gradient_cell(const GradientPlan *plan, int lanes) {
     return gradient_turns(plan) * gradient_entries(plan, lanes) * plan->tile.blocks * lanes;
 }
 
-int gradient_entries_at_once(const Target *target, int blocks) { return (target->registers - 1 - blocks) / blocks; }
+int gradient_entries_at_once(const Target *target, int blocks) {
+    return (target->registers - 1 - blocks) / blocks;
+}
 
 /* ---- the register tile ---- */
 
 static double step_cycles(const Target *t, int64_t entries, int64_t blocks) {
-    double multiplies = (double)(entries * blocks) / t->fmas_per_cycle, loads = (double)(entries + blocks) / t->loads_per_cycle;
+    double multiplies = (double)(entries * blocks) / t->fmas_per_cycle,
+           loads = (double)(entries + blocks) / t->loads_per_cycle;
     double bound = multiplies > loads ? multiplies : loads;
     return (bound > CHAIN_LATENCY ? bound : CHAIN_LATENCY) + step_overhead;
 }
@@ -99,7 +112,8 @@ static double turn_cycles(const Target *t, int64_t entries, int blocks) {
 static double place_cycles(const Target *t, int64_t entries, int64_t y_blocks, int max_blocks) {
     int64_t groups, longer, max = split_evenly(y_blocks, max_blocks, &groups, &longer);
     double cycles = (double)longer * turn_cycles(t, entries, (int)max);
-    return longer < groups ? cycles + (double)(groups - longer) * turn_cycles(t, entries, (int)max - 1) : cycles;
+    return longer < groups ? cycles + (double)(groups - longer) * turn_cycles(t, entries, (int)max - 1)
+                           : cycles;
 }
 
 /* In groups blocks share no x: as many as hide the latency of their sums behind loads. */
@@ -115,7 +129,8 @@ static int choose_gradient_blocks(const GradientPlan *plan, const Target *t) {
     int best = 1;
     if (plan->tile.form == GRADIENT_GROUPS) return choose_blocks_of_groups(y_blocks, entries, t);
     for (int blocks = 2; blocks <= MAX_BLOCKS && blocks <= y_blocks; blocks++)
-        if (place_cycles(t, entries, y_blocks, blocks) < place_cycles(t, entries, y_blocks, best)) best = blocks;
+        if (place_cycles(t, entries, y_blocks, blocks) < place_cycles(t, entries, y_blocks, best))
+            best = blocks;
     return best;
 }
 
@@ -125,7 +140,8 @@ typedef struct Map { int64_t images, height, width; } Map; /* of dy, as it is wa
 
 static Map walked_map(const GradientPlan *plan, const Dims *dims, bool flat) {
     const ConvShape *s = &plan->shape;
-    Map map = {dim_typical(dims, s->images), max_i64(1, dim_typical(dims, s->out_size[0])), max_i64(1, dim_typical(dims, s->out_size[1]))};
+    Map map = {dim_typical(dims, s->images), max_i64(1, dim_typical(dims, s->out_size[0])),
+               max_i64(1, dim_typical(dims, s->out_size[1]))};
     if (flat) map.width *= map.height, map.height = 1;
     return map;
 }
@@ -135,7 +151,8 @@ static int64_t reach_of(const ConvShape *s, int axis, int64_t count) {
     return (count - 1) * s->stride[axis] + (s->kernel[axis] - 1) * s->dilation[axis] + 1;
 }
 
-static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns, int64_t x_blocks, int64_t groups) {
+static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns,
+                           int64_t x_blocks, int64_t groups) {
     int64_t x = reach_of(&plan->shape, 0, rows) * reach_of(&plan->shape, 1, columns) * x_blocks;
     x *= plan->tile.form == GRADIENT_PLAIN ? plan->shape.inputs : lanes;
     if (plan->tile.form == GRADIENT_GROUPS) x *= groups * plan->tile.blocks;
@@ -150,8 +167,11 @@ static int64_t even_length(int64_t count, int64_t max) {
 /* Whole rows if one fits L1, then several, then images. */
 static void choose_strip(const GradientPlan *plan, GradientTile *tile, const Map *map, const Target *t) {
     int64_t room = t->l1_bytes * 5 / 6, rows = 1, columns = map->width, images = 1;
-    while (strip_bytes(plan, t->lanes, 1, columns, 1, 1) > room && columns > LEAST_COLUMNS) columns = (columns + 1) / 2;
-    while (columns == map->width && rows < map->height && strip_bytes(plan, t->lanes, rows + 1, columns, 1, 1) <= room) rows++;
+    while (strip_bytes(plan, t->lanes, 1, columns, 1, 1) > room && columns > LEAST_COLUMNS)
+        columns = (columns + 1) / 2;
+    while (columns == map->width && rows < map->height &&
+           strip_bytes(plan, t->lanes, rows + 1, columns, 1, 1) <= room)
+        rows++;
     int64_t bytes = strip_bytes(plan, t->lanes, rows, columns, 1, 1);
     if (columns == map->width && rows == map->height) images = max_i64(1, min_i64(map->images, room / bytes));
     tile->columns = columns;
@@ -178,18 +198,24 @@ static void choose_far_strip(const GradientPlan *plan, GradientTile *tile, const
 static double bytes_per_cycle(const GradientPlan *plan, const Target *t, int64_t groups, int64_t x_blocks) {
     const ConvShape *s = &plan->shape;
     int64_t x = plan->tile.form == GRADIENT_PLAIN ? s->inputs : t->lanes;
-    double bytes = 4.0 * (double)(x_blocks * x * s->stride[0] * s->stride[1] + groups * plan->tile.blocks * t->lanes);
-    double cycles = turn_cycles(t, gradient_entries(plan, t->lanes), plan->tile.blocks) * (double)gradient_turns(plan);
+    double bytes =
+        4.0 * (double)(x_blocks * x * s->stride[0] * s->stride[1] + groups * plan->tile.blocks * t->lanes);
+    double cycles =
+        turn_cycles(t, gradient_entries(plan, t->lanes), plan->tile.blocks) * (double)gradient_turns(plan);
     return bytes / (cycles * (double)(groups * x_blocks));
 }
 
-/* As many blocks as keep L3 from being the bound, while their sums leave L2 room. Blocks of x take turns at dy in L1:
- * they cost nothing. Groups read x again from L2. */
-static void choose_task(const GradientPlan *plan, GradientTile *tile, int64_t all_groups, int64_t all_blocks, const Target *t) {
+/* As many blocks as keep L3 from being the bound, while their sums leave L2 room. Blocks
+ * of x take turns at dy in L1: they cost nothing. Groups read x again from L2. */
+static void choose_task(const GradientPlan *plan, GradientTile *tile, int64_t all_groups, int64_t all_blocks,
+                        const Target *t) {
     int64_t groups = 1, blocks = 1, max = max_i64(1, t->l2_bytes / 4 / (4 * gradient_cell(plan, t->lanes)));
     double rate = t->l3_bytes_per_cycle;
-    while (blocks < all_blocks && blocks < max && bytes_per_cycle(plan, t, groups, blocks) > rate / 8) blocks++;
-    while (groups < all_groups && (groups + 1) * blocks <= max && bytes_per_cycle(plan, t, groups, blocks) > rate / 2) groups++;
+    while (blocks < all_blocks && blocks < max && bytes_per_cycle(plan, t, groups, blocks) > rate / 8)
+        blocks++;
+    while (groups < all_groups && (groups + 1) * blocks <= max &&
+           bytes_per_cycle(plan, t, groups, blocks) > rate / 2)
+        groups++;
     tile->groups = (int)even_length(all_groups, groups);
     tile->x_blocks = (int)even_length(all_blocks, blocks);
 }
@@ -204,7 +230,8 @@ static int64_t count_tasks(const GradientPlan *plan, const GradientTile *tile, i
 static Dim far_strips(Dims *dims, const ConvShape *s, const GradientTile *tile) {
     Dim height = s->out_size[0], width = s->out_size[1];
     if (tile->flat) width = dim_mul(dims, height, width), height = dim_const(dims, 1);
-    Dim rows = dim_ceil_div(dims, height, tile->far_rows), columns = dim_ceil_div(dims, width, tile->far_columns);
+    Dim rows = dim_ceil_div(dims, height, tile->far_rows),
+        columns = dim_ceil_div(dims, width, tile->far_columns);
     return dim_mul(dims, dim_ceil_div(dims, s->images, tile->images), dim_mul(dims, rows, columns));
 }
 
@@ -216,7 +243,8 @@ static GradientTile choose_tile(const GradientPlan *plan, Dims *dims, const Targ
     choose_task(plan, &tile, groups, gradient_x_blocks(plan, t->lanes), t);
     choose_strip(plan, &tile, &map, t);
     choose_far_strip(plan, &tile, &map, t);
-    int64_t tasks = count_tasks(plan, &tile, t->lanes), units = dim_typical(dims, far_strips(dims, &plan->shape, &tile));
+    int64_t tasks = count_tasks(plan, &tile, t->lanes),
+            units = dim_typical(dims, far_strips(dims, &plan->shape, &tile));
     tile.parts = (int)max_i64(1, min_i64(units, (LEAST_TASKS + tasks - 1) / tasks));
     return tile;
 }
@@ -226,19 +254,23 @@ static GradientTile choose_tile(const GradientPlan *plan, Dims *dims, const Targ
 static double estimate_cycles(const GradientPlan *plan, const Dims *dims, const Target *t) {
     const GradientTile *tile = &plan->tile;
     Map map = walked_map(plan, dims, false);
-    double places = (double)(map.images * map.height * map.width), strip = (double)(tile->images * tile->rows * tile->columns);
+    double places = (double)(map.images * map.height * map.width),
+           strip = (double)(tile->images * tile->rows * tile->columns);
     double turns = (double)(gradient_turns(plan) * gradient_x_blocks(plan, t->lanes) * plan->shape.groups);
     int64_t y_blocks = gradient_y_blocks(plan, t->lanes), entries = gradient_entries(plan, t->lanes);
     double sums = turns * (double)(entries * y_blocks), once = sums * (4 + 2 * (double)tile->parts);
-    double tiles = turns * (double)(y_blocks * entries) / (double)(tile->blocks * gradient_entries_at_once(t, tile->blocks));
-    return places * turns * place_cycles(t, entries, y_blocks, tile->blocks) + places / strip * (tiles * tile_overhead + 2 * sums) + once;
+    double tiles = turns * (double)(y_blocks * entries) /
+                   (double)(tile->blocks * gradient_entries_at_once(t, tile->blocks));
+    return places * turns * place_cycles(t, entries, y_blocks, tile->blocks) +
+           places / strip * (tiles * tile_overhead + 2 * sums) + once;
 }
 
 static bool gradient_may_be_flat(const GradientPlan *plan) {
     const ConvShape *s = &plan->shape;
     bool flat = plan->tile.form == GRADIENT_BLOCKS;
     for (int i = 0; i < 2; i++)
-        flat = flat && s->kernel[i] == 1 && s->stride[i] == 1 && s->before[i] == 0 && s->in_size[i] == s->out_size[i];
+        flat = flat && s->kernel[i] == 1 && s->stride[i] == 1 && s->before[i] == 0 &&
+               s->in_size[i] == s->out_size[i];
     return flat;
 }
 
@@ -271,7 +303,8 @@ static void set_phases(Program *program, Kernel *kernel, const GradientPlan *pla
     int lanes = program->target->lanes;
     int64_t groups = (gradient_y_blocks(plan, lanes) + tile->blocks - 1) / tile->blocks;
     int64_t cells = plan->shape.groups * groups * gradient_x_blocks(plan, lanes);
-    Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), kernel->tasks}, {kernel->name, dim_const(dims, cells)}};
+    Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), kernel->tasks},
+                      {kernel->name, dim_const(dims, cells)}};
     kernel->tasks = dim_add(dims, phases[0].tasks, phases[1].tasks);
     kernel->phases = arena_copy(program->arena, phases, sizeof phases);
     kernel->phase_count = COUNT_OF(phases);
@@ -282,12 +315,18 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
     GradientPlan *plan = kernel->proposal.tile;
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
-    if (plan->flat.blocks && lies_row_by_row(dims, kernel->inputs[0]) && lies_row_by_row(dims, kernel->inputs[1])) plan->tile = plan->flat;
+    if (plan->flat.blocks && lies_row_by_row(dims, kernel->inputs[0]) &&
+        lies_row_by_row(dims, kernel->inputs[1]))
+        plan->tile = plan->flat;
     const GradientTile *tile = &plan->tile;
-    ConvTile registers = {.pixels = (int)even_length(gradient_entries(plan, lanes), gradient_entries_at_once(program->target, tile->blocks)),
-                          .rows = 1, .blocks = tile->blocks, .flat_rows = tile->flat};
-    kernel_set_name(kernel, "conv_gradient_%s_%lldx%lldx%lld_%lldx%lld_g%dx%dp%d", conv_describe(program->arena, &plan->shape, &registers),
-                    (long long)tile->images, (long long)tile->rows, (long long)tile->columns, (long long)tile->far_rows,
+    ConvTile registers = {.pixels = (int)even_length(gradient_entries(plan, lanes),
+                                                     gradient_entries_at_once(program->target, tile->blocks)),
+                          .rows = 1,
+                          .blocks = tile->blocks,
+                          .flat_rows = tile->flat};
+    kernel_set_name(kernel, "conv_gradient_%s_%lldx%lldx%lld_%lldx%lld_g%dx%dp%d",
+                    conv_describe(program->arena, &plan->shape, &registers), (long long)tile->images,
+                    (long long)tile->rows, (long long)tile->columns, (long long)tile->far_rows,
                     (long long)tile->far_columns, tile->groups, tile->x_blocks, tile->parts);
     kernel->tasks = dim_const(dims, count_tasks(plan, tile, lanes) * tile->parts);
     if (tile->parts > 1) set_phases(program, kernel, plan);
@@ -299,7 +338,12 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
 Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name) {
     Dims *dims = kernel->program->graph->dims;
     const GradientPlan *plan = kernel->proposal.tile;
-    Gradient g = {.m = m, .kernel = kernel, .plan = plan, .shape = &plan->shape, .tile = &plan->tile, .lanes = m->target->lanes};
+    Gradient g = {.m = m,
+                  .kernel = kernel,
+                  .plan = plan,
+                  .shape = &plan->shape,
+                  .tile = &plan->tile,
+                  .lanes = m->target->lanes};
     begin_kernel(m, name);
     g.y_blocks = gradient_y_blocks(plan, g.lanes);
     g.x_blocks = gradient_x_blocks(plan, g.lanes);
@@ -314,13 +358,15 @@ Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name) {
 
 LLVMValueRef gradient_first_block(const Gradient *g, LLVMValueRef group) {
     Module *m = g->m;
-    return emit_add(m, emit_mul(m, group, get_i64(m, g->tile->blocks - 1)), emit_min(m, group, get_i64(m, g->longer)));
+    return emit_add(m, emit_mul(m, group, get_i64(m, g->tile->blocks - 1)),
+                    emit_min(m, group, get_i64(m, g->longer)));
 }
 
 /* Takes a task apart but for its part; its sums follow those of the tasks before it. */
 static GradientSums find_sums(const Gradient *g, LLVMValueRef *task, int64_t groups, int64_t x_blocks) {
     Module *m = g->m;
-    int64_t group_tasks = (g->group_count + groups - 1) / groups, x_tasks = (g->x_blocks + x_blocks - 1) / x_blocks;
+    int64_t group_tasks = (g->group_count + groups - 1) / groups,
+            x_tasks = (g->x_blocks + x_blocks - 1) / x_blocks;
     GradientSums sums = {.first = get_i64(m, 0)};
     sums.x_from = emit_mul(m, take_part(m, task, get_i64(m, x_tasks)), get_i64(m, x_blocks));
     sums.x_to = emit_min(m, emit_add(m, sums.x_from, get_i64(m, x_blocks)), get_i64(m, g->x_blocks));
@@ -330,7 +376,8 @@ static GradientSums find_sums(const Gradient *g, LLVMValueRef *task, int64_t gro
     return sums;
 }
 
-/* Where the sums lie in the workspace: [part][group of channels][group of blocks][block of x]. */
+/* Where the sums lie in the workspace: [part][group of channels][group of blocks][block
+ * of x]. */
 static void place_in_workspace(const Gradient *g, GradientSums *sums, LLVMValueRef part) {
     Module *m = g->m;
     LLVMValueRef at = emit_add(m, emit_mul(m, part, get_i64(m, g->shape->groups)), sums->group);
@@ -344,7 +391,8 @@ static void emit_part(const Gradient *g, const GradientSums *sums, LLVMValueRef 
     Module *m = g->m;
     Branch exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, part, g->parts, ""));
     LLVMValueRef from = emit_div(m, emit_mul(m, part, g->units), g->parts);
-    gradient_emit_sums(g, sums, from, emit_div(m, emit_mul(m, emit_add(m, part, get_i64(m, 1)), g->units), g->parts));
+    gradient_emit_sums(g, sums, from,
+                       emit_div(m, emit_mul(m, emit_add(m, part, get_i64(m, 1)), g->units), g->parts));
     end_if(m, &exists);
 }
 

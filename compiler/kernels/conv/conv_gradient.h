@@ -9,25 +9,31 @@
  * Q blocks of output channels. */
 typedef enum GradientForm {
     GRADIENT_BLOCKS, /* x BLOCKED: a turn is a tap, its entries are the channels of a block */
-    GRADIENT_PLAIN,  /* x PLAIN, of few channels: a turn is a kernel row, its entries are channels and taps of the row */
-    GRADIENT_GROUPS  /* groups of few channels, lanes on all of them: its entries are taps of the row and channels of a group */
+    /* x PLAIN, of few channels: a turn is a kernel row, its entries are channels and taps
+     * of the row */
+    GRADIENT_PLAIN,
+    /* groups of few channels, lanes on all of them: its entries are taps of the row and
+     * channels of a group */
+    GRADIENT_GROUPS
 } GradientForm;
 
 typedef struct GradientTile {
     GradientForm form;
-    int blocks;                     /* Q */
-    int groups, x_blocks;           /* of a task: groups of Q blocks, and blocks of x */
-    int parts;                      /* into which the images and rows are cut, each with sums of its own */
-    int64_t images, rows, columns;  /* of dy in a strip, which L1 holds with what it reads of x */
-    int64_t far_rows, far_columns;  /* of a strip of strips: L2 holds that for all of a task's blocks */
-    bool flat;                      /* rows and columns are walked as one row */
+    int blocks;                    /* Q */
+    int groups, x_blocks;          /* of a task: groups of Q blocks, and blocks of x */
+    int parts;                     /* into which the images and rows are cut, each with sums of its own */
+    int64_t images, rows, columns; /* of dy in a strip, which L1 holds with what it reads of x */
+    int64_t far_rows, far_columns; /* of a strip of strips: L2 holds that for all of a task's blocks */
+    bool flat;                     /* rows and columns are walked as one row */
 } GradientTile;
 
 typedef struct GradientPlan { /* proposal.tile */
-    ConvShape shape;    /* of GRADIENT_GROUPS: with one group of all channels */
-    int64_t width;      /* channels of a group that share a lane's sums: 1, or of GRADIENT_GROUPS its channels */
+    ConvShape shape;          /* of GRADIENT_GROUPS: with one group of all channels */
+    /* channels of a group that share a lane's sums: 1, or of GRADIENT_GROUPS its
+     * channels */
+    int64_t width;
     GradientTile tile;
-    GradientTile flat;  /* for where rows lie side by side; blocks is 0 where they never do */
+    GradientTile flat; /* for where rows lie side by side; blocks is 0 where they never do */
 } GradientPlan;
 
 int64_t gradient_turns(const GradientPlan *plan);              /* of a block of x */
@@ -36,7 +42,8 @@ int64_t gradient_entries(const GradientPlan *plan, int lanes); /* of a turn */
 int gradient_entries_at_once(const Target *target, int blocks);
 int64_t gradient_x_blocks(const GradientPlan *plan, int lanes);
 int64_t gradient_y_blocks(const GradientPlan *plan, int lanes);
-/* Elements of the sums of one block of x and one group of blocks of dy: [turn][entry][Q * lanes]. */
+/* Elements of the sums of one block of x and one group of blocks of dy: [turn][entry][Q *
+ * lanes]. */
 int64_t gradient_cell(const GradientPlan *plan, int lanes);
 
 /* ---- emission ---- */
@@ -48,20 +55,21 @@ typedef struct Gradient {
     const ConvShape *shape;
     const GradientTile *tile;
     int lanes;
-    int64_t y_blocks, x_blocks, group_count, longer; /* of a group of channels; the first `longer` groups of blocks have Q */
+    /* of a group of channels; the first `longer` groups of blocks have Q */
+    int64_t y_blocks, x_blocks, group_count, longer;
     int64_t entries, cell;
-    LLVMValueRef units;                     /* strips of strips in all */
-    LLVMValueRef parts;                     /* those that have a unit */
-    LLVMValueRef memory;                    /* of the sums: the scratch or the workspace */
+    LLVMValueRef units;  /* strips of strips in all */
+    LLVMValueRef parts;  /* those that have a unit */
+    LLVMValueRef memory; /* of the sums: the scratch or the workspace */
 } Gradient;
 
 /* The sums of a task, or, of a result, of all its parts. */
 typedef struct GradientSums {
-    LLVMValueRef first;                     /* element of Gradient.memory */
-    LLVMValueRef group_stride;              /* from one group of blocks to the next */
-    LLVMValueRef group;                     /* of channels */
-    LLVMValueRef from, to;                  /* groups of blocks */
-    LLVMValueRef x_from, x_to;              /* blocks of x */
+    LLVMValueRef first;        /* element of Gradient.memory */
+    LLVMValueRef group_stride; /* from one group of blocks to the next */
+    LLVMValueRef group;        /* of channels */
+    LLVMValueRef from, to;     /* groups of blocks */
+    LLVMValueRef x_from, x_to; /* blocks of x */
 } GradientSums;
 
 Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name); /* begins a function, too */
@@ -69,7 +77,8 @@ Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name); /* b
 LLVMValueRef gradient_first_block(const Gradient *g, LLVMValueRef group);
 /* Adds up units `from` to `to`, at least one. */
 void gradient_emit_sums(const Gradient *g, const GradientSums *sums, LLVMValueRef from, LLVMValueRef to);
-/* Adds up the parts, `part_stride` elements from one to the next, and hands on the results. */
+/* Adds up the parts, `part_stride` elements from one to the next, and hands on the
+ * results. */
 void gradient_emit_results(Gradient *g, const GradientSums *sums, LLVMValueRef part_stride);
 
 #endif

@@ -1,5 +1,6 @@
-/* From the sums of conv_gradient to its result, [O, C, kh, kw]: rows of (c, kh, kw), each a vector
- * over output channels, are transposed in registers to vectors along the result's rows. */
+/* From the sums of conv_gradient to its result, [O, C, kh, kw]: rows of (c, kh, kw), each
+ * a vector over output channels, are transposed in registers to vectors along the
+ * result's rows. */
 #include "kernels/conv/conv_gradient.h"
 
 /* ---- where a row of sums lies ---- */
@@ -19,8 +20,9 @@ static LLVMValueRef find_sums_row(const Gradient *g, LLVMValueRef at) {
     }
     row = number;
     column = take_part(m, &row, get_i64(m, columns));
-    LLVMValueRef entry = g->tile->form == GRADIENT_PLAIN ? emit_add(m, emit_affine(m, channel, columns, 0), column)
-                                                         : emit_add(m, emit_affine(m, column, g->plan->width, 0), channel);
+    LLVMValueRef entry = g->tile->form == GRADIENT_PLAIN
+                             ? emit_add(m, emit_affine(m, channel, columns, 0), column)
+                             : emit_add(m, emit_affine(m, column, g->plan->width, 0), channel);
     return emit_affine(m, emit_add(m, emit_affine(m, row, g->entries, 0), entry), width, 0);
 }
 
@@ -50,10 +52,12 @@ static bool is_row_of_one(Shape shape) {
 static bool lies_dense(Dims *dims, const Value *value) {
     const Dim *strides = value->strides, *sizes = value->node->shape.dims;
     if (is_blocked(value) || !dim_is_one(strides[3])) return false;
-    return strides[2] == dim_mul(dims, sizes[3], strides[3]) && strides[1] == dim_mul(dims, sizes[2], strides[2]);
+    return strides[2] == dim_mul(dims, sizes[3], strides[3]) &&
+           strides[1] == dim_mul(dims, sizes[2], strides[2]);
 }
 
-/* Whether all that the epilogue touches has, in a row of the result, one element or the same ones side by side. */
+/* Whether all that the epilogue touches has, in a row of the result, one element or the
+ * same ones side by side. */
 static bool has_even_rows(const Gradient *g) {
     const Kernel *kernel = g->kernel;
     Dims *dims = kernel->program->graph->dims;
@@ -66,14 +70,16 @@ static bool has_even_rows(const Gradient *g) {
     }
     for (int i = 0; i < kernel->member_count; i++) {
         const Node *member = kernel->members[i];
-        bool alike = member->shape.rank != 4 || is_row_of_one(member->shape) || shape_dims_equal(member->shape, result);
+        bool alike = member->shape.rank != 4 || is_row_of_one(member->shape) ||
+                     shape_dims_equal(member->shape, result);
         even = even && alike && member->op != OP_iota && member->op != OP_uniform;
     }
     return even;
 }
 
-/* `lanes` elements from `at` on of the row of an output channel. Where rows are even, as if one axis had all of them:
- * the innermost that is longer than one, since along others a single value is broadcast. */
+/* `lanes` elements from `at` on of the row of an output channel. Where rows are even, as
+ * if one axis had all of them: the innermost that is longer than one, since along others
+ * a single value is broadcast. */
 static Point find_point(const Gradient *g, LLVMValueRef output, LLVMValueRef at) {
     Module *m = g->m;
     Point point = {.rank = 4, .lanes = g->lanes};
@@ -98,10 +104,12 @@ static Point find_point(const Gradient *g, LLVMValueRef output, LLVMValueRef at)
 /* ---- results ---- */
 
 /* Columns of the square: vectors along the rows of `lanes` output channels. */
-static void store_square(Gradient *g, const GradientSums *sums, LLVMValueRef block, LLVMValueRef at, const LoopCarried *rows) {
+static void store_square(Gradient *g, const GradientSums *sums, LLVMValueRef block, LLVMValueRef at,
+                         const LoopCarried *rows) {
     Module *m = g->m;
     int64_t length = g->shape->inputs * g->shape->kernel[0] * g->shape->kernel[1];
-    LLVMValueRef mask = length % g->lanes ? emit_lane_mask(m, emit_sub(m, get_i64(m, length), at), g->lanes) : NULL;
+    LLVMValueRef mask =
+        length % g->lanes ? emit_lane_mask(m, emit_sub(m, get_i64(m, length), at), g->lanes) : NULL;
     LLVMValueRef outputs = get_i64(m, g->shape->outputs);
     for (int l = 0; l < g->lanes; l++) {
         LLVMValueRef output = emit_affine(m, block, g->lanes, l);
@@ -114,11 +122,15 @@ static void store_square(Gradient *g, const GradientSums *sums, LLVMValueRef blo
 }
 
 /* A block of output channels: all of its rows that the sums have. */
-static void emit_output_block(Gradient *g, const GradientSums *sums, LLVMValueRef memory, LLVMValueRef block, LLVMValueRef part_stride) {
+static void emit_output_block(Gradient *g, const GradientSums *sums, LLVMValueRef memory, LLVMValueRef block,
+                              LLVMValueRef part_stride) {
     Module *m = g->m;
-    int64_t lanes = g->lanes, taps = g->shape->kernel[0] * g->shape->kernel[1], length = g->shape->inputs * taps;
-    int64_t each = g->tile->form == GRADIENT_BLOCKS ? lanes * taps : length; /* of a block of x; the last may have fewer */
-    LLVMValueRef first = emit_affine(m, sums->x_from, each, 0), end = emit_min(m, emit_affine(m, sums->x_to, each, 0), get_i64(m, length));
+    int64_t lanes = g->lanes, taps = g->shape->kernel[0] * g->shape->kernel[1],
+            length = g->shape->inputs * taps;
+    /* of a block of x; the last may have fewer */
+    int64_t each = g->tile->form == GRADIENT_BLOCKS ? lanes * taps : length;
+    LLVMValueRef first = emit_affine(m, sums->x_from, each, 0),
+                 end = emit_min(m, emit_affine(m, sums->x_to, each, 0), get_i64(m, length));
     LLVMValueRef count = emit_sub(m, end, first), places[64];
     Loop loop = begin_loop(m, get_i64(m, 0), count, lanes);
     for (int r = 0; r < lanes; r++) {
@@ -136,8 +148,10 @@ static void emit_output_block(Gradient *g, const GradientSums *sums, LLVMValueRe
 void gradient_emit_results(Gradient *g, const GradientSums *sums, LLVMValueRef part_stride) {
     Module *m = g->m;
     Loop groups = begin_loop(m, sums->from, sums->to, 1);
-    LLVMValueRef first = gradient_first_block(g, groups.index), next = gradient_first_block(g, emit_add(m, groups.index, get_i64(m, 1)));
-    LLVMValueRef memory = emit_add(m, sums->first, emit_mul(m, emit_sub(m, groups.index, sums->from), sums->group_stride));
+    LLVMValueRef first = gradient_first_block(g, groups.index),
+                 next = gradient_first_block(g, emit_add(m, groups.index, get_i64(m, 1)));
+    LLVMValueRef memory =
+        emit_add(m, sums->first, emit_mul(m, emit_sub(m, groups.index, sums->from), sums->group_stride));
     Loop blocks = begin_loop(m, first, next, 1);
     LLVMValueRef within = emit_mul(m, emit_sub(m, blocks.index, first), get_i64(m, g->lanes));
     emit_output_block(g, sums, emit_add(m, memory, within), blocks.index, part_stride);

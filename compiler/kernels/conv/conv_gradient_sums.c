@@ -1,10 +1,12 @@
-/* The sums of conv_gradient: strips, turns, register tiles (conv_gradient.c has the nest). */
+/* The sums of conv_gradient: strips, turns, register tiles (conv_gradient.c has the
+ * nest). */
 #include "kernels/conv/conv_gradient.h"
 
 enum { EDGE_ENTRIES = 4 };
 
 typedef struct Operand {
-    LLVMValueRef address, image, block, row; /* and elements from one to the next; of PLAIN, `block` from channel to channel */
+    /* and elements from one to the next; of PLAIN, `block` from channel to channel */
+    LLVMValueRef address, image, block, row;
     int64_t pixel;
 } Operand;
 
@@ -14,7 +16,7 @@ typedef struct Range { LLVMValueRef from, to; } Range;
 typedef struct Strip {
     const Gradient *g;
     Operand x, dy;
-    LLVMValueRef in_size[2], size[2];    /* of the maps as they are walked */
+    LLVMValueRef in_size[2], size[2]; /* of the maps as they are walked */
     LLVMValueRef zeros;
     Range images, far_rows, far_columns; /* of the strip of strips */
     Range rows, columns;                 /* of the strip */
@@ -24,7 +26,8 @@ typedef struct Strip {
     LLVMValueRef sums;                   /* element: of the block's and the group's */
     LLVMValueRef tap[2];                 /* of the turn; tap[1] NULL: entries have their own */
     LLVMValueRef turn;
-    Range reads[2];                      /* rows and columns of dy for which all entries of the turn lie on the map */
+    /* rows and columns of dy for which all entries of the turn lie on the map */
+    Range reads[2];
 } Strip;
 
 /* ---- entries ---- */
@@ -42,17 +45,20 @@ static int64_t channel_of(const Gradient *g, int64_t entry) {
 static LLVMValueRef spread_channel(const Gradient *g, LLVMValueRef x, int64_t channel) {
     LLVMValueRef places[64];
     if (g->plan->width == 1) return x;
-    for (int l = 0; l < g->lanes; l++) places[l] = get_i32(g->m, (int32_t)(l / g->plan->width * g->plan->width + channel));
+    for (int l = 0; l < g->lanes; l++)
+        places[l] = get_i32(g->m, (int32_t)(l / g->plan->width * g->plan->width + channel));
     return LLVMBuildShuffleVector(g->m->builder, x, x, LLVMConstVector(places, (unsigned)g->lanes), "");
 }
 
-/* x of an entry of a kernel row at a column of dy: zero outside the map, where `edge` says that it may lie there. In groups,
- * that of block q. */
-static LLVMValueRef load_of_row(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry, int q, bool edge) {
+/* x of an entry of a kernel row at a column of dy: zero outside the map, where `edge`
+ * says that it may lie there. In groups, that of block q. */
+static LLVMValueRef load_of_row(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry, int q,
+                                bool edge) {
     const Gradient *g = s->g;
     Module *m = g->m;
     bool plain = g->tile->form == GRADIENT_PLAIN;
-    LLVMValueRef at = emit_affine(m, column, g->shape->stride[1], tap_of(g, entry) * g->shape->dilation[1] - g->shape->before[1]);
+    LLVMValueRef at = emit_affine(m, column, g->shape->stride[1],
+                                  tap_of(g, entry) * g->shape->dilation[1] - g->shape->before[1]);
     LLVMValueRef place = emit_add(m, row, emit_mul(m, at, get_i64(m, s->x.pixel)));
     place = emit_add(m, place, emit_mul(m, s->x.block, get_i64(m, plain ? channel_of(g, entry) : q)));
     LLVMValueRef address = get_element(m, m->f32, s->x.address, place);
@@ -61,18 +67,21 @@ static LLVMValueRef load_of_row(const Strip *s, LLVMValueRef row, LLVMValueRef c
         address = LLVMBuildSelect(m->builder, inside, address, s->zeros, "");
     }
     if (plain) return get_splat(m, emit_load(m, m->f32, address), g->lanes);
-    return spread_channel(g, emit_aligned_load(m, get_vector(m, m->f32, g->lanes), address), channel_of(g, entry));
+    return spread_channel(g, emit_aligned_load(m, get_vector(m, m->f32, g->lanes), address),
+                          channel_of(g, entry));
 }
 
 static LLVMValueRef load_of_block(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry) {
     const Gradient *g = s->g;
     Module *m = g->m;
     LLVMValueRef at = emit_mul(m, column, get_i64(m, g->shape->stride[1] * s->x.pixel));
-    LLVMValueRef address = get_element(m, m->f32, s->x.address, emit_add(m, emit_add(m, row, at), get_i64(m, entry)));
+    LLVMValueRef address =
+        get_element(m, m->f32, s->x.address, emit_add(m, emit_add(m, row, at), get_i64(m, entry)));
     return get_splat(m, emit_load(m, m->f32, address), g->lanes);
 }
 
-static LLVMValueRef load_x(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry, int q, bool edge) {
+static LLVMValueRef load_x(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry, int q,
+                           bool edge) {
     return s->tap[1] ? load_of_block(s, row, column, entry) : load_of_row(s, row, column, entry, q, edge);
 }
 
@@ -82,9 +91,10 @@ typedef struct Entries { int64_t first, count; } Entries;
 
 typedef struct Row { LLVMValueRef x, dy; } Row; /* elements where a row of each begins */
 
-/* A run of columns of a row of dy, for entries `from` to `to` of the tile's. LLVM would else keep what the next column reads of x
- * once more, and spill sums for it. */
-static void add_columns(const Strip *s, Entries entries, int64_t from, int64_t to, Row row, Range columns, bool edge, LoopCarried *sums) {
+/* A run of columns of a row of dy, for entries `from` to `to` of the tile's. LLVM would
+ * else keep what the next column reads of x once more, and spill sums for it. */
+static void add_columns(const Strip *s, Entries entries, int64_t from, int64_t to, Row row, Range columns,
+                        bool edge, LoopCarried *sums) {
     const Gradient *g = s->g;
     Module *m = g->m;
     LLVMValueRef dy[16];
@@ -93,12 +103,14 @@ static void add_columns(const Strip *s, Entries entries, int64_t from, int64_t t
     LLVMValueRef at = emit_add(m, row.dy, emit_mul(m, loop.index, get_i64(m, s->dy.pixel)));
     for (int q = 0; q < s->blocks; q++) {
         LLVMValueRef place = emit_add(m, at, emit_mul(m, s->dy.block, get_i64(m, q)));
-        dy[q] = emit_aligned_load(m, get_vector(m, m->f32, g->lanes), get_element(m, m->f32, s->dy.address, place));
+        dy[q] = emit_aligned_load(m, get_vector(m, m->f32, g->lanes),
+                                  get_element(m, m->f32, s->dy.address, place));
     }
     for (int64_t r = from; r < to; r++) {
         LLVMValueRef x = NULL;
         for (int q = 0; q < s->blocks; q++) {
-            if (q == 0 || g->tile->form == GRADIENT_GROUPS) x = load_x(s, row.x, loop.index, entries.first + r, q, edge);
+            if (q == 0 || g->tile->form == GRADIENT_GROUPS)
+                x = load_x(s, row.x, loop.index, entries.first + r, q, edge);
             sums->at[r * s->blocks + q] = emit_muladd(m, x, dy[q], sums->at[r * s->blocks + q]);
         }
     }
@@ -131,7 +143,8 @@ static void add_strip_rows(const Strip *s, Entries entries, LoopCarried *sums) {
     if (s->tap[1]) x_image = emit_add(m, x_image, emit_mul(m, offset_of(s, 1), get_i64(m, s->x.pixel)));
     Loop rows = begin_loop_carried(m, sums, s->reads[0].from, s->reads[0].to, 1);
     LLVMValueRef row = emit_add(m, emit_mul(m, rows.index, get_i64(m, g->shape->stride[0])), offset_of(s, 0));
-    Row both = {emit_add(m, x_image, emit_mul(m, row, s->x.row)), emit_add(m, dy_image, emit_mul(m, rows.index, s->dy.row))};
+    Row both = {emit_add(m, x_image, emit_mul(m, row, s->x.row)),
+                emit_add(m, dy_image, emit_mul(m, rows.index, s->dy.row))};
     add_row(s, entries, both, sums);
     end_loop_carried(m, &rows, sums);
     end_loop_carried(m, &images, sums);
@@ -143,10 +156,12 @@ static void put_by(const Strip *s, Entries entries, const LoopCarried *sums) {
     Module *m = g->m;
     int64_t width = (int64_t)g->tile->blocks * g->lanes;
     LLVMTypeRef vector = get_vector(m, m->f32, g->lanes);
-    LLVMValueRef turn = emit_add(m, s->sums, emit_affine(m, s->turn, g->entries * width, entries.first * width));
+    LLVMValueRef turn =
+        emit_add(m, s->sums, emit_affine(m, s->turn, g->entries * width, entries.first * width));
     LLVMValueRef base = get_element(m, m->f32, g->memory, turn);
     for (int i = 0; i < sums->count; i++) {
-        LLVMValueRef address = get_element(m, m->f32, base, get_i64(m, i / s->blocks * width + i % s->blocks * g->lanes));
+        LLVMValueRef address =
+            get_element(m, m->f32, base, get_i64(m, i / s->blocks * width + i % s->blocks * g->lanes));
         LLVMValueRef before = emit_aligned_load(m, vector, address);
         before = LLVMBuildSelect(m->builder, s->first, LLVMConstNull(vector), before, "");
         emit_aligned_store(m, emit_float(m, LLVMFAdd, before, sums->at[i]), address);
@@ -155,13 +170,15 @@ static void put_by(const Strip *s, Entries entries, const LoopCarried *sums) {
 
 static void emit_turn(const Strip *s) {
     const Gradient *g = s->g;
-    int64_t tiles, longer, max = split_evenly(g->entries, gradient_entries_at_once(g->m->target, s->blocks), &tiles, &longer);
+    int64_t tiles, longer,
+        max = split_evenly(g->entries, gradient_entries_at_once(g->m->target, s->blocks), &tiles, &longer);
     Entries entries = {0};
     for (int64_t t = 0; t < tiles; t++) {
         LoopCarried sums = {.count = 0};
         entries.count = t < longer ? max : max - 1;
         sums.count = (int)entries.count * s->blocks;
-        for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(g->m, g->m->f32, g->lanes));
+        for (int i = 0; i < sums.count; i++)
+            sums.at[i] = LLVMConstNull(get_vector(g->m, g->m->f32, g->lanes));
         add_strip_rows(s, entries, &sums);
         put_by(s, entries, &sums);
         entries.first += entries.count;
@@ -173,16 +190,19 @@ static void emit_turn(const Strip *s) {
 /* ceil(a / stride), or 0 where a < 0. */
 static LLVMValueRef places_before(const Gradient *g, LLVMValueRef a, int64_t stride) {
     Module *m = g->m;
-    return emit_div(m, emit_add(m, emit_max(m, a, get_i64(m, 0)), get_i64(m, stride - 1)), get_i64(m, stride));
+    return emit_div(m, emit_add(m, emit_max(m, a, get_i64(m, 0)), get_i64(m, stride - 1)),
+                    get_i64(m, stride));
 }
 
 /* The places of dy among `within` for which taps `low` to `high` lie on the map. */
 static Range find_reads(const Strip *s, int axis, Range within, LLVMValueRef low, LLVMValueRef high) {
     const Gradient *g = s->g;
     Module *m = g->m;
-    int64_t stride = g->shape->stride[axis], dilation = g->shape->dilation[axis], before = g->shape->before[axis];
+    int64_t stride = g->shape->stride[axis], dilation = g->shape->dilation[axis],
+            before = g->shape->before[axis];
     LLVMValueRef from = places_before(g, emit_affine(m, low, -dilation, before), stride);
-    LLVMValueRef to = places_before(g, emit_add(m, s->in_size[axis], emit_affine(m, high, -dilation, before)), stride);
+    LLVMValueRef to =
+        places_before(g, emit_add(m, s->in_size[axis], emit_affine(m, high, -dilation, before)), stride);
     from = emit_min(m, emit_max(m, from, within.from), within.to);
     return (Range){from, emit_max(m, emit_min(m, to, within.to), from)};
 }
@@ -210,13 +230,16 @@ static void emit_turns(Strip s) {
 
 /* ---- strips ---- */
 
-static LLVMValueRef emit_equal(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(m->builder, LLVMIntEQ, a, b, ""); }
+static LLVMValueRef emit_equal(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildICmp(m->builder, LLVMIntEQ, a, b, "");
+}
 
 /* The blocks of x beside a strip of a group's blocks of dy, which stays in L1. */
 static void emit_x_blocks(Strip s, const GradientSums *sums, LLVMValueRef group, LLVMValueRef y_block) {
     const Gradient *g = s.g;
     Module *m = g->m;
-    LLVMValueRef first = emit_add(m, sums->first, emit_mul(m, emit_sub(m, group, sums->from), sums->group_stride));
+    LLVMValueRef first =
+        emit_add(m, sums->first, emit_mul(m, emit_sub(m, group, sums->from), sums->group_stride));
     Loop loop = begin_loop(m, sums->x_from, sums->x_to, 1);
     LLVMValueRef x_block = emit_add(m, emit_mul(m, sums->group, get_i64(m, g->x_blocks)), loop.index);
     if (g->tile->form == GRADIENT_GROUPS) x_block = y_block;
@@ -229,14 +252,18 @@ static void emit_x_blocks(Strip s, const GradientSums *sums, LLVMValueRef group,
 static void emit_strips(Strip s, const GradientSums *sums, LLVMValueRef group, int blocks) {
     const Gradient *g = s.g;
     Module *m = g->m;
-    LLVMValueRef y_block = emit_add(m, emit_mul(m, sums->group, get_i64(m, g->y_blocks)), gradient_first_block(g, group));
+    LLVMValueRef y_block =
+        emit_add(m, emit_mul(m, sums->group, get_i64(m, g->y_blocks)), gradient_first_block(g, group));
     s.blocks = blocks;
     s.dy_at = emit_mul(m, y_block, s.dy.block);
     Loop rows = begin_loop(m, s.far_rows.from, s.far_rows.to, g->tile->rows);
     Loop columns = begin_loop(m, s.far_columns.from, s.far_columns.to, g->tile->columns);
-    s.rows = (Range){rows.index, emit_min(m, emit_add(m, rows.index, get_i64(m, g->tile->rows)), s.far_rows.to)};
-    s.columns = (Range){columns.index, emit_min(m, emit_add(m, columns.index, get_i64(m, g->tile->columns)), s.far_columns.to)};
-    LLVMValueRef begins = LLVMBuildAnd(m->builder, emit_equal(m, rows.index, s.far_rows.from), emit_equal(m, columns.index, s.far_columns.from), "");
+    s.rows =
+        (Range){rows.index, emit_min(m, emit_add(m, rows.index, get_i64(m, g->tile->rows)), s.far_rows.to)};
+    s.columns = (Range){columns.index, emit_min(m, emit_add(m, columns.index, get_i64(m, g->tile->columns)),
+                                                s.far_columns.to)};
+    LLVMValueRef begins = LLVMBuildAnd(m->builder, emit_equal(m, rows.index, s.far_rows.from),
+                                       emit_equal(m, columns.index, s.far_columns.from), "");
     s.first = LLVMBuildAnd(m->builder, s.first, begins, "");
     emit_x_blocks(s, sums, group, y_block);
     end_loop(m, &columns);
@@ -251,7 +278,8 @@ static void emit_groups(const Strip *s, const GradientSums *sums) {
     if (g->longer == g->group_count) {
         emit_strips(*s, sums, loop.index, blocks);
     } else {
-        Branch long_one = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, loop.index, get_i64(m, g->longer), ""));
+        Branch long_one =
+            begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, loop.index, get_i64(m, g->longer), ""));
         emit_strips(*s, sums, loop.index, blocks);
         begin_else(m, &long_one);
         emit_strips(*s, sums, loop.index, blocks - 1);
@@ -265,10 +293,11 @@ static void emit_groups(const Strip *s, const GradientSums *sums) {
 static Operand get_map_operand(const Gradient *g, int index) {
     const Value *value = g->kernel->inputs[index];
     Module *m = g->m;
-    return (Operand){
-        .address = get_argument(m, 1 + index), .image = get_dim(m, value->strides[0]), .block = get_dim(m, value->strides[1]),
-        .row = get_dim(m, value->strides[2]), .pixel = dim_const_value(value->strides[3])
-    };
+    return (Operand){.address = get_argument(m, 1 + index),
+                     .image = get_dim(m, value->strides[0]),
+                     .block = get_dim(m, value->strides[1]),
+                     .row = get_dim(m, value->strides[2]),
+                     .pixel = dim_const_value(value->strides[3])};
 }
 
 static Strip begin_strips(const Gradient *g) {

@@ -1,6 +1,6 @@
-/* Convolution (transposed, too) in groups of few channels, as many out as in: depthwise, and
- * the four to a group of ResNeXt. Lanes are channels, and a block of outputs needs the block
- * of inputs at the same place. Two loop nests:
+/* Convolution (transposed, too) in groups of few channels, as many out as in: depthwise,
+ * and the four to a group of ResNeXt. Lanes are channels, and a block of outputs needs
+ * the block of inputs at the same place. Two loop nests:
  *
  *   depthwise                                                     P * R sums
  *     for each input row that the tile's R rows of outputs read   unrolled; of free size R is 1, and
@@ -15,8 +15,8 @@
  *         for each pixel: x = input block; for each k: sums[pixel][k] += x * w[k]
  *     sum[pixel] = the sums of sums[pixel][k] rotated by k
  *
- * Lane l of sums[..][k] gathers what channel l gives to the output k places on in its group,
- * so that the sums are permuted, once, and no input is (conv_grouped_format).
+ * Lane l of sums[..][k] gathers what channel l gives to the output k places on in its
+ * group, so that the sums are permuted, once, and no input is (conv_grouped_format).
  *
  * Bounds, on a core with two 512-bit multiply-adds: the multiply-adds; or L2, with a line
  * in and one out (and one fetched to be overwritten) for nine of them at stride 1, four
@@ -29,9 +29,10 @@
  *                                       to 72 multiply-adds)
  *     AVX2            3x3 96 to 98, 5x5 98 to 107
  *
- * Tried, and slower: permuting the input for every tap (48 % of peak with 4 to a group: one
- * permute to a multiply-add, on one of its two ports); loading the input again for every tap
- * (57 to 65 % at 28x28 and 14x14); one row of 14 pixels for two of 7 (78), three of 7 (79). */
+ * Tried, and slower: permuting the input for every tap (48 % of peak with 4 to a group:
+ * one permute to a multiply-add, on one of its two ports); loading the input again for
+ * every tap (57 to 65 % at 28x28 and 14x14); one row of 14 pixels for two of 7 (78),
+ * three of 7 (79). */
 #include "kernels/conv/conv.h"
 
 enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
@@ -39,21 +40,26 @@ enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXEL
 /* The shape as the walk sees it: one group whose every block has its own inputs. */
 static bool walked_shape(const Kernel *kernel, int lanes, ConvShape *s) {
     if (!conv_shape(kernel, s) || s->groups == 1 || s->inputs != s->outputs) return false;
-    if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MAX_COLUMN_TAPS || conv_phases(s) > MAX_PHASES) return false;
+    if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MAX_COLUMN_TAPS ||
+        conv_phases(s) > MAX_PHASES)
+        return false;
     s->outputs *= s->groups;
     s->groups = 1;
     return true;
 }
 
-/* Two rows where their sums leave registers for the weights and it is known beforehand which taps are clipped:
- * a third of the loads is saved, and the loop over kernel rows. */
+/* Two rows where their sums leave registers for the weights and it is known beforehand
+ * which taps are clipped: a third of the loads is saved, and the loop over kernel
+ * rows. */
 static int rows_of(const ConvShape *s, const Target *target) {
     bool fixed = true;
-    for (int i = 0; i < 2; i++) fixed = fixed && dim_is_const(s->in_size[i], NULL) && dim_is_const(s->out_size[i], NULL);
+    for (int i = 0; i < 2; i++)
+        fixed = fixed && dim_is_const(s->in_size[i], NULL) && dim_is_const(s->out_size[i], NULL);
     return fixed && s->inputs == 1 && ROWS * ROW_PIXELS < target->registers ? ROWS : 1;
 }
 
-/* Beside the sums stand the weights of a kernel row (of a tap, where channels are several) and what LLVM loads ahead. */
+/* Beside the sums stand the weights of a kernel row (of a tap, where channels are
+ * several) and what LLVM loads ahead. */
 static int pixels_for_grouped(const ConvShape *s, const Target *target, int rows) {
     int64_t group = s->inputs, left = target->registers - 2;
     if (rows > 1) return ROW_PIXELS;
@@ -70,9 +76,11 @@ static int64_t outputs_along(const ConvShape *s, const Dims *dims, int axis) {
 static ConvTile choose_grouped_tile(const ConvShape *s, const Dims *dims, const Target *target) {
     int64_t tiles, longer;
     ConvTile tile = {.rows = rows_of(s, target), .blocks = 1, .unroll = 1};
-    tile.pixels = (int)split_evenly(outputs_along(s, dims, 1), pixels_for_grouped(s, target, tile.rows), &tiles, &longer);
+    tile.pixels = (int)split_evenly(outputs_along(s, dims, 1), pixels_for_grouped(s, target, tile.rows),
+                                    &tiles, &longer);
     int64_t height = (outputs_along(s, dims, 0) + tile.rows - 1) / tile.rows;
-    tile.task_rows = (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile.pixels * tile.rows * s->inputs), height));
+    tile.task_rows =
+        (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile.pixels * tile.rows * s->inputs), height));
     return tile;
 }
 
@@ -106,26 +114,31 @@ static LLVMValueRef load_vector(Conv *c, LLVMValueRef address) {
 /* Vector `k` of the weights of kernel row ky and a tap of the columns. */
 static LLVMValueRef load_weight(Conv *c, LLVMValueRef ky, int64_t tap, int64_t k) {
     Module *m = c->m;
-    LLVMValueRef place = emit_affine(m, ky, c->shape.kernel[1], c->columns.kernel_first + c->columns.kernel_step * tap);
-    LLVMValueRef at = emit_add(m, c->tile_weights, emit_affine(m, place, c->shape.inputs * c->lanes, k * c->lanes));
+    LLVMValueRef place =
+        emit_affine(m, ky, c->shape.kernel[1], c->columns.kernel_first + c->columns.kernel_step * tap);
+    LLVMValueRef at =
+        emit_add(m, c->tile_weights, emit_affine(m, place, c->shape.inputs * c->lanes, k * c->lanes));
     return load_vector(c, get_element(m, m->f32, c->weights, at));
 }
 
 /* The element that the tile's first pixel reads with tap y_tap of the rows. */
 static LLVMValueRef row_input(Conv *c, LLVMValueRef input, LLVMValueRef y_tap) {
-    return emit_add(c->m, input, emit_mul(c->m, y_tap, emit_mul(c->m, get_i64(c->m, c->rows.step), c->row_stride)));
+    return emit_add(c->m, input,
+                    emit_mul(c->m, y_tap, emit_mul(c->m, get_i64(c->m, c->rows.step), c->row_stride)));
 }
 
 /* ---- depthwise ---- */
 
-/* A row of the tile's outputs, and the tap (a number, or SITE_COMPUTED) by which it reads the input row at hand. */
+/* A row of the tile's outputs, and the tap (a number, or SITE_COMPUTED) by which it reads
+ * the input row at hand. */
 typedef struct InputReader {
     int row;
     int64_t tap;
     LLVMValueRef y_tap;
 } InputReader;
 
-/* The pixel of a row of the tile that reads the input's column `column` with a tap, or -1. */
+/* The pixel of a row of the tile that reads the input's column `column` with a tap, or
+ * -1. */
 static int pixel_at(const Conv *c, const ConvSite *site, int64_t column, int64_t tap) {
     int64_t ahead = column - tap * c->columns.step;
     if (ahead < 0 || ahead % c->columns.scale != 0 || ahead / c->columns.scale >= site->columns) return -1;
@@ -133,8 +146,9 @@ static int pixel_at(const Conv *c, const ConvSite *site, int64_t column, int64_t
 }
 
 /* One column of an input row, loaded where the first output that needs it is met. */
-static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column, const InputReader *readers, int count,
-                       LLVMValueRef w[][MAX_COLUMN_TAPS], LoopCarried *sums) {
+static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column,
+                       const InputReader *readers, int count, LLVMValueRef w[][MAX_COLUMN_TAPS],
+                       LoopCarried *sums) {
     LLVMValueRef x = NULL, at = row_input(c, input, readers[0].y_tap);
     for (int r = 0; r < count; r++)
         for (int64_t tap = 0; tap < c->columns.taps; tap++) {
@@ -145,7 +159,8 @@ static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_
         }
 }
 
-static void add_input_row(Conv *c, const ConvSite *site, LLVMValueRef input, const InputReader *readers, int count, LoopCarried *sums) {
+static void add_input_row(Conv *c, const ConvSite *site, LLVMValueRef input, const InputReader *readers,
+                          int count, LoopCarried *sums) {
     Module *m = c->m;
     LLVMValueRef w[ROWS][MAX_COLUMN_TAPS];
     for (int r = 0; r < count; r++) {
@@ -153,11 +168,13 @@ static void add_input_row(Conv *c, const ConvSite *site, LLVMValueRef input, con
         for (int64_t tap = 0; tap < c->columns.taps; tap++) w[r][tap] = load_weight(c, ky, tap, 0);
     }
     int64_t reach = (site->columns - 1) * c->columns.scale + (c->columns.taps - 1) * c->columns.step;
-    for (int64_t column = 0; column <= reach; column++) add_column(c, site, input, column, readers, count, w, sums);
+    for (int64_t column = 0; column <= reach; column++)
+        add_column(c, site, input, column, readers, count, w, sums);
     emit_barrier(m);
 }
 
-static void add_kernel_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, LoopCarried *sums) {
+static void add_kernel_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context,
+                           LoopCarried *sums) {
     InputReader reader = {0, row, y_tap};
     add_input_row(c, site, *(LLVMValueRef *)context, &reader, 1, sums);
 }
@@ -190,19 +207,22 @@ static void emit_depthwise_tile(Conv *c, const ConvSite *site) {
 
 /* ---- groups ---- */
 
-static void add_grouped_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef ky, LLVMValueRef input, int64_t tap, LoopCarried *sums) {
+static void add_grouped_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef ky, LLVMValueRef input,
+                            int64_t tap, LoopCarried *sums) {
     int group = (int)c->shape.inputs;
     LLVMValueRef w[MAX_GROUP];
     for (int k = 0; k < group; k++) w[k] = load_weight(c, ky, tap, k);
     for (int p = 0; p < site->rows * site->columns; p++) {
         if (!conv_reads(c, site, row, tap, p)) continue;
         LLVMValueRef x = load_vector(c, conv_pixel(c, site, input, tap, p));
-        for (int k = 0; k < group; k++) sums->at[p * group + k] = emit_muladd(c->m, x, w[k], sums->at[p * group + k]);
+        for (int k = 0; k < group; k++)
+            sums->at[p * group + k] = emit_muladd(c->m, x, w[k], sums->at[p * group + k]);
     }
     emit_barrier(c->m);
 }
 
-static void add_grouped_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, LoopCarried *sums) {
+static void add_grouped_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context,
+                            LoopCarried *sums) {
     LLVMValueRef input = row_input(c, *(LLVMValueRef *)context, y_tap);
     LLVMValueRef ky = emit_affine(c->m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
     for (int64_t t = 0; t < c->columns.taps; t++) add_grouped_tap(c, site, row, ky, input, t, sums);
@@ -213,8 +233,10 @@ static LLVMValueRef emit_rotated(const Conv *c, LLVMValueRef vector, int64_t by)
     LLVMValueRef order[64];
     int64_t group = c->shape.inputs;
     if (by == 0) return vector;
-    for (int64_t l = 0; l < c->lanes; l++) order[l] = get_i32(c->m, (int32_t)(l - l % group + (l % group - by + group) % group));
-    return LLVMBuildShuffleVector(c->m->builder, vector, vector, LLVMConstVector(order, (unsigned)c->lanes), "");
+    for (int64_t l = 0; l < c->lanes; l++)
+        order[l] = get_i32(c->m, (int32_t)(l - l % group + (l % group - by + group) % group));
+    return LLVMBuildShuffleVector(c->m->builder, vector, vector, LLVMConstVector(order, (unsigned)c->lanes),
+                                  "");
 }
 
 static void emit_grouped_tile(Conv *c, const ConvSite *site) {
@@ -231,7 +253,8 @@ static void emit_grouped_tile(Conv *c, const ConvSite *site) {
     for (int p = 0; p < results.count; p++) {
         results.at[p] = sums.at[p * group];
         for (int64_t k = 1; k < group; k++)
-            results.at[p] = emit_float(m, LLVMFAdd, results.at[p], emit_rotated(c, sums.at[p * group + k], k));
+            results.at[p] =
+                emit_float(m, LLVMFAdd, results.at[p], emit_rotated(c, sums.at[p * group + k], k));
     }
     conv_store_sums(c, site, &results);
 }

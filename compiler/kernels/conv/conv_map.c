@@ -21,9 +21,7 @@
  * epilogue may work in place. */
 #include "kernels/conv/conv.h"
 
-static Dims *dims_of_conv(const Conv *c) {
-    return c->kernel->program->graph->dims;
-}
+static Dims *dims_of_conv(const Conv *c) { return c->kernel->program->graph->dims; }
 
 int64_t conv_input_blocks(const Conv *c) { return ceil_div(c->shape.inputs, c->lanes); }
 
@@ -50,7 +48,8 @@ static bool tile_inside(const ConvAxis *a, int64_t from, int64_t width) {
     return a->scale * from + a->first >= 0 && dim_is_const(a->input, &limit) && last < limit;
 }
 
-static void emit_at(Conv *c, ConvSite site, LLVMValueRef x, int64_t fixed_x, int64_t columns, LLVMValueRef number) {
+static void emit_at(Conv *c, ConvSite site, LLVMValueRef x, int64_t fixed_x, int64_t columns,
+                    LLVMValueRef number) {
     site.x = x;
     site.fixed_x = fixed_x;
     site.columns = (int)columns;
@@ -58,7 +57,8 @@ static void emit_at(Conv *c, ConvSite site, LLVMValueRef x, int64_t fixed_x, int
     c->emit_tile(c, &site);
 }
 
-static void emit_map_run(Conv *c, const ConvSite *site, int64_t from, int64_t width, int64_t tile, int64_t count) {
+static void emit_map_run(Conv *c, const ConvSite *site, int64_t from, int64_t width, int64_t tile,
+                         int64_t count) {
     Module *m = c->m;
     Loop loop = begin_loop(m, get_i64(m, 0), get_i64(m, count), 1);
     LLVMValueRef x = emit_add(m, emit_mul(m, loop.index, get_i64(m, width)), get_i64(m, from));
@@ -80,7 +80,8 @@ static void emit_fixed_columns(Conv *c, const ConvSite *site, int64_t count) {
     }
 }
 
-/* Tiles that begin before the first column inside, all of whose clipping is on their left. */
+/* Tiles that begin before the first column inside, all of whose clipping is on their
+ * left. */
 static LLVMValueRef emit_left_edge(Conv *c, const ConvSite *site, LLVMValueRef inside_end) {
     Module *m = c->m;
     int64_t width = c->tile->pixels, tiles = ceil_div(axis_interior_begin(&c->columns), width);
@@ -88,15 +89,18 @@ static LLVMValueRef emit_left_edge(Conv *c, const ConvSite *site, LLVMValueRef i
     if (tiles == 0) return begin;
     LLVMValueRef wide = emit_index_compare(c, LLVMIntSLE, begin, inside_end);
     Branch branch = begin_if(m, wide);
-    for (int64_t t = 0; t < tiles; t++) emit_at(c, *site, get_i64(m, t * width), t * width, width, get_i64(m, t));
+    for (int64_t t = 0; t < tiles; t++)
+        emit_at(c, *site, get_i64(m, t * width), t * width, width, get_i64(m, t));
     end_if(m, &branch);
     return LLVMBuildSelect(m->builder, wide, begin, get_i64(m, 0), "begin");
 }
 
-static LLVMValueRef emit_inside_border(Conv *c, const ConvSite *site, LLVMValueRef begin, LLVMValueRef inside_end) {
+static LLVMValueRef emit_inside_border(Conv *c, const ConvSite *site, LLVMValueRef begin,
+                                       LLVMValueRef inside_end) {
     Module *m = c->m;
     LLVMValueRef width = get_i64(m, c->tile->pixels), zero = get_i64(m, 0);
-    LLVMValueRef narrow = emit_index_compare(c, LLVMIntSLT, begin, get_i64(m, axis_interior_begin(&c->columns)));
+    LLVMValueRef narrow =
+        emit_index_compare(c, LLVMIntSLT, begin, get_i64(m, axis_interior_begin(&c->columns)));
     LLVMValueRef room = emit_max(m, emit_sub(m, inside_end, begin), zero);
     LLVMValueRef tiles = LLVMBuildSelect(m->builder, narrow, zero, emit_div(m, room, width), "tiles");
     Loop loop = begin_loop(m, zero, tiles, 1);
@@ -106,9 +110,11 @@ static LLVMValueRef emit_inside_border(Conv *c, const ConvSite *site, LLVMValueR
     return emit_add(m, begin, emit_mul(m, tiles, width));
 }
 
-/* What is left of a row, in tiles of the least of a few widths that holds it: 8 at most, since every pixel has an
- * address of its own. Where channels lie in planes every load chooses between the map and zeros, and LLVM makes those
- * of a step ahead of the multiply-adds: fewer pixels where registers do not hold 8 of them beside as many sums. */
+/* What is left of a row, in tiles of the least of a few widths that holds it: 8 at most,
+ * since every pixel has an address of its own. Where channels lie in planes every load
+ * chooses between the map and zeros, and LLVM makes those of a step ahead of the
+ * multiply-adds: fewer pixels where registers do not hold 8 of them beside as many
+ * sums. */
 static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef count) {
     Module *m = c->m;
     int widths[] = {4, 8};
@@ -116,10 +122,12 @@ static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef c
     int widest = (int)min_i64(c->tile->pixels, widths[tight ? 0 : 1]);
     site.limit = count;
     Loop loop = begin_loop(m, begin, count, widest);
-    LLVMValueRef left = emit_sub(m, count, loop.index), number = emit_div(m, loop.index, get_i64(m, c->tile->pixels));
+    LLVMValueRef left = emit_sub(m, count, loop.index),
+                 number = emit_div(m, loop.index, get_i64(m, c->tile->pixels));
     for (int i = 0, narrower = 0; narrower < widest; i++) {
         int width = (int)min_i64(widths[i], widest);
-        LLVMValueRef fits = width == widest ? LLVMConstInt(m->i1, 1, 0) : emit_index_compare(c, LLVMIntSLE, left, get_i64(m, width));
+        LLVMValueRef fits = width == widest ? LLVMConstInt(m->i1, 1, 0)
+                                            : emit_index_compare(c, LLVMIntSLE, left, get_i64(m, width));
         LLVMValueRef needed = emit_index_compare(c, LLVMIntSGT, left, get_i64(m, narrower));
         Branch branch = begin_if(m, LLVMBuildAnd(m->builder, fits, needed, "width"));
         emit_at(c, site, loop.index, SITE_COMPUTED, width, number);
@@ -132,7 +140,8 @@ static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef c
 static void emit_free_columns(Conv *c, const ConvSite *site, LLVMValueRef count) {
     Module *m = c->m;
     LLVMValueRef inside_end = count;
-    if (!c->flat_length) inside_end = emit_min(m, count, get_dim(m, axis_interior_end(dims_of_conv(c), &c->columns)));
+    if (!c->flat_length)
+        inside_end = emit_min(m, count, get_dim(m, axis_interior_end(dims_of_conv(c), &c->columns)));
     LLVMValueRef begin = emit_left_edge(c, site, inside_end);
     emit_rest(c, *site, emit_inside_border(c, site, begin, inside_end), count);
 }
@@ -140,7 +149,8 @@ static void emit_free_columns(Conv *c, const ConvSite *site, LLVMValueRef count)
 static void emit_columns(Conv *c, ConvSite site) {
     Module *m = c->m;
     int64_t fixed;
-    bool known = dim_is_const(c->columns.count, &fixed) && dim_is_const(c->columns.input, NULL) && !c->tile->flat_pixels;
+    bool known = dim_is_const(c->columns.count, &fixed) && dim_is_const(c->columns.input, NULL) &&
+                 !c->tile->flat_pixels;
     LLVMValueRef count = get_dim(m, c->columns.count);
     if (c->tile->flat_pixels) {
         LLVMValueRef length = get_i64(m, c->flat_length);
@@ -148,7 +158,8 @@ static void emit_columns(Conv *c, ConvSite site) {
     }
     c->column_input = c->flat_length ? count : get_dim(m, c->columns.input);
     if (site.share) {
-        LLVMValueRef across = emit_div(m, emit_add(m, count, get_i64(m, c->tile->pixels - 1)), get_i64(m, c->tile->pixels));
+        LLVMValueRef across =
+            emit_div(m, emit_add(m, count, get_i64(m, c->tile->pixels - 1)), get_i64(m, c->tile->pixels));
         site.share = emit_mul(m, site.share, across);
     }
     if (known) emit_fixed_columns(c, &site, fixed);
@@ -160,7 +171,8 @@ static void emit_columns(Conv *c, ConvSite site) {
 static bool rows_always_inside(Conv *c) {
     int64_t beyond;
     Dim outside = dim_sub(dims_of_conv(c), c->rows.count, axis_interior_end(dims_of_conv(c), &c->rows));
-    return c->flat_length || (axis_interior_begin(&c->rows) == 0 && dim_is_const(outside, &beyond) && beyond <= 0);
+    return c->flat_length ||
+           (axis_interior_begin(&c->rows) == 0 && dim_is_const(outside, &beyond) && beyond <= 0);
 }
 
 static void emit_single_row(Conv *c, ConvSite site, LLVMValueRef row) {
@@ -170,14 +182,18 @@ static void emit_single_row(Conv *c, ConvSite site, LLVMValueRef row) {
     emit_columns(c, site);
 }
 
-/* Rows of tiles number `from` to `to` (not included), which are all inside, or one that is not. */
-static void emit_rows_between(Conv *c, ConvSite site, LLVMValueRef number, int64_t from, int64_t to, int64_t height) {
+/* Rows of tiles number `from` to `to` (not included), which are all inside, or one that
+ * is not. */
+static void emit_rows_between(Conv *c, ConvSite site, LLVMValueRef number, int64_t from, int64_t to,
+                              int64_t height) {
     Module *m = c->m;
-    LLVMValueRef after = emit_index_compare(c, LLVMIntSGE, number, get_i64(m, from)), before = emit_index_compare(c, LLVMIntSLT, number, get_i64(m, to));
+    LLVMValueRef after = emit_index_compare(c, LLVMIntSGE, number, get_i64(m, from)),
+                 before = emit_index_compare(c, LLVMIntSLT, number, get_i64(m, to));
     Branch branch = begin_if(m, LLVMBuildAnd(m->builder, after, before, "rows"));
     site.rows = (int)min_i64(c->tile->rows, height - from * c->tile->rows);
     site.y = emit_mul(m, number, get_i64(m, c->tile->rows));
-    site.fixed_y = tile_inside(&c->rows, from * c->tile->rows, site.rows) ? SITE_INSIDE : from * c->tile->rows;
+    site.fixed_y =
+        tile_inside(&c->rows, from * c->tile->rows, site.rows) ? SITE_INSIDE : from * c->tile->rows;
     emit_columns(c, site);
     end_if(m, &branch);
 }
@@ -201,11 +217,13 @@ static Dim tile_rows(Dims *dims, const ConvShape *shape, const ConvTile *tile, i
     return dim_ceil_div(dims, rows, tile->rows);
 }
 
-/* Columns of a row of sums that are kept from pass to pass, with those that only make up a tile's width. */
+/* Columns of a row of sums that are kept from pass to pass, with those that only make up
+ * a tile's width. */
 static Dim kept_columns(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
     if (tile->flat_pixels) return dim_const(dims, tile->flat_pixels + tile->pixels);
     Dim columns = conv_axis(dims, shape, 1, 0).count;
-    return dim_offset(dims, tile->flat_rows ? dim_scale(dims, columns, tile->flat_rows) : columns, tile->pixels);
+    return dim_offset(dims, tile->flat_rows ? dim_scale(dims, columns, tile->flat_rows) : columns,
+                      tile->pixels);
 }
 
 Dim conv_sums_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
@@ -226,7 +244,8 @@ static void emit_pass(Conv *c, ConvSite site, LLVMValueRef from, LLVMValueRef to
     if (c->tile->next_lines) site.share = emit_add(m, emit_mul(m, c->image, rows), loop.index);
     if (c->tile->depth) {
         c->kept_row = get_dim(m, kept_columns(dims_of_conv(c), &c->shape, c->tile));
-        LLVMValueRef row = emit_mul(m, emit_sub(m, loop.index, from), get_i64(m, c->tile->rows * site.blocks * c->lanes));
+        LLVMValueRef row =
+            emit_mul(m, emit_sub(m, loop.index, from), get_i64(m, c->tile->rows * site.blocks * c->lanes));
         site.kept = emit_mul(m, row, c->kept_row);
     }
     if (c->tile->rows > 1) emit_several_rows(c, site, loop.index);
@@ -259,9 +278,7 @@ static void emit_task_rows(Conv *c, LLVMValueRef part, int blocks, int phase) {
 
 /* ---- tasks ---- */
 
-static int64_t group_blocks(const Conv *c) {
-    return ceil_div(c->shape.outputs, c->lanes);
-}
+static int64_t group_blocks(const Conv *c) { return ceil_div(c->shape.outputs, c->lanes); }
 
 static int64_t tiles_of_group(const ConvShape *shape, const ConvTile *tile, int lanes) {
     int64_t blocks = ceil_div(shape->outputs, lanes);
@@ -299,7 +316,8 @@ static void emit_map_phases(Conv *c, LLVMValueRef phase, LLVMValueRef part, int 
 }
 
 static Dim row_parts(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
-    return dim_ceil_div(dims, tile_rows(dims, shape, tile, 0), tile->task_rows); /* phase 0 has the most rows */
+    /* phase 0 has the most rows */
+    return dim_ceil_div(dims, tile_rows(dims, shape, tile, 0), tile->task_rows);
 }
 
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
@@ -313,7 +331,8 @@ typedef struct TaskPlace { LLVMValueRef part, phase, tile, group; } TaskPlace;
 static TaskPlace find_map_task(Conv *c, LLVMValueRef task, int64_t tiles) {
     Module *m = c->m;
     TaskPlace at;
-    LLVMValueRef parts = get_dim(m, row_parts(dims_of_conv(c), &c->shape, c->tile)), phases = get_i64(m, conv_phases(&c->shape));
+    LLVMValueRef parts = get_dim(m, row_parts(dims_of_conv(c), &c->shape, c->tile)),
+                 phases = get_i64(m, conv_phases(&c->shape));
     if (c->tile->strips) {
         at.tile = take_part(m, &task, get_i64(m, tiles));
         at.phase = take_part(m, &task, phases);
@@ -331,7 +350,8 @@ static TaskPlace find_map_task(Conv *c, LLVMValueRef task, int64_t tiles) {
 
 static void emit_map_task(Conv *c, LLVMValueRef task) {
     Module *m = c->m;
-    int64_t lanes = c->lanes, width = c->tile->blocks, blocks = group_blocks(c), tiles = tiles_of_group(&c->shape, c->tile, c->lanes);
+    int64_t lanes = c->lanes, width = c->tile->blocks, blocks = group_blocks(c),
+            tiles = tiles_of_group(&c->shape, c->tile, c->lanes);
     int64_t reduction = c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
     TaskPlace at = find_map_task(c, task, tiles);
     LLVMValueRef part = at.part, phase = at.phase, tile = at.tile, group = at.group;
@@ -342,7 +362,8 @@ static void emit_map_task(Conv *c, LLVMValueRef task) {
         LLVMValueRef stride = emit_mul(m, get_i64(m, c->shape.inputs / lanes), c->block_stride);
         c->image_offset = emit_add(m, c->image_offset, emit_mul(m, group, stride));
     }
-    c->tile_weights = emit_mul(m, emit_add(m, emit_mul(m, group, get_i64(m, blocks * lanes)), channel), get_i64(m, reduction));
+    c->tile_weights = emit_mul(m, emit_add(m, emit_mul(m, group, get_i64(m, blocks * lanes)), channel),
+                               get_i64(m, reduction));
     if (blocks % width == 0 || tiles == 1) {
         emit_map_phases(c, phase, part, (int)min_i64(width, blocks));
         return;
@@ -367,7 +388,12 @@ static void read_map_input(Conv *c) {
 Conv conv_begin(Module *m, const Kernel *kernel) {
     begin_kernel(m, kernel->name);
     const ConvPlan *plan = kernel->proposal.tile;
-    Conv c = {.m = m, .emit_tile = conv_emit_tile, .kernel = kernel, .tile = &plan->tile, .shape = plan->shape, .lanes = m->target->lanes};
+    Conv c = {.m = m,
+              .emit_tile = conv_emit_tile,
+              .kernel = kernel,
+              .tile = &plan->tile,
+              .shape = plan->shape,
+              .lanes = m->target->lanes};
     c.epilogue = (Epilogue){.module = m, .kernel = kernel};
     read_map_input(&c);
     c.zeros = conv_zeros(m);

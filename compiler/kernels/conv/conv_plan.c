@@ -26,5 +26,6 @@ void conv_settle(Program *program, Kernel *kernel) {
     int lanes = program->target->lanes;
     kernel->tasks = conv_tasks(dims, &plan->shape, &plan->tile, lanes);
     kernel->scratch = conv_scratch(dims, &plan->shape, &plan->tile, lanes);
-    kernel_set_name(kernel, "%s_%s", kernel->kind->name, conv_describe(program->arena, &plan->shape, &plan->tile));
+    kernel_set_name(kernel, "%s_%s", kernel->kind->name,
+                    conv_describe(program->arena, &plan->shape, &plan->tile));
 }

@@ -1,9 +1,10 @@
-/* The shape of a convolution as its emitters see it: two axes, each a list of taps, whether it is a convolution or one phase
- * of a transposed one.
+/* The shape of a convolution as its emitters see it: two axes, each a list of taps,
+ * whether it is a convolution or one phase of a transposed one.
  *
- * A transposed convolution of stride s is s * s convolutions of stride 1, one for each phase e of its outputs: output i' = s
- * * i + e takes the taps k with s | e + before - k * dilation, and tap k reads dy at i + (e + before - k * dilation) / s.
- * Taps go in the order in which what they read goes up, so that `step` is positive. */
+ * A transposed convolution of stride s is s * s convolutions of stride 1, one for each
+ * phase e of its outputs: output i' = s * i + e takes the taps k with s | e + before - k
+ * * dilation, and tap k reads dy at i + (e + before - k * dilation) / s. Taps go in the
+ * order in which what they read goes up, so that `step` is positive. */
 #include "kernels/conv/conv.h"
 
 static bool two_axes_of_floats(const Node *node) {
@@ -45,7 +46,8 @@ bool conv_shape(const Kernel *kernel, ConvShape *s) {
     if (!anchor || (anchor->op != OP_convolution && anchor->op != OP_convolution_backward_data)) return false;
     *s = (ConvShape){.anchor = anchor, .x = anchor->inputs[0], .w = anchor->inputs[1]};
     if (!two_axes_of_floats(s->x) || !two_axes_of_floats(s->w) || !two_axes_of_floats(anchor)) return false;
-    if (!constant_dims(s->w, 0, 4) || !constant_dims(s->x, 1, 2) || !constant_dims(anchor, 1, 2)) return false;
+    if (!constant_dims(s->w, 0, 4) || !constant_dims(s->x, 1, 2) || !constant_dims(anchor, 1, 2))
+        return false;
     s->types = contraction_types(anchor);
     s->transposed = anchor->op == OP_convolution_backward_data;
     s->images = s->x->shape.dims[0];
@@ -84,16 +86,19 @@ bool conv_turn(ConvShape *s) {
     return true;
 }
 
-int conv_phases(const ConvShape *s) {
-    return s->transposed ? (int)(s->stride[0] * s->stride[1]) : 1;
-}
+int conv_phases(const ConvShape *s) { return s->transposed ? (int)(s->stride[0] * s->stride[1]) : 1; }
 
 static ConvAxis forward_axis(const ConvShape *s, int axis) {
-    return (ConvAxis){
-        .taps = s->kernel[axis], .scale = s->stride[axis], .first = -s->before[axis], .step = s->dilation[axis],
-        .kernel_first = s->turned ? s->kernel[axis] - 1 : 0, .kernel_step = s->turned ? -1 : 1, .out_step = 1, .out_first = 0,
-        .count = s->out_size[axis], .input = s->in_size[axis]
-    };
+    return (ConvAxis){.taps = s->kernel[axis],
+                      .scale = s->stride[axis],
+                      .first = -s->before[axis],
+                      .step = s->dilation[axis],
+                      .kernel_first = s->turned ? s->kernel[axis] - 1 : 0,
+                      .kernel_step = s->turned ? -1 : 1,
+                      .out_step = 1,
+                      .out_first = 0,
+                      .count = s->out_size[axis],
+                      .input = s->in_size[axis]};
 }
 
 static ConvAxis transposed_axis(Dims *dims, const ConvShape *s, int axis, int64_t phase) {
@@ -105,12 +110,16 @@ static ConvAxis transposed_axis(Dims *dims, const ConvShape *s, int axis, int64_
         last_tap = k;
     }
     int64_t between = taps > 1 ? (last_tap - first_tap) / (taps - 1) : 1;
-    return (ConvAxis){
-        .taps = taps, .scale = 1, .first = taps ? (reach - last_tap * dilation) / stride : 0,
-        .step = taps > 1 ? between * dilation / stride : 1,
-        .kernel_first = last_tap, .kernel_step = -between, .out_step = stride, .out_first = phase,
-        .count = dim_ceil_div(dims, dim_offset(dims, s->out_size[axis], -phase), stride), .input = s->in_size[axis]
-    };
+    return (ConvAxis){.taps = taps,
+                      .scale = 1,
+                      .first = taps ? (reach - last_tap * dilation) / stride : 0,
+                      .step = taps > 1 ? between * dilation / stride : 1,
+                      .kernel_first = last_tap,
+                      .kernel_step = -between,
+                      .out_step = stride,
+                      .out_first = phase,
+                      .count = dim_ceil_div(dims, dim_offset(dims, s->out_size[axis], -phase), stride),
+                      .input = s->in_size[axis]};
 }
 
 ConvAxis conv_axis(Dims *dims, const ConvShape *s, int axis, int phase) {
@@ -118,9 +127,7 @@ ConvAxis conv_axis(Dims *dims, const ConvShape *s, int axis, int phase) {
     return transposed_axis(dims, s, axis, axis == 0 ? phase / s->stride[1] : phase % s->stride[1]);
 }
 
-int64_t axis_interior_begin(const ConvAxis *a) {
-    return a->first >= 0 ? 0 : ceil_div(-a->first, a->scale);
-}
+int64_t axis_interior_begin(const ConvAxis *a) { return a->first >= 0 ? 0 : ceil_div(-a->first, a->scale); }
 
 Dim axis_interior_end(Dims *dims, const ConvAxis *a) {
     int64_t reach = a->first + (a->taps - 1) * a->step;
@@ -132,13 +139,16 @@ const char *conv_describe(Arena *arena, const ConvShape *s, const ConvTile *tile
     const char *axes[] = {"h", "w"};
     text_add(&text, "ic%lld", (long long)(s->inputs * s->groups));
     for (int i = 0; i < 2; i++)
-        if (dim_is_const(s->in_size[i], NULL)) text_add(&text, "i%s%lld", axes[i], (long long)dim_const_value(s->in_size[i]));
-    text_add(&text, "oc%lldk%lldx%lld", (long long)(s->outputs * s->groups), (long long)s->kernel[0], (long long)s->kernel[1]);
+        if (dim_is_const(s->in_size[i], NULL))
+            text_add(&text, "i%s%lld", axes[i], (long long)dim_const_value(s->in_size[i]));
+    text_add(&text, "oc%lldk%lldx%lld", (long long)(s->outputs * s->groups), (long long)s->kernel[0],
+             (long long)s->kernel[1]);
     if (s->groups > 1) text_add(&text, "g%lld", (long long)s->groups);
     if (s->stride[0] > 1 || s->stride[1] > 1) text_add(&text, "s%lld", (long long)s->stride[0]);
     if (s->dilation[0] > 1 || s->dilation[1] > 1) text_add(&text, "d%lld", (long long)s->dilation[0]);
     if (s->before[0] || s->before[1]) text_add(&text, "p%lld", (long long)s->before[0]);
-    text_add(&text, "_t%s%dx%d%s", tile->flat_rows || tile->flat_pixels ? "f" : "", tile->pixels * tile->rows, tile->blocks, tile->strips ? "s" : "");
+    text_add(&text, "_t%s%dx%d%s", tile->flat_rows || tile->flat_pixels ? "f" : "", tile->pixels * tile->rows,
+             tile->blocks, tile->strips ? "s" : "");
     if (tile->depth) text_add(&text, "d%d", tile->depth);
     return text_string(&text);
 }

@@ -50,7 +50,8 @@ static Dim plane_elements(Dims *dims, const ConvShape *s, const ConvTile *tile, 
 
 Dim conv_strip_bytes(Dims *dims, const ConvShape *s, const ConvTile *tile, int lanes) {
     if (!conv_needs_strip(s)) return dim_const(dims, 0);
-    return dim_scale(dims, plane_elements(dims, s, tile, lanes), outer_count(s, tile, lanes) * dtype_bytes(s->types.sum));
+    return dim_scale(dims, plane_elements(dims, s, tile, lanes),
+                     outer_count(s, tile, lanes) * dtype_bytes(s->types.sum));
 }
 
 /* ---- a row ---- */
@@ -64,8 +65,8 @@ static LLVMValueRef raw_element(const Conv *c, LLVMValueRef base, LLVMValueRef i
     return get_element(c->m, get_memory_type(c->m, c->shape.types.left), base, index);
 }
 
-/* From one row or pixel that the task reads to the next: what a stride leaves out may stay
- * as it is. */
+/* From one row or pixel that the task reads to the next: what a stride leaves out may
+ * stay as it is. */
 static int64_t step_of_axis(const ConvAxis *axis) {
     return axis->taps == 1 && axis->first == 0 ? axis->scale : 1;
 }
@@ -113,7 +114,8 @@ static void find_strip_rows(const Conv *c, Strip *strip, LLVMValueRef from, LLVM
     strip->from = from;
     strip->to = to;
     if (c->flat_length) return;
-    LLVMValueRef height = get_i64(m, c->tile->rows), end = emit_min(m, emit_mul(m, to, height), get_dim(m, a->count));
+    LLVMValueRef height = get_i64(m, c->tile->rows),
+                 end = emit_min(m, emit_mul(m, to, height), get_dim(m, a->count));
     LLVMValueRef first = emit_affine(m, emit_mul(m, from, height), a->scale, a->first);
     LLVMValueRef last = emit_affine(m, end, a->scale, a->first - a->scale + a->step * (a->taps - 1));
     strip->from = emit_max(m, first, get_i64(m, 0));
@@ -162,6 +164,7 @@ void conv_read_strip(Conv *c, LLVMValueRef from, LLVMValueRef to) {
     c->row_stride = strip.row;
     c->block_stride = c->channel_stride = strip.plane;
     c->pixel_stride = c->tile->plain ? 1 : c->lanes;
-    LLVMValueRef before = emit_add(m, emit_mul(m, strip.from, strip.row), emit_mul(m, strip.block, strip.plane));
+    LLVMValueRef before =
+        emit_add(m, emit_mul(m, strip.from, strip.row), emit_mul(m, strip.block, strip.plane));
     c->image_offset = emit_sub(m, get_i64(m, 0), before);
 }

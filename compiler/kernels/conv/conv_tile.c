@@ -15,8 +15,9 @@
  *
  * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak
  * stand in conv_direct.c. Tried, and slower: unrolling the channel loop on 32 registers
- * (spills from 16 on), and all seven columns of a first layer in one block (half the speed,
- * by spills). So the loop over channels stays innermost even where it runs three times. */
+ * (spills from 16 on), and all seven columns of a first layer in one block (half the
+ * speed, by spills). So the loop over channels stays innermost even where it runs three
+ * times. */
 #include "kernels/conv/conv.h"
 
 enum { LINE_FLOATS = 16 };
@@ -31,7 +32,8 @@ static bool is_tap_inside(const ConvAxis *a, int64_t fixed, int64_t along, int64
 
 bool conv_reads(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap, int pixel) {
     int row = pixel / site->columns, column = pixel % site->columns;
-    return is_tap_inside(&c->rows, site->fixed_y, row, row_tap) && is_tap_inside(&c->columns, site->fixed_x, column, column_tap);
+    return is_tap_inside(&c->rows, site->fixed_y, row, row_tap) &&
+           is_tap_inside(&c->columns, site->fixed_x, column, column_tap);
 }
 
 static bool reads_any(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap) {
@@ -48,7 +50,8 @@ LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site) {
     return emit_add(m, c->image_offset, at);
 }
 
-/* Where a pixel's first channel is read, and whether that lies inside the map where only the run can tell, else NULL. */
+/* Where a pixel's first channel is read, and whether that lies inside the map where only
+ * the run can tell, else NULL. */
 typedef struct Pixel {
     LLVMValueRef address, valid;
 } Pixel;
@@ -81,13 +84,16 @@ LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input,
 
 typedef struct Tap {
     const ConvSite *site;
-    int64_t row, column;       /* of the axes' taps; row SITE_COMPUTED: all rows of the tile are inside */
-    LLVMValueRef input;        /* element that the first pixel reads for the first channel with the row's first tap */
-    LLVMValueRef weights;      /* element of its weights */
-    LLVMValueRef visit;        /* number of the tap in the tile's reduction, for prefetching */
+    int64_t row, column; /* of the axes' taps; row SITE_COMPUTED: all rows of the tile are inside */
+    /* element that the first pixel reads for the first channel with the row's first
+     * tap */
+    LLVMValueRef input;
+    LLVMValueRef weights; /* element of its weights */
+    LLVMValueRef visit;   /* number of the tap in the tile's reduction, for prefetching */
 } Tap;
 
-/* Zeros stand for a whole block of channels; where channels lie in planes, each is chosen for itself. */
+/* Zeros stand for a whole block of channels; where channels lie in planes, each is chosen
+ * for itself. */
 static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
         pixels[p] = find_pixel(c, tap->site, tap->input, tap->column, p);
@@ -95,8 +101,10 @@ static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
     }
 }
 
-/* The multiply-adds of one channel of one tap. `channel`: how many elements behind each pixel's address. */
-static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMValueRef channel, LLVMValueRef weights, LoopCarried *sums) {
+/* The multiply-adds of one channel of one tap. `channel`: how many elements behind each
+ * pixel's address. */
+static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMValueRef channel,
+                         LLVMValueRef weights, LoopCarried *sums) {
     Module *m = c->m;
     int blocks = tap->site->blocks;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
@@ -110,11 +118,13 @@ static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLV
         LLVMValueRef address = or_zeros(c, &pixels[p], get_element(m, m->f32, pixels[p].address, channel));
         LLVMValueRef x = emit_load(m, m->f32, address);
         LLVMValueRef spread = get_splat(m, x, c->lanes);
-        for (int q = 0; q < blocks; q++) sums->at[p * blocks + q] = emit_muladd(m, spread, w[q], sums->at[p * blocks + q]);
+        for (int q = 0; q < blocks; q++)
+            sums->at[p * blocks + q] = emit_muladd(m, spread, w[q], sums->at[p * blocks + q]);
     }
 }
 
-static void prefetch_lines(const Conv *c, LLVMValueRef base, LLVMValueRef first, int64_t lines, int locality) {
+static void prefetch_lines(const Conv *c, LLVMValueRef base, LLVMValueRef first, int64_t lines,
+                           int locality) {
     for (int64_t i = 0; i < lines; i++) {
         LLVMValueRef at = emit_add(c->m, first, get_i64(c->m, i * LINE_FLOATS));
         emit_prefetch(c->m, get_element(c->m, c->m->f32, base, at), locality);
@@ -125,8 +135,10 @@ static void prefetch_lines(const Conv *c, LLVMValueRef base, LLVMValueRef first,
 static void prefetch_input(const Conv *c, const Tap *tap) {
     int64_t width = tap->site->columns * c->columns.scale * c->pixel_stride;
     for (int row = 0; row < tap->site->rows; row++) {
-        LLVMValueRef at = emit_add(c->m, tap->input, emit_mul(c->m, get_i64(c->m, row * c->rows.scale), c->row_stride));
-        prefetch_lines(c, c->input, emit_add(c->m, at, get_i64(c->m, width)), ceil_div(width, LINE_FLOATS), 3);
+        LLVMValueRef at =
+            emit_add(c->m, tap->input, emit_mul(c->m, get_i64(c->m, row * c->rows.scale), c->row_stride));
+        prefetch_lines(c, c->input, emit_add(c->m, at, get_i64(c->m, width)), ceil_div(width, LINE_FLOATS),
+                       3);
     }
 }
 
@@ -134,12 +146,14 @@ static int64_t reduction_length(const Conv *c) {
     return c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
 }
 
-/* The tile's share of the next group's weights, into L2: `next_lines` for each tap, in the channel loop where that is many. */
+/* The tile's share of the next group's weights, into L2: `next_lines` for each tap, in
+ * the channel loop where that is many. */
 static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
     Module *m = c->m;
     int64_t lanes = c->lanes, visits = conv_input_blocks(c) * c->shape.kernel[0] * c->shape.kernel[1];
     LLVMValueRef visit = emit_add(m, emit_mul(m, tap->site->share, get_i64(m, visits)), tap->visit);
-    LLVMValueRef line = emit_affine(m, visit, c->tile->next_lines * LINE_FLOATS, reduction_length(c) * tap->site->blocks * lanes);
+    LLVMValueRef line = emit_affine(m, visit, c->tile->next_lines * LINE_FLOATS,
+                                    reduction_length(c) * tap->site->blocks * lanes);
     return emit_add(m, c->tile_weights, line);
 }
 
@@ -155,15 +169,21 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
     if (c->tile->prefetch_next && tap->column == 0) prefetch_input(c, tap);
     Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), channels, unroll);
     for (int u = 0; u < unroll; u++) {
-        if (u > 0 && tap->site->rows * tap->site->columns * tap->site->blocks + 2 * tap->site->blocks > c->m->target->registers)
+        if (u > 0 && tap->site->rows * tap->site->columns * tap->site->blocks + 2 * tap->site->blocks >
+                         c->m->target->registers)
             emit_barrier(m); /* LLVM would load the next channel's weights early, and spill a sum for them */
         LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
         LLVMValueRef plane = c->tile->plain ? emit_mul(m, channel, c->channel_stride) : channel;
         LLVMValueRef weights = emit_add(m, tap->weights, emit_affine(m, loop.index, width, u * width));
         multiply_tap(c, tap, pixels, plane, weights, sums);
         int near = ceil_div(width, LINE_FLOATS);
-        if (c->tile->near_lines) prefetch_lines(c, c->weights, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)), near, 3);
-        if (next_each) prefetch_lines(c, c->weights, emit_add(m, ahead, emit_affine(m, channel, next_each * LINE_FLOATS, 0)), next_each, 2);
+        if (c->tile->near_lines)
+            prefetch_lines(c, c->weights, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)),
+                           near, 3);
+        if (next_each)
+            prefetch_lines(c, c->weights,
+                           emit_add(m, ahead, emit_affine(m, channel, next_each * LINE_FLOATS, 0)), next_each,
+                           2);
     }
     end_loop_carried(m, &loop, sums);
 }
@@ -175,23 +195,30 @@ typedef struct TileReduction {
     const ConvSite *site;
 } TileReduction;
 
-typedef struct Block { /* of input channels: its number, and the element that the tile's first pixel reads there */
+/* of input channels: its number, and the element that the tile's first pixel reads
+ * there */
+typedef struct Block {
     LLVMValueRef number, input;
 } Block;
 
 /* A block of input channels over one kernel row: the columns' taps, unrolled. */
-static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, LoopCarried *sums) {
+static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context,
+                       LoopCarried *sums) {
     Module *m = c->m;
     const Block *block = context;
     const ConvAxis *x = &c->columns;
     int64_t taps = c->shape.kernel[0] * c->shape.kernel[1];
-    LLVMValueRef left = emit_sub(m, get_i64(m, c->shape.inputs), emit_mul(m, block->number, get_i64(m, c->lanes)));
-    LLVMValueRef channels = c->shape.inputs % c->lanes == 0 ? get_i64(m, c->lanes) : emit_min(m, left, get_i64(m, c->lanes));
+    LLVMValueRef left =
+        emit_sub(m, get_i64(m, c->shape.inputs), emit_mul(m, block->number, get_i64(m, c->lanes)));
+    LLVMValueRef channels =
+        c->shape.inputs % c->lanes == 0 ? get_i64(m, c->lanes) : emit_min(m, left, get_i64(m, c->lanes));
     LLVMValueRef ky = emit_affine(m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
-    LLVMValueRef row_input = emit_add(m, block->input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
+    LLVMValueRef row_input =
+        emit_add(m, block->input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
     for (int64_t t = 0; t < x->taps; t++) {
         LLVMValueRef place = emit_affine(m, ky, c->shape.kernel[1], x->kernel_first + x->kernel_step * t);
-        LLVMValueRef before = emit_add(m, emit_affine(m, block->number, c->lanes * taps, 0), emit_mul(m, place, channels));
+        LLVMValueRef before =
+            emit_add(m, emit_affine(m, block->number, c->lanes * taps, 0), emit_mul(m, place, channels));
         Tap tap = {.site = site, .row = row, .column = t, .input = row_input};
         tap.weights = emit_add(m, c->tile_weights, emit_affine(m, before, site->blocks * c->lanes, 0));
         tap.visit = emit_add(m, emit_affine(m, block->number, taps, 0), place);
@@ -203,7 +230,8 @@ static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef 
 static void find_row_taps(const Conv *c, LLVMValueRef y, LLVMValueRef *from, LLVMValueRef *to) {
     Module *m = c->m;
     const ConvAxis *a = &c->rows;
-    LLVMValueRef zero = get_i64(m, 0), top = emit_affine(m, y, a->scale, a->first), step = get_i64(m, a->step);
+    LLVMValueRef zero = get_i64(m, 0), top = emit_affine(m, y, a->scale, a->first),
+                 step = get_i64(m, a->step);
     LLVMValueRef above = emit_max(m, emit_sub(m, zero, top), zero);
     LLVMValueRef below = emit_max(m, emit_sub(m, get_dim(m, a->input), top), zero);
     *from = emit_div(m, emit_add(m, above, get_i64(m, a->step - 1)), step);
@@ -228,13 +256,15 @@ static void reduce_channel_blocks(void *context, LLVMValueRef from, LLVMValueRef
     Module *m = r->conv->m;
     LLVMValueRef input = conv_site_input(r->conv, r->site);
     Loop loop = begin_loop_carried(m, sums, from, to, 1);
-    Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, r->conv->block_stride))};
+    Block block = {.number = loop.index,
+                   .input = emit_add(m, input, emit_mul(m, loop.index, r->conv->block_stride))};
     conv_emit_rows(r->conv, r->site, reduce_row, &block, sums);
     end_loop_carried(m, &loop, sums);
 }
 
 /* A block's sum, `part` kernel rows in a chain. */
-static void reduce_rows_in_parts(Conv *c, const ConvSite *site, Block *block, int64_t part, const PartialSums *partial_sums) {
+static void reduce_rows_in_parts(Conv *c, const ConvSite *site, Block *block, int64_t part,
+                                 const PartialSums *partial_sums) {
     Module *m = c->m;
     LoopCarried sums;
     if (site->fixed_y != SITE_COMPUTED) {
@@ -249,7 +279,8 @@ static void reduce_rows_in_parts(Conv *c, const ConvSite *site, Block *block, in
     find_row_taps(c, site->y, &from, &to);
     Loop parts = begin_loop(m, from, to, part);
     conv_start_sums(c, site, &sums);
-    Loop loop = begin_loop_carried(m, &sums, parts.index, emit_min(m, emit_add(m, parts.index, get_i64(m, part)), to), 1);
+    Loop loop = begin_loop_carried(m, &sums, parts.index,
+                                   emit_min(m, emit_add(m, parts.index, get_i64(m, part)), to), 1);
     reduce_row(c, site, SITE_COMPUTED, loop.index, block, &sums);
     end_loop_carried(m, &loop, &sums);
     emit_add_partial_sums(m, partial_sums, &sums);
@@ -257,12 +288,14 @@ static void reduce_rows_in_parts(Conv *c, const ConvSite *site, Block *block, in
 }
 
 /* Large kernels: already a block's terms are too many for one chain. */
-static void reduce_large(Conv *c, const ConvSite *site, int64_t blocks, int64_t row_terms, LoopCarried *sums) {
+static void reduce_large(Conv *c, const ConvSite *site, int64_t blocks, int64_t row_terms,
+                         LoopCarried *sums) {
     Module *m = c->m;
     PartialSums partial_sums = begin_partial_sums(m, sums);
     LLVMValueRef input = conv_site_input(c, site);
     Loop loop = begin_loop(m, get_i64(m, 0), get_i64(m, blocks), 1);
-    Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, c->block_stride))};
+    Block block = {.number = loop.index,
+                   .input = emit_add(m, input, emit_mul(m, loop.index, c->block_stride))};
     reduce_rows_in_parts(c, site, &block, max_i64(1, MAX_TERMS / row_terms), &partial_sums);
     end_loop(m, &loop);
     end_partial_sums(m, &partial_sums, sums);
@@ -271,10 +304,14 @@ static void reduce_large(Conv *c, const ConvSite *site, int64_t blocks, int64_t 
 static void reduce_tile(Conv *c, const ConvSite *site, LoopCarried *sums) {
     TileReduction reduction = {.conv = c, .site = site};
     int64_t blocks = conv_input_blocks(c);
-    int64_t row_terms = min_i64(c->shape.inputs, c->lanes) * c->columns.taps, block_terms = row_terms * c->rows.taps;
-    if (site->from) reduce_channel_blocks(&reduction, site->from, site->to, sums); /* a pass is short enough */
+    int64_t row_terms = min_i64(c->shape.inputs, c->lanes) * c->columns.taps,
+            block_terms = row_terms * c->rows.taps;
+    /* a pass is short enough */
+    if (site->from) reduce_channel_blocks(&reduction, site->from, site->to, sums);
     else if (block_terms > MAX_TERMS && c->rows.taps > 1) reduce_large(c, site, blocks, row_terms, sums);
-    else emit_sum_in_parts(c->m, sums, get_i64(c->m, blocks), MAX_TERMS / block_terms, reduce_channel_blocks, &reduction);
+    else
+        emit_sum_in_parts(c->m, sums, get_i64(c->m, blocks), MAX_TERMS / block_terms, reduce_channel_blocks,
+                          &reduction);
 }
 
 /* ---- what happens to the sums ---- */
@@ -291,13 +328,15 @@ Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q) {
     point.at[2] = coord_fixed(emit_affine(m, y, c->rows.out_step, c->rows.out_first));
     point.at[3] = coord_fixed(emit_affine(m, x, c->columns.out_step, c->columns.out_first));
     if (c->flat_length) {
-        /* The axis that is walked must be one along which a single value is broadcast: not one of literal size 1. */
+        /* The axis that is walked must be one along which a single value is broadcast:
+         * not one of literal size 1. */
         int walked = dim_is_one(c->kernel->anchor->shape.dims[3]) ? 2 : 3;
         point.at[2] = point.at[3] = coord_fixed(get_i64(m, 0));
         point.at[walked] = coord_fixed(emit_add(m, emit_mul(m, y, get_i64(m, c->flat_length)), x));
     }
     if (c->shape.outputs % c->lanes != 0)
-        point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs * c->shape.groups), channel), c->lanes);
+        point.mask =
+            emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs * c->shape.groups), channel), c->lanes);
     return point;
 }
 
@@ -318,7 +357,8 @@ static void store_limited(Conv *c, const ConvSite *site, const LoopCarried *sums
     for (int p = 0; p < site->columns; p++) {
         LLVMValueRef x = emit_add(m, site->x, get_i64(m, p));
         Branch branch = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, site->limit, "exists"));
-        for (int q = 0; q < site->blocks; q++) store_tile_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
+        for (int q = 0; q < site->blocks; q++)
+            store_tile_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
         end_if(m, &branch);
     }
 }
@@ -337,19 +377,25 @@ void conv_start_sums(const Conv *c, const ConvSite *site, LoopCarried *sums) {
 static LLVMValueRef kept_tile_sum(const Conv *c, const ConvSite *site, int i) {
     Module *m = c->m;
     int pixel = i / site->blocks, width = site->blocks * c->lanes;
-    LLVMValueRef at = emit_add(m, site->kept, emit_affine(m, site->x, width, (pixel % site->columns) * width + i % site->blocks * c->lanes));
-    if (pixel >= site->columns) at = emit_add(m, at, emit_mul(m, c->kept_row, get_i64(m, pixel / site->columns * width)));
+    LLVMValueRef at = emit_add(
+        m, site->kept,
+        emit_affine(m, site->x, width, (pixel % site->columns) * width + i % site->blocks * c->lanes));
+    if (pixel >= site->columns)
+        at = emit_add(m, at, emit_mul(m, c->kept_row, get_i64(m, pixel / site->columns * width)));
     return get_element(m, m->f32, m->scratch, at);
 }
 
-/* The sums of a pass: with those of the passes before, on to the next or through the epilogue. */
+/* The sums of a pass: with those of the passes before, on to the next or through the
+ * epilogue. */
 static void finish_pass(Conv *c, const ConvSite *site, LoopCarried *sums) {
     Module *m = c->m;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
     LLVMValueRef blocks = get_i64(m, conv_input_blocks(c));
-    Loop again = begin_loop_carried_if(m, sums, LLVMBuildICmp(m->builder, LLVMIntSGT, site->from, get_i64(m, 0), "again"));
+    Loop again = begin_loop_carried_if(
+        m, sums, LLVMBuildICmp(m->builder, LLVMIntSGT, site->from, get_i64(m, 0), "again"));
     for (int i = 0; i < sums->count; i++)
-        sums->at[i] = emit_float(m, LLVMFAdd, emit_aligned_load(m, vector, kept_tile_sum(c, site, i)), sums->at[i]);
+        sums->at[i] =
+            emit_float(m, LLVMFAdd, emit_aligned_load(m, vector, kept_tile_sum(c, site, i)), sums->at[i]);
     end_loop_carried(m, &again, sums);
     Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, site->to, blocks, "last"));
     conv_store_sums(c, site, sums);

@@ -1,9 +1,11 @@
-/* Transposed convolution (convolution_backward_data with weights that are parameters): stride x stride phases, each a direct
- * convolution of stride 1 over a part of the taps (conv_shape.c has the arithmetic), by the tiles of conv_tile.c. No output
- * is written twice and no zero multiplied.
+/* Transposed convolution (convolution_backward_data with weights that are parameters):
+ * stride x stride phases, each a direct convolution of stride 1 over a part of the taps
+ * (conv_shape.c has the arithmetic), by the tiles of conv_tile.c. No output is written
+ * twice and no zero multiplied.
  *
- * Share of peak on a core with two 512-bit FMAs: 2x2 stride 2, 128 to 64 at 64x64: 92 % (tiles of 6x4; 14x2 75 %, reading
- * the input twice as often); 4x4 stride 2, 512 to 256 at 16x16: 83 %. */
+ * Share of peak on a core with two 512-bit FMAs: 2x2 stride 2, 128 to 64 at 64x64: 92 %
+ * (tiles of 6x4; 14x2 75 %, reading the input twice as often); 4x4 stride 2, 512 to 256
+ * at 16x16: 83 %. */
 #include "kernels/conv/conv.h"
 
 enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16 };

@@ -1,5 +1,5 @@
-/* convolution_backward_weights: dw[o, i, k] = the sum over images and outputs p of x[n, i, stride * p + dilation * k - before] * dy[n,
- * o, p].
+/* convolution_backward_weights: dw[o, i, k] = the sum over images and outputs p of x[n,
+ * i, stride * p + dilation * k - before] * dy[n, o, p].
  *
  *     task: OUTPUTS x INPUTS channels of one group, one tap
  *       sums[OUTPUTS][INPUTS] = 0
@@ -13,9 +13,7 @@
 
 enum { OUTPUTS = 4, INPUTS = 4 };
 
-static const Node *weight_anchor(const AnyConv *c) {
-    return c->kernel->anchor;
-}
+static const Node *weight_anchor(const AnyConv *c) { return c->kernel->anchor; }
 
 static LLVMValueRef operand_size(const AnyConv *c, int operand, int axis) {
     return get_dim(c->m, weight_anchor(c)->inputs[operand]->shape.dims[2 + axis]);
@@ -28,7 +26,8 @@ static Dim channel_tiles(Dims *dims, Dim channels, int64_t groups, int64_t each)
 Dim conv_weight_tasks(const AnyConv *c) {
     Dims *dims = c->kernel->program->graph->dims;
     Shape w = weight_anchor(c)->shape;
-    Dim tasks = dim_mul(dims, channel_tiles(dims, w.dims[0], c->groups, OUTPUTS), channel_tiles(dims, w.dims[1], 1, INPUTS));
+    Dim tasks = dim_mul(dims, channel_tiles(dims, w.dims[0], c->groups, OUTPUTS),
+                        channel_tiles(dims, w.dims[1], 1, INPUTS));
     tasks = dim_scale(dims, tasks, c->groups);
     for (int i = 0; i < c->axes; i++) tasks = dim_scale(dims, tasks, c->taps[i]);
     return tasks;
@@ -50,7 +49,8 @@ static LLVMValueRef readable_lanes(WeightWalk *w, LLVMValueRef first, int i, LLV
 
 static LLVMValueRef source_of_place(WeightWalk *w, int axis, LLVMValueRef p) {
     Module *m = w->c->m;
-    LLVMValueRef offset = emit_sub(m, emit_mul(m, w->tap[axis], get_i64(m, w->c->dilation[axis])), get_i64(m, w->c->before[axis]));
+    LLVMValueRef offset = emit_sub(m, emit_mul(m, w->tap[axis], get_i64(m, w->c->dilation[axis])),
+                                   get_i64(m, w->c->before[axis]));
     return emit_add(m, emit_mul(m, p, get_i64(m, w->c->stride[axis])), offset);
 }
 
@@ -74,7 +74,8 @@ static void add_vectors(WeightWalk *w, LoopCarried *sums) {
     for (int o = 0; o < OUTPUTS; o++) {
         w->dy.at[1] = coord_fixed(readable_lanes(w, w->first_output, o, w->outputs));
         LLVMValueRef dy = any_load(c, 1, &w->dy);
-        for (int i = 0; i < INPUTS; i++) sums->at[o * INPUTS + i] = emit_muladd(m, x[i], dy, sums->at[o * INPUTS + i]);
+        for (int i = 0; i < INPUTS; i++)
+            sums->at[o * INPUTS + i] = emit_muladd(m, x[i], dy, sums->at[o * INPUTS + i]);
     }
     end_loop_carried(m, &loop, sums);
 }
@@ -101,7 +102,8 @@ static void add_rows(WeightWalk *w, int axis, LoopCarried *sums) {
 static void store_sum(WeightWalk *w, int o, int i, LLVMValueRef sum) {
     AnyConv *c = w->c;
     Module *m = c->m;
-    LLVMValueRef output = emit_add(m, w->first_output, get_i64(m, o)), input = emit_add(m, w->first_input, get_i64(m, i));
+    LLVMValueRef output = emit_add(m, w->first_output, get_i64(m, o)),
+                 input = emit_add(m, w->first_input, get_i64(m, i));
     LLVMValueRef has_output = LLVMBuildICmp(m->builder, LLVMIntSLT, output, w->outputs, "");
     LLVMValueRef has_input = LLVMBuildICmp(m->builder, LLVMIntSLT, input, w->inputs, "");
     Branch exists = begin_if(m, LLVMBuildAnd(m->builder, has_output, has_input, ""));
@@ -119,7 +121,9 @@ static void find_weight_task(WeightWalk *w, LLVMValueRef task) {
     Dims *dims = c->kernel->program->graph->dims;
     Shape shape = weight_anchor(c)->shape;
     for (int i = c->axes - 1; i >= 0; i--) w->tap[i] = take_part(m, &task, get_i64(m, c->taps[i]));
-    w->first_input = emit_mul(m, take_part(m, &task, get_dim(m, channel_tiles(dims, shape.dims[1], 1, INPUTS))), get_i64(m, INPUTS));
+    w->first_input =
+        emit_mul(m, take_part(m, &task, get_dim(m, channel_tiles(dims, shape.dims[1], 1, INPUTS))),
+                 get_i64(m, INPUTS));
     LLVMValueRef output_tiles = get_dim(m, channel_tiles(dims, shape.dims[0], c->groups, OUTPUTS));
     w->first_output = emit_mul(m, take_part(m, &task, output_tiles), get_i64(m, OUTPUTS));
     w->group = task;
@@ -129,11 +133,14 @@ static void find_weight_task(WeightWalk *w, LLVMValueRef task) {
 
 void emit_conv_weight_task(AnyConv *c, LLVMValueRef task) {
     Module *m = c->m;
-    WeightWalk w = {.c = c, .x = {.rank = c->axes + 2, .lanes = c->lanes}, .dy = {.rank = c->axes + 2, .lanes = c->lanes}};
+    WeightWalk w = {.c = c,
+                    .x = {.rank = c->axes + 2, .lanes = c->lanes},
+                    .dy = {.rank = c->axes + 2, .lanes = c->lanes}};
     find_weight_task(&w, task);
     LoopCarried sums = {.count = OUTPUTS * INPUTS};
     for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(m, m->f32, c->lanes));
-    Loop images = begin_loop_carried(m, &sums, get_i64(m, 0), get_dim(m, weight_anchor(c)->inputs[0]->shape.dims[0]), 1);
+    Loop images = begin_loop_carried(m, &sums, get_i64(m, 0),
+                                     get_dim(m, weight_anchor(c)->inputs[0]->shape.dims[0]), 1);
     w.x.at[0] = w.dy.at[0] = coord_fixed(images.index);
     add_rows(&w, 0, &sums);
     end_loop_carried(m, &images, &sums);

@@ -12,9 +12,9 @@
  *             if lanes run through a reduced group: total = its lanes added by halves
  *             store epilogue(total)
  *
- * A reduction to few results is two functions: tasks of the first are parts of the longest
- * reduced group, whose totals, lanes and all, go to the workspace; the second adds those up
- * in order, where the first would loop over all groups.
+ * A reduction to few results is two functions: tasks of the first are parts of the
+ * longest reduced group, whose totals, lanes and all, go to the workspace; the second
+ * adds those up in order, where the first would loop over all groups.
  *
  * Operands that lie across the lanes are read as squares and transposed in registers
  * (loop_nest.c says where): 64 shuffles for 256 elements. Where there would be few lanes,
@@ -42,24 +42,30 @@ typedef struct NestWalk {
     int inner;           /* the group of the innermost loop, or -1 */
     LLVMValueRef mask;   /* of lanes, or NULL */
     bool mask_inner;
-    bool square;         /* at a vector of the turned group, not a coordinate */
-    Range chunk;         /* of the kept group at the split, those of the task */
-    LLVMValueRef task;   /* of a reduction in parts: its number, in the first phase that of the part */
-    LLVMValueRef part;   /* in the first phase: the part's place in its result; else NULL */
+    bool square;       /* at a vector of the turned group, not a coordinate */
+    Range chunk;       /* of the kept group at the split, those of the task */
+    LLVMValueRef task; /* of a reduction in parts: its number, in the first phase that of the part */
+    LLVMValueRef part; /* in the first phase: the part's place in its result; else NULL */
 } NestWalk;
 
 static int lanes_of_walk(const NestWalk *walk) { return walk->nest->lane < 0 ? 1 : walk->m->target->lanes; }
 
-static int64_t step_of_group(const NestWalk *walk, int group) { return nest_step(walk->nest, group, walk->m->target); }
+static int64_t step_of_group(const NestWalk *walk, int group) {
+    return nest_step(walk->nest, group, walk->m->target);
+}
 
-static LLVMValueRef group_size(NestWalk *walk, int group) { return get_dim(walk->m, walk->nest->groups[group].size); }
+static LLVMValueRef group_size(NestWalk *walk, int group) {
+    return get_dim(walk->m, walk->nest->groups[group].size);
+}
 
 static bool is_multiple(const NestWalk *walk, int group) { /* of whole vectors, surely */
     int64_t size;
-    return group != walk->nest->lane || (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of_walk(walk) == 0);
+    return group != walk->nest->lane ||
+           (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of_walk(walk) == 0);
 }
 
-/* Of a part's total in the workspace: a vector of values, and one of places beside it for argmax. */
+/* Of a part's total in the workspace: a vector of values, and one of places beside it for
+ * argmax. */
 static int64_t part_bytes(const Target *target, const Node *anchor) {
     DType value = dtype_sum(anchor->inputs[0]->shape.type);
     return target->lanes * (dtype_bytes(value) + (anchor->op == OP_argmax ? dtype_bytes(DTYPE_I32) : 0));
@@ -69,18 +75,22 @@ static int64_t part_bytes(const Target *target, const Node *anchor) {
 
 static Point domain_point(const NestWalk *walk) {
     const Nest *nest = walk->nest;
-    Point point = {.rank = nest->rank, .lanes = lanes_of_walk(walk), .mask = walk->mask, .mask_inner = walk->mask_inner};
+    Point point = {
+        .rank = nest->rank, .lanes = lanes_of_walk(walk), .mask = walk->mask, .mask_inner = walk->mask_inner};
     for (int i = 0; i < nest->rank; i++) point.at[i] = (Coord){.base = get_i64(walk->m, 0), .aligned = true};
     for (int g = 0; g < nest->count; g++) {
         const Group *group = &nest->groups[g];
         bool lane = g == nest->lane;
-        point.at[group->axes[group->count - 1]] =
-            (Coord){.base = walk->at[g], .lane_step = lane && point.lanes > 1, .aligned = lane, .inner = g == walk->inner};
+        point.at[group->axes[group->count - 1]] = (Coord){.base = walk->at[g],
+                                                          .lane_step = lane && point.lanes > 1,
+                                                          .aligned = lane,
+                                                          .inner = g == walk->inner};
     }
     return point;
 }
 
-/* Of a reduction's result: reduced axes are 0, and where lanes ran through one the result is a scalar. */
+/* Of a reduction's result: reduced axes are 0, and where lanes ran through one the result
+ * is a scalar. */
 static Point result_point(const NestWalk *walk) {
     const Nest *nest = walk->nest;
     Point point = domain_point(walk);
@@ -94,7 +104,8 @@ static Point result_point(const NestWalk *walk) {
     return point;
 }
 
-/* Ends the current block, so that what does not change in the loops that follow can be placed at its end. */
+/* Ends the current block, so that what does not change in the loops that follow can be
+ * placed at its end. */
 static void set_hoist_point(NestWalk *walk, int inner) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(walk->m->builder);
     LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(walk->m->context, walk->m->function, "inner");
@@ -135,7 +146,8 @@ static RunningSum reduce_max_identity(NestWalk *walk) {
 }
 
 static RunningSum argmax_identity(NestWalk *walk) {
-    return (RunningSum){reduce_max_identity(walk).value, get_splat(walk->m, get_i32(walk->m, 0), lanes_of_walk(walk))};
+    return (RunningSum){reduce_max_identity(walk).value,
+                        get_splat(walk->m, get_i32(walk->m, 0), lanes_of_walk(walk))};
 }
 
 static RunningSum choose_sum(Module *m, LLVMValueRef takes_b, RunningSum a, RunningSum b) {
@@ -180,7 +192,11 @@ static RunningSum merge_sums(NestWalk *walk, RunningSum a, RunningSum b) {
     DType type = reduced_type(walk);
     LLVMValueRef above = emit_above(m, type, b.value, a.value), below = emit_above(m, type, a.value, b.value);
     LLVMValueRef before = LLVMBuildICmp(m->builder, LLVMIntSLT, b.index, a.index, "");
-    return choose_sum(m, LLVMBuildOr(m->builder, above, LLVMBuildAnd(m->builder, before, LLVMBuildNot(m->builder, below, ""), ""), ""), a, b);
+    return choose_sum(m,
+                      LLVMBuildOr(m->builder, above,
+                                  LLVMBuildAnd(m->builder, before, LLVMBuildNot(m->builder, below, ""), ""),
+                                  ""),
+                      a, b);
 }
 
 /* The operand where the walk stands; the identity in lanes that do not exist. */
@@ -191,7 +207,8 @@ static RunningSum emit_reduced_term(NestWalk *walk) {
     RunningSum identity = get_identity(walk);
     if (walk->mask) term.value = LLVMBuildSelect(m->builder, walk->mask, term.value, identity.value, "");
     if (reduction_of_walk(walk) != OP_argmax) return term;
-    LLVMValueRef place = get_coord_vector(m, &point.at[ATTRIBUTES(walk->kernel->anchor, argmax)->axis], point.lanes);
+    LLVMValueRef place =
+        get_coord_vector(m, &point.at[ATTRIBUTES(walk->kernel->anchor, argmax)->axis], point.lanes);
     term.index = LLVMBuildTrunc(m->builder, place, LLVMTypeOf(identity.index), "");
     if (walk->mask) term.index = LLVMBuildSelect(m->builder, walk->mask, term.index, identity.index, "");
     return term;
@@ -211,7 +228,8 @@ static void carry_on(Loop *loop, int which, RunningSum next) {
 
 static RunningSum carried_sum(const Loop *loop, int which, bool index) {
     int values = index ? 2 : 1;
-    return (RunningSum){carried_result(loop, which * values), index ? carried_result(loop, which * values + 1) : NULL};
+    return (RunningSum){carried_result(loop, which * values),
+                        index ? carried_result(loop, which * values + 1) : NULL};
 }
 
 /* Steps from .. to of a group, in `chains` sums that are added up at the end. */
@@ -228,12 +246,14 @@ static RunningSum emit_chains(NestWalk *walk, int group, LLVMValueRef from, LLVM
     bool index = reduction_of_walk(walk) == OP_argmax;
     for (int c = 0; c < chains; c++) sums[c] = carried_sum(&loop, c, index);
     for (int width = 1; width < chains; width *= 2)
-        for (int c = 0; c + width < chains; c += 2 * width) sums[c] = merge_sums(walk, sums[c], sums[c + width]);
+        for (int c = 0; c + width < chains; c += 2 * width)
+            sums[c] = merge_sums(walk, sums[c], sums[c + width]);
     return sums[0];
 }
 
 /* One step after the other, onto `sum`; where `masked`, lanes only as far as `to`. */
-static RunningSum emit_steps(NestWalk *walk, int group, LLVMValueRef from, LLVMValueRef to, RunningSum sum, bool masked) {
+static RunningSum emit_steps(NestWalk *walk, int group, LLVMValueRef from, LLVMValueRef to, RunningSum sum,
+                             bool masked) {
     int64_t low, high;
     if (get_constant(from, &low) && get_constant(to, &high) && low >= high) return sum;
     LLVMValueRef outer_mask = walk->mask;
@@ -261,7 +281,8 @@ static bool is_heavy(const Kernel *kernel) {
 static int chains_of(const NestWalk *walk, int group) {
     int64_t size;
     if (is_heavy(walk->kernel)) return 1;
-    if (dim_is_const(walk->nest->groups[group].size, &size) && size < MAX_CHAINS * step_of_group(walk, group)) return 1;
+    if (dim_is_const(walk->nest->groups[group].size, &size) && size < MAX_CHAINS * step_of_group(walk, group))
+        return 1;
     return MAX_CHAINS;
 }
 
@@ -309,16 +330,19 @@ static RunningSum emit_group_run(NestWalk *walk, int group, RunningSum total) {
     return total;
 }
 
-/* The mask of a vector of the lane group that the walk stands at, where the group may end within it. */
+/* The mask of a vector of the lane group that the walk stands at, where the group may end
+ * within it. */
 static void set_lane_mask(NestWalk *walk, int group) {
     if (group != walk->nest->lane || is_multiple(walk, group)) return;
-    walk->mask = emit_lane_mask(walk->m, emit_sub(walk->m, group_size(walk, group), walk->at[group]), lanes_of_walk(walk));
+    walk->mask = emit_lane_mask(walk->m, emit_sub(walk->m, group_size(walk, group), walk->at[group]),
+                                lanes_of_walk(walk));
     walk->mask_inner = false;
 }
 
 static RunningSum emit_reduced(NestWalk *walk, int number, RunningSum total) {
     const Nest *nest = walk->nest;
-    if (number == nest->reduced_count) return combine_sums(walk, total, emit_reduced_term(walk)); /* all reduced axes have size 1 */
+    /* all reduced axes have size 1 */
+    if (number == nest->reduced_count) return combine_sums(walk, total, emit_reduced_term(walk));
     int group = nest->reduced[number];
     if (number == nest->reduced_count - 1) return emit_group_run(walk, group, total);
     LLVMValueRef outer_mask = walk->mask;
@@ -342,7 +366,8 @@ static RunningSum emit_across_lanes(NestWalk *walk, RunningSum sum) {
             lower[i] = get_i32(m, i);
             upper[i] = get_i32(m, half + i);
         }
-        LLVMValueRef first = LLVMConstVector(lower, (unsigned)half), second = LLVMConstVector(upper, (unsigned)half);
+        LLVMValueRef first = LLVMConstVector(lower, (unsigned)half),
+                     second = LLVMConstVector(upper, (unsigned)half);
         RunningSum a = sum, b = sum;
         for (int k = 0; k < (sum.index ? 2 : 1); k++) {
             LLVMValueRef *to_a = k ? &a.index : &a.value, *to_b = k ? &b.index : &b.value;
@@ -360,12 +385,14 @@ static RunningSum emit_across_lanes(NestWalk *walk, RunningSum sum) {
 
 /* ---- reductions in parts ---- */
 
-/* The places of a part's total in the workspace: values, and beside them places of argmax. */
+/* The places of a part's total in the workspace: values, and beside them places of
+ * argmax. */
 static RunningSum part_address(NestWalk *walk, LLVMValueRef number) {
     Module *m = walk->m;
     RunningSum identity = get_identity(walk);
     LLVMValueRef base = get_argument(m, 1 + walk->kernel->input_count);
-    int64_t wide = part_bytes(m->target, walk->kernel->anchor), places = wide - m->target->lanes * dtype_bytes(DTYPE_I32);
+    int64_t wide = part_bytes(m->target, walk->kernel->anchor),
+            places = wide - m->target->lanes * dtype_bytes(DTYPE_I32);
     LLVMValueRef value = get_element(m, m->i8, base, emit_mul(m, number, get_i64(m, wide)));
     return (RunningSum){value, identity.index ? get_element(m, m->i8, value, get_i64(m, places)) : NULL};
 }
@@ -379,7 +406,8 @@ static void store_part(NestWalk *walk, RunningSum sum) {
 static RunningSum emit_parts(NestWalk *walk) {
     Module *m = walk->m;
     RunningSum total = get_identity(walk);
-    LLVMValueRef count = get_dim(m, nest_parts(walk->kernel->program, walk->nest)), first = emit_mul(m, walk->task, count);
+    LLVMValueRef count = get_dim(m, nest_parts(walk->kernel->program, walk->nest)),
+                 first = emit_mul(m, walk->task, count);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
     RunningSum phi = carry_sum(walk, &loop, total), at = part_address(walk, emit_add(m, first, loop.index));
     RunningSum part = {emit_load(m, LLVMTypeOf(total.value), at.value), NULL};
@@ -429,7 +457,8 @@ static void emit_elements(NestWalk *walk) {
 static void emit_vectors(NestWalk *walk, int group, Range range) {
     Module *m = walk->m;
     int64_t lanes = lanes_of_walk(walk), size;
-    LLVMValueRef whole = is_multiple(walk, group) ? range.to : emit_whole_steps(m, range.from, range.to, lanes);
+    LLVMValueRef whole =
+        is_multiple(walk, group) ? range.to : emit_whole_steps(m, range.from, range.to, lanes);
     if (!(dim_is_const(walk->nest->groups[group].size, &size) && size < lanes)) {
         Loop loop = begin_loop(m, range.from, whole, lanes);
         walk->at[group] = loop.index;
@@ -449,7 +478,8 @@ static void emit_vectors(NestWalk *walk, int group, Range range) {
 
 /* ---- squares ---- */
 
-/* One square of a turned operand: row i is the operand at lane i along the turned group. Lanes beyond the end repeat the last. */
+/* One square of a turned operand: row i is the operand at lane i along the turned group.
+ * Lanes beyond the end repeat the last. */
 static void emit_square(NestWalk *walk, const Node *node, LLVMValueRef *rows) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
@@ -460,8 +490,8 @@ static void emit_square(NestWalk *walk, const Node *node, LLVMValueRef *rows) {
         LLVMValueRef row = emit_add(m, walk->at[nest->lane], get_i64(m, i));
         point.mask = NULL;
         point.at[across->axes[across->count - 1]] = coord_fixed(walk->mask ? emit_min(m, row, last) : row);
-        point.at[along->axes[along->count - 1]] = (Coord){.base = walk->at[nest->transposed], .lane_step = 1, .aligned = true,
-                                                          .inner = true};
+        point.at[along->axes[along->count - 1]] =
+            (Coord){.base = walk->at[nest->transposed], .lane_step = 1, .aligned = true, .inner = true};
         rows[i] = emit_expr(&walk->epilogue, node, &point);
     }
     emit_transpose(m, rows, lanes_of_walk(walk));
@@ -484,7 +514,8 @@ static void emit_square_tiles(NestWalk *walk) {
         step_back(m, from);
         walk->epilogue.known_count = 0;
         for (int t = 0; t < nest->transposed_count; t++)
-            walk->epilogue.known[walk->epilogue.known_count++] = (KnownNode){nest->transposed_nodes[t], rows[t][j]};
+            walk->epilogue.known[walk->epilogue.known_count++] =
+                (KnownNode){nest->transposed_nodes[t], rows[t][j]};
         emit_point(walk);
     }
     walk->epilogue.known_count = 0;
@@ -493,7 +524,8 @@ static void emit_square_tiles(NestWalk *walk) {
 
 static void emit_nest_inside(NestWalk *walk, int number);
 
-/* The turned group, number `number` of those kept, by vectors; then the rest by coordinates. */
+/* The turned group, number `number` of those kept, by vectors; then the rest by
+ * coordinates. */
 static void emit_transposed(NestWalk *walk, int number, Range range) {
     Module *m = walk->m;
     int group = walk->nest->parallel[number];
@@ -514,14 +546,16 @@ static void emit_transposed(NestWalk *walk, int number, Range range) {
 
 /* ---- zipped ---- */
 
-/* The vectors of results that lie one after the other from where the walk stands at in the lanes' group. */
+/* The vectors of results that lie one after the other from where the walk stands at in
+ * the lanes' group. */
 static void store_interleaved(NestWalk *walk, const LLVMValueRef *vectors, int count) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
     const Group *narrow = &nest->groups[nest->interleaved], *wide = &nest->groups[nest->lane];
     Point point = domain_point(walk);
     point.at[wide->axes[wide->count - 1]].lane_step = 0;
-    LLVMValueRef left = emit_mul(m, emit_sub(m, group_size(walk, nest->lane), walk->at[nest->lane]), get_i64(m, count));
+    LLVMValueRef left =
+        emit_mul(m, emit_sub(m, group_size(walk, nest->lane), walk->at[nest->lane]), get_i64(m, count));
     for (int i = 0; i < count; i++) {
         LLVMValueRef first = get_i64(m, (int64_t)i * lanes_of_walk(walk));
         point.at[narrow->axes[narrow->count - 1]] = (Coord){.base = first, .lane_step = 1};
@@ -569,7 +603,8 @@ static void emit_nest_inside(NestWalk *walk, int number) {
     if (number == nest->split && number < nest->parallel_count) {
         emit_parallel_groups(walk, number, walk->chunk);
     } else if (number < nest->parallel_count) {
-        emit_parallel_groups(walk, number, (Range){get_i64(walk->m, 0), group_size(walk, nest->parallel[number])});
+        emit_parallel_groups(walk, number,
+                             (Range){get_i64(walk->m, 0), group_size(walk, nest->parallel[number])});
     } else if (walk->kernel->anchor) {
         emit_reduction(walk);
     } else {
@@ -577,8 +612,9 @@ static void emit_nest_inside(NestWalk *walk, int number) {
     }
 }
 
-/* Before and after what lies inside a vector of the lane group of which some lanes do not exist. Whole vectors have code of their own: a
- * store by a mask costs twenty cycles and more on some machines. */
+/* Before and after what lies inside a vector of the lane group of which some lanes do not
+ * exist. Whole vectors have code of their own: a store by a mask costs twenty cycles and
+ * more on some machines. */
 static void begin_masked(NestWalk *walk, int group) {
     walk->epilogue.memo.count = 0;
     set_lane_mask(walk, group);
@@ -601,7 +637,9 @@ static void emit_parallel_groups(NestWalk *walk, int number, Range range) {
         emit_transposed(walk, number, range);
         return;
     }
-    LLVMValueRef whole = is_multiple(walk, group) ? range.to : emit_whole_steps(m, range.from, range.to, step_of_group(walk, group));
+    LLVMValueRef whole = is_multiple(walk, group)
+                             ? range.to
+                             : emit_whole_steps(m, range.from, range.to, step_of_group(walk, group));
     Loop loop = begin_loop(m, range.from, whole, step_of_group(walk, group));
     walk->at[group] = loop.index;
     emit_nest_inside(walk, number + 1);
@@ -626,7 +664,8 @@ static void emit_digits(NestWalk *walk, LLVMValueRef task) {
         LLVMValueRef digit = i ? emit_rem(m, task, steps) : task;
         LLVMValueRef from = emit_mul(m, digit, get_i64(m, step));
         if (i) task = emit_div(m, task, steps);
-        if (i == nest->split) walk->chunk = (Range){from, emit_min(m, emit_add(m, from, get_i64(m, step)), size)};
+        if (i == nest->split)
+            walk->chunk = (Range){from, emit_min(m, emit_add(m, from, get_i64(m, step)), size)};
         else walk->at[nest->parallel[i]] = from;
     }
 }
@@ -642,7 +681,8 @@ static void emit_lane_task(NestWalk *walk) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
     LLVMValueRef left = emit_sub(m, group_size(walk, nest->lane), walk->at[nest->lane]);
-    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, left, get_i64(m, lanes_of_walk(walk)), "whole"));
+    Branch whole =
+        begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, left, get_i64(m, lanes_of_walk(walk)), "whole"));
     emit_nest_inside(walk, nest->split);
     begin_else(m, &whole);
     begin_masked(walk, nest->lane);
@@ -656,7 +696,8 @@ static void emit_transposed_task(NestWalk *walk) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
     LLVMValueRef from = walk->at[nest->transposed], to = emit_add(m, from, get_i64(m, lanes_of_walk(walk)));
-    emit_transposed(walk, nest->split - 1, (Range){from, emit_min(m, to, group_size(walk, nest->transposed))});
+    emit_transposed(walk, nest->split - 1,
+                    (Range){from, emit_min(m, to, group_size(walk, nest->transposed))});
 }
 
 static void emit_loops_task(NestWalk *walk, LLVMValueRef task, bool parts) {
@@ -675,13 +716,16 @@ static void emit_loops_task(NestWalk *walk, LLVMValueRef task, bool parts) {
 bool loops_propose(const Kernel *kernel, Proposal *proposal) {
     if (kernel->anchor ? !takes_anchor(KERNEL_loops, kernel) : is_packed(kernel->output)) return false;
     proposal->is_nest = true;
-    proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
+    proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25,
+                                   kernel_typical_bytes(kernel));
     return true;
 }
 
 static void set_nest_name(Kernel *kernel) {
-    const char *last = op_info[kernel->output->node->op].name, *anchor = kernel->anchor ? op_info[kernel->anchor->op].name : NULL;
-    if (kernel->rows) kernel_set_name(kernel, "%s_%s%d", kernel->rows, anchor ? anchor : last, kernel->member_count);
+    const char *last = op_info[kernel->output->node->op].name,
+               *anchor = kernel->anchor ? op_info[kernel->anchor->op].name : NULL;
+    if (kernel->rows)
+        kernel_set_name(kernel, "%s_%s%d", kernel->rows, anchor ? anchor : last, kernel->member_count);
     else if (anchor) kernel_set_name(kernel, "%s_%s%d", anchor, last, kernel->member_count);
     else kernel_set_name(kernel, "map_%s%d", last, kernel->member_count);
 }
@@ -689,8 +733,10 @@ static void set_nest_name(Kernel *kernel) {
 /* A reduction in parts: those first, then their sums. */
 static void set_loops_phases(Program *program, Kernel *kernel, const Nest *nest) {
     Dim parts = dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest));
-    kernel_set_workspace(kernel, dim_scale(program->graph->dims, parts, part_bytes(program->target, kernel->anchor)));
-    Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), parts}, {kernel->name, kernel->tasks}};
+    kernel_set_workspace(kernel,
+                         dim_scale(program->graph->dims, parts, part_bytes(program->target, kernel->anchor)));
+    Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), parts},
+                      {kernel->name, kernel->tasks}};
     kernel->phases = arena_copy(program->arena, phases, sizeof phases);
     kernel->phase_count = COUNT_OF(phases);
     kernel->tasks = dim_add(program->graph->dims, parts, kernel->tasks);
@@ -705,7 +751,11 @@ void loops_settle(Program *program, Kernel *kernel) {
 
 static LLVMValueRef emit_nest(Module *m, const Kernel *kernel, const char *name, bool parts) {
     LLVMValueRef function = begin_kernel(m, name);
-    NestWalk walk = {.m = m, .kernel = kernel, .nest = kernel->proposal.tile, .epilogue = {.module = m, .kernel = kernel}, .inner = -1};
+    NestWalk walk = {.m = m,
+                     .kernel = kernel,
+                     .nest = kernel->proposal.tile,
+                     .epilogue = {.module = m, .kernel = kernel},
+                     .inner = -1};
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     emit_loops_task(&walk, tasks.index, parts);
     end_loop(m, &tasks);

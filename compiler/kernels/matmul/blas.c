@@ -1,9 +1,12 @@
-/* Matrix products of two computed operands by OpenBLAS: a task is a call of cblas_sgemm for some rows of one matrix.
+/* Matrix products of two computed operands by OpenBLAS: a task is a call of cblas_sgemm
+ * for some rows of one matrix.
  *
- * Its serial build is linked, so the pool stays the only one in the process. It is taken where --blas asks for it and where nothing is
- * to be done to the result on its way to memory; else matmul computes the product. It is not taken by itself: one sgemm brings 25 MB of
- * program, and measured beside matmul (f32, one thread, AVX-512, 2026) it needed 0.20 ms against 0.17 for 256 cubed, 1.47 against 1.21
- * for 197x768x768 and 0.26 against 0.21 for 64x4096x64: nowhere the 10 % that it would have to win. */
+ * Its serial build is linked, so the pool stays the only one in the process. It is taken
+ * where --blas asks for it and where nothing is to be done to the result on its way to
+ * memory; else matmul computes the product. It is not taken by itself: one sgemm brings
+ * 25 MB of program, and measured beside matmul (f32, one thread, AVX-512, 2026) it needed
+ * 0.20 ms against 0.17 for 256 cubed, 1.47 against 1.21 for 197x768x768 and 0.26 against
+ * 0.21 for 64x4096x64: nowhere the 10 % that it would have to win. */
 #include "kernels/matmul/matrix.h"
 
 enum { TASK_ROWS = 256 };
@@ -15,7 +18,8 @@ static bool takes_blas(const Kernel *kernel, const MatrixShape *s) {
     return kernel->program->blas && s->types.left == DTYPE_F32 && alone && computed;
 }
 
-/* It costs nothing, since it was asked for. sgemm takes matrices whose rows or columns are adjacent elements. */
+/* It costs nothing, since it was asked for. sgemm takes matrices whose rows or columns
+ * are adjacent elements. */
 bool blas_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s) || !takes_blas(kernel, &s)) return false;
@@ -35,18 +39,20 @@ void blas_settle(Program *program, Kernel *kernel) {
 
 /* ---- emission ---- */
 
-typedef struct BlasOperand { /* an argument of cblas_sgemm */
+typedef struct BlasOperand {       /* an argument of cblas_sgemm */
     LLVMValueRef address, leading; /* leading dimension, i32 */
     int order;
 } BlasOperand;
 
-/* Of lines of `size` elements, `stride` apart. An axis of size 1 has any stride, and sgemm refuses what is less than a line. */
+/* Of lines of `size` elements, `stride` apart. An axis of size 1 has any stride, and
+ * sgemm refuses what is less than a line. */
 static LLVMValueRef get_leading(Module *m, Dim stride, Dim size) {
     return LLVMBuildTrunc(m->builder, emit_max(m, get_dim(m, stride), get_dim(m, size)), m->i32, "");
 }
 
 /* Matrix number `matrix` of the value in args[argument], from `row` on. */
-static BlasOperand get_operand(Module *m, const Value *value, int argument, LLVMValueRef matrix, LLVMValueRef row) {
+static BlasOperand get_operand(Module *m, const Value *value, int argument, LLVMValueRef matrix,
+                               LLVMValueRef row) {
     int rank = value->node->shape.rank;
     bool rows_apart = dim_is_one(value->strides[rank - 1]);
     LLVMValueRef at = emit_mul(m, row, get_dim(m, value->strides[rank - 2])), rest = matrix;
@@ -56,31 +62,46 @@ static BlasOperand get_operand(Module *m, const Value *value, int argument, LLVM
         rest = emit_div(m, rest, size);
     }
     int line = rows_apart ? rank - 1 : rank - 2, apart = rows_apart ? rank - 2 : rank - 1;
-    return (BlasOperand){get_element(m, m->f32, get_argument(m, argument), at), get_leading(m, value->strides[apart], value->node->shape.dims[line]),
-                     rows_apart ? AS_IT_LIES : TRANSPOSED};
+    return (BlasOperand){get_element(m, m->f32, get_argument(m, argument), at),
+                         get_leading(m, value->strides[apart], value->node->shape.dims[line]),
+                         rows_apart ? AS_IT_LIES : TRANSPOSED};
 }
 
-static void emit_sgemm(Module *m, LLVMValueRef rows, LLVMValueRef columns, LLVMValueRef depth, const BlasOperand *a, const BlasOperand *b, const BlasOperand *c) {
+static void emit_sgemm(Module *m, LLVMValueRef rows, LLVMValueRef columns, LLVMValueRef depth,
+                       const BlasOperand *a, const BlasOperand *b, const BlasOperand *c) {
     LLVMTypeRef i32 = m->i32, f32 = m->f32, pointer = m->pointer;
     LLVMTypeRef types[] = {i32, i32, i32, i32, i32, i32, f32, pointer, i32, pointer, i32, f32, pointer, i32};
     LLVMTypeRef type = LLVMFunctionType(m->none, types, COUNT_OF(types), 0);
     LLVMValueRef function = LLVMGetNamedFunction(m->module, "cblas_sgemm");
     if (!function) function = LLVMAddFunction(m->module, "cblas_sgemm", type);
-    LLVMValueRef arguments[] = {get_i32(m, ROW_MAJOR), get_i32(m, a->order), get_i32(m, b->order),
-                                LLVMBuildTrunc(m->builder, rows, i32, ""), LLVMBuildTrunc(m->builder, columns, i32, ""),
-                                LLVMBuildTrunc(m->builder, depth, i32, ""), get_f32(m, 1), a->address, a->leading, b->address, b->leading,
-                                get_f32(m, 0), c->address, c->leading};
+    LLVMValueRef arguments[] = {get_i32(m, ROW_MAJOR),
+                                get_i32(m, a->order),
+                                get_i32(m, b->order),
+                                LLVMBuildTrunc(m->builder, rows, i32, ""),
+                                LLVMBuildTrunc(m->builder, columns, i32, ""),
+                                LLVMBuildTrunc(m->builder, depth, i32, ""),
+                                get_f32(m, 1),
+                                a->address,
+                                a->leading,
+                                b->address,
+                                b->leading,
+                                get_f32(m, 0),
+                                c->address,
+                                c->leading};
     LLVMBuildCall2(m->builder, type, function, arguments, COUNT_OF(arguments), "");
 }
 
 LLVMValueRef blas_emit(Module *m, const Kernel *kernel) {
     const MatrixShape *s = kernel->proposal.tile;
     LLVMValueRef function = begin_kernel(m, kernel->name), zero = get_i64(m, 0);
-    LLVMValueRef rows = get_dim(m, s->rows), parts = get_dim(m, dim_ceil_div(kernel->program->graph->dims, s->rows, TASK_ROWS));
+    LLVMValueRef rows = get_dim(m, s->rows),
+                 parts = get_dim(m, dim_ceil_div(kernel->program->graph->dims, s->rows, TASK_ROWS));
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    LLVMValueRef matrix = emit_div(m, tasks.index, parts), first = emit_mul(m, emit_rem(m, tasks.index, parts), get_i64(m, TASK_ROWS));
+    LLVMValueRef matrix = emit_div(m, tasks.index, parts),
+                 first = emit_mul(m, emit_rem(m, tasks.index, parts), get_i64(m, TASK_ROWS));
     LLVMValueRef count = emit_min(m, emit_sub(m, rows, first), get_i64(m, TASK_ROWS));
-    BlasOperand a = get_operand(m, kernel->inputs[0], 1, matrix, first), b = get_operand(m, kernel->inputs[1], 2, matrix, zero);
+    BlasOperand a = get_operand(m, kernel->inputs[0], 1, matrix, first),
+                b = get_operand(m, kernel->inputs[1], 2, matrix, zero);
     BlasOperand c = get_operand(m, kernel->output, 0, matrix, first);
     emit_sgemm(m, count, get_dim(m, s->columns), get_dim(m, s->depth), &a, &b, &c);
     end_loop(m, &tasks);

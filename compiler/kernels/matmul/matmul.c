@@ -1,5 +1,6 @@
-/* Matrix products in general: matrix.c with tiles of six rows. B is packed while building where it is a weight, and before the
- * product where several tasks read the same; else each task copies the panel that it reads. */
+/* Matrix products in general: matrix.c with tiles of six rows. B is packed while building
+ * where it is a weight, and before the product where several tasks read the same; else
+ * each task copies the panel that it reads. */
 #include "kernels/matmul/matrix.h"
 
 enum { ROWS = 6, DEPTH = 512, TASK_ROWS = 192, PACKING_TASK_ROWS = 768 };
@@ -19,10 +20,16 @@ static bool is_packed_before(const Kernel *kernel, const MatrixShape *s) {
 static MatrixTile choose_matmul_tile(const Kernel *kernel, const MatrixShape *s) {
     const Program *program = kernel->program;
     int64_t lanes = program->target->lanes, columns = dim_typical(program->graph->dims, s->columns), fixed;
-    MatrixTile tile = {.shape = *s, .rows = ROWS, .depth = DEPTH, .right = is_packed_before(kernel, s) ? RIGHT_PACKED : RIGHT_PANEL};
-    int64_t rows = tile.right == RIGHT_PACKED ? TASK_ROWS : PACKING_TASK_ROWS; /* for which a task copies its panel once */
-    if (dim_is_const(s->rows, &fixed)) rows = min_i64(rows, fixed), tile.rows = (int)max_i64(1, min_i64(fixed, ROWS));
-    tile.blocks = (int)min_i64(min_i64(matrix_blocks(program->target, tile.rows), 4), ceil_div(columns, lanes));
+    MatrixTile tile = {.shape = *s,
+                       .rows = ROWS,
+                       .depth = DEPTH,
+                       .right = is_packed_before(kernel, s) ? RIGHT_PACKED : RIGHT_PANEL};
+    /* for which a task copies its panel once */
+    int64_t rows = tile.right == RIGHT_PACKED ? TASK_ROWS : PACKING_TASK_ROWS;
+    if (dim_is_const(s->rows, &fixed))
+        rows = min_i64(rows, fixed), tile.rows = (int)max_i64(1, min_i64(fixed, ROWS));
+    tile.blocks =
+        (int)min_i64(min_i64(matrix_blocks(program->target, tile.rows), 4), ceil_div(columns, lanes));
     tile.task_tiles = (int)max_i64(1, rows / tile.rows);
     return tile;
 }
@@ -32,9 +39,11 @@ static double matmul_cycles(const Kernel *kernel, const MatrixShape *s) {
     const Target *target = kernel->program->target;
     double columns = (double)round_up(dim_typical(dims, s->columns), target->lanes);
     double rows = (double)round_up(dim_typical(dims, s->rows), ROWS);
-    double matrix = columns * (double)dim_typical(dims, s->depth) * (double)dim_typical(dims, s->matrices), tiles = rows / ROWS;
+    double matrix = columns * (double)dim_typical(dims, s->depth) * (double)dim_typical(dims, s->matrices),
+           tiles = rows / ROWS;
     double bytes = matrix * dtype_bytes(s->types.sum);
-    double rate = bytes < (double)target->l2_bytes ? target->l2_bytes_per_cycle : target->memory_bytes_per_cycle;
+    double rate =
+        bytes < (double)target->l2_bytes ? target->l2_bytes_per_cycle : target->memory_bytes_per_cycle;
     double compute = 1.1 * matrix * rows / target->lanes / target->fmas_per_cycle;
     double memory = bytes / rate * (tiles < 4 ? tiles : 4);
     return compute > memory ? compute : memory;
@@ -53,9 +62,8 @@ bool matmul_propose(const Kernel *kernel, Proposal *proposal) {
 void matmul_settle(Program *program, Kernel *kernel) {
     const MatrixTile *tile = kernel->proposal.tile;
     matrix_settle(program, kernel);
-    kernel_set_name(kernel, "matmul_%st%dx%d", tile->right == RIGHT_PACKED ? "weights_" : "", tile->rows, tile->blocks);
+    kernel_set_name(kernel, "matmul_%st%dx%d", tile->right == RIGHT_PACKED ? "weights_" : "", tile->rows,
+                    tile->blocks);
 }
 
-LLVMValueRef matmul_emit(Module *m, const Kernel *kernel) {
-    return emit_matrix(m, kernel);
-}
+LLVMValueRef matmul_emit(Module *m, const Kernel *kernel) { return emit_matrix(m, kernel); }

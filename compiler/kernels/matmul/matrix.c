@@ -14,17 +14,19 @@
  *           last piece: epilogue, store; else: keep the sums on the stack
  *
  * A is read where it lies: with six rows the addresses of the rows stay in registers, and
- * packing A would cost as much as half a tile. Of f16 and bf16 a row tile's piece is copied
- * to the stack as f32, a vector at a time, since a tile loads single elements. A panel lives
- * on the stack because it is a task's own: nothing is shared between threads, and no scratch
- * memory is planned.
+ * packing A would cost as much as half a tile. Of f16 and bf16 a row tile's piece is
+ * copied to the stack as f32, a vector at a time, since a tile loads single elements. A
+ * panel lives on the stack because it is a task's own: nothing is shared between threads,
+ * and no scratch memory is planned.
  *
  * With few rows (matvec) the bound is reading the weights from memory: one tile has all
  * rows, and every weight is read once. */
 #include "kernels/matmul/matrix.h"
 #include "kernels/conv/conv.h" /* split_evenly */
 
-enum { CHAIN = 64 }; /* terms in a row before sums are put by: dense layers have long sums, and with one row nothing else to wait for */
+/* terms in a row before sums are put by: dense layers have long sums, and with one row
+ * nothing else to wait for */
+enum { CHAIN = 64 };
 
 typedef struct Matrix {
     Module *m;
@@ -38,11 +40,12 @@ typedef struct Matrix {
     LLVMValueRef left_space;              /* a tile's piece of A as f32; NULL: A is read where it lies */
     int64_t matrix_weights;               /* elements of one packed matrix */
     /* of the task */
-    Point point;                          /* leading axes */
+    Point point; /* leading axes */
     LLVMValueRef matrix, panel, first_row, first_column;
     int blocks;
     /* of the piece */
-    LLVMValueRef piece, piece_depth, panel_base, panel_offset, panel_row; /* panel_row: elements from one row to the next */
+    /* panel_row: elements from one row to the next */
+    LLVMValueRef piece, piece_depth, panel_base, panel_offset, panel_row;
 } Matrix;
 
 bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
@@ -50,7 +53,8 @@ bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
     if (!takes_anchor(KERNEL_matmul, kernel)) return false;
     Dims *dims = kernel->program->graph->dims;
     Shape a = anchor->inputs[0]->shape, c = anchor->shape;
-    *shape = (MatrixShape){.rows = c.dims[c.rank - 2], .depth = a.dims[a.rank - 1], .columns = c.dims[c.rank - 1]};
+    *shape =
+        (MatrixShape){.rows = c.dims[c.rank - 2], .depth = a.dims[a.rank - 1], .columns = c.dims[c.rank - 1]};
     shape->matrices = dim_const(dims, 1);
     for (int i = 0; i < c.rank - 2; i++) shape->matrices = dim_mul(dims, shape->matrices, c.dims[i]);
     shape->types = contraction_types(anchor);
@@ -96,7 +100,8 @@ void matrix_propose(const Kernel *kernel, const MatrixTile *tile, Proposal *prop
     wish_formats(kernel, proposal, &format_plain, 2);
     proposal->tile = arena_copy(kernel->program->arena, tile, sizeof *tile);
     if (tile->right != RIGHT_PACKED) return;
-    Format format = matrix_format(kernel->inputs[1]->node, tile->shape.types.sum, kernel->program->target->lanes, tile->blocks);
+    Format format = matrix_format(kernel->inputs[1]->node, tile->shape.types.sum,
+                                  kernel->program->target->lanes, tile->blocks);
     wish_packed(kernel, proposal, 1, &format);
 }
 
@@ -109,9 +114,7 @@ void matrix_settle(Program *program, Kernel *kernel) {
     kernel->tasks = dim_mul(dims, panels, row_tasks(dims, shape, tile));
 }
 
-static Dims *dims_of_matrix(const Matrix *x) {
-    return x->kernel->program->graph->dims;
-}
+static Dims *dims_of_matrix(const Matrix *x) { return x->kernel->program->graph->dims; }
 
 static LLVMValueRef emit_at_least(Matrix *x, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildICmp(x->m->builder, LLVMIntSGE, a, b, "");
@@ -119,10 +122,10 @@ static LLVMValueRef emit_at_least(Matrix *x, LLVMValueRef a, LLVMValueRef b) {
 
 /* ---- one register tile ---- */
 
-typedef struct Rows { /* of one tile */
+typedef struct Rows {   /* of one tile */
     LLVMValueRef first; /* counted from the matrix's first */
     int count;
-    bool limited;       /* some may lie behind the last row: those are read from it and not stored */
+    bool limited; /* some may lie behind the last row: those are read from it and not stored */
 } Rows;
 
 static LLVMValueRef column_mask(const Matrix *x, LLVMValueRef column) {
@@ -146,7 +149,8 @@ static LLVMValueRef row_address(const Matrix *x, LLVMValueRef row) {
     const Value *a = x->kernel->inputs[0];
     LLVMValueRef row_stride = get_dim(m, a->strides[x->rank - 2]), step = get_dim(m, a->strides[x->rank - 1]);
     LLVMValueRef at = emit_add(m, emit_mul(m, row, row_stride), emit_mul(m, x->piece, step));
-    for (int i = 0; i < x->rank - 2; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, a->strides[i])));
+    for (int i = 0; i < x->rank - 2; i++)
+        at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, a->strides[i])));
     return get_element(m, get_memory_type(m, x->shape.types.left), get_argument(m, 1), at);
 }
 
@@ -166,7 +170,8 @@ static LLVMValueRef load_right(const Matrix *x, LLVMValueRef at, int q) {
     bool as_is = x->tile->right == RIGHT_AS_IS;
     DType type = as_is ? x->shape.types.right : x->shape.types.sum;
     LLVMValueRef address = get_element(m, get_memory_type(m, type), x->panel_base, at);
-    return emit_floats(m, type, address, x->lanes, !as_is, as_is ? column_mask(x, column_of_block(x, q)) : NULL);
+    return emit_floats(m, type, address, x->lanes, !as_is,
+                       as_is ? column_mask(x, column_of_block(x, q)) : NULL);
 }
 
 /* A tile's product over part of the piece of K. */
@@ -188,7 +193,8 @@ static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Loo
     }
     for (int p = 0; p < product->rows->count; p++) {
         LLVMValueRef a = get_splat(m, load_left(x, product->address, p, loop.index), x->lanes);
-        for (int q = 0; q < x->blocks; q++) sums->at[p * x->blocks + q] = emit_muladd(m, a, b[q], sums->at[p * x->blocks + q]);
+        for (int q = 0; q < x->blocks; q++)
+            sums->at[p * x->blocks + q] = emit_muladd(m, a, b[q], sums->at[p * x->blocks + q]);
     }
     end_loop_carried(m, &loop, sums);
 }
@@ -232,7 +238,8 @@ static void multiply_rows(const Matrix *x, const Rows *rows, LoopCarried *sums) 
 static LLVMValueRef kept_matrix_sum(const Matrix *x, const Rows *rows, int p, int q) {
     Module *m = x->m;
     LLVMValueRef row = emit_add(m, emit_sub(m, rows->first, x->first_row), get_i64(m, p));
-    LLVMValueRef at = emit_add(m, emit_mul(m, row, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
+    LLVMValueRef at =
+        emit_add(m, emit_mul(m, row, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
     return get_element(m, m->f32, x->sums_space, at);
 }
 
@@ -259,7 +266,10 @@ static void emit_matrix_tile(Matrix *x, Rows rows) {
     LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
     LoopCarried sums = {.count = rows.count * x->blocks};
     for (int i = 0; i < sums.count; i++)
-        sums.at[i] = x->sums_space ? emit_aligned_load(m, vector, kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks)) : LLVMConstNull(vector);
+        sums.at[i] =
+            x->sums_space
+                ? emit_aligned_load(m, vector, kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks))
+                : LLVMConstNull(vector);
     multiply_rows(x, &rows, &sums);
     if (!x->sums_space) {
         store_results(x, &rows, &sums);
@@ -268,7 +278,8 @@ static void emit_matrix_tile(Matrix *x, Rows rows) {
     Branch last = begin_if(m, emit_at_least(x, emit_add(m, x->piece, x->piece_depth), x->depth));
     store_results(x, &rows, &sums);
     begin_else(m, &last);
-    for (int i = 0; i < sums.count; i++) emit_aligned_store(m, sums.at[i], kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks));
+    for (int i = 0; i < sums.count; i++)
+        emit_aligned_store(m, sums.at[i], kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks));
     end_if(m, &last);
 }
 
@@ -289,7 +300,8 @@ static void emit_fixed_tiles(Matrix *x, LLVMValueRef from, LLVMValueRef to, int6
     end_loop(m, &narrow);
 }
 
-/* Free M: whole tiles; the last rows are a tile of one, or one whose spare rows are not stored. */
+/* Free M: whole tiles; the last rows are a tile of one, or one whose spare rows are not
+ * stored. */
 static void emit_free_tiles(Matrix *x, LLVMValueRef from, LLVMValueRef to) {
     Module *m = x->m;
     LLVMValueRef count = get_i64(m, x->tile->rows), one = get_i64(m, 1);
@@ -324,7 +336,8 @@ static LLVMValueRef right_address(const Matrix *x, LLVMValueRef k, LLVMValueRef 
     const Value *b = x->kernel->inputs[1];
     LLVMValueRef row = get_dim(m, b->strides[x->rank - 2]), step = get_dim(m, b->strides[x->rank - 1]);
     LLVMValueRef at = emit_add(m, emit_mul(m, k, row), emit_mul(m, column, step));
-    for (int i = 0; i < x->rank - 2 && !x->shape.shared; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, b->strides[i])));
+    for (int i = 0; i < x->rank - 2 && !x->shape.shared; i++)
+        at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, b->strides[i])));
     return get_element(m, get_memory_type(m, x->shape.types.right), get_argument(m, 2), at);
 }
 
@@ -337,27 +350,32 @@ static void pack_rows(Matrix *x) {
         point.at[x->rank - 2] = coord_fixed(emit_add(m, x->piece, loop.index));
         point.at[x->rank - 1] = coord_lanes(column_of_block(x, q), 1);
         point.mask = column_mask(x, column_of_block(x, q));
-        LLVMValueRef at = emit_add(m, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
+        LLVMValueRef at =
+            emit_add(m, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
         LLVMValueRef b = emit_value_load(m, x->kernel->inputs[1], get_argument(m, 2), &point);
         emit_aligned_store(m, b, get_element(m, m->f32, x->panel_space, at));
     }
     end_loop(m, &loop);
 }
 
-/* `lanes` rows of the piece, from k on, of the block of columns that is `block` columns into the panel, whose elements lie side by side:
- * transposed in registers. Rows behind the piece are zeros, columns behind the last are the last's. */
+/* `lanes` rows of the piece, from k on, of the block of columns that is `block` columns
+ * into the panel, whose elements lie side by side: transposed in registers. Rows behind
+ * the piece are zeros, columns behind the last are the last's. */
 static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValueRef mask) {
     Module *m = x->m;
-    LLVMValueRef rows[64], first = emit_add(m, x->first_column, block), last = emit_sub(m, x->columns, get_i64(m, 1));
+    LLVMValueRef rows[64], first = emit_add(m, x->first_column, block),
+                           last = emit_sub(m, x->columns, get_i64(m, 1));
     bool whole = !column_mask(x, first);
     for (int l = 0; l < x->lanes; l++) {
         LLVMValueRef column = emit_add(m, first, get_i64(m, l));
-        LLVMValueRef address = right_address(x, emit_add(m, x->piece, k), whole ? column : emit_min(m, column, last));
+        LLVMValueRef address =
+            right_address(x, emit_add(m, x->piece, k), whole ? column : emit_min(m, column, last));
         rows[l] = emit_floats(m, x->shape.types.right, address, x->lanes, false, mask);
     }
     emit_transpose(m, rows, x->lanes);
     for (int l = 0; l < x->lanes; l++) {
-        LLVMValueRef at = emit_add(m, emit_affine(m, emit_add(m, k, get_i64(m, l)), (int64_t)x->blocks * x->lanes, 0), block);
+        LLVMValueRef at = emit_add(
+            m, emit_affine(m, emit_add(m, k, get_i64(m, l)), (int64_t)x->blocks * x->lanes, 0), block);
         emit_aligned_store(m, rows[l], get_element(m, m->f32, x->panel_space, at));
     }
 }
@@ -443,7 +461,8 @@ static void emit_matrix_task(Matrix *x, LLVMValueRef task) {
     Module *m = x->m;
     Dims *dims = dims_of_matrix(x);
     LLVMValueRef each = get_i64(m, x->tile->task_tiles);
-    LLVMValueRef from = emit_mul(m, take_part(m, &task, get_dim(m, row_tasks(dims, &x->shape, x->tile))), each);
+    LLVMValueRef from =
+        emit_mul(m, take_part(m, &task, get_dim(m, row_tasks(dims, &x->shape, x->tile))), each);
     LLVMValueRef to = emit_min(m, emit_add(m, from, each), get_dim(m, row_tiles(dims, &x->shape, x->tile)));
     x->panel = take_part(m, &task, get_dim(m, panels_of(dims, &x->shape, x->tile, x->lanes)));
     find_matrix(x, task);
@@ -468,7 +487,11 @@ static void emit_matrix_task(Matrix *x, LLVMValueRef task) {
 
 LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
-    Matrix x = {.m = m, .kernel = kernel, .tile = kernel->proposal.tile, .epilogue = {.module = m, .kernel = kernel}, .lanes = m->target->lanes};
+    Matrix x = {.m = m,
+                .kernel = kernel,
+                .tile = kernel->proposal.tile,
+                .epilogue = {.module = m, .kernel = kernel},
+                .lanes = m->target->lanes};
     x.shape = x.tile->shape;
     x.rank = kernel->anchor->shape.rank;
     x.point = (Point){.rank = x.rank, .lanes = x.lanes};
@@ -478,8 +501,10 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     int64_t depth, width = (int64_t)x.tile->blocks * x.lanes;
     bool one_piece = dim_is_const(x.shape.depth, &depth) && depth <= x.tile->depth;
     if (x.tile->right == RIGHT_PANEL) x.panel_space = emit_stack(m, m->f32, x.tile->depth * width);
-    if (x.tile->right == RIGHT_PACKED) x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
-    if (x.shape.types.left != x.shape.types.sum) x.left_space = emit_stack(m, m->f32, (int64_t)x.tile->depth * x.tile->rows);
+    if (x.tile->right == RIGHT_PACKED)
+        x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
+    if (x.shape.types.left != x.shape.types.sum)
+        x.left_space = emit_stack(m, m->f32, (int64_t)x.tile->depth * x.tile->rows);
     if (!one_piece) x.sums_space = emit_stack(m, m->f32, (int64_t)x.tile->task_tiles * x.tile->rows * width);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     emit_matrix_task(&x, tasks.index);

@@ -1,8 +1,10 @@
-/* Dense layers on few rows: matrix.c with all rows in one tile, as many blocks as registers allow. Weights pass through the core once,
- * packed by matrix_format in the order in which they are read; those that the run computes where they lie.
+/* Dense layers on few rows: matrix.c with all rows in one tile, as many blocks as
+ * registers allow. Weights pass through the core once, packed by matrix_format in the
+ * order in which they are read; those that the run computes where they lie.
  *
- * The bound is the memory they come from. Measured on a core that reads 17 GB/s: 16.5 to 17.8 GB/s with eight blocks and one
- * row, and prefetching, several streams and huge pages together bring no more than 6 %; non-temporal prefetch halves it. */
+ * The bound is the memory they come from. Measured on a core that reads 17 GB/s: 16.5 to
+ * 17.8 GB/s with eight blocks and one row, and prefetching, several streams and huge
+ * pages together bring no more than 6 %; non-temporal prefetch halves it. */
 #include "kernels/matmul/matrix.h"
 
 enum { MAX_ROWS = 8, CONVERTED = 4096 /* elements of A as f32, in L1 */ };
@@ -34,7 +36,8 @@ static int choose_blocks(const Target *target, int rows, int64_t columns) {
 
 static MatrixTile choose_matvec_tile(const Kernel *kernel, const MatrixShape *s) {
     int64_t rows = dim_const_value(s->rows), depth = dim_const_value(s->depth);
-    MatrixTile tile = {.shape = *s, .rows = (int)max_i64(rows, 1), .depth = (int)max_i64(depth, 1), .task_tiles = 1};
+    MatrixTile tile = {
+        .shape = *s, .rows = (int)max_i64(rows, 1), .depth = (int)max_i64(depth, 1), .task_tiles = 1};
     if (s->types.left != s->types.sum) tile.depth = (int)min_i64(tile.depth, CONVERTED / tile.rows);
     tile.right = is_computed(kernel) ? RIGHT_AS_IS : RIGHT_PACKED;
     tile.blocks = choose_blocks(kernel->program->target, tile.rows, dim_const_value(s->columns));
@@ -47,8 +50,10 @@ static double matvec_cycles(const Kernel *kernel, const MatrixShape *s) {
     int64_t columns = round_up(dim_const_value(s->columns), target->lanes);
     double weights = (double)(dim_const_value(s->depth) * columns) * (double)dim_typical(dims, s->matrices);
     double bytes = weights * dtype_bytes(is_computed(kernel) ? s->types.right : s->types.sum);
-    double rate = bytes > (double)target->l2_bytes ? target->memory_bytes_per_cycle : target->l2_bytes_per_cycle;
-    double memory = bytes / rate, compute = weights * (double)dim_typical(dims, s->rows) / target->lanes / target->fmas_per_cycle;
+    double rate =
+        bytes > (double)target->l2_bytes ? target->memory_bytes_per_cycle : target->l2_bytes_per_cycle;
+    double memory = bytes / rate,
+           compute = weights * (double)dim_typical(dims, s->rows) / target->lanes / target->fmas_per_cycle;
     return memory > compute ? memory : compute;
 }
 
@@ -63,11 +68,10 @@ bool matvec_propose(const Kernel *kernel, Proposal *proposal) {
 
 void matvec_settle(Program *program, Kernel *kernel) {
     const MatrixTile *tile = kernel->proposal.tile;
-    long long rows = dim_const_value(tile->shape.rows), depth = dim_const_value(tile->shape.depth), columns = dim_const_value(tile->shape.columns);
+    long long rows = dim_const_value(tile->shape.rows), depth = dim_const_value(tile->shape.depth),
+              columns = dim_const_value(tile->shape.columns);
     matrix_settle(program, kernel);
     kernel_set_name(kernel, "matvec_m%lldk%lldn%lld_t%dx%d", rows, depth, columns, tile->rows, tile->blocks);
 }
 
-LLVMValueRef matvec_emit(Module *m, const Kernel *kernel) {
-    return emit_matrix(m, kernel);
-}
+LLVMValueRef matvec_emit(Module *m, const Kernel *kernel) { return emit_matrix(m, kernel); }

@@ -1,4 +1,5 @@
-/* The kind of kernel of operators of order, whose operands and results lie PLAIN in memory; each operator has an emitter of its own. */
+/* The kind of kernel of operators of order, whose operands and results lie PLAIN in
+ * memory; each operator has an emitter of its own. */
 #include "kernels/order/order.h"
 
 static const struct {
@@ -17,7 +18,8 @@ bool order_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     if (!takes_anchor(KERNEL_order, kernel)) return false;
     wish_formats(kernel, proposal, &format_plain, kernel->input_count);
-    proposal->cycles = cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
+    proposal->cycles =
+        cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
     return true;
 }
 
@@ -47,28 +49,34 @@ void find_line(Module *m, Shape shape, int axis, LLVMValueRef number, Point *poi
 
 /* ---- keys ---- */
 
-/* 32 bits that are in rising order as unsigned numbers, as the elements are: of a negative float all bits are turned, of all others the
- * sign. -0 is 0, and every NaN the one that lies above infinity. */
+/* 32 bits that are in rising order as unsigned numbers, as the elements are: of a
+ * negative float all bits are turned, of all others the sign. -0 is 0, and every NaN the
+ * one that lies above infinity. */
 static LLVMValueRef emit_rising_bits(Module *m, LLVMValueRef element, DType type) {
     LLVMValueRef sign = LLVMConstInt(m->i32, 0x80000000u, 0);
-    if (!dtype_is_float(type)) return LLVMBuildXor(m->builder, LLVMBuildSExt(m->builder, element, m->i32, ""), sign, "");
+    if (!dtype_is_float(type))
+        return LLVMBuildXor(m->builder, LLVMBuildSExt(m->builder, element, m->i32, ""), sign, "");
     LLVMValueRef nan = LLVMConstBitCast(LLVMConstInt(m->i32, 0x7fc00000u, 0), m->f32);
     LLVMValueRef is_nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, element, element, "");
     element = LLVMBuildFAdd(m->builder, element, get_f32(m, 0), "");
     element = LLVMBuildSelect(m->builder, is_nan, nan, element, "");
     LLVMValueRef bits = LLVMBuildBitCast(m->builder, element, m->i32, "");
-    LLVMValueRef turned = LLVMBuildOr(m->builder, LLVMBuildAShr(m->builder, bits, get_i32(m, 31), ""), sign, "");
+    LLVMValueRef turned =
+        LLVMBuildOr(m->builder, LLVMBuildAShr(m->builder, bits, get_i32(m, 31), ""), sign, "");
     return LLVMBuildXor(m->builder, bits, turned, "");
 }
 
 LLVMValueRef emit_sort_key(Module *m, LLVMValueRef element, DType type, bool largest, LLVMValueRef place) {
     LLVMValueRef bits = emit_rising_bits(m, element, type);
     if (largest) bits = LLVMBuildNot(m->builder, bits, "");
-    LLVMValueRef high = LLVMBuildShl(m->builder, LLVMBuildZExt(m->builder, bits, m->i64, ""), get_i64(m, 32), "");
+    LLVMValueRef high =
+        LLVMBuildShl(m->builder, LLVMBuildZExt(m->builder, bits, m->i64, ""), get_i64(m, 32), "");
     return LLVMBuildOr(m->builder, high, place, "");
 }
 
-LLVMValueRef emit_key_place(Module *m, LLVMValueRef key) { return LLVMBuildTrunc(m->builder, key, m->i32, ""); }
+LLVMValueRef emit_key_place(Module *m, LLVMValueRef key) {
+    return LLVMBuildTrunc(m->builder, key, m->i32, "");
+}
 
 LLVMValueRef load_key(Module *m, LLVMValueRef keys, LLVMValueRef index) {
     return emit_load(m, m->i64, get_element(m, m->i64, keys, index));
@@ -80,8 +88,9 @@ void store_key(Module *m, LLVMValueRef keys, LLVMValueRef index, LLVMValueRef ke
 
 /* ---- sorting by digits ----
  *
- * By the upper 32 bits only: keys come in the order of their places, and each pass keeps the order of what is equal in its digit. Four
- * passes of 8 bits, whose digits have been counted as the keys were stored:
+ * By the upper 32 bits only: keys come in the order of their places, and each pass keeps
+ * the order of what is equal in its digit. Four passes of 8 bits, whose digits have been
+ * counted as the keys were stored:
  *
  *     for each digit, the lowest first
  *       places = sums of the counts before each value
@@ -93,7 +102,9 @@ enum { DIGITS = 4, DIGIT_VALUES = 256, COUNT_BYTES = DIGITS * DIGIT_VALUES * (in
 
 Dim sort_bytes(Dims *dims, Dim count) { return dim_offset(dims, dim_scale(dims, count, 16), COUNT_BYTES); }
 
-LLVMValueRef sort_keys(Module *m, LLVMValueRef memory) { return get_element(m, m->i8, memory, get_i64(m, COUNT_BYTES)); }
+LLVMValueRef sort_keys(Module *m, LLVMValueRef memory) {
+    return get_element(m, m->i8, memory, get_i64(m, COUNT_BYTES));
+}
 
 void begin_keys(Module *m, LLVMValueRef memory) {
     LLVMTypeRef vector = get_vector(m, m->i32, m->target->lanes);
@@ -123,7 +134,8 @@ void count_key(Module *m, LLVMValueRef memory, LLVMValueRef key) {
 /* From counts to the places at which each value of the digit begins. */
 static void emit_digit_places(Module *m, LLVMValueRef memory, int digit) {
     LoopCarried sum = {.at = {get_i32(m, 0)}, .count = 1};
-    Loop loop = begin_loop_carried(m, &sum, get_i64(m, digit * DIGIT_VALUES), get_i64(m, (digit + 1) * DIGIT_VALUES), 1);
+    Loop loop = begin_loop_carried(m, &sum, get_i64(m, digit * DIGIT_VALUES),
+                                   get_i64(m, (digit + 1) * DIGIT_VALUES), 1);
     LLVMValueRef address = get_element(m, m->i32, memory, loop.index), count = emit_load(m, m->i32, address);
     emit_store(m, sum.at[0], address);
     sum.at[0] = LLVMBuildAdd(m->builder, sum.at[0], count, "");

@@ -1,7 +1,9 @@
-/* Sums of all elements up to each along an axis. Floats are added up in double precision, so that no error grows along the line.
+/* Sums of all elements up to each along an axis. Floats are added up in double precision,
+ * so that no error grows along the line.
  *
- * Along the last axis a task is a line: a vector is added up within itself in log2(lanes) steps, each of which adds the lanes 1, 2, 4, ..
- * before, and what came before the vector is carried on. Along another a task is a vector of lines. */
+ * Along the last axis a task is a line: a vector is added up within itself in log2(lanes)
+ * steps, each of which adds the lanes 1, 2, 4, .. before, and what came before the vector
+ * is carried on. Along another a task is a vector of lines. */
 #include "kernels/order/order.h"
 
 typedef struct Cumsum {
@@ -20,7 +22,10 @@ void cumsum_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     Dim tasks = dim_const(dims, 1);
     for (int i = 0; i < shape.rank; i++)
-        if (i != axis) tasks = dim_mul(dims, tasks, i == shape.rank - 1 ? dim_ceil_div(dims, shape.dims[i], program->target->lanes) : shape.dims[i]);
+        if (i != axis)
+            tasks = dim_mul(dims, tasks,
+                            i == shape.rank - 1 ? dim_ceil_div(dims, shape.dims[i], program->target->lanes)
+                                                : shape.dims[i]);
     kernel->tasks = tasks;
     kernel_set_name(kernel, along ? "cumsum_along" : "cumsum_across");
 }
@@ -31,7 +36,8 @@ static LLVMValueRef load_terms(Cumsum *c) {
 }
 
 static void store_running_sums(Cumsum *c, LLVMValueRef sums) {
-    if (dtype_is_float(c->type)) sums = LLVMBuildFPTrunc(c->m->builder, sums, get_register_type(c->m, c->type, c->at.lanes), "");
+    if (dtype_is_float(c->type))
+        sums = LLVMBuildFPTrunc(c->m->builder, sums, get_register_type(c->m, c->type, c->at.lanes), "");
     emit_value_store(c->m, c->kernel->output, get_argument(c->m, 0), &c->at, sums);
 }
 
@@ -46,7 +52,8 @@ static LLVMValueRef emit_moved_up(Cumsum *c, LLVMValueRef vector, int by) {
     LLVMValueRef order[64];
     int lanes = c->at.lanes;
     for (int i = 0; i < lanes; i++) order[i] = get_i32(c->m, i < by ? i : lanes + i - by);
-    return LLVMBuildShuffleVector(c->m->builder, LLVMConstNull(c->sums), vector, LLVMConstVector(order, (unsigned)lanes), "");
+    return LLVMBuildShuffleVector(c->m->builder, LLVMConstNull(c->sums), vector,
+                                  LLVMConstVector(order, (unsigned)lanes), "");
 }
 
 static void emit_along(Cumsum *c) {
@@ -83,7 +90,8 @@ static void find_lines(Cumsum *c, LLVMValueRef number) {
 static void emit_across(Cumsum *c) {
     Module *m = c->m;
     LoopCarried sums = {.at = {LLVMConstNull(c->sums)}, .count = 1};
-    Loop loop = begin_loop_carried(m, &sums, get_i64(m, 0), get_dim(m, c->kernel->anchor->shape.dims[c->axis]), 1);
+    Loop loop =
+        begin_loop_carried(m, &sums, get_i64(m, 0), get_dim(m, c->kernel->anchor->shape.dims[c->axis]), 1);
     c->at.at[c->axis] = coord_fixed(loop.index);
     sums.at[0] = emit_cumsum_sum(c, sums.at[0], load_terms(c));
     store_running_sums(c, sums.at[0]);
@@ -92,9 +100,14 @@ static void emit_across(Cumsum *c) {
 
 void cumsum_emit(Module *m, const Kernel *kernel) {
     Shape shape = kernel->anchor->shape;
-    Cumsum c = {.m = m, .kernel = kernel, .type = shape.type, .axis = (int)ATTRIBUTES(kernel->anchor, cumsum)->axis, .last = shape.rank - 1};
+    Cumsum c = {.m = m,
+                .kernel = kernel,
+                .type = shape.type,
+                .axis = (int)ATTRIBUTES(kernel->anchor, cumsum)->axis,
+                .last = shape.rank - 1};
     c.at = (Point){.rank = shape.rank, .lanes = m->target->lanes};
-    c.sums = dtype_is_float(shape.type) ? get_vector(m, m->f64, c.at.lanes) : get_register_type(m, shape.type, c.at.lanes);
+    c.sums = dtype_is_float(shape.type) ? get_vector(m, m->f64, c.at.lanes)
+                                        : get_register_type(m, shape.type, c.at.lanes);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     if (c.axis == c.last) {
         find_line(m, shape, c.axis, tasks.index, &c.at);

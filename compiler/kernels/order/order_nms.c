@@ -5,7 +5,8 @@
  *       for vectors of kept boxes: overlap = both / (one + other - both)
  *       where none is above the threshold: keep it
  *
- * The kept boxes lie in scratch, each side in an array of its own. Arithmetic is torchvision's: nothing is contracted. */
+ * The kept boxes lie in scratch, each side in an array of its own. Arithmetic is
+ * torchvision's: nothing is contracted. */
 #include "kernels/order/order.h"
 
 enum { LEFT, TOP, RIGHT, BOTTOM, AREA, SIDES };
@@ -58,7 +59,9 @@ static LLVMValueRef emit_candidates(Nms *n, LLVMValueRef memory) {
 
 /* ---- boxes ---- */
 
-static LLVMValueRef emit_f32_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildBinOp(m->builder, op, a, b, ""); }
+static LLVMValueRef emit_f32_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildBinOp(m->builder, op, a, b, "");
+}
 
 static LLVMValueRef emit_f32_larger(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(m->builder, LLVMBuildFCmp(m->builder, LLVMRealOGT, a, b, ""), a, b, "");
@@ -75,7 +78,8 @@ static void load_box(Nms *n, LLVMValueRef place, LLVMValueRef box[SIDES]) {
         point.at[2] = coord_fixed(get_i64(m, i));
         box[i] = emit_value_load(m, n->kernel->inputs[0], get_argument(m, 1), &point);
     }
-    box[AREA] = emit_f32_op(m, LLVMFMul, emit_f32_op(m, LLVMFSub, box[RIGHT], box[LEFT]), emit_f32_op(m, LLVMFSub, box[BOTTOM], box[TOP]));
+    box[AREA] = emit_f32_op(m, LLVMFMul, emit_f32_op(m, LLVMFSub, box[RIGHT], box[LEFT]),
+                            emit_f32_op(m, LLVMFSub, box[BOTTOM], box[TOP]));
 }
 
 /* i1: whether one of the first `count` kept boxes overlaps it too much. */
@@ -87,10 +91,14 @@ static LLVMValueRef emit_overlaps(Nms *n, LLVMValueRef box[SIDES], LLVMValueRef 
     for (int i = 0; i < SIDES; i++) one[i] = get_splat(m, box[i], lanes);
     LoopCarried hits = {.at = {LLVMConstNull(truths)}, .count = 1};
     Loop loop = begin_loop_carried(m, &hits, get_i64(m, 0), count, lanes);
-    for (int i = 0; i < SIDES; i++) other[i] = emit_load(m, vector, get_element(m, m->f32, n->kept[i], loop.index));
-    LLVMValueRef width = emit_f32_op(m, LLVMFSub, emit_f32_smaller(m, one[RIGHT], other[RIGHT]), emit_f32_larger(m, one[LEFT], other[LEFT]));
-    LLVMValueRef height = emit_f32_op(m, LLVMFSub, emit_f32_smaller(m, one[BOTTOM], other[BOTTOM]), emit_f32_larger(m, one[TOP], other[TOP]));
-    LLVMValueRef both = emit_f32_op(m, LLVMFMul, emit_f32_larger(m, width, zero), emit_f32_larger(m, height, zero));
+    for (int i = 0; i < SIDES; i++)
+        other[i] = emit_load(m, vector, get_element(m, m->f32, n->kept[i], loop.index));
+    LLVMValueRef width = emit_f32_op(m, LLVMFSub, emit_f32_smaller(m, one[RIGHT], other[RIGHT]),
+                                     emit_f32_larger(m, one[LEFT], other[LEFT]));
+    LLVMValueRef height = emit_f32_op(m, LLVMFSub, emit_f32_smaller(m, one[BOTTOM], other[BOTTOM]),
+                                      emit_f32_larger(m, one[TOP], other[TOP]));
+    LLVMValueRef both =
+        emit_f32_op(m, LLVMFMul, emit_f32_larger(m, width, zero), emit_f32_larger(m, height, zero));
     LLVMValueRef all = emit_f32_op(m, LLVMFSub, emit_f32_op(m, LLVMFAdd, one[AREA], other[AREA]), both);
     LLVMValueRef most = get_splat(m, get_f32(m, n->attributes->iou), lanes);
     LLVMValueRef hit = LLVMBuildFCmp(m->builder, LLVMRealOGT, emit_f32_op(m, LLVMFDiv, both, all), most, "");
@@ -105,7 +113,8 @@ static void store_kept_place(Nms *n, LLVMValueRef at, LLVMValueRef place) {
     emit_value_store(n->m, n->kernel->output, get_argument(n->m, 0), &point, place);
 }
 
-/* The next best box: kept unless it overlaps one that is. `kept` carries how many there are. */
+/* The next best box: kept unless it overlaps one that is. `kept` carries how many there
+ * are. */
 static void emit_next(Nms *n, LLVMValueRef key, LoopCarried *kept) {
     Module *m = n->m;
     LLVMValueRef place = emit_key_place(m, key), box[SIDES];

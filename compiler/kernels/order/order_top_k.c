@@ -1,11 +1,14 @@
-/* The places of the k largest or smallest along an axis. A task is a line. Elements become sort keys with their places (order.h).
+/* The places of the k largest or smallest along an axis. A task is a line. Elements
+ * become sort keys with their places (order.h).
  *
- * Few places, or few elements: the best so far are a sorted list, which a better one moves down.
+ * Few places, or few elements: the best so far are a sorted list, which a better one
+ * moves down.
  *
  *     for each element: if key < list[k - 1]:
  *       for p = k - 1 .. 1: list[p] = max(list[p - 1], min(list[p], key)); list[0] = min(list[0], key)
  *
- * Random elements enter the list k log(n / k) times. Else all are sorted by digits, four passes over the line. */
+ * Random elements enter the list k log(n / k) times. Else all are sorted by digits, four
+ * passes over the line. */
 #include "kernels/order/order.h"
 
 enum { MAX_LISTED = 16, SHORT_LINE = 32 };
@@ -22,7 +25,8 @@ static bool is_listed_output(const Node *node) {
     const top_k_attributes *top = ATTRIBUTES(node, top_k);
     int64_t k, size;
     if (!dim_is_const(top->k.items[0], &k)) return false;
-    return k <= MAX_LISTED || (dim_is_const(node->inputs[0]->shape.dims[top->axis], &size) && size <= SHORT_LINE);
+    return k <= MAX_LISTED ||
+           (dim_is_const(node->inputs[0]->shape.dims[top->axis], &size) && size <= SHORT_LINE);
 }
 
 void top_k_settle(Program *program, Kernel *kernel) {
@@ -30,7 +34,8 @@ void top_k_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     const top_k_attributes *top = ATTRIBUTES(node, top_k);
     kernel->tasks = count_lines(kernel, node->shape, (int)top->axis);
-    kernel->scratch = is_listed_output(node) ? dim_scale(dims, top->k.items[0], 8) : sort_bytes(dims, node->inputs[0]->shape.dims[top->axis]);
+    kernel->scratch = is_listed_output(node) ? dim_scale(dims, top->k.items[0], 8)
+                                             : sort_bytes(dims, node->inputs[0]->shape.dims[top->axis]);
     kernel_set_name(kernel, "top_k_%s", is_listed_output(node) ? "list" : "digits");
 }
 
@@ -38,7 +43,8 @@ static LLVMValueRef emit_element_key(TopK *t, LLVMValueRef place) {
     Point point = t->at;
     point.at[t->attributes->axis] = coord_fixed(place);
     LLVMValueRef element = emit_value_load(t->m, t->kernel->inputs[0], get_argument(t->m, 1), &point);
-    return emit_sort_key(t->m, element, t->kernel->inputs[0]->node->shape.type, t->attributes->largest, place);
+    return emit_sort_key(t->m, element, t->kernel->inputs[0]->node->shape.type, t->attributes->largest,
+                         place);
 }
 
 static void emit_key_places(TopK *t, LLVMValueRef keys) {
@@ -46,7 +52,8 @@ static void emit_key_places(TopK *t, LLVMValueRef keys) {
     Loop loop = begin_loop(m, get_i64(m, 0), t->k, 1);
     Point point = t->at;
     point.at[t->attributes->axis] = coord_fixed(loop.index);
-    emit_value_store(m, t->kernel->output, get_argument(m, 0), &point, emit_key_place(m, load_key(m, keys, loop.index)));
+    emit_value_store(m, t->kernel->output, get_argument(m, 0), &point,
+                     emit_key_place(m, load_key(m, keys, loop.index)));
     end_loop(m, &loop);
 }
 
@@ -77,7 +84,8 @@ static void emit_by_list(TopK *t) {
     store_key(m, list, clear.index, get_i64(m, -1));
     end_loop(m, &clear);
     Loop loop = begin_loop(m, get_i64(m, 0), t->size, 1);
-    LLVMValueRef key = emit_element_key(t, loop.index), worst = load_key(m, list, emit_sub(m, t->k, get_i64(m, 1)));
+    LLVMValueRef key = emit_element_key(t, loop.index),
+                 worst = load_key(m, list, emit_sub(m, t->k, get_i64(m, 1)));
     Branch enters = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntULT, key, worst, ""));
     emit_enter(t, list, key);
     end_if(m, &enters);
@@ -102,7 +110,10 @@ static void emit_by_digits(TopK *t) {
 
 void top_k_emit(Module *m, const Kernel *kernel) {
     const Node *node = kernel->anchor;
-    TopK t = {.m = m, .kernel = kernel, .attributes = ATTRIBUTES(node, top_k), .at = {.rank = node->shape.rank, .lanes = 1}};
+    TopK t = {.m = m,
+              .kernel = kernel,
+              .attributes = ATTRIBUTES(node, top_k),
+              .at = {.rank = node->shape.rank, .lanes = 1}};
     int axis = (int)t.attributes->axis;
     t.size = get_dim(m, node->inputs[0]->shape.dims[axis]);
     t.k = get_dim(m, node->shape.dims[axis]);

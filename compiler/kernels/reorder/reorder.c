@@ -113,7 +113,8 @@ static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
     LLVMValueRef number = get_i64(m, lane);
     if (r->exists) {
         LLVMValueRef at = emit_add(m, r->at[r->lane_axis], number);
-        LLVMValueRef inside = LLVMBuildICmp(m->builder, LLVMIntSLT, at, get_i64(m, size_of(r, r->lane_axis)), "");
+        LLVMValueRef inside =
+            LLVMBuildICmp(m->builder, LLVMIntSLT, at, get_i64(m, size_of(r, r->lane_axis)), "");
         number = LLVMBuildSelect(m->builder, inside, number, get_i64(m, place), "");
     }
     if (!rotation) return emit_way(r, r->lane_axis, number);
@@ -181,7 +182,8 @@ static void load_vectors(const Reorder *r, LLVMValueRef place, int count, LLVMVa
     else if (is_adjacent(r, r->line_axis)) load_adjacent_line(r, place, count, vectors);
     else load_one_by_one(r, place, count, vectors);
     for (int k = 0; k < count && r->exists; k++)
-        vectors[k] = LLVMBuildSelect(r->m->builder, r->exists, vectors[k], LLVMConstNull(reorder_vector(r)), "");
+        vectors[k] =
+            LLVMBuildSelect(r->m->builder, r->exists, vectors[k], LLVMConstNull(reorder_vector(r)), "");
 }
 
 /* ---- the line ---- */
@@ -213,8 +215,7 @@ static void emit_line(const Reorder *r) {
     Module *m = r->m;
     int64_t size = size_of(r, r->line_axis), whole = size, rest = 0;
     for (int i = 0; i < format_outer_levels(r->format); i++)
-        if (r->format->levels[i].axis == r->line_axis)
-            whole = min_i64(r->format->levels[i].block, size);
+        if (r->format->levels[i].axis == r->line_axis) whole = min_i64(r->format->levels[i].block, size);
     rest = whole ? size % whole : 0;
     if (!rest) {
         copy_reordered_line(r, whole);

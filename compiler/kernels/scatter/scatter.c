@@ -1,5 +1,5 @@
-/* The kind of kernel of operators that add up at computed places, whose operands and results lie
- * PLAIN in memory; each has an emitter of its own. */
+/* The kind of kernel of operators that add up at computed places, whose operands and
+ * results lie PLAIN in memory; each has an emitter of its own. */
 #include "kernels/scatter/scatter.h"
 
 static const struct {
@@ -16,11 +16,14 @@ static const struct {
 bool scatter_propose(const Kernel *kernel, Proposal *proposal) {
     if (!takes_anchor(KERNEL_scatter, kernel)) return false;
     wish_formats(kernel, proposal, &format_plain, kernel->input_count);
-    proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
+    proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25,
+                                   kernel_typical_bytes(kernel));
     return true;
 }
 
-void scatter_settle(Program *program, Kernel *kernel) { scatters[kernel->anchor->op].settle(program, kernel); }
+void scatter_settle(Program *program, Kernel *kernel) {
+    scatters[kernel->anchor->op].settle(program, kernel);
+}
 
 LLVMValueRef scatter_emit(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);

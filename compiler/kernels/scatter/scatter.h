@@ -1,4 +1,5 @@
-/* What the kind `scatter` asks of each of its operators: tasks and the kernel's name, and the code. */
+/* What the kind `scatter` asks of each of its operators: tasks and the kernel's name, and
+ * the code. */
 #ifndef CAI_SCATTER_H
 #define CAI_SCATTER_H
 

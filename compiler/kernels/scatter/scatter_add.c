@@ -1,5 +1,6 @@
-/* scatter_add: gather's transpose. A task owns a column of the result (one place on every axis but the one that is indexed, by
- * vectors of the innermost axis where that is another), clears it, and adds what comes there in the order of the indices: no two
+/* scatter_add: gather's transpose. A task owns a column of the result (one place on every
+ * axis but the one that is indexed, by vectors of the innermost axis where that is
+ * another), clears it, and adds what comes there in the order of the indices: no two
  * tasks write to one element, and the order of sums is fixed.
  *
  *     for task: for p in axis: y[.., p, ..] = 0
@@ -9,9 +10,9 @@
 typedef struct Scatter {
     Module *m;
     const Kernel *kernel;
-    int axis, wide;  /* the indexed axis; how many axes the index has */
-    int lane_axis;   /* of the result; -1: scalars */
-    Point to, from;  /* in the result and in dy: the task's coordinates, and those of the loops */
+    int axis, wide; /* the indexed axis; how many axes the index has */
+    int lane_axis;  /* of the result; -1: scalars */
+    Point to, from; /* in the result and in dy: the task's coordinates, and those of the loops */
     Point index;
 } Scatter;
 
@@ -46,7 +47,8 @@ static void set_task(Scatter *s, LLVMValueRef task) {
     s->to.mask = NULL;
     for (int i = node->shape.rank - 1; i >= 0; i--) {
         if (i == s->axis) continue;
-        LLVMValueRef size = get_dim(m, node->shape.dims[i]), step = get_i64(m, i == s->lane_axis ? m->target->lanes : 1);
+        LLVMValueRef size = get_dim(m, node->shape.dims[i]),
+                     step = get_i64(m, i == s->lane_axis ? m->target->lanes : 1);
         LLVMValueRef steps = emit_div(m, emit_add(m, size, emit_sub(m, step, get_i64(m, 1))), step);
         LLVMValueRef coord = emit_mul(m, emit_rem(m, task, steps), step);
         task = emit_div(m, task, steps);
@@ -73,10 +75,12 @@ static void emit_add_one(Scatter *s) {
     LLVMValueRef size = get_dim(m, kernel->anchor->shape.dims[s->axis]);
     LLVMValueRef place = emit_value_load(m, kernel->inputs[1], get_argument(m, 2), &s->index);
     place = LLVMBuildSExt(m->builder, place, m->i64, "");
-    s->to.at[s->axis] = coord_fixed(emit_max(m, emit_min(m, place, emit_sub(m, size, get_i64(m, 1))), get_i64(m, 0)));
+    s->to.at[s->axis] =
+        coord_fixed(emit_max(m, emit_min(m, place, emit_sub(m, size, get_i64(m, 1))), get_i64(m, 0)));
     LLVMValueRef term = emit_value_load(m, kernel->inputs[0], get_argument(m, 1), &s->from);
     LLVMValueRef old = emit_value_load(m, kernel->output, get_argument(m, 0), &s->to);
-    emit_value_store(m, kernel->output, get_argument(m, 0), &s->to, emit_sum(m, kernel->anchor->shape.type, old, term));
+    emit_value_store(m, kernel->output, get_argument(m, 0), &s->to,
+                     emit_sum(m, kernel->anchor->shape.type, old, term));
 }
 
 static void emit_indices(Scatter *s, int axis) {
@@ -84,7 +88,8 @@ static void emit_indices(Scatter *s, int axis) {
         emit_add_one(s);
         return;
     }
-    Loop loop = begin_loop(s->m, get_i64(s->m, 0), get_dim(s->m, s->kernel->anchor->inputs[1]->shape.dims[axis]), 1);
+    Loop loop =
+        begin_loop(s->m, get_i64(s->m, 0), get_dim(s->m, s->kernel->anchor->inputs[1]->shape.dims[axis]), 1);
     s->index.at[axis] = s->from.at[s->axis + axis] = coord_fixed(loop.index);
     emit_indices(s, axis + 1);
     end_loop(s->m, &loop);
@@ -92,8 +97,12 @@ static void emit_indices(Scatter *s, int axis) {
 
 void scatter_add_emit(Module *m, const Kernel *kernel) {
     const Node *node = kernel->anchor;
-    Scatter s = {.m = m, .kernel = kernel, .axis = (int)ATTRIBUTES(node, scatter_add)->axis, .wide = node->inputs[1]->shape.rank,
-                 .lane_axis = lane_axis_of(node), .index = {.rank = node->inputs[1]->shape.rank, .lanes = 1}};
+    Scatter s = {.m = m,
+                 .kernel = kernel,
+                 .axis = (int)ATTRIBUTES(node, scatter_add)->axis,
+                 .wide = node->inputs[1]->shape.rank,
+                 .lane_axis = lane_axis_of(node),
+                 .index = {.rank = node->inputs[1]->shape.rank, .lanes = 1}};
     int lanes = s.lane_axis < 0 ? 1 : m->target->lanes;
     s.to = (Point){.rank = node->shape.rank, .lanes = lanes};
     s.from = (Point){.rank = node->inputs[0]->shape.rank, .lanes = lanes};

@@ -1,7 +1,9 @@
-/* Pools and resampling: the kind of kernel, and the walk over rows of its output that most of them share.
+/* Pools and resampling: the kind of kernel, and the walk over rows of its output that
+ * most of them share.
  *
- * A BLOCKED output has its lanes over channels: a row is one image, one block of channels, all axes but the last. A PLAIN
- * one has its lanes along the last axis. Operands may lie in any layout; the wish is that they lie as the output does. */
+ * A BLOCKED output has its lanes over channels: a row is one image, one block of
+ * channels, all axes but the last. A PLAIN one has its lanes along the last axis.
+ * Operands may lie in any layout; the wish is that they lie as the output does. */
 #include "graph/class_rows.h"
 #include "kernels/window/window.h"
 
@@ -10,20 +12,24 @@ static const Format *wanted_format(const Kernel *kernel) {
     Shape shape = kernel->anchor->shape;
     if (shape.rank != 4 || !dtype_is_float(shape.type)) return &format_plain;
     if (!dim_is_const(shape.dims[1], &channels)) return &format_plain;
-    return channels_fill_blocks(channels, kernel->program->target->lanes) ? kernel->program->blocked : &format_plain;
+    return channels_fill_blocks(channels, kernel->program->target->lanes) ? kernel->program->blocked
+                                                                          : &format_plain;
 }
 
-/* How many rows there are along an axis: those of the result or, of an upsampling, of the source. */
+/* How many rows there are along an axis: those of the result or, of an upsampling, of the
+ * source. */
 static Dim rows_along(const Kernel *kernel, int axis, int lanes) {
     const Node *node = kernel->anchor;
-    if (axis == 1 && is_blocked(kernel->output)) return dim_ceil_div(kernel->program->graph->dims, node->shape.dims[axis], lanes);
+    if (axis == 1 && is_blocked(kernel->output))
+        return dim_ceil_div(kernel->program->graph->dims, node->shape.dims[axis], lanes);
     return is_upsample(kernel) ? node->inputs[0]->shape.dims[axis] : node->shape.dims[axis];
 }
 
 Dim count_rows(const Kernel *kernel, int lanes) {
     Dims *dims = kernel->program->graph->dims;
     Dim rows = dim_const(dims, 1);
-    for (int i = 0; i < kernel->anchor->shape.rank - 1; i++) rows = dim_mul(dims, rows, rows_along(kernel, i, lanes));
+    for (int i = 0; i < kernel->anchor->shape.rank - 1; i++)
+        rows = dim_mul(dims, rows, rows_along(kernel, i, lanes));
     return rows;
 }
 
@@ -32,7 +38,8 @@ static double window_cycles(const Kernel *kernel) {
     const Dims *dims = kernel->program->graph->dims;
     double bytes = 0;
     for (int i = 0; i <= kernel->anchor->input_count; i++) {
-        Shape shape = i < kernel->anchor->input_count ? kernel->anchor->inputs[i]->shape : kernel->anchor->shape;
+        Shape shape =
+            i < kernel->anchor->input_count ? kernel->anchor->inputs[i]->shape : kernel->anchor->shape;
         double count = dtype_bytes(shape.type);
         for (int k = 0; k < shape.rank; k++) count *= (double)dim_typical(dims, shape.dims[k]);
         bytes += count;
@@ -46,7 +53,8 @@ bool window_propose(const Kernel *kernel, Proposal *proposal) {
     const Format *format = wanted_format(kernel);
     wish_formats(kernel, proposal, format, anchor->input_count);
     for (int i = anchor->input_count; i < kernel->input_count; i++)
-        if (anchor->shape.rank == 4 && shape_dims_equal(kernel->inputs[i]->node->shape, anchor->shape)) proposal->inputs[i].format = format;
+        if (anchor->shape.rank == 4 && shape_dims_equal(kernel->inputs[i]->node->shape, anchor->shape))
+            proposal->inputs[i].format = format;
     proposal->cycles = window_cycles(kernel);
     return true;
 }
@@ -103,7 +111,8 @@ static void find_row(WindowRows *rows, LLVMValueRef number) {
 LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowRows *rows)) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
     Shape shape = kernel->anchor->shape;
-    WindowRows rows = {.m = m, .kernel = kernel, .epilogue = {.module = m, .kernel = kernel}, .rank = shape.rank};
+    WindowRows rows = {
+        .m = m, .kernel = kernel, .epilogue = {.module = m, .kernel = kernel}, .rank = shape.rank};
     rows.lanes = m->target->lanes;
     rows.blocked = is_blocked(kernel->output);
     rows.point = (Point){.rank = shape.rank, .lanes = rows.lanes};
@@ -122,8 +131,10 @@ static LLVMValueRef resample_emit(Module *m, const Kernel *kernel) {
     return is_upsample(kernel) ? emit_rows(m, kernel, emit_upsample_row) : emit_resample(m, kernel);
 }
 
-#define BY_ROWS(name, emit_row) \
-    static LLVMValueRef name##_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_row); }
+#define BY_ROWS(name, emit_row)                                        \
+    static LLVMValueRef name##_emit(Module *m, const Kernel *kernel) { \
+        return emit_rows(m, kernel, emit_row);                         \
+    }
 BY_ROWS(resample_input, emit_resample_transposed_row)
 BY_ROWS(pool_sum, emit_pool_row)
 BY_ROWS(pool_max, emit_pool_row)

@@ -12,23 +12,29 @@ typedef struct WindowRows {
     const Kernel *kernel;
     Epilogue epilogue;
     int rank, lanes;
-    bool blocked;       /* lanes are channels; else they lie along the last axis */
-    Point point;        /* of the row of outputs: all coordinates but the last, and where blocked the mask of channels */
+    bool blocked; /* lanes are channels; else they lie along the last axis */
+    /* of the row of outputs: all coordinates but the last, and where blocked the mask of
+     * channels */
+    Point point;
     LLVMValueRef width; /* outputs in a row */
 } WindowRows;
 
-/* window.c: the rows of the output, each a task of its own. `emit_row` computes the row that `rows` stands at. */
+/* window.c: the rows of the output, each a task of its own. `emit_row` computes the row
+ * that `rows` stands at. */
 LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowRows *rows));
 /* The channels of a block; notes in the row's mask which of them exist. */
 Coord coord_block(WindowRows *rows, LLVMValueRef block);
 Dim count_rows(const Kernel *kernel, int lanes);
-/* Coordinates of outputs from `x` on: one where blocked, else a vector of them along the row. */
+/* Coordinates of outputs from `x` on: one where blocked, else a vector of them along the
+ * row. */
 Coord row_coord(const WindowRows *rows, LLVMValueRef x);
 /* Loads an operand of the anchor, 0 or 1. */
 LLVMValueRef load_operand(const WindowRows *rows, int operand, const Point *point);
 DType operand_type(const WindowRows *rows, int operand);
 
-static inline LLVMValueRef emit_f64(Module *m, LLVMValueRef value) { return LLVMBuildSIToFP(m->builder, value, m->f64, ""); }
+static inline LLVMValueRef emit_f64(Module *m, LLVMValueRef value) {
+    return LLVMBuildSIToFP(m->builder, value, m->f64, "");
+}
 static inline LLVMValueRef emit_real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildBinOp(m->builder, op, a, b, "");
 }

@@ -1,19 +1,22 @@
 /* Pools, a row of outputs at a time.
  *
- * pool_max, pool_sum, max_pool_gather: for each output the taps of its window. Where the whole row's worth of a window lies
- * inside the map, four outputs (vectors of outputs, if plain) go at once, the taps of the last axis unrolled; at the edges
- * one at a time:
+ * pool_max, pool_sum, max_pool_gather: for each output the taps of its window. Where the
+ * whole row's worth of a window lies inside the map, four outputs (vectors of outputs, if
+ * plain) go at once, the taps of the last axis unrolled; at the edges one at a time:
  *
  *     for each tap of the outer axes that lies inside       loops of computed range
  *       for each tap of the last axis                       unrolled up to 8
  *         state[4] = visit(state[4], x[tap])
  *
- * pool_sum_input, max_pool_scatter: for each place in the map the windows that cover it, so that every output is written
- * once and the epilogue can work on it. A place gets a window's dy if it is the first maximum there, which is compared out of
- * the window's elements: it is above all before it, and none after it is above it. Windows that tile the map (max unpooling) are
- * gone through once a row instead, and their dy goes to the place found.
+ * pool_sum_input, max_pool_scatter: for each place in the map the windows that cover it,
+ * so that every output is written once and the epilogue can work on it. A place gets a
+ * window's dy if it is the first maximum there, which is compared out of the window's
+ * elements: it is above all before it, and none after it is above it. Windows that tile
+ * the map (max unpooling) are gone through once a row instead, and their dy goes to the
+ * place found.
  *
- * Memory binds the forward ones. The transposed ones are right and vectorised, no more. */
+ * Memory binds the forward ones. The transposed ones are right and vectorised, no
+ * more. */
 #include "kernels/window/window.h"
 
 enum { TILE = 4, MAX_UNROLLED = 8 };
@@ -25,7 +28,7 @@ typedef struct Pool {
     int axes;
     int64_t kernel[MAX_AXES], stride[MAX_AXES], dilation[MAX_AXES], before[MAX_AXES];
     LLVMValueRef map[MAX_AXES], windows[MAX_AXES]; /* sizes of what windows lie on, and how many there are */
-    LLVMValueRef width;                              /* outputs in the row */
+    LLVMValueRef width;                            /* outputs in the row */
 } Pool;
 
 static void read_pool_attributes(Pool *p, const Node *node) {
@@ -57,15 +60,18 @@ static void find_taps(const Pool *p, int axis, LLVMValueRef at, LLVMValueRef *fr
     Module *m = p->m;
     LLVMValueRef first = emit_affine(m, at, p->stride[axis], -p->before[axis]), zero = get_i64(m, 0);
     LLVMValueRef round = get_i64(m, p->dilation[axis] - 1), dilation = get_i64(m, p->dilation[axis]);
-    LLVMValueRef above = emit_max(m, emit_sub(m, zero, first), zero), below = emit_max(m, emit_sub(m, p->map[axis], first), zero);
+    LLVMValueRef above = emit_max(m, emit_sub(m, zero, first), zero),
+                 below = emit_max(m, emit_sub(m, p->map[axis], first), zero);
     *from = emit_div(m, emit_add(m, above, round), dilation);
     *to = emit_min(m, emit_div(m, emit_add(m, below, round), dilation), get_i64(m, p->kernel[axis]));
 }
 
-/* A coordinate of the map that tap `tap` of window `at` reads: at * stride - before + tap * dilation. */
+/* A coordinate of the map that tap `tap` of window `at` reads: at * stride - before + tap
+ * * dilation. */
 static Coord tap_coord(const Pool *p, int axis, const Coord *at, LLVMValueRef tap) {
     Module *m = p->m;
-    LLVMValueRef offset = emit_affine(m, tap, p->dilation[axis], -p->before[axis]), stride = get_i64(m, p->stride[axis]);
+    LLVMValueRef offset = emit_affine(m, tap, p->dilation[axis], -p->before[axis]),
+                 stride = get_i64(m, p->stride[axis]);
     if (at->vector) {
         int lanes = p->rows->lanes;
         LLVMValueRef scaled_at = emit_mul(m, at->vector, get_splat(m, stride, lanes));
@@ -85,12 +91,13 @@ static LLVMValueRef emit_lowest(const Pool *p) {
     return get_exact(p->m, type, number_least(type), p->rows->lanes);
 }
 
-static LLVMValueRef emit_is_above(const Pool *p, LLVMValueRef a, LLVMValueRef b) { return emit_above(p->m, operand_type(p->rows, 0), a, b); }
-
-/* State of a window: its sum or maximum; of max_pool_gather the value there, the maximum, and whether there is one yet. */
-static int state_size(const Pool *p) {
-    return p->op == OP_max_pool_gather ? 3 : 1;
+static LLVMValueRef emit_is_above(const Pool *p, LLVMValueRef a, LLVMValueRef b) {
+    return emit_above(p->m, operand_type(p->rows, 0), a, b);
 }
+
+/* State of a window: its sum or maximum; of max_pool_gather the value there, the maximum,
+ * and whether there is one yet. */
+static int state_size(const Pool *p) { return p->op == OP_max_pool_gather ? 3 : 1; }
 
 static void start_state(const Pool *p, LLVMValueRef *state) {
     int lanes = p->rows->lanes;
@@ -110,12 +117,16 @@ static void emit_gather_visit(const Pool *p, LLVMValueRef *state, const Point *a
     state[2] = LLVMBuildOr(b, state[2], better, "");
 }
 
-static LLVMValueRef emit_pool_sum(const Pool *p, LLVMValueRef a, LLVMValueRef b) { return emit_sum(p->m, operand_type(p->rows, 0), a, b); }
+static LLVMValueRef emit_pool_sum(const Pool *p, LLVMValueRef a, LLVMValueRef b) {
+    return emit_sum(p->m, operand_type(p->rows, 0), a, b);
+}
 
 static void emit_visit(const Pool *p, LLVMValueRef *state, const Point *at) {
     LLVMValueRef x = load_operand(p->rows, 0, at);
     if (p->op == OP_max_pool_gather) emit_gather_visit(p, state, at, x);
-    else if (p->op == OP_pool_max) state[0] = emit_choice(p, at->mask, emit_larger(p->m, operand_type(p->rows, 0), state[0], x), state[0]);
+    else if (p->op == OP_pool_max)
+        state[0] =
+            emit_choice(p, at->mask, emit_larger(p->m, operand_type(p->rows, 0), state[0], x), state[0]);
     else state[0] = emit_choice(p, at->mask, emit_pool_sum(p, state[0], x), state[0]);
 }
 
@@ -141,7 +152,8 @@ static void visit_tap(const Pool *p, const Outputs *o, Point at, LLVMValueRef ta
         point.mask = NULL;
         if (!o->inside && !p->rows->blocked) {
             LLVMValueRef exists = get_inside(p->m, &window, p->rows->lanes, p->width);
-            point.mask = emit_and(p->m, exists, get_inside(p->m, &point.at[2 + last], p->rows->lanes, p->map[last]));
+            point.mask =
+                emit_and(p->m, exists, get_inside(p->m, &point.at[2 + last], p->rows->lanes, p->map[last]));
         }
         emit_visit(p, &state->at[i * state_size(p)], &point);
     }
@@ -185,7 +197,8 @@ static void emit_outputs(const Pool *p, LLVMValueRef x, int count, bool inside) 
     for (int i = 0; i < count; i++) {
         Point point = rows->point;
         point.at[rows->rank - 1] = row_coord(rows, output_x(p, &o, i));
-        if (!inside && !rows->blocked) point.mask = get_inside(p->m, &point.at[rows->rank - 1], p->rows->lanes, p->width);
+        if (!inside && !rows->blocked)
+            point.mask = get_inside(p->m, &point.at[rows->rank - 1], p->rows->lanes, p->width);
         emit_epilogue_store(&rows->epilogue, &point, state.at[i * state_size(p)]);
     }
 }
@@ -207,10 +220,12 @@ void emit_pool_row(WindowRows *rows) {
     Pool p = pool_of_rows(rows);
     Module *m = rows->m;
     int last = p.axes - 1;
-    int64_t unit = rows->blocked ? 1 : rows->lanes, reach = (p.kernel[last] - 1) * p.dilation[last] - p.before[last];
+    int64_t unit = rows->blocked ? 1 : rows->lanes,
+            reach = (p.kernel[last] - 1) * p.dilation[last] - p.before[last];
     int64_t begin = round_up(ceil_div(p.before[last], p.stride[last]), unit);
     LLVMValueRef room = emit_max(m, emit_sub(m, p.map[last], get_i64(m, reach)), get_i64(m, 0));
-    LLVMValueRef end = emit_div(m, emit_add(m, room, get_i64(m, p.stride[last] - 1)), get_i64(m, p.stride[last]));
+    LLVMValueRef end =
+        emit_div(m, emit_add(m, room, get_i64(m, p.stride[last] - 1)), get_i64(m, p.stride[last]));
     LLVMValueRef x = emit_range(&p, get_i64(m, 0), emit_min(m, get_i64(m, begin), p.width), 1, false);
     x = emit_max(m, x, get_i64(m, begin)); /* past the edge's last vector */
     end = emit_min(m, end, p.width);
@@ -221,9 +236,11 @@ void emit_pool_row(WindowRows *rows) {
 
 /* ---- transposed ---- */
 
-/* Clears `first` where an element of the window at `window` is preferred to `own`, which is its tap `own_tap`. */
-static void compare_axis(const Pool *p, int axis, Point at, const Point *window, LLVMValueRef own, const LLVMValueRef *own_tap,
-                         LLVMValueRef earlier, LLVMValueRef same, LoopCarried *first) {
+/* Clears `first` where an element of the window at `window` is preferred to `own`, which
+ * is its tap `own_tap`. */
+static void compare_axis(const Pool *p, int axis, Point at, const Point *window, LLVMValueRef own,
+                         const LLVMValueRef *own_tap, LLVMValueRef earlier, LLVMValueRef same,
+                         LoopCarried *first) {
     Module *m = p->m;
     LLVMBuilderRef b = m->builder;
     if (axis == p->axes) {
@@ -239,7 +256,8 @@ static void compare_axis(const Pool *p, int axis, Point at, const Point *window,
     if (!vector) find_taps(p, axis, window->at[2 + axis].base, &from, &to);
     Loop loop = begin_loop_carried(m, first, from, to, 1);
     at.at[2 + axis] = tap_coord(p, axis, &window->at[2 + axis], loop.index);
-    if (vector) at.mask = emit_and(m, window->mask, get_inside(p->m, &at.at[2 + axis], p->rows->lanes, p->map[axis]));
+    if (vector)
+        at.mask = emit_and(m, window->mask, get_inside(p->m, &at.at[2 + axis], p->rows->lanes, p->map[axis]));
     LLVMValueRef lower = LLVMBuildICmp(b, LLVMIntSLT, loop.index, own_tap[axis], "");
     LLVMValueRef equal = LLVMBuildICmp(b, LLVMIntEQ, loop.index, own_tap[axis], "");
     LLVMValueRef now_earlier = LLVMBuildOr(b, earlier, LLVMBuildAnd(b, same, lower, ""), "");
@@ -247,7 +265,8 @@ static void compare_axis(const Pool *p, int axis, Point at, const Point *window,
     end_loop_carried(m, &loop, first);
 }
 
-static LLVMValueRef is_first_maximum(const Pool *p, const Point *window, LLVMValueRef own, const LLVMValueRef *own_tap) {
+static LLVMValueRef is_first_maximum(const Pool *p, const Point *window, LLVMValueRef own,
+                                     const LLVMValueRef *own_tap) {
     Module *m = p->m;
     LoopCarried first = {.count = 1};
     first.at[0] = get_splat(m, LLVMConstAllOnes(m->i1), p->rows->lanes);
@@ -255,14 +274,16 @@ static LLVMValueRef is_first_maximum(const Pool *p, const Point *window, LLVMVal
     return first.at[0];
 }
 
-static void add_window(const Pool *p, const Point *window, LLVMValueRef own, const LLVMValueRef *tap, LoopCarried *sum) {
+static void add_window(const Pool *p, const Point *window, LLVMValueRef own, const LLVMValueRef *tap,
+                       LoopCarried *sum) {
     LLVMValueRef counts = window->mask;
     if (p->op == OP_max_pool_scatter) counts = emit_and(p->m, counts, is_first_maximum(p, window, own, tap));
     LLVMValueRef dy = load_operand(p->rows, p->op == OP_max_pool_scatter ? 1 : 0, window);
     sum->at[0] = emit_choice(p, counts, emit_pool_sum(p, sum->at[0], dy), sum->at[0]);
 }
 
-/* The window whose tap `tap` is the place `at`: (at + before - tap * dilation) / stride, in the lanes where that is one. */
+/* The window whose tap `tap` is the place `at`: (at + before - tap * dilation) / stride,
+ * in the lanes where that is one. */
 static LLVMValueRef find_window(const Pool *p, int axis, const Coord *at, LLVMValueRef tap, Coord *window) {
     Module *m = p->m;
     LLVMBuilderRef b = m->builder;
@@ -278,7 +299,8 @@ static LLVMValueRef find_window(const Pool *p, int axis, const Coord *at, LLVMVa
     return LLVMBuildAnd(b, whole, there, "");
 }
 
-static void visit_windows(const Pool *p, int axis, const Point *at, Point window, LLVMValueRef own, LLVMValueRef *tap, LoopCarried *sum) {
+static void visit_windows(const Pool *p, int axis, const Point *at, Point window, LLVMValueRef own,
+                          LLVMValueRef *tap, LoopCarried *sum) {
     Module *m = p->m;
     if (axis == p->axes) {
         add_window(p, &window, own, tap, sum);
@@ -303,17 +325,21 @@ static void visit_windows(const Pool *p, int axis, const Point *at, Point window
 static bool tiles_map(const Pool *p) {
     const Node *node = p->rows->kernel->anchor;
     Dims *dims = p->rows->kernel->program->graph->dims;
-    if (p->op != OP_max_pool_scatter || !p->rows->blocked || p->axes != 2 || p->kernel[0] * p->kernel[1] > 2 * MAX_UNROLLED) return false;
+    if (p->op != OP_max_pool_scatter || !p->rows->blocked || p->axes != 2 ||
+        p->kernel[0] * p->kernel[1] > 2 * MAX_UNROLLED)
+        return false;
     for (int i = 0; i < 2; i++) {
         int64_t rest, max;
         Dim covered = dim_scale(dims, node->inputs[1]->shape.dims[2 + i], p->kernel[i]);
         if (p->kernel[i] != p->stride[i] || p->dilation[i] != 1 || p->before[i] != 0) return false;
-        if (!dim_bounds(dim_sub(dims, node->shape.dims[2 + i], covered), &rest, &max) || rest < 0) return false;
+        if (!dim_bounds(dim_sub(dims, node->shape.dims[2 + i], covered), &rest, &max) || rest < 0)
+            return false;
     }
     return true;
 }
 
-/* The number of the tap where the window that begins at (y, x) is largest, for each channel. */
+/* The number of the tap where the window that begins at (y, x) is largest, for each
+ * channel. */
 static LLVMValueRef find_maximum(const Pool *p, LLVMValueRef y, LLVMValueRef x) {
     Module *m = p->m;
     LLVMValueRef best = NULL, place = NULL;
@@ -322,7 +348,8 @@ static LLVMValueRef find_maximum(const Pool *p, LLVMValueRef y, LLVMValueRef x) 
         at.mask = NULL;
         at.at[2] = coord_fixed(emit_add(m, y, get_i64(m, tap / p->kernel[1])));
         at.at[3] = coord_fixed(emit_add(m, x, get_i64(m, tap % p->kernel[1])));
-        LLVMValueRef value = load_operand(p->rows, 0, &at), here = get_splat(m, get_i32(m, tap), p->rows->lanes);
+        LLVMValueRef value = load_operand(p->rows, 0, &at),
+                     here = get_splat(m, get_i32(m, tap), p->rows->lanes);
         LLVMValueRef larger = best ? emit_is_above(p, value, best) : NULL;
         best = emit_choice(p, larger, value, best);
         place = emit_choice(p, larger, here, place);
@@ -350,7 +377,8 @@ static void emit_tiled_row(const Pool *p) {
     for (int64_t tap = 0; tap < p->kernel[1]; tap++) {
         LLVMValueRef here = get_splat(m, LLVMBuildAdd(b, first, get_i32(m, tap), ""), rows->lanes);
         at.at[3] = coord_fixed(emit_add(m, x, get_i64(m, tap)));
-        emit_epilogue_store(&rows->epilogue, &at, LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, place, here, ""), dy, zero, ""));
+        emit_epilogue_store(&rows->epilogue, &at,
+                            LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, place, here, ""), dy, zero, ""));
     }
     end_loop(m, &loop);
     loop = begin_loop(m, emit_mul(m, count, width), p->width, 1);

@@ -1,5 +1,6 @@
-/* Resampling of the last two axes. Where a place of the result reads follows op_resize.c's rules exactly: coordinates are
- * fractions of whole numbers, divided in double precision and corrected by the remainder, so that no rounding moves a pixel.
+/* Resampling of the last two axes. Where a place of the result reads follows
+ * op_resize.c's rules exactly: coordinates are fractions of whole numbers, divided in
+ * double precision and corrected by the remainder, so that no rounding moves a pixel.
  *
  * A task is a row of the result, of all channels where they lie in blocks:
  *
@@ -9,7 +10,8 @@
  *       for each block of channels                      (plain: one gather for each corner instead)
  *         for each column: mix four corners, epilogue, store
  *
- * Memory binds it. The transpose adds up, for each place of the source, the results that read it: it tries all that can. */
+ * Memory binds it. The transpose adds up, for each place of the source, the results that
+ * read it: it tries all that can. */
 #include "kernels/window/window.h"
 
 typedef struct Axis { /* coordinate of result i: (i * factor + addend) / bottom, as doubles */
@@ -28,15 +30,14 @@ typedef struct Resample {
     Axis axes[2];
 } Resample;
 
-static bool name_is(Name a, const char *b) {
-    return strcmp(a, b) == 0;
-}
+static bool name_is(Name a, const char *b) { return strcmp(a, b) == 0; }
 
 static Axis read_resample_axis(Module *m, Name rule, LLVMValueRef in, LLVMValueRef out) {
     Axis axis = {.in = in, .out = out};
     LLVMValueRef one = get_i64(m, 1), zero = get_i64(m, 0), factor = in, addend = zero, bottom = out;
     LLVMValueRef many = LLVMBuildICmp(m->builder, LLVMIntSGT, out, one, "");
-    bool half = name_is(rule, "half_pixel"), pytorch = name_is(rule, "pytorch_half_pixel"), corners = name_is(rule, "align_corners");
+    bool half = name_is(rule, "half_pixel"), pytorch = name_is(rule, "pytorch_half_pixel"),
+         corners = name_is(rule, "align_corners");
     if (half || pytorch) {
         factor = emit_mul(m, in, get_i64(m, 2));
         addend = LLVMBuildSub(m->builder, in, out, "");
@@ -61,21 +62,28 @@ static Resample resample_of(WindowRows *rows) {
     const resample_attributes *a = node->attributes; /* resample_input has the same */
     Shape in = node->op == OP_resample ? node->inputs[0]->shape : node->shape;
     Shape out = node->op == OP_resample ? node->shape : node->inputs[0]->shape;
-    Resample r = {.m = rows->m, .rows = rows, .nearest = name_is(a->mode, "nearest"), .down = name_is(a->rule, "asymmetric")};
+    Resample r = {.m = rows->m,
+                  .rows = rows,
+                  .nearest = name_is(a->mode, "nearest"),
+                  .down = name_is(a->rule, "asymmetric")};
     for (int i = 0; i < 2; i++) {
         int axis = rows->rank - 2 + i;
-        r.axes[i] = read_resample_axis(rows->m, a->rule, get_dim(rows->m, in.dims[axis]), get_dim(rows->m, out.dims[axis]));
+        r.axes[i] = read_resample_axis(rows->m, a->rule, get_dim(rows->m, in.dims[axis]),
+                                       get_dim(rows->m, out.dims[axis]));
     }
     return r;
 }
 
 /* ---- where results read ---- */
 
-/* floor(top / bottom) of whole numbers held in doubles. The product with the inverse is off by one at most. */
-static LLVMValueRef whole_quotient(Module *m, LLVMValueRef top, LLVMValueRef bottom, LLVMValueRef inverse, LLVMValueRef *rest) {
+/* floor(top / bottom) of whole numbers held in doubles. The product with the inverse is
+ * off by one at most. */
+static LLVMValueRef whole_quotient(Module *m, LLVMValueRef top, LLVMValueRef bottom, LLVMValueRef inverse,
+                                   LLVMValueRef *rest) {
     LLVMTypeRef type = LLVMTypeOf(top);
     LLVMValueRef one = get_splat(m, LLVMConstReal(m->f64, 1), get_lanes(type)), zero = LLVMConstNull(type);
-    LLVMValueRef q = emit_intrinsic(m, "llvm.floor", type, (LLVMValueRef[]){emit_real_op(m, LLVMFMul, top, inverse)}, 1);
+    LLVMValueRef q =
+        emit_intrinsic(m, "llvm.floor", type, (LLVMValueRef[]){emit_real_op(m, LLVMFMul, top, inverse)}, 1);
     LLVMValueRef left = emit_real_op(m, LLVMFSub, top, emit_real_op(m, LLVMFMul, q, bottom));
     LLVMValueRef above = LLVMBuildFCmp(m->builder, LLVMRealOLT, left, zero, "");
     LLVMValueRef below = LLVMBuildFCmp(m->builder, LLVMRealOGE, left, bottom, "");
@@ -103,7 +111,8 @@ static AxisTaps emit_taps(const Resample *r, const Axis *axis, LLVMValueRef at) 
     Module *m = r->m;
     int lanes = get_lanes(LLVMTypeOf(at));
     LLVMTypeRef single = get_vector(m, m->f32, lanes);
-    LLVMValueRef rest, two = get_splat(m, LLVMConstReal(m->f64, 2), lanes), zero = LLVMConstNull(LLVMTypeOf(at));
+    LLVMValueRef rest, two = get_splat(m, LLVMConstReal(m->f64, 2), lanes),
+                       zero = LLVMConstNull(LLVMTypeOf(at));
     LLVMValueRef bottom = get_splat(m, axis->bottom, lanes), inverse = get_splat(m, axis->inverse, lanes);
     LLVMValueRef top = emit_real_op(m, LLVMFMul, at, get_splat(m, axis->factor, lanes));
     top = emit_real_op(m, LLVMFAdd, top, get_splat(m, axis->addend, lanes));
@@ -112,10 +121,12 @@ static AxisTaps emit_taps(const Resample *r, const Axis *axis, LLVMValueRef at) 
         bottom = emit_real_op(m, LLVMFMul, bottom, two);
         inverse = emit_real_op(m, LLVMFDiv, inverse, two);
     }
-    LLVMValueRef low = clamped_corner(m, to_place(m, whole_quotient(m, top, bottom, inverse, &rest)), axis->in);
+    LLVMValueRef low =
+        clamped_corner(m, to_place(m, whole_quotient(m, top, bottom, inverse, &rest)), axis->in);
     if (r->nearest) return (AxisTaps){low, low, LLVMConstNull(single)};
     LLVMValueRef before = LLVMBuildFCmp(m->builder, LLVMRealOLE, top, zero, "");
-    LLVMValueRef next = clamped_corner(m, LLVMBuildAdd(m->builder, low, get_splat(m, get_i64(m, 1), lanes), ""), axis->in);
+    LLVMValueRef next =
+        clamped_corner(m, LLVMBuildAdd(m->builder, low, get_splat(m, get_i64(m, 1), lanes), ""), axis->in);
     LLVMValueRef high = LLVMBuildSelect(m->builder, before, low, next, "");
     LLVMValueRef part = LLVMBuildFPTrunc(m->builder, emit_real_op(m, LLVMFDiv, rest, bottom), single, "");
     LLVMValueRef equal = LLVMBuildICmp(m->builder, LLVMIntEQ, low, high, "");
@@ -137,17 +148,20 @@ static LLVMValueRef load_corner(const Resample *r, Point point, LLVMValueRef y, 
 }
 
 /* The result at a point whose rows and columns read `y` and `x`. */
-static LLVMValueRef emit_corners(const Resample *r, const Point *point, const AxisTaps *y, Coord low, Coord high, LLVMValueRef part) {
+static LLVMValueRef emit_corners(const Resample *r, const Point *point, const AxisTaps *y, Coord low,
+                                 Coord high, LLVMValueRef part) {
     Module *m = r->m;
     LLVMValueRef corner = load_corner(r, *point, y->low, low);
     if (r->nearest) return corner;
     LLVMValueRef above = emit_corner_mix(m, corner, load_corner(r, *point, y->low, high), part);
-    LLVMValueRef below = emit_corner_mix(m, load_corner(r, *point, y->high, low), load_corner(r, *point, y->high, high), part);
+    LLVMValueRef below =
+        emit_corner_mix(m, load_corner(r, *point, y->high, low), load_corner(r, *point, y->high, high), part);
     return emit_corner_mix(m, above, below, get_splat(m, y->part, point->lanes));
 }
 
 /* Column j of the vector of columns at `x`, for each block of channels. */
-static void emit_blocked_columns(Resample *r, const AxisTaps *y, LLVMValueRef x, const LLVMValueRef stack[3]) {
+static void emit_blocked_columns(Resample *r, const AxisTaps *y, LLVMValueRef x,
+                                 const LLVMValueRef stack[3]) {
     Module *m = r->m;
     WindowRows *rows = r->rows;
     int lanes = rows->lanes;
@@ -160,7 +174,8 @@ static void emit_blocked_columns(Resample *r, const AxisTaps *y, LLVMValueRef x,
     Loop column = begin_loop(m, get_i64(m, 0), count, 1);
     LLVMValueRef low = emit_load(m, m->i64, get_element(m, m->i64, stack[0], column.index));
     LLVMValueRef high = emit_load(m, m->i64, get_element(m, m->i64, stack[1], column.index));
-    LLVMValueRef part = get_splat(m, emit_load(m, m->f32, get_element(m, m->f32, stack[2], column.index)), lanes);
+    LLVMValueRef part =
+        get_splat(m, emit_load(m, m->f32, get_element(m, m->f32, stack[2], column.index)), lanes);
     LLVMValueRef value = emit_corners(r, &point, y, coord_fixed(low), coord_fixed(high), part);
     point.mask = rows->point.mask;
     point.at[point.rank - 1] = coord_fixed(emit_add(m, x, column.index));
@@ -181,7 +196,8 @@ static void emit_resampled_columns(Resample *r, const AxisTaps *y, const AxisTap
     WindowRows *rows = r->rows;
     Point point = rows->point;
     point.mask = emit_lane_mask(m, emit_sub(m, rows->width, at), rows->lanes);
-    LLVMValueRef value = emit_corners(r, &point, y, (Coord){.vector = x->low}, (Coord){.vector = x->high}, x->part);
+    LLVMValueRef value =
+        emit_corners(r, &point, y, (Coord){.vector = x->low}, (Coord){.vector = x->high}, x->part);
     point.at[point.rank - 1] = coord_lanes(at, 1);
     emit_epilogue_store(&rows->epilogue, &point, value);
 }
@@ -226,11 +242,17 @@ LLVMValueRef emit_resample(Module *m, const Kernel *kernel) {
     if (!is_blocked(kernel->output)) return emit_rows(m, kernel, emit_plain_row);
     LLVMValueRef function = begin_kernel(m, kernel->name);
     int lanes = m->target->lanes;
-    WindowRows rows = {.m = m, .kernel = kernel, .epilogue = {.module = m, .kernel = kernel}, .rank = 4, .lanes = lanes, .blocked = true};
+    WindowRows rows = {.m = m,
+                       .kernel = kernel,
+                       .epilogue = {.module = m, .kernel = kernel},
+                       .rank = 4,
+                       .lanes = lanes,
+                       .blocked = true};
     rows.point = (Point){.rank = 4, .lanes = lanes};
     rows.width = get_dim(m, kernel->anchor->shape.dims[3]);
     Resample r = resample_of(&rows);
-    LLVMValueRef stack[3] = {emit_stack(m, m->i64, lanes), emit_stack(m, m->i64, lanes), emit_stack(m, m->f32, lanes)};
+    LLVMValueRef stack[3] = {emit_stack(m, m->i64, lanes), emit_stack(m, m->i64, lanes),
+                             emit_stack(m, m->f32, lanes)};
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     find_blocked_row(&rows, tasks.index);
     emit_resample_row(&r, stack);
@@ -241,14 +263,16 @@ LLVMValueRef emit_resample(Module *m, const Kernel *kernel) {
 
 /* ---- transposed ---- */
 
-/* Results that can read place `at` (a double): from, and how many are to be tried, at most. s(i) lies within 1 of it. */
+/* Results that can read place `at` (a double): from, and how many are to be tried, at
+ * most. s(i) lies within 1 of it. */
 static LLVMValueRef first_reader(const Resample *r, const Axis *axis, LLVMValueRef at) {
     Module *m = r->m;
     int lanes = get_lanes(LLVMTypeOf(at));
     LLVMTypeRef type = LLVMTypeOf(at);
     LLVMValueRef one = get_splat(m, LLVMConstReal(m->f64, 1), lanes), zero = LLVMConstNull(type);
     LLVMValueRef bottom = get_splat(m, axis->bottom, lanes), addend = get_splat(m, axis->addend, lanes);
-    LLVMValueRef least = emit_real_op(m, LLVMFSub, emit_real_op(m, LLVMFMul, emit_real_op(m, LLVMFSub, at, one), bottom), addend);
+    LLVMValueRef least = emit_real_op(
+        m, LLVMFSub, emit_real_op(m, LLVMFMul, emit_real_op(m, LLVMFSub, at, one), bottom), addend);
     LLVMValueRef quotient = emit_real_op(m, LLVMFDiv, least, get_splat(m, axis->factor, lanes));
     LLVMValueRef from = emit_real_op(m, LLVMFSub, emit_intrinsic(m, "llvm.floor", type, &quotient, 1), one);
     LLVMValueRef none = LLVMBuildFCmp(m->builder, LLVMRealOLE, get_splat(m, axis->factor, lanes), zero, "");
@@ -258,8 +282,10 @@ static LLVMValueRef first_reader(const Resample *r, const Axis *axis, LLVMValueR
 
 static LLVMValueRef reader_count(const Resample *r, const Axis *axis) {
     Module *m = r->m;
-    LLVMValueRef span = emit_real_op(m, LLVMFDiv, emit_real_op(m, LLVMFMul, LLVMConstReal(m->f64, 2), axis->bottom), axis->factor);
-    LLVMValueRef all = emit_f64(m, axis->out), some = emit_real_op(m, LLVMFAdd, span, LLVMConstReal(m->f64, 4));
+    LLVMValueRef span = emit_real_op(
+        m, LLVMFDiv, emit_real_op(m, LLVMFMul, LLVMConstReal(m->f64, 2), axis->bottom), axis->factor);
+    LLVMValueRef all = emit_f64(m, axis->out),
+                 some = emit_real_op(m, LLVMFAdd, span, LLVMConstReal(m->f64, 4));
     LLVMValueRef fewer = LLVMBuildFCmp(m->builder, LLVMRealOLT, some, all, ""); /* false where factor is 0 */
     return to_place(m, LLVMBuildSelect(m->builder, fewer, some, all, ""));
 }
@@ -274,7 +300,8 @@ static LLVMValueRef reader_weight(const Resample *r, const Axis *axis, LLVMValue
     LLVMValueRef zero = LLVMConstNull(single), one = get_splat(m, get_f32(m, 1), lanes);
     LLVMValueRef is_low = LLVMBuildICmp(b, LLVMIntEQ, taps.low, place, "");
     LLVMValueRef low = LLVMBuildSelect(b, is_low, emit_real_op(m, LLVMFSub, one, taps.part), zero, "");
-    LLVMValueRef high = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, taps.high, place, ""), taps.part, zero, "");
+    LLVMValueRef high =
+        LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, taps.high, place, ""), taps.part, zero, "");
     LLVMValueRef there = LLVMBuildFCmp(b, LLVMRealOLT, at, get_splat(m, emit_f64(m, axis->out), lanes), "");
     return LLVMBuildSelect(b, there, emit_real_op(m, LLVMFAdd, low, high), zero, "");
 }
@@ -283,7 +310,8 @@ static LLVMValueRef to_real_vector(Module *m, LLVMValueRef places) {
     return LLVMBuildSIToFP(m->builder, places, get_vector(m, m->f64, get_lanes(LLVMTypeOf(places))), "");
 }
 
-static void add_readers(Resample *r, const Point *at, LLVMValueRef y, LLVMValueRef y_weight, LLVMValueRef place, LoopCarried *sum) {
+static void add_readers(Resample *r, const Point *at, LLVMValueRef y, LLVMValueRef y_weight,
+                        LLVMValueRef place, LoopCarried *sum) {
     Module *m = r->m;
     WindowRows *rows = r->rows;
     int lanes = rows->lanes, across = get_lanes(LLVMTypeOf(place));
@@ -291,7 +319,8 @@ static void add_readers(Resample *r, const Point *at, LLVMValueRef y, LLVMValueR
     LLVMValueRef from = first_reader(r, axis, to_real_vector(m, place));
     Loop loop = begin_loop_carried(m, sum, get_i64(m, 0), reader_count(r, axis), 1);
     LLVMValueRef x = emit_real_op(m, LLVMFAdd, from, get_splat(m, emit_f64(m, loop.index), across));
-    LLVMValueRef weight = emit_real_op(m, LLVMFMul, reader_weight(r, axis, x, place), get_splat(m, y_weight, across));
+    LLVMValueRef weight =
+        emit_real_op(m, LLVMFMul, reader_weight(r, axis, x, place), get_splat(m, y_weight, across));
     Point point = *at;
     LLVMValueRef column = clamped_corner(m, to_place(m, x), axis->out);
     point.at[rows->rank - 2] = coord_fixed(y);
@@ -307,8 +336,10 @@ static void add_reading_rows(Resample *r, const Point *at, LLVMValueRef place, L
     const Axis *axis = &r->axes[0];
     LLVMValueRef row = at->at[r->rows->rank - 2].base, from = first_reader(r, axis, emit_f64(m, row));
     Loop loop = begin_loop_carried(m, sum, get_i64(m, 0), reader_count(r, axis), 1);
-    LLVMValueRef y = emit_real_op(m, LLVMFAdd, from, emit_f64(m, loop.index)), weight = reader_weight(r, axis, y, row);
-    Loop reads = begin_loop_carried_if(m, sum, LLVMBuildFCmp(m->builder, LLVMRealUNE, weight, get_f32(m, 0), ""));
+    LLVMValueRef y = emit_real_op(m, LLVMFAdd, from, emit_f64(m, loop.index)),
+                 weight = reader_weight(r, axis, y, row);
+    Loop reads =
+        begin_loop_carried_if(m, sum, LLVMBuildFCmp(m->builder, LLVMRealUNE, weight, get_f32(m, 0), ""));
     add_readers(r, at, to_place(m, y), weight, place, sum);
     end_loop_carried(m, &reads, sum);
     end_loop_carried(m, &loop, sum);

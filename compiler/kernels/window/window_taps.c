@@ -1,7 +1,7 @@
-/* Resampling whose results read any number of places: area, antialiased, cubic by other than
- * whole factors (window_upsample.c has those), and the transposes of these. What each place
- * of a row or column reads is worked out once, into tables in the workspace (op_resize.c has
- * the rules); so a transpose is the same work by transposed tables.
+/* Resampling whose results read any number of places: area, antialiased, cubic by other
+ * than whole factors (window_upsample.c has those), and the transposes of these. What
+ * each place of a row or column reads is worked out once, into tables in the workspace
+ * (op_resize.c has the rules); so a transpose is the same work by transposed tables.
  *
  *     tables      a task is a place of the result of `resample`, down first, then across
  *     transposed  a task is a place of its source, whose readers stand side by side: two
@@ -11,11 +11,11 @@
  *                   for each column (PLAIN: vector of columns):
  *                     the places of mixed that it reads, weighted; epilogue, store
  *
- * The weights of area are 1, and its sum is divided by the number of terms, so that the mean
- * is rounded once. (Transposed, the weights are shares.)
+ * The weights of area are 1, and its sum is divided by the number of terms, so that the
+ * mean is rounded once. (Transposed, the weights are shares.)
  *
- * Bound: reading each row of the source, from the cache, as often as rows of the result need
- * it. */
+ * Bound: reading each row of the source, from the cache, as often as rows of the result
+ * need it. */
 #include "kernels/window/window.h"
 
 static bool is_area(const resample_attributes *attributes) { return strcmp(attributes->mode, "area") == 0; }
@@ -32,7 +32,8 @@ static bool is_transposed(const Kernel *kernel) { return kernel->anchor->op == O
 
 /* ---- tables ----
  *
- * A table of n entries is rows of n: the first place of each, how many there are, and as many rows of weights as an entry has at most. */
+ * A table of n entries is rows of n: the first place of each, how many there are, and as
+ * many rows of weights as an entry has at most. */
 
 typedef enum TableRow { FIRST, COUNT, WEIGHTS } TableRow;
 
@@ -55,12 +56,15 @@ static Dim max_times(Dims *dims, Dim a, Dim b) {
     Dim exact = dim_div_exact(dims, a, b);
     if (exact) return exact;
     if (dim_is_const(b, &value) && value > 0) return dim_ceil_div(dims, a, value);
-    bool floor = b->term_count == 1 && b->terms[0].coefficient == 1 && b->terms[0].factor_count == 1 && !b->terms[0].factors[0].symbol;
-    if (floor && b->terms[0].factors[0].dividend == a) return dim_const(dims, 2 * b->terms[0].factors[0].divisor - 1);
+    bool floor = b->term_count == 1 && b->terms[0].coefficient == 1 && b->terms[0].factor_count == 1 &&
+                 !b->terms[0].factors[0].symbol;
+    if (floor && b->terms[0].factors[0].dividend == a)
+        return dim_const(dims, 2 * b->terms[0].factors[0].divisor - 1);
     return NULL;
 }
 
-/* Places that the entry of one side reads on the other at most, where `longer` is that side in terms of the first. */
+/* Places that the entry of one side reads on the other at most, where `longer` is that
+ * side in terms of the first. */
 static Dim max_within_reach(Dims *dims, const resample_attributes *attributes, Dim longer) {
     bool cubic = strcmp(attributes->mode, "cubic") == 0;
     return dim_offset(dims, dim_scale(dims, longer, attributes->antialias ? (cubic ? 4 : 2) : 1), 1);
@@ -70,18 +74,21 @@ static TableSize forward_size(const Kernel *kernel, int axis) {
     const resample_attributes *attributes = kernel->anchor->attributes;
     Dims *dims = kernel->program->graph->dims;
     Dim in = size_in(kernel, axis), out = size_out(kernel, axis), times = max_times(dims, in, out);
-    if (!attributes->antialias && strcmp(attributes->mode, "cubic") == 0) return (TableSize){out, dim_const(dims, 4)};
+    if (!attributes->antialias && strcmp(attributes->mode, "cubic") == 0)
+        return (TableSize){out, dim_const(dims, 4)};
     return (TableSize){out, times ? max_within_reach(dims, attributes, times) : in};
 }
 
-/* Without antialias a cubic result reads 4 places; by align_corners results lie up to twice as near as the sizes say. */
+/* Without antialias a cubic result reads 4 places; by align_corners results lie up to
+ * twice as near as the sizes say. */
 static TableSize transposed_size(const Kernel *kernel, int axis) {
     const resample_attributes *attributes = kernel->anchor->attributes;
     Dims *dims = kernel->program->graph->dims;
     Dim in = size_in(kernel, axis), out = size_out(kernel, axis), times = max_times(dims, out, in);
     if (!times) return (TableSize){in, out};
     bool plain_cubic = !attributes->antialias && strcmp(attributes->mode, "cubic") == 0;
-    return (TableSize){in, plain_cubic ? dim_offset(dims, dim_scale(dims, times, 8), 2) : max_within_reach(dims, attributes, times)};
+    return (TableSize){in, plain_cubic ? dim_offset(dims, dim_scale(dims, times, 8), 2)
+                                       : max_within_reach(dims, attributes, times)};
 }
 
 enum { TABLES = 4 }; /* of rows and of columns, then their transposes */
@@ -93,7 +100,8 @@ static TableSize table_size(const Kernel *kernel, int table) {
 static Dim table_bytes(const Kernel *kernel, int table) {
     Dims *dims = kernel->program->graph->dims;
     TableSize size = table_size(kernel, table);
-    Dim bytes = dim_scale(dims, dim_mul(dims, size.entries, dim_offset(dims, size.max, WEIGHTS)), dtype_bytes(DTYPE_F32));
+    Dim bytes = dim_scale(dims, dim_mul(dims, size.entries, dim_offset(dims, size.max, WEIGHTS)),
+                          dtype_bytes(DTYPE_F32));
     return dim_scale(dims, dim_ceil_div(dims, bytes, 64), 64);
 }
 
@@ -110,13 +118,17 @@ void taps_settle(Program *program, Kernel *kernel) {
     bool transposed = is_transposed(kernel), blocked = is_blocked(kernel->output);
     Dim width = transposed ? size_out(kernel, 1) : size_in(kernel, 1);
     kernel_set_name(kernel, "%s_taps_%s", op_info[kernel->anchor->op].name, blocked ? "blocked" : "plain");
-    kernel->scratch = dim_scale(dims, blocked ? dim_scale(dims, width, lanes) : dim_offset(dims, width, lanes), dtype_bytes(DTYPE_F32));
+    kernel->scratch =
+        dim_scale(dims, blocked ? dim_scale(dims, width, lanes) : dim_offset(dims, width, lanes),
+                  dtype_bytes(DTYPE_F32));
     kernel_set_workspace(kernel, tables_before(kernel, transposed ? TABLES : 2));
     Phase phases[3];
     int count = 0;
-    phases[count++] = (Phase){arena_printf(program->arena, "%s_tables", kernel->name), dim_add(dims, size_out(kernel, 0), size_out(kernel, 1))};
+    phases[count++] = (Phase){arena_printf(program->arena, "%s_tables", kernel->name),
+                              dim_add(dims, size_out(kernel, 0), size_out(kernel, 1))};
     if (transposed)
-        phases[count++] = (Phase){arena_printf(program->arena, "%s_transposed", kernel->name), dim_add(dims, size_in(kernel, 0), size_in(kernel, 1))};
+        phases[count++] = (Phase){arena_printf(program->arena, "%s_transposed", kernel->name),
+                                  dim_add(dims, size_in(kernel, 0), size_in(kernel, 1))};
     phases[count++] = (Phase){kernel->name, count_rows(kernel, lanes)};
     kernel->phases = arena_copy(program->arena, phases, sizeof *phases * (size_t)count);
     kernel->phase_count = count;
@@ -128,7 +140,8 @@ typedef struct TapTable { LLVMValueRef base, entries; } TapTable;
 
 static TapTable get_table(Module *m, const Kernel *kernel, int table) {
     LLVMValueRef workspace = get_argument(m, 1 + kernel->input_count);
-    return (TapTable){get_element(m, m->i8, workspace, get_dim(m, tables_before(kernel, table))), get_dim(m, table_size(kernel, table).entries)};
+    return (TapTable){get_element(m, m->i8, workspace, get_dim(m, tables_before(kernel, table))),
+                      get_dim(m, table_size(kernel, table).entries)};
 }
 
 /* Where entry `at` stands in a row, which may be WEIGHTS and more. */
@@ -159,9 +172,15 @@ typedef struct TapEntry {
 } TapEntry;
 
 static LLVMValueRef get_real(Module *m, double value) { return LLVMConstReal(m->f64, value); }
-static LLVMValueRef emit_minus(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildSub(m->builder, a, b, ""); }
-static LLVMValueRef emit_plus_number(Module *m, LLVMValueRef a, int64_t b) { return emit_add(m, a, get_i64(m, b)); }
-static LLVMValueRef emit_times_number(Module *m, LLVMValueRef a, int64_t b) { return emit_mul(m, a, get_i64(m, b)); }
+static LLVMValueRef emit_minus(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildSub(m->builder, a, b, "");
+}
+static LLVMValueRef emit_plus_number(Module *m, LLVMValueRef a, int64_t b) {
+    return emit_add(m, a, get_i64(m, b));
+}
+static LLVMValueRef emit_times_number(Module *m, LLVMValueRef a, int64_t b) {
+    return emit_mul(m, a, get_i64(m, b));
+}
 
 static LLVMValueRef clamped_tap(TapEntry *e, LLVMValueRef at) {
     return emit_max(e->m, emit_min(e->m, at, emit_plus_number(e->m, e->in, -1)), get_i64(e->m, 0));
@@ -169,14 +188,16 @@ static LLVMValueRef clamped_tap(TapEntry *e, LLVMValueRef at) {
 
 static LLVMValueRef emit_floor_quotient(Module *m, LLVMValueRef top, LLVMValueRef bottom) {
     LLVMValueRef quotient = LLVMBuildSDiv(m->builder, top, bottom, "");
-    LLVMValueRef below = LLVMBuildICmp(m->builder, LLVMIntSLT, LLVMBuildSRem(m->builder, top, bottom, ""), get_i64(m, 0), "");
+    LLVMValueRef below =
+        LLVMBuildICmp(m->builder, LLVMIntSLT, LLVMBuildSRem(m->builder, top, bottom, ""), get_i64(m, 0), "");
     return LLVMBuildAdd(m->builder, quotient, LLVMBuildSExt(m->builder, below, m->i64, ""), "");
 }
 
 /* ((c[0] t + c[1]) t + c[2]) t + c[3] */
 static LLVMValueRef emit_cubic_polynomial(Module *m, LLVMValueRef t, const double c[4]) {
     LLVMValueRef sum = get_real(m, c[0]);
-    for (int i = 1; i < 4; i++) sum = emit_real_op(m, LLVMFAdd, emit_real_op(m, LLVMFMul, sum, t), get_real(m, c[i]));
+    for (int i = 1; i < 4; i++)
+        sum = emit_real_op(m, LLVMFAdd, emit_real_op(m, LLVMFMul, sum, t), get_real(m, c[i]));
     return sum;
 }
 
@@ -186,10 +207,14 @@ static LLVMValueRef emit_filter(TapEntry *e, LLVMValueRef t) {
     double a = e->attributes->a;
     LLVMValueRef zero = get_real(m, 0), away = emit_intrinsic(m, "llvm.fabs", m->f64, &t, 1);
     LLVMValueRef within_one = LLVMBuildFCmp(m->builder, LLVMRealOLT, away, get_real(m, 1), "");
-    if (strcmp(e->attributes->mode, "cubic")) return LLVMBuildSelect(m->builder, within_one, emit_real_op(m, LLVMFSub, get_real(m, 1), away), zero, "");
-    LLVMValueRef near = emit_cubic_polynomial(m, away, (double[]){a + 2, -(a + 3), 0, 1}), far = emit_cubic_polynomial(m, away, (double[]){a, -5 * a, 8 * a, -4 * a});
+    if (strcmp(e->attributes->mode, "cubic"))
+        return LLVMBuildSelect(m->builder, within_one, emit_real_op(m, LLVMFSub, get_real(m, 1), away), zero,
+                               "");
+    LLVMValueRef near = emit_cubic_polynomial(m, away, (double[]){a + 2, -(a + 3), 0, 1}),
+                 far = emit_cubic_polynomial(m, away, (double[]){a, -5 * a, 8 * a, -4 * a});
     LLVMValueRef within_two = LLVMBuildFCmp(m->builder, LLVMRealOLT, away, get_real(m, 2), "");
-    return LLVMBuildSelect(m->builder, within_one, near, LLVMBuildSelect(m->builder, within_two, far, zero, ""), "");
+    return LLVMBuildSelect(m->builder, within_one, near,
+                           LLVMBuildSelect(m->builder, within_two, far, zero, ""), "");
 }
 
 /* Writes the entry's places, and gives how many there are. */
@@ -201,14 +226,17 @@ static LLVMValueRef store_places(TapEntry *e, LLVMValueRef first, LLVMValueRef e
 }
 
 static void store_weight(TapEntry *e, LLVMValueRef k, LLVMValueRef weight) {
-    emit_store(e->m, LLVMBuildFPTrunc(e->m->builder, weight, e->m->f32, ""), tap_weight_place(e->m, e->table, k, e->at));
+    emit_store(e->m, LLVMBuildFPTrunc(e->m->builder, weight, e->m->f32, ""),
+               tap_weight_place(e->m, e->table, k, e->at));
 }
 
 static void emit_area(TapEntry *e, bool shares) {
     Module *m = e->m;
-    LLVMValueRef begin = emit_mul(m, e->at, e->in), behind = emit_add(m, emit_add(m, begin, e->in), emit_plus_number(m, e->out, -1));
+    LLVMValueRef begin = emit_mul(m, e->at, e->in),
+                 behind = emit_add(m, emit_add(m, begin, e->in), emit_plus_number(m, e->out, -1));
     LLVMValueRef count = store_places(e, emit_div(m, begin, e->out), emit_div(m, behind, e->out));
-    LLVMValueRef weight = shares ? emit_real_op(m, LLVMFDiv, get_real(m, 1), emit_f64(m, count)) : get_real(m, 1);
+    LLVMValueRef weight =
+        shares ? emit_real_op(m, LLVMFDiv, get_real(m, 1), emit_f64(m, count)) : get_real(m, 1);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
     store_weight(e, loop.index, weight);
     end_loop(m, &loop);
@@ -216,10 +244,13 @@ static void emit_area(TapEntry *e, bool shares) {
 
 static void emit_without_alias(TapEntry *e) {
     Module *m = e->m;
-    LLVMValueRef wide = emit_max(m, e->in, e->out), reach = emit_times_number(m, wide, strcmp(e->attributes->mode, "cubic") ? 2 : 4), two_out = emit_times_number(m, e->out, 2);
+    LLVMValueRef wide = emit_max(m, e->in, e->out),
+                 reach = emit_times_number(m, wide, strcmp(e->attributes->mode, "cubic") ? 2 : 4),
+                 two_out = emit_times_number(m, e->out, 2);
     LLVMValueRef middle = emit_mul(m, emit_plus_number(m, emit_times_number(m, e->at, 2), 1), e->in);
     LLVMValueRef least = emit_floor_quotient(m, emit_add(m, emit_minus(m, middle, reach), e->out), two_out);
-    LLVMValueRef end = emit_min(m, emit_floor_quotient(m, emit_add(m, emit_add(m, middle, reach), e->out), two_out), e->in);
+    LLVMValueRef end =
+        emit_min(m, emit_floor_quotient(m, emit_add(m, emit_add(m, middle, reach), e->out), two_out), e->in);
     LLVMValueRef first = emit_max(m, least, get_i64(m, 0)), count = store_places(e, first, end);
     LoopCarried total = {.at = {get_real(m, 0)}, .count = 1};
     LLVMValueRef scale = emit_f64(m, emit_times_number(m, wide, 2));
@@ -238,14 +269,16 @@ static void emit_without_alias(TapEntry *e) {
 /* s = top / bottom */
 static void emit_source_coordinate(TapEntry *e, LLVMValueRef *top, LLVMValueRef *bottom) {
     Module *m = e->m;
-    LLVMValueRef one = get_i64(m, 1), zero = get_i64(m, 0), many = LLVMBuildICmp(m->builder, LLVMIntSGT, e->out, one, "");
+    LLVMValueRef one = get_i64(m, 1), zero = get_i64(m, 0),
+                 many = LLVMBuildICmp(m->builder, LLVMIntSGT, e->out, one, "");
     const char *rule = e->attributes->rule;
     *bottom = e->out;
     *top = emit_mul(m, e->at, e->in);
     if (strcmp(rule, "asymmetric") == 0) return;
     if (strcmp(rule, "align_corners") == 0) {
         *bottom = emit_max(m, emit_plus_number(m, e->out, -1), one);
-        *top = LLVMBuildSelect(m->builder, many, emit_mul(m, e->at, emit_plus_number(m, e->in, -1)), zero, "");
+        *top =
+            LLVMBuildSelect(m->builder, many, emit_mul(m, e->at, emit_plus_number(m, e->in, -1)), zero, "");
         return;
     }
     *bottom = emit_times_number(m, e->out, 2);
@@ -259,7 +292,8 @@ static void emit_cubic(TapEntry *e) {
     LLVMValueRef top, bottom, weights[4], places[4];
     emit_source_coordinate(e, &top, &bottom);
     LLVMValueRef base = emit_floor_quotient(m, top, bottom);
-    LLVMValueRef part = emit_real_op(m, LLVMFDiv, emit_f64(m, emit_minus(m, top, emit_mul(m, base, bottom))), emit_f64(m, bottom));
+    LLVMValueRef part = emit_real_op(m, LLVMFDiv, emit_f64(m, emit_minus(m, top, emit_mul(m, base, bottom))),
+                                     emit_f64(m, bottom));
     for (int j = 0; j < 4; j++) {
         weights[j] = emit_filter(e, emit_real_op(m, LLVMFSub, get_real(m, j - 1), part));
         places[j] = clamped_tap(e, emit_plus_number(m, base, j - 1));
@@ -269,7 +303,8 @@ static void emit_cubic(TapEntry *e) {
     LLVMValueRef place = emit_add(m, places[0], loop.index), weight = get_real(m, 0);
     for (int j = 0; j < 4; j++) {
         LLVMValueRef here = LLVMBuildICmp(m->builder, LLVMIntEQ, places[j], place, "");
-        weight = emit_real_op(m, LLVMFAdd, weight, LLVMBuildSelect(m->builder, here, weights[j], get_real(m, 0), ""));
+        weight = emit_real_op(m, LLVMFAdd, weight,
+                              LLVMBuildSelect(m->builder, here, weights[j], get_real(m, 0), ""));
     }
     store_weight(e, loop.index, weight);
     end_loop(m, &loop);
@@ -283,7 +318,8 @@ static LLVMValueRef of_axis(Module *m, LLVMValueRef down, LLVMValueRef rows, LLV
 }
 
 static TapTable table_of_axis(Module *m, LLVMValueRef down, TapTable rows, TapTable columns) {
-    return (TapTable){of_axis(m, down, rows.base, columns.base), of_axis(m, down, rows.entries, columns.entries)};
+    return (TapTable){of_axis(m, down, rows.base, columns.base),
+                      of_axis(m, down, rows.entries, columns.entries)};
 }
 
 static void emit_tap_tables(Module *m, const Kernel *kernel, const char *name) {
@@ -291,7 +327,8 @@ static void emit_tap_tables(Module *m, const Kernel *kernel, const char *name) {
     TapTable rows = get_table(m, kernel, 0), columns = get_table(m, kernel, 1);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef down = LLVMBuildICmp(m->builder, LLVMIntSLT, tasks.index, rows.entries, "");
-    TapEntry e = {.m = m, .attributes = kernel->anchor->attributes, .table = table_of_axis(m, down, rows, columns)};
+    TapEntry e = {
+        .m = m, .attributes = kernel->anchor->attributes, .table = table_of_axis(m, down, rows, columns)};
     e.at = of_axis(m, down, tasks.index, emit_minus(m, tasks.index, rows.entries));
     e.in = of_axis(m, down, get_dim(m, size_in(kernel, 0)), get_dim(m, size_in(kernel, 1)));
     e.out = e.table.entries;
@@ -302,16 +339,20 @@ static void emit_tap_tables(Module *m, const Kernel *kernel, const char *name) {
     finish_kernel(m);
 }
 
-/* The first entry of `table` whose places begin (`ends`: end) behind `place`: first places and ends rise. */
+/* The first entry of `table` whose places begin (`ends`: end) behind `place`: first
+ * places and ends rise. */
 static LLVMValueRef emit_search(Module *m, TapTable table, LLVMValueRef place, bool ends) {
     LoopCarried range = {.at = {get_i64(m, 0), table.entries}, .count = 2};
     Loop loop = begin_loop_carried(m, &range, get_i64(m, 0), get_i64(m, 32), 1);
-    LLVMValueRef low = range.at[0], high = range.at[1], open = LLVMBuildICmp(m->builder, LLVMIntSLT, low, high, "");
+    LLVMValueRef low = range.at[0], high = range.at[1],
+                 open = LLVMBuildICmp(m->builder, LLVMIntSLT, low, high, "");
     LLVMValueRef middle = LLVMBuildLShr(m->builder, emit_add(m, low, high), get_i64(m, 1), "");
-    LLVMValueRef at = emit_min(m, middle, emit_plus_number(m, table.entries, -1)), reaches = load_place(m, table, FIRST, at);
+    LLVMValueRef at = emit_min(m, middle, emit_plus_number(m, table.entries, -1)),
+                 reaches = load_place(m, table, FIRST, at);
     if (ends) reaches = emit_add(m, reaches, load_place(m, table, COUNT, at));
     LLVMValueRef behind = LLVMBuildICmp(m->builder, LLVMIntSGT, reaches, place, "");
-    LLVMValueRef lower = LLVMBuildAnd(m->builder, open, behind, ""), upper = LLVMBuildAnd(m->builder, open, LLVMBuildNot(m->builder, behind, ""), "");
+    LLVMValueRef lower = LLVMBuildAnd(m->builder, open, behind, ""),
+                 upper = LLVMBuildAnd(m->builder, open, LLVMBuildNot(m->builder, behind, ""), "");
     range.at[0] = LLVMBuildSelect(m->builder, upper, emit_plus_number(m, middle, 1), low, "");
     range.at[1] = LLVMBuildSelect(m->builder, lower, middle, high, "");
     end_loop_carried(m, &loop, &range);
@@ -324,13 +365,16 @@ static void emit_transposed_tables(Module *m, const Kernel *kernel, const char *
     TapTable read_rows = get_table(m, kernel, 0), read_columns = get_table(m, kernel, 1);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef down = LLVMBuildICmp(m->builder, LLVMIntSLT, tasks.index, rows.entries, "");
-    TapTable to = table_of_axis(m, down, rows, columns), from = table_of_axis(m, down, read_rows, read_columns);
+    TapTable to = table_of_axis(m, down, rows, columns),
+             from = table_of_axis(m, down, read_rows, read_columns);
     LLVMValueRef place = of_axis(m, down, tasks.index, emit_minus(m, tasks.index, rows.entries));
-    LLVMValueRef first = emit_search(m, from, place, true), count = emit_minus(m, emit_search(m, from, place, false), first);
+    LLVMValueRef first = emit_search(m, from, place, true),
+                 count = emit_minus(m, emit_search(m, from, place, false), first);
     store_tap_place(m, to, FIRST, place, first);
     store_tap_place(m, to, COUNT, place, count);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
-    LLVMValueRef reader = emit_add(m, first, loop.index), k = emit_minus(m, place, load_place(m, from, FIRST, reader));
+    LLVMValueRef reader = emit_add(m, first, loop.index),
+                 k = emit_minus(m, place, load_place(m, from, FIRST, reader));
     LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, from, k, reader));
     emit_store(m, weight, tap_weight_place(m, to, loop.index, place));
     end_loop(m, &loop);
@@ -341,14 +385,16 @@ static void emit_transposed_tables(Module *m, const Kernel *kernel, const char *
 /* ---- rows ---- */
 
 static LLVMValueRef scratch_place(WindowRows *rows, LLVMValueRef column) {
-    return get_element(rows->m, rows->m->f32, rows->m->scratch, rows->blocked ? emit_times_number(rows->m, column, rows->lanes) : column);
+    return get_element(rows->m, rows->m->f32, rows->m->scratch,
+                       rows->blocked ? emit_times_number(rows->m, column, rows->lanes) : column);
 }
 
 /* The rows of the source that row `y` reads, mixed into one. */
 static void emit_mixed(WindowRows *rows, TapTable table, LLVMValueRef width) {
     Module *m = rows->m;
     int down = rows->rank - 2;
-    LLVMValueRef y = rows->point.at[down].base, first = load_place(m, table, FIRST, y), count = load_place(m, table, COUNT, y);
+    LLVMValueRef y = rows->point.at[down].base, first = load_place(m, table, FIRST, y),
+                 count = load_place(m, table, COUNT, y);
     Loop loop = begin_loop(m, get_i64(m, 0), width, rows->blocked ? 1 : rows->lanes);
     Point point = rows->point;
     point.at[down + 1] = row_coord(rows, loop.index);
@@ -382,7 +428,8 @@ static LLVMValueRef emit_tap_columns(WindowRows *rows, TapTable table, LLVMValue
     LLVMTypeRef vector = get_vector(m, m->f32, rows->lanes), places = get_vector(m, m->i32, rows->lanes);
     LLVMValueRef first = emit_masked_load(m, places, table_place(m, table, get_i64(m, FIRST), x), 4, mask);
     LLVMValueRef counts = emit_masked_load(m, places, table_place(m, table, get_i64(m, COUNT), x), 4, mask);
-    LLVMValueRef max = LLVMBuildZExt(m->builder, emit_intrinsic(m, "llvm.vector.reduce.umax", places, &counts, 1), m->i64, "");
+    LLVMValueRef max = LLVMBuildZExt(
+        m->builder, emit_intrinsic(m, "llvm.vector.reduce.umax", places, &counts, 1), m->i64, "");
     LoopCarried sum = {.at = {LLVMConstNull(vector)}, .count = 1};
     Loop taps = begin_loop_carried(m, &sum, get_i64(m, 0), max, 1);
     LLVMValueRef k = get_splat(m, LLVMBuildTrunc(m->builder, taps.index, m->i32, ""), rows->lanes);
@@ -407,7 +454,8 @@ static void emit_taps_row(WindowRows *rows) {
     Module *m = rows->m;
     const Kernel *kernel = rows->kernel;
     bool transposed = is_transposed(kernel), divides = !transposed && is_area(kernel->anchor->attributes);
-    TapTable down = get_table(m, kernel, transposed ? 2 : 0), across = get_table(m, kernel, transposed ? 3 : 1);
+    TapTable down = get_table(m, kernel, transposed ? 2 : 0),
+             across = get_table(m, kernel, transposed ? 3 : 1);
     emit_mixed(rows, down, get_dim(m, transposed ? size_out(kernel, 1) : size_in(kernel, 1)));
     LLVMValueRef high = divides ? emit_counts(rows, down, rows->point.at[rows->rank - 2].base, NULL) : NULL;
     Loop loop = begin_loop(m, get_i64(m, 0), rows->width, rows->blocked ? 1 : rows->lanes);

@@ -1,7 +1,7 @@
-/* Resampling by whole factors, up to eight on each axis, as networks do it in decoders: what
- * a result reads depends only on its place within its source pixel, its phase, and is known
- * while the code is made. A task is a row of the source, and gives a row of the result for
- * each phase of rows:
+/* Resampling by whole factors, up to eight on each axis, as networks do it in decoders:
+ * what a result reads depends only on its place within its source pixel, its phase, and
+ * is known while the code is made. A task is a row of the source, and gives a row of the
+ * result for each phase of rows:
  *
  *     for each phase of rows                              # a mix of source rows: one (nearest),
  *       BLOCKED: for each column of the source            # two (bilinear) or four (cubic)
@@ -13,16 +13,17 @@
  *                  the phases of columns as vectors: mixes of them
  *                  interleaved: as many vectors of the result; epilogue, store
  *
- * Bound: the stores. A gather for each corner, as window_resample.c has it for any size, ran
- * at 4 to 10 GB/s. Tried, and slower: the mixed row through memory, which waits for its own
- * stores (a third of this speed on rows of 64); one load of the columns of each vector of the
- * result and two shuffles, which takes one and a half times as long where shuffles across
- * halves of a register are slow. */
+ * Bound: the stores. A gather for each corner, as window_resample.c has it for any size,
+ * ran at 4 to 10 GB/s. Tried, and slower: the mixed row through memory, which waits for
+ * its own stores (a third of this speed on rows of 64); one load of the columns of each
+ * vector of the result and two shuffles, which takes one and a half times as long where
+ * shuffles across halves of a register are slow. */
 #include "kernels/window/window.h"
 
 enum { MAX_FACTOR = MAX_INTERLEAVED, SHORT_ROW = 32 /* vectors of the result */ };
 
-/* A source pixel's neighbours, itself among them, by how far they lie from it: by REACH at most. */
+/* A source pixel's neighbours, itself among them, by how far they lie from it: by REACH
+ * at most. */
 enum { REACH = 2, NEIGHBOURS = 2 * REACH + 1 };
 
 typedef struct Neighbours { LLVMValueRef at[NEIGHBOURS]; } Neighbours; /* [REACH] is the pixel itself */
@@ -37,8 +38,8 @@ typedef struct Upsample {
     WindowRows *rows;
     const resample_attributes *way;
     int64_t factors[2];
-    LLVMValueRef sizes[2];    /* of the source */
-    int reach;                /* along a row: 0 to REACH */
+    LLVMValueRef sizes[2]; /* of the source */
+    int reach;             /* along a row: 0 to REACH */
 } Upsample;
 
 /* ---- what can be done so ---- */
@@ -46,7 +47,8 @@ typedef struct Upsample {
 static int64_t factor_of(const Kernel *kernel, int axis) {
     const Node *node = kernel->anchor;
     Dims *dims = kernel->program->graph->dims;
-    Dim in = node->inputs[0]->shape.dims[axis], out = node->shape.dims[axis], factor = dim_div_exact(dims, out, in);
+    Dim in = node->inputs[0]->shape.dims[axis], out = node->shape.dims[axis],
+        factor = dim_div_exact(dims, out, in);
     int64_t value;
     if (!factor || !dim_is_const(factor, &value) || value < 1 || value > MAX_FACTOR) return 0;
     return value;
@@ -56,19 +58,22 @@ bool is_upsample(const Kernel *kernel) {
     const Node *node = kernel->anchor;
     if (node->op != OP_resample) return false;
     const resample_attributes *way = ATTRIBUTES(node, resample);
-    if (way->antialias || strcmp(way->mode, "area") == 0 || strcmp(way->rule, "align_corners") == 0) return false;
+    if (way->antialias || strcmp(way->mode, "area") == 0 || strcmp(way->rule, "align_corners") == 0)
+        return false;
     int rank = node->shape.rank;
     return factor_of(kernel, rank - 2) > 0 && factor_of(kernel, rank - 1) > 0;
 }
 
-/* Phase k of `factor` lies at (k + 1/2) / factor - 1/2 from its source pixel, or at k / factor. */
+/* Phase k of `factor` lies at (k + 1/2) / factor - 1/2 from its source pixel, or at k /
+ * factor. */
 static Mix mix_of(const Upsample *u, int64_t k, int64_t factor) {
     const bool centred = strcmp(u->way->rule, "asymmetric") != 0;
     double at = centred ? (double)(2 * k + 1 - factor) / (double)(2 * factor) : (double)k / (double)factor;
     if (at == 0 || strcmp(u->way->mode, "nearest") == 0) return (Mix){.first = 0, .count = 1, .weights = {1}};
     int below = at < 0 ? -1 : 0;
     double part = at - below;
-    if (strcmp(u->way->mode, "cubic") != 0) return (Mix){.first = below, .count = 2, .weights = {1 - part, part}};
+    if (strcmp(u->way->mode, "cubic") != 0)
+        return (Mix){.first = below, .count = 2, .weights = {1 - part, part}};
     Mix mix = {.first = below - 1, .count = 4};
     for (int i = 0; i < mix.count; i++) mix.weights[i] = resample_cubic(i - 1 - part, u->way->a);
     return mix;
@@ -93,7 +98,8 @@ static LLVMValueRef emit_neighbour_mix(Module *m, const Mix *mix, const Neighbou
     if (mix->count == 1) return from[0];
     int lanes = get_lanes(LLVMTypeOf(from[0]));
     LLVMValueRef sum = emit_float(m, LLVMFMul, from[0], get_splat(m, get_f32(m, mix->weights[0]), lanes));
-    for (int i = 1; i < mix->count; i++) sum = emit_muladd(m, from[i], get_splat(m, get_f32(m, mix->weights[i]), lanes), sum);
+    for (int i = 1; i < mix->count; i++)
+        sum = emit_muladd(m, from[i], get_splat(m, get_f32(m, mix->weights[i]), lanes), sum);
     return sum;
 }
 
@@ -102,7 +108,7 @@ static LLVMValueRef emit_neighbour_mix(Module *m, const Mix *mix, const Neighbou
 typedef struct SourceRow { /* what a row of the result reads */
     Point points[4];       /* those of its mix */
     Mix mix;
-    Coord to;              /* the row of the result */
+    Coord to; /* the row of the result */
 } SourceRow;
 
 enum { ROWS_TOGETHER = 2 }; /* PLAIN: they read the same columns, and a loop over both ends half as often */
@@ -123,7 +129,8 @@ static SourceRow source_row(const Upsample *u, LLVMValueRef row, int64_t k) {
         source.points[i] = u->rows->point;
         source.points[i].at[u->rows->rank - 2] = coord_fixed(neighbour_of(u, row, 0, source.mix.first + i));
     }
-    source.to = coord_fixed(emit_add(u->m, emit_mul(u->m, row, get_i64(u->m, u->factors[0])), get_i64(u->m, k)));
+    source.to =
+        coord_fixed(emit_add(u->m, emit_mul(u->m, row, get_i64(u->m, u->factors[0])), get_i64(u->m, k)));
     return source;
 }
 
@@ -153,7 +160,8 @@ static void store_upsampled(Upsample *u, const SourceRow *row, LLVMValueRef x, L
     emit_epilogue_store(&u->rows->epilogue, &point, value);
 }
 
-/* The rows' part of addresses is computed once, before a loop over columns. Gives what is to be set again behind it. */
+/* The rows' part of addresses is computed once, before a loop over columns. Gives what is
+ * to be set again behind it. */
 static LLVMBasicBlockRef hoist_here(Module *m) {
     LLVMBasicBlockRef before = m->hoist;
     m->hoist = LLVMGetInsertBlock(m->builder);
@@ -171,7 +179,8 @@ static void emit_blocked(Upsample *u, const SourceRow *row) {
     Loop loop = begin_loop_carried(m, &columns, get_i64(m, 0), u->sizes[1], 1);
     Neighbours neighbours = {0};
     for (int i = 0; i < columns.count; i++) neighbours.at[REACH - u->reach + i] = columns.at[i];
-    neighbours.at[REACH + u->reach] = emit_source(u, row, column_coord(u, neighbour_of(u, loop.index, 1, u->reach)), NULL);
+    neighbours.at[REACH + u->reach] =
+        emit_source(u, row, column_coord(u, neighbour_of(u, loop.index, 1, u->reach)), NULL);
     LLVMValueRef first = emit_mul(m, loop.index, get_i64(m, u->factors[1]));
     for (int64_t k = 0; k < u->factors[1]; k++) {
         Mix mix = mix_of(u, k, u->factors[1]);
@@ -184,7 +193,8 @@ static void emit_blocked(Upsample *u, const SourceRow *row) {
 
 /* ---- PLAIN ---- */
 
-/* A vector of columns of the source. Beyond the row's ends its first and last columns are repeated. */
+/* A vector of columns of the source. Beyond the row's ends its first and last columns are
+ * repeated. */
 typedef struct Stretch {
     LLVMValueRef at;
     bool first, last; /* begins the row, or ends it with its last lane */
@@ -192,7 +202,8 @@ typedef struct Stretch {
 } Stretch;
 
 /* Beyond the row's end its last column. */
-static LLVMValueRef repeat_last(const Upsample *u, const SourceRow *row, LLVMValueRef values, LLVMValueRef inside) {
+static LLVMValueRef repeat_last(const Upsample *u, const SourceRow *row, LLVMValueRef values,
+                                LLVMValueRef inside) {
     Coord at = {.base = emit_sub(u->m, u->sizes[1], get_i64(u->m, 1)), .inner = true};
     LLVMValueRef last = emit_source(u, row, at, NULL);
     return LLVMBuildSelect(u->m->builder, inside, values, last, "");
@@ -208,7 +219,8 @@ static LLVMValueRef load_columns(const Upsample *u, const SourceRow *row, const 
     return u->reach ? repeat_last(u, row, values, inside) : values;
 }
 
-/* The neighbours of the row's first columns, a0 a0 a1 a2 .., or of its last, .. y z z: what the row has, by `step` lanes on. */
+/* The neighbours of the row's first columns, a0 a0 a1 a2 .., or of its last, .. y z z:
+ * what the row has, by `step` lanes on. */
 static LLVMValueRef repeat_end(Module *m, LLVMValueRef values, int step) {
     LLVMValueRef places[64];
     int lanes = get_lanes(LLVMTypeOf(values));
@@ -216,12 +228,15 @@ static LLVMValueRef repeat_end(Module *m, LLVMValueRef values, int step) {
     return LLVMBuildShuffleVector(m->builder, values, values, LLVMConstVector(places, (unsigned)lanes), "");
 }
 
-static void emit_column_phases(const Upsample *u, const SourceRow *row, const Stretch *stretch, LLVMValueRef *phases) {
+static void emit_column_phases(const Upsample *u, const SourceRow *row, const Stretch *stretch,
+                               LLVMValueRef *phases) {
     Neighbours neighbours = {0};
     LLVMValueRef here = load_columns(u, row, stretch, 0);
     for (int far = -u->reach; far <= u->reach; far++) {
         bool beyond = far < 0 ? stretch->first : stretch->last;
-        LLVMValueRef there = far == 0 ? here : beyond ? repeat_end(u->m, here, far) : load_columns(u, row, stretch, far);
+        LLVMValueRef there = far == 0 ? here
+                             : beyond ? repeat_end(u->m, here, far)
+                                      : load_columns(u, row, stretch, far);
         neighbours.at[REACH + far] = there;
     }
     for (int64_t k = 0; k < u->factors[1]; k++) {
@@ -231,7 +246,8 @@ static void emit_column_phases(const Upsample *u, const SourceRow *row, const St
     emit_interleave(u->m, phases, (int)u->factors[1]);
 }
 
-/* Whole vectors as such: a store by a mask costs twenty cycles and more on some machines. */
+/* Whole vectors as such: a store by a mask costs twenty cycles and more on some
+ * machines. */
 static void store_edge(Upsample *u, const SourceRow *row, LLVMValueRef x, LLVMValueRef value) {
     Module *m = u->m;
     LLVMValueRef left = emit_sub(m, u->rows->width, x), lanes = get_i64(m, u->rows->lanes);
@@ -264,29 +280,37 @@ static void emit_stretch(Upsample *u, const SourceRows *rows, const Stretch *str
     for (int i = 0; i < rows->count; i++) emit_row_stretch(u, &rows->row[i], stretch);
 }
 
-/* Rows of a few vectors, as stretches of their own: a loop of so few rounds is left at a guess, and wrongly. */
+/* Rows of a few vectors, as stretches of their own: a loop of so few rounds is left at a
+ * guess, and wrongly. */
 static void emit_short_row(Upsample *u, const SourceRows *rows, int64_t size) {
     int64_t lanes = u->rows->lanes;
     for (int64_t at = 0; at < size; at += lanes) {
         const bool last = at + lanes == size;
-        emit_stretch(u, rows, &(Stretch){.at = get_i64(u->m, at), .first = at == 0, .last = last, .edge = !last && at + lanes + u->reach > size});
+        emit_stretch(u, rows,
+                     &(Stretch){.at = get_i64(u->m, at),
+                                .first = at == 0,
+                                .last = last,
+                                .edge = !last && at + lanes + u->reach > size});
     }
 }
 
-static void emit_stretches(Upsample *u, const SourceRows *rows, LLVMValueRef from, LLVMValueRef to, bool edge) {
+static void emit_stretches(Upsample *u, const SourceRows *rows, LLVMValueRef from, LLVMValueRef to,
+                           bool edge) {
     Loop loop = begin_loop(u->m, from, to, u->rows->lanes);
     emit_stretch(u, rows, &(Stretch){.at = loop.index, .edge = edge});
     end_loop(u->m, &loop);
 }
 
-/* Stretches with all their neighbours, and the rest: where results mix columns, a whole vector mostly. */
+/* Stretches with all their neighbours, and the rest: where results mix columns, a whole
+ * vector mostly. */
 static void emit_long_row(Upsample *u, const SourceRows *rows) {
     Module *m = u->m;
     LLVMValueRef lanes = get_i64(m, u->rows->lanes), size = u->sizes[1];
     LLVMValueRef within = emit_mul(m, emit_div(m, emit_sub(m, size, get_i64(m, u->reach)), lanes), lanes);
     emit_stretch(u, rows, &(Stretch){.at = get_i64(m, 0), .first = true});
     emit_stretches(u, rows, lanes, within, false);
-    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, emit_sub(m, size, within), lanes, "whole"));
+    Branch whole =
+        begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, emit_sub(m, size, within), lanes, "whole"));
     emit_stretch(u, rows, &(Stretch){.at = within, .last = true});
     begin_else(m, &whole);
     emit_stretches(u, rows, within, size, true);
@@ -317,7 +341,8 @@ void emit_upsample_row(WindowRows *rows) {
     LLVMValueRef at = rows->point.at[rows->rank - 2].base;
     for (int64_t k = 0; k < u.factors[0];) {
         SourceRows some = {0};
-        while (some.count < ROWS_TOGETHER && k < u.factors[0]) some.row[some.count++] = source_row(&u, at, k++);
+        while (some.count < ROWS_TOGETHER && k < u.factors[0])
+            some.row[some.count++] = source_row(&u, at, k++);
         if (!rows->blocked) emit_plain(&u, &some);
         for (int i = 0; i < some.count && rows->blocked; i++) emit_blocked(&u, &some.row[i]);
     }

@@ -1,8 +1,11 @@
-/* Winograd convolution, F(2x2, 3x3) and F(4x4, 3x3): 3x3 kernels of stride 1, by 2.25 and 4 times fewer multiply-adds. A tile of
- * (m + 2)^2 inputs is transformed, multiplied place by place ("plane") with transformed weights and summed over input channels, and
- * transformed back to m^2 outputs (plan/winograd.c has the matrices). Input and output BLOCKED, weights by winograd_format.
+/* Winograd convolution, F(2x2, 3x3) and F(4x4, 3x3): 3x3 kernels of stride 1, by 2.25 and
+ * 4 times fewer multiply-adds. A tile of (m + 2)^2 inputs is transformed, multiplied
+ * place by place ("plane") with transformed weights and summed over input channels, and
+ * transformed back to m^2 outputs (plan/winograd.c has the matrices). Input and output
+ * BLOCKED, weights by winograd_format.
  *
- * Where the weights of all planes stay near, a task does all for some map tiles, in its own scratch:
+ * Where the weights of all planes stay near, a task does all for some map tiles, in its
+ * own scratch:
  *
  *     task: `together` map tiles of all images
  *       for each block of input channels: transform the map tiles                  winograd_transform.c
@@ -10,35 +13,49 @@
  *         for each plane: products, P map tiles at a time                          winograd_product.c
  *         for each block of the group: transform back, epilogue, store
  *
- * Where they are many, or map tiles are few, that would stream the weights once a task, or leave threads without one. Then there
- * are three launches, in rounds of `together` map tiles, over a workspace, and weights are read once a round:
+ * Where they are many, or map tiles are few, that would stream the weights once a task,
+ * or leave threads without one. Then there are three launches, in rounds of `together`
+ * map tiles, over a workspace, and weights are read once a round:
  *
  *     tasks: block of input channels, a part of the map tiles      transform
  *     tasks: plane, a part of the groups                           products
  *     tasks: block of output channels, a part of the map tiles     transform back, epilogue, store
  *
- * Effective share of peak (FLOPs of direct convolution) on a core with two 512-bit FMAs at 249 GFLOP/s, warm / weights flushed from all
- * caches, by build/kernel_bench; direct convolution has 92 to 107:
+ * Effective share of peak (FLOPs of direct convolution) on a core with two 512-bit FMAs
+ * at 249 GFLOP/s, warm / weights flushed from all caches, by build/kernel_bench; direct
+ * convolution has 92 to 107:
  *
  *     F(4, 3)  56x56x64     287 / 258        128x128x128  293 / 291        F(2, 3)  14x14x256   170 / 146
  *              28x28x128    273 / 240        64x64x256    285 / 284                  7x7x512    110 /  53
  *              384x384x64   255 / 252        64x64x512    303 / 292        F(4, 3)  14x14x256   185 /  92
  *
- * The products reach 99 % of peak where what they read lies in L2, 80 to 85 % in phases, whose planes come from L3 and go there; the
- * transforms take 30 % of the time of 64 channels. Tried and lost: planes outermost in memory, with the blocks of channels inside
- * (10 % slower: 36 pages a map tile); asking for transformed inputs of the next plane, for the lines of products before they are stored,
- * for maps a tile ahead (nothing, in programs, whose memory is in huge pages), for weights two and three panels ahead instead of one (3 to
- * 5 % slower); stores past the caches (nothing to 6 %, and slower for maps that the next layer finds in L3). */
+ * The products reach 99 % of peak where what they read lies in L2, 80 to 85 % in phases,
+ * whose planes come from L3 and go there; the transforms take 30 % of the time of 64
+ * channels. Tried and lost: planes outermost in memory, with the blocks of channels
+ * inside (10 % slower: 36 pages a map tile); asking for transformed inputs of the next
+ * plane, for the lines of products before they are stored, for maps a tile ahead
+ * (nothing, in programs, whose memory is in huge pages), for weights two and three panels
+ * ahead instead of one (3 to 5 % slower); stores past the caches (nothing to 6 %, and
+ * slower for maps that the next layer finds in L3). */
 #include "kernels/winograd/conv_winograd.h"
 #include <math.h>
 
-enum { LINE_BYTES = 64, MAX_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
+enum {
+    LINE_BYTES = 64,
+    MAX_TOGETHER = 144,
+    PARTS = 4,
+    LEAST_TASKS = 8,
+    MANY_TASKS = 16,
+    PRODUCT_TASKS = 72,
+    LAUNCH_CYCLES = 3000
+};
 
 /* ---- the choice ---- */
 
 Format winograd_format(int lanes, const WinogradTile *tile) {
     const bool turned = tile->shape.turned;
-    Format format = {.name = "winograd", .converts = true, .type = tile->shape.types.sum, .winograd = tile->outputs};
+    Format format = {
+        .name = "winograd", .converts = true, .type = tile->shape.types.sum, .winograd = tile->outputs};
     format.transposed = turned;
     format_add_axis(&format, format_axis(turned ? 1 : 0));
     format_add_axis(&format, format_axis(turned ? 0 : 1));
@@ -53,21 +70,27 @@ Format winograd_format(int lanes, const WinogradTile *tile) {
 
 typedef struct WinogradLayer { /* what the model reads, at typical sizes */
     const Target *target;
-    int size;                         /* of a transformed tile */
-    int64_t bytes;                    /* of an element, transformed */
+    int size;      /* of a transformed tile */
+    int64_t bytes; /* of an element, transformed */
     int64_t tiles, in_blocks, out_blocks, inputs;
-    bool fixed_map, fixed_count;      /* height and width; the number of map tiles */
-    double map_bytes[2];              /* of the input and the output */
-    double weights, network;          /* bytes transformed: this layer's, and all that were read since, if all were transformed so */
+    bool fixed_map, fixed_count; /* height and width; the number of map tiles */
+    double map_bytes[2];         /* of the input and the output */
+    /* bytes transformed: this layer's, and all that were read since, if all were
+     * transformed so */
+    double weights, network;
 } WinogradLayer;
 
-static Dim tiles_along(Dims *dims, const ConvShape *s, int axis, int outputs) { return dim_ceil_div(dims, s->out_size[axis], outputs); }
-
-static Dim count_tiles(Dims *dims, const ConvShape *s, int outputs) {
-    return dim_mul(dims, s->images, dim_mul(dims, tiles_along(dims, s, 0, outputs), tiles_along(dims, s, 1, outputs)));
+static Dim tiles_along(Dims *dims, const ConvShape *s, int axis, int outputs) {
+    return dim_ceil_div(dims, s->out_size[axis], outputs);
 }
 
-static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *s, const Target *target, int outputs) {
+static Dim count_tiles(Dims *dims, const ConvShape *s, int outputs) {
+    return dim_mul(dims, s->images,
+                   dim_mul(dims, tiles_along(dims, s, 0, outputs), tiles_along(dims, s, 1, outputs)));
+}
+
+static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *s, const Target *target,
+                                         int outputs) {
     const Program *program = kernel->program;
     Dims *dims = program->graph->dims;
     Dim tiles = count_tiles(dims, s, outputs);
@@ -79,8 +102,10 @@ static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *
     l.in_blocks = ceil_div(s->inputs, target->lanes);
     l.out_blocks = ceil_div(s->outputs, target->lanes);
     double images = (double)(typical(kernel, s->images) * target->lanes * l.bytes);
-    l.map_bytes[0] = images * (double)(l.in_blocks * typical(kernel, s->in_size[0]) * typical(kernel, s->in_size[1]));
-    l.map_bytes[1] = images * (double)(l.out_blocks * typical(kernel, s->out_size[0]) * typical(kernel, s->out_size[1]));
+    l.map_bytes[0] =
+        images * (double)(l.in_blocks * typical(kernel, s->in_size[0]) * typical(kernel, s->in_size[1]));
+    l.map_bytes[1] =
+        images * (double)(l.out_blocks * typical(kernel, s->out_size[0]) * typical(kernel, s->out_size[1]));
     double growth = l.size * l.size / 9.0;
     l.weights = growth * 9 * (double)(l.bytes * s->inputs * l.out_blocks * target->lanes);
     bool just_packed = kernel->inputs[1]->space != SPACE_WEIGHTS;
@@ -88,22 +113,28 @@ static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *
     return l;
 }
 
-static bool is_deep(const WinogradLayer *l) { return 2 * l->inputs * l->target->lanes * l->bytes > l->target->l1_bytes; }
+static bool is_deep(const WinogradLayer *l) {
+    return 2 * l->inputs * l->target->lanes * l->bytes > l->target->l1_bytes;
+}
 
-/* Cycles of all products by tiles of `pixels` by `blocks`. Where weights of two blocks fill L1, so that transformed inputs come from
- * L2, two blocks cost a little more than four, which read those half as often (measured on 512 channels: 5 %). */
+/* Cycles of all products by tiles of `pixels` by `blocks`. Where weights of two blocks
+ * fill L1, so that transformed inputs come from L2, two blocks cost a little more than
+ * four, which read those half as often (measured on 512 channels: 5 %). */
 static double product_cycles(const WinogradLayer *l, int pixels, int blocks) {
     const Target *t = l->target;
     double vectors = (double)(pixels * blocks), loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
-    double step = fmax(fmax(vectors / t->fmas_per_cycle, loads), 4) + 0.5; /* 4: a chain of additions has that latency */
+    /* 4: a chain of additions has that latency */
+    double step = fmax(fmax(vectors / t->fmas_per_cycle, loads), 4) + 0.5;
     if (is_deep(l) && blocks <= 2) step *= 1.05;
-    double tiles = ceil((double)l->tiles / (double)pixels), groups = ceil((double)l->out_blocks / (double)blocks);
+    double tiles = ceil((double)l->tiles / (double)pixels),
+           groups = ceil((double)l->out_blocks / (double)blocks);
     return l->size * l->size * groups * tiles * (step * (double)l->inputs + 1.5 * vectors + 24);
 }
 
 static void choose_register_tile(const WinogradLayer *l, WinogradTile *tile) {
     double best = 0;
-    for (int blocks = (int)min_i64(2, l->out_blocks); blocks <= min_i64(4, l->out_blocks) && blocks * 8 <= l->target->registers; blocks += 2) {
+    for (int blocks = (int)min_i64(2, l->out_blocks);
+         blocks <= min_i64(4, l->out_blocks) && blocks * 8 <= l->target->registers; blocks += 2) {
         int max = (l->target->registers - 2 - blocks) / blocks;
         for (int pixels = max; pixels >= (max + 1) / 2; pixels--) {
             double cycles = product_cycles(l, pixels, blocks);
@@ -115,7 +146,8 @@ static void choose_register_tile(const WinogradLayer *l, WinogradTile *tile) {
     }
 }
 
-/* Cycles of one vector of channels' way through both passes of a transform: operations, loads, stores, and what the loops cost. */
+/* Cycles of one vector of channels' way through both passes of a transform: operations,
+ * loads, stores, and what the loops cost. */
 static double transform_cycles(const Target *t, double operations, double loads, double stores) {
     return operations / t->fmas_per_cycle + loads / t->loads_per_cycle + stores + 25;
 }
@@ -130,15 +162,17 @@ static double transforms_cycles(const WinogradLayer *l) {
     return (double)l->tiles * ((double)l->in_blocks * in + (double)l->out_blocks * out);
 }
 
-/* Bytes a cycle at which weights come that were last used a run ago: where they stayed depends on those of all layers. */
+/* Bytes a cycle at which weights come that were last used a run ago: where they stayed
+ * depends on those of all layers. */
 static double cold_rate(const WinogradLayer *l) {
     const Target *t = l->target;
     if (l->network <= (double)t->l2_bytes / 2) return t->l2_bytes_per_cycle;
     return l->network <= 8 * (double)t->l3_bytes ? t->l3_bytes_per_cycle : t->memory_bytes_per_cycle;
 }
 
-/* What of the weights' way does not hide behind the work (measured: a third, and all where it takes as long), less what it costs direct
- * convolution, whose cost leaves it out. */
+/* What of the weights' way does not hide behind the work (measured: a third, and all
+ * where it takes as long), less what it costs direct convolution, whose cost leaves it
+ * out. */
 static double winograd_stream_cycles(const WinogradLayer *l, double warm) {
     double cycles = l->weights / cold_rate(l), exposed = fmin(1, fmax(0.35, cycles / warm));
     return cycles * (exposed - 0.35 * 9 / (l->size * l->size));
@@ -150,17 +184,19 @@ static int64_t plane_of(const WinogradLayer *l, int64_t together) {
     return (lines | 1) * line;
 }
 
-/* How many map tiles together: transformed inputs in an eighth of L2, or, in phases, one plane of them, and of the map of one image
- * about as many each time. */
+/* How many map tiles together: transformed inputs in an eighth of L2, or, in phases, one
+ * plane of them, and of the map of one image about as many each time. */
 static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
-    int64_t each = l->in_blocks * l->target->lanes * l->bytes, planes = l->size * l->size, all = round_up(l->tiles, tile->pixels);
+    int64_t each = l->in_blocks * l->target->lanes * l->bytes, planes = l->size * l->size,
+            all = round_up(l->tiles, tile->pixels);
     tile->together = max_i64(2, l->target->l2_bytes / 8 / (each * planes) / tile->pixels) * tile->pixels;
     if (l->tiles < MANY_TASKS * tile->together) tile->together = tile->pixels;
     tile->phases = l->weights > 2 * (double)l->target->l2_bytes || l->tiles < LEAST_TASKS * tile->together;
     int64_t plane = min_i64(l->target->l2_bytes / 8 / each, MAX_TOGETHER);
     if (tile->phases) tile->together = max_i64(2, plane / tile->pixels) * tile->pixels;
     int64_t times = max_i64(1, (all + tile->together / 2) / tile->together);
-    if (tile->phases ? l->fixed_map : l->fixed_count) tile->together = round_up(ceil_div(all, times), tile->pixels);
+    if (tile->phases ? l->fixed_map : l->fixed_count)
+        tile->together = round_up(ceil_div(all, times), tile->pixels);
 }
 
 static WinogradTile choose_winograd_tile(const ConvShape *s, const WinogradLayer *l, double *cycles) {
@@ -181,7 +217,8 @@ static WinogradTile choose_winograd_tile(const ConvShape *s, const WinogradLayer
 }
 
 /* Of F(2, 3) and F(4, 3) the cheaper. */
-static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTile *best, Proposal *proposal) {
+static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTile *best,
+                            Proposal *proposal) {
     const Target *target = kernel->program->target;
     double best_all = 0;
     for (int outputs = 2; outputs <= 4; outputs += 2) {
@@ -203,25 +240,30 @@ static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTi
 bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     const Program *program = kernel->program;
     ConvShape s;
-    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor) || !conv_turn(&s)) return false;
+    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor) || !conv_turn(&s))
+        return false;
     if (program->ties[kernel->anchor->id]) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose_winograd(kernel, &s, tile, proposal);
     proposal->tile = tile;
     int64_t lanes = program->target->lanes, outputs = round_up(s.outputs, lanes);
-    proposal->more_weights = (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * dtype_bytes(s.types.sum);
+    proposal->more_weights =
+        (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * dtype_bytes(s.types.sum);
     proposal->error = winograd_error(tile->outputs, s.inputs);
     return true;
 }
 
-static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShape *s, const WinogradTile *tile) {
+static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShape *s,
+                                const WinogradTile *tile) {
     Dims *dims = program->graph->dims;
     int64_t lanes = program->target->lanes, planes = (tile->outputs + 2) * (tile->outputs + 2);
     static const char *const names[] = {"inputs", "products", "results"};
-    int64_t tasks[] = {ceil_div(s->inputs, lanes) * tile->parts, planes * tile->group_parts, ceil_div(s->outputs, lanes) * tile->parts};
+    int64_t tasks[] = {ceil_div(s->inputs, lanes) * tile->parts, planes * tile->group_parts,
+                       ceil_div(s->outputs, lanes) * tile->parts};
     Phase *phases = NEW_ARRAY(program->arena, Phase, COUNT_OF(names));
     for (int i = 0; i < COUNT_OF(names); i++)
-        phases[i] = (Phase){arena_printf(program->arena, "%s_%s", kernel->name, names[i]), dim_const(dims, tasks[i])};
+        phases[i] =
+            (Phase){arena_printf(program->arena, "%s_%s", kernel->name, names[i]), dim_const(dims, tasks[i])};
     kernel->phases = phases;
     kernel->phase_count = COUNT_OF(names);
     kernel->tasks = phases[1].tasks;
@@ -234,8 +276,9 @@ void conv_winograd_settle(Program *program, Kernel *kernel) {
     const WinogradTile *tile = kernel->proposal.tile;
     const ConvShape *s = &tile->shape;
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
-    kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs, conv_describe(program->arena, s, &registers),
-                    tile->phases ? "p" : "b", (long long)tile->together);
+    kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs,
+                    conv_describe(program->arena, s, &registers), tile->phases ? "p" : "b",
+                    (long long)tile->together);
     int64_t in_blocks = ceil_div(s->inputs, lanes), out_blocks = ceil_div(s->outputs, lanes);
     int64_t blocks = in_blocks + (tile->phases ? out_blocks : tile->blocks);
     Dim memory = dim_const(dims, blocks * winograd_block(tile) * dtype_bytes(s->types.sum));
@@ -300,7 +343,8 @@ static void emit_whole_group(Winograder *c, LLVMValueRef group, int blocks, void
     winograd_emit_products(c, planes.index, group, blocks, tiles->count, get_i64(m, 0));
     end_loop(m, &planes);
     Loop each = begin_loop(m, get_i64(m, 0), get_i64(m, blocks), 1);
-    winograd_emit_results(c, tiles, each.index, emit_add(m, emit_affine(m, group, c->tile->blocks, 0), each.index));
+    winograd_emit_results(c, tiles, each.index,
+                          emit_add(m, emit_affine(m, group, c->tile->blocks, 0), each.index));
     end_loop(m, &each);
 }
 
@@ -328,7 +372,8 @@ static MapTiles tiles_of_round(Winograder *c, LLVMValueRef round) {
     Module *m = c->m;
     int64_t pixels = c->tile->pixels;
     LLVMValueRef rounds = get_dim(m, c->kernel->rounds);
-    LLVMValueRef max = emit_div(m, emit_add(m, c->count, emit_affine(m, rounds, pixels, -1)), emit_affine(m, rounds, pixels, 0));
+    LLVMValueRef max = emit_div(m, emit_add(m, c->count, emit_affine(m, rounds, pixels, -1)),
+                                emit_affine(m, rounds, pixels, 0));
     max = emit_affine(m, max, pixels, 0);
     MapTiles tiles = {.from = emit_mul(m, round, max), .at = get_i64(m, 0)};
     tiles.count = emit_max(m, emit_min(m, max, emit_sub(m, c->count, tiles.from)), get_i64(m, 0));
@@ -360,7 +405,8 @@ typedef struct Plane { LLVMValueRef plane, count; } Plane;
 
 static void emit_group_of_plane(Winograder *c, LLVMValueRef group, int blocks, void *context) {
     const Plane *p = context;
-    winograd_emit_products(c, p->plane, group, blocks, p->count, emit_affine(c->m, group, c->tile->blocks, 0));
+    winograd_emit_products(c, p->plane, group, blocks, p->count,
+                           emit_affine(c->m, group, c->tile->blocks, 0));
 }
 
 static void emit_products(Module *m, const Kernel *kernel, const char *name) {
@@ -370,7 +416,8 @@ static void emit_products(Module *m, const Kernel *kernel, const char *name) {
     LLVMValueRef task = tasks.index, part = take_part(m, &task, parts);
     Plane plane = {.plane = take_part(m, &task, planes_of(&c))};
     plane.count = tiles_of_round(&c, task).count;
-    LLVMValueRef from = emit_div(m, emit_mul(m, groups, part), parts), to = emit_div(m, emit_mul(m, groups, emit_add(m, part, one)), parts);
+    LLVMValueRef from = emit_div(m, emit_mul(m, groups, part), parts),
+                 to = emit_div(m, emit_mul(m, groups, emit_add(m, part, one)), parts);
     Loop loop = begin_loop(m, from, to, 1);
     emit_group(&c, loop.index, emit_group_of_plane, &plane);
     end_loop(m, &loop);

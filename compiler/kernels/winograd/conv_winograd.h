@@ -1,27 +1,36 @@
-/* What the files of the kind conv_winograd share: its choice (conv_winograd.c), the transforms (winograd_transform.c), the
- * products (winograd_product.c). */
+/* What the files of the kind conv_winograd share: its choice (conv_winograd.c), the
+ * transforms (winograd_transform.c), the products (winograd_product.c). */
 #ifndef CAI_CONV_WINOGRAD_H
 #define CAI_CONV_WINOGRAD_H
 
 #include "kernels/conv/conv.h"
 #include "plan/winograd.h"
 
-/* proposal.tile. A "map tile" is outputs x outputs pixels of the result; a plane is one of the size x size
- * places of a transformed tile. */
+/* proposal.tile. A "map tile" is outputs x outputs pixels of the result; a plane is one
+ * of the size x size places of a transformed tile. */
 typedef struct WinogradTile {
     ConvShape shape;
-    int outputs;             /* m of F(m x m, 3 x 3): 2 or 4 */
-    int pixels, blocks;      /* register tile of the products: P map tiles by Q blocks of output channels */
-    int rest;                /* map tiles of a narrower register tile for what is left, or 0 where nothing is */
-    int unroll;              /* of the loop over input channels */
-    int64_t together;        /* map tiles that are transformed together: room for so many, a multiple of `pixels` */
-    int64_t plane;           /* elements from one plane of transformed inputs, or products, to the next; all of a block of channels lie
-                                together */
-    bool phases;             /* three launches over a workspace; else a task does all for `together` map tiles in its scratch */
-    int parts, group_parts;  /* phases: into how many tasks a transform divides the map tiles, and the products the groups */
+    int outputs;        /* m of F(m x m, 3 x 3): 2 or 4 */
+    int pixels, blocks; /* register tile of the products: P map tiles by Q blocks of output channels */
+    /* map tiles of a narrower register tile for what is left, or 0 where nothing is */
+    int rest;
+    int unroll; /* of the loop over input channels */
+    /* map tiles that are transformed together: room for so many, a multiple of
+     * `pixels` */
+    int64_t together;
+    /* elements from one plane of transformed inputs, or products, to the next; all of a
+     * block of channels lie together */
+    int64_t plane;
+    /* three launches over a workspace; else a task does all for `together` map tiles in
+     * its scratch */
+    bool phases;
+    /* phases: into how many tasks a transform divides the map tiles, and the products the
+     * groups */
+    int parts, group_parts;
 } WinogradTile;
 
-/* Weights as [tile][plane][input][blocks * lanes outputs], where the last tile is as narrow as its blocks are few. */
+/* Weights as [tile][plane][input][blocks * lanes outputs], where the last tile is as
+ * narrow as its blocks are few. */
 Format winograd_format(int lanes, const WinogradTile *tile);
 
 typedef struct Winograder {
@@ -32,29 +41,37 @@ typedef struct Winograder {
     Winograd w;
     Epilogue epilogue;
     int lanes;
-    int64_t in_blocks, out_blocks, groups;  /* blocks of channels; groups of Q blocks */
-    LLVMValueRef input, weights, transformed, products; /* base addresses; the last two in scratch or workspace */
-    LLVMValueRef rows, columns, count;      /* map tiles: down, across, in all images */
-    LLVMValueRef between, edge;             /* on the stack: a tile between the passes of a transform; an input tile with padding */
+    int64_t in_blocks, out_blocks, groups; /* blocks of channels; groups of Q blocks */
+    /* base addresses; the last two in scratch or workspace */
+    LLVMValueRef input, weights, transformed, products;
+    LLVMValueRef rows, columns, count; /* map tiles: down, across, in all images */
+    /* on the stack: a tile between the passes of a transform; an input tile with
+     * padding */
+    LLVMValueRef between, edge;
 } Winograder;
 
-/* Some map tiles in a row: numbers from .. from + count of all, the first being number `at` of those transformed together. */
+/* Some map tiles in a row: numbers from .. from + count of all, the first being number
+ * `at` of those transformed together. */
 typedef struct MapTiles { LLVMValueRef from, count, at; } MapTiles;
 
 /* ---- winograd_transform.c ---- */
-int64_t winograd_block(const WinogradTile *tile);  /* elements from one block of channels to the next */
+int64_t winograd_block(const WinogradTile *tile); /* elements from one block of channels to the next */
 /* Block `block` of input channels: reads the map, writes all planes of c->transformed. */
 void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef block);
-/* Reads all planes of block `product` of c->products; epilogue and stores for block `block` of output channels. */
+/* Reads all planes of block `product` of c->products; epilogue and stores for block
+ * `block` of output channels. */
 void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef product, LLVMValueRef block);
 
-/* A row of G w G^T, of the nine taps w, vectors at `taps`: number i of all goes to i * plane elements behind `to`. */
-void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to, LLVMValueRef plane);
+/* A row of G w G^T, of the nine taps w, vectors at `taps`: number i of all goes to i *
+ * plane elements behind `to`. */
+void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to,
+                           LLVMValueRef plane);
 
 /* ---- winograd_product.c ---- */
-/* The products of one plane for group `group` of `blocks` output blocks, over `count` map tiles from the first on; block 0 of the group
- * becomes block `product` of c->products. */
-void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks, LLVMValueRef count,
-                            LLVMValueRef product);
+/* The products of one plane for group `group` of `blocks` output blocks, over `count` map
+ * tiles from the first on; block 0 of the group becomes block `product` of
+ * c->products. */
+void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks,
+                            LLVMValueRef count, LLVMValueRef product);
 
 #endif

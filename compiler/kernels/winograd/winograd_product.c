@@ -1,5 +1,6 @@
-/* The products of Winograd convolution: for each plane a matrix product, [map tiles, input channels] by [input channels, output
- * channels], by the register tile of direct convolution without its taps.
+/* The products of Winograd convolution: for each plane a matrix product, [map tiles,
+ * input channels] by [input channels, output channels], by the register tile of direct
+ * convolution without its taps.
  *
  *     for each P map tiles of those transformed together
  *       sums[P][Q] = 0                                             P * Q registers
@@ -11,7 +12,8 @@
  *             for each q: sums[tile][q] += b * w[q]
  *       store sums
  *
- * The bound is the multiply-adds. Map tiles that do not exist are computed from whatever lies there, and read by nobody. */
+ * The bound is the multiply-adds. Map tiles that do not exist are computed from whatever
+ * lies there, and read by nobody. */
 #include "kernels/winograd/conv_winograd.h"
 
 enum { LINE_FLOATS = 16, AHEAD = 1 };
@@ -25,21 +27,28 @@ typedef struct PlaneProduct {
     int tiles, blocks;
 } PlaneProduct;
 
-static LLVMValueRef element_of_plane(Module *m, LLVMValueRef base, LLVMValueRef index) { return get_element(m, m->f32, base, index); }
-
-static void prefetch_ahead(Winograder *c, LLVMValueRef first, int64_t lines) {
-    for (int64_t i = 0; i < lines; i++) emit_prefetch(c->m, element_of_plane(c->m, first, get_i64(c->m, i * LINE_FLOATS)), 3);
+static LLVMValueRef element_of_plane(Module *m, LLVMValueRef base, LLVMValueRef index) {
+    return get_element(m, m->f32, base, index);
 }
 
-static void multiply_products(const PlaneProduct *p, LLVMValueRef inputs, LLVMValueRef weights, LoopCarried *sums) {
+static void prefetch_ahead(Winograder *c, LLVMValueRef first, int64_t lines) {
+    for (int64_t i = 0; i < lines; i++)
+        emit_prefetch(c->m, element_of_plane(c->m, first, get_i64(c->m, i * LINE_FLOATS)), 3);
+}
+
+static void multiply_products(const PlaneProduct *p, LLVMValueRef inputs, LLVMValueRef weights,
+                              LoopCarried *sums) {
     Winograder *c = p->c;
     Module *m = c->m;
     LLVMValueRef w[8];
     for (int q = 0; q < p->blocks; q++)
-        w[q] = emit_aligned_load(m, get_vector(m, m->f32, c->lanes), element_of_plane(m, weights, get_i64(m, q * c->lanes)));
+        w[q] = emit_aligned_load(m, get_vector(m, m->f32, c->lanes),
+                                 element_of_plane(m, weights, get_i64(m, q * c->lanes)));
     for (int t = 0; t < p->tiles; t++) {
-        LLVMValueRef x = emit_load(m, m->f32, element_of_plane(m, inputs, get_i64(m, t * c->lanes))), spread = get_splat(m, x, c->lanes);
-        for (int q = 0; q < p->blocks; q++) sums->at[t * p->blocks + q] = emit_muladd(m, spread, w[q], sums->at[t * p->blocks + q]);
+        LLVMValueRef x = emit_load(m, m->f32, element_of_plane(m, inputs, get_i64(m, t * c->lanes))),
+                     spread = get_splat(m, x, c->lanes);
+        for (int q = 0; q < p->blocks; q++)
+            sums->at[t * p->blocks + q] = emit_muladd(m, spread, w[q], sums->at[t * p->blocks + q]);
     }
 }
 
@@ -48,16 +57,21 @@ static void reduce_block(const PlaneProduct *p, LLVMValueRef block, LoopCarried 
     Module *m = c->m;
     int64_t width = p->blocks * c->lanes, each = p->ahead_lines / c->lanes;
     LLVMValueRef channels = get_i64(m, c->lanes), first = emit_affine(m, block, c->lanes, 0), ahead = NULL;
-    if (c->shape.inputs % c->lanes) channels = emit_min(m, channels, emit_sub(m, get_i64(m, c->shape.inputs), first));
-    if (p->ahead) ahead = element_of_plane(m, p->ahead, emit_affine(m, block, p->ahead_lines * LINE_FLOATS, 0));
+    if (c->shape.inputs % c->lanes)
+        channels = emit_min(m, channels, emit_sub(m, get_i64(m, c->shape.inputs), first));
+    if (p->ahead)
+        ahead = element_of_plane(m, p->ahead, emit_affine(m, block, p->ahead_lines * LINE_FLOATS, 0));
     if (ahead && !each) prefetch_ahead(c, ahead, p->ahead_lines);
     LLVMValueRef inputs = element_of_plane(m, p->inputs, emit_affine(m, block, winograd_block(c->tile), 0));
     LLVMValueRef weights = element_of_plane(m, p->weights, emit_affine(m, first, width, 0));
     Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), channels, c->tile->unroll);
     for (int u = 0; u < c->tile->unroll; u++) {
         LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
-        multiply_products(p, element_of_plane(m, inputs, channel), element_of_plane(m, weights, emit_affine(m, loop.index, width, u * width)), sums);
-        if (ahead && each) prefetch_ahead(c, element_of_plane(m, ahead, emit_affine(m, channel, each * LINE_FLOATS, 0)), each);
+        multiply_products(p, element_of_plane(m, inputs, channel),
+                          element_of_plane(m, weights, emit_affine(m, loop.index, width, u * width)), sums);
+        if (ahead && each)
+            prefetch_ahead(c, element_of_plane(m, ahead, emit_affine(m, channel, each * LINE_FLOATS, 0)),
+                           each);
     }
     end_loop_carried(m, &loop, sums);
 }
@@ -85,18 +99,22 @@ static void emit_register_tile(PlaneProduct *p, LLVMValueRef to) {
 static LLVMValueRef find_plane_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
     Module *m = c->m;
     int64_t vector = c->shape.inputs * c->lanes, planes = c->w.size * c->w.size;
-    return emit_add(m, emit_affine(m, group, planes * c->tile->blocks * vector, 0), emit_affine(m, plane, blocks * vector, 0));
+    return emit_add(m, emit_affine(m, group, planes * c->tile->blocks * vector, 0),
+                    emit_affine(m, plane, blocks * vector, 0));
 }
 
-/* The weights of the next product: a task goes through the planes of a group, or, in phases, through the groups of
- * a plane. */
+/* The weights of the next product: a task goes through the planes of a group, or, in
+ * phases, through the groups of a plane. */
 static LLVMValueRef find_next_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
     Module *m = c->m;
-    LLVMValueRef planes = get_i64(m, c->w.size * c->w.size), groups = get_i64(m, c->groups), ahead = get_i64(m, AHEAD);
-    LLVMValueRef number = c->tile->phases ? emit_add(m, emit_mul(m, plane, groups), group) : emit_add(m, emit_mul(m, group, planes), plane);
+    LLVMValueRef planes = get_i64(m, c->w.size * c->w.size), groups = get_i64(m, c->groups),
+                 ahead = get_i64(m, AHEAD);
+    LLVMValueRef number = c->tile->phases ? emit_add(m, emit_mul(m, plane, groups), group)
+                                          : emit_add(m, emit_mul(m, group, planes), plane);
     number = emit_add(m, number, ahead);
     LLVMValueRef inner = take_part(m, &number, c->tile->phases ? groups : planes);
-    return c->tile->phases ? find_plane_panel(c, number, inner, blocks) : find_plane_panel(c, inner, number, blocks);
+    return c->tile->phases ? find_plane_panel(c, number, inner, blocks)
+                           : find_plane_panel(c, inner, number, blocks);
 }
 
 /* Each register tile asks for its share of them. */
@@ -108,17 +126,22 @@ static void set_ahead(PlaneProduct *p, LLVMValueRef first, LLVMValueRef next) {
     p->ahead_lines = ceil_div(lines, tiles);
     if (p->ahead_lines > c->lanes) p->ahead_lines = round_up(p->ahead_lines, c->lanes);
     LLVMValueRef number = emit_div(m, first, get_i64(m, c->tile->pixels));
-    p->ahead = get_element_anywhere(m, m->f32, next, emit_affine(m, number, p->ahead_lines * c->in_blocks * LINE_FLOATS, 0));
+    p->ahead = get_element_anywhere(m, m->f32, next,
+                                    emit_affine(m, number, p->ahead_lines * c->in_blocks * LINE_FLOATS, 0));
 }
 
-void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks, LLVMValueRef count, LLVMValueRef product) {
+void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks,
+                            LLVMValueRef count, LLVMValueRef product) {
     Module *m = c->m;
     const WinogradTile *tile = c->tile;
     LLVMValueRef next = get_element_anywhere(m, m->f32, c->weights, find_next_panel(c, plane, group, blocks));
     LLVMValueRef inputs = element_of_plane(m, c->transformed, emit_affine(m, plane, tile->plane, 0));
-    LLVMValueRef to = emit_add(m, emit_affine(m, plane, tile->plane, 0), emit_affine(m, product, winograd_block(tile), 0));
+    LLVMValueRef to =
+        emit_add(m, emit_affine(m, plane, tile->plane, 0), emit_affine(m, product, winograd_block(tile), 0));
     to = element_of_plane(m, c->products, to);
-    PlaneProduct p = {.c = c, .weights = element_of_plane(m, c->weights, find_plane_panel(c, plane, group, blocks)), .blocks = blocks};
+    PlaneProduct p = {.c = c,
+                      .weights = element_of_plane(m, c->weights, find_plane_panel(c, plane, group, blocks)),
+                      .blocks = blocks};
     Loop loop = begin_loop(m, get_i64(m, 0), count, tile->pixels);
     LLVMValueRef first = emit_affine(m, loop.index, c->lanes, 0);
     p.inputs = element_of_plane(m, inputs, first);

@@ -5,9 +5,10 @@
  *       for each column of the tile: B^T down        size loads, size stores to the stack
  *       for each row:                B^T across      size loads, size stores, one to each plane
  *
- * and the other way A^T for the results, whose rows go through the epilogue into the map. Both passes are rolled: size vectors
- * come in, as many go out, which 16 registers hold; what lies between them is an array on the stack. A pair of opposite points
- * shares its sums: 12 operations a pass of F(4, 3) for 6 values in, and as many for 4 out. */
+ * and the other way A^T for the results, whose rows go through the epilogue into the map.
+ * Both passes are rolled: size vectors come in, as many go out, which 16 registers hold;
+ * what lies between them is an array on the stack. A pair of opposite points shares its
+ * sums: 12 operations a pass of F(4, 3) for 6 values in, and as many for 4 out. */
 #include "kernels/winograd/conv_winograd.h"
 #include <math.h>
 
@@ -25,8 +26,10 @@ static LLVMValueRef emit_transform_term(Winograder *c, LLVMValueRef a, double fa
     return emit_muladd(m, splat, b, a);
 }
 
-/* The sum of factors[k] * in[k] over k = first, first + step ..; a term that needs no multiplication comes first. */
-static LLVMValueRef emit_combination(Winograder *c, const double *factors, double scale, const LLVMValueRef *in, int first, int step) {
+/* The sum of factors[k] * in[k] over k = first, first + step ..; a term that needs no
+ * multiplication comes first. */
+static LLVMValueRef emit_combination(Winograder *c, const double *factors, double scale,
+                                     const LLVMValueRef *in, int first, int step) {
     LLVMValueRef sum = NULL;
     int start = -1;
     for (int k = first; k < c->w.size && start < 0; k += step)
@@ -56,8 +59,10 @@ static void emit_results_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRe
     int last = w->size - 1;
     for (int k = 0; k < w->outputs; k++) out[k] = k == w->outputs - 1 ? in[last] : NULL;
     for (int i = 1; i < last; i += 2) {
-        LLVMValueRef sum = emit_float(c->m, LLVMFAdd, in[i], in[i + 1]), difference = emit_float(c->m, LLVMFSub, in[i], in[i + 1]);
-        for (int k = 0; k < w->outputs; k++) out[k] = emit_transform_term(c, out[k], w->results[k][i], k % 2 ? difference : sum);
+        LLVMValueRef sum = emit_float(c->m, LLVMFAdd, in[i], in[i + 1]),
+                     difference = emit_float(c->m, LLVMFSub, in[i], in[i + 1]);
+        for (int k = 0; k < w->outputs; k++)
+            out[k] = emit_transform_term(c, out[k], w->results[k][i], k % 2 ? difference : sum);
     }
     out[0] = emit_float(c->m, LLVMFAdd, out[0], in[0]);
 }
@@ -80,11 +85,14 @@ static LLVMValueRef place_of_cell(Winograder *c, LLVMValueRef row, LLVMValueRef 
     return emit_affine(m, emit_add(m, emit_mul(m, row, get_i64(m, c->w.size)), column), c->lanes, 0);
 }
 
-int64_t winograd_block(const WinogradTile *tile) { return (tile->outputs + 2) * (tile->outputs + 2) * tile->plane; }
+int64_t winograd_block(const WinogradTile *tile) {
+    return (tile->outputs + 2) * (tile->outputs + 2) * tile->plane;
+}
 
 /* ---- the walk over map tiles ---- */
 
-typedef struct TilePlace { LLVMValueRef number, image, y, x; } TilePlace; /* number: among those transformed together; y, x: in map tiles */
+/* number: among those transformed together; y, x: in map tiles */
+typedef struct TilePlace { LLVMValueRef number, image, y, x; } TilePlace;
 
 typedef struct TransformWalk {
     Loop loop;
@@ -99,11 +107,13 @@ static TransformWalk begin_walk(Winograder *c, const MapTiles *tiles, TilePlace 
     walk.at.at[1] = take_part(m, &rest, c->rows);
     walk.at.at[0] = rest;
     walk.loop = begin_loop_carried(m, &walk.at, get_i64(m, 0), tiles->count, 1);
-    *place = (TilePlace){emit_add(m, tiles->at, walk.loop.index), walk.at.at[0], walk.at.at[1], walk.at.at[2]};
+    *place =
+        (TilePlace){emit_add(m, tiles->at, walk.loop.index), walk.at.at[0], walk.at.at[1], walk.at.at[2]};
     return walk;
 }
 
-/* One further along an axis, or back at its beginning, and then one further along the next. */
+/* One further along an axis, or back at its beginning, and then one further along the
+ * next. */
 static LLVMValueRef step_coordinate(Module *m, LLVMValueRef *at, LLVMValueRef by, LLVMValueRef size) {
     LLVMValueRef next = emit_add(m, *at, by), over = LLVMBuildICmp(m->builder, LLVMIntEQ, next, size, "");
     *at = LLVMBuildSelect(m->builder, over, get_i64(m, 0), next, "");
@@ -122,7 +132,7 @@ static void end_walk(Winograder *c, TransformWalk *walk) {
 
 static LLVMTypeRef input_type(const Winograder *c) { return get_memory_type(c->m, c->shape.types.left); }
 
-typedef struct InputTile { /* where a tile of the input is read */
+typedef struct InputTile {         /* where a tile of the input is read */
     LLVMValueRef base, row_stride; /* address of its first pixel */
     LLVMValueRef top, left;        /* of the map, perhaps negative */
 } InputTile;
@@ -135,13 +145,16 @@ static InputTile find_input_tile(Winograder *c, const TilePlace *place, LLVMValu
     InputTile s = {.row_stride = get_dim(m, strides[2])};
     s.top = emit_affine(m, place->y, c->w.outputs, -c->shape.before[0]);
     s.left = emit_affine(m, place->x, c->w.outputs, -c->shape.before[1]);
-    LLVMValueRef at = emit_add(m, emit_mul(m, place->image, get_dim(m, strides[0])), emit_mul(m, block, get_dim(m, strides[1])));
-    at = emit_add(m, at, emit_add(m, emit_mul(m, s.top, s.row_stride), emit_mul(m, s.left, get_dim(m, strides[3]))));
+    LLVMValueRef at = emit_add(m, emit_mul(m, place->image, get_dim(m, strides[0])),
+                               emit_mul(m, block, get_dim(m, strides[1])));
+    at = emit_add(m, at,
+                  emit_add(m, emit_mul(m, s.top, s.row_stride), emit_mul(m, s.left, get_dim(m, strides[3]))));
     s.base = get_element_anywhere(m, input_type(c), c->input, at);
     return s;
 }
 
-static LLVMValueRef is_inside(Winograder *c, LLVMValueRef first, int axis) { /* 0 <= first <= size of the map - size of the tile */
+/* 0 <= first <= size of the map - size of the tile */
+static LLVMValueRef is_inside(Winograder *c, LLVMValueRef first, int axis) {
     Module *m = c->m;
     LLVMValueRef last = emit_sub(m, map_size(c, axis), get_i64(m, c->w.size)), zero = get_i64(m, 0);
     LLVMValueRef after = LLVMBuildICmp(m->builder, LLVMIntSGE, first, zero, "");
@@ -187,10 +200,12 @@ static void emit_input_passes(Winograder *c, LLVMValueRef base, LLVMValueRef row
         in[i] = emit_floats(m, c->shape.types.left, pixel, c->lanes, true, NULL);
     }
     emit_inputs_pass(c, in, out);
-    for (int i = 0; i < size; i++) store_plane_vector(c, out[i], c->between, place_of_cell(c, get_i64(m, i), down.index));
+    for (int i = 0; i < size; i++)
+        store_plane_vector(c, out[i], c->between, place_of_cell(c, get_i64(m, i), down.index));
     end_loop(m, &down);
     Loop across = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
-    for (int j = 0; j < size; j++) in[j] = load_plane_vector(c, c->between, place_of_cell(c, across.index, get_i64(m, j)));
+    for (int j = 0; j < size; j++)
+        in[j] = load_plane_vector(c, c->between, place_of_cell(c, across.index, get_i64(m, j)));
     emit_inputs_pass(c, in, out);
     LLVMValueRef planes = get_element(m, m->f32, to, emit_affine(m, across.index, size * c->tile->plane, 0));
     for (int j = 0; j < size; j++) store_plane_vector(c, out[j], planes, get_i64(m, j * c->tile->plane));
@@ -207,8 +222,10 @@ void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef blo
     copy_edge(c, &s);
     end_if(m, &edge);
     LLVMValueRef base = LLVMBuildSelect(m->builder, inside, s.base, c->edge, "tile");
-    LLVMValueRef row_stride = LLVMBuildSelect(m->builder, inside, s.row_stride, get_i64(m, c->w.size * c->lanes), "");
-    LLVMValueRef to = emit_add(m, emit_affine(m, block, winograd_block(c->tile), 0), emit_affine(m, place.number, c->lanes, 0));
+    LLVMValueRef row_stride =
+        LLVMBuildSelect(m->builder, inside, s.row_stride, get_i64(m, c->w.size * c->lanes), "");
+    LLVMValueRef to = emit_add(m, emit_affine(m, block, winograd_block(c->tile), 0),
+                               emit_affine(m, place.number, c->lanes, 0));
     emit_input_passes(c, base, row_stride, get_element(m, m->f32, c->transformed, to));
     end_walk(c, &walk);
 }
@@ -223,7 +240,8 @@ static bool always_whole(Winograder *c, int axis) {
     return dim_div_exact(dims, c->shape.out_size[axis], dim_const(dims, c->w.outputs)) != NULL;
 }
 
-static void store_map_pixel(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef y, LLVMValueRef x, LLVMValueRef value) {
+static void store_map_pixel(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef y,
+                            LLVMValueRef x, LLVMValueRef value) {
     Module *m = c->m;
     Point point = {.rank = 4, .lanes = c->lanes};
     point.at[0] = coord_fixed(place->image);
@@ -231,12 +249,15 @@ static void store_map_pixel(Winograder *c, const TilePlace *place, LLVMValueRef 
     point.at[1].aligned = true;
     point.at[2] = coord_fixed(y);
     point.at[3] = coord_fixed(x);
-    if (c->shape.outputs % c->lanes != 0) point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs), channel), c->lanes);
+    if (c->shape.outputs % c->lanes != 0)
+        point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs), channel), c->lanes);
     emit_epilogue_store(&c->epilogue, &point, value);
 }
 
-/* Row `row` of a map tile. Its first column is on the map, for else there were no such tile. */
-static void store_map_row(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef row, const LLVMValueRef *values) {
+/* Row `row` of a map tile. Its first column is on the map, for else there were no such
+ * tile. */
+static void store_map_row(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef row,
+                          const LLVMValueRef *values) {
     Module *m = c->m;
     LLVMValueRef y = emit_add(m, emit_affine(m, place->y, c->w.outputs, 0), row);
     for (int j = 0; j < c->w.outputs; j++) {
@@ -251,7 +272,8 @@ static void store_map_row(Winograder *c, const TilePlace *place, LLVMValueRef ch
     }
 }
 
-static void emit_result_passes(Winograder *c, const TilePlace *place, LLVMValueRef from, LLVMValueRef channel) {
+static void emit_result_passes(Winograder *c, const TilePlace *place, LLVMValueRef from,
+                               LLVMValueRef channel) {
     Module *m = c->m;
     LLVMValueRef in[MAX_WINOGRAD] = {0}, out[MAX_WINOGRAD], rows = get_i64(m, c->w.outputs);
     int size = c->w.size;
@@ -260,11 +282,14 @@ static void emit_result_passes(Winograder *c, const TilePlace *place, LLVMValueR
     LLVMValueRef planes = get_element(m, m->f32, from, emit_affine(m, down.index, plane, 0));
     for (int i = 0; i < size; i++) in[i] = load_plane_vector(c, planes, get_i64(m, i * size * plane));
     emit_results_pass(c, in, out);
-    for (int k = 0; k < c->w.outputs; k++) store_plane_vector(c, out[k], c->between, place_of_cell(c, get_i64(m, k), down.index));
+    for (int k = 0; k < c->w.outputs; k++)
+        store_plane_vector(c, out[k], c->between, place_of_cell(c, get_i64(m, k), down.index));
     end_loop(m, &down);
-    if (!always_whole(c, 0)) rows = emit_min(m, rows, emit_sub(m, result_size(c, 0), emit_affine(m, place->y, c->w.outputs, 0)));
+    if (!always_whole(c, 0))
+        rows = emit_min(m, rows, emit_sub(m, result_size(c, 0), emit_affine(m, place->y, c->w.outputs, 0)));
     Loop across = begin_loop(m, get_i64(m, 0), rows, 1);
-    for (int j = 0; j < size; j++) in[j] = load_plane_vector(c, c->between, place_of_cell(c, across.index, get_i64(m, j)));
+    for (int j = 0; j < size; j++)
+        in[j] = load_plane_vector(c, c->between, place_of_cell(c, across.index, get_i64(m, j)));
     emit_results_pass(c, in, out);
     store_map_row(c, place, channel, across.index, out);
     end_loop(m, &across);
@@ -275,7 +300,8 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef pr
     TilePlace place;
     LLVMValueRef channel = emit_affine(m, block, c->lanes, 0);
     TransformWalk walk = begin_walk(c, tiles, &place);
-    LLVMValueRef from = emit_add(m, emit_affine(m, product, winograd_block(c->tile), 0), emit_affine(m, place.number, c->lanes, 0));
+    LLVMValueRef from = emit_add(m, emit_affine(m, product, winograd_block(c->tile), 0),
+                                 emit_affine(m, place.number, c->lanes, 0));
     emit_result_passes(c, &place, get_element(m, m->f32, c->products, from), channel);
     end_walk(c, &walk);
 }
@@ -288,17 +314,22 @@ static void emit_weights_pass(Winograder *c, const LLVMValueRef in[3], LLVMValue
     int last = w->size - 1;
     out[0] = emit_transform_term(c, NULL, w->weights[0][0], in[0]);
     for (int i = 1; i < last; i += 2) {
-        LLVMValueRef even = emit_transform_term(c, emit_transform_term(c, NULL, w->weights[i][0], in[0]), w->weights[i][2], in[2]);
+        LLVMValueRef even = emit_transform_term(c, emit_transform_term(c, NULL, w->weights[i][0], in[0]),
+                                                w->weights[i][2], in[2]);
         for (int k = i; k <= i + 1; k++) out[k] = emit_transform_term(c, even, w->weights[k][1], in[1]);
     }
     out[last] = in[2];
 }
 
-void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to, LLVMValueRef plane) {
+void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to,
+                           LLVMValueRef plane) {
     Winograder c = {.m = m, .w = winograd(outputs), .lanes = m->target->lanes};
     LLVMValueRef down[3] = {NULL}, across[MAX_WINOGRAD];
     for (int x = 0; x < 3; x++)
-        for (int k = 0; k < 3; k++) down[x] = emit_transform_term(&c, down[x], c.w.weights[row][k], load_plane_vector(&c, taps, get_i64(m, (3 * k + x) * c.lanes)));
+        for (int k = 0; k < 3; k++)
+            down[x] = emit_transform_term(&c, down[x], c.w.weights[row][k],
+                                          load_plane_vector(&c, taps, get_i64(m, (3 * k + x) * c.lanes)));
     emit_weights_pass(&c, down, across);
-    for (int x = 0; x < c.w.size; x++) store_plane_vector(&c, across[x], to, emit_mul(m, plane, get_i64(m, row * c.w.size + x)));
+    for (int x = 0; x < c.w.size; x++)
+        store_plane_vector(&c, across[x], to, emit_mul(m, plane, get_i64(m, row * c.w.size + x)));
 }

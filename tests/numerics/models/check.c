@@ -39,7 +39,8 @@ static void write_input(const char *line, const char *folder) {
     char name[64], type[8], path[LONGEST];
     double low, high;
     int used = 0;
-    if (sscanf(line, "input %63s %7s %lf %lf%n", name, type, &low, &high, &used) != 4) fail(line, "is no input");
+    if (sscanf(line, "input %63s %7s %lf %lf%n", name, type, &low, &high, &used) != 4)
+        fail(line, "is no input");
     const bool whole = strcmp(type, "i32") == 0;
     cai_tensor tensor = {.name = name, .type = whole ? CAI_I32 : CAI_F32};
     int64_t count = 1, size;
@@ -52,7 +53,8 @@ static void write_input(const char *line, const char *folder) {
     uint64_t bytes;
     cai_error error;
     snprintf(path, sizeof path, "%s/%s.npy", folder, name);
-    if (!cai_tensor_count(&tensor, &bytes) || !cai_tensors_write(path, &tensor, 1, &error)) fail(path, "cannot be written");
+    if (!cai_tensor_count(&tensor, &bytes) || !cai_tensors_write(path, &tensor, 1, &error))
+        fail(path, "cannot be written");
     free(values);
 }
 
@@ -71,11 +73,13 @@ static cai_tensor_file open_samples(const char *path, const char *line) {
     unsigned wanted;
     if (sscanf(line, "numbers %x", &wanted) != 1) fail(line, "is no checksum");
     if (!cai_tensors_open(path, &file, &error)) fail("the samples cannot be read", error.message);
-    if (crc32(0, file.file.data, (uInt)file.file.count) != wanted) fail(path, "holds other numbers than the case was made with");
+    if (crc32(0, file.file.data, (uInt)file.file.count) != wanted)
+        fail(path, "holds other numbers than the case was made with");
     return file;
 }
 
-/* Sample i of `count` stands at this element: they are spread evenly from the first to the last. */
+/* Sample i of `count` stands at this element: they are spread evenly from the first to
+ * the last. */
 static int64_t sample_place(int64_t i, int64_t count, int64_t elements) {
     return count < 2 ? 0 : llrint((double)i * ((double)(elements - 1) / (double)(count - 1)));
 }
@@ -92,20 +96,24 @@ static double output_error(const Output *o, const cai_tensor *samples, const cai
     return sqrt(squares / (double)samples->count);
 }
 
-/* Whether it is near enough. Where PyTorch makes no error (whole numbers), none may be made. */
+/* Whether it is near enough. Where PyTorch makes no error (whole numbers), none may be
+ * made. */
 static bool check_output(const char *line, const cai_tensor_file *file, const char *folder, double times) {
     Output o;
     char path[LONGEST];
     cai_error error;
     cai_tensor_file ours;
-    if (sscanf(line, "output %63s %" SCNd64 " %lf", o.name, &o.elements, &o.rms) != 3) fail(line, "is no output");
+    if (sscanf(line, "output %63s %" SCNd64 " %lf", o.name, &o.elements, &o.rms) != 3)
+        fail(line, "is no output");
     const cai_tensor *samples = cai_tensors_find(file, o.name);
-    if (!samples || samples->count < 1 || samples->count > o.elements) fail(o.name, "has no samples, or more than elements");
+    if (!samples || samples->count < 1 || samples->count > o.elements)
+        fail(o.name, "has no samples, or more than elements");
     snprintf(path, sizeof path, "%s/%s.npy", folder, o.name);
     if (!cai_tensors_open(path, &ours, &error)) fail(path, error.message);
     if (ours.tensors[0].count != o.elements) fail(path, "has another number of elements");
     const double rms = output_error(&o, samples, &ours.tensors[0]);
-    printf("%s: %" PRId64 " samples, error %.2e, PyTorch's %.2e: %.2f times\n", o.name, samples->count, rms, o.rms, o.rms > 0 ? rms / o.rms : rms);
+    printf("%s: %" PRId64 " samples, error %.2e, PyTorch's %.2e: %.2f times\n", o.name, samples->count, rms,
+           o.rms, o.rms > 0 ? rms / o.rms : rms);
     cai_tensors_close(&ours);
     return rms <= fmax(times * o.rms, 1e-11); /* where PyTorch's is none: what twelve digits leave out */
 }
@@ -135,14 +143,16 @@ static int write_inputs(FILE *lines, const char *folder) {
 }
 
 int main(int count, char **words) {
-    const bool inputs = count == 4 && strcmp(words[1], "inputs") == 0, outputs = count == 5 && strcmp(words[1], "outputs") == 0;
+    const bool inputs = count == 4 && strcmp(words[1], "inputs") == 0,
+               outputs = count == 5 && strcmp(words[1], "outputs") == 0;
     if (!inputs && !outputs) fail("usage", "check inputs CASE FOLDER, or check outputs CASE FOLDER TIMES");
     char text[LONGEST], numbers[LONGEST];
     snprintf(text, sizeof text, "%s.txt", words[2]);
     snprintf(numbers, sizeof numbers, "%s.safetensors", words[2]);
     FILE *lines = fopen(text, "r");
     if (!lines) fail(text, "cannot be opened");
-    const int code = inputs ? write_inputs(lines, words[3]) : check_outputs(lines, numbers, words[3], atof(words[4]));
+    const int code =
+        inputs ? write_inputs(lines, words[3]) : check_outputs(lines, numbers, words[3], atof(words[4]));
     fclose(lines);
     return code;
 }
