@@ -52,12 +52,13 @@
 
 %code provides {
 int scan_token(CAI_STYPE *value, Span *span, void *scanner);       /* cai.l */
-int cai_lex(CAI_STYPE *value, Span *span, Parser *parser);         /* syntax/parse.c: recovery stands between scanner and grammar */
+/* syntax/parse.c: recovery stands between scanner and grammar */
+int cai_lex(CAI_STYPE *value, Span *span, Parser *parser);
 }
 %code {
 #include <assert.h>
-#define YYLLOC_DEFAULT(joined, right, count)                                                                                  \
-    ((joined) = (count) ? span_join(YYRHSLOC(right, 1), YYRHSLOC(right, count))                                               \
+#define YYLLOC_DEFAULT(joined, right, count)                                                       \
+    ((joined) = (count) ? span_join(YYRHSLOC(right, 1), YYRHSLOC(right, count))                    \
                         : (Span){YYRHSLOC(right, 0).source, YYRHSLOC(right, 0).end, YYRHSLOC(right, 0).end})
 #define ARENA (parser->arena)
 #define STATEMENT(kind, span, ...) ast_statement(parser, kind, span, (Stmt){__VA_ARGS__})
@@ -69,15 +70,21 @@ static void cai_error(Span *span, Parser *parser, const char *message);
 %token <name> NAME "a name" TEXT "text"
 %token <integer> INT "a whole number"
 %token <real> FLOAT "a number"
-%token STRING_BEGIN "a string" STRING_END "the string's end" HOLE_BEGIN "`{` in a string" HOLE_END "the hole's `}`"
-%token ARROW "`->`" DOTS "`..`" ELLIPSIS "`...`" POW "`**`" FLOORDIV "`//`" EQ "`==`" NE "`!=`" LE "`<=`" GE "`>=`"
+%token STRING_BEGIN "a string" STRING_END "the string's end" HOLE_BEGIN "`{` in a string"
+%token HOLE_END "the hole's `}`"
+%token ARROW "`->`" DOTS "`..`" ELLIPSIS "`...`" POW "`**`" FLOORDIV "`//`" EQ "`==`" NE "`!=`" LE "`<=`"
+%token GE "`>=`"
 %token '(' "`(`" ')' "`)`" '[' "`[`" ']' "`]`" '{' "`{`" '}' "`}`" ',' "`,`" ':' "`:`" '.' "`.`" '=' "`=`"
 %token '+' "`+`" '-' "`-`" '*' "`*`" '/' "`/`" '%' "`%`" '@' "`@`" '<' "`<`" '>' "`>`"
 /* Reserved words: contiguous, from USE to FALSE. */
-%token USE "`use`" MODEL "`model`" BLOCK "`block`" TRAIN "`train`" OPTIMIZER "`optimizer`" IF "`if`" ELSE "`else`" FOR "`for`" IN "`in`"
-%token RETURN "`return`" REPEAT "`repeat`" WHERE "`where`" ASSERT "`assert`" EXPECT "`expect`" UPDATE "`update`" LOAD "`load`" FROM "`from`"
-%token UNUSED "`unused`" PHASE "`phase`" ONCE "`once`" EACH "`each`" EVERY "`every`" MEASURE "`measure`" SAVE "`save`"
-%token MINIMIZE "`minimize`" OVER "`over`" WITH "`with`" SHOW "`show`" AS "`as`" AND "`and`" OR "`or`" NOT "`not`"
+%token USE "`use`" MODEL "`model`" BLOCK "`block`" TRAIN "`train`" OPTIMIZER "`optimizer`" IF "`if`"
+%token ELSE "`else`" FOR "`for`" IN "`in`"
+%token RETURN "`return`" REPEAT "`repeat`" WHERE "`where`" ASSERT "`assert`" EXPECT "`expect`"
+%token UPDATE "`update`" LOAD "`load`" FROM "`from`"
+%token UNUSED "`unused`" PHASE "`phase`" ONCE "`once`" EACH "`each`" EVERY "`every`"
+%token MEASURE "`measure`" SAVE "`save`"
+%token MINIMIZE "`minimize`" OVER "`over`" WITH "`with`" SHOW "`show`"
+%token AS "`as`" AND "`and`" OR "`or`" NOT "`not`"
 %token <name> PARAM "`param`" STATE "`state`"
 %token TRUE "`true`" FALSE "`false`"
 
@@ -116,15 +123,18 @@ newlines: %empty | newlines NEWLINE ;
 
 /* ---- declarations ---- */
 declaration:
-    USE NAME NEWLINE                          { ast_declare(parser, DECL_USE, span_join(@1, @2), @2, (Decl){.name = $2}); }
-  | NAME '=' expr NEWLINE                     { ast_declare(parser, DECL_CONSTANT, span_join(@1, @3), @1, (Decl){.name = $1, .value = $3}); }
+    USE NAME NEWLINE
+      { ast_declare(parser, DECL_USE, span_join(@1, @2), @2, (Decl){.name = $2}); }
+  | NAME '=' expr NEWLINE
+      { ast_declare(parser, DECL_CONSTANT, span_join(@1, @3), @1, (Decl){.name = $1, .value = $3}); }
   | kind NAME lists results constraints length body NEWLINE {
         ast_declare(parser, $1, span_join(@1, @7), @2, (Decl){.name = $2, .lists = $3, .results = $4.list,
                     .results_in_parentheses = $4.parenthesised, .where = $5, .length = $6, .body = $7});
     }
   | error                                     { parser_skip_declaration(parser, &yychar, &yylloc); yyerrok; }
   ;
-kind: MODEL { $$ = DECL_MODEL; } | BLOCK { $$ = DECL_BLOCK; } | TRAIN { $$ = DECL_TRAIN; } | OPTIMIZER { $$ = DECL_OPTIMIZER; } ;
+kind: MODEL { $$ = DECL_MODEL; } | BLOCK { $$ = DECL_BLOCK; } | TRAIN { $$ = DECL_TRAIN; }
+  | OPTIMIZER { $$ = DECL_OPTIMIZER; } ;
 
 lists: list                                   { $$ = (ParameterLists){0}; vec_push(ARENA, &$$, $1); }
   | lists list                                { $$ = $1; vec_push(ARENA, &$$, $2); }
@@ -136,8 +146,10 @@ parameters1: parameter                        { $$ = (ParameterList){0}; vec_pus
   ;
 parameter: NAME                               { $$ = (Parameter){.name = $1, .span = @$}; }
   | NAME ':' type                             { $$ = (Parameter){.name = $1, .type = $3, .span = @$}; }
-  | ONCE NAME ':' type                        { $$ = (Parameter){.name = $2, .type = $4, .once = true, .span = @$}; }
-  | EACH NAME ':' type                        { $$ = (Parameter){.name = $2, .type = $4, .each = true, .span = @$}; }
+  | ONCE NAME ':' type
+      { $$ = (Parameter){.name = $2, .type = $4, .once = true, .span = @$}; }
+  | EACH NAME ':' type
+      { $$ = (Parameter){.name = $2, .type = $4, .each = true, .span = @$}; }
   | NAME '=' arith                            { $$ = (Parameter){.name = $1, .fallback = $3, .span = @$}; }
   | '*' NAME                                  { $$ = (Parameter){.name = $2, .rest = true, .span = @$}; }
   ;
@@ -145,7 +157,8 @@ type: NAME '[' type_arguments ']' {
         $$ = NEW(ARENA, TypeExpr);
         *$$ = (TypeExpr){.name = $1, .arguments = $3, .span = @$};
     } ;
-type_arguments: %empty                        { $$ = (ArgumentList){0}; } | type_arguments1 | type_arguments1 ',' ;
+type_arguments: %empty                        { $$ = (ArgumentList){0}; } | type_arguments1
+  | type_arguments1 ',' ;
 type_arguments1: type_argument                { $$ = (ArgumentList){0}; ast_add_argument(parser, &$$, $1); }
   | type_arguments1 ',' type_argument         { $$ = $1; ast_add_argument(parser, &$$, $3); }
   ;
@@ -160,7 +173,8 @@ results: %empty                               { $$ = (Results){0}; }
 results1: result                              { $$ = (ResultList){0}; vec_push(ARENA, &$$, $1); }
   | results1 ',' result                       { $$ = $1; vec_push(ARENA, &$$, $3); }
   ;
-result: NAME ':' type form                    { $$ = (Result){.name = $1, .type = $3, .form = $4, .span = @$}; } ;
+result: NAME ':' type form
+      { $$ = (Result){.name = $1, .type = $3, .form = $4, .span = @$}; } ;
 form: %empty                                  { $$ = NULL; } | AS postfix { $$ = $2; } ;
 length: %empty                                { $$ = (Interval){0}; } | FOR interval { $$ = $2; } ;
 interval: arith NAME                          { $$ = (Interval){.count = $1, .unit = $2, .unit_span = @2}; } ;
@@ -184,28 +198,35 @@ statement:
   | expr '=' expr                             { $$ = ast_assign(parser, @$, $1, $3); }
   | RETURN expr                               { $$ = STATEMENT(STMT_RETURN, @$, .value = $2); }
   | if
-  | FOR postfix IN arith body                 { $$ = STATEMENT(STMT_FOR, @$, .target = $2, .value = $4, .body = $5); }
-  | FOR postfix IN arith DOTS arith body      { $$ = STATEMENT(STMT_FOR, @$, .target = $2, .value = $4, .end = $6, .body = $7); }
+  | FOR postfix IN arith body
+      { $$ = STATEMENT(STMT_FOR, @$, .target = $2, .value = $4, .body = $5); }
+  | FOR postfix IN arith DOTS arith body
+      { $$ = STATEMENT(STMT_FOR, @$, .target = $2, .value = $4, .end = $6, .body = $7); }
   | REPEAT arith body                         { $$ = STATEMENT(STMT_REPEAT, @$, .value = $2, .body = $3); }
-  | ASSERT expr ',' string                    { $$ = STATEMENT(STMT_ASSERT, @$, .condition = $2, .message = $4); }
+  | ASSERT expr ',' string
+      { $$ = STATEMENT(STMT_ASSERT, @$, .condition = $2, .message = $4); }
   | EXPECT '(' arguments ')'                  { $$ = STATEMENT(STMT_EXPECT, @$, .arguments = $3); }
   | LOAD postfix FROM string                  { $$ = STATEMENT(STMT_LOAD, @$, .target = $2, .value = $4); }
   | UNUSED string                             { $$ = STATEMENT(STMT_UNUSED, @$, .value = $2); }
   | UPDATE postfix '=' expr                   { $$ = STATEMENT(STMT_UPDATE, @$, .target = $2, .value = $4); }
   | MINIMIZE expr pairs                       { $$ = STATEMENT(STMT_MINIMIZE, @$, .value = $2, .pairs = $3); }
-  | PHASE string FOR interval inputs body     { $$ = STATEMENT(STMT_PHASE, @$, .value = $2, .interval = $4, .inputs = $5, .body = $6); }
+  | PHASE string FOR interval inputs body
+      { $$ = STATEMENT(STMT_PHASE, @$, .value = $2, .interval = $4, .inputs = $5, .body = $6); }
   | ONCE body                                 { $$ = STATEMENT(STMT_ONCE, @$, .body = $2); }
   | ONCE target '=' expr                      { $$ = ast_once(parser, @$, $2, $4); }
   | EVERY interval body                       { $$ = STATEMENT(STMT_EVERY, @$, .interval = $2, .body = $3); }
-  | MEASURE every inputs body                 { $$ = STATEMENT(STMT_MEASURE, @$, .interval = $2, .inputs = $3, .body = $4); }
+  | MEASURE every inputs body
+      { $$ = STATEMENT(STMT_MEASURE, @$, .interval = $2, .inputs = $3, .body = $4); }
   | SHOW expr every                           { $$ = STATEMENT(STMT_SHOW, @$, .value = $2, .interval = $3); }
   | SAVE NAME expr                            { $$ = STATEMENT(STMT_SAVE, @$, .name = $2, .value = $3); }
   | error                                     { parser_skip_statement(parser, &yychar, &yylval, &yylloc);
                                                 yyerrok;
                                                 $$ = STATEMENT(STMT_ERROR, @$, .value = NULL); }
   ;
-pairs: OVER arith WITH postfix                { $$ = (TrainedList){0}; vec_push(ARENA, &$$, (Trained){.over = $2, .with = $4}); }
-  | pairs OVER arith WITH postfix             { $$ = $1; vec_push(ARENA, &$$, (Trained){.over = $3, .with = $5}); }
+pairs: OVER arith WITH postfix
+      { $$ = (TrainedList){0}; vec_push(ARENA, &$$, (Trained){.over = $2, .with = $4}); }
+  | pairs OVER arith WITH postfix
+      { $$ = $1; vec_push(ARENA, &$$, (Trained){.over = $3, .with = $5}); }
   ;
 target: NAME                                  { $$ = ast_name(parser, @$, $1); }
   | '(' arguments1 ')'                        { $$ = ast_parentheses(parser, @$, $2, false); }
@@ -213,9 +234,11 @@ target: NAME                                  { $$ = ast_name(parser, @$, $1); }
 every: %empty                                 { $$ = (Interval){0}; } | EVERY interval { $$ = $2; } ;
 inputs: %empty                                { $$ = (ParameterList){0}; } | list ;
 if: IF arith body                             { $$ = STATEMENT(STMT_IF, @$, .condition = $2, .body = $3); }
-  | IF arith body ELSE body                   { $$ = STATEMENT(STMT_IF, @$, .condition = $2, .body = $3, .else_body = $5); }
-  | IF arith body ELSE if                     { StmtList rest = {0}; vec_push(ARENA, &rest, $5);
-                                                $$ = STATEMENT(STMT_IF, @$, .condition = $2, .body = $3, .else_body = rest); }
+  | IF arith body ELSE body
+      { $$ = STATEMENT(STMT_IF, @$, .condition = $2, .body = $3, .else_body = $5); }
+  | IF arith body ELSE if
+      { StmtList rest = {0}; vec_push(ARENA, &rest, $5);
+        $$ = STATEMENT(STMT_IF, @$, .condition = $2, .body = $3, .else_body = rest); }
   ;
 
 /* ---- arrows: after one stands a stage, not an expression ---- */
@@ -227,14 +250,18 @@ misplaced: run operator arith                 { $$ = ast_operator_after_stage(pa
   | run IF or ELSE arith                      { $$ = ast_operator_after_stage(parser, @2, $1->span, $5); }
   | misplaced ARROW stage
   ;
-operator: AND { $$ = OPERATOR_AND; } | OR { $$ = OPERATOR_OR; } | compared | '+' { $$ = OPERATOR_ADD; } | '-' { $$ = OPERATOR_SUB; }
-  | '*' { $$ = OPERATOR_MUL; } | '/' { $$ = OPERATOR_DIV; } | FLOORDIV { $$ = OPERATOR_FLOORDIV; } | '%' { $$ = OPERATOR_MOD; }
+operator: AND { $$ = OPERATOR_AND; } | OR { $$ = OPERATOR_OR; } | compared | '+' { $$ = OPERATOR_ADD; }
+  | '-' { $$ = OPERATOR_SUB; }
+  | '*' { $$ = OPERATOR_MUL; } | '/' { $$ = OPERATOR_DIV; } | FLOORDIV { $$ = OPERATOR_FLOORDIV; }
+  | '%' { $$ = OPERATOR_MOD; }
   | '@' { $$ = OPERATOR_MATMUL; } | POW { $$ = OPERATOR_POW; } ;
 stage: plain_stage
   | label ':' plain_stage                     { $$ = ast_label(parser, @$, $1, $3); }
   ;
-plain_stage: postfix                          { $$ = ast_stage(parser, STAGE_SIMPLE, @$, $1, NULL, NULL, NULL); }
-  | REPEAT arith braces                       { $$ = ast_stage(parser, STAGE_REPEAT, @$, NULL, $2, $3, NULL); }
+plain_stage: postfix
+      { $$ = ast_stage(parser, STAGE_SIMPLE, @$, $1, NULL, NULL, NULL); }
+  | REPEAT arith braces
+      { $$ = ast_stage(parser, STAGE_REPEAT, @$, NULL, $2, $3, NULL); }
   | IF arith braces                           { $$ = ast_stage(parser, STAGE_IF, @$, NULL, $2, $3, NULL); }
   | IF arith braces ELSE braces               { $$ = ast_stage(parser, STAGE_IF, @$, NULL, $2, $3, $5); }
   ;
@@ -255,7 +282,8 @@ or: and | or OR and                           { $$ = ast_binary(parser, OPERATOR
 and: not | and AND not                        { $$ = ast_binary(parser, OPERATOR_AND, @2, $1, $3); } ;
 not: comparison | NOT not                     { $$ = ast_unary(parser, @$, OPERATOR_NOT, @1, $2); } ;
 comparison: sum | sum compared sum            { $$ = ast_binary(parser, $2, @2, $1, $3); } ;
-compared: EQ { $$ = OPERATOR_EQ; } | NE { $$ = OPERATOR_NE; } | '<' { $$ = OPERATOR_LT; } | LE { $$ = OPERATOR_LE; }
+compared: EQ { $$ = OPERATOR_EQ; } | NE { $$ = OPERATOR_NE; } | '<' { $$ = OPERATOR_LT; }
+  | LE { $$ = OPERATOR_LE; }
   | '>' { $$ = OPERATOR_GT; } | GE { $$ = OPERATOR_GE; } ;
 sum: product
   | sum '+' product                           { $$ = ast_binary(parser, OPERATOR_ADD, @2, $1, $3); }
@@ -300,11 +328,17 @@ argument: expr                                { $$ = (Argument){.value = $1, .sp
   | '*' postfix                               { $$ = (Argument){.spread = true, .value = $2, .span = @$}; }
   ;
 
-/* ---- a list of what an expression gives for each round; `or`, since behind a range an `if` is a clause of its own ---- */
-clauses: FOR postfix IN or                    { $$ = (ClauseList){0}; vec_push(ARENA, &$$, (Clause){.target = $2, .from = $4}); }
-  | FOR postfix IN or DOTS or                 { $$ = (ClauseList){0}; vec_push(ARENA, &$$, (Clause){.target = $2, .from = $4, .end = $6}); }
-  | clauses FOR postfix IN or                 { $$ = $1; vec_push(ARENA, &$$, (Clause){.target = $3, .from = $5}); }
-  | clauses FOR postfix IN or DOTS or         { $$ = $1; vec_push(ARENA, &$$, (Clause){.target = $3, .from = $5, .end = $7}); }
+/* ---- a list of what an expression gives for each round ----
+ *
+ * `or` and not `expr`, since an `if` after a range is a clause of its own. */
+clauses: FOR postfix IN or
+      { $$ = (ClauseList){0}; vec_push(ARENA, &$$, (Clause){.target = $2, .from = $4}); }
+  | FOR postfix IN or DOTS or
+      { $$ = (ClauseList){0}; vec_push(ARENA, &$$, (Clause){.target = $2, .from = $4, .end = $6}); }
+  | clauses FOR postfix IN or
+      { $$ = $1; vec_push(ARENA, &$$, (Clause){.target = $3, .from = $5}); }
+  | clauses FOR postfix IN or DOTS or
+      { $$ = $1; vec_push(ARENA, &$$, (Clause){.target = $3, .from = $5, .end = $7}); }
   | clauses IF or                             { $$ = $1; vec_push(ARENA, &$$, (Clause){.condition = $3}); }
   ;
 
@@ -313,8 +347,10 @@ indices: index                                { $$ = (IndexList){0}; vec_push(AR
   ;
 index: arith                                  { $$ = (Index){.at = $1, .span = @$}; }
   | ELLIPSIS                                  { $$ = (Index){.rest = true, .span = @$}; }
-  | bound ':' bound                           { $$ = (Index){.slice = true, .at = $1, .end = $3, .span = @$}; }
-  | bound ':' bound ':' bound                 { $$ = (Index){.slice = true, .at = $1, .end = $3, .step = $5, .span = @$}; }
+  | bound ':' bound
+      { $$ = (Index){.slice = true, .at = $1, .end = $3, .span = @$}; }
+  | bound ':' bound ':' bound
+      { $$ = (Index){.slice = true, .at = $1, .end = $3, .step = $5, .span = @$}; }
   ;
 bound: %empty                                 { $$ = NULL; } | arith ;
 
@@ -334,7 +370,8 @@ static void cai_error(Span *span, Parser *parser, const char *message) {
 
 static int yyreport_syntax_error(const yypcontext_t *context, Parser *parser) {
     yysymbol_kind_t expected[YYNTOKENS];
-    SyntaxError error = {.found = yysymbol_name(yypcontext_token(context)), .span = *yypcontext_location(context)};
+    SyntaxError error = {.found = yysymbol_name(yypcontext_token(context)),
+                         .span = *yypcontext_location(context)};
     static_assert(YYNTOKENS <= COUNT_OF(error.expected), "every token may be expected at once");
     error.count = yypcontext_expected_tokens(context, expected, YYNTOKENS);
     for (int i = 0; i < error.count; i++) error.expected[i] = yysymbol_name(expected[i]);

@@ -3,7 +3,8 @@
  *
  *     sum(x * c)             to sum(x) * c     c is repeated along all axes of the sum by a broadcast
  *     sum(x - mean(x))       to sum(x) - n * mean(x), both of which are there already
- *     sum(x * c - y * d)     to sum(x) * c - sum(y) * d, where all but one of these are such sums of differences
+ *     sum(x * c - y * d)     to sum(x) * c - sum(y) * d, where all but one of these are such
+ *                            sums of differences
  *
  * The gradient of a batch norm has five sums over its map, of which two are left: of dy,
  * and of dy * (x - mean).

@@ -1,6 +1,7 @@
-/* Where a built program or trainer starts. Apart from their wings, so that the compiler
- * can run a program of its own making (cai run
- * --reference); each has the tables of one, and the wing of trainers comes only with a trainer's (compiler/object/link.c asks for it). */
+/* Where a built program or trainer starts: apart from the wings of both, so that the
+ * compiler can run a program of its own making (cai run --reference). Each has its own
+ * tables, and the wing of trainers is linked with trainers alone, since
+ * compiler/object/link.c asks for it. */
 #include "program/main.h"
 #include "train/train.h"
 

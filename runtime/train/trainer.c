@@ -231,7 +231,10 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
     return measure_after_step(trainer, phase, step, error) && keep_on_the_way(trainer, error);
 }
 
-/* ---- a phase of so many minutes: some steps are timed and thrown away, and from then on it has a number of steps ---- */
+/* ---- a phase of so many minutes ----
+ *
+ * Some steps are timed and thrown away, and from then on the phase has a number of
+ * steps. */
 
 enum { TIMED_STEPS = 20 };
 #define TIMED_MOST 10e3 /* milliseconds */

@@ -1,10 +1,12 @@
 /* The gradient of a convolution by its weights: dw[o, c, k] = the sum over images and
  * places p of x[n, c, stride * p + dilation * k - before] * dy[n, o, p].
  *
- *     task: some groups of Q blocks of output channels, some blocks of x, a part of the strips of strips
+ *     task: some groups of Q blocks of output channels, some blocks of x, a part of the
+ *           strips of strips
  *       for each strip of strips of the part               L2 holds it for all blocks of the task
  *         for each group of blocks, each strip             L1 holds its dy
- *           for each block of x                            the sums of both: [turn][entry][Q * lanes], in the scratch
+ *           for each block of x                            sums: [turn][entry][Q * lanes],
+ *                                                          in the scratch
  *             for each turn, for each R of its entries     a turn has one range of rows that lies on the map
  *               sums[R][Q] = 0                             R * Q registers
  *               for each image, row, column of the strip
