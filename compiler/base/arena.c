@@ -1,4 +1,4 @@
-/* Arenas: memory that is given back all at once. */
+/* Arenas: memory that is freed all at once. */
 #include "base/base.h"
 #include <stdlib.h>
 
@@ -36,7 +36,7 @@ void arena_free(Arena *arena) {
     for (Block *block = arena->first, *next; block; block = next) {
         next = block->next;
 #ifndef NDEBUG
-        memset(block, 0xA5, HEADER + block->size); /* what is still used shows */
+        memset(block, 0xA5, HEADER + block->size); /* a use after the reset shows */
 #endif
         free(block);
     }

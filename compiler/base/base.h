@@ -1,9 +1,9 @@
-/* What every stage of the compiler stands on: arenas, growable arrays, text, interned
- * names, maps.
+/* What every stage of the compiler uses: arenas, growable arrays, text, interned names,
+ * maps.
  *
  * Memory has two lifetimes, a compilation and a pass; each is an Arena, and nothing is
- * freed one by one. Running out of memory is not an error a caller can meet: arena_alloc
- * reports it and leaves the program (see out_of_memory). */
+ * freed one by one. No caller handles running out of memory: arena_alloc reports it and
+ * exits (see out_of_memory). */
 #ifndef CAI_BASE_H
 #define CAI_BASE_H
 
@@ -27,12 +27,12 @@ static inline int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, uni
 
 /* ---- fatal.c: ends that are nobody's diagnostics ---- */
 
-/* Our bug: says where, asks for a report, exits with 70. A user's mistake must never
- * reach this. */
+/* A bug of cai: prints where, asks for a report, exits with 70. A user's mistake must
+ * never reach this. */
 NORETURN void internal_error(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
 #define INTERNAL_ERROR(...) internal_error(__FILE__, __LINE__, __VA_ARGS__)
 #define CHECK(condition) ((condition) ? (void)0 : INTERNAL_ERROR("%s does not hold", #condition))
-NORETURN void out_of_memory(size_t bytes);      /* 0: how many is not known */
+NORETURN void out_of_memory(size_t bytes);      /* bytes is 0 where their number is not known */
 void *checked_realloc(void *old, size_t bytes); /* old may be NULL; never gives NULL */
 
 /* ---- arena.c ---- */
@@ -61,16 +61,16 @@ void vec_reserve(Arena *arena, void **items, int *capacity, int needed, size_t i
 
 /* ---- divide.c: division that rounds down ---- */
 
-/* of the exact quotient; a / b where b is 0, NaN where only a is infinite */
+/* The floor of the exact quotient; a / b where b is 0, NaN where only a is infinite. */
 double floor_divide(double a, double b);
 double floor_modulo(double a, double b); /* with the sign of b; NaN where a is infinite or b is 0 */
 
 /* ---- loops over elements ---- */
 
-/* A function that is compiled for each width of vectors; the one for the processor is
- * called. All give the same bits, since the compiler fuses nothing (-ffp-contract=off).
- * Not by clang, which serves the sanitizers: what they put into the choice cannot run so
- * early. */
+/* Marks a function to be compiled once for each width of vectors; a call runs the version
+ * for this processor. All versions give the same bits, since the compiler fuses nothing
+ * (-ffp-contract=off). Not with clang, which the sanitizers use: their instrumentation of
+ * the choice would run before they are initialised. */
 #if defined __x86_64__ && !defined __clang__
 #define FOR_EACH_PROCESSOR __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
@@ -145,20 +145,20 @@ void random_units(uint64_t stream, int64_t count, double *out); /* its first ele
 
 /* ---- parallel.c ---- */
 
-/* Rounds begin <= i < end of a loop. */
+/* Runs the iterations begin <= i < end of a loop. */
 typedef void ParallelBody(void *context, int64_t begin, int64_t end);
-/* Does rounds 0 .. count-1, each once, in parts of which every core has one at a time.
- * Rounds are independent: what one of them gives depends on no other, nor on where a
- * part begins. `work` says what a round costs, in steps of about a nanosecond. */
+/* Runs the iterations 0 .. count-1, each once, in parts that are spread over all cores.
+ * Iterations are independent: the result of one depends neither on another nor on where a
+ * part begins. `work` is the cost of an iteration, in units of about a nanosecond. */
 void parallel_for(int64_t count, int64_t work, ParallelBody *body, void *context);
-/* For tests: how many threads there are, 0 for as many as cores, and the least work of
- * a part, 0 for what is worth a thread. */
+/* For tests: the number of threads, 0 for as many as there are cores; and the least work
+ * of a part, 0 for the default, which is what makes a thread worth starting. */
 void parallel_limits(int threads, int64_t work);
 
 /* ---- suggest.c ---- */
 
 /* The name among `candidates` that a person most likely meant by `wrong`, or NULL where
- * none is near. */
+ * none is close. */
 const char *nearest_name(const char *wrong, const char *const *candidates, int count);
 
 /* ---- trim_folder.c ---- */
@@ -176,17 +176,18 @@ enum { PROCESS_MISSING = -1, PROCESS_FAILED = -2, PROCESS_SIGNALED = -3 };
 
 typedef struct Process {
     int status; /* its exit code, or one of the above */
-    /* the beginning of what it wrote, where that was caught; why it could not be run;
+    /* the beginning of its output, where that was caught; or why it could not be run; or
      * which signal ended it */
     const char *said;
 } Process;
 
-/* Runs the first of `programs` that is on the PATH, waits for it, and catches what it
- * writes to its outputs. arguments[0] becomes its name; a NULL ends them. */
+/* Runs the first of `programs` that is on the PATH, waits for it, and catches its output
+ * and its errors. arguments[0] becomes its name; a NULL ends the arguments. */
 Process process_run(Arena *arena, const char *const *programs, int count, const char **arguments);
-/* A program, by its path, that writes where we do, under the name arguments[0]. */
+/* Runs a program, given by its path, that shares our output; arguments[0] becomes its
+ * name. */
 Process process_run_openly(Arena *arena, const char *program, char *const *arguments);
-/* Waits for what fork gave. */
+/* Waits for a child that fork made. */
 Process process_wait(Arena *arena, pid_t child);
 
 #endif

@@ -91,7 +91,8 @@ static bool same_diagnostic(const Diagnostic *a, const Diagnostic *b) {
            strcmp(a->text, b->text) == 0;
 }
 
-/* The list in the order of printing; count is set to what is left without duplicates. */
+/* The diagnostics in the order of printing, without duplicates; *count is set to their
+ * number. */
 static const Diagnostic **diagnostics_in_order(const Diagnostics *diag, int *count) {
     int all = diag->list.count;
     Ranked *ranked = NEW_ARRAY(diag->arena, Ranked, all);
@@ -124,8 +125,8 @@ static const TextStyle colored = {"\033[1m",    "\033[1;31m", "\033[1;33m",
                                   "\033[1;34m", "\033[1;36m", "\033[0m"};
 static const TextStyle colorless = {"", "", "", "", "", ""};
 
-/* Words may quote the user's file: nothing in them is to reach the terminal as a control
- * character. */
+/* Messages may quote the user's file, so control characters are replaced before they
+ * reach the terminal. */
 static void print_words(FILE *out, const char *text, int indent) {
     for (const char *at = text; *at; at++) {
         if (*at == '\n') fprintf(out, "\n%*s", indent, "");
@@ -134,8 +135,8 @@ static void print_words(FILE *out, const char *text, int indent) {
     }
 }
 
-/* A source line as it is shown: tabs spread, control characters replaced, and only the
- * part round the carets if it is long. */
+/* A source line as it is shown: tabs expanded, control characters replaced, and only the
+ * part around the carets if the line is long. */
 typedef struct Shown {
     const Source *source;
     uint32_t begin, end; /* bytes of the line, without its newline */
@@ -205,7 +206,7 @@ static bool on_line(const Shown *line, Span span) {
     return span.source == line->source && span.begin >= line->begin && span.begin <= line->end;
 }
 
-/* Labels of this line; the main span too where it would have no carets otherwise. */
+/* The labels of this line, and the main span where it would have no carets otherwise. */
 static MarkList marks_of(const Diagnostics *diag, const Diagnostic *d, const Shown *line) {
     MarkList marks = {0};
     for (int i = 0; i < d->labels.count; i++)
@@ -222,8 +223,8 @@ static void print_gutter(FILE *out, const TextStyle *style, int width) {
     fprintf(out, "%s%*s |%s ", style->blue, width, "", style->plain);
 }
 
-/* The row of carets ends in the last label's words; each further row hangs one label's
- * words under its caret. */
+/* The row of carets ends in the text of the last label; each further row puts the text of
+ * one label under its caret. */
 static void print_marks(FILE *out, const TextStyle *style, const MarkList *marks, int gutter) {
     if (marks->count == 0) return;
     const SpanMark *last = &marks->items[marks->count - 1];

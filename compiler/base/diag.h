@@ -29,7 +29,7 @@ void diag_document(FILE *out);                             /* docs/errors.md */
 typedef enum Severity {
     SEVERITY_ERROR,
     SEVERITY_WARNING,
-    SEVERITY_NOTE, /* nothing is wrong: what was chosen, where a person may have meant something else */
+    SEVERITY_NOTE, /* nothing is wrong: tells what was chosen where a person may have meant something else */
     SEVERITY_COUNT
 } Severity;
 const char *severity_text(Severity severity); /* "error" */
@@ -56,13 +56,13 @@ typedef struct Diagnostic {
 
 typedef struct Diagnostics {
     Arena *arena;
-    Vec(Diagnostic *) list; /* of each severity the first DIAG_KEPT_MAX */
+    Vec(Diagnostic *) list; /* the first DIAG_KEPT_MAX of each severity */
     int errors, warnings, remarks;
 } Diagnostics;
 enum { DIAG_KEPT_MAX = 100 }; /* of each severity */
 
-/* Adds an error and returns it, so that labels, notes and help can be hung on it. Text
- * lives in diag->arena. */
+/* Adds an error and returns it, so that labels, notes and help can be added to it. Its
+ * text lives in diag->arena. */
 Diagnostic *diag_error(Diagnostics *diag, DiagCode code, Span span, const char *format, ...)
     PRINTF_LIKE(4, 5);
 Diagnostic *diag_warning(Diagnostics *diag, DiagCode code, Span span, const char *format, ...)
@@ -74,10 +74,10 @@ void diag_note(Diagnostics *diag, Diagnostic *d, Span span, const char *format, 
 void diag_help(Diagnostics *diag, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);
 
 typedef enum DiagFormat { DIAG_TEXT, DIAG_JSON } DiagFormat;
-/* Prints all, in source order, to `out`. Colour only where asked for. */
+/* Prints all diagnostics to `out`, in source order; in colour only where asked for. */
 void diag_print(const Diagnostics *diag, FILE *out, DiagFormat format, bool color);
 
-/* In quotes, with what JSON wants escaped. */
+/* Prints a JSON string, in quotes and escaped. */
 void print_json_string(FILE *out, const char *text);
 
 #endif

@@ -1,5 +1,5 @@
-/* The table of diagnostics, made from diagnostics.def, and docs/errors.md, which is made
- * from it. */
+/* The table of diagnostics, from diagnostics.def, and the text of docs/errors.md, from
+ * the table. */
 #include "base/diag.h"
 #include <assert.h>
 

@@ -1,6 +1,6 @@
 /* Division that rounds down, as Python and numpy have it. The quotient of two doubles may
- * be rounded up to the next whole number, so its floor is no floor: 1.0 / 0.1 is 10, and
- * 0.1 goes 9 times into 1. fmod is exact. */
+ * be rounded up to the next integer, and then the floor of the rounded quotient is one
+ * too large: 1.0 / 0.1 is 10, but 0.1 goes 9 times into 1. fmod is exact. */
 #include "base/base.h"
 
 #include <math.h>

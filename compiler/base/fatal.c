@@ -1,4 +1,4 @@
-/* Ends that are nobody's diagnostics: our own bugs, and no memory left. */
+/* Exits that no diagnostic reports: bugs of cai itself, and running out of memory. */
 #include "base/base.h"
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@ void out_of_memory(size_t bytes) {
     fflush(stdout);
     if (bytes) fprintf(stderr, "cai: error: out of memory: %zu bytes more were not to be had\n", bytes);
     else fputs("cai: error: out of memory\n", stderr);
-    quick_exit(1); /* other threads may be at work: no destructors of LLVM's */
+    quick_exit(1); /* other threads may be running, so LLVM's destructors must not */
 }
 
 void *checked_realloc(void *old, size_t bytes) {

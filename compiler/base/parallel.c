@@ -1,11 +1,10 @@
-/* Work by all cores: a loop whose rounds are independent of each other, cut into
- * parts. Which thread does a part is nothing that a round can see, so that the number
- * of threads changes no bit of a result: they begin with the floating-point modes of
- * the caller.
+/* Loops over all cores: the iterations are independent of each other and cut into parts.
+ * An iteration cannot see which thread runs it, so the number of threads changes no bit
+ * of a result: all threads begin with the floating-point modes of the caller.
  *
- * Threads live as long as the loop: a process that forks has no others, and to start
- * one takes as long as a small part. A loop within a part is done by the part's own
- * thread, and so is all where the system gives no more. */
+ * Threads live as long as the loop: a process that forks must have no others, and
+ * starting a thread takes as long as a small part. A loop within a part is run by the
+ * part's own thread, and so is every loop where the system gives no more threads. */
 #include "base/base.h"
 #include "core/core.h"
 #include <pthread.h>

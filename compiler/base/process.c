@@ -11,7 +11,7 @@ static Process process_failed(Arena *arena, int error) {
 
 extern char **environ;
 
-/* The first of the programs that there is; what it says goes to the file `log`. */
+/* Starts the first of the programs that exists; its output goes to the file `log`. */
 static int spawn_first(const char *const *programs, int count, const char **arguments, int log,
                        pid_t *child) {
     posix_spawn_file_actions_t actions;
@@ -40,7 +40,8 @@ Process process_wait(Arena *arena, pid_t child) {
                                                     name ? name : "?", what ? what : "unknown")};
 }
 
-/* With what it wrote to the log, and behind that the signal, if one ended it. */
+/* `said` is what the child wrote to the log, and after that the signal, if one ended
+ * it. */
 static Process wait_with_log(Arena *arena, pid_t child, FILE *log) {
     char text[8000];
     Process process = process_wait(arena, child);

@@ -1,6 +1,6 @@
 /* Counter-based random numbers: element i of a stream is a function of the seed, the
  * stream's name and i alone, so that results depend on neither order nor threads, and a
- * few lines of any language give the same ones (docs/weights.md).
+ * few lines of any language compute the same numbers (docs/weights.md).
  *
  *     z = splitmix64(splitmix64(seed ^ fnv1a64(name)) + i),  u = (z >> 40) * 2^-24   in [0, 1), exact in f32
  *

@@ -1,12 +1,12 @@
 /* exp, log, sin and their like in double, the same bits on every machine. The C library
- * chooses by the processor among several codes of them (with and without fused
- * multiply-adds), whose last bits differ, and what is computed here goes into programs:
- * folding, packing, numbers of the text.
+ * has several versions of them (with and without fused multiply-adds) and chooses by the
+ * processor; their last bits differ, and results of the compiler go into programs: folded
+ * constants, packed weights, numbers of the source.
  *
- * All is made of additions, multiplications, divisions, fma, rounding to whole numbers
+ * Everything is made of additions, multiplications, divisions, fma, rounding to integers
  * and scaling by powers of 2, which IEEE 754 defines to the last bit; the compiler fuses
- * nothing (-ffp-contract=off). Largest error in ULP (tests/unit/reals.c holds them to it,
- * on results that are no denormals):
+ * nothing (-ffp-contract=off). Largest error in ULP, which tests/unit/reals.c enforces on
+ * results that are not denormal:
  *
  *     log, log1p   0.51      sin, cos   0.8      sigmoid, silu   2      erf    3
  *     exp, exp2    0.65      expm1      1.1      tanh            3      erfc   4
@@ -14,14 +14,14 @@
  *
  * Some have a form for arrays, which gives the same bits.
  *
- * A Pair is the unevaluated sum of a number and of what was rounded off it: some 104
- * bits. */
+ * A DoubleDouble is the unevaluated sum of a number and of what was rounded off it: some
+ * 104 bits. */
 #include "base/base.h"
 
 #include <math.h>
 
-/* A function of which there is a form for arrays has no branches and calls nothing, so
- * that a loop over it is made of vectors. */
+/* A function that has a form for arrays has no branches and calls nothing, so that the
+ * compiler vectorises the loop over it. */
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE uint64_t bits_of(double x) {
@@ -78,8 +78,8 @@ INLINE double every_second(double x, const double *c, int last) {
     return sum;
 }
 
-/* c[0] + x c[1] + x^2 c[2] + ..: even and odd powers each by themselves, so that
- * neither waits for the other. */
+/* c[0] + x c[1] + x^2 c[2] + ..: even and odd powers are summed apart, so that the two
+ * chains run in parallel. */
 INLINE double real_polynomial(double x, const double *c, int count) {
     int even = (count - 1) & ~1, odd = (count & ~1) - 1;
     return every_second(x * x, c, even) + x * every_second(x * x, c, odd);
@@ -96,16 +96,17 @@ INLINE DoubleDouble power_less_one(DoubleDouble r) {
     return pair_of_sum(r.head, r.tail + r.head * r.tail + r.head * r.head * q);
 }
 
-/* What is added to it is rounded to a whole number, if it is below 2^51. */
+/* Adding it rounds a number below 2^51 to an integer. */
 static const double whole = 0x1.8p52;
 
 INLINE double to_whole(double x) { return x + whole - whole; }
 
-/* 2^n of a whole n from -1022 to 1023, whose last bits are put where the exponent is. */
+/* 2^n of an integer n from -1022 to 1023: its low bits are shifted to where the exponent
+ * is. */
 INLINE double power_of_2(double n) { return of_bits(bits_of(n + (whole + 1023)) << 52); }
 
 /* 2^n x, of an x within 2^-100 and 2^100: in two steps, since 2^n may lie beyond the
- * range where 2^n x does not. The first is exact. */
+ * range where 2^n x does not. The first step is exact. */
 INLINE double scaled_by_power(double x, double n) {
     double half = to_whole(n / 2);
     return x * power_of_2(half) * power_of_2(n - half);
@@ -178,8 +179,8 @@ double real_log1p(double x) {
     return pair_sum(log_as_pair(sum.head), (DoubleDouble){sum.tail / sum.head, 0}).head;
 }
 
-/* a^b of a positive finite a and a finite b, beyond whose limit a power of any a but 1
- * is 0 or infinite. */
+/* a^b of a positive finite a and a finite b. Beyond the limit of b, a power of any a but
+ * 1 is 0 or infinite. */
 static double power_of(double a, double b) {
     return exp_of_pair(pair_scaled(log_as_pair(a), limited(b, -1e300, 1e300)));
 }
@@ -202,7 +203,7 @@ double real_pow(double a, double b) {
 
 /* ---- sine and cosine ---- */
 
-/* The binary digits of 2 / pi behind the point. */
+/* The binary digits of 2 / pi after the point. */
 static const uint64_t digits[] = {
     0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561, 0xb7246e3a424dd2e0,
     0x06492eea09d1921c, 0xfe1deb1cb129a73e, 0xe88235f52ebb4484, 0xe99c7026b45f7e41, 0x3991d639835339f4,
@@ -219,9 +220,9 @@ static uint64_t digits_from(int first) {
     return bit ? high | word_of_digits(word + 1) >> (64 - bit) : high;
 }
 
-/* The r within pi/4, and n mod 4, of |x| = n pi/2 + r, by Payne and Hanek: |x| is a whole
- * number times a power of 2, and only such digits of 2 / pi are multiplied by it whose
- * product counts in n mod 4 or in the 190 digits behind it. */
+/* The r within pi/4, and n mod 4, of |x| = n pi/2 + r, by Payne and Hanek: |x| is an
+ * integer times a power of 2, and is multiplied only by those digits of 2 / pi that
+ * contribute to n mod 4 or to the 190 digits after the point. */
 static DoubleDouble quarter_turns(double x, int *n) {
     __extension__ typedef unsigned __int128 Wide;
     int e;

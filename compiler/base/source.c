@@ -26,7 +26,8 @@ static int line_of(const Source *source, uint32_t offset) {
 Place source_place(const Source *source, uint32_t offset) {
     int line = line_of(source, offset), column = 1;
     for (uint32_t i = source->line_starts.items[line]; i < offset && i < source->length; i++)
-        if (((unsigned char)source->text[i + 1] & 0xC0) != 0x80) column++; /* i + 1 may be the 0 at the end */
+        /* i + 1 may be the terminating 0 */
+        if (((unsigned char)source->text[i + 1] & 0xC0) != 0x80) column++;
     return (Place){line + 1, column};
 }
 

@@ -1,12 +1,12 @@
-/* Which known name a misspelt one was meant to be. */
+/* Finds the known name that a misspelt name was meant to be. */
 #include "base/base.h"
 #include "core/core.h"
 
 #include <ctype.h>
 #include <strings.h>
 
-/* The next letter of a name as spellings are compared: small, and no `_`; 0 at the end,
- * or before a `2d` there. */
+/* The next letter of a name for the comparison of spellings: in lower case, skipping `_`;
+ * 0 at the end, or before a final `2d`. */
 static int next_letter(const char **at) {
     while (**at == '_') ++*at;
     return !**at || !strcasecmp(*at, "2d") ? 0 : tolower((unsigned char)*(*at)++);

@@ -1,4 +1,4 @@
-/* Text being written, a piece at a time. */
+/* Text that is built piece by piece. */
 #include "base/base.h"
 
 #include <math.h>
@@ -34,7 +34,7 @@ void text_add(Text *text, const char *format, ...) {
 }
 
 void text_add_real(Text *text, double value) {
-    if (isnan(value)) text_add(text, "nan"); /* printf would show a sign that means nothing */
+    if (isnan(value)) text_add(text, "nan"); /* printf would print a meaningless sign */
     else text_add(text, "%.9g", value);
 }
 
