@@ -1,5 +1,5 @@
-/* Hash, equality, copy and text of any operator's attributes, by the table that ops.def
- * gives. */
+/* Hash, equality, copy and text of the attributes of any operator, by the table from
+ * ops.def. */
 #include "graph/ops.h"
 
 #define FIELD(Type, attributes, info) (*(Type const *)((const char *)(attributes) + (info)->offset))

@@ -1,5 +1,5 @@
-/* Constructors of nodes, for gradients and passes: what they build is known to be right,
- * so a refusal is our bug. */
+/* Constructors of nodes, for gradients and passes. What they build is known to be valid,
+ * so a shape error is a bug of cai. */
 #include "graph/ops.h"
 
 Node *build_constant(Graph *g, const Number *values, int64_t count, Shape shape) {

@@ -1,12 +1,12 @@
-/* For tables of what every operator of one class must have, such as an emitter: a row
- * without it does not compile.
+/* For tables of what every operator of one class must have, such as an emitter: an
+ * operator that lacks it does not compile.
  *
  *     #undef ROW_OF_CLASS_ORDER
  *     #define ROW_OF_CLASS_ORDER(name) [OP_##name] = name##_emit,
  *     #define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
  *     #include "graph/ops.def"
  *
- * Of the other classes there are no rows. */
+ * The other classes give no rows. */
 #ifndef CAI_CLASS_ROWS_H
 #define CAI_CLASS_ROWS_H
 

@@ -1,6 +1,6 @@
 /* Composed operators: the expressions of their rows in ops.def, and their reference
- * function, which is that of the verbs in them. codegen/elementwise.c makes code of the
- * same expressions. */
+ * function, which is that of the verbs in them. codegen/elementwise.c generates code from
+ * the same expressions. */
 #include "graph/ops.h"
 
 /* ---- the expressions ---- */
@@ -9,8 +9,7 @@
 #define Y (&(const Term){.kind = TERM_OPERAND, .operand = 1})
 #define NUMBER(value) (&(const Term){.kind = TERM_NUMBER, .number = (value)})
 
-/* Another number of operands than the verb's is an array of -1 elements: it does not
- * compile. */
+/* A wrong number of operands makes an array of -1 elements, which does not compile. */
 #define CALL(name, ...) \
     (&(const Term){     \
         .kind = TERM_VERB, .verb = (Op)(OP_##name * TAKES(name, __VA_ARGS__)), .operands = {__VA_ARGS__}})
@@ -42,7 +41,7 @@ DType term_type(const Term *term, DType type) {
 
 /* ---- reference ---- */
 
-enum { BLOCK = 256 }; /* elements at a time, which lie on the stack */
+enum { BLOCK = 256 }; /* elements at a time, on the stack */
 
 static void term_values(const Term *term, const RefCall *call, int64_t first, int64_t count, Number *out);
 

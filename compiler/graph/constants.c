@@ -1,5 +1,5 @@
-/* What is known of a node while building: what it is made of, and whether it is a
- * constant of one value. */
+/* What the compiler knows of a node's value: what it is computed from, and whether it is
+ * a constant of one value. */
 #include "graph/graph.h"
 
 bool node_is_splat(const Node *node, double *value) {

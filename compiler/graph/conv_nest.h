@@ -10,7 +10,7 @@ enum { MAX_AXES = 3 /* spatial ones */ };
 /* Of x, w and y two are given; the third is `to`. */
 typedef struct ConvNest {
     Op op;
-    /* leading axes that are not there have size 1 */
+    /* missing leading axes have size 1 */
     int64_t stride[MAX_AXES], dilation[MAX_AXES], before[MAX_AXES];
     int64_t x[MAX_AXES], y[MAX_AXES], k[MAX_AXES];
     int64_t batch, groups, inputs, outputs; /* channels of a group */
@@ -18,8 +18,8 @@ typedef struct ConvNest {
     double *to;
 } ConvNest;
 
-/* The p in [0, y) for which stride*p + offset lies in [0, x): begin and end, the end no
- * less than the beginning. */
+/* The p in [0, y) for which stride*p + offset is in [0, x), as *begin and *end, with *end
+ * at least *begin. */
 void conv_valid_range(int64_t stride, int64_t offset, int64_t x, int64_t y, int64_t *begin, int64_t *end);
 
 int64_t conv_group_terms(const ConvNest *nest); /* of the sums */

@@ -2,12 +2,12 @@
  * rows of a matrix u, the places of y its columns:
  *
  *     u[c, k; p] = x[c, stride*p + dilation*k - before], 0 where there is no such place
- *     convolution           y = w u
- *     convolution_backward_data     u = w^T y, and x gets u's elements added where they belong
- *     convolution_backward_weights    w = y u^T
+ *     convolution                    y = w u
+ *     convolution_backward_data      u = w^T y, whose elements are added to x
+ *     convolution_backward_weights   w = y u^T
  *
- * Of u no more than MAX_UNFOLDED elements are in memory: some rows and some columns of
- * it. Where the kernel is one tap that moves nothing, u is x as it lies. */
+ * At most MAX_UNFOLDED elements of u are in memory at a time: some of its rows and
+ * columns. Where the kernel is a single tap that moves nothing, u is x itself. */
 #include "graph/conv_nest.h"
 #include <stdlib.h>
 
@@ -28,7 +28,7 @@ typedef struct UnfoldedPart { /* of u */
     double *u; /* [rows, columns] */
 } UnfoldedPart;
 
-/* Between x, from some place on in steps of `stride`, and as many elements of u. */
+/* Moves elements between x, in steps of `stride`, and consecutive elements of u. */
 typedef void Move(double *x, int64_t stride, double *u, int64_t count);
 
 static void fill_unfolded(double *x, int64_t stride, double *u, int64_t count) {
@@ -41,8 +41,8 @@ static void add_back(double *x, int64_t stride, double *u, int64_t count) {
     for (int64_t i = 0; i < count; i++) x[i * stride] += u[i];
 }
 
-/* One row of u: a tap over the plane x. Moves what lies in x, by rows of y; the rest of u
- * stays as it is. */
+/* One row of u: a tap over the plane x. Moves the elements that are inside x, by rows of
+ * y; the rest of u stays unchanged. */
 static void walk_row(const UnfoldedPart *part, int64_t tap, double *x, double *u, Move *move) {
     const ConvNest *nest = part->nest;
     const int64_t *k = nest->k, taps[MAX_AXES] = {tap / (k[1] * k[2]), tap / k[2] % k[1], tap % k[2]};
@@ -65,7 +65,8 @@ static void walk_row(const UnfoldedPart *part, int64_t tap, double *x, double *u
     }
 }
 
-/* Over a part; a round is a plane of x, which no other round touches. */
+/* The loop over a part; an iteration is a plane of x, which no other iteration
+ * touches. */
 typedef struct UnfoldWalk {
     const UnfoldedPart *part;
     double *x;   /* the group's planes */
@@ -92,11 +93,11 @@ static void run_walk(UnfoldWalk walk) {
     parallel_for(planes, taps * walk.part->columns, walk_planes, &walk);
 }
 
-typedef struct UnfoldedGroup { /* of one image: where its matrices begin */
+typedef struct UnfoldedGroup { /* of one image: the beginnings of its matrices */
     double *x, *y, *w;
 } UnfoldedGroup;
 
-/* The product that a part of u takes part in; its rows lie `stride` apart. */
+/* The product with a part of u, whose rows are `stride` apart. */
 static void multiply_unfolded(const UnfoldedPart *part, const UnfoldedGroup *g, double *u, int64_t stride,
                               RefProduct by) {
     const ConvNest *nest = part->nest;
@@ -138,7 +139,7 @@ typedef struct Groups {
     RefProduct product;
 } Groups;
 
-/* A round is a group, of all images. */
+/* An iteration is a group, of all images. */
 static void run_unfolded_groups(void *context, int64_t begin, int64_t end) {
     const Groups *groups = context;
     const ConvNest *nest = groups->nest;
@@ -146,7 +147,7 @@ static void run_unfolded_groups(void *context, int64_t begin, int64_t end) {
     int64_t rows = nest->inputs * volume_of(nest->k), w_group = nest->outputs * rows;
     size_t max = (size_t)min_i64(MAX_UNFOLDED, rows * volume_of(nest->y));
     double *u = is_pointwise_nest(nest) ? NULL : checked_realloc(NULL, sizeof *u * max);
-    /* of the three one alone is written: `to` */
+    /* only one of the three is written: `to` */
     double *x = nest->op == OP_convolution_backward_data ? nest->to : (double *)nest->from_x;
     double *y = nest->op == OP_convolution ? nest->to : (double *)nest->from_y;
     double *w = nest->op == OP_convolution_backward_weights ? nest->to : (double *)nest->from_w;

@@ -6,14 +6,14 @@
  *   No two terms have equal factors, no coefficient is 0.
  * - In floor(p / d): d > 1, every coefficient of p lies in 1 .. d-1, p has a symbol, the
  *   coefficients of its non-constant terms and d have no common divisor, and no term of p
- *   is a floor division alone with coefficient 1. Hence p >= 0, every floor division is
- *   >= 0, and every product of factors is: bounds rest on that.
- * - Coefficients that leave 63 bits stick at +-INT64_MAX; graph_try refuses shapes long
- *   before. */
+ *   is a floor division alone with coefficient 1. Hence p >= 0, and so are all floor
+ *   divisions and all products of factors: bounds rely on that.
+ * - Coefficients that overflow 63 bits saturate at +-INT64_MAX; graph_try refuses shapes
+ *   long before that. */
 #include "graph/graph.h"
 #include <stdlib.h>
 
-/* A polynomial being put together: short ones need no memory of the arena. Passed by
+/* A polynomial under construction: short ones take no memory from the arena. Passed by
  * address only. */
 typedef struct Terms {
     DimTerm *items;
@@ -22,10 +22,10 @@ typedef struct Terms {
 } Terms;
 
 typedef struct DimEntry {
-    struct DimNode node; /* first: a Dim points at its Entry */
+    struct DimNode node; /* first: a Dim is a pointer to its entry */
     Dims *dims;
     uint64_t hash;
-    int64_t low; /* see lowest; right once low_known */
+    int64_t low; /* see lowest_value; valid once low_known */
     bool low_known;
 } DimEntry;
 
@@ -258,7 +258,7 @@ static Dim floor_atom(Dims *dims, Dim p, int64_t divisor) {
     int64_t common = divisor;
     for (int t = 0; t < p->term_count; t++)
         if (p->terms[t].factor_count) common = common_divisor(common, p->terms[t].coefficient);
-    if (common == divisor) return dim_const(dims, 0); /* only a constant below d is left */
+    if (common == divisor) return dim_const(dims, 0); /* only a constant below d remains */
     if (common > 1) { /* floor((g*q + r) / (g*d)) = floor((q + floor(r/g)) / d) */
         Terms terms = {0};
         for (int t = 0; t < p->term_count; t++)
@@ -344,8 +344,8 @@ int64_t dim_const_value(Dim a) {
     return value;
 }
 
-/* The least value of a by terms: each is a coefficient times something that is at least
- * 0. */
+/* A lower bound of a, term by term: each is a coefficient times something that is at
+ * least 0. */
 static int64_t low_by_terms(Dim a) {
     int64_t low = 0;
     for (int t = 0; t < a->term_count; t++) {
@@ -363,8 +363,8 @@ static int64_t low_by_terms(Dim a) {
     return low;
 }
 
-/* Replaces one floor division of a by something linear that is no larger in sum; what
- * comes out is `*scale` times a bound from below. */
+/* Replaces one floor division of a by a linear form, so that the sum gets no larger; the
+ * result is `*scale` times a lower bound. */
 static Dim relax_floor(Dims *dims, Dim a, int term, int factor, int64_t *scale) {
     const DimTerm *old = &a->terms[term];
     DimFactor atom = old->factors[factor];
@@ -388,8 +388,8 @@ static bool find_floor(Dim a, int *term, int *factor) {
     return false;
 }
 
-/* The symbol of a, which has no floor divisions, that comes after `last` in the order of
- * their indices; NULL where there is none. */
+/* The first symbol of a whose index comes after that of `last`, or NULL. a has no floor
+ * divisions. */
 static const Symbol *next_symbol(Dim a, const Symbol *last) {
     const Symbol *next = NULL;
     for (int t = 0; t < a->term_count; t++)
@@ -401,9 +401,9 @@ static const Symbol *next_symbol(Dim a, const Symbol *last) {
     return next;
 }
 
-/* The least value of a with floor divisions relaxed to rationals and every symbol h
- * written as 1 + h', h' >= 0: sees that H*W - H >= 0 and H - H//2 >= 1, which terms one
- * by one do not. */
+/* A lower bound of a, with floor divisions relaxed to rationals and every symbol h
+ * written as 1 + h', h' >= 0. It proves H*W - H >= 0 and H - H//2 >= 1, which term by
+ * term cannot be seen. */
 static int64_t low_by_shifting(Dim a) {
     Dims *dims = dims_of_dim(a);
     int64_t scale = 1, low = 0;
@@ -421,7 +421,7 @@ static int64_t low_by_shifting(Dim a) {
     return -floor_quotient_i64(-low, scale);
 }
 
-/* Remembered, since every size of every node is asked about. */
+/* Cached, since the bounds of every size of every node are needed. */
 static int64_t lowest_value(Dim a) {
     DimEntry *entry = (DimEntry *)a;
     if (!entry->low_known) {

@@ -1,5 +1,5 @@
-/* How many operations a node takes: the rules that the rows of ops.def name. A
- * multiply-add counts two. */
+/* The number of operations that a node takes: the rules named in ops.def. A multiply-add
+ * counts as two. */
 #include "graph/ops.h"
 
 Dim node_flops(Dims *dims, const Node *node) { return op_info[node->op].flops(dims, node); }
@@ -20,7 +20,7 @@ Dim flops_none(Dims *dims, const Node *node) {
     return dim_const(dims, 0);
 }
 
-/* One for each element of the result, or of the first operand. */
+/* One operation for each element of the result, or of the first operand. */
 Dim flops_each(Dims *dims, const Node *node) { return for_elements(dims, node, 1); }
 Dim flops_each_of_first(Dims *dims, const Node *node) { return for_elements(dims, node->inputs[0], 1); }
 

@@ -6,7 +6,7 @@
 typedef struct Accumulation {
     Graph *graph;
     int count;      /* nodes up to y */
-    bool *reaches;  /* by id: an x flows into this node */
+    bool *reaches;  /* by id: this node depends on an x */
     Node **adjoint; /* by id: d(y)/d(node) so far, or NULL for zero */
 } Accumulation;
 
@@ -26,7 +26,7 @@ static void add_to(Accumulation *a, const Node *input, Node *part) {
     *adjoint = *adjoint ? build_binary(a->graph, OP_add, *adjoint, part) : part;
 }
 
-/* Passes a node's adjoint on to those of its inputs that an x flows into. */
+/* Passes a node's adjoint on to those of its inputs that depend on an x. */
 static void pass_on(Accumulation *a, Node *node) {
     graph_at(a->graph, node->origin);
     for (int i = 0; i < node->input_count; i++) {

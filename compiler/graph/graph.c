@@ -1,6 +1,6 @@
 /* Graphs: nodes are hash-consed on operator, attributes and inputs, so that equal
- * expressions are one node. Where a node comes from is side data: the first origin wins,
- * later ones are appended. */
+ * expressions are one node. The origin of a node is side data: the first one wins, later
+ * ones are appended. */
 #include "graph/ops.h"
 
 struct Interned { /* open addressing, a power of two */
@@ -9,7 +9,7 @@ struct Interned { /* open addressing, a power of two */
     int capacity;
 };
 
-#define MAX_ORIGINS 8 /* a scalar 1 may be made in ten thousand places; nobody reads them all */
+#define MAX_ORIGINS 8 /* ten thousand places may make a scalar 1; nobody reads them all */
 
 static const Origin nowhere = {.path = ""};
 
@@ -89,8 +89,8 @@ static bool same_origin(const Origin *a, const Origin *b) {
            strcmp(a->path, b->path) == 0;
 }
 
-/* The node's origins with those of `more` that it lacks. Lists are shared between nodes,
- * so a longer one is a new one. */
+/* Adds the origins in `more` that the node lacks. Lists are shared between nodes, so a
+ * longer list is a new one. */
 static void add_origins(Graph *graph, Node *node, const Origin *more) {
     for (; more; more = more->next) {
         int count = 0;
@@ -166,14 +166,14 @@ Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs) {
         &error);
 }
 
-/* More elements than this no machine holds; every byte count then fits 63 bits. */
+/* No machine holds more elements than this, and every byte count then fits 63 bits. */
 #define MAX_ELEMENTS ((int64_t)1 << 48)
 
 static bool check_sizes(Graph *graph, const Node *node, ShapeError *error) {
     Shape shape = node->shape;
     int64_t low, high;
-    for (int i = 0; i < shape.rank; i++)
-        if ((dim_bounds(shape.dims[i], &low, &high), low < 1) && /* first: text is dear */
+    for (int i = 0; i < shape.rank; i++) /* the cheap test first: the text is expensive */
+        if ((dim_bounds(shape.dims[i], &low, &high), low < 1) &&
             !graph_require(graph, CHECK_AT_LEAST, shape.dims[i], dim_const(graph->dims, 1), error,
                            "axis %d of the result of %s would have size %s", i, op_info[node->op].name,
                            size_text(graph, shape.dims[i]))) {

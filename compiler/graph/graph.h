@@ -11,16 +11,16 @@
  *
  * A size is a polynomial with integer coefficients over symbols and over floor divisions
  * by constants, in one canonical form and interned: two sizes are equal exactly when the
- * pointers are. Symbols are whole numbers of at least 1. */
+ * pointers are. Symbols are integers of at least 1. */
 
 typedef const struct DimNode *Dim;
 typedef struct Dims Dims; /* the table that interns them */
 
 typedef struct Symbol {
-    Name name;        /* what the user wrote: "H" */
+    Name name;        /* the user's name: "H" */
     int64_t multiple; /* the user's size is multiple * this symbol: 16 after `where H % 16 == 0` */
     int index;        /* its place in the run's sizes */
-    int64_t typical;  /* the value that cost models take, in units of the symbol */
+    int64_t typical;  /* the value that cost models use, in units of the symbol */
 } Symbol;
 
 Dims *dims_new(Arena *arena);
@@ -41,7 +41,7 @@ bool dim_is_const(Dim a, int64_t *value);    /* value may be NULL */
 int64_t dim_const_value(Dim a);              /* only of constants */
 bool dim_is_zero(Dim a);
 bool dim_is_one(Dim a);
-/* what holds for all symbol values >= 1; INT64_MIN/MAX where unbounded */
+/* Bounds for all symbol values >= 1; INT64_MIN/MAX where unbounded. */
 bool dim_bounds(Dim a, int64_t *low, int64_t *high);
 /* symbols NULL: at typical sizes; false on overflow */
 bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value);
@@ -107,8 +107,8 @@ typedef enum Op {
     OP_COUNT
 } Op;
 
-/* How an operator relates its inputs' elements to its own: fusion, lowering and docs go
- * by it. */
+/* How the elements of an operator's result depend on those of its inputs. Fusion,
+ * planning and the docs use it. */
 typedef enum OpClass {
     CLASS_SOURCE,      /* no tensor inputs */
     CLASS_ELEMENTWISE, /* all inputs have the result's sizes; element i depends on elements i */
@@ -116,7 +116,7 @@ typedef enum OpClass {
     CLASS_REDUCTION,
     CLASS_CONTRACTION, /* convolutions and matrix products */
     CLASS_WINDOW,      /* pools, resampling */
-    CLASS_ORDER,       /* sorting and the like: an element depends on where all others of its row stand */
+    CLASS_ORDER,       /* sorting and the like: an element depends on the order of all elements of its row */
     CLASS_SCATTER
 } OpClass;
 
@@ -141,10 +141,10 @@ typedef struct DimList { int count; const Dim *items; } DimList;
  * int or bool. */
 typedef union Number { double real; int64_t whole; } Number;
 
-/* Casts as docs/language.md has them in a table. f32 is held in double, but what comes
- * from an int is rounded, as there. */
+/* Casts by the table in docs/language.md. f32 is held in double, but a cast from an int
+ * rounds, as in the table. */
 Number number_cast(Number value, DType from, DType to);
-/* what an operator made, as one of its type: ints wrap, f32 stays double */
+/* The result of an operator, as a number of its type: ints wrap, f32 stays double. */
 Number number_rounded(Number value, DType type);
 bool number_fits(int64_t value, DType type);   /* whether it is one of that type of ints */
 Number number_least(DType type);               /* minus infinity, or the least int */
@@ -200,8 +200,8 @@ typedef struct AttrInfo {
     size_t offset;
 } AttrInfo;
 
-/* The message of a shape rule that does not accept its inputs; the elaborator turns it
- * into a diagnostic. */
+/* The message of a shape rule that refuses its inputs; the elaborator turns it into a
+ * diagnostic. */
 typedef struct ShapeError {
     char *text; /* "convolution needs 64 channels a group, its input has 48" */
     int input;  /* the operand to blame, or -1 */
@@ -224,8 +224,8 @@ typedef struct OpInfo {
     /* d(loss)/d(inputs[input]) given dy = d(loss)/d(node), built of other nodes; NULL: no
      * gradient flows that way. */
     Node *(*gradient)(Graph *graph, Node *node, int input, Node *dy);
-    /* Computes `out` (row major) from the inputs' values. Symbolic sizes are resolved in
-     * `shapes`. */
+    /* Computes `out` (row major) from the values of the inputs. In `shapes` symbolic
+     * sizes are resolved. */
     void (*reference)(const RefCall *call);
 } OpInfo;
 
@@ -234,7 +234,7 @@ bool op_is_differentiable(Op op);
 
 /* ---- flops.c ---- */
 
-Dim node_flops(Dims *dims, const Node *node); /* a multiply-add counts two, movement nothing */
+Dim node_flops(Dims *dims, const Node *node); /* a multiply-add counts as two, movement as nothing */
 
 /* ---- composed.c: operators that are expressions over others ---- */
 
@@ -243,20 +243,22 @@ typedef struct Term Term;
 struct Term {
     TermKind kind;
     int operand; /* TERM_OPERAND: which of the operator's */
-    /* TERM_NUMBER: of the type of the operator's operands, of ints a small whole one */
+    /* TERM_NUMBER: of the type of the operator's operands; a small integer where that is
+     * an int */
     double number;
     Op verb;                 /* TERM_VERB */
     const Term *operands[3]; /* ... and what it is applied to */
 };
 
-const Term *op_expression(Op op);              /* NULL of an operator that is not composed */
-DType term_type(const Term *term, DType type); /* where the operator's own operands are of `type` */
+const Term *op_expression(Op op); /* NULL of an operator that is not composed */
+/* the type of the term where the operands of the operator are of `type` */
+DType term_type(const Term *term, DType type);
 
-/* What a reference function gets: sizes are concrete. */
+/* The arguments of a reference function, with concrete sizes. */
 #define REF_MAX_RANK 16
 typedef struct RefShape { DType type; int rank; int64_t dims[REF_MAX_RANK]; int64_t count; } RefShape;
 
-/* Element (i, j, ..) lies i * strides[0] + j * strides[1] + .. behind the first. */
+/* Element (i, j, ..) is i * strides[0] + j * strides[1] + .. after the first. */
 typedef struct RefLayout { int64_t strides[REF_MAX_RANK]; } RefLayout;
 
 /* How the sums of products of convolutions and matrix products are computed: c [rows,
@@ -321,8 +323,8 @@ struct Graph {
     Map *check_index; /* of the first `indexed_checks`: their conditions (require.c) */
     int indexed_checks;
     struct Interned *interned; /* graph.c's table for hash-consing */
-    const Origin *here;        /* the origin that new nodes get: elaborate and passes set it, see graph_at */
-    bool adding_checks;        /* graph_try is at work: what a shape rule can't prove becomes a check */
+    const Origin *here;        /* the origin of new nodes: the elaborator and passes set it, see graph_at */
+    bool adding_checks;        /* within graph_try: what a shape rule cannot prove becomes a check */
 };
 
 Graph *graph_new(Arena *arena, Names *names, Dims *dims);
@@ -334,29 +336,29 @@ const Origin *graph_at(Graph *graph, const Origin *origin);
 const Origin *origin_new(Graph *graph, Span span, const char *path);
 
 /* Makes a node, or finds the equal one. `attributes` is copied, with all it points to;
- * names in it are interned in graph->names; NULL will do for an operator without
- * attributes. Shapes are checked: graph_make stops with an internal error where the rule
- * refuses (passes and gradients build correct graphs); graph_try gives NULL and *error
- * (for the elaborator). */
+ * names in it are interned in graph->names. An operator without attributes takes NULL.
+ * Shapes are checked: graph_make stops with an internal error where the rule refuses
+ * (passes and gradients build correct graphs); graph_try gives NULL and *error (for the
+ * elaborator). */
 Node *graph_make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes);
 Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes,
                 ShapeError *error);
-/* Leaves a condition to the run, with a complete message; one that is there already keeps
- * its own. */
+/* Leaves a condition to the run, with a complete message; an equal condition keeps its
+ * first message. */
 void graph_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *message);
-/* Demands left REL right: true where that is proved, or where only a run can tell and
- * graph_try is at work, which then adds the check to graph->checks with the place of
- * graph->here; false, with *error filled from the format, where it can never hold. */
+/* Demands left REL right. True where that is proved, or where only a run can tell and
+ * graph_try is running: then the check is added to graph->checks with the place of
+ * graph->here. False, with *error filled from the format, where it can never hold. */
 bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format,
                    ...) PRINTF_LIKE(6, 7);
 /* Copies a node onto new inputs (a pass's default for nodes it does not change); the node
  * is of this graph or of one of the same arena. */
 Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs);
 
-/* ---- build.c: the constructors that gradients and passes write with ---- */
+/* ---- build.c: the constructors for gradients and passes ---- */
 
 Node *build_scalar(Graph *g, double value, DType type); /* rank 0 */
-/* a constant of that shape; of ints, a small whole number */
+/* A constant of that shape; a small integer where the type is an int. */
 Node *build_splat(Graph *g, double value, Shape shape);
 /* a count of 1 is a splat */
 Node *build_constant(Graph *g, const Number *values, int64_t count, Shape shape);
@@ -369,7 +371,7 @@ Node *build_reshape(Graph *g, Node *x, int rank, const Dim *dims);
 Node *build_transpose(Graph *g, Node *x, const int64_t *permutation);
 /* step NULL: all 1 */
 Node *build_slice(Graph *g, Node *x, const Dim *begin, const Dim *size, const int64_t *step);
-/* of ints, a small whole number */
+/* a small integer where the type is an int */
 Node *build_pad(Graph *g, Node *x, const Dim *before, const Dim *after, const char *mode, double value);
 Node *build_concat(Graph *g, Node *const *parts, int count, int axis);
 Node *build_sum(Graph *g, Node *x, const int64_t *axes, int axis_count); /* reduced axes stay with size 1 */
@@ -378,26 +380,25 @@ Node *build_cast(Graph *g, Node *x, DType type);
 
 /* ---- print.c ---- */
 const char *port_type_text(Arena *arena, const Port *port); /* "image[N, 3, H, W]" */
-/* a line a node: name, op, inputs, attributes, shape, path */
+/* one line a node: name, op, inputs, attributes, shape, path */
 void graph_print(const Graph *graph, FILE *out);
 void node_print(Text *out, const Node *node);
 const char *op_attributes_text(Arena *arena, const OpInfo *info); /* "axes: ints"; "" where it has none */
 void ops_document(FILE *out);                                     /* docs/operators.md, made from ops.def */
 
-/* ---- constants.c, attributes.c: what is known while building ---- */
+/* ---- constants.c, attributes.c: what the compiler knows of values ---- */
 
 bool node_names_axis(const Node *node, int64_t axis); /* by its attribute `axis` or `axes` */
-/* Whether a node is a constant of one value all over; that value, which of an i64 may be
- * rounded. */
+/* Whether a node is a constant of one value, and that value; an i64 may be rounded. */
 bool node_is_splat(const Node *node, double *value);
 /* The same constant with other sizes. */
 Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims);
-/* What a node is made of, directly or through others; 0: of constants alone. */
+/* What a node depends on, directly or through others; 0: on constants alone. */
 enum {
     MADE_OF_INPUTS = 1,  /* of the model */
     MADE_OF_WEIGHTS = 2, /* parameters and states */
     MADE_OF_RANDOM = 4,
-    MADE_OF_SIZES = 8,      /* numbers that are sizes which only a run knows */
+    MADE_OF_SIZES = 8,      /* sizes, as numbers, that only a run knows */
     MADE_OF_PLACES = 16,    /* iota */
     MADE_IN_FREE_SIZES = 32 /* a shape or an attribute on the way has such a size */
 };
@@ -407,8 +408,8 @@ unsigned node_sources(NodeSources *sources, const Graph *graph, const Node *node
 /* Whether a reshape only adds or drops axes of size 1 (so that coordinates carry over one
  * by one). */
 bool reshape_is_trivial(const Node *node);
-/* of its attributes too: a slice may begin at a symbolic place though all shapes are
- * constant */
+/* The sizes in attributes, too: a slice may begin at a symbolic place even where all
+ * shapes are constant. */
 bool node_sizes_are_known(const Node *node);
 int64_t node_element_count(const Node *node); /* of a shape that is known */
 
@@ -421,17 +422,17 @@ void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gr
 void graph_gradient_of(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients);
 
 /* ---- op_window.c ---- */
-/* kernel, stride, dilation, before: what the attributes of all five pools begin with */
+/* kernel, stride, dilation, before: the attributes of all five pools begin with these */
 typedef max_pool_scatter_attributes Pooling;
 const Pooling *pooling_of(const Node *node); /* only of pools */
 
 /* ---- product.c ---- */
-/* The same bits on every machine: for all that goes into a program. */
+/* The same bits on every machine: for everything that goes into a program. */
 void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c,
                      int64_t c_row);
 
 /* ---- op_resize.c ---- */
-double resample_cubic(double t, double a); /* Keys' cubic convolution: the weight of what lies `t` away */
+double resample_cubic(double t, double a); /* Keys' cubic convolution: the weight at distance `t` */
 
 /* ---- verify.c ---- */
 /* Stops with an internal error that names `stage` where the graph is not well formed. */
@@ -440,8 +441,7 @@ void graph_verify(const Graph *graph, const char *stage);
 /* ---- reference.c: any graph, floats in double precision ---- */
 
 typedef struct RefTensor { RefShape shape; Number *values; } RefTensor;
-/* where parameters and inputs come from; false: there is none, which ends the
- * evaluation */
+/* where parameters and inputs come from; false: there is none, and the evaluation ends */
 typedef struct RefSource {
     void *context;
     /* fills out->values, allocated by the evaluator */
@@ -449,10 +449,10 @@ typedef struct RefSource {
     bool (*input)(void *context, const Node *node, RefTensor *out);
     /* a bound of a parameter's magnitudes, for passes; NULL: from its values */
     double (*largest)(void *context, const Node *node);
-    RefProduct product; /* NULL: plain loops, by which the others are judged */
+    RefProduct product; /* NULL: plain loops, the measure of the others */
 } RefSource;
-/* Evaluates the wanted nodes; values are in `arena`. Intermediate values are freed as
- * soon as nobody needs them. */
+/* Evaluates the wanted nodes; values are in `arena`. Intermediate values are freed after
+ * their last use. */
 bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols,
                         uint64_t seed, const RefSource *source, Arena *arena, RefTensor *results);
 

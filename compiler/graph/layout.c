@@ -1,6 +1,6 @@
-/* Where the elements of a reference value lie. Moving elements copies none: a transposed,
- * cut or repeated tensor is another layout of the same memory, as in numpy, which sums,
- * products and elementwise operators read where it lies. */
+/* The layouts of values of the reference. Operators that move elements copy nothing: a
+ * transposed, sliced or broadcast tensor is another layout of the same memory, as in
+ * numpy. Sums, products and elementwise operators read it in place. */
 #include "graph/ops.h"
 
 RefLayout layout_plain(const RefShape *shape) {
@@ -17,7 +17,7 @@ RefLayout ref_layout(const RefCall *call, int input) {
     return call->layouts ? call->layouts[input] : layout_plain(&call->input_shapes[input]);
 }
 
-/* Axes of size 1 have any stride. */
+/* Axes of size 1 may have any stride. */
 bool layout_is_plain(const RefShape *shape, const RefLayout *layout) {
     RefLayout plain = layout_plain(shape);
     bool same = true;
@@ -34,7 +34,7 @@ bool layout_has_rows(const RefShape *shape, const RefLayout *layout) {
 
 /* ---- walks ---- */
 
-/* Whether in all layouts axis `i` goes on where the walk's last one ends. */
+/* Whether in all layouts axis `i` can be merged with the walk's last one. */
 static bool layouts_go_on(const RefWalk *walk, const RefShape *shape, const RefLayout *layouts, int i) {
     bool as_one = walk->rank > 0;
     for (int k = 0; k < walk->operands; k++)
@@ -76,7 +76,7 @@ void walk_seek(RefWalk *walk, int64_t row) {
     }
 }
 
-/* Each axis of `to` must be, or divide, what lies as one. */
+/* Each axis of `to` must be a run of contiguous elements, or divide one. */
 bool layout_reshape(const RefShape *from, const RefLayout *in, const RefShape *to, RefLayout *out) {
     if (layout_is_plain(from, in)) return *out = layout_plain(to), true;
     RefWalk walk = walk_begin(from, in, 1);
@@ -101,8 +101,8 @@ static void copy_row(Number *to, int64_t to_step, const Number *from, int64_t st
         for (int64_t i = 0; i < count; i++) to[i * to_step] = from[i * step];
 }
 
-/* How many rows to copy together: a transpose reads lines of memory across its rows, so
- * eight rows share each line. */
+/* How many rows to copy together: a transpose reads cache lines across its rows, so eight
+ * rows share each line. */
 static int64_t rows_together(const RefWalk *walk) {
     int axis = walk->rank - 1;
     if (axis < 0 || walk->of[0].strides[axis] != 1) return 1;

@@ -1,17 +1,16 @@
-/* Elements of each type: what a cast makes of a number (the table of docs/language.md),
- * and what an operator's result is in its type.
+/* Elements of each type: what a cast makes of a number (by the table in
+ * docs/language.md), and how the result of an operator is rounded to its type.
  *
  * Floats are held in double and ints in 64 bits, so that folding and the reference are
- * exact where a program is. f32 keeps what double gives it, since the reference is what
- * f32 is judged by; f16 and bf16 are rounded after each operator, and ints wrap, as in a
- * program. */
+ * exact where a program is. f32 is not rounded, since the reference is what f32 is judged
+ * by; f16 and bf16 are rounded after each operator, and ints wrap, as in a program. */
 #include "graph/graph.h"
 #include <math.h>
 
 /* ---- floats ---- */
 
-/* To a float of `bits` of precision, whose least normal number is 2^low; from `limit` on
- * it is infinite. Ties to even. */
+/* Rounds to a float of `bits` of precision whose least normal number is 2^low; from
+ * `limit` on the result is infinite. Ties go to even. */
 static double rounded_to_bits(double x, int bits, int low, double limit) {
     if (x == 0 || !isfinite(x)) return x;
     int exponent = ilogb(x) < low ? low : ilogb(x);
@@ -37,7 +36,8 @@ static int64_t largest_of_type(DType type) {
 }
 static int64_t least_of_type(DType type) { return type == DTYPE_BOOL ? 0 : -largest_of_type(type) - 1; }
 
-/* Truncates; what lies beyond the type becomes its least or largest, NaN 0. */
+/* Truncates; a number beyond the type becomes the least or largest of the type, NaN
+ * becomes 0. */
 static int64_t saturated_to_type(double x, DType type) {
     double limit = ldexp(1, 8 * dtype_bytes(type) - 1);
     if (isnan(x)) return 0;

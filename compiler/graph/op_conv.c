@@ -1,5 +1,5 @@
-/* The convolution and its two transposes, by input and by weight: closed among themselves
- * under gradient.
+/* The convolution and its two transposes, by input and by weight: their gradients are
+ * each other.
  *
  * All three relate x [N, I, s..], w [O, I/groups, k..] and y [N, O, p..] by y[n, o, p] +=
  * x[n, c, stride*p + dilation*k - before] * w[o, c, k] over all c of o's group and all k
@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <math.h>
 
-/* The five attributes, which the three operators have in common. */
+/* The five attributes that the three operators have in common. */
 typedef convolution_attributes Geometry;
 static_assert(sizeof(Geometry) == sizeof(convolution_backward_data_attributes) &&
                   sizeof(Geometry) == sizeof(convolution_backward_weights_attributes),
@@ -214,8 +214,8 @@ static void multiply_row(const ConvNest *nest, int64_t x, int64_t y, int64_t w, 
     }
 }
 
-/* All pixels under one tap: x, y and w are where the channels' planes and the tap
- * begin. */
+/* All pixels under one tap: x, y and w are the beginnings of the channels' planes and of
+ * the tap. */
 static void multiply_plane(const ConvNest *nest, const int64_t *tap, int64_t x, int64_t y, int64_t w) {
     int64_t begin[MAX_AXES], end[MAX_AXES], offset[MAX_AXES];
     for (int i = 0; i < MAX_AXES; i++) {
@@ -235,7 +235,7 @@ static void multiply_plane(const ConvNest *nest, const int64_t *tap, int64_t x, 
         }
 }
 
-/* A round is a group: none shares x, w or y with another. */
+/* An iteration is a group, which shares x, w and y with no other. */
 static void run_conv_groups(void *context, int64_t begin, int64_t end) {
     const ConvNest *nest = context;
     int64_t x_plane = nest->x[0] * nest->x[1] * nest->x[2], y_plane = nest->y[0] * nest->y[1] * nest->y[2];
@@ -260,8 +260,8 @@ int64_t conv_group_terms(const ConvNest *nest) {
     return nest->batch * nest->outputs * nest->inputs * taps * places;
 }
 
-/* Zeros beyond the border are multiplied where loops leave them out, which no infinite
- * factor would forgive; and a group of one output would be unfolded for one use. */
+/* Products multiply the zeros beyond the border, which loops leave out: with an infinite
+ * factor that gives NaN. And a group of one output would be unfolded for a single use. */
 static bool suits_products(const RefCall *call, const ConvNest *nest) {
     bool padded = nest->op != OP_convolution_backward_data;
     for (int64_t i = 0; padded && i < call->input_shapes[1].count; i++)

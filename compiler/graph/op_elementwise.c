@@ -1,5 +1,5 @@
-/* Elementwise operators: one shape rule a family, one reference function for all, a
- * gradient each. */
+/* Elementwise operators: one shape rule for each family, one reference function for all,
+ * a gradient for each operator. */
 #include "graph/ops.h"
 #include <math.h>
 
@@ -217,13 +217,14 @@ Node *grad_div(Graph *g, Node *node, int input, Node *dy) {
     return input == 0 ? over : build_unary(g, OP_neg, times_node(g, over, node));
 }
 
-/* The quotient's steps have no slope, as PyTorch's remainder has it. */
+/* The steps of the quotient have slope 0, as in PyTorch's remainder. */
 Node *grad_mod(Graph *g, Node *node, int input, Node *dy) {
     Node *steps = build_binary(g, OP_floor_div, node->inputs[0], node->inputs[1]);
     return input == 0 ? dy : build_unary(g, OP_neg, times_node(g, dy, steps));
 }
 
-/* A constant, maybe spread over a larger shape: `max(x, 0)` as the library writes it. */
+/* The constant that a node is, perhaps through broadcasts: `max(x, 0)` as the library
+ * writes it. */
 static const Node *constant_behind(const Node *node) {
     while (node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_cast) node = node->inputs[0];
     return node->op == OP_constant ? node : NULL;
@@ -236,8 +237,8 @@ static bool is_splat(const Node *node, double *value) {
     return true;
 }
 
-/* As PyTorch: by the base 0 where the exponent is 0, by the exponent 0 where the base is
- * 0 and the exponent is not negative. */
+/* As in PyTorch: the gradient by the base is 0 where the exponent is 0; that by the
+ * exponent is 0 where the base is 0 and the exponent is not negative. */
 Node *grad_pow(Graph *g, Node *node, int input, Node *dy) {
     Node *a = node->inputs[0], *b = node->inputs[1], *zero = splat_as(g, a, 0);
     double exponent;
@@ -254,9 +255,9 @@ Node *grad_pow(Graph *g, Node *node, int input, Node *dy) {
     return build_select(g, flat, zero, times_node(g, dy, times_node(g, node, build_unary(g, OP_log, a))));
 }
 
-/* The operand that lies strictly beyond the other takes all. Where they are equal each
- * takes half, but against a constant nothing: so relu, relu6 and hardtanh are flat at
- * their kinks, as PyTorch's are. */
+/* The operand that is strictly beyond the other gets all of the gradient. Where both are
+ * equal, each gets half, or nothing against a constant: so relu, relu6 and hardtanh are
+ * flat at their kinks, as in PyTorch. */
 static Node *grad_extreme(Graph *g, Node *node, int input, Node *dy, bool largest) {
     Node *mine = node->inputs[input], *other = node->inputs[1 - input], *zero = splat_as(g, dy, 0);
     Node *wins = largest ? build_binary(g, OP_lt, other, mine) : build_binary(g, OP_lt, mine, other);
@@ -277,8 +278,8 @@ Node *grad_select(Graph *g, Node *node, int input, Node *dy) {
 
 /* ---- reference ---- */
 
-/* An int's negative, product and quotient wrap; the quotient is rounded down, and by 0 it
- * and what it leaves are 0. */
+/* Negative, product and quotient of ints wrap. The quotient is rounded down; by 0,
+ * quotient and remainder are 0. */
 static int64_t negative_i64(int64_t x) { return (int64_t) - (uint64_t)x; }
 static int64_t product_i64(int64_t x, int64_t y) { return (int64_t)((uint64_t)x * (uint64_t)y); }
 static int64_t quotient_i64(int64_t x, int64_t y) {
@@ -289,19 +290,19 @@ static int64_t remainder_of(int64_t x, int64_t y) {
     return y == 0 ? 0 : whole_sum(x, negative_i64(product_i64(quotient_i64(x, y), y)));
 }
 
-/* `//` of floats jumps: where it does is decided by f32 operands, as in a program. 0.3
- * goes ten times into 3, and 0.3f but nine times. */
+/* `//` of floats has steps, and f32 operands decide where they are, as in a program: 0.3
+ * goes ten times into 3, and 0.3f only nine times. */
 static double floor_steps(double x, double y) { return floor_divide((float)x, (float)y); }
 
-/* `%`: exact for f32 operands; what others are beyond these is not lost, but makes no
- * other step. */
+/* `%` is exact for f32 operands. Digits of a double beyond f32 are kept, but do not
+ * change the step. */
 static double past_steps(double x, double y) {
     double a = (float)x, b = (float)y, rest = floor_modulo(a, b);
     return a == x && b == y ? rest : rest + (x - a) - floor_steps(x, y) * (y - b);
 }
 
-/* A row a verb: how elements x and y of its first two inputs make one of the result.
- * `from` and `to` are how they are held. */
+/* A row a verb: the element of the result from elements x and y of the first two inputs.
+ * `from` and `to` are how these are held. */
 #define EACH(verb, from, to, expression)                                            \
     FOR_EACH_PROCESSOR static void each_##from##_##verb(const RefCall *call) {      \
         const Number *restrict a = call->inputs[0];                                 \
@@ -321,7 +322,7 @@ static double past_steps(double x, double y) {
     }
 #define REAL_TEST(verb, expression) EACH(verb, real, whole, expression)
 
-/* ---- of floats; min and max pass a NaN of either side on ---- */
+/* ---- of floats; min and max pass on a NaN of either side ---- */
 
 REAL(neg, -x)
 REAL(abs, fabs(x))
@@ -353,7 +354,7 @@ REAL(max, x > y || isnan(x) ? x : y)
 REAL_TEST(eq, x == y)
 REAL_TEST(lt, x < y)
 
-/* ---- of ints, and of bools as 0 and 1; what is beyond the type wraps when it is rounded ---- */
+/* ---- of ints, and of bools as 0 and 1; results wrap when they are rounded to the type ---- */
 
 WHOLE(neg, negative_i64(x))
 WHOLE(abs, x < 0 ? negative_i64(x) : x)
@@ -403,11 +404,11 @@ void verb_values(Op verb, const RefCall *call) {
 
 /* ---- operands as they lie ---- */
 
-enum { PART = 512 /* elements of a row, which stay in the nearest cache */ };
+enum { PART = 512 /* elements of a row, which stay in the L1 cache */ };
 
-/* `count` elements of an operand from place `first` of a row on: where they lie, or
- * copied where that is the result's memory. One that is repeated is copied once, where
- * `begins` says that a row does. */
+/* `count` elements of an operand, beginning with place `first` of a row: in place, or a
+ * copy where their memory is the result's. A repeated element is copied once, where
+ * `begins` says that a row begins. */
 static const Number *part_of_row(const Number *row, int64_t step, int64_t first, int64_t count, bool begins,
                                  const Number *out, Number *copy) {
     const Number *x = row + first * step;
@@ -417,7 +418,7 @@ static const Number *part_of_row(const Number *row, int64_t step, int64_t first,
     return copy;
 }
 
-typedef struct Elements { /* of a result, a round a part of a row */
+typedef struct Elements { /* of a result; an iteration is a part of a row */
     const RefCall *call;
     void (*compute)(const RefCall *part);
     RefWalk walk;

@@ -42,7 +42,7 @@ Node *grad_matmul(Graph *g, Node *node, int input, Node *dy) {
     return graph_make(g, OP_matmul, operands, 2, NULL);
 }
 
-/* By plain loops, a term of all sums after the other. */
+/* By plain loops; the loop over the terms is outermost. */
 static void product_plain(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c,
                           int64_t c_row) {
     for (int64_t i = 0; i < rows; i++)
@@ -53,8 +53,8 @@ static void product_plain(int64_t rows, int64_t columns, int64_t depth, RefMatri
         }
 }
 
-/* How an operand's matrix lies, which may be transposed: a stride of an axis of size 1 is
- * what its place would be. */
+/* The strides of an operand's matrix, which may be transposed; an axis of size 1 gets the
+ * stride that it would have. */
 static RefMatrix matrix_of(const RefShape *shape, const RefLayout *layout) {
     int64_t rows = shape->dims[shape->rank - 2], columns = shape->dims[shape->rank - 1];
     RefMatrix matrix = {.row = layout->strides[shape->rank - 2], .column = layout->strides[shape->rank - 1]};
@@ -69,14 +69,15 @@ bool ref_matrix_lies(const RefShape *shape, const RefLayout *layout) {
     return (m.column == 1 && m.row >= columns) || (m.row == 1 && m.column >= rows);
 }
 
-/* How many matrices there are, and by which axes. */
+/* The axes that count the matrices. */
 static RefShape leading_axes(const RefShape *shape) {
     RefShape batch = {.rank = shape->rank - 2, .count = 1};
     for (int i = 0; i < batch.rank; i++) batch.count *= batch.dims[i] = shape->dims[i];
     return batch;
 }
 
-/* One for each place of the leading axes; a round is a piece of one. */
+/* One product for each index of the leading axes; an iteration is a piece of a
+ * product. */
 typedef struct Products {
     const RefCall *call;
     RefLayout layouts[2];

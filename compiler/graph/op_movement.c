@@ -239,8 +239,8 @@ Node *grad_broadcast(Graph *g, Node *node, int input, Node *dy) {
     return build_sum_to(g, dy, node->inputs[input]->shape);
 }
 
-/* Puts step - 1 zeros after each element along an axis but the last, which it sees as
- * [outer, size, 1, inner]: the rank may be the highest already. */
+/* Puts step - 1 zeros after each element but the last along an axis. The tensor is seen
+ * as [outer, size, 1, inner], since its rank may be the highest already. */
 static Node *spread_axis(Graph *g, Node *dy, int axis, int64_t step) {
     int rank = dy->shape.rank;
     Dim zero = dim_const(g->dims, 0), one = dim_const(g->dims, 1), size = dy->shape.dims[axis], outer = one,
@@ -364,7 +364,7 @@ static int64_t view_backwards(const RefCall *call, RefLayout *layout) {
 }
 
 const Number *ref_view(const RefCall *call, RefLayout *layout) {
-    if (op_info[call->node->op].reference != ref_moved) return NULL; /* nor need it have an input */
+    if (op_info[call->node->op].reference != ref_moved) return NULL; /* it may have no input */
     const Number *x = call->inputs[0];
     *layout = ref_layout(call, 0);
     switch (call->node->op) {
@@ -409,7 +409,7 @@ static int64_t **padding_maps(const RefCall *call, const RefShape *padded, const
     return maps;
 }
 
-/* Calls for each place of `padded` in order, through the maps: forward reads plain,
+/* Visits each place of `padded` in order, through the maps: forward reads `plain`,
  * backward adds to it. */
 static void walk_padding(const RefShape *padded, int64_t *const *maps, const Number *in, Number *out,
                          Number value, bool backward) {

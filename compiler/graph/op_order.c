@@ -68,7 +68,7 @@ bool shape_nms(Graph *g, Op op, Node *const *inputs, int count, const void *attr
 
 /* ---- gradients ---- */
 
-/* What comes behind an element has it in its sum: the sums from the end. */
+/* All later sums contain an element, so its gradient is the sum from the end. */
 Node *grad_cumsum(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
     int64_t axis = ATTRIBUTES(node, cumsum)->axis;
@@ -95,11 +95,11 @@ int64_t ref_line_begin(RefLine line, int64_t number) {
 }
 
 typedef struct Candidate {
-    Number value; /* a real, of whatever type */
+    Number value; /* a real number, whatever the type */
     int64_t place;
 } Candidate;
 
-/* Of equals the first comes first, whichever way the others go. */
+/* Equal elements keep their order, in ascending and in descending sorts. */
 static int candidates_in_order(const Candidate *a, const Candidate *b, bool a_first, bool b_first) {
     if (a_first != b_first) return a_first ? -1 : 1;
     return a->place < b->place ? -1 : 1;
@@ -154,8 +154,7 @@ static double overlap_of_boxes(const double *a, const double *b) {
     return both / (area_a + area_b - both);
 }
 
-/* One picture: as many of the candidates, which are in order of their scores, as are to
- * be kept. */
+/* One picture: keeps boxes from the candidates, which are in order of their scores. */
 static void keep_boxes(const nms_attributes *nms, const double *boxes, const Candidate *candidates,
                        int64_t count, Number *kept) {
     int64_t kept_count = 0;

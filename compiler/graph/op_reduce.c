@@ -1,4 +1,4 @@
-/* Reductions over axes; the axes stay, with size 1. */
+/* Reductions over axes, which stay with size 1. */
 #include "graph/ops.h"
 
 static bool check_axes(Graph *g, Op op, Shape x, IntList axes, ShapeError *error) {
@@ -44,7 +44,7 @@ Node *grad_sum(Graph *g, Node *node, int input, Node *dy) {
     return build_broadcast(g, dy, x.rank, x.dims);
 }
 
-/* Equal parts to all places that hold the largest, as PyTorch's amax. */
+/* Equal parts for all places that hold the maximum, as in PyTorch's amax. */
 Node *grad_reduce_max(Graph *g, Node *node, int input, Node *dy) {
     Node *x = node->inputs[input];
     IntList axes = ATTRIBUTES(node, reduce_max)->axes;
@@ -56,9 +56,9 @@ Node *grad_reduce_max(Graph *g, Node *node, int input, Node *dy) {
 
 /* ---- reference ----
  *
- * Walks the input by rows, and by strides that are 0 on reduced axes the output. A round
- * is a place on an axis that is kept; what comes to an element of the result is in the
- * same order for every layout and however it is cut. */
+ * Walks the input by rows, and the output by strides that are 0 on reduced axes. An
+ * iteration is a place on an axis that is kept. The terms of an element of the result
+ * come in the same order for every layout, however the loop is cut into parts. */
 
 typedef void Reduce(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real);
 
@@ -66,7 +66,7 @@ typedef struct Reduction {
     const RefCall *call;
     Reduce *row;
     RefLayout in, out;
-    int axis; /* that rounds go along, or -1 */
+    int axis; /* the axis of the iterations, or -1 */
 } Reduction;
 
 static int longest_axis(const RefShape *shape) {

@@ -93,11 +93,14 @@ Node *grad_resample_input(Graph *g, Node *node, int input, Node *d) {
 
 /* ---- reference ---- */
 
-/* What one place of the result reads along one axis: `count` places from `first` on. */
+/* What one place of the result reads along one axis: `count` places, beginning with
+ * `first`. */
 typedef struct ResampleTaps {
     int64_t first, count;
     double *weights;
-    double over; /* the sum is divided by it: a mean is a quotient, and no sum of shares that are rounded */
+    /* the sum is divided by it, so that a mean is one quotient and not a sum of rounded
+     * shares */
+    double over;
 } ResampleTaps;
 
 static int64_t clamp_place(int64_t at, int64_t size) { return at < 0 ? 0 : at >= size ? size - 1 : at; }
@@ -125,8 +128,8 @@ static ResampleTaps taps_new(int64_t first, int64_t end, Arena *arena) {
     return (ResampleTaps){first, end - first, NEW_ARRAY(arena, double, end - first), 1};
 }
 
-/* `reach` places before s and behind it, by filter(place - s); those beyond the picture
- * count as its ends. */
+/* `reach` places before s and after it, weighted by filter(place - s); places beyond the
+ * picture count as its ends. */
 static ResampleTaps taps_around(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out,
                                 Arena *arena) {
     int64_t top, bottom, reach = same_name(attributes->mode, "cubic") ? 2 : 1;
@@ -207,8 +210,7 @@ static void add_element(double *x, double y, ResampleTaps rows, ResampleTaps col
     }
 }
 
-/* `from` is what resample reads, `to` what it makes; backward goes from the latter to the
- * former. */
+/* resample reads `from` and makes `to`; backward goes from `to` to `from`. */
 static void resample_maps(const RefCall *call, const RefShape *from, const RefShape *to, bool backward) {
     const resample_attributes *attributes = call->node->attributes; /* resample_input's are the same */
     Arena *arena = arena_new();

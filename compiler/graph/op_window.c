@@ -108,7 +108,7 @@ Node *grad_pool_max(Graph *g, Node *node, int input, Node *dy) {
     return graph_make(g, OP_max_pool_scatter, (Node *[]){node->inputs[input], dy}, 2, pooling_of(node));
 }
 
-/* By x there is none: where the maximum lies does not change, but for ties. */
+/* By x there is none: except for ties, a small change of x does not move the maximum. */
 Node *grad_max_pool_scatter(Graph *g, Node *node, int input, Node *d) {
     if (input == 0) return NULL;
     const Pooling *pool = pooling_of(node);
@@ -147,7 +147,7 @@ static RefWindows windows_of_call(const RefCall *call, const RefShape *x, const 
     return w;
 }
 
-/* The places in x that the window at (d, h, v) covers, in order; *count of them. */
+/* The *count places in x that the window at (d, h, v) covers, in order. */
 static void window_places(const RefWindows *w, const int64_t *at, int64_t *places, int64_t *count) {
     *count = 0;
     int64_t first[MAX_AXES];
@@ -166,17 +166,18 @@ static void window_places(const RefWindows *w, const int64_t *at, int64_t *place
     }
 }
 
-/* A window's places in its plane of x, and its own place in that of y or out; `real`
- * tells how elements are held. */
+/* The places of a window in its plane of x, and its own place in the plane of y or out;
+ * `real` tells how elements are held. */
 typedef struct Window {
     const int64_t *places;
     int64_t count, output;
     bool real;
-    Number least; /* of its type: what padding alone amounts to */
+    Number least; /* of the type: the maximum of padding alone */
 } Window;
 typedef void (*WindowVisit)(const Number *x, const Number *y, Number *out, const Window *window);
 
-/* Two operands or one (NULL), and how many elements lie between the planes of each. */
+/* Two operands or one (NULL), and the distance between the planes of each, in
+ * elements. */
 typedef struct Operands {
     const Number *x, *y;
     Number *out;
@@ -192,7 +193,7 @@ typedef struct Planes {
 
 static int64_t taps_of_windows(const RefWindows *w) { return w->kernel[0] * w->kernel[1] * w->kernel[2]; }
 
-/* A visit gets the operands at the plane's beginning. */
+/* A visit gets the operands at the beginning of the plane. */
 static void visit_planes(void *context, int64_t begin, int64_t end) {
     const Planes *planes = context;
     const RefWindows *w = planes->windows;
@@ -229,7 +230,7 @@ static void visit_spread(const Number *x, const Number *y, Number *out, const Wi
         out[w->places[i]] = number_sum(out[w->places[i]], y[w->output], w->real);
 }
 
-/* The first largest, or -1 where the window lies in the padding. */
+/* The place of the first maximum, or -1 where the whole window is padding. */
 static int64_t first_maximum(const Number *x, const Window *w) {
     int64_t best = w->count ? w->places[0] : -1;
     for (int64_t i = 1; i < w->count; i++)

@@ -1,4 +1,4 @@
-/* The table of operators, made from ops.def, and what all shape rules share. */
+/* The table of operators, from ops.def, and what all shape rules share. */
 #include "graph/ops.h"
 
 /* A function for each operator rather than a table, since only within one can `Self` name

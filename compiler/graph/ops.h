@@ -15,24 +15,24 @@
 
 /* ---- ops.c ---- */
 
-/* Fills *error and gives false. input and axis: the operand to blame and its axis, or
+/* Fills *error and returns false. input and axis: the operand to blame and its axis, or
  * -1. */
 bool shape_error(Graph *graph, ShapeError *error, int input, int axis, const char *format, ...)
     PRINTF_LIKE(5, 6);
 /* Whether x, the first input, has that axis. */
 bool check_axis(Graph *graph, Op op, Shape x, int64_t axis, ShapeError *error);
 const char *size_text(Graph *graph, Dim size); /* for messages */
-Dim *copy_dims(Graph *graph, Shape shape);     /* the shape's sizes, to be changed */
+Dim *copy_dims(Graph *graph, Shape shape);     /* a copy of the shape's sizes, to be changed */
 bool same_name(Name a, const char *b);
 /* Whether `axis` is one of the list. */
 bool has_axis(IntList axes, int64_t axis);
 
 /* ---- op_elementwise.c ---- */
 
-/* What a verb makes of elements: of a call, all but the node is read. */
+/* Applies a verb to elements; of the call, all but the node is read. */
 void verb_values(Op verb, const RefCall *call);
-/* Computes an elementwise result part by part, as its operands lie: `compute` gets calls
- * whose operands lie one element behind the other. */
+/* Computes an elementwise result in parts by the layouts of its operands: `compute` gets
+ * calls whose operands are contiguous. */
 void ref_in_parts(const RefCall *call, void (*compute)(const RefCall *part));
 
 /* ---- attributes.c: what the rows of ops.def say about an operator's struct, applied to one ---- */
@@ -47,12 +47,12 @@ const void *attributes_first(Op op, const void *attributes, AttrKind kind);
 /* ---- op_order.c ---- */
 
 /* The order of elements: a NaN is above all numbers, NaNs are equals, and so are both
- * zeros. Kernels have it in codegen/elementwise.c (emit_above) and, as sort keys, in
+ * zeros. Kernels implement it in codegen/elementwise.c (emit_above) and, as sort keys, in
  * kernels/order/order.c. */
 bool ref_above(Number a, Number b, bool real);
 
-/* A line of a tensor: all along one axis, at one place on each other. Element i of a line
- * lies at its begin + i * inner. */
+/* A line of a tensor: all elements along one axis, at one index on every other axis.
+ * Element i of a line is at begin + i * inner. */
 typedef struct RefLine {
     int64_t size, inner; /* elements, and how far apart they lie */
 } RefLine;
@@ -61,12 +61,12 @@ int64_t ref_line_begin(RefLine line, int64_t number);
 
 /* ---- op_matmul.c ---- */
 
-/* whether a product reads its matrices where they lie */
+/* whether a product can read its matrices in place */
 bool ref_matrix_lies(const RefShape *shape, const RefLayout *layout);
 
 /* ---- reference.c ---- */
 
-void ref_clear(const RefCall *call); /* zeros, for what adds up in its result */
+void ref_clear(const RefCall *call); /* zeros, for functions that accumulate in their result */
 
 /* ---- product.c ---- */
 
@@ -78,7 +78,7 @@ typedef struct Product { /* c [rows, columns] += a [rows, depth] b [depth, colum
     int64_t c_row;
 } Product;
 void product_run(Product p); /* by all cores */
-/* Where several products of one size are run together: their pieces, a round each. */
+/* For several products of one size that run together: their pieces, one an iteration. */
 int64_t product_pieces(const Product *p);
 int64_t product_piece_work(const Product *p); /* for parallel_for */
 void product_piece(Product p, int64_t number);
@@ -87,18 +87,18 @@ void product_piece(Product p, int64_t number);
 
 RefLayout layout_plain(const RefShape *shape); /* row-major */
 bool layout_is_plain(const RefShape *shape, const RefLayout *layout);
-/* along the last axis elements lie one behind the other, or are one */
+/* whether the last axis is contiguous or of size 1 */
 bool layout_has_rows(const RefShape *shape, const RefLayout *layout);
 RefLayout ref_layout(const RefCall *call, int input);
-/* How the elements lie as another shape, in the same order; false where no layout says
- * it. */
+/* The layout of the same elements in the same order as another shape; false where there
+ * is none. */
 bool layout_reshape(const RefShape *from, const RefLayout *in, const RefShape *to, RefLayout *out);
 
 #define REF_MAX_OPERANDS 3
 
-/* An index that runs over a shape, all but its last axis, and where it is in tensors of
- * several layouts. Axes that lie in memory as one in all of them are one, so that rows
- * are long: a bias over an image is read by channels, not by pixels. */
+/* An index over all axes of a shape but the last, and its offset in tensors of several
+ * layouts. Axes that are contiguous in all of them are merged, so that rows are long: a
+ * bias over an image is read by channels, not by pixels. */
 typedef struct RefWalk {
     int operands, rank;
     int64_t dims[REF_MAX_RANK], index[REF_MAX_RANK], rows, inner; /* all but the last axis'; its own length */
@@ -116,8 +116,8 @@ void layout_read(const RefShape *shape, const Number *from, const RefLayout *lay
 
 /* ---- op_movement.c ---- */
 
-/* The result as a view of the input, for an operator that only moves elements: its first
- * element, and how the others lie behind it. NULL where they must be copied. */
+/* The result as a view of the input, for an operator that only moves elements: the first
+ * element, and the layout of the others. NULL where they must be copied. */
 const Number *ref_view(const RefCall *call, RefLayout *layout);
 int64_t size_value(const RefCall *call, Dim size); /* its value in this run */
 

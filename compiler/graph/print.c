@@ -1,4 +1,4 @@
-/* The graph as text, a line a node, and the table of operators as a document. */
+/* The graph as text, one line a node, and the table of operators as a document. */
 #include "graph/ops.h"
 
 /* %12 = convolution %3 %7 stride=[2, 2] ... : f32[N, 64, H/2, W/2]  # layer1.0.conv1 */

@@ -1,6 +1,6 @@
-/* Products of matrices for what goes into a program: folded constants, packed weights.
- * Blocked so that they are fast, in plain C with sums in one order, and without fused
- * multiply-adds (-ffp-contract=off in the Makefile), so that they have the same bits on
+/* Matrix products for what goes into a program: folded constants, packed weights. They
+ * are blocked to be fast, in plain C, with sums in one order and without fused
+ * multiply-adds (-ffp-contract=off in the Makefile), so that they give the same bits on
  * every machine.
  *
  *     for each DEPTH of the sums, for each COLUMNS of b                   packed, four columns side by side
@@ -13,8 +13,9 @@ enum { SIDE = 4, DEPTH = 256, COLUMNS = 256, ROWS = 64 };
 
 typedef double PanelPair __attribute__((vector_size(16)));
 
-/* `count` lines of `depth` elements, four side by side; those that are not there are
- * zero. `line` and `step` are how far lines and the elements of one lie apart. */
+/* Packs `count` lines of `depth` elements, four lines side by side; missing lines are
+ * zero. `line` and `step` are the distances between lines and between the elements of a
+ * line. */
 static void pack_product_panel(const double *from, int64_t line, int64_t step, int64_t count, int64_t depth,
                                double *to) {
     for (int64_t first = 0; first < count; first += SIDE)
@@ -82,9 +83,9 @@ void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, 
 
 /* ---- by all cores ---- */
 
-/* Pieces are what one thread does at a time, cut from the longer side of c, so that
- * what is packed is used often. They depend on nothing but the sizes: OpenBLAS may
- * give an element other bits in a piece of another size. */
+/* A piece is what one thread computes at a time, cut from the longer side of c, so that
+ * packed panels are used often. Pieces depend on the sizes alone: OpenBLAS may give an
+ * element other bits in a piece of another size. */
 enum { PIECE = 256, SPEED = 8 /* terms a nanosecond */ };
 
 int64_t product_pieces(const Product *p) {

@@ -1,8 +1,8 @@
-/* Evaluates any graph by the operators' reference functions, in order, freeing each value
- * after its last use: floats in double precision, ints and bools exactly. Values are
- * rounded to their type where that is not f32: see number.c. What only moves elements
- * copies none: its result is a view of its input's memory (layout.c), copied when a
- * function wants it in row-major order. */
+/* Evaluates any graph by the reference functions of its operators, in order, and frees
+ * each value after its last use. Floats are computed in double precision, ints and bools
+ * exactly. Values are rounded to their type where that is not f32: see number.c.
+ * Operators that only move elements copy nothing: their result is a view of the input's
+ * memory (layout.c), copied when a function needs it in row-major order. */
 #include "graph/ops.h"
 #include <stdlib.h>
 
@@ -20,17 +20,17 @@ void ref_clear(const RefCall *call) { parallel_for(call->shape.count, 1, clear_n
 
 /* ---- evaluation ---- */
 
-/* Memory that several values may share: a tensor and what was cut from it. */
+/* Memory that several values may share: a tensor and slices of it. */
 typedef struct RefBuffer {
     int users;
     int64_t count;
     Number values[];
 } RefBuffer;
 
-/* A node that the wanted ones need, and its value while that is needed. */
+/* A node that the wanted nodes depend on, and its value while it is needed. */
 typedef struct RefSlot {
     Node *node;
-    int uses; /* how often it is still wanted */
+    int uses; /* how many uses are still to come */
     RefShape shape;
     RefLayout layout;
     const Number *first; /* element */
@@ -42,7 +42,7 @@ typedef struct Evaluation {
     const int64_t *symbols;
     uint64_t seed;
     const RefSource *source;
-    Vec(RefSlot *) slots; /* in the graph's order once all are there */
+    Vec(RefSlot *) slots; /* in the order of the graph once complete */
     Map *by_node;
 } Evaluation;
 
@@ -63,8 +63,8 @@ static int wanted_by_id(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-/* What the wanted nodes need and nothing else, so that a small part of a large graph is
- * quickly done. */
+/* Collects what the wanted nodes need and nothing else, so that a small part of a large
+ * graph is fast. */
 static void collect_slots(Evaluation *e, Node *const *wanted, int count) {
     for (int i = 0; i < count; i++) use_slot(e, wanted[i]);
     for (int i = 0; i < e->slots.count; i++) {
@@ -129,8 +129,7 @@ static RefSlot *input_of(const Evaluation *e, const RefSlot *slot, int i) {
     return map_get(e->by_node, slot->node->inputs[i]);
 }
 
-/* Whether the node's function reads that input where it lies, instead of in row-major
- * order. */
+/* Whether the node's function reads that input in place, and not in row-major order. */
 static bool reads_in_place(const RefSlot *slot, const RefSlot *input) {
     const Node *node = slot->node;
     RefLayout layout;
@@ -159,8 +158,8 @@ static RefCall call_of(Evaluation *e, const RefSlot *slot) {
                      layouts};
 }
 
-/* Elementwise work has its result in the memory of an operand that nobody else wants: all
- * operands' elements are read before the result's, at the same place, is written. */
+/* An elementwise result may use the memory of an operand that has no other user: at each
+ * place, all operands are read before the result is written. */
 static RefBuffer *result_buffer(const Evaluation *e, const RefSlot *slot) {
     for (int i = 0; op_info[slot->node->op].class == CLASS_ELEMENTWISE && i < slot->node->input_count; i++) {
         const RefSlot *input = input_of(e, slot, i);
@@ -171,8 +170,8 @@ static RefBuffer *result_buffer(const Evaluation *e, const RefSlot *slot) {
     return buffer_new(slot->shape.count);
 }
 
-/* By the operator's function, from the values of its inputs; where it only moves them,
- * they stay where they are. */
+/* Computes the value by the operator's function; an operator that only moves elements
+ * leaves them in place. */
 static void compute_slot(Evaluation *e, RefSlot *slot) {
     RefCall call = call_of(e, slot);
     slot->first = ref_view(&call, &slot->layout);
@@ -184,7 +183,7 @@ static void compute_slot(Evaluation *e, RefSlot *slot) {
     op_info[slot->node->op].reference(&call);
     reference_round(&(RefTensor){slot->shape, call.out});
 }
-/* What the source gives: inputs, parameters and states. */
+/* Takes the value from the source: inputs, parameters and states. */
 static bool take_slot(const Evaluation *e, RefSlot *slot) {
     bool (*get)(void *, const Node *, RefTensor *) = !e->source                   ? NULL
                                                      : slot->node->op == OP_input ? e->source->input

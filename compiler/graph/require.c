@@ -25,8 +25,8 @@ static void add_symbols(Dim a, bool *used) {
         }
 }
 
-/* The smallest value of the one symbol that left - right depends on, from which it is >=
- * 0; 0 where there are several symbols or the difference falls as the symbol grows. */
+/* Where left - right depends on one symbol: the smallest value from which on it is >= 0.
+ * Else, or where the difference falls as the symbol grows, 0. */
 static int64_t smallest_difference(Graph *graph, Dim difference, const Symbol **symbol) {
     int count = dims_symbol_count(graph->dims), only = -1;
     bool *used = NEW_ARRAY(graph->arena, bool, count);
@@ -67,7 +67,7 @@ void graph_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *
         vec_push(graph->arena, &graph->checks, (Check){kind, left, right, message});
 }
 
-/* The reason, with its place before it and the size that it takes behind it. */
+/* The message: the place, the reason, then the size that would do. */
 static const char *requirement_message(Graph *graph, CheckKind kind, Dim left, Dim right,
                                        const char *reason) {
     Text text = {.arena = graph->arena};

@@ -16,8 +16,8 @@ static void check_node(const Graph *graph, const Node *node, int id, const char 
     }
 }
 
-/* Runs the rule again: a node whose input was exchanged behind graph_make's back shows
- * here. */
+/* Runs the shape rule again, which finds a node whose input was replaced without
+ * graph_make. */
 static void check_shape(const Graph *graph, const Node *node, const char *stage) {
     Graph scratch = {.arena = graph->arena, .names = graph->names, .dims = graph->dims, .here = node->origin};
     Shape shape;
