@@ -1,6 +1,6 @@
 /* The cost model: FLOPs and bytes of a kernel, and cycles by a roofline of the target.
- * Kinds that know their own bounds better (tiles of a convolution) refine this in what
- * they propose. */
+ * Kinds that know better bounds (tiles of a convolution) refine the estimate in their
+ * proposals. */
 #include "plan/stages.h"
 
 int64_t typical(const Kernel *kernel, Dim dim) {

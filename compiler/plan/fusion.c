@@ -1,11 +1,11 @@
-/* Which nodes are computed together. A kernel has at most one anchor (a contraction,
- * reduction, window, order or scatter); elementwise work after it is done in registers,
- * elementwise work before a reduction is done as its operand is read, and chains of
- * elementwise and movement nodes are one kernel of their own. What stands between kernels
- * lies in memory: it is "stored".
+/* Decides which nodes are computed together. A kernel has at most one anchor (a
+ * contraction, reduction, window, order or scatter). Elementwise work after the anchor is
+ * done in registers; elementwise work before a reduction is done as the operand is read;
+ * and chains of elementwise and movement nodes are kernels of their own. A value between
+ * kernels is in memory: it is "stored".
  *
- * Users are visited before what they use. Every node gathers how its users will read it,
- * as requests:
+ * Users are visited before their operands. A node collects how its users will read it, as
+ * requests:
  *   - where the user is evaluated, at the same point (elementwise work): the user's
  *     frame;
  *   - at another point of the same kernel (through a slice, or as the operand of a
@@ -13,9 +13,9 @@
  *   - from memory (operands of contractions, parts of concatenations, outputs of the
  *     model).
  * A frame is a set of nodes that are evaluated at one point, named by its head; a kernel
- * is a tree of frames. A node whose requests all name one frame joins it; one that is
- * asked for at two points or more is stored, or computed wherever it is used
- * ("everywhere") if that costs less than reading it back.
+ * is a tree of frames. A node whose requests all name one frame joins it; a node that is
+ * requested at two or more points is stored, or computed at every use ("everywhere") if
+ * that costs less than reading it back.
  *
  * Needs: a live graph in which inputs stand before users. Linear in the number of
  * edges. */
@@ -24,31 +24,33 @@
 #include <stdlib.h>
 
 enum {
-    MAX_MEMBERS = 96, /* of one kernel: bounds the size of its code and the depth of expr.c's walk */
-    /* of elementwise work behind a strict anchor, whose emitter writes it out for every
-     * register of a tile */
+    /* of one kernel: bounds the size of its code and the depth of the recursion in
+     * expr.c */
+    MAX_MEMBERS = 96,
+    /* of the epilogue of a strict anchor, which is emitted for every register of a
+     * tile */
     MAX_TAIL_COST = 200,
-    /* cost up to which a value is computed again for a second reader: about an exp */
+    /* the largest cost of a value that is recomputed for a second reader: about an exp */
     MAX_RECOMPUTE = 14,
-    MAX_RECOMPUTE_ALONG = 6 /* the same where it would be read back from the cache */
+    MAX_RECOMPUTE_ALONG = 6 /* the same where the value would be read back from the cache */
 };
 
 typedef struct FusionMark {
     bool live, needed_in_memory, many_points, under_broadcast;
     bool stored, everywhere;
-    bool epilogue; /* elementwise work on an anchor that nobody else reads */
+    bool epilogue; /* elementwise work on an anchor that has no other reader */
     int users;
-    /* the head of the frame it is in (itself: it is one); before its visit: the only
-     * frame asked for */
+    /* the head of the node's frame (itself: it is the head); before its visit: the only
+     * frame requested */
     Node *frame;
     Node *under;  /* of a head inside another kernel: the node that reads it at other points */
     Node *anchor; /* of a kernel's head */
     Node *mover;  /* of a kernel's head: list of movement members in its frame, linked through next_mover */
     Node *next_mover;
     int members, work; /* of a kernel's head: nodes, and their cost together */
-    int cost;          /* of computing the node again from what is in memory anyway */
-    /* the one large thing that is read for it, or NULL; itself where it cannot be
-     * computed again */
+    int cost;          /* of recomputing the node from what is in memory anyway */
+    /* the one large value that is read to recompute it, or NULL; the node itself where it
+     * cannot be recomputed */
     Node *source;
     int source_reads; /* how often */
 } FusionMark;
@@ -69,7 +71,7 @@ bool is_everywhere_source(const Node *node) {
     return node->op == OP_iota || node->op == OP_size;
 }
 
-/* Computed at every use, whatever it is made of: its points map to those of its operand
+/* Recomputed at every use, whatever its operand: its points map to those of the operand
  * without arithmetic. */
 static bool is_transparent(const Node *node) { return node->op == OP_broadcast || reshape_is_trivial(node); }
 
@@ -79,8 +81,8 @@ static bool is_anchor(const Node *node) {
            class == CLASS_SCATTER || class == CLASS_ORDER;
 }
 
-/* Anchors with elementwise work behind them: not those whose result is written more than
- * once, or not in order. */
+/* Whether an anchor can have an epilogue: not where its result is written more than once,
+ * or out of order. */
 static bool takes_epilogue(const Node *anchor) {
     OpClass class = op_info[anchor->op].class;
     return class != CLASS_SCATTER && class != CLASS_ORDER;
@@ -90,14 +92,14 @@ static bool is_movement_member(const Node *node) {
     return op_info[node->op].class == CLASS_MOVEMENT && node->op != OP_concat && node->op != OP_reshape;
 }
 
-/* Elementwise work, and sources that are computed from the point alone. */
+/* Whether a node is elementwise, or a source that is computed from the point alone. */
 static bool is_pointwise_node(const Node *node) {
     return op_info[node->op].class == CLASS_ELEMENTWISE || node->op == OP_uniform;
 }
 
 typedef enum Request { SAME_POINT, OTHER_POINT, FROM_MEMORY } Request;
 
-/* How `user`, if it is a member of a kernel, reads its operand. */
+/* How `user` reads its operand, if it is a member of a kernel. */
 static Request request_of(const Node *user, int operand) {
     if (is_pointwise_node(user)) return SAME_POINT;
     if (op_info[user->op].class == CLASS_REDUCTION) return OTHER_POINT;
@@ -140,12 +142,12 @@ static bool is_epilogue(Fuse *fuse, const Node *node) {
     return false;
 }
 
-/* Forward: for each node, what computing it once more for another reader costs, and the
- * one large tensor it would be read from. */
+/* Forward: for each node, the cost of recomputing it for another reader, and the one
+ * large tensor that this reads. */
 static void find_recompute(Fuse *fuse, Node *node) {
     FusionMark *mark = mark_of_node(fuse, node);
     if (fuse->program->weights[node->id] || is_everywhere_source(node)) return;
-    if (node->op == OP_broadcast) { /* what is small is stored, or made of nothing large */
+    if (node->op == OP_broadcast) { /* a small value is stored, or depends on nothing large */
         const FusionMark *operand = mark_of_node(fuse, node->inputs[0]);
         if (!operand->source) mark->cost = operand->cost;
         return;
@@ -160,7 +162,7 @@ static void find_recompute(Fuse *fuse, Node *node) {
         FusionMark *operand = mark_of_node(fuse, node->inputs[i]);
         bool in_memory = operand->cost > MAX_RECOMPUTE || (operand->epilogue && operand->users > 1);
         Node *from = in_memory ? node->inputs[i] : operand->source;
-        if (from && source && from != source) return; /* two large things to read: storing is better */
+        if (from && source && from != source) return; /* two large values to read: storing is better */
         if (from) source = from, source_reads += in_memory ? 1 : operand->source_reads;
         cost += in_memory ? 0 : operand->cost;
     }
@@ -169,9 +171,9 @@ static void find_recompute(Fuse *fuse, Node *node) {
     mark->cost = cost;
 }
 
-/* Whether a reduction of many short rows reads the node, such as softmax's sum of
- * exponentials: what else reads it is work on the same rows, which will run along with
- * the reduction (plan/fuse_rows.c), while the row is in the cache. */
+/* Whether a reduction of many short rows reads the node, such as the sum of exponentials
+ * in softmax: its other readers work on the same rows, and will be fused with the
+ * reduction by rows (plan/fuse_rows.c), while the row is in the cache. */
 static bool is_read_along(Fuse *fuse, const Node *node) {
     const Node *reduction = mark_of_node(fuse, node)->under;
     if (!reduction || op_info[reduction->op].class != CLASS_REDUCTION || reduction->inputs[0] != node)
@@ -182,9 +184,9 @@ static bool is_read_along(Fuse *fuse, const Node *node) {
            rows / dtype_bytes(node->shape.type) >= 256;
 }
 
-/* Whether a node that several kernels read is better computed in each of them. Only if
- * what it is read from lies in memory anyway: otherwise it would be stored by the kernel
- * that makes that. */
+/* Whether a node that several kernels read is better recomputed in each of them. Only if
+ * the value that this reads is in memory anyway: else the kernel that makes that value
+ * would have to store it. */
 static bool recompute_pays(Fuse *fuse, const Node *node) {
     const FusionMark *mark = mark_of_node(fuse, node);
     if (op_info[node->op].class != CLASS_ELEMENTWISE || mark->cost > MAX_RECOMPUTE) return false;
@@ -198,7 +200,7 @@ static bool recompute_pays(Fuse *fuse, const Node *node) {
 
 /* ---- requests ---- */
 
-/* What a weight is made of is nobody's work, unless something else reads it. */
+/* The operands of a weight are not live, unless something else reads them. */
 static void find_live(Fuse *fuse) {
     Graph *graph = fuse->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
@@ -258,8 +260,8 @@ static void store_node(Fuse *fuse, Node *node) {
 /* Anchors whose epilogue may hold nothing but elementwise work and broadcasts. */
 static bool is_strict(const Node *anchor) { return anchor && op_info[anchor->op].class != CLASS_REDUCTION; }
 
-/* An anchor goes into the kernel that alone reads it, as the latest one there. Movement
- * that had joined the kernel before leaves it. */
+/* Puts an anchor into the kernel that alone reads it, where it is the last to join.
+ * Movement that had joined the kernel before leaves it. */
 static bool join_as_anchor(Fuse *fuse, Node *node, Node *frame) {
     FusionMark *head = mark_of_node(fuse, frame);
     if (head->under || head->anchor || !takes_epilogue(node)) return false;
@@ -272,7 +274,7 @@ static bool join_as_anchor(Fuse *fuse, Node *node, Node *frame) {
     return true;
 }
 
-/* Whether the node can be computed inside the kernel that asks for it, in `frame` or,
+/* Whether the node can be computed inside the kernel that requests it, in `frame` or,
  * with frame NULL, in a new one. */
 static bool join_frame(Fuse *fuse, Node *node, Node *frame) {
     FusionMark *mark = mark_of_node(fuse, node);
@@ -290,7 +292,7 @@ static bool join_frame(Fuse *fuse, Node *node, Node *frame) {
             mark_of_node(fuse, head)->mover = node;
         }
     } else if (!is_pointwise_node(node) || (mark->epilogue && mark_of_node(fuse, head)->anchor)) {
-        return false; /* the latter: it has an anchor of its own, and can be done in that one's registers */
+        return false; /* the latter: the node has an anchor of its own, and can be its epilogue */
     }
     mark->frame = frame ? frame : node;
     mark_of_node(fuse, head)->members++;
@@ -302,7 +304,7 @@ static bool is_stored_by_nature(const Node *node) {
     return node->op == OP_concat || (node->op == OP_reshape && !reshape_is_trivial(node));
 }
 
-/* Decides where one node is computed, then asks for its operands. */
+/* Decides where one node is computed, then requests its operands. */
 static void place_in_kernel(Fuse *fuse, Node *node) {
     FusionMark *mark = mark_of_node(fuse, node);
     bool everywhere = is_everywhere_source(node) || is_transparent(node);
@@ -363,8 +365,8 @@ static int nodes_by_id(const void *a, const void *b) {
     return (*(Node *const *)a)->id - (*(Node *const *)b)->id;
 }
 
-/* Fills members and inputs. A strict anchor's operands are the first inputs, all of them,
- * even where the epilogue reads one of them too. */
+/* Fills members and inputs. All operands of a strict anchor are the first inputs, even
+ * where the epilogue reads one of them too. */
 static void collect_members(Collect *c, Node *head) {
     c->stamp++;
     c->members.count = 0;
@@ -385,7 +387,8 @@ static void collect_members(Collect *c, Node *head) {
     c->kernel->member_count = c->members.count;
 }
 
-/* A kernel without members: hands a value on. */
+/* A kernel that computes nothing and hands a value on: its only member is its input's
+ * node. */
 static void make_handover(Fuse *fuse, Node *node) {
     Kernel *kernel = kernel_new(fuse->program, NULL, stored_value(fuse, node));
     for (int i = 0; i < node->input_count; i++) kernel_add_input(kernel, stored_value(fuse, node->inputs[i]));

@@ -1,5 +1,5 @@
-/* A kind of kernel, as planning sees it: what it proposes for a kernel, what it makes of
- * that once layouts are granted, and its code.
+/* A kind of kernel, as planning sees it: its proposal for a kernel, what it settles once
+ * layouts are granted, and its code.
  *
  * Order of use: fusion.c forms kernels; select.c asks every kind for its proposal and
  * takes the cheapest; layout.c grants layouts, strides and packed operands, and puts in
@@ -16,10 +16,10 @@ struct LLVMOpaqueValue;
 
 struct KernelKind {
     const char *name, *what;
-    /* False where this kind cannot compute the kernel; else fills the proposal, in which
-     * `inputs` has room and nothing is wished yet. Looks at anchor, members,
-     * inputs[i]->node and ->space, shapes, target; layouts and strides are not there yet.
-     * Weights among the inputs are those in SPACE_WEIGHTS. */
+    /* False where this kind cannot compute the kernel. Else fills the proposal, whose
+     * `inputs` is allocated and has no preferences yet. May read anchor, members,
+     * inputs[i]->node and ->space, shapes and target; layouts and strides are not known
+     * yet. Weights among the inputs are those in SPACE_WEIGHTS. */
     bool (*propose)(const Kernel *kernel, Proposal *proposal);
     /* Layouts, strides and packed operands are as proposed: sets tasks, phases, working
      * memory and name by the proposal's tile. */
@@ -34,7 +34,7 @@ struct KernelTable {
     int count;
 };
 
-enum { MAX_INTERLEAVED = 8 }; /* vectors that code interleaves at most (codegen/shuffle.c) */
+enum { MAX_INTERLEAVED = 8 }; /* the most vectors that code interleaves (codegen/shuffle.c) */
 
 /* Whether a node depends on parameters, states and constants only (so that it is packed
  * while building, never a kernel's work). */
@@ -43,10 +43,10 @@ bool node_is_weight(const Program *program, const Node *node);
 /* ---- cost.c: estimates ---- */
 
 int64_t typical(const Kernel *kernel, Dim dim);    /* at the symbols' typical sizes, at least 1 */
-double kernel_typical_flops(const Kernel *kernel); /* a multiply-add counts two */
+double kernel_typical_flops(const Kernel *kernel); /* a multiply-add counts as two */
 double kernel_typical_bytes(const Kernel *kernel); /* output and inputs, each once */
 /* Cycles: the larger of `flops` at `efficiency` of the vector units' peak, and `bytes`
- * from the cache that `bytes` fit. */
+ * from the cache that they fit in. */
 double cost_cycles(const Target *target, double flops, double efficiency, double bytes);
 double reorder_cycles(const Program *program, const Node *node, const Format *from, const Format *to);
 /* The same of packing the kernel's input where the run has to do it, else 0. */

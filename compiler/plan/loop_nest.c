@@ -1,19 +1,19 @@
-/* How a kernel of the kind `loops` is walked: which axes are one loop, which of them runs
+/* The loop nest of a kernel of the kind `loops`: which axes are one loop, which loop runs
  * through the lanes, and what a task is.
  *
- * Axes are merged where everything the kernel reads and writes is as regular as one long
- * axis: then lanes fill up on a map of 7 x 7, and a chain of elementwise operators on
- * dense tensors is one loop over all elements. The lanes are the channels of a block
- * where the output, or what is reduced, is BLOCKED; else the innermost axis. A task is
- * about 4,096 elements: long enough to outweigh its beginning, short enough for all
- * threads to have some. A long reduction to few results is done in parts. All this
+ * Axes are merged where everything that the kernel reads and writes is as regular as
+ * along one long axis: then lanes are full on a map of 7 x 7, and a chain of elementwise
+ * operators on dense tensors is one loop over all elements. The lanes are the channels of
+ * a block where the output, or what is reduced, is BLOCKED; else the innermost axis. A
+ * task is about 4,096 elements: long enough to outweigh its overhead, short enough to
+ * give all threads some. A long reduction to few results is done in parts. All this
  * depends on shapes and layouts only, never on threads.
  *
- * Where an operand lies in memory along another group than the lanes run through (a
- * transpose, a change of layout), that group becomes the innermost loop, and the operand
- * is loaded as squares and transposed in registers: a gather would touch a cache line an
- * element. Where the lanes would then be few, they run along the operand's group instead,
- * and results are interleaved. */
+ * Where the contiguous group of an operand is not the group that runs through the lanes
+ * (a transpose, a change of layout), that group becomes the innermost loop, and the
+ * operand is loaded as squares and transposed in registers: a gather would touch one
+ * cache line for each element. Where too few lanes would be used then, the lanes run
+ * along the operand's group instead, and results are interleaved. */
 #include "plan/loop_nest.h"
 
 #define TASK_ELEMENTS 4096
@@ -71,7 +71,7 @@ static bool gather_merges(Merge *merge, const Node *node, int outer, int inner) 
            walked_together(merge, node->inputs[1], outer - axis, inner - axis);
 }
 
-/* The operand's axis that a trivial reshape's axis is. */
+/* The axis of the operand that an axis of a trivial reshape is. */
 static int axis_before(const Node *node, int axis) {
     int number = 0, from = 0;
     for (int i = 0; i < axis; i++) number += !dim_is_one(node->shape.dims[i]);
@@ -127,8 +127,8 @@ static bool member_merges(Merge *merge, const Node *node, int outer, int inner) 
     }
 }
 
-/* Whether the elements of `node` at (0, i) are those at (i / size, i % size) of the axes
- * outer and inner. */
+/* Whether (0, i) on the axes outer and inner gives the same elements of `node` as (i /
+ * size, i % size). */
 static bool walked_together(Merge *merge, const Node *node, int outer, int inner) {
     if (!are_adjacent(node->shape, outer, inner) || dim_is_one(node->shape.dims[outer]) ||
         dim_is_one(node->shape.dims[inner]))
@@ -257,14 +257,15 @@ static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
     }
 }
 
-/* Whether a node is evaluated at the output's point, at others, or both. Only what is
- * read at the output's point alone may be at hand as a column of a square. */
+/* Whether a node is evaluated at the output's point, at other points, or both. Only a
+ * value that is read at the output's point alone may be a column of a square in
+ * registers. */
 typedef struct Where { const Node *node; bool here, elsewhere; } Where;
 
-enum { MAX_TURNED_MEMBERS = 12 }; /* of a kernel with squares: its code is written once a lane */
+enum { MAX_TURNED_MEMBERS = 12 }; /* of a kernel with squares, whose code is emitted once for each lane */
 
-/* Fills `where` for the members from the last, the output, back, and for what they read;
- * gives how many nodes there are. */
+/* Fills `where` for the members, from the output backwards, and for what they read;
+ * returns the number of nodes. */
 static int find_points(const Kernel *kernel, Where *where) {
     int count = 0;
     where[count++] = (Where){kernel->output->node, true, false};
@@ -285,7 +286,7 @@ static int find_points(const Kernel *kernel, Where *where) {
 }
 
 static void choose_transposed(const Kernel *kernel, Nest *nest) {
-    /* no operator that may be a member here has more than three operands */
+    /* no member has more than three operands */
     Where where[3 * MAX_TURNED_MEMBERS + 1];
     nest->transposed = -1;
     if (kernel->anchor || nest->lane < 0 || kernel->member_count > MAX_TURNED_MEMBERS) return;
@@ -294,8 +295,8 @@ static void choose_transposed(const Kernel *kernel, Nest *nest) {
         if (where[i].here && !where[i].elsewhere) consider_turn(kernel, nest, where[i].node);
 }
 
-/* A block's channels, turned, lie beside each other at each pixel, and so do the pixels
- * of a block. */
+/* In blocks, the channels of a block are adjacent at each pixel, and so are the pixels of
+ * a block. */
 static bool transposes_blocks(const Kernel *kernel, const Nest *nest) {
     for (int t = 0; t < nest->transposed_count; t++) {
         const Value *input = kernel_input(kernel, nest->transposed_nodes[t], NULL);
@@ -304,10 +305,10 @@ static bool transposes_blocks(const Kernel *kernel, const Nest *nest) {
     return true;
 }
 
-/* The lanes' group and the turned one become the innermost. What is read along the turned
- * group is walked so, one after the other; but blocks of channels become planes a block
- * at a time, along the pixels: all planes in turn, half a line each, would lose their
- * lines where they are a power of two apart. */
+/* Makes the group of the lanes and the transposed group the innermost loops. Operands
+ * along the transposed group are read in that order; but blocks of channels become planes
+ * one block at a time, along the pixels: writing half a cache line to every plane in turn
+ * would evict the lines where planes are a power of two apart. */
 static void order_transposed(const Kernel *kernel, Nest *nest) {
     if (nest->transposed < 0) return;
     int count = 0, lane_last = transposes_blocks(kernel, nest);
@@ -318,9 +319,10 @@ static void order_transposed(const Kernel *kernel, Nest *nest) {
     nest->parallel[count + !lane_last] = nest->transposed;
 }
 
-/* Channels that become pixels, r x r of each: the output's innermost axis has r places,
- * and squares would be masked to so few. All inputs lie along the turned group then, and
- * it is the lanes', which in the output lie r apart. */
+/* Channels that become pixels, r x r of each: the innermost axis of the output has r
+ * places, and squares would be masked to r. All inputs are then contiguous along the
+ * transposed group, which becomes the group of the lanes, and elements of the output are
+ * r apart. */
 static void choose_zip(const Kernel *kernel, Nest *nest) {
     const Value *output = kernel->output;
     int64_t narrow, lanes = kernel->program->target->lanes;
@@ -336,18 +338,18 @@ static void choose_zip(const Kernel *kernel, Nest *nest) {
     nest->interleaved = nest->lane;
     nest->lane = nest->transposed;
     nest->transposed = -1;
-    nest->parallel_count--; /* order_transposed put the narrow group and the turned one last */
+    nest->parallel_count--; /* order_transposed put the narrow group and the transposed one last */
     nest->parallel[nest->parallel_count - 1] = nest->lane;
 }
 
-/* Vectors of the lane group, and of a turned group outside it; coordinates of the
- * others. */
+/* In vectors for the lane group, and for a transposed group outside it; in coordinates
+ * for the others. */
 int64_t nest_step(const Nest *nest, int group, const Target *target) {
     bool squares = group == nest->transposed && nest->parallel[nest->parallel_count - 1] == nest->lane;
     return squares || group == nest->lane ? target->lanes : 1;
 }
 
-/* Where lanes run through a kept group, each step of the groups inside it is as many
+/* Where lanes run through a parallel group, each step of the groups inside it is as many
  * elements as there are lanes. */
 static void choose_tasks(const Kernel *kernel, Nest *nest) {
     const Target *target = kernel->program->target;
@@ -367,8 +369,8 @@ static void choose_tasks(const Kernel *kernel, Nest *nest) {
     }
 }
 
-/* The longest reduced group is cut where that gives threads more to do than there are
- * results. What is of free size may be long. */
+/* Cuts the longest reduced group into parts where that gives threads more tasks than
+ * there are results. A group of free size may be long. */
 static void choose_parts(const Kernel *kernel, Nest *nest) {
     int64_t lanes = kernel->program->target->lanes, results = 1, work = 1;
     nest->split_reduction = -1;
