@@ -1,4 +1,4 @@
-/* cai: the table of commands, and what stands round every one of them. */
+/* cai: the table of commands, and what every command shares: help, errors, exit codes. */
 #include "commands/commands.h"
 #include "files/files.h"
 #include "import/import.h"
@@ -80,7 +80,7 @@ static int unknown_command(const char *name) {
     return EXIT_USAGE;
 }
 
-/* Text that never reached its reader is a failure too: a full disk, a closed pipe. */
+/* Output that could not be written is a failure too: a full disk, a closed pipe. */
 static int flush_stdout(int code) {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
@@ -157,9 +157,9 @@ static int dispatch_command(int argc, char **argv) {
     return unknown_command(argv[1]);
 }
 
-/* Tensors of weights come and go by the megabyte. Given back to the system each time,
- * they would cost a fault for every 4 KB when the next one is made: a sixth of the time
- * that weights take. */
+/* Tensors of weights are allocated and freed by the megabyte. If free() returned their
+ * memory to the system, the next tensor would cost a page fault for every 4 KB: a sixth
+ * of the time that weights take. */
 static void keep_freed_memory(void) {
 #ifdef __GLIBC__
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
