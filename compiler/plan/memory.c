@@ -1,14 +1,14 @@
-/* Where in memory each value lives. A buffer lives from the launch that writes it first
- * to the one that reads it last, its views included; buffers that never live at once may
- * lie in the same place. Memory is a few slots, and a buffer has a place in one of them:
- * the largest are placed first, each where it makes its slot grow least, at its beginning
- * or behind another buffer.
+/* Decides where in memory each value lives. A buffer lives from the launch that writes it
+ * first to the one that reads it last, its views included; buffers that are never live at
+ * the same time may share memory. Memory is a few slots, and each buffer has a place in
+ * one of them. The largest buffers are placed first, each where it makes its slot grow
+ * least: at the beginning of the slot, or after another buffer.
  *
- * Sizes may be free. Whether two places are apart must then be certain whatever the sizes
- * are; where it is not (which of N*L*C and N*L*L is larger?) another slot is opened. What
- * is better is judged at typical sizes.
+ * Sizes may be free. Two places must then be disjoint for all sizes; where that cannot be
+ * proved (which of N*L*C and N*L*L is larger?) another slot is opened. Choices are
+ * compared at typical sizes.
  *
- * A kernel that reads an input exactly where it writes, for the last time, writes into
+ * A kernel that reads an input for the last time, exactly where it writes, writes into
  * that input's buffer (residual adds).
  *
  * Needs: the final list of launches with resolved values. Gives: first, last and slot of
@@ -26,7 +26,7 @@ typedef struct PlannedBuffer {
     Dim bytes; /* rounded up to ALIGNMENT */
     int slot;
     Dim begin;  /* in the slot, in bytes */
-    int merged; /* the buffer it continues, or -1 */
+    int merged; /* the buffer that it continues in place, or -1 */
 } PlannedBuffer;
 
 typedef struct Tenant { /* of a slot */
@@ -46,7 +46,7 @@ typedef struct MemoryPlan {
     Arena *scratch;
     PlannedBuffer *buffers; /* by the id of their value */
     Vec(Tenants) tenants;   /* by slot */
-    Vec(Tenant) live;       /* those of a slot that live at once with the buffer to be placed */
+    Vec(Tenant) live;       /* those of a slot that are live at the same time as the buffer to be placed */
 } MemoryPlan;
 
 /* ---- lives ---- */
@@ -164,13 +164,14 @@ typedef struct SlotChoice { /* of a place */
     int64_t growth, typical_begin; /* the least growth is best, then the lowest place */
 } SlotChoice;
 
-/* Whether a is at least b whatever the sizes are. */
+/* Whether a is at least b for all sizes. */
 static bool covers_size(MemoryPlan *plan, Dim a, Dim b) {
     int64_t low, high;
     return a == b || (dim_bounds(dim_sub(plan->dims, a, b), &low, &high) && low >= 0);
 }
 
-/* Whether a buffer that begins there is for certain apart from all it lives with. */
+/* Whether a buffer that begins there is disjoint, for all sizes, from all buffers that
+ * are live with it. */
 static bool fits_at(MemoryPlan *plan, const PlannedBuffer *buffer, Dim begin) {
     Dim end = dim_add(plan->dims, begin, buffer->bytes);
     for (int i = 0; i < plan->live.count; i++) {
@@ -180,7 +181,7 @@ static bool fits_at(MemoryPlan *plan, const PlannedBuffer *buffer, Dim begin) {
     return true;
 }
 
-/* True where nothing better is to be found higher up. */
+/* True where no higher place can be better. */
 static bool consider_slot(MemoryPlan *plan, const PlannedBuffer *buffer, int slot, Dim begin,
                           int64_t typical_begin, SlotChoice *best) {
     int64_t growth = max_i64(0, typical_begin + buffer->typical - plan->tenants.items[slot].typical);
@@ -191,8 +192,8 @@ static bool consider_slot(MemoryPlan *plan, const PlannedBuffer *buffer, int slo
     return true;
 }
 
-/* Walks the gaps between those who live, which are in order of their typical begins,
- * upwards. */
+/* Tries the gaps between live tenants, from the lowest up; tenants are in the order in
+ * which they typically begin. */
 static void search_slot(MemoryPlan *plan, const PlannedBuffer *buffer, int slot, SlotChoice *best) {
     const Tenant *live = plan->live.items;
     int count = plan->live.count;
@@ -223,9 +224,10 @@ static SlotChoice choose_place(MemoryPlan *plan, const PlannedBuffer *buffer) {
     return best;
 }
 
-/* Keeps of a slot's tenants' ends those that may be the last. What cannot be compared is
- * kept: the sizes of layer after layer that takes some pixels off the edge. Then an end
- * is held against the last few only, so that thousands of layers take no minutes. */
+/* Keeps those ends of a slot's tenants that may be the last. Ends that cannot be compared
+ * are all kept, such as those of many layers that each take some pixels off the edge. An
+ * end is then compared with the last few only, so that thousands of layers do not take
+ * minutes. */
 static void add_slot_size(MemoryPlan *plan, Slot *slot, Dim bytes) {
     int count = slot->bytes.count, first = count > COMPARED_MAX ? count - COMPARED_MAX : 0, kept = first;
     for (int i = first; i < count; i++)
@@ -236,7 +238,7 @@ static void add_slot_size(MemoryPlan *plan, Slot *slot, Dim bytes) {
     vec_push(plan->program->arena, &slot->bytes, bytes);
 }
 
-/* Behind those who begin no later. */
+/* Inserts a tenant after those that begin no later. */
 static void add_tenant(MemoryPlan *plan, Tenants *tenants, Tenant tenant) {
     vec_push(plan->scratch, &tenants->list, tenant);
     int at = tenants->list.count - 1;
@@ -322,7 +324,7 @@ int64_t program_scratch_bytes(const Program *program) {
     return max;
 }
 
-/* ---- verification: what lies in memory at typical sizes, launch by launch ---- */
+/* ---- verification: the contents of memory at typical sizes, launch by launch ---- */
 
 typedef struct Held { const Value *root; int64_t begin, end; } Held; /* in bytes of its slot */
 
@@ -340,7 +342,7 @@ static bool is_held(const HeldList *slot, const Value *root) {
     return false;
 }
 
-/* What is written takes the place of all that lay there. */
+/* A write replaces everything that it overlaps. */
 static void hold_range(Arena *arena, HeldList *slot, Held held) {
     int kept = 0;
     for (int i = 0; i < slot->count; i++)

@@ -1,8 +1,8 @@
-/* Weights in the order in which kernels read them. What is computed from parameters alone
- * is computed and packed while building, and lies in one blob that generated code reads.
- * This file keeps the list of such jobs and writes the blob, one job at a time and of
- * that some cells at a time, so that no more than the largest weight is in memory. What
- * the run computes a launch packs. */
+/* Packs weights in the order in which kernels read them. What depends on parameters alone
+ * is computed and packed while building, into one blob that generated code reads. This
+ * file keeps the list of pack jobs and writes the blob, one job at a time and some cells
+ * of it at a time, so that no more than the largest weight is in memory. A launch packs
+ * what the run computes. */
 #include "plan/stages.h"
 #include "files/files.h"
 
@@ -114,8 +114,8 @@ static bool write_packed(PackWriter *w) {
     return format_write(job->format, job->node, w->values, w->scratch, put_packed, w);
 }
 
-/* The job's values. A parameter itself is asked for directly, in no more memory than it
- * takes. */
+/* Computes the job's values. A parameter is read directly, which takes no more memory
+ * than its own. */
 static bool evaluate_pack_job(const Program *program, const PackJob *job, const RefSource *weights,
                               Arena *scratch, const Number **values) {
     const Node *node = job->node;

@@ -34,7 +34,7 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     Lowering low = {.program = program, .options = options, .scratch = arena_new()};
     count_parameters(program);
     fuse(&low);                      /* nodes to kernels; nothing later changes what a kernel computes */
-    find_ties(program, low.scratch); /* before selection, which goes by it */
+    find_ties(program, low.scratch); /* before selection, which depends on it */
     select_kinds(&low);              /* each kernel's kind, with its proposal */
     layout(&low);                    /* grants it; after this all launches are there */
     make_nests(program);

@@ -1,5 +1,5 @@
 /* From a graph to a program: which nodes are computed together (fusion.c), by which
- * kernel (select.c, cost.c), how each tensor lies in memory (layout.c), in which buffer
+ * kernel (select.c, cost.c), in which layout each tensor is (layout.c), in which buffer
  * (memory.c), and what is packed into the file of weights (pack.c). */
 #ifndef CAI_PLAN_H
 #define CAI_PLAN_H
@@ -10,18 +10,17 @@ enum { WINOGRAD_NEVER = -1 };
 
 typedef struct LowerOptions {
     const Target *target;
-    const KernelTable *table; /* the kinds there are to choose from */
-    /* --blas: OpenBLAS wherever it can compute the product (it wins nowhere by what it
-     * weighs: blas.c) */
+    const KernelTable *table; /* the kinds of kernels to choose from */
+    /* --blas: OpenBLAS wherever it can compute the product (no product is worth its size: blas.c) */
     bool blas;
     /* 0: wherever it pays; WINOGRAD_NEVER: --no-winograd; 2, 4, for tests: F(2, 3) or
      * F(4, 3) only */
     int winograd;
-    /* for tests: the kind to take wherever it fits; NULL: also looked up in the
-     * environment as CAI_FORCE_KERNEL */
+    /* for tests: the kind to take wherever it fits; where NULL, CAI_FORCE_KERNEL in the
+     * environment names it */
     const char *force;
-    /* for tests: every value has a slot of its own, so that a write outside shows; also
-     * CAI_OWN_SLOTS=1 */
+    /* for tests: every value has a slot of its own, so that a write out of bounds shows;
+     * also CAI_OWN_SLOTS=1 */
     bool own_slots;
     bool weak_names;                  /* for tests: the hash in every kernel's name is 0 */
     const PortPlan *inputs, *outputs; /* one a port, of a trainer's entry (program.h); NULL: a model's */
@@ -30,8 +29,8 @@ typedef struct LowerOptions {
     Map *names;
 } LowerOptions;
 
-/* The stage: fuse, select, layout, settle, plan. The graph has been through the
- * passes. */
+/* The whole stage: fuse, find_ties, select_kinds, layout, fuse_rows, settle (which
+ * packs), plan. The graph has been through the passes. */
 Program *lower(Graph *graph, const LowerOptions *options, Arena *arena);
 
 #endif

@@ -7,7 +7,7 @@ static const char *layout_name(const Value *value) {
     return is_packed(value) ? "packed" : value->format->name;
 }
 
-/* What a kernel without members does. */
+/* What a kernel that only moves elements does. */
 static const char *movement_name(const Kernel *kernel) {
     return is_packed(kernel->output) ? kernel->kind->name : "copy";
 }
@@ -43,7 +43,8 @@ static void print_value(ProgramPrinter *p, const Value *value) {
     print_value_place(&p->out, p->program, value);
 }
 
-/* Values that no launch makes: inputs, views, concatenations. Parents come first. */
+/* Prints values that no launch makes: inputs, views, concatenations. Parents come
+ * first. */
 static void introduce_value(ProgramPrinter *p, const Value *value) {
     const char *what = value->node->op == OP_concat ? "concat" : value->parent ? "view" : "input";
     if (value->space == SPACE_WEIGHTS || p->introduced[value->id]) return;
@@ -115,7 +116,7 @@ void program_print(const Program *program, FILE *file) {
 typedef struct Totals {
     double flops, bytes, milliseconds;
     int kernels, winograd;
-    double more_weights, error; /* of those that round more than their operator: the sum, and the largest */
+    double more_weights, error; /* of kernels that round more than their operator: the sum, and the largest */
 } Totals;
 
 /* Estimated time of one launch on one core. */
@@ -123,7 +124,7 @@ static double kernel_milliseconds(const Kernel *kernel) {
     return kernel->proposal.cycles / (kernel->program->target->gigahertz * 1e6);
 }
 
-/* Why a convolution that Winograd takes is computed without. */
+/* Why a convolution that Winograd could compute is computed directly. */
 static void explain_tie(const Kernel *kernel, Text *out) {
     const Program *program = kernel->program;
     if (!kernel->anchor || program->winograd == WINOGRAD_NEVER || !winograd_takes(kernel->anchor)) return;
@@ -166,7 +167,7 @@ static void explain_winograd(const Totals *totals, Text *out) {
         totals->more_weights / 1e6, totals->winograd, totals->error);
 }
 
-/* Whether it is the work of a kernel for which a run waits: of an anchor. */
+/* Whether the node is the anchor of a kernel in the program. */
 static bool is_anchor_of_launch(const Program *program, const Node *node) {
     for (int i = 0; i < program->launches.count; i++)
         if (program->launches.items[i]->anchor == node) return true;

@@ -1,4 +1,4 @@
-/* The parts of a program that several steps touch: values, kernels, their names. */
+/* The parts of a program that several stages use: values, kernels, their names. */
 #include "plan/stages.h"
 
 /* ---- values ---- */
@@ -151,7 +151,7 @@ static void put_value(Text *out, const Value *value) {
     if (value->strides) put_dims(out, value->node->shape.rank, value->strides);
 }
 
-/* The place of a node in its kernel: members count from 0, inputs from 1000. */
+/* The number of a node in its kernel: members from 0 on, inputs from 1000 on. */
 static uint64_t local_number(const Kernel *kernel, const Node *node) {
     int low = 0, high = kernel->member_count - 1;
     while (low <= high) { /* members are in order of ids */
@@ -181,10 +181,10 @@ static void put_kernel(Text *out, const Kernel *kernel) {
     }
 }
 
-/* Who bears a name. */
+/* What has a name. */
 typedef struct Identity { size_t count; const char *bytes; } Identity;
 
-/* The first of NAME, NAME_2, NAME_3 .. that is free or belongs to the same. */
+/* The first of NAME, NAME_2, NAME_3 .. that is free or names the same kernel. */
 static Name name_for(Program *program, const char *name, const Text *identity) {
     for (int number = 1;; number++) {
         const char *text = number == 1 ? name : arena_printf(program->arena, "%s_%d", name, number);

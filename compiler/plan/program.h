@@ -1,6 +1,5 @@
-/* What the plan of a run is made of: tensors in buffers, kernels that are launched on
- * them, packed weights. Data alone: who makes it stands in plan.h, who reads it in the
- * folders above. */
+/* The data of a program: tensors in buffers, kernels that are launched on them, packed
+ * weights. plan.h declares who makes it; the folders above read it. */
 #ifndef CAI_PLAN_PROGRAM_H
 #define CAI_PLAN_PROGRAM_H
 
@@ -27,14 +26,14 @@ typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Spac
  * proposals of all that read it take other strides (StrideWish). BLOCKED are floats of
  * rank 4 with constant C; spare lanes hold zero, and every store keeps that.
  *
- * A value with a parent lies inside the parent's buffer: a part of a concatenation, a
- * slice, a reshape, a transpose. Its strides are then the parent's in some order, so use
- * strides and never assume that a value is dense; offset says where it begins.
+ * A value with a parent is a view inside the parent's buffer: a part of a concatenation,
+ * a slice, a reshape, a transpose. Its strides are then the parent's in some order, and
+ * offset says where it begins: use strides, and never assume that a value is dense.
  *
  * Kernels never see `offset`: args[i] points at the value's first element
  * (program_image.c puts offset * element bytes into the tables). Alignment of args[i]:
- * BLOCKED the bytes of a block; packed weights 64 bytes; all else only that of its
- * element type. */
+ * the bytes of a block where it is BLOCKED, 64 bytes where it is a packed weight, else
+ * that of the element type. */
 typedef struct Value {
     Node *node;
     const Format *format; /* NULL until layout.c decides */
@@ -49,7 +48,8 @@ typedef struct Value {
     /* launches that write it first (-1: before the run) and read it last, views included;
      * after plan */
     int first, last;
-    /* the value in whose buffer it is written, which ends there, or NULL; after plan */
+    /* the value whose buffer it overwrites in place, and which ends there, or NULL; after
+     * plan */
     struct Value *over;
     int id;
 } Value;
@@ -59,7 +59,7 @@ bool is_packed(const Value *value);
 
 /* ---- proposals: what a kind of kernel wants ---- */
 
-/* What a kernel takes of an operand that is PLAIN, the strictest first. */
+/* The strides that a kernel takes of a PLAIN operand, the strictest first. */
 typedef enum StridePreference {
     STRIDES_OF_ROWS,  /* the last axis has stride 1 */
     STRIDES_OF_LINES, /* the last axis or the one before it has stride 1: a matrix, or its transpose */
@@ -71,7 +71,7 @@ typedef struct OperandPreference {
     StridePreference strides;
 } OperandPreference;
 
-/* What a kind of kernel wants for a kernel, and what it would cost: said once, before
+/* What a kind of kernel wants for a kernel, and what it would cost; made once, before
  * layouts and strides are known. select.c takes the cheapest, layout.c grants what it
  * wants, and the kind's settle and emitter read its tile. */
 typedef struct Proposal {
@@ -88,7 +88,7 @@ typedef struct Proposal {
     bool is_nest;
     bool calls_blas;      /* the program has to be linked with OpenBLAS */
     int64_t more_weights; /* bytes of weights beyond those of the operator, for --explain */
-    double error;         /* to expect, over the results, where it is more than the operator's own; else 0 */
+    double error;         /* the relative error to expect, where it is more than the operator's own; else 0 */
 } Proposal;
 
 /* ---- kernels: what one launch computes ---- */
@@ -108,12 +108,12 @@ typedef struct Proposal {
  * layouts or into a part of a concatenation.
  *
  * inputs[0 .. anchor->input_count) of a contraction, window, order or scatter are its
- * operands in order; what the epilogue reads stands behind them, again where it is an
- * operand too (a residual conv(x) + x has inputs x, w, x). The right operand of a matmul
- * may have all leading axes of size 1 where the anchor's are longer: it is one matrix for
- * all. Inputs may be in any layout that the kind accepts.
- * Constants of one splatted value, iota and size are members and no inputs (unless an
- * operand of a contraction, window, order or scatter); other constants and what is
+ * operands in order; the inputs of the epilogue come after them, and again where one is
+ * an operand too (a residual conv(x) + x has inputs x, w, x). The right operand of a
+ * matmul may have all leading axes of size 1 where the anchor's are longer: it is one
+ * matrix for all. Inputs may be in any layout that the kind accepts.
+ * Constants of one splatted value, iota and size are members, not inputs (unless they are
+ * an operand of a contraction, window, order or scatter); other constants and what is
  * computed from parameters are inputs in SPACE_WEIGHTS.
  * Concatenations are never members; a reshape is one only where it adds or drops axes of
  * size 1.
@@ -122,11 +122,11 @@ typedef struct Proposal {
  * input that the epilogue reads (or, with no anchor, any elementwise input): element i is
  * loaded before element i is stored, never after.
  *
- * Working memory: `scratch` is a thread's own while it runs tasks; the workspace is the
- * kernel's, and carries results from one phase to the next. A kernel of several phases is
- * as many functions and launches over the same arguments, one after the other, all that
- * `rounds` times (see runtime/core/program.h: the tasks of later rounds have higher
- * numbers). */
+ * Working memory: `scratch` belongs to a thread while it runs tasks; the workspace
+ * belongs to the kernel, and carries results from one phase to the next. A kernel of
+ * several phases is as many functions and launches over the same arguments, one after the
+ * other, and all of them `rounds` times (see runtime/core/program.h: the tasks of later
+ * rounds have higher numbers). */
 typedef struct Phase {
     const char *name; /* of the function */
     Dim tasks;        /* of a round */
@@ -140,9 +140,9 @@ struct Kernel {
     Value *output;
     Value **inputs;
     int input_count;
-    Node **members; /* what is computed here, operands before users; the last is output->node */
+    Node **members; /* the nodes computed here, operands before users; the last is output->node */
     int member_count;
-    /* descriptor; kernels of equal name are one function: made by kernel_set_name in
+    /* descriptor; kernels of equal name are one function. Made by kernel_set_name in
      * `settle` */
     const char *name;
     Dim tasks;           /* of a round, all phases together */
@@ -152,35 +152,35 @@ struct Kernel {
     Dim scratch;      /* bytes; NULL: none */
     Value *workspace; /* or NULL; made by kernel_set_workspace in `settle` */
     Dim flops, bytes; /* for --explain and --profile; filled by lower() (cost.c) */
-    /* of launches that run along with each other: which rows are a task's (fuse_rows.c);
-     * else NULL */
+    /* of launches that are fused by rows: which rows are a task's (fuse_rows.c); else
+     * NULL */
     const char *rows;
     int fused;       /* launches behind this one that run along with it, task by task */
     uint32_t guards; /* it runs where one of them holds; 0: always (states.c) */
     int id;          /* its place in program->launches */
 };
 
-/* For expr.c: the value of `node` that epilogue or prologue reads, or NULL where the
- * kernel computes it itself. argument (may be NULL): its args[] index. The operands of a
- * strict anchor are not searched: they are inputs[0], inputs[1], .., args[1], args[2],
- * .. */
+/* For expr.c: the input that holds `node`, as epilogue or prologue read it, or NULL where
+ * the kernel computes the node. *argument (may be NULL): its index in args[]. The
+ * operands of a strict anchor are not searched: they are inputs[0], inputs[1], ..,
+ * args[1], args[2], .. */
 Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
 
-/* name = the descriptor, then "_" and sixteen hex digits that stand for all that
- * generated code may depend on and the descriptor does not say: members, attributes,
- * shapes, layouts and strides of all values. All that is kept and compared, so that a
- * kernel whose digits are those of another gets a name of its own: with "_2" behind
- * it. */
+/* The name is the descriptor, then "_" and sixteen hex digits: a hash of all that
+ * generated code may depend on and the descriptor does not say, which is members,
+ * attributes, shapes, layouts and strides of all values. The hashed bytes are kept and
+ * compared, so that a kernel whose hash collides with another's gets a name of its own,
+ * with "_2" at its end. */
 void kernel_set_name(Kernel *kernel, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Gives the kernel memory of its own for as long as it runs, planned as all buffers
- * are. */
+/* Gives the kernel working memory for as long as it runs, planned like any other
+ * buffer. */
 void kernel_set_workspace(Kernel *kernel, Dim bytes);
 
-/* ---- packing: what is computed from parameters alone, while building ---- */
+/* ---- packing: weights that are computed while building ---- */
 
-/* Each packed thing begins at a multiple of 64 bytes and is filled with zeros up to the
- * next one. */
+/* Each packed weight begins at a multiple of 64 bytes, and zeros fill the gap to the next
+ * one. */
 typedef struct PackJob {
     Node *node; /* depends on parameters and constants only */
     const Format *format;
@@ -210,7 +210,9 @@ typedef struct Slot {
 
 typedef struct LeftConstant { /* a constant that is not computed while building */
     Node *node;
-    double growth;         /* what it is made of is so many times smaller; 0: it takes too much */
+    /* how many times larger it is than what it is made of; 0: computing it takes too
+     * much */
+    double growth;
     double bytes, seconds; /* what it would take */
 } LeftConstant;
 
@@ -225,13 +227,13 @@ struct Program {
     Vec(PackJob) packs;
     Vec(Slot) slots;
     uint64_t weights_bytes, raw_weights_bytes; /* as packed; as the parameters are */
-    int copies;    /* between layouts or into a concatenation: those that layout.c had to put in */
+    int copies;    /* between layouts or into a concatenation, that layout.c had to insert */
     bool *weights; /* by node id: node_is_weight */
-    /* by node id: several nodes read it, or it is an output, too: all are to see the same
-     * value */
+    /* by node id: several nodes read it, or it is an output, too, and all must see the
+     * same value */
     bool *shared;
-    /* by node id: what compares a convolution's places, which keeps Winograd away, or
-     * NULL (ties.c) */
+    /* by node id: the node that compares places of a convolution, which rules out
+     * Winograd, or NULL (ties.c) */
     const Node **ties;
     Vec(LeftConstant) left;           /* computed at each run instead, for --explain */
     Map *packed;                      /* Node -> its latest pack job, as index + 1 */
@@ -245,7 +247,7 @@ struct Program {
 
 void program_print(const Program *program, FILE *out);   /* --emit=program */
 void program_explain(const Program *program, FILE *out); /* --explain: kernels, tiles, estimates, memory */
-/* stops with an internal error where a launch would read what is not there */
+/* stops with an internal error where a launch would read a value that is not in memory */
 void program_verify(const Program *program);
 Dim program_arena_bytes(const Program *program);       /* of all slots at typical sizes, as a constant */
 int64_t program_scratch_bytes(const Program *program); /* of one thread, at typical sizes */

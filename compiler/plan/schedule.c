@@ -1,5 +1,5 @@
-/* The list of launches: kernels in order, and between them the copies without which a
- * kernel would not get its layout, a concatenation its parts, or the caller an output. */
+/* The list of launches: kernels in order, and between them the copies that kernels need
+ * for their layouts, concatenations for their parts, and the caller for outputs. */
 #include "plan/layout.h"
 
 /* ---- launches ---- */
@@ -79,7 +79,7 @@ static Value *in_format(Layout *l, Value *value, const Format *format) {
 
 static void launch_view(Layout *l, Kernel *kernel) {
     Value *from = kernel->inputs[0], *view = kernel->output;
-    if (from->parent == view) return; /* its operand was made in its place */
+    if (from->parent == view) return; /* its operand was computed in place */
     bool reshape = kernel->member_count == 1 && kernel->members[0]->op == OP_reshape;
     bool made = (!reshape || reshape_is_trivial(view->node)) && make_view(l, kernel);
     if (!made && reshape) lie_in(l, view, is_dense(l, from) ? from : copy_in_format(l, from, &format_plain));
@@ -161,7 +161,7 @@ static void launch_states(Layout *l) {
             launch_output(l, l->port_copies.items[i]);
 }
 
-/* Copies that nobody came to read. */
+/* Drops copies without readers. */
 static void drop_unread_copies(Layout *l) {
     Program *program = l->program;
     bool *read = NEW_ARRAY(l->low->scratch, bool, program->values.count);

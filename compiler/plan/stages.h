@@ -1,5 +1,4 @@
-/* What the files of plan/ share among themselves. The stages run in the order of `lower`
- * in plan.c. */
+/* What the files of plan/ share. The stages run in the order of `lower` in plan.c. */
 #ifndef CAI_PLAN_STAGES_H
 #define CAI_PLAN_STAGES_H
 
@@ -9,7 +8,7 @@ typedef struct Lowering {
     Program *program;
     const LowerOptions *options;
     Arena *scratch;   /* gone after lower() */
-    Value **value_of; /* by node id: the value that holds a node which lies in memory, or NULL */
+    Value **value_of; /* by node id: the value that holds the node, or NULL where it is not in memory */
     bool *is_output;  /* by node id: some output of the model */
     /* fusion.c's, in order of execution; layout.c turns them into program->launches */
     Vec(Kernel *) kernels;
@@ -19,12 +18,12 @@ typedef struct Lowering {
 Value *value_new(Program *program, Node *node, const Format *format, Space space);
 Kernel *kernel_new(Program *program, Node *anchor, Value *output);
 void kernel_add_input(Kernel *kernel, Value *value);
-/* the value whose buffer it lies in: itself, or its outermost parent */
+/* the value that owns the buffer: itself, or its outermost parent */
 Value *value_root(const Value *value);
 int kernel_operand_count(const Kernel *kernel); /* inputs that are the operands of a strict anchor */
 int64_t node_typical_bytes(const Program *program, const Node *node);
-/* Whether `kernel` only hands its input on: a concatenation, or slices, transposes and
- * reshapes of a value in memory. layout.c makes views of them. */
+/* Whether `kernel` only passes its input on: a concatenation, or slices, transposes and
+ * reshapes of a value in memory. layout.c makes views of these. */
 bool kernel_is_concat(const Kernel *kernel);
 bool kernel_is_view(const Kernel *kernel);
 /* Whether a member computes a point of its result from the same point of its operands, as
@@ -39,10 +38,10 @@ void find_weights(Lowering *low);
 
 /* ---- fusion.c: fills low->value_of, low->is_output, low->kernels ---- */
 void fuse(Lowering *low);
-/* What a strict anchor's operand is read from: a matrix that is the right operand of many
- * is not repeated for each of them. */
+/* The node from which a strict anchor reads an operand: a matrix that is the right
+ * operand of many is not repeated for each of them. */
 Node *operand_of(const Node *anchor, int index);
-/* splatted constants, iota, size: computed wherever they are used */
+/* splatted constants, iota, size: computed at every use */
 bool is_everywhere_source(const Node *node);
 
 /* ---- ties.c: fills program->ties ---- */

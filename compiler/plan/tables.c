@@ -1,14 +1,14 @@
-/* Builds the tables that a model is to the runtime.
+/* Builds the tables that describe a model to the runtime.
  *
- * sizes[] holds, in this order as they are asked for: dimensions (tasks, shapes,
+ * sizes[] holds, in the order in which they are requested: dimensions (tasks, shapes,
  * estimates), where slots begin in the arena, where views begin in slots and ports, and
- * the bytes of arena and scratch. An equal request is the same entry. */
+ * the bytes of arena and scratch. Equal requests share an entry. */
 #include "plan/tables.h"
 #include "plan/kernel.h"
 
 #include <assert.h>
 
-/* The tables have these as numbers, and the runtime reads its own enums from them. */
+/* The tables hold these enums as numbers, and the runtime reads them as its own enums. */
 #define SAME(ours, theirs) static_assert((int)ours == (int)theirs, #ours " is " #theirs)
 SAME(DTYPE_F32, CAI_F32);
 SAME(DTYPE_F16, CAI_F16);
@@ -41,8 +41,8 @@ int tables_size(Tables *t, Dim dim) { return dim ? request_size(t, SIZE_DIM, dim
 
 /* ---- what a graph decides ---- */
 
-/* multiple * symbol where the dimension is that, a constant, or a form that only
- * prepare() can evaluate. */
+/* The dimension as multiple * symbol, as a constant, or as an index into what prepare()
+ * evaluates. */
 static cai_dim make_dim(Tables *t, Dim dim) {
     cai_dim made = {.symbol = -2, .size = tables_size(t, dim)};
     if (dim_is_const(dim, &made.multiple)) {
@@ -131,8 +131,8 @@ static Dim bytes_before(Tables *t, const Value *value) {
 
 static int phase_count(const Kernel *kernel) { return kernel->phases ? kernel->phase_count : 1; }
 
-/* For each kernel the number of launches before its first, and behind them the number of
- * all. */
+/* For each kernel the number of launches before its first; at the end the number of all
+ * launches. */
 static int *count_launches(const Tables *t) {
     int count = t->planned->launches.count, *before = NEW_ARRAY(t->arena, int, count + 1);
     for (int i = 0; i < count; i++) before[i + 1] = before[i] + phase_count(t->planned->launches.items[i]);
@@ -175,7 +175,7 @@ static cai_argument make_argument(Tables *t, const Value *value) {
         return (cai_argument){CAI_ARG_SLOT, t->buffers[root->id],
                               request_size(t, SIZE_SLOT, offset, root->slot)};
     case SPACE_WEIGHTS:
-        CHECK(value->slot >= 0); /* packed for this value, even where it is another weight in another shape */
+        CHECK(value->slot >= 0); /* packed for this value, even where its node is a view of another weight */
         return (cai_argument){CAI_ARG_WEIGHTS, -1,
                               (int64_t)t->planned->packs.items[value->slot].offset + dim_const_value(offset)};
     case SPACE_INPUT: case SPACE_OUTPUT: break;
@@ -184,7 +184,7 @@ static cai_argument make_argument(Tables *t, const Value *value) {
     return (cai_argument){root->space == SPACE_INPUT ? CAI_ARG_INPUT : CAI_ARG_OUTPUT, begins, root->slot};
 }
 
-/* What all launches of a kernel have in common. */
+/* What all launches of a kernel share. */
 static cai_launch make_common(Tables *t, const Kernel *kernel) {
     const Origin *origin = (kernel->anchor ? kernel->anchor : kernel->output->node)->origin;
     cai_argument *arguments = NEW_ARRAY(t->arena, cai_argument, kernel->input_count + 2);
@@ -203,8 +203,8 @@ static cai_launch make_common(Tables *t, const Kernel *kernel) {
                         .guards = kernel->guards};
 }
 
-/* Launches that belong together: phases of a kernel, or kernels that run along with each
- * other. */
+/* Launches that belong together: phases of a kernel, or kernels that are fused by
+ * rows. */
 typedef struct Whole { Dim flops, bytes; int more; bool fused; } Whole;
 
 static Whole whole_of_launch(Tables *t, int launch) {
@@ -220,7 +220,7 @@ static Whole whole_of_launch(Tables *t, int launch) {
     return whole;
 }
 
-/* The first of several tells what all take, and how many are to come. */
+/* The first of several holds the estimates of all, and how many follow. */
 static cai_launch make_launch(Tables *t, cai_launch launch, const Kernel *kernel, const Phase *phase,
                               const Whole *first) {
     launch.name = phase->name;
@@ -236,7 +236,7 @@ static cai_launch make_launch(Tables *t, cai_launch launch, const Kernel *kernel
 
 static void make_launches(Tables *t) {
     Vec(cai_launch) made = {0};
-    int within = 0; /* launches to come of those that belong together */
+    int within = 0; /* launches of the group that are still to come */
     for (int i = 0; i < t->planned->launches.count; i++) {
         const Kernel *kernel = t->planned->launches.items[i];
         Phase only = {kernel->name, kernel->tasks};

@@ -1,6 +1,5 @@
-/* The tables of runtime/core/program.h, as C has them (tables.c): codegen/program_image.c
- * writes them into the object as constants, `cai run --reference` runs them as they
- * are. */
+/* The tables of runtime/core/program.h as C structs (tables.c). codegen/program_image.c
+ * writes them into the object as constants; `cai run --reference` uses them directly. */
 #ifndef CAI_TABLES_H
 #define CAI_TABLES_H
 
@@ -11,7 +10,7 @@ typedef enum SizeKind {
     SIZE_DIM,    /* dim */
     SIZE_SLOT,   /* dim bytes past the beginning of `slot` */
     SIZE_ARENA,  /* bytes of all slots */
-    SIZE_SCRATCH /* the most that a kernel wants for each thread */
+    SIZE_SCRATCH /* the most that a kernel needs for each thread */
 } SizeKind;
 
 typedef struct Size {
@@ -24,10 +23,10 @@ typedef struct Tables {
     Arena *arena;
     const Program *planned; /* NULL: of a graph */
     Dims *dims;
-    /* without what code is: prepare, the kernels of launches (whose names say them),
-     * weights */
+    /* without pointers to code and weights: launches name their kernels, prepare is
+     * NULL */
     cai_program program;
-    Vec(Size) sizes; /* that prepare() fills in, in the order in which they were asked for */
+    Vec(Size) sizes; /* that prepare() fills in, in the order of requests */
     /* by the id of a value that has a buffer in a slot: its place in the table of
      * buffers */
     int *buffers;

@@ -1,7 +1,7 @@
 /* The targets. A row describes an instruction set and a core that has it, not a model of
  * one chip: emitters, the cost model and the choice of tiles read the description and
- * nothing else, so another instruction set is another row (docs/how-it-works.md says what
- * it takes beside). The figures of the AVX-512 machines were measured
+ * nothing else, so another instruction set is another row (docs/how-it-works.md lists
+ * what else it takes). The figures of the AVX-512 machines were measured
  * (docs/kernels.md). */
 #include "plan/target.h"
 #include "core/core.h"
@@ -14,8 +14,8 @@
 
 #define VECTORS(bytes) .vector_bytes = bytes, .lanes = bytes / (int)sizeof(float)
 
-/* What has this flag lies in the large code model's part of the address space. elf.h does
- * not name it. */
+/* Sections with this flag are in the part of the address space for the large code model.
+ * elf.h does not name it. */
 #define SHF_X86_64_LARGE 0x10000000
 #define X86_64                                                                           \
     .llvm_triple = "x86_64-pc-linux-gnu", .runtime = "x86_64", .elf_machine = EM_X86_64, \
@@ -117,7 +117,7 @@ void targets_print(FILE *file) {
 /* ---- this machine ---- */
 
 #if defined(__x86_64__)
-enum { MAX_L3_OF_A_CORE = 8 << 20 }; /* virtual machines report the whole host's */
+enum { MAX_L3_OF_A_CORE = 8 << 20 }; /* virtual machines report the L3 of the whole host */
 
 typedef struct Cpu { bool amd; int family, model; } Cpu;
 
@@ -133,9 +133,8 @@ static Cpu cpu_identify(void) {
     return cpu;
 }
 
-/* The size of the data or unified cache of a level, by the deterministic cache leaf; 0
- * where the machine does not say. A cache that several cores share counts by their
- * share. */
+/* The size of the data or unified cache of a level, by the deterministic cache leaf of
+ * CPUID; 0 where unknown. A cache that several cores share is divided among them. */
 static int64_t cpu_cache_bytes(const Cpu *cpu, int level) {
     unsigned leaf = cpu->amd ? 0x8000001D : 4;
     for (unsigned i = 0; i < 8; i++) {
@@ -145,15 +144,16 @@ static int64_t cpu_cache_bytes(const Cpu *cpu, int level) {
         int64_t bytes =
             (int64_t)((b >> 22) + 1) * (((b >> 12) & 1023) + 1) * ((b & 4095) + 1) * ((int64_t)c + 1);
         int64_t sharing = ((a >> 14) & 4095) + 1;
-        return level == 3 ? bytes / max_i64(1, sharing / 2) : bytes; /* ids count hyperthreads: two a core */
+        /* ids count hyperthreads, two for each core */
+        return level == 3 ? bytes / max_i64(1, sharing / 2) : bytes;
     }
     return 0;
 }
 
 /* 512-bit FMAs a cycle. Zen 4 makes one of two halves, Zen 5 has two. Intel's servers
  * have two ports and an L2 of 1 MB and more; of its small parts with AVX-512, which have
- * one, only Tiger Lake has as large an L2. Models are not enough: a virtual machine may
- * hide them. */
+ * one, only Tiger Lake has as large an L2. The model number is not enough: a virtual
+ * machine may hide it. */
 static double avx512_fmas(const Cpu *cpu, int64_t l2_bytes) {
     bool tiger_lake = cpu->model == 0x8C || cpu->model == 0x8D;
     if (cpu->amd) return cpu->family >= 0x1A ? 2 : 1;
@@ -162,7 +162,7 @@ static double avx512_fmas(const Cpu *cpu, int64_t l2_bytes) {
 
 static void describe_avx512(Target *target, const Cpu *cpu, int64_t l2_bytes) {
     target->fmas_per_cycle = avx512_fmas(cpu, l2_bytes);
-    if (cpu->amd) { /* Zen 4, measured: its outer caches are close */
+    if (cpu->amd) { /* Zen 4, measured: its outer caches are fast */
         target->loads_per_cycle = target->fmas_per_cycle;
         target->l2_bytes_per_cycle = 30;
         target->l3_bytes_per_cycle = 25;
@@ -180,7 +180,7 @@ static double base_gigahertz(void) {
     return (a & 0xFFFF) / 1000.0;
 }
 
-/* The figures of this machine, where it tells them. */
+/* The figures of this machine, as far as it reports them. */
 static void measure_host(Target *target) {
     Cpu cpu = cpu_identify();
     int64_t l1 = cpu_cache_bytes(&cpu, 1), l2 = cpu_cache_bytes(&cpu, 2), l3 = cpu_cache_bytes(&cpu, 3);

@@ -1,11 +1,11 @@
-/* The instruction sets that code is made for (target.c). */
+/* The instruction sets that code is generated for (target.c). */
 #ifndef CAI_TARGET_H
 #define CAI_TARGET_H
 
 #include "base/base.h"
 
-/* An instruction set, and what a core that has it is like. Code asks for the property
- * that it needs, never for the machine that has it. */
+/* An instruction set, and the properties of a core that has it. Code asks for the
+ * property that it needs, never for a machine that has it. */
 typedef struct Target {
     /* "x86-64-v3"; "native" is resolved to one, with the machine's own figures */
     const char *name;
@@ -18,12 +18,12 @@ typedef struct Target {
      * lanes */
     /* loads and stores of the lanes in a mask, of 4 bytes each or more */
     bool masks;
-    bool gathers;       /* loads of lanes that lie anywhere */
-    bool lane_multiply; /* multiply-adds by one lane of a vector */
-    bool permutes;      /* lanes of a vector of f32 in any order, as another vector has it */
+    bool gathers;       /* loads of lanes from any addresses */
+    bool lane_multiply; /* multiply-adds by one lane of a vector register */
+    bool permutes;      /* permutes the lanes of a vector of f32 by a vector of indices */
     bool scalef;        /* x * 2^n in one instruction, for whole vectors of f32 */
     /* programs */
-    uint32_t cpu;         /* CAI_CPU_*: what a program asks of the CPU when it starts */
+    uint32_t cpu;         /* CAI_CPU_*: what a program requires of the CPU when it starts */
     const char *runtime;  /* folder of the runtime and its link list, within the runtime's */
     uint16_t elf_machine; /* EM_* */
     /* ELF's section for gigabytes of constants, and its flags beside SHF_ALLOC */
@@ -38,13 +38,13 @@ typedef struct Target {
 } Target;
 
 int target_count(void);
-const Target *target_at(int index); /* the more capable behind the less */
+const Target *target_at(int index); /* in order of capability, the least first */
 /* NULL where there is no such target. "native" is the most capable that this machine
  * runs. */
 const Target *target_find(const char *name);
 const char *target_names(Arena *arena); /* "native, x86-64-v3, x86-64-v4" */
 /* "256-bit vectors, 16 registers, masks, gathers" */
 void target_describe(const Target *target, Text *out);
-void targets_print(FILE *file); /* `cai --targets`: a line each */
+void targets_print(FILE *file); /* `cai --targets`: one line each */
 
 #endif

@@ -1,19 +1,20 @@
-/* Where places of one map are compared, and what stands at a place depends on it: there,
- * places that see the same must give the same bits. So it is with max_pool_scatter and
- * _gather, and with comparisons of a map with itself at other places. What only brings
- * places into an order (argmax, top_k, nms) does not count: docs/kernels.md says why.
+/* Finds where a program compares places of one map with each other, so that its result
+ * depends on whether they are equal: there, places with equal windows must give equal
+ * bits. max_pool_scatter and _gather do so, and comparisons of a map with itself at other
+ * places. Operators that only order places (argmax, top_k, nms) do not count:
+ * docs/kernels.md says why.
  *
- * The places of a flat area are equals. A convolution by Winograd rounds by the place in
- * its tile, so that equals differ; and what differs by rounding behind one layer differs
- * behind the next. So the analysis goes from what compares places back to the inputs,
- * through all layers, and every convolution that it meets is computed directly.
+ * The places of a flat area are equal. A convolution by Winograd rounds by the place in
+ * its tile, so that equal places differ; and a difference after one layer stays after the
+ * next. So the analysis goes from the comparison back to the inputs, through all layers,
+ * and every convolution that it meets is computed directly.
  *
- * Two walks over the graph. Forward, `map`: the node whose places a value's places are,
- * the last contraction or sum of several, and `moved`, the axes along which it was moved
- * since; so a comparison knows whether its operands are one map at different places.
- * Backward, `by`: what compares a node's places, axis by axis. A comparison of classes
- * names the axis of channels, which no convolution walks along, and so asks nothing of
- * anyone. */
+ * There are two walks over the graph. Forward, `map` is the node whose places the places
+ * of a value are (the last contraction, or sum of several maps), and `moved` are the axes
+ * along which it was moved since: so a comparison knows whether its operands are one map
+ * at different places. Backward, `by` is what compares a node's places, axis by axis. A
+ * comparison of classes is along the axis of channels, along which no convolution has
+ * places, and so restricts nothing. */
 #include "plan/stages.h"
 #include "plan/winograd.h"
 
@@ -50,8 +51,8 @@ static int find_product(const Dim *all, int rank, Dim product) {
     return -1;
 }
 
-/* The axes of a reshape's operand that its axis is made of: those between the nearest
- * places where both have as many elements before. */
+/* The axes of a reshape's operand that make up one of its axes: those between the nearest
+ * places where both shapes have equal numbers of elements before them. */
 static AxisSet reshaped_from(const Search *s, const Node *node, int axis) {
     Shape x = node->inputs[0]->shape, y = node->shape;
     const Dim *of_x = products_before(s, x), *of_y = products_before(s, y);
@@ -76,8 +77,8 @@ static AxisSet multiplied_from(const Node *node, int input, int axis) {
     return axis == others ? 0 : axis_bit(axis);
 }
 
-/* The axes of an operand along which its places are compared where those of the node are
- * along `axis`. */
+/* The axes of an operand along which its places are compared where places of the node are
+ * compared along `axis`. */
 static AxisSet axes_of_input(const Search *s, const Node *node, int input, int axis) {
     const Node *x = node->inputs[input];
     switch (node->op) {
@@ -85,19 +86,19 @@ static AxisSet axes_of_input(const Search *s, const Node *node, int input, int a
     case OP_transpose: return axis_bit(ATTRIBUTES(node, transpose)->permutation.items[axis]);
     case OP_gather: return gathered_from(node, input, axis);
     case OP_matmul: return multiplied_from(node, input, axis);
-    /* a channel is of all of them */
+    /* each channel depends on all of them */
     case OP_convolution:
     case OP_convolution_backward_data: return input == 0 && axis != 1 ? axis_bit(axis) : 0;
     case OP_scatter_add: return all_from(0, x->shape.rank);
-    /* sums over places, and whole numbers */
+    /* sums over places, and integers */
     case OP_convolution_backward_weights: case OP_argmax: case OP_top_k: case OP_nms: return 0;
     default: return x->shape.rank == node->shape.rank ? axis_bit(axis) : 0;
     }
 }
 
-/* ---- forward: which values are one map, and at other places ---- */
+/* ---- forward: which values are one map, perhaps at other places ---- */
 
-/* Axes along which the operator itself takes elements from other places. */
+/* The axes along which the operator itself moves elements. */
 static AxisSet moves_along(const Node *node) {
     AxisSet axes = 0;
     switch (node->op) {
@@ -123,7 +124,7 @@ static AxisSet moved_axes(const Search *s, const Node *node) {
     return moved;
 }
 
-/* A node has its operands' map where they have one map; of several it is one of its
+/* A node has the map of its operands where they share one; else it is a map of its
  * own. */
 static void find_map(Search *s, const Node *node) {
     TieMark *mark = &s->marks[node->id];
@@ -143,7 +144,7 @@ static void find_map(Search *s, const Node *node) {
 static void compare_shapes(Search *s, const Node *node, AxisSet axes, const Node *by) {
     TieMark *mark = &s->marks[node->id];
     for (int axis = 0; axis < node->shape.rank; axis++) {
-        /* one place has none to be compared with */
+        /* a single place has no other to be compared with */
         bool several = node->shape.dims[axis] != dim_const(s->graph->dims, 1);
         if (several && axes & axis_bit(axis) && !mark->by[axis]) mark->by[axis] = by;
     }

@@ -1,33 +1,31 @@
-/* What is computed while building, once, and then read: weights.
- *
- * A node that depends on parameters and constants alone, its sizes known, can be; whether
- * it shall is a matter of what it takes. A weight is not much larger than what it is made
- * of (a sum of biases broadcast over a picture is for the kernels that use it), unless a
- * contraction needs it in memory; and the reference evaluator computes it within
- * MAX_BYTES and MAX_SECONDS. What is beyond that stays in the program: kernels compute it
- * at each run, and --explain says so. */
+/* Decides which nodes are weights: computed once, while building, and then read. A node
+ * can be a weight if it depends on parameters and constants alone, with known sizes. It
+ * is one if that pays: it is not much larger than what it is made of (kernels themselves
+ * broadcast a sum of biases over a picture), unless a contraction needs it in memory; and
+ * the reference evaluator computes it within MAX_BYTES and MAX_SECONDS. Anything beyond
+ * stays in the program: kernels compute it at each run, and --explain says so. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
 
 enum {
-    SMALL_WEIGHT = 65536, /* elements that may be computed while building even if they come of few */
-    MAX_WEIGHT_GROWTH = 8 /* beyond that, times as large as what they are made of */
+    SMALL_WEIGHT = 65536, /* elements that may be computed while building, from however few elements */
+    MAX_WEIGHT_GROWTH = 8 /* beyond that, how many times larger than what they are made of */
 };
 
 #define MAX_BYTES 2e9
 #define MAX_SECONDS 20.0
 #define COPIES \
-    4 /* of its parameters may lie in memory whatever they take: a large layer's are reordered and scaled */
-#define FLOPS_A_SECOND 1e9       /* of the evaluator, at the least: half of them are multiplications */
+    4 /* of its parameters may always be in memory: those of a large layer are reordered and scaled */
+#define FLOPS_A_SECOND 1e9       /* of the evaluator, at least: half of them are multiplications */
 #define SECONDS_AN_ELEMENT 10e-9 /* that is read or written */
 
 typedef struct KnownWeight {
     bool known; /* depends on parameters and constants alone, and is computed within the limits */
-    /* elements of the parameters and constants it is made of; of what several ways lead
-     * to, several times */
+    /* elements of the parameters and constants that it depends on, once for each path to
+     * them */
     double raw;
-    double bytes, seconds; /* at most, so counted */
+    double bytes, seconds; /* upper bounds, counted like that */
 } KnownWeight;
 
 typedef struct Finder {
@@ -35,7 +33,7 @@ typedef struct Finder {
     Graph *graph;
     Arena *scratch;
     KnownWeight *nodes; /* by id */
-    int *seen;          /* by id: the latest walk that met it */
+    int *seen;          /* by id: the latest walk that visited the node */
     int *uses;          /* by id, of that walk */
     int walk;
 } Finder;
@@ -61,7 +59,8 @@ static int compare_node_ids(const void *a, const void *b) {
 
 typedef Vec(Node *) Nodes;
 
-/* A node and all it is made of, in order of evaluation, and how often each is used. */
+/* A node and all that it depends on, in order of evaluation, with the number of uses of
+ * each. */
 static Nodes gather_sources(Finder *f, Node *node) {
     Nodes nodes = {0};
     f->walk++;
@@ -130,11 +129,11 @@ static bool find_known(Finder *f, Node *node) {
         known->seconds += input->seconds;
     }
     known->seconds += own_seconds(f, node);
-    return node->op == OP_broadcast || is_within_limits(f, node); /* the former is for those who use it */
+    return node->op == OP_broadcast || is_within_limits(f, node); /* its users compute a broadcast */
 }
 
-/* A broadcast of a weight counts as one, of whatever size, since it is computed inside
- * the kernels that use it. */
+/* A broadcast of a weight is a weight of any size, since the kernels that use it compute
+ * it. */
 static bool is_known_weight(Finder *f, Node *node) {
     const KnownWeight *known = &f->nodes[node->id];
     if (!known->known) return false;

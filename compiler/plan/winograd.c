@@ -2,9 +2,9 @@
  * polynomial product evaluated at m + 1 points and infinity. A tile's outputs are A^T ((G
  * w G^T) * (B^T d B)) A.
  *
- * For m = 4 the points are 0, +-sqrt(1/2) and +-sqrt(2), whose powers lie nearest to 1:
- * against the usual 0, +-1, +-2 half the error, and no operation more. Points other than
- * 0 come in opposite pairs, which share the even and the odd part of a sum. */
+ * For m = 4 the points are 0, +-sqrt(1/2) and +-sqrt(2), whose powers are nearest to 1:
+ * they have half the error of the usual 0, +-1, +-2, and take no more operations. Points
+ * other than 0 come in opposite pairs, which share the even and the odd part of a sum. */
 #include "plan/winograd.h"
 #include <math.h>
 
@@ -77,9 +77,9 @@ Winograd winograd(int outputs) {
     return w;
 }
 
-/* Measured, on uniform random numbers (tests/unit/kernels.c compares): with the number of
- * terms it grows a little slower than its root, until sums are added up in parts
- * (emit_sum_in_parts). */
+/* Measured on uniform random numbers (tests/unit/kernels.c compares): the error grows a
+ * little slower than the square root of the number of terms, until sums are added up in
+ * parts (emit_sum_in_parts). */
 double winograd_error(int outputs, int64_t inputs) {
     double terms = (double)min_i64(inputs, 256);
     return (outputs == 4 ? 5.3e-7 : 1.6e-7) * real_pow(terms / 16, 0.4);

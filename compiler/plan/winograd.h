@@ -6,7 +6,7 @@
 
 enum { MAX_WINOGRAD = 6 }; /* places of a transformed tile along an axis */
 
-/* F(outputs, 3): outputs from size = outputs + 2 inputs. */
+/* F(outputs, 3): `outputs` results from size = outputs + 2 inputs. */
 typedef struct Winograd {
     int outputs, size;
     double points[MAX_WINOGRAD - 1];                /* 0, a, -a, b, -b; infinity is the last */
