@@ -1,6 +1,6 @@
-/* The kinds of kernel: kernels.def has a row each, and a family's folder holds the
- * functions of kind NAME: NAME_propose, NAME_settle, NAME_emit. plan/kernel.h says what
- * they promise, and in which order planning asks them. */
+/* The kinds of kernel: each has a row in kernels.def, and the folder of its family holds
+ * the functions NAME_propose, NAME_settle and NAME_emit. plan/kernel.h says what they
+ * promise, and in which order planning calls them. */
 #ifndef CAI_KERNELS_H
 #define CAI_KERNELS_H
 

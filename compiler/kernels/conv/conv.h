@@ -1,5 +1,5 @@
 /* What the emitters of convolutions share: the shape of one (conv_shape.c), the choice of
- * tiles (conv_cost.c), the walk over a map (conv_map.c) and the register tile
+ * tiles (conv_cost.c), the loops over a map (conv_map.c) and the register tile
  * (conv_tile.c). conv_direct.c and conv_transposed.c are kinds of kernel made of them. */
 #ifndef CAI_CONV_H
 #define CAI_CONV_H
@@ -34,7 +34,7 @@ typedef struct ConvShape {
     Dim images, in_size[2], out_size[2];
 } ConvShape;
 
-/* False where the anchor is no convolution or transposed convolution over two axes of
+/* False unless the anchor is a convolution or transposed convolution over two axes of
  * floats, with constant channels and kernel. */
 bool conv_shape(const Kernel *kernel, ConvShape *shape);
 /* The same of a gradient by weights: its x, and sizes of its dy as those of the
@@ -48,7 +48,7 @@ bool conv_turn(ConvShape *shape);
 int conv_phases(const ConvShape *shape);
 ConvAxis conv_axis(Dims *dims, const ConvShape *shape, int axis, int phase); /* axis 0: rows, 1: columns */
 /* The first position at which no tap reads before the map, and one past the last at which
- * none reads behind it (which may be less than the first, or more than count). */
+ * no tap reads beyond it (which may be less than the first, or more than count). */
 int64_t axis_interior_begin(const ConvAxis *axis);
 Dim axis_interior_end(Dims *dims, const ConvAxis *axis);
 
@@ -61,7 +61,7 @@ Format conv_grouped_format(const ConvShape *shape, int lanes);
 
 /* ---- conv_cost.c ---- */
 
-/* How the walk over a map is cut. */
+/* How the loops over a map are cut into tiles, passes and tasks. */
 typedef struct ConvTile {
     int pixels; /* of a row of the map in one tile: P */
     /* of the map in one tile; more than one only on maps of fixed size, with clipping
@@ -72,20 +72,20 @@ typedef struct ConvTile {
     /* blocks of input channels in one pass over a task's rows, whose weights stay in L1;
      * 0: all of them */
     int depth;
-    /* 0, or how many rows of the map are walked as one long row (1x1, stride 1, no
+    /* 0, or how many rows of the map are treated as one long row (1x1, stride 1, no
      * padding) */
     int64_t flat_rows;
-    int64_t flat_pixels; /* 0, or the length of the pieces in which a flat map of free size is walked */
+    int64_t flat_pixels; /* 0, or the length of the pieces of a flat map of free size */
     bool plain;          /* the input is PLAIN */
-    /* the groups of output blocks take turns at a task's rows, which stay in L2; else
-     * rows do at a group's weights */
+    /* all groups of output blocks pass over a task's rows, which stay in L2; else all
+     * rows pass under a group's weights */
     bool strips;
     int task_rows; /* tiles' rows in one task */
-    /* cache lines of the next group's weights that a tile asks into L2 for each tap of a
-     * block; 0: none */
+    /* cache lines of the next group's weights that a tile prefetches into L2 for each tap
+     * of a block; 0: none */
     int next_lines;
-    bool prefetch_next; /* a tile asks for what the next one reads */
-    int near_lines;     /* how far ahead weights are asked into L1; 0: not */
+    bool prefetch_next; /* a tile prefetches the input of the next one */
+    int near_lines;     /* how many cache lines ahead weights are prefetched into L1; 0: no prefetch */
 } ConvTile;
 
 /* proposal.tile of all kinds of this folder but conv_any. */
@@ -97,8 +97,8 @@ typedef struct ConvPlan {
     ConvTile flat;
 } ConvPlan;
 
-/* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, and behind it s for strips, d16
- * for passes of 16 blocks (conv_shape.c). */
+/* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, followed by s for strips, d16 for
+ * passes of 16 blocks (conv_shape.c). */
 const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *tile);
 typedef struct TileLimits {
     bool plain; /* the input is PLAIN */
@@ -118,7 +118,7 @@ int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer
 
 /* ---- conv_plan.c ---- */
 
-/* Begins a proposal, by a plan of that shape. */
+/* Begins a proposal, with a plan for that shape. */
 ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal);
 /* BLOCKED for input, output, and the maps that an epilogue reads beside the result,
  * anything for what else it reads; weights in that format. */
@@ -128,18 +128,18 @@ void conv_settle(Program *program, Kernel *kernel);
 
 /* ---- conv_map.c, conv_strip.c, conv_tile.c: emission ---- */
 
-/* How many tasks the walk has. */
+/* The number of tasks. */
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
-/* Bytes that a task keeps: sums between passes, and behind them its rows of the input as
- * f32; NULL for none. */
+/* Bytes of scratch: the sums between passes, then the task's rows of the input as f32;
+ * NULL for none. */
 Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
 
 enum { SITE_INSIDE = -1, SITE_COMPUTED = -2 };
 
-/* Where a tile stands. Its first row and column are `y`, `x` as positions of the axes.
+/* The site of a tile. Its first row and column are `y`, `x` as positions of the axes.
  * `fixed_*` is the same number where it is known while compiling; SITE_INSIDE: no tap is
- * clipped there; SITE_COMPUTED: found out at run time, by a range of taps for `y` (then
- * of one row) and by reading zeros for `x`. */
+ * clipped there; SITE_COMPUTED: clipping is computed at run time, as a range of taps for
+ * `y` (of a tile of one row) and by reading zeros for `x`. */
 typedef struct ConvSite {
     int rows, columns, blocks;
     int64_t fixed_y, fixed_x;
@@ -147,8 +147,8 @@ typedef struct ConvSite {
     LLVMValueRef limit;    /* SITE_COMPUTED x: columns at or after this one are not stored */
     LLVMValueRef share;    /* number of the tile in its group, for prefetching; NULL without */
     LLVMValueRef from, to; /* blocks of input channels in this pass; NULL: all */
-    /* element of the scratch where sums are kept from pass to pass, of the row's first
-     * column */
+    /* element of the scratch that keeps the sums of the row's first column from pass to
+     * pass */
     LLVMValueRef kept;
 } ConvSite;
 
@@ -165,51 +165,52 @@ struct Conv {
     int64_t pixel_stride;
     int64_t flat_length; /* of the long rows of a flat map, or 0 */
     LLVMValueRef input, weights, zeros;
-    LLVMValueRef image_stride, block_stride, row_stride, channel_stride; /* those that the layout has */
-    LLVMValueRef column_input;         /* columns that the input has, of this row if the map is flat */
+    LLVMValueRef image_stride, block_stride, row_stride, channel_stride; /* those of the layout */
+    LLVMValueRef column_input;         /* columns of the input, of this row if the map is flat */
     LLVMValueRef image, first_channel; /* of the task: image number, first output channel */
     LLVMValueRef image_offset;         /* of the task's first input channel, in elements */
-    bool own_blocks;                   /* block b of the outputs reads block b of the inputs alone */
-    LLVMValueRef kept_row;             /* columns of a row of sums that are kept from pass to pass */
-    LLVMValueRef tile_weights;         /* element at which the task's weights begin */
+    bool own_blocks;                   /* block b of the outputs reads only block b of the inputs */
+    LLVMValueRef kept_row;             /* columns of a row of sums kept from pass to pass */
+    LLVMValueRef tile_weights;         /* the first element of the task's weights */
 };
 
 int64_t conv_input_blocks(const Conv *c); /* of the channels of a group */
-/* Of the sums that a task keeps between passes. */
+/* Bytes of the sums that a task keeps between passes. */
 Dim conv_sums_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
 
-/* What a task reads of an input of f16 or bf16, as f32. */
+/* Whether tasks convert what they read of the input, f16 or bf16, to f32. */
 bool conv_needs_strip(const ConvShape *shape);
 Dim conv_strip_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
-/* Fills it for rows of tiles `from` to `to`, and has c read it in place of the input. */
+/* Fills the strip for rows of tiles `from` to `to`, and makes c read it instead of the
+ * input. */
 void conv_read_strip(Conv *c, LLVMValueRef from, LLVMValueRef to);
 LLVMValueRef conv_zeros(Module *m); /* address of a vector of zeros */
 /* Begins the kernel's function and fills what does not depend on the task; emit_tile is
  * conv_emit_tile. */
 Conv conv_begin(Module *m, const Kernel *kernel);
-/* The loop over tasks and all that is in it; ends the function. */
+/* Emits the loop over tasks and everything in it; ends the function. */
 LLVMValueRef conv_emit_map(Conv *c);
 /* One tile: reduction in registers, epilogue, stores. */
 void conv_emit_tile(Conv *c, const ConvSite *site);
 
-/* For other emitters of tiles. A loop over the kernel rows that lie inside for the tile's
- * row (or all, unrolled, where that is known) is theirs: `emit_row` gets the number of
- * the row's tap, and that number as a constant or SITE_COMPUTED. */
+/* For other emitters of tiles: a loop over the kernel rows that are inside the map for
+ * the tile's row (unrolled where they are known). `emit_row` gets the number of the row's
+ * tap, as a value and as a constant or SITE_COMPUTED. */
 typedef void (*ConvRow)(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context,
                         LoopCarried *sums);
 void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *context, LoopCarried *sums);
-/* Whether pixel `pixel` of the tile reads the map with these taps, as far as that is
- * known while compiling. */
+/* Whether pixel `pixel` of the tile may read the map with these taps, as far as is known
+ * while compiling. */
 bool conv_reads(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap, int pixel);
-/* Address that the pixel reads with a tap of its columns; `input` is the element that the
- * tile's first pixel reads with the first tap. Zeros where the pixel lies outside the
- * map. */
+/* The address that the pixel reads with a column tap: of zeros where that is outside the
+ * map. `input` is the element that the tile's first pixel reads with the first tap. */
 LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column_tap,
                         int pixel);
 /* The element that the tile's first pixel reads with the first taps, in the task's first
  * block of channels. */
 LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site);
-/* A zero for each pixel and block; their way through the epilogue into the output. */
+/* Zeros for each pixel and block; and the store of the sums through the epilogue into the
+ * output. */
 void conv_start_sums(const Conv *c, const ConvSite *site, LoopCarried *sums);
 void conv_store_sums(Conv *c, const ConvSite *site, const LoopCarried *sums);
 /* The point of a pixel's outputs: image, first channel of block q, row, column. */

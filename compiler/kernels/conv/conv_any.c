@@ -1,6 +1,6 @@
-/* Any convolution over any number of axes, forward or transposed, of any floats, whoever
- * made the weights: what the special kinds do not take. Lanes lie along the last axis of
- * PLAIN tensors.
+/* Any convolution over any number of axes, forward or transposed, of any floats, with
+ * constant or computed weights: everything that the special kinds do not take. Lanes run
+ * along the last axis of PLAIN tensors.
  *
  *     task: one image, one group, OUTPUTS of its output channels, one row (all axes but the last)
  *       for each phase of the last axis                      of a transposed convolution, else one
@@ -11,7 +11,8 @@
  *               x[VECTORS] = load; for each output: w = one weight, broadcast; sums += x * w
  *           epilogue, store
  *
- * Eight sums hide the latency of the multiply-adds; three loads go to eight of them. */
+ * Eight sums hide the latency of the multiply-adds; there are three loads to eight
+ * multiply-adds. */
 #include "kernels/conv/conv_any.h"
 #include <math.h>
 
@@ -67,9 +68,9 @@ static Dim output_tiles(Dims *dims, const AnyConv *c) {
     return dim_ceil_div(dims, dim_floor_div(dims, c->kernel->anchor->shape.dims[1], c->groups), OUTPUTS);
 }
 
-/* Far from the special kinds: a fifth of peak, as small maps leave lanes empty. How many
- * is counted where the choice is between this and packing a weight that the run computes:
- * 512 channels at 2x2 take 3.4 ms so, and 1.0 ms packed. */
+/* Much slower than the special kinds: a fifth of peak, or less where small maps leave
+ * lanes empty. Empty lanes are counted where the alternative is to pack a weight that the
+ * run computes: 512 channels at 2x2 take 3.4 ms here, and 1.0 ms packed. */
 static double conv_any_cycles(const Kernel *kernel) {
     const Target *target = kernel->program->target;
     const Node *node = kernel->anchor,
@@ -152,8 +153,8 @@ static void add_any_tap(AnyWalk *w, Point x, Point weight, LLVMValueRef tap, Loo
     }
 }
 
-/* Where tap `tap` of an outer axis reads for the row at `at`, and whether that is on the
- * map. */
+/* The place that tap `tap` of an outer axis reads for the row at `at`, and whether it is
+ * inside the map. */
 static LLVMValueRef find_outer(AnyWalk *w, int axis, LLVMValueRef at, LLVMValueRef tap, LLVMValueRef *place) {
     AnyConv *c = w->c;
     Module *m = c->m;
@@ -265,7 +266,7 @@ static void emit_phase(AnyWalk *w) {
     end_loop(m, &loop);
 }
 
-/* The last axis as conv_shape.c's axes are. */
+/* The last axis in the form of conv_shape.c. */
 static ConvShape last_axis_shape(const AnyConv *c) {
     int last = c->axes - 1;
     const Node *anchor = c->kernel->anchor;

@@ -1,16 +1,16 @@
-/* The choice of a convolution's register tile: P pixels by Q blocks of output channels,
- * by a model of what one step of the reduction (one input channel of one tap) costs. The
- * model has four bounds, the largest of which holds: multiply-adds issued, loads (a
- * broadcast for each pixel, a vector for each block), the latency of a chain of
- * additions, and the weights' way from L2. To that come each tile's stores and, where the
- * input does not fit L2, reading it once again for every group of output channels.
+/* Chooses the register tile of a convolution, P pixels by Q blocks of output channels, by
+ * a model of the cost of one step of the reduction (one input channel of one tap). The
+ * model takes the largest of four bounds: multiply-adds issued, loads (a broadcast for
+ * each pixel, a vector for each block), the latency of a chain of additions, and reading
+ * the weights from L2. It adds the stores of each tile and, where the input does not fit
+ * L2, reading it again for every group of output channels.
  *
- * What it says was measured on a core with two 512-bit FMAs: 14x2 by default; 6x4 where
- * the input streams (1x1 256 to 64 at 56x56: 97 % of peak, 14x2 92 %, 28x1 72 %); P x 1
- * stands at the load ports' edge (90 %); two rows of 7 on 7x7 maps. With P * Q + Q + 1
- * close to the number of registers nothing spills; 7x4 and 4x8 do, and fall to a third.
- * Passes and strips were measured on Zen 3, whose L2 of 512 KB holds few layers: passes
- * of half of L1 and strips of a sixth or an eighth of L2 lost 2 %. */
+ * Measured on a core with two 512-bit FMAs: 14x2 by default; 6x4 where the input streams
+ * (1x1 256 to 64 at 56x56: 97 % of peak, 14x2 92 %, 28x1 72 %); P x 1 is at the limit of
+ * the load ports (90 %); two rows of 7 on 7x7 maps. Nothing spills with P * Q + Q + 1
+ * close to the number of registers; 7x4 and 4x8 spill, and fall to a third. Passes and
+ * strips were measured on Zen 3, whose L2 of 512 KB holds few layers: passes of half of
+ * L1 and strips of a sixth or an eighth of L2 were 2 % slower. */
 #include "kernels/conv/conv.h"
 
 enum {
@@ -38,16 +38,15 @@ static double largest_of_four(double a, double b, double c, double d) {
 
 static const double step_overhead = 0.5;
 
-typedef struct ConvLayer { /* what the model reads, at typical sizes */
+typedef struct ConvLayer { /* the inputs of the model, at typical sizes */
     const Target *target;
     int64_t bytes; /* of an element as tiles read it */
     int64_t images, height, width, blocks, reduction, taps;
     int64_t input_bytes, weight_bytes;
-    /* rows of the input that a strip reads and the next one reads again, in rows of the
-     * output */
+    /* rows of the input that a strip and the next one both read, in rows of the output */
     int64_t overlap;
     bool plain;
-    /* scattered: the weights of a tile do not lie one behind the other */
+    /* scattered: the weights of a tile are not contiguous */
     bool fixed_height, fixed_width, scattered;
 } ConvLayer;
 
@@ -79,9 +78,9 @@ static int max_pixels(const Target *t, int blocks) { return (t->registers - 2 - 
 /* Measured: 12 multiply-adds are too few (16 registers), 28 are enough (32). */
 bool conv_has_long_steps(const Target *target) { return 2 * max_pixels(target, 2) >= LONG_STEP; }
 
-/* Blocks of input channels in a pass whose weights take a quarter of L1, or an eighth
- * where every stride-th tap only is read and few sets hold them; 0 for all blocks at
- * once. In long steps weights are asked for ahead instead (choose_prefetch). */
+/* Blocks of input channels in a pass, so that its weights take a quarter of L1, or an
+ * eighth where only every stride-th tap is read and few cache sets hold them; 0 for all
+ * blocks at once. In long steps weights are prefetched instead (choose_prefetch). */
 static int pass_depth(const ConvLayer *l, int64_t blocks) {
     const Target *t = l->target;
     int64_t terms = t->lanes * l->taps, bytes = t->l1_bytes / (l->scattered ? 8 : 4);
@@ -92,8 +91,8 @@ static int pass_depth(const ConvLayer *l, int64_t blocks) {
     return all <= depth ? 0 : (int)depth;
 }
 
-/* Cycles of one tile of `pixels` by `blocks`. The larger of two tiles is the faster for
- * what every step costs beside its bound. */
+/* Cycles of one tile of `pixels` by `blocks`. The larger of two tiles wins by the
+ * constant cost of every step. */
 static double tile_cycles(const ConvLayer *l, int64_t pixels, int64_t blocks) {
     const Target *t = l->target;
     double vectors = (double)(pixels * blocks);
@@ -111,23 +110,24 @@ static double tile_cycles(const ConvLayer *l, int64_t pixels, int64_t blocks) {
     return step * (double)l->reduction + (2 * passes - 0.5) * vectors + 24 * passes;
 }
 
-/* From memory it costs more than its time alone, as results go there too; from L3 three
- * tenths of it are hidden (measured on 3x3 with 64 channels at 256x256, where 6x4 reaches
- * 94 % of peak and 14x2 89 %, and with 128 at 128x128, 93 and 91 %). */
+/* Cycles of reading `bytes` from beyond L2. From memory they cost more than their time
+ * alone, as results go there too; from L3 three tenths are hidden (measured on 3x3 with
+ * 64 channels at 256x256, where 6x4 reaches 94 % of peak and 14x2 89 %, and with 128 at
+ * 128x128, 93 and 91 %). */
 static double far_cycles(const ConvLayer *l, double bytes, int64_t whole) {
     return whole < l->target->l3_bytes ? 0.7 * bytes / l->target->l3_bytes_per_cycle
                                        : 1.3 * bytes / l->target->memory_bytes_per_cycle;
 }
 
-/* Rows of the output whose input takes a third of L2: room is left for weights and
+/* Rows of the output whose input takes a third of L2, which leaves room for weights and
  * results. */
 static int64_t strip_rows(const ConvLayer *l) {
     int64_t row_bytes = max_i64(1, l->input_bytes / l->height);
     return max_i64(1, min_i64(l->target->l2_bytes / 3 / row_bytes - l->overlap, l->height));
 }
 
-/* What does not stay in L2 is read again and again: the input for each group of blocks,
- * or, where the groups take turns at a strip of rows, the weights for each strip. */
+/* What does not stay in L2 is read repeatedly: the input for each group of blocks or,
+ * where all groups pass over a strip of rows, the weights for each strip. */
 static double weight_stream_cycles(const ConvLayer *l, int64_t groups, bool strips) {
     const Target *t = l->target;
     double images = (double)l->images;
@@ -148,7 +148,7 @@ static double row_cycles(const ConvLayer *l, int64_t length, int64_t rows, const
                          int64_t blocks, int64_t *tiles) {
     int64_t longer, width = split_evenly(length, tile->pixels, tiles, &longer);
     double wide = tile_cycles(l, width * rows, blocks);
-    if (!l->fixed_width) { /* whole tiles, and one of the least width that holds the rest */
+    if (!l->fixed_width) { /* full tiles, and one of the least width that holds the rest */
         int64_t whole = length / tile->pixels, rest = length % tile->pixels;
         double each = tile_cycles(l, min_i64(rest > 4 ? 8 : 4, tile->pixels) * rows, blocks);
         return (double)whole * tile_cycles(l, tile->pixels * rows, blocks) +
@@ -168,7 +168,7 @@ static double map_cycles(const ConvLayer *l, int64_t length, int64_t count, cons
     return cycles;
 }
 
-/* All but the way of what does not stay in L2; *tiles: of a group of output blocks. */
+/* All cycles except for reading from beyond L2; *tiles: of a group of output blocks. */
 static double layer_cycles(const ConvLayer *l, const ConvTile *tile, int64_t *tiles) {
     int64_t length = l->width, count = l->height;
     if (tile->flat_rows) length *= tile->flat_rows, count /= tile->flat_rows;
@@ -195,8 +195,8 @@ static void consider_tile(const ConvLayer *l, ConvTile tile, ConvTile *best, dou
     }
 }
 
-/* Flat maps: whole rows joined where sizes are fixed, pieces of sixteen tiles where they
- * are free. */
+/* Flat maps: rows joined where sizes are fixed, pieces of sixteen tiles where they are
+ * free. */
 static void consider_flat(const ConvLayer *l, ConvTile tile, ConvTile *best, double *cycles) {
     if (!l->fixed_width || !l->fixed_height) {
         tile.flat_pixels = 16 * tile.pixels;
@@ -219,28 +219,29 @@ static void consider_rows(const ConvLayer *l, ConvTile tile, ConvTile *best, dou
     }
 }
 
-/* As many rows a task as make it worth its start, but enough tasks for many cores. */
+/* As many rows a task as outweigh its overhead, but enough tasks for many cores. */
 static int choose_task_rows(const ConvLayer *l, const ConvTile *tile, double cycles) {
     int64_t rows = tile->flat_rows ? l->height / tile->flat_rows : ceil_div(l->height, tile->rows);
     if (tile->flat_pixels) return 1;
     int64_t all = max_i64(1, l->images * rows * group_count(l, tile));
     int64_t wanted = (int64_t)(TASK_CYCLES * (double)all / (cycles + 1)) + 1;
     if (tile->strips) wanted = max_i64(1, strip_rows(l) * rows / l->height);
-    if (tile->depth) { /* weights come from afar once a task */
+    if (tile->depth) { /* each task reads its weights from beyond L1 once */
         int64_t across = max_i64(1, l->width * max_i64(1, tile->flat_rows) / tile->pixels);
         wanted = max_i64(wanted, PASS_TILES / across + 1);
     }
     return (int)max_i64(1, min_i64(min_i64(wanted, rows), all / LEAST_TASKS));
 }
 
-/* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 %
- * of peak at 56x56x64, and 45 to 86 % where they and the input do not fit L2 together
- * (1024 channels at 16x16). A tile of one block has no load port to spare for it, nor
- * have short steps (1x1 with AVX2: 86 instead of 91 %): these have passes, and ask for
- * the next tile's input once a block. A phase of a transposed convolution reads every
- * stride-th tap only, so that what lies ahead is not what comes next. Those of the next
- * group are asked into L2 on small maps, where weights pass faster than the core fetches
- * them, but not on the smallest, where asking costs more than it brings. */
+/* Weights of a group that do not stay in L1 are prefetched: 97 to 100 % of peak at
+ * 56x56x64, and 45 to 86 % where weights and input together do not fit L2 (1024 channels
+ * at 16x16). A tile of one block has no load port to spare for prefetches, nor have short
+ * steps (1x1 with AVX2: 86 instead of 91 %): these have passes, and prefetch the input of
+ * the next tile once a block. A phase of a transposed convolution reads only every
+ * stride-th tap, so that the next cache lines are not what it reads next. Weights of the
+ * next group are prefetched into L2 on small maps, where they are used faster than the
+ * core fetches them; but not on the smallest maps, where prefetching costs more than it
+ * gains. */
 static void choose_prefetch(const ConvLayer *l, ConvTile *tile, int64_t tiles) {
     int64_t all = tiles * l->images,
             lines = l->target->lanes * tile->blocks * l->target->lanes * l->bytes / LINE_BYTES;

@@ -37,8 +37,8 @@ static bool same_or_single(Shape shape, Shape map) {
     return dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]);
 }
 
-/* Whether height and width may be walked as one where all maps lie dense: every value
- * that the kernel touches is the same at all pixels, or has the result's. */
+/* Whether height and width may become one axis where all maps are dense: every value that
+ * the kernel reads is the same at all pixels, or has the pixels of the result. */
 static bool may_be_flat(const Kernel *kernel, const ConvShape *s) {
     Shape map = kernel->anchor->shape;
     for (int i = 0; i < 2; i++)

@@ -6,12 +6,12 @@
  *       for each kernel column                                  unrolled
  *         w[O] = weights                                        O registers
  *         for each pixel: x = input block; for each o: sums[pixel][o] += x * w[o]
- *     for each o: a vector of P results, by a tree of shuffles and additions; epilogue, store along the row
+ *     for each o: a vector of P results, by a tree of shuffles and additions; epilogue, store
  *
  * Output PLAIN, weights packed by conv_few_format. conv_direct would leave all lanes but
  * O idle. Share of peak at 256x256x64, 3x3: 39 % with one output (the loads bind, one to
  * a multiply-add), 66 % with three; conv_direct 9 %. A barrier after each tap keeps LLVM
- * from loading pixels that taps share once for all of them, which spilled. */
+ * from loading the pixels that taps share only once, which spilled. */
 #include "kernels/conv/conv.h"
 
 enum { MAX_COLUMN_TAPS = 16, MAX_OUTPUTS = 6, MAX_REGISTERS = 20, STRIP_ROWS = 8 };
@@ -21,8 +21,8 @@ static bool takes_few(const ConvShape *s, int lanes) {
     return dense && s->outputs <= MAX_OUTPUTS && s->kernel[1] <= MAX_COLUMN_TAPS * s->stride[1];
 }
 
-/* A power of two, as the tree of additions and the store want it, and well below the
- * number of registers: with 24 sums of 32 LLVM spills where the loops meet. */
+/* A power of two, as the tree of additions and the store need it, and well below the
+ * number of registers: with 24 sums and 32 registers LLVM spills between the loops. */
 static int pixels_for_few(const Target *target, int64_t outputs) {
     int pixels = target->lanes;
     int64_t max = min_i64(MAX_REGISTERS, target->registers - 1);
@@ -101,7 +101,7 @@ static void add_few_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef
     }
 }
 
-/* Lanes 2i (odd: 2i + 1) of two vectors, one behind the other. */
+/* Lanes 2i (odd: 2i + 1) of the concatenation of two vectors. */
 static LLVMValueRef emit_every_other(Module *m, LLVMValueRef a, LLVMValueRef b, int lanes, int odd) {
     LLVMValueRef order[64];
     for (int i = 0; i < lanes; i++) order[i] = get_i32(m, 2 * i + odd);

@@ -1,5 +1,5 @@
-/* The packed formats of convolutions' weights (plan/format.h), of which kernels read the
- * rows of a tile one after the other.
+/* The packed formats of the weights of convolutions (plan/format.h). Kernels read the
+ * rows of a tile in order.
  *
  * With Q blocks of `lanes` outputs to a tile:
  *
@@ -7,10 +7,10 @@
  *     conv_few                        [block of inputs][tap][output][lanes inputs]
  *     conv_grouped                    [block of channels][tap][distance k][lanes channels]
  *
- * The last tile is as narrow as its blocks are few, the last block of inputs of the first
- * as short as its inputs are; outputs, the inputs of conv_few and the channels of
- * conv_grouped are padded with zeros to whole blocks. conv_grouped keeps in an input
- * channel's lane what it gives to the output that lies k places on in its group. */
+ * The last tile may have fewer blocks, and the last block of inputs of the first format
+ * fewer inputs; outputs, the inputs of conv_few and the channels of conv_grouped are
+ * padded with zeros to full blocks. conv_grouped keeps, in the lane of an input channel,
+ * its weight for the output that is k places on in its group. */
 #include "kernels/conv/conv.h"
 
 /* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed one

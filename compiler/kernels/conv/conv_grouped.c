@@ -37,7 +37,7 @@
 
 enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
 
-/* The shape as the walk sees it: one group whose every block has its own inputs. */
+/* The shape for conv_map.c: one group, each block of which has its own inputs. */
 static bool walked_shape(const Kernel *kernel, int lanes, ConvShape *s) {
     if (!conv_shape(kernel, s) || s->groups == 1 || s->inputs != s->outputs) return false;
     if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MAX_COLUMN_TAPS ||
@@ -48,8 +48,8 @@ static bool walked_shape(const Kernel *kernel, int lanes, ConvShape *s) {
     return true;
 }
 
-/* Two rows where their sums leave registers for the weights and it is known beforehand
- * which taps are clipped: a third of the loads is saved, and the loop over kernel
+/* Two rows where their sums leave registers for the weights and the clipping of taps is
+ * known while compiling: that saves a third of the loads, and the loop over kernel
  * rows. */
 static int rows_of(const ConvShape *s, const Target *target) {
     bool fixed = true;
@@ -58,8 +58,8 @@ static int rows_of(const ConvShape *s, const Target *target) {
     return fixed && s->inputs == 1 && ROWS * ROW_PIXELS < target->registers ? ROWS : 1;
 }
 
-/* Beside the sums stand the weights of a kernel row (of a tap, where channels are
- * several) and what LLVM loads ahead. */
+/* Beside the sums, registers hold the weights of a kernel row (of a tap, where groups
+ * have several channels) and what LLVM loads ahead. */
 static int pixels_for_grouped(const ConvShape *s, const Target *target, int rows) {
     int64_t group = s->inputs, left = target->registers - 2;
     if (rows > 1) return ROW_PIXELS;
@@ -130,14 +130,14 @@ static LLVMValueRef row_input(Conv *c, LLVMValueRef input, LLVMValueRef y_tap) {
 /* ---- depthwise ---- */
 
 /* A row of the tile's outputs, and the tap (a number, or SITE_COMPUTED) by which it reads
- * the input row at hand. */
+ * the current input row. */
 typedef struct InputReader {
     int row;
     int64_t tap;
     LLVMValueRef y_tap;
 } InputReader;
 
-/* The pixel of a row of the tile that reads the input's column `column` with a tap, or
+/* The pixel of a row of the tile that reads column `column` of the input with a tap, or
  * -1. */
 static int pixel_at(const Conv *c, const ConvSite *site, int64_t column, int64_t tap) {
     int64_t ahead = column - tap * c->columns.step;
@@ -145,7 +145,7 @@ static int pixel_at(const Conv *c, const ConvSite *site, int64_t column, int64_t
     return (int)(ahead / c->columns.scale);
 }
 
-/* One column of an input row, loaded where the first output that needs it is met. */
+/* One column of an input row, loaded at the first output that needs it. */
 static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column,
                        const InputReader *readers, int count, LLVMValueRef w[][MAX_COLUMN_TAPS],
                        LoopCarried *sums) {
@@ -179,7 +179,7 @@ static void add_kernel_row(Conv *c, const ConvSite *site, int64_t row, LLVMValue
     add_input_row(c, site, *(LLVMValueRef *)context, &reader, 1, sums);
 }
 
-/* All input rows of a tile whose clipping is known. */
+/* All input rows of a tile whose clipping is known while compiling. */
 static void add_input_rows(Conv *c, const ConvSite *site, LLVMValueRef input, LoopCarried *sums) {
     const ConvAxis *y = &c->rows;
     int64_t reach = (site->rows - 1) * y->scale + (y->taps - 1) * y->step;
@@ -228,7 +228,7 @@ static void add_grouped_row(Conv *c, const ConvSite *site, int64_t row, LLVMValu
     for (int64_t t = 0; t < c->columns.taps; t++) add_grouped_tap(c, site, row, ky, input, t, sums);
 }
 
-/* Each lane moves `by` places on in its group, round its end. */
+/* Moves each lane `by` places on within its group, cyclically. */
 static LLVMValueRef emit_rotated(const Conv *c, LLVMValueRef vector, int64_t by) {
     LLVMValueRef order[64];
     int64_t group = c->shape.inputs;

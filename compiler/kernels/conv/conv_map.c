@@ -80,7 +80,7 @@ static void emit_fixed_columns(Conv *c, const ConvSite *site, int64_t count) {
     }
 }
 
-/* Tiles that begin before the first column inside, all of whose clipping is on their
+/* Tiles that begin before the first interior column; they are clipped only on their
  * left. */
 static LLVMValueRef emit_left_edge(Conv *c, const ConvSite *site, LLVMValueRef inside_end) {
     Module *m = c->m;
@@ -110,10 +110,10 @@ static LLVMValueRef emit_inside_border(Conv *c, const ConvSite *site, LLVMValueR
     return emit_add(m, begin, emit_mul(m, tiles, width));
 }
 
-/* What is left of a row, in tiles of the least of a few widths that holds it: 8 at most,
- * since every pixel has an address of its own. Where channels lie in planes every load
- * chooses between the map and zeros, and LLVM makes those of a step ahead of the
- * multiply-adds: fewer pixels where registers do not hold 8 of them beside as many
+/* The rest of a row, in tiles of the least of a few widths that holds it: at most 8,
+ * since every pixel has an address of its own. Where the input is PLAIN every load
+ * chooses between the map and zeros, and LLVM computes all addresses of a step before the
+ * multiply-adds: so fewer pixels where registers do not hold 8 addresses beside as many
  * sums. */
 static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef count) {
     Module *m = c->m;
@@ -182,8 +182,8 @@ static void emit_single_row(Conv *c, ConvSite site, LLVMValueRef row) {
     emit_columns(c, site);
 }
 
-/* Rows of tiles number `from` to `to` (not included), which are all inside, or one that
- * is not. */
+/* Rows of tiles from number `from` up to, not including, `to`: all interior ones, or one
+ * that is not. */
 static void emit_rows_between(Conv *c, ConvSite site, LLVMValueRef number, int64_t from, int64_t to,
                               int64_t height) {
     Module *m = c->m;
@@ -217,8 +217,8 @@ static Dim tile_rows(Dims *dims, const ConvShape *shape, const ConvTile *tile, i
     return dim_ceil_div(dims, rows, tile->rows);
 }
 
-/* Columns of a row of sums that are kept from pass to pass, with those that only make up
- * a tile's width. */
+/* Columns of a row of sums kept from pass to pass, including those that only fill up a
+ * tile. */
 static Dim kept_columns(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
     if (tile->flat_pixels) return dim_const(dims, tile->flat_pixels + tile->pixels);
     Dim columns = conv_axis(dims, shape, 1, 0).count;
@@ -285,7 +285,7 @@ static int64_t tiles_of_group(const ConvShape *shape, const ConvTile *tile, int 
     return ceil_div(blocks, tile->blocks);
 }
 
-/* A flat map has one axis: its rows are pieces of it. */
+/* A flat map has one axis, of which its rows are pieces. */
 static void set_phase_axes(Conv *c, int phase) {
     Dims *dims = dims_of_conv(c);
     c->rows = conv_axis(dims, &c->shape, 0, phase);
@@ -327,7 +327,7 @@ Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lan
 
 typedef struct TaskPlace { LLVMValueRef part, phase, tile, group; } TaskPlace;
 
-/* Which rows, phase and output blocks a task has; c->image too. */
+/* Finds the rows, phase and output blocks of a task; sets c->image, too. */
 static TaskPlace find_map_task(Conv *c, LLVMValueRef task, int64_t tiles) {
     Module *m = c->m;
     TaskPlace at;

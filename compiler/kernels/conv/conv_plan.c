@@ -1,4 +1,4 @@
-/* What the kinds of convolution propose and settle alike. */
+/* What the proposals and settlements of the kinds of convolution share. */
 #include "kernels/conv/conv.h"
 
 ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal) {

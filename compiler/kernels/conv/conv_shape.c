@@ -3,8 +3,8 @@
  *
  * A transposed convolution of stride s is s * s convolutions of stride 1, one for each
  * phase e of its outputs: output i' = s * i + e takes the taps k with s | e + before - k
- * * dilation, and tap k reads dy at i + (e + before - k * dilation) / s. Taps go in the
- * order in which what they read goes up, so that `step` is positive. */
+ * * dilation, and tap k reads dy at i + (e + before - k * dilation) / s. Taps are in the
+ * order of the places that they read, so that `step` is positive. */
 #include "kernels/conv/conv.h"
 
 static bool two_axes_of_floats(const Node *node) {

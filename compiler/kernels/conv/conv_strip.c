@@ -1,7 +1,7 @@
 /* The strip: what a task reads of an input of f16 or bf16, as f32.
  *
  * Tiles load single elements, each once for every tap and group of outputs. So a task
- * converts its rows of the input once, beforehand, into the thread's scratch, behind the
+ * converts its rows of the input once, beforehand, into the thread's scratch, after the
  * sums that are kept between passes:
  *
  *     for each block of input channels           one channel, where the input is PLAIN
@@ -20,7 +20,7 @@ static int64_t outer_count(const ConvShape *s, const ConvTile *tile, int lanes) 
     return tile->plain ? s->inputs : ceil_div(s->inputs, lanes);
 }
 
-/* Elements of a row: whole vectors. */
+/* Elements of a row, rounded up to full vectors. */
 static Dim row_elements(Dims *dims, const ConvShape *s, const ConvTile *tile, int lanes) {
     Dim pixels = s->in_size[1];
     if (tile->flat_rows) pixels = dim_scale(dims, pixels, tile->flat_rows);
@@ -65,8 +65,8 @@ static LLVMValueRef raw_element(const Conv *c, LLVMValueRef base, LLVMValueRef i
     return get_element(c->m, get_memory_type(c->m, c->shape.types.left), base, index);
 }
 
-/* From one row or pixel that the task reads to the next: what a stride leaves out may
- * stay as it is. */
+/* The distance from one row or pixel that the task reads to the next: those that a stride
+ * skips are not converted. */
 static int64_t step_of_axis(const ConvAxis *axis) {
     return axis->taps == 1 && axis->first == 0 ? axis->scale : 1;
 }
@@ -79,7 +79,8 @@ static void convert_blocks(const Conv *c, LLVMValueRef from, LLVMValueRef to, LL
     end_loop(m, &loop);
 }
 
-/* The pixels of a plane from `begin` on, `lanes` at a time; gives where they end. */
+/* Converts the pixels of a plane from `begin` on, `lanes` at a time; returns the first
+ * pixel that is left. */
 static LLVMValueRef convert_plane(const Conv *c, LLVMValueRef from, LLVMValueRef to, LLVMValueRef begin,
                                   LLVMValueRef pixels, int lanes) {
     Module *m = c->m;

@@ -50,8 +50,8 @@ LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site) {
     return emit_add(m, c->image_offset, at);
 }
 
-/* Where a pixel's first channel is read, and whether that lies inside the map where only
- * the run can tell, else NULL. */
+/* The address of a pixel's first channel, and whether it is inside the map; NULL where
+ * that is known while compiling. */
 typedef struct Pixel {
     LLVMValueRef address, valid;
 } Pixel;
@@ -92,8 +92,8 @@ typedef struct Tap {
     LLVMValueRef visit;   /* number of the tap in the tile's reduction, for prefetching */
 } Tap;
 
-/* Zeros stand for a whole block of channels; where channels lie in planes, each is chosen
- * for itself. */
+/* Zeros stand for a full block of channels; where the input is PLAIN, each channel
+ * chooses zeros for itself. */
 static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
         pixels[p] = find_pixel(c, tap->site, tap->input, tap->column, p);
@@ -101,8 +101,8 @@ static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
     }
 }
 
-/* The multiply-adds of one channel of one tap. `channel`: how many elements behind each
- * pixel's address. */
+/* The multiply-adds of one channel of one tap. `channel`: the offset from each pixel's
+ * address, in elements. */
 static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMValueRef channel,
                          LLVMValueRef weights, LoopCarried *sums) {
     Module *m = c->m;
@@ -131,7 +131,7 @@ static void prefetch_lines(const Conv *c, LLVMValueRef base, LLVMValueRef first,
     }
 }
 
-/* What the tile behind this one reads with this kernel row of this block of channels. */
+/* Prefetches what the next tile reads with this kernel row of this block of channels. */
 static void prefetch_input(const Conv *c, const Tap *tap) {
     int64_t width = tap->site->columns * c->columns.scale * c->pixel_stride;
     for (int row = 0; row < tap->site->rows; row++) {
@@ -146,8 +146,8 @@ static int64_t reduction_length(const Conv *c) {
     return c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
 }
 
-/* The tile's share of the next group's weights, into L2: `next_lines` for each tap, in
- * the channel loop where that is many. */
+/* The tile's share of the next group's weights, to prefetch into L2: `next_lines` for
+ * each tap, in the channel loop where there are many. */
 static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
     Module *m = c->m;
     int64_t lanes = c->lanes, visits = conv_input_blocks(c) * c->shape.kernel[0] * c->shape.kernel[1];
@@ -226,7 +226,8 @@ static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef 
     }
 }
 
-/* Taps of the row axis that lie inside the map at `y`: first, and one past the last. */
+/* The taps of the row axis that are inside the map at `y`: the first, and one past the
+ * last. */
 static void find_row_taps(const Conv *c, LLVMValueRef y, LLVMValueRef *from, LLVMValueRef *to) {
     Module *m = c->m;
     const ConvAxis *a = &c->rows;
@@ -287,7 +288,7 @@ static void reduce_rows_in_parts(Conv *c, const ConvSite *site, Block *block, in
     end_loop(m, &parts);
 }
 
-/* Large kernels: already a block's terms are too many for one chain. */
+/* Large kernels: the terms of a single block are too many for one chain. */
 static void reduce_large(Conv *c, const ConvSite *site, int64_t blocks, int64_t row_terms,
                          LoopCarried *sums) {
     Module *m = c->m;
@@ -351,7 +352,7 @@ static void store_tile_sums(Conv *c, const ConvSite *site, const LoopCarried *su
         for (int p = 0; p < pixels; p++) store_tile_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
 }
 
-/* Columns at or behind the limit are there only to make up the tile's width. */
+/* Columns from the limit on only fill up the tile, and are not stored. */
 static void store_limited(Conv *c, const ConvSite *site, const LoopCarried *sums) {
     Module *m = c->m;
     for (int p = 0; p < site->columns; p++) {
@@ -385,8 +386,8 @@ static LLVMValueRef kept_tile_sum(const Conv *c, const ConvSite *site, int i) {
     return get_element(m, m->f32, m->scratch, at);
 }
 
-/* The sums of a pass: with those of the passes before, on to the next or through the
- * epilogue. */
+/* Ends a pass: adds the sums of the passes before, and keeps the sums for the next pass
+ * or stores them through the epilogue. */
 static void finish_pass(Conv *c, const ConvSite *site, LoopCarried *sums) {
     Module *m = c->m;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);

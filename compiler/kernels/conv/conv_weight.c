@@ -8,7 +8,7 @@
  *           sums[o][i] += dy[o] * x[i]
  *       each sum: its lanes added up, epilogue, store
  *
- * Eight loads go to sixteen multiply-adds. */
+ * There are eight loads to sixteen multiply-adds. */
 #include "kernels/conv/conv_any.h"
 
 enum { OUTPUTS = 4, INPUTS = 4 };
@@ -40,7 +40,7 @@ typedef struct WeightWalk {
     Point x, dy;
 } WeightWalk;
 
-/* Channel `i` of the tile, or the last there is. */
+/* Channel `i` of the tile, or the last channel. */
 static LLVMValueRef readable_lanes(WeightWalk *w, LLVMValueRef first, int i, LLVMValueRef count) {
     Module *m = w->c->m;
     LLVMValueRef channel = emit_min(m, emit_add(m, first, get_i64(m, i)), emit_sub(m, count, get_i64(m, 1)));
@@ -80,7 +80,7 @@ static void add_vectors(WeightWalk *w, LoopCarried *sums) {
     end_loop_carried(m, &loop, sums);
 }
 
-/* The rows of dy whose tap lies on the map, axis by axis. */
+/* Loops over the rows of dy whose tap is inside the map, axis by axis. */
 static void add_rows(WeightWalk *w, int axis, LoopCarried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;

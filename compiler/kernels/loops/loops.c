@@ -29,7 +29,7 @@
 
 #define BLOCK_STEPS 256
 #define MAX_CHAINS 4
-#define ADDITION_CYCLES 4 /* until the next one that waits for it can begin */
+#define ADDITION_CYCLES 4 /* until an addition that depends on it can begin */
 
 typedef struct Range { LLVMValueRef from, to; } Range;
 
@@ -42,10 +42,10 @@ typedef struct NestWalk {
     int inner;           /* the group of the innermost loop, or -1 */
     LLVMValueRef mask;   /* of lanes, or NULL */
     bool mask_inner;
-    bool square;       /* at a vector of the turned group, not a coordinate */
-    Range chunk;       /* of the kept group at the split, those of the task */
-    LLVMValueRef task; /* of a reduction in parts: its number, in the first phase that of the part */
-    LLVMValueRef part; /* in the first phase: the part's place in its result; else NULL */
+    bool square;       /* at a vector of the transposed group, not a coordinate */
+    Range chunk;       /* of the parallel group at the split: the task's coordinates */
+    LLVMValueRef task; /* of a reduction in parts: the number of the task; in the first phase, of the part */
+    LLVMValueRef part; /* in the first phase: the number of the part within its result; else NULL */
 } NestWalk;
 
 static int lanes_of_walk(const NestWalk *walk) { return walk->nest->lane < 0 ? 1 : walk->m->target->lanes; }
@@ -58,14 +58,15 @@ static LLVMValueRef group_size(NestWalk *walk, int group) {
     return get_dim(walk->m, walk->nest->groups[group].size);
 }
 
-static bool is_multiple(const NestWalk *walk, int group) { /* of whole vectors, surely */
+/* whether the size is a multiple of the step for certain */
+static bool is_multiple(const NestWalk *walk, int group) {
     int64_t size;
     return group != walk->nest->lane ||
            (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of_walk(walk) == 0);
 }
 
-/* Of a part's total in the workspace: a vector of values, and one of places beside it for
- * argmax. */
+/* Bytes of a part's total in the workspace: a vector of values, and for argmax a vector
+ * of places. */
 static int64_t part_bytes(const Target *target, const Node *anchor) {
     DType value = dtype_sum(anchor->inputs[0]->shape.type);
     return target->lanes * (dtype_bytes(value) + (anchor->op == OP_argmax ? dtype_bytes(DTYPE_I32) : 0));
@@ -89,8 +90,8 @@ static Point domain_point(const NestWalk *walk) {
     return point;
 }
 
-/* Of a reduction's result: reduced axes are 0, and where lanes ran through one the result
- * is a scalar. */
+/* The point of a reduction's result: reduced axes are 0, and where lanes ran through one
+ * of them the result is a scalar. */
 static Point result_point(const NestWalk *walk) {
     const Nest *nest = walk->nest;
     Point point = domain_point(walk);
@@ -104,8 +105,8 @@ static Point result_point(const NestWalk *walk) {
     return point;
 }
 
-/* Ends the current block, so that what does not change in the loops that follow can be
- * placed at its end. */
+/* Ends the current basic block, so that what is invariant in the following loops can be
+ * hoisted to its end. */
 static void set_hoist_point(NestWalk *walk, int inner) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(walk->m->builder);
     LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(walk->m->context, walk->m->function, "inner");
@@ -122,7 +123,7 @@ static void clear_hoist_point(NestWalk *walk) {
     walk->inner = -1;
 }
 
-/* a rounded down to whole steps behind `from`: from + (to - from) / step * step. */
+/* The end of the full steps from `from` on: from + (to - from) / step * step. */
 static LLVMValueRef emit_whole_steps(Module *m, LLVMValueRef from, LLVMValueRef to, int64_t step) {
     LLVMValueRef whole = emit_div(m, emit_sub(m, to, from), get_i64(m, step));
     return emit_add(m, from, emit_mul(m, whole, get_i64(m, step)));
@@ -135,7 +136,7 @@ typedef struct RunningSum { LLVMValueRef value, index; } RunningSum; /* index: o
 static Op reduction_of_walk(const NestWalk *walk) { return walk->kernel->anchor->op; }
 static DType reduced_type(const NestWalk *walk) { return walk->kernel->anchor->inputs[0]->shape.type; }
 
-/* What an operator reduces to where there is nothing. */
+/* The identity of the reduction. */
 static RunningSum sum_identity(NestWalk *walk) {
     return (RunningSum){get_number(walk->m, reduced_type(walk), 0, lanes_of_walk(walk)), NULL};
 }
@@ -180,12 +181,13 @@ static const struct {
 
 static RunningSum get_identity(NestWalk *walk) { return reductions[reduction_of_walk(walk)].identity(walk); }
 
-/* Of a term or a sum `b` whose places come behind those of `a`, lane by lane. */
+/* Combines `a` with a term or a sum `b` whose places come after those of `a`, lane by
+ * lane. */
 static RunningSum combine_sums(NestWalk *walk, RunningSum a, RunningSum b) {
     return reductions[reduction_of_walk(walk)].combine(walk->m, reduced_type(walk), a, b);
 }
 
-/* Of sums whose places lie between each other: of equal ones the first is to be found. */
+/* Combines sums whose places interleave: of equal values the first place wins. */
 static RunningSum merge_sums(NestWalk *walk, RunningSum a, RunningSum b) {
     Module *m = walk->m;
     if (reduction_of_walk(walk) != OP_argmax) return combine_sums(walk, a, b);
@@ -199,7 +201,7 @@ static RunningSum merge_sums(NestWalk *walk, RunningSum a, RunningSum b) {
                       a, b);
 }
 
-/* The operand where the walk stands; the identity in lanes that do not exist. */
+/* The operand at the current coordinates; the identity in lanes that do not exist. */
 static RunningSum emit_reduced_term(NestWalk *walk) {
     Module *m = walk->m;
     Point point = domain_point(walk);
@@ -232,7 +234,7 @@ static RunningSum carried_sum(const Loop *loop, int which, bool index) {
                         index ? carried_result(loop, which * values + 1) : NULL};
 }
 
-/* Steps from .. to of a group, in `chains` sums that are added up at the end. */
+/* Steps `from` to `to` of a group, in `chains` sums that are added up at the end. */
 static RunningSum emit_chains(NestWalk *walk, int group, LLVMValueRef from, LLVMValueRef to, int chains) {
     int64_t step = step_of_group(walk, group);
     Loop loop = begin_loop(walk->m, from, to, step * chains);
@@ -251,7 +253,7 @@ static RunningSum emit_chains(NestWalk *walk, int group, LLVMValueRef from, LLVM
     return sums[0];
 }
 
-/* One step after the other, onto `sum`; where `masked`, lanes only as far as `to`. */
+/* Adds one step after the other to `sum`; where `masked`, lanes end at `to`. */
 static RunningSum emit_steps(NestWalk *walk, int group, LLVMValueRef from, LLVMValueRef to, RunningSum sum,
                              bool masked) {
     int64_t low, high;
@@ -271,7 +273,8 @@ static RunningSum emit_steps(NestWalk *walk, int group, LLVMValueRef from, LLVMV
     return carried_sum(&loop, 0, sum.index != NULL);
 }
 
-/* Whether a term takes longer than the addition, so that one chain is enough. */
+/* Whether a term takes longer than the latency of an addition, so that one chain is
+ * enough. */
 static bool is_heavy(const Kernel *kernel) {
     for (int i = 0; i < kernel->member_count; i++)
         if (op_info[kernel->members[i]->op].cost > ADDITION_CYCLES) return true;
@@ -301,7 +304,7 @@ static RunningSum emit_block(NestWalk *walk, int group, LLVMValueRef from, LLVMV
     return emit_steps(walk, group, whole, to, sum, true);
 }
 
-/* The coordinates of a reduced group: all, or a part. */
+/* The range of a reduced group: all of it, or the task's part. */
 static Range reduced_range(NestWalk *walk, int group) {
     Module *m = walk->m;
     Range all = {get_i64(m, 0), group_size(walk, group)};
@@ -330,8 +333,8 @@ static RunningSum emit_group_run(NestWalk *walk, int group, RunningSum total) {
     return total;
 }
 
-/* The mask of a vector of the lane group that the walk stands at, where the group may end
- * within it. */
+/* Sets the mask of the current vector of the lane group, where the group may end within
+ * it. */
 static void set_lane_mask(NestWalk *walk, int group) {
     if (group != walk->nest->lane || is_multiple(walk, group)) return;
     walk->mask = emit_lane_mask(walk->m, emit_sub(walk->m, group_size(walk, group), walk->at[group]),
@@ -357,7 +360,8 @@ static RunningSum emit_reduced(NestWalk *walk, int number, RunningSum total) {
     return carried_sum(&loop, 0, total.index != NULL);
 }
 
-/* The upper half of the lanes onto the lower, until one is left: a fixed order. */
+/* Adds the upper half of the lanes to the lower half, until one lane is left: a fixed
+ * order. */
 static RunningSum emit_across_lanes(NestWalk *walk, RunningSum sum) {
     Module *m = walk->m;
     for (int half = lanes_of_walk(walk) / 2; half > 0; half /= 2) {
@@ -385,8 +389,7 @@ static RunningSum emit_across_lanes(NestWalk *walk, RunningSum sum) {
 
 /* ---- reductions in parts ---- */
 
-/* The places of a part's total in the workspace: values, and beside them places of
- * argmax. */
+/* The addresses of a part's total in the workspace: values, and places for argmax. */
 static RunningSum part_address(NestWalk *walk, LLVMValueRef number) {
     Module *m = walk->m;
     RunningSum identity = get_identity(walk);
@@ -428,7 +431,7 @@ static void emit_reduction(NestWalk *walk) {
     if (along) sum = emit_across_lanes(walk, sum);
     LLVMValueRef value = reduction_of_walk(walk) == OP_argmax ? sum.index : sum.value;
     Point point = result_point(walk);
-    if (walk->nest->blocked_one) { /* one channel, which has a block of its own with zeros beside */
+    if (walk->nest->blocked_one) { /* one channel: a block of its own, padded with zeros */
         point.lanes = walk->m->target->lanes;
         point.at[1].lane_step = 1;
         point.mask = emit_lane_mask(walk->m, get_i64(walk->m, 1), point.lanes);
@@ -478,8 +481,8 @@ static void emit_vectors(NestWalk *walk, int group, Range range) {
 
 /* ---- squares ---- */
 
-/* One square of a turned operand: row i is the operand at lane i along the turned group.
- * Lanes beyond the end repeat the last. */
+/* One square of a transposed operand: row i is the operand at lane i, along the
+ * transposed group. Lanes beyond the end repeat the last lane. */
 static void emit_square(NestWalk *walk, const Node *node, LLVMValueRef *rows) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
@@ -503,7 +506,7 @@ static void emit_square_tiles(NestWalk *walk) {
     Module *m = walk->m;
     LLVMBasicBlockRef hoist = m->hoist;
     for (int t = 0; t < nest->transposed_count; t++) {
-        m->hoist = NULL; /* a row's coordinates are computed here, also those that are fixed */
+        m->hoist = NULL; /* the coordinates of a row are computed here, even the invariant ones */
         emit_square(walk, nest->transposed_nodes[t], rows[t]);
         m->hoist = hoist;
     }
@@ -524,8 +527,8 @@ static void emit_square_tiles(NestWalk *walk) {
 
 static void emit_nest_inside(NestWalk *walk, int number);
 
-/* The turned group, number `number` of those kept, by vectors; then the rest by
- * coordinates. */
+/* The transposed group, number `number` of the parallel ones, by vectors; then the rest
+ * by coordinates. */
 static void emit_transposed(NestWalk *walk, int number, Range range) {
     Module *m = walk->m;
     int group = walk->nest->parallel[number];
@@ -546,8 +549,8 @@ static void emit_transposed(NestWalk *walk, int number, Range range) {
 
 /* ---- zipped ---- */
 
-/* The vectors of results that lie one after the other from where the walk stands at in
- * the lanes' group. */
+/* Stores the vectors of results, which are contiguous from the current coordinate of the
+ * lanes' group on. */
 static void store_interleaved(NestWalk *walk, const LLVMValueRef *vectors, int count) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
@@ -612,9 +615,9 @@ static void emit_nest_inside(NestWalk *walk, int number) {
     }
 }
 
-/* Before and after what lies inside a vector of the lane group of which some lanes do not
- * exist. Whole vectors have code of their own: a store by a mask costs twenty cycles and
- * more on some machines. */
+/* Stand around the code for a vector of the lane group some lanes of which do not exist.
+ * Full vectors have code of their own: a masked store costs twenty cycles and more on
+ * some machines. */
 static void begin_masked(NestWalk *walk, int group) {
     walk->epilogue.memo.count = 0;
     set_lane_mask(walk, group);
@@ -653,7 +656,8 @@ static void emit_parallel_groups(NestWalk *walk, int number, Range range) {
     end_if(m, &rest);
 }
 
-/* A task's number is one digit a group before the split, and one of chunks. */
+/* The number of a task has a digit for each group before the split, and one for the
+ * chunk. */
 static void emit_digits(NestWalk *walk, LLVMValueRef task) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
@@ -676,7 +680,7 @@ static bool is_digit(const NestWalk *walk, int group) {
     return false;
 }
 
-/* A task of one vector of the lane group, which may not be whole. */
+/* A task of one vector of the lane group, which may be partial. */
 static void emit_lane_task(NestWalk *walk) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
@@ -691,7 +695,7 @@ static void emit_lane_task(NestWalk *walk) {
     end_if(m, &whole);
 }
 
-/* A task of one vector of the turned group, which stands before the split. */
+/* A task of one vector of the transposed group, which is before the split. */
 static void emit_transposed_task(NestWalk *walk) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
@@ -730,7 +734,7 @@ static void set_nest_name(Kernel *kernel) {
     else kernel_set_name(kernel, "map_%s%d", last, kernel->member_count);
 }
 
-/* A reduction in parts: those first, then their sums. */
+/* A reduction in parts has two phases: the parts, then their sums. */
 static void set_loops_phases(Program *program, Kernel *kernel, const Nest *nest) {
     Dim parts = dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest));
     kernel_set_workspace(kernel,

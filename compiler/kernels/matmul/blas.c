@@ -1,12 +1,12 @@
 /* Matrix products of two computed operands by OpenBLAS: a task is a call of cblas_sgemm
  * for some rows of one matrix.
  *
- * Its serial build is linked, so the pool stays the only one in the process. It is taken
- * where --blas asks for it and where nothing is to be done to the result on its way to
- * memory; else matmul computes the product. It is not taken by itself: one sgemm brings
- * 25 MB of program, and measured beside matmul (f32, one thread, AVX-512, 2026) it needed
- * 0.20 ms against 0.17 for 256 cubed, 1.47 against 1.21 for 197x768x768 and 0.26 against
- * 0.21 for 64x4096x64: nowhere the 10 % that it would have to win. */
+ * Its serial build is linked, so the pool stays the only one in the process. It is used
+ * where --blas asks for it and the product has no epilogue; else matmul computes the
+ * product. It is never chosen by itself: one sgemm adds 25 MB to a program, and measured
+ * beside matmul (f32, one thread, AVX-512, 2026) it took 0.20 ms against 0.17 for 256
+ * cubed, 1.47 against 1.21 for 197x768x768 and 0.26 against 0.21 for 64x4096x64: nowhere
+ * is it the 10 % faster that would justify it. */
 #include "kernels/matmul/matrix.h"
 
 enum { TASK_ROWS = 256 };
@@ -18,8 +18,8 @@ static bool takes_blas(const Kernel *kernel, const MatrixShape *s) {
     return kernel->program->blas && s->types.left == DTYPE_F32 && alone && computed;
 }
 
-/* It costs nothing, since it was asked for. sgemm takes matrices whose rows or columns
- * are adjacent elements. */
+/* The cost is 0, since the user asked for it. sgemm takes matrices whose rows or columns
+ * are contiguous. */
 bool blas_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s) || !takes_blas(kernel, &s)) return false;
@@ -44,13 +44,13 @@ typedef struct BlasOperand {       /* an argument of cblas_sgemm */
     int order;
 } BlasOperand;
 
-/* Of lines of `size` elements, `stride` apart. An axis of size 1 has any stride, and
- * sgemm refuses what is less than a line. */
+/* The leading dimension of lines of `size` elements, `stride` apart. An axis of size 1
+ * may have any stride, and sgemm refuses a leading dimension less than a line. */
 static LLVMValueRef get_leading(Module *m, Dim stride, Dim size) {
     return LLVMBuildTrunc(m->builder, emit_max(m, get_dim(m, stride), get_dim(m, size)), m->i32, "");
 }
 
-/* Matrix number `matrix` of the value in args[argument], from `row` on. */
+/* Matrix number `matrix` of the value in args[argument], beginning with row `row`. */
 static BlasOperand get_operand(Module *m, const Value *value, int argument, LLVMValueRef matrix,
                                LLVMValueRef row) {
     int rank = value->node->shape.rank;

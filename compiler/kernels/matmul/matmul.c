@@ -1,6 +1,6 @@
 /* Matrix products in general: matrix.c with tiles of six rows. B is packed while building
- * where it is a weight, and before the product where several tasks read the same; else
- * each task copies the panel that it reads. */
+ * where it is a weight, and before the product where several tasks read the same panel;
+ * else each task copies the panel that it reads. */
 #include "kernels/matmul/matrix.h"
 
 enum { ROWS = 6, DEPTH = 512, TASK_ROWS = 192, PACKING_TASK_ROWS = 768 };

@@ -16,16 +16,16 @@
  * A is read where it lies: with six rows the addresses of the rows stay in registers, and
  * packing A would cost as much as half a tile. Of f16 and bf16 a row tile's piece is
  * copied to the stack as f32, a vector at a time, since a tile loads single elements. A
- * panel lives on the stack because it is a task's own: nothing is shared between threads,
- * and no scratch memory is planned.
+ * panel is on the stack because it belongs to a task: threads share nothing, and no
+ * scratch memory is planned.
  *
  * With few rows (matvec) the bound is reading the weights from memory: one tile has all
  * rows, and every weight is read once. */
 #include "kernels/matmul/matrix.h"
 #include "kernels/conv/conv.h" /* split_evenly */
 
-/* terms in a row before sums are put by: dense layers have long sums, and with one row
- * nothing else to wait for */
+/* terms in one chain before its sums are added to partial sums: dense layers have long
+ * sums, and one row has few chains */
 enum { CHAIN = 64 };
 
 typedef struct Matrix {
@@ -123,9 +123,9 @@ static LLVMValueRef emit_at_least(Matrix *x, LLVMValueRef a, LLVMValueRef b) {
 /* ---- one register tile ---- */
 
 typedef struct Rows {   /* of one tile */
-    LLVMValueRef first; /* counted from the matrix's first */
+    LLVMValueRef first; /* counted from the first row of the matrix */
     int count;
-    bool limited; /* some may lie behind the last row: those are read from it and not stored */
+    bool limited; /* some may be beyond the last row: they read the last row, and are not stored */
 } Rows;
 
 static LLVMValueRef column_mask(const Matrix *x, LLVMValueRef column) {
@@ -164,7 +164,7 @@ static LLVMValueRef load_left(const Matrix *x, LLVMValueRef *address, int p, LLV
     return emit_load(m, m->f32, get_element(m, m->f32, address[p], emit_mul(m, k, step)));
 }
 
-/* Block q of a row of the panel, which begins at element `at` from panel_base. */
+/* Block q of a row of the panel; the row begins at element `at` of panel_base. */
 static LLVMValueRef load_right(const Matrix *x, LLVMValueRef at, int q) {
     Module *m = x->m;
     bool as_is = x->tile->right == RIGHT_AS_IS;
@@ -199,7 +199,8 @@ static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Loo
     end_loop_carried(m, &loop, sums);
 }
 
-/* The row's piece from element `begin` on, `lanes` at a time; gives where that ends. */
+/* Converts the row's piece from element `begin` on, `lanes` at a time; returns the first
+ * element that is left. */
 static LLVMValueRef convert_elements(const Matrix *x, LLVMValueRef row, LLVMValueRef to, LLVMValueRef begin,
                                      int lanes) {
     Module *m = x->m;
@@ -215,7 +216,7 @@ static LLVMValueRef convert_elements(const Matrix *x, LLVMValueRef row, LLVMValu
     return end;
 }
 
-/* Row p of the tile's; gives the address of the copy. */
+/* Converts row p of the tile; returns the address of the copy. */
 static LLVMValueRef convert_matrix_row(const Matrix *x, LLVMValueRef row, int p) {
     Module *m = x->m;
     LLVMValueRef to = get_element(m, m->f32, x->left_space, get_i64(m, (int64_t)p * x->tile->depth));
@@ -234,7 +235,7 @@ static void multiply_rows(const Matrix *x, const Rows *rows, LoopCarried *sums) 
     emit_sum_in_parts(x->m, sums, x->piece_depth, CHAIN, multiply_part, &product);
 }
 
-/* Where the stack keeps the sum of a row of the tile and block q. */
+/* The address on the stack that keeps the sum of row p of the tile and block q. */
 static LLVMValueRef kept_matrix_sum(const Matrix *x, const Rows *rows, int p, int q) {
     Module *m = x->m;
     LLVMValueRef row = emit_add(m, emit_sub(m, rows->first, x->first_row), get_i64(m, p));
@@ -285,7 +286,7 @@ static void emit_matrix_tile(Matrix *x, Rows rows) {
 
 /* ---- the row tiles of a task ---- */
 
-/* Fixed M: tiles of `widest` rows, and from number `longer` on of one row less. */
+/* Fixed M: tiles of `widest` rows; from number `longer` on they have one row less. */
 static void emit_fixed_tiles(Matrix *x, LLVMValueRef from, LLVMValueRef to, int64_t rows) {
     Module *m = x->m;
     int64_t tiles, longer, widest = split_evenly(rows, x->tile->rows, &tiles, &longer);
@@ -300,8 +301,8 @@ static void emit_fixed_tiles(Matrix *x, LLVMValueRef from, LLVMValueRef to, int6
     end_loop(m, &narrow);
 }
 
-/* Free M: whole tiles; the last rows are a tile of one, or one whose spare rows are not
- * stored. */
+/* Free M: full tiles; the last rows are tiles of one row, or a tile whose spare rows are
+ * not stored. */
 static void emit_free_tiles(Matrix *x, LLVMValueRef from, LLVMValueRef to) {
     Module *m = x->m;
     LLVMValueRef count = get_i64(m, x->tile->rows), one = get_i64(m, 1);
@@ -358,9 +359,9 @@ static void pack_rows(Matrix *x) {
     end_loop(m, &loop);
 }
 
-/* `lanes` rows of the piece, from k on, of the block of columns that is `block` columns
- * into the panel, whose elements lie side by side: transposed in registers. Rows behind
- * the piece are zeros, columns behind the last are the last's. */
+/* Packs `lanes` rows of the piece, from k on, of the block of columns that is `block`
+ * columns into the panel. Columns of B are contiguous, and transposed in registers. Rows
+ * beyond the piece are zeros; columns beyond the last repeat the last. */
 static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValueRef mask) {
     Module *m = x->m;
     LLVMValueRef rows[64], first = emit_add(m, x->first_column, block),
@@ -380,7 +381,7 @@ static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValue
     }
 }
 
-/* A block at a time: as many streams as there are lanes. */
+/* Packs one block at a time: it reads as many streams as there are lanes. */
 static void pack_columns(Matrix *x) {
     Module *m = x->m;
     int64_t depth;
@@ -434,7 +435,7 @@ static void clear_sums(Matrix *x, LLVMValueRef rows) {
     end_loop(m, &loop);
 }
 
-/* One task, whose panel is `blocks` wide: row tiles from `from` to `to`. */
+/* One task, whose panel is `blocks` wide: row tiles `from` to `to`. */
 static void emit_panel(Matrix *x, int blocks, LLVMValueRef from, LLVMValueRef to) {
     Module *m = x->m;
     int64_t rows;

@@ -1,4 +1,4 @@
-/* The matrix product that matvec.c and matmul.c are kinds of. */
+/* The matrix product that the kinds matvec and matmul share. */
 #ifndef CAI_MATRIX_H
 #define CAI_MATRIX_H
 
@@ -6,9 +6,9 @@
 #include "kernels/kernels.h"
 
 typedef enum RightForm {               /* what the tiles read of B */
-                         RIGHT_PANEL,  /* a copy of the piece on the stack, which the task makes */
+                         RIGHT_PANEL,  /* a copy of the piece on the stack, made by the task */
                          RIGHT_PACKED, /* all of it in matrix_format */
-                         RIGHT_AS_IS   /* its rows where they lie: adjacent floats */
+                         RIGHT_AS_IS   /* its rows in place: contiguous floats */
 } RightForm;
 
 typedef struct MatrixShape {
@@ -20,7 +20,7 @@ typedef struct MatrixShape {
 typedef struct MatrixTile { /* proposal.tile of matmul and matvec */
     MatrixShape shape;
     int rows, blocks; /* of one register tile: rows of A, blocks of `lanes` columns of B */
-    int depth;        /* of the sum that a packed panel holds */
+    int depth;        /* terms of the sum that a packed panel holds */
     int task_tiles;   /* row tiles of one task, which share a panel */
     RightForm right;
 } MatrixTile;
@@ -36,8 +36,8 @@ void matrix_propose(const Kernel *kernel, const MatrixTile *tile, Proposal *prop
 void matrix_settle(Program *program, Kernel *kernel);
 LLVMValueRef emit_matrix(Module *m, const Kernel *kernel);
 
-/* Rows that a tile of so many blocks may have, and blocks one of so many rows, by the
- * target's registers. */
+/* The largest numbers of rows for a tile of so many blocks, and of blocks for a tile of
+ * so many rows, by the target's registers. */
 int matrix_blocks(const Target *target, int rows);
 
 #endif

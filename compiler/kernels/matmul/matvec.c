@@ -1,17 +1,16 @@
 /* Dense layers on few rows: matrix.c with all rows in one tile, as many blocks as
- * registers allow. Weights pass through the core once, packed by matrix_format in the
- * order in which they are read; those that the run computes where they lie.
- *
- * The bound is the memory they come from. Measured on a core that reads 17 GB/s: 16.5 to
- * 17.8 GB/s with eight blocks and one row, and prefetching, several streams and huge
- * pages together bring no more than 6 %; non-temporal prefetch halves it. */
+ * registers allow. Each weight is read once: constant weights packed by matrix_format in
+ * the order in which they are read, weights that the run computes in place. The bound is
+ * memory. Measured on a core that reads 17 GB/s: 16.5 to 17.8 GB/s with eight blocks and
+ * one row. Prefetching, several streams and huge pages together gain no more than 6 %;
+ * non-temporal prefetch halves the speed. */
 #include "kernels/matmul/matrix.h"
 
 enum { MAX_ROWS = 8, CONVERTED = 4096 /* elements of A as f32, in L1 */ };
 
 static bool is_computed(const Kernel *kernel) { return kernel->inputs[1]->space != SPACE_WEIGHTS; }
 
-/* Else its rows would have to be made first, at three times the bytes. */
+/* Else its rows would have to be made contiguous first, at three times the bytes. */
 static bool lies_in_rows(const Node *matrix) {
     if (matrix->op != OP_transpose) return true;
     IntList from = ATTRIBUTES(matrix, transpose)->permutation;
@@ -25,7 +24,7 @@ static bool takes_matvec(const Kernel *kernel, const MatrixShape *s) {
     return dim_is_const(s->rows, &rows) && rows <= MAX_ROWS;
 }
 
-/* A width that leaves no narrower last panel, if one is near the most. */
+/* A width that leaves no narrower last panel, if there is one close to the maximum. */
 static int choose_blocks(const Target *target, int rows, int64_t columns) {
     int max = matrix_blocks(target, rows);
     int64_t blocks = ceil_div(columns, target->lanes);

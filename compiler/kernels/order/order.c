@@ -1,5 +1,5 @@
-/* The kind of kernel of operators of order, whose operands and results lie PLAIN in
- * memory; each operator has an emitter of its own. */
+/* The kind of kernel for operators of order, whose operands and results are PLAIN; each
+ * operator has an emitter of its own. */
 #include "kernels/order/order.h"
 
 static const struct {
@@ -49,9 +49,9 @@ void find_line(Module *m, Shape shape, int axis, LLVMValueRef number, Point *poi
 
 /* ---- keys ---- */
 
-/* 32 bits that are in rising order as unsigned numbers, as the elements are: of a
- * negative float all bits are turned, of all others the sign. -0 is 0, and every NaN the
- * one that lies above infinity. */
+/* 32 bits that as unsigned numbers have the order of the elements: of a negative float
+ * all bits are inverted, of any other the sign. -0 becomes 0, and every NaN the same one,
+ * above infinity. */
 static LLVMValueRef emit_rising_bits(Module *m, LLVMValueRef element, DType type) {
     LLVMValueRef sign = LLVMConstInt(m->i32, 0x80000000u, 0);
     if (!dtype_is_float(type))
@@ -88,15 +88,15 @@ void store_key(Module *m, LLVMValueRef keys, LLVMValueRef index, LLVMValueRef ke
 
 /* ---- sorting by digits ----
  *
- * By the upper 32 bits only: keys come in the order of their places, and each pass keeps
- * the order of what is equal in its digit. Four passes of 8 bits, whose digits have been
- * counted as the keys were stored:
+ * A radix sort by the upper 32 bits only: keys come in the order of their places, and
+ * each pass keeps the order of keys of equal digits. There are four passes of 8 bits,
+ * whose digits were counted as the keys were stored:
  *
  *     for each digit, the lowest first
  *       places = sums of the counts before each value
  *       for each key: other[places[digit of key]++] = key; then the two change
  *
- * The memory holds the counts, the keys, and the others. */
+ * The memory holds the counts, the keys, and the other keys. */
 
 enum { DIGITS = 4, DIGIT_VALUES = 256, COUNT_BYTES = DIGITS * DIGIT_VALUES * (int)sizeof(int32_t) };
 
@@ -113,14 +113,14 @@ void begin_keys(Module *m, LLVMValueRef memory) {
     end_loop(m, &loop);
 }
 
-/* Where the count of a key's digit lies. */
+/* The address of the count of a key's digit. */
 static LLVMValueRef emit_count_address(Module *m, LLVMValueRef memory, LLVMValueRef key, int digit) {
     LLVMValueRef value = LLVMBuildLShr(m->builder, key, get_i64(m, 32 + 8 * digit), "");
     value = LLVMBuildAnd(m->builder, value, get_i64(m, DIGIT_VALUES - 1), "");
     return get_element(m, m->i32, memory, emit_add(m, value, get_i64(m, digit * DIGIT_VALUES)));
 }
 
-/* Adds one, and gives what was there. */
+/* Adds one, and returns the old value. */
 static LLVMValueRef emit_count(Module *m, LLVMValueRef address) {
     LLVMValueRef count = emit_load(m, m->i32, address);
     emit_store(m, LLVMBuildAdd(m->builder, count, get_i32(m, 1), ""), address);

@@ -13,17 +13,17 @@ Dim count_lines(const Kernel *kernel, Shape shape, int axis);
 /* The coordinates of line `number` of `shape` on all axes but `axis`. */
 void find_line(Module *m, Shape shape, int axis, LLVMValueRef number, Point *point);
 
-/* Elements as keys to sort by: whole numbers of 64 bits, above in the order of the
- * elements, below their places, so that no two are equal. The first in order is the
+/* Elements as sort keys: 64-bit integers whose upper half is in the order of the elements
+ * and whose lower half is the place, so that no two are equal. The first in order is the
  * smallest; NaN counts as larger than all numbers. `element` is in registers. */
 LLVMValueRef emit_sort_key(Module *m, LLVMValueRef element, DType type, bool largest, LLVMValueRef place);
 LLVMValueRef emit_key_place(Module *m, LLVMValueRef key); /* i32 */
 LLVMValueRef load_key(Module *m, LLVMValueRef keys, LLVMValueRef index);
 void store_key(Module *m, LLVMValueRef keys, LLVMValueRef index, LLVMValueRef key);
 
-/* Sorting `count` keys in rising order takes this many bytes: the keys lie at
- * `sort_keys(m, memory)` before and after, and where they are stored each goes through
- * `count_key`, between begin_keys and sort_keys_by_digits. */
+/* Bytes for sorting `count` keys in ascending order. The keys are at `sort_keys(m,
+ * memory)` before and after; each key is passed to `count_key` as it is stored, between
+ * begin_keys and sort_keys_by_digits. */
 Dim sort_bytes(Dims *dims, Dim count);
 LLVMValueRef sort_keys(Module *m, LLVMValueRef memory);
 void begin_keys(Module *m, LLVMValueRef memory);

@@ -1,9 +1,8 @@
-/* Sums of all elements up to each along an axis. Floats are added up in double precision,
- * so that no error grows along the line.
- *
- * Along the last axis a task is a line: a vector is added up within itself in log2(lanes)
- * steps, each of which adds the lanes 1, 2, 4, .. before, and what came before the vector
- * is carried on. Along another a task is a vector of lines. */
+/* The prefix sums along an axis. Floats are added up in double precision, so that errors
+ * do not grow along the line. Along the last axis a task is a line: the prefix sums of a
+ * vector take log2(lanes) steps, each of which adds the lanes 1, 2, 4, .. before, and the
+ * sum of the vectors before is carried along. Along another axis a task is a vector of
+ * lines. */
 #include "kernels/order/order.h"
 
 typedef struct Cumsum {
@@ -47,7 +46,7 @@ static LLVMValueRef emit_cumsum_sum(Cumsum *c, LLVMValueRef a, LLVMValueRef b) {
 
 /* ---- along lanes ---- */
 
-/* The vector moved up by so many lanes, zeros below. */
+/* The vector shifted up by so many lanes, with zeros below. */
 static LLVMValueRef emit_moved_up(Cumsum *c, LLVMValueRef vector, int by) {
     LLVMValueRef order[64];
     int lanes = c->at.lanes;

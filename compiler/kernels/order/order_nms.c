@@ -5,8 +5,8 @@
  *       for vectors of kept boxes: overlap = both / (one + other - both)
  *       where none is above the threshold: keep it
  *
- * The kept boxes lie in scratch, each side in an array of its own. Arithmetic is
- * torchvision's: nothing is contracted. */
+ * The kept boxes are in scratch, each side in an array of its own. Arithmetic is as in
+ * torchvision: nothing is fused. */
 #include "kernels/order/order.h"
 
 enum { LEFT, TOP, RIGHT, BOTTOM, AREA, SIDES };
@@ -15,7 +15,7 @@ typedef struct Nms {
     Module *m;
     const Kernel *kernel;
     const nms_attributes *attributes;
-    LLVMValueRef picture, count; /* the picture's number, and of boxes in all */
+    LLVMValueRef picture, count; /* the number of the picture, and the number of boxes */
     LLVMValueRef kept[SIDES];    /* arrays of f32 */
 } Nms;
 
@@ -35,7 +35,7 @@ void nms_settle(Program *program, Kernel *kernel) {
 
 /* ---- scores ---- */
 
-/* Keys of the scores above the threshold; gives how many there are. */
+/* Stores the keys of the scores above the threshold; returns their number. */
 static LLVMValueRef emit_candidates(Nms *n, LLVMValueRef memory) {
     Module *m = n->m;
     const Value *scores = n->kernel->inputs[1];
@@ -82,7 +82,7 @@ static void load_box(Nms *n, LLVMValueRef place, LLVMValueRef box[SIDES]) {
                             emit_f32_op(m, LLVMFSub, box[BOTTOM], box[TOP]));
 }
 
-/* i1: whether one of the first `count` kept boxes overlaps it too much. */
+/* i1: whether one of the first `count` kept boxes overlaps `box` too much. */
 static LLVMValueRef emit_overlaps(Nms *n, LLVMValueRef box[SIDES], LLVMValueRef count) {
     Module *m = n->m;
     int lanes = m->target->lanes;
@@ -113,8 +113,8 @@ static void store_kept_place(Nms *n, LLVMValueRef at, LLVMValueRef place) {
     emit_value_store(n->m, n->kernel->output, get_argument(n->m, 0), &point, place);
 }
 
-/* The next best box: kept unless it overlaps one that is. `kept` carries how many there
- * are. */
+/* Keeps the next best box unless it overlaps a kept one. `kept` carries the number of
+ * kept boxes. */
 static void emit_next(Nms *n, LLVMValueRef key, LoopCarried *kept) {
     Module *m = n->m;
     LLVMValueRef place = emit_key_place(m, key), box[SIDES];

@@ -9,9 +9,9 @@
  *             transpose in registers
  *             store each vector                            one place of the line, all lanes
  *
- * The line is the axis along which the weight's elements are adjacent: inputs, or taps.
- * Where the lanes themselves are adjacent, vectors are copied; where neither are, rows
- * are gathered one by one. For Winograd a line is the nine taps:
+ * The line is the axis along which the elements of the weight are contiguous: inputs, or
+ * taps. Where the lanes themselves are contiguous, vectors are copied; where neither is,
+ * rows are gathered one by one. For Winograd a line is the nine taps:
  *
  *     task: a cell, all inputs of a tile
  *       for each run of inputs
@@ -20,13 +20,13 @@
  *           for each input and block of lanes                rolled
  *             G down: three numbers; G across, store each to its plane
  *
- * Planes are far apart, by a power of two as a rule, so that their lines fall into few
- * sets of L1. So six of them are written at a time, and of each as much as a run has (all
- * 36 for one input and block after the other had 12 GB/s with AVX2, whose blocks are half
- * lines).
+ * Planes are far apart, usually by a power of two, so that their lines fall into few sets
+ * of L1. So six of them are written at a time, for a run of inputs. (Writing all 36 for
+ * one input and block after another ran at 12 GB/s with AVX2, whose blocks are half
+ * lines.)
  *
- * Lanes without an element read another one's, and are stored as zeros. Bound: memory;
- * below 16 taps a shuffle an element. */
+ * Lanes without an element read another element, and are stored as zeros. Bound: memory;
+ * below 16 taps one shuffle an element. */
 #include "kernels/winograd/conv_winograd.h"
 
 enum { ALL_TAPS = 9, RUN = 8 /* inputs that Winograd transforms together */ };
@@ -92,7 +92,7 @@ static bool is_adjacent(const Reorder *r, int axis) {
            stride * a->step == 1;
 }
 
-/* Elements before place `at` of an axis. */
+/* The distance from the first place of an axis to place `at`, in elements. */
 static LLVMValueRef emit_way(const Reorder *r, int axis, LLVMValueRef at) {
     Module *m = r->m;
     const FormatAxis *a = &r->format->axes[axis];
@@ -105,8 +105,8 @@ static LLVMValueRef emit_way(const Reorder *r, int axis, LLVMValueRef at) {
     return way;
 }
 
-/* Elements from the first lane to another; where that has no element, to one in the
- * first's group, which has. */
+/* The distance from the first lane to another, in elements; for a lane without an
+ * element, to a lane of the first's group that has one. */
 static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
     Module *m = r->m;
     int64_t rotation = r->format->rotation, place = rotation ? lane % rotation : 0;
@@ -133,7 +133,7 @@ static LLVMValueRef element_at(const Reorder *r, LLVMValueRef base, LLVMValueRef
     return get_element(r->m, r->m->f32, base, index);
 }
 
-/* Of the weight, which has its node's type; the output is of f32. */
+/* An element of the weight, which has the type of its node; the output is f32. */
 static LLVMValueRef weight_element(const Reorder *r, LLVMValueRef base, LLVMValueRef index) {
     return get_element(r->m, get_memory_type(r->m, r->from->node->shape.type), base, index);
 }
@@ -210,7 +210,7 @@ static void copy_reordered_line(const Reorder *r, int64_t length) {
     if (length > whole) copy_places(r, get_i64(m, whole), (int)(length - whole));
 }
 
-/* The line's length differs between cells in the last block only. */
+/* The length of the line is different only in the last block of cells. */
 static void emit_line(const Reorder *r) {
     Module *m = r->m;
     int64_t size = size_of(r, r->line_axis), whole = size, rest = 0;
@@ -231,7 +231,8 @@ static void emit_line(const Reorder *r) {
 
 /* ---- the walk ---- */
 
-/* The address of the weight at the place of all axes but the line's and the lanes'. */
+/* The address of the weight at the current place of all axes but the line's and the
+ * lanes'. */
 static LLVMValueRef emit_base(const Reorder *r) {
     LLVMValueRef at = get_i64(r->m, 0);
     for (int a = r->format->rotation ? 2 : 0; a < r->format->axis_count; a++)
@@ -239,8 +240,8 @@ static LLVMValueRef emit_base(const Reorder *r) {
     return weight_element(r, r->input, at);
 }
 
-/* The place of the cell's lanes from `lane` on, where the place of all other axes is that
- * of `base` and `to`. */
+/* Sets the place of the cell's lanes from `lane` on, where `base` and `to` give the place
+ * on all other axes. */
 static void set_block(Reorder *r, LLVMValueRef base, LLVMValueRef to, LLVMValueRef lane) {
     Module *m = r->m;
     int64_t size = size_of(r, r->lane_axis);
@@ -274,7 +275,7 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
     }
 }
 
-/* The taps of `count` inputs from `input` on. */
+/* Keeps the taps of `count` inputs from `input` on, on the stack. */
 static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     Module *m = r->m;
     LLVMValueRef width = r->extent[WINOGRAD_OUTPUTS];
@@ -331,7 +332,7 @@ static LLVMValueRef emit_others(const Reorder *r, int axis) {
     return product;
 }
 
-/* Which places of each axis the cell has, and its first element of the output. */
+/* Finds the places of each axis in the cell, and its first element of the output. */
 static LLVMValueRef find_reordered_cell(Reorder *r, LLVMValueRef cell) {
     Module *m = r->m;
     const Format *format = r->format;
@@ -360,8 +361,8 @@ static LLVMValueRef find_reordered_cell(Reorder *r, LLVMValueRef cell) {
     return to;
 }
 
-/* The axis, beside the lanes', along which the weight's elements are adjacent, the
- * longest of several; or any. */
+/* The axis other than the lanes' along which the elements of the weight are contiguous,
+ * the longest of several; or any axis. */
 static int find_reordered_line(const Reorder *r) {
     const Format *format = r->format;
     int outer = format_outer_levels(format), line = format->levels[outer].axis;

@@ -1,7 +1,7 @@
-/* scatter_add: gather's transpose. A task owns a column of the result (one place on every
- * axis but the one that is indexed, by vectors of the innermost axis where that is
- * another), clears it, and adds what comes there in the order of the indices: no two
- * tasks write to one element, and the order of sums is fixed.
+/* scatter_add, the transpose of gather. A task owns a column of the result (one
+ * coordinate on every axis but the indexed one, or a vector of them on the innermost
+ * axis), clears it, and adds the terms in the order of the indices: no two tasks write to
+ * one element, and the order of sums is fixed.
  *
  *     for task: for p in axis: y[.., p, ..] = 0
  *               for j in indices: y[.., clamp(index[j]), ..] += dy[.., j, ..] */

@@ -1,9 +1,8 @@
-/* Pools and resampling: the kind of kernel, and the walk over rows of its output that
- * most of them share.
- *
- * A BLOCKED output has its lanes over channels: a row is one image, one block of
- * channels, all axes but the last. A PLAIN one has its lanes along the last axis.
- * Operands may lie in any layout; the wish is that they lie as the output does. */
+/* Pools and resampling: the kind of kernel, and the loop over rows of the output that
+ * most of them share. Lanes run over channels where the output is BLOCKED: a row is one
+ * image, one block of channels, one coordinate on all axes but the last. Where it is
+ * PLAIN lanes run along the last axis. Operands may have any layout; that of the output
+ * is preferred. */
 #include "graph/class_rows.h"
 #include "kernels/window/window.h"
 
@@ -33,7 +32,7 @@ Dim count_rows(const Kernel *kernel, int lanes) {
     return rows;
 }
 
-/* Memory binds: a vector of the operands in, one of the result out. */
+/* Memory is the bound: a vector of each operand in, a vector of the result out. */
 static double window_cycles(const Kernel *kernel) {
     const Dims *dims = kernel->program->graph->dims;
     double bytes = 0;
@@ -94,7 +93,7 @@ Coord coord_block(WindowRows *rows, LLVMValueRef block) {
     return coord;
 }
 
-/* The row's number, taken apart from its innermost axis outwards. */
+/* Takes the number of a row apart, from the innermost axis outwards. */
 static void find_row(WindowRows *rows, LLVMValueRef number) {
     Module *m = rows->m;
     rows->point.mask = NULL;

@@ -12,17 +12,17 @@ typedef struct WindowRows {
     const Kernel *kernel;
     Epilogue epilogue;
     int rank, lanes;
-    bool blocked; /* lanes are channels; else they lie along the last axis */
+    bool blocked; /* lanes are channels; else they run along the last axis */
     /* of the row of outputs: all coordinates but the last, and where blocked the mask of
      * channels */
     Point point;
     LLVMValueRef width; /* outputs in a row */
 } WindowRows;
 
-/* window.c: the rows of the output, each a task of its own. `emit_row` computes the row
- * that `rows` stands at. */
+/* window.c: the rows of the output, each a task of its own. `emit_row` computes the
+ * current row. */
 LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowRows *rows));
-/* The channels of a block; notes in the row's mask which of them exist. */
+/* The channels of a block; sets the row's mask to those that exist. */
 Coord coord_block(WindowRows *rows, LLVMValueRef block);
 Dim count_rows(const Kernel *kernel, int lanes);
 /* Coordinates of outputs from `x` on: one where blocked, else a vector of them along the

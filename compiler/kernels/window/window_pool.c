@@ -1,8 +1,9 @@
 /* Pools, a row of outputs at a time.
  *
  * pool_max, pool_sum, max_pool_gather: for each output the taps of its window. Where the
- * whole row's worth of a window lies inside the map, four outputs (vectors of outputs, if
- * plain) go at once, the taps of the last axis unrolled; at the edges one at a time:
+ * windows are inside the map along the row, four outputs (vectors of outputs, if PLAIN)
+ * are computed at once, with the taps of the last axis unrolled; at the edges one at a
+ * time:
  *
  *     for each tap of the outer axes that lies inside       loops of computed range
  *       for each tap of the last axis                       unrolled up to 8
@@ -10,13 +11,12 @@
  *
  * pool_sum_input, max_pool_scatter: for each place in the map the windows that cover it,
  * so that every output is written once and the epilogue can work on it. A place gets a
- * window's dy if it is the first maximum there, which is compared out of the window's
- * elements: it is above all before it, and none after it is above it. Windows that tile
- * the map (max unpooling) are gone through once a row instead, and their dy goes to the
- * place found.
+ * window's dy if it is the first maximum of the window: it is above all elements before
+ * it, and none after it is above it. Where windows tile the map (max unpooling), each
+ * window is searched once instead, and its dy goes to the place found.
  *
- * Memory binds the forward ones. The transposed ones are right and vectorised, no
- * more. */
+ * Memory is the bound of the forward operators. The transposed ones are correct and
+ * vectorised, but not tuned. */
 #include "kernels/window/window.h"
 
 enum { TILE = 4, MAX_UNROLLED = 8 };
@@ -27,7 +27,7 @@ typedef struct Pool {
     Op op;
     int axes;
     int64_t kernel[MAX_AXES], stride[MAX_AXES], dilation[MAX_AXES], before[MAX_AXES];
-    LLVMValueRef map[MAX_AXES], windows[MAX_AXES]; /* sizes of what windows lie on, and how many there are */
+    LLVMValueRef map[MAX_AXES], windows[MAX_AXES]; /* sizes of the map, and numbers of windows */
     LLVMValueRef width;                            /* outputs in the row */
 } Pool;
 
@@ -55,7 +55,7 @@ static Pool pool_of_rows(WindowRows *rows) {
     return p;
 }
 
-/* Taps of an axis that lie on the map, for the window number `at`. */
+/* The taps of an axis that are inside the map, for window number `at`. */
 static void find_taps(const Pool *p, int axis, LLVMValueRef at, LLVMValueRef *from, LLVMValueRef *to) {
     Module *m = p->m;
     LLVMValueRef first = emit_affine(m, at, p->stride[axis], -p->before[axis]), zero = get_i64(m, 0);
@@ -95,8 +95,8 @@ static LLVMValueRef emit_is_above(const Pool *p, LLVMValueRef a, LLVMValueRef b)
     return emit_above(p->m, operand_type(p->rows, 0), a, b);
 }
 
-/* State of a window: its sum or maximum; of max_pool_gather the value there, the maximum,
- * and whether there is one yet. */
+/* The state of a window: its sum or maximum; for max_pool_gather, the value at the
+ * maximum, the maximum, and whether there is one yet. */
 static int state_size(const Pool *p) { return p->op == OP_max_pool_gather ? 3 : 1; }
 
 static void start_state(const Pool *p, LLVMValueRef *state) {
@@ -132,7 +132,7 @@ static void emit_visit(const Pool *p, LLVMValueRef *state, const Point *at) {
 
 /* ---- forward: the walk ---- */
 
-/* Outputs computed at once: `count` of them (vectors of them) from `x` on. */
+/* Outputs computed at once: `count` of them (or vectors of them) from `x` on. */
 typedef struct Outputs {
     LLVMValueRef x;
     int count;
@@ -203,7 +203,7 @@ static void emit_outputs(const Pool *p, LLVMValueRef x, int count, bool inside) 
     }
 }
 
-/* Outputs from `from` up to `to`, `count` at a time; gives where it stopped. */
+/* Outputs `from` up to `to`, `count` at a time; returns the first output that is left. */
 static LLVMValueRef emit_range(const Pool *p, LLVMValueRef from, LLVMValueRef to, int count, bool inside) {
     Module *m = p->m;
     int64_t step = count * (p->rows->blocked ? 1 : p->rows->lanes);
@@ -215,7 +215,7 @@ static LLVMValueRef emit_range(const Pool *p, LLVMValueRef from, LLVMValueRef to
     return inside ? end : emit_max(m, from, to);
 }
 
-/* A row: its left edge, what lies inside, its right edge. */
+/* A row: its left edge, its interior, its right edge. */
 void emit_pool_row(WindowRows *rows) {
     Pool p = pool_of_rows(rows);
     Module *m = rows->m;
@@ -227,7 +227,7 @@ void emit_pool_row(WindowRows *rows) {
     LLVMValueRef end =
         emit_div(m, emit_add(m, room, get_i64(m, p.stride[last] - 1)), get_i64(m, p.stride[last]));
     LLVMValueRef x = emit_range(&p, get_i64(m, 0), emit_min(m, get_i64(m, begin), p.width), 1, false);
-    x = emit_max(m, x, get_i64(m, begin)); /* past the edge's last vector */
+    x = emit_max(m, x, get_i64(m, begin)); /* past the last vector of the edge */
     end = emit_min(m, end, p.width);
     if (p.op != OP_max_pool_gather) x = emit_range(&p, x, end, TILE, true);
     x = emit_range(&p, x, end, 1, true);
@@ -320,7 +320,7 @@ static void visit_windows(const Pool *p, int axis, const Point *at, Point window
     end_loop_carried(m, &loop, sum);
 }
 
-/* ---- transposed, of windows that lie side by side on the map ---- */
+/* ---- transposed, of windows that tile the map ---- */
 
 static bool tiles_map(const Pool *p) {
     const Node *node = p->rows->kernel->anchor;
@@ -338,8 +338,8 @@ static bool tiles_map(const Pool *p) {
     return true;
 }
 
-/* The number of the tap where the window that begins at (y, x) is largest, for each
- * channel. */
+/* The number of the tap at which the window that begins at (y, x) has its maximum, for
+ * each channel. */
 static LLVMValueRef find_maximum(const Pool *p, LLVMValueRef y, LLVMValueRef x) {
     Module *m = p->m;
     LLVMValueRef best = NULL, place = NULL;

@@ -1,8 +1,8 @@
-/* Resampling of the last two axes. Where a place of the result reads follows
- * op_resize.c's rules exactly: coordinates are fractions of whole numbers, divided in
- * double precision and corrected by the remainder, so that no rounding moves a pixel.
+/* Resampling of the last two axes. Source coordinates follow the rules of op_resize.c
+ * exactly: they are fractions of integers, divided in double precision and corrected by
+ * the remainder, so that no rounding moves a pixel.
  *
- * A task is a row of the result, of all channels where they lie in blocks:
+ * A task is a row of the result, of all channels where they are in blocks:
  *
  *     the row's two source rows and their mix
  *     for each vector of columns
@@ -10,8 +10,8 @@
  *       for each block of channels                      (plain: one gather for each corner instead)
  *         for each column: mix four corners, epilogue, store
  *
- * Memory binds it. The transpose adds up, for each place of the source, the results that
- * read it: it tries all that can. */
+ * Memory is the bound. The transpose adds up, for each place of the source, the results
+ * that read it: it tries all that may. */
 #include "kernels/window/window.h"
 
 typedef struct Axis { /* coordinate of result i: (i * factor + addend) / bottom, as doubles */
@@ -19,7 +19,8 @@ typedef struct Axis { /* coordinate of result i: (i * factor + addend) / bottom,
     LLVMValueRef factor, addend, bottom, inverse;
 } Axis;
 
-typedef struct AxisTaps { /* of some places of the result: low with weight 1 - part, high with weight part */
+/* what some places of the result read: low with weight 1 - part, high with weight part */
+typedef struct AxisTaps {
     LLVMValueRef low, high, part;
 } AxisTaps;
 
@@ -76,8 +77,8 @@ static Resample resample_of(WindowRows *rows) {
 
 /* ---- where results read ---- */
 
-/* floor(top / bottom) of whole numbers held in doubles. The product with the inverse is
- * off by one at most. */
+/* floor(top / bottom) of integers held in doubles. The product with the inverse is off by
+ * one at most. */
 static LLVMValueRef whole_quotient(Module *m, LLVMValueRef top, LLVMValueRef bottom, LLVMValueRef inverse,
                                    LLVMValueRef *rest) {
     LLVMTypeRef type = LLVMTypeOf(top);
@@ -93,7 +94,7 @@ static LLVMValueRef whole_quotient(Module *m, LLVMValueRef top, LLVMValueRef bot
     return q;
 }
 
-/* Through 32 bits, for which every target has the instruction; no axis is longer. */
+/* Through 32 bits, for which every target has an instruction; no axis is longer. */
 static LLVMValueRef to_place(Module *m, LLVMValueRef real) {
     int lanes = get_lanes(LLVMTypeOf(real));
     LLVMValueRef narrow = LLVMBuildFPToSI(m->builder, real, get_vector(m, m->i32, lanes), "");
@@ -263,8 +264,8 @@ LLVMValueRef emit_resample(Module *m, const Kernel *kernel) {
 
 /* ---- transposed ---- */
 
-/* Results that can read place `at` (a double): from, and how many are to be tried, at
- * most. s(i) lies within 1 of it. */
+/* The results that may read place `at` (a double): the first, and at most how many to
+ * try. Their s(i) is within 1 of it. */
 static LLVMValueRef first_reader(const Resample *r, const Axis *axis, LLVMValueRef at) {
     Module *m = r->m;
     int lanes = get_lanes(LLVMTypeOf(at));

@@ -20,7 +20,8 @@
 
 static bool is_area(const resample_attributes *attributes) { return strcmp(attributes->mode, "area") == 0; }
 
-/* Whether it reads more places than window_resample.c knows, and not by whole factors. */
+/* Whether a result reads more places than window_resample.c handles, and not by integer
+ * factors. */
 bool has_taps(const Kernel *kernel) {
     const Node *node = kernel->anchor;
     if ((node->op != OP_resample && node->op != OP_resample_input) || is_upsample(kernel)) return false;
@@ -32,8 +33,8 @@ static bool is_transposed(const Kernel *kernel) { return kernel->anchor->op == O
 
 /* ---- tables ----
  *
- * A table of n entries is rows of n: the first place of each, how many there are, and as
- * many rows of weights as an entry has at most. */
+ * A table of n entries is rows of n numbers: the first place of each entry, its number of
+ * places, and as many rows of weights as an entry has at most. */
 
 typedef enum TableRow { FIRST, COUNT, WEIGHTS } TableRow;
 
@@ -50,7 +51,7 @@ static Dim size_out(const Kernel *kernel, int axis) {
     return shape.dims[shape.rank - 2 + axis];
 }
 
-/* a / b rounded up, or something above it; NULL where nothing is known. */
+/* a / b rounded up, or an upper bound of it; NULL where none is known. */
 static Dim max_times(Dims *dims, Dim a, Dim b) {
     int64_t value;
     Dim exact = dim_div_exact(dims, a, b);
@@ -63,8 +64,8 @@ static Dim max_times(Dims *dims, Dim a, Dim b) {
     return NULL;
 }
 
-/* Places that the entry of one side reads on the other at most, where `longer` is that
- * side in terms of the first. */
+/* The most places that an entry of one side reads on the other, where `longer` is the
+ * ratio of their sizes. */
 static Dim max_within_reach(Dims *dims, const resample_attributes *attributes, Dim longer) {
     bool cubic = strcmp(attributes->mode, "cubic") == 0;
     return dim_offset(dims, dim_scale(dims, longer, attributes->antialias ? (cubic ? 4 : 2) : 1), 1);
@@ -79,8 +80,8 @@ static TableSize forward_size(const Kernel *kernel, int axis) {
     return (TableSize){out, times ? max_within_reach(dims, attributes, times) : in};
 }
 
-/* Without antialias a cubic result reads 4 places; by align_corners results lie up to
- * twice as near as the sizes say. */
+/* Without antialias a cubic result reads 4 places; by align_corners results are up to
+ * twice as close as the sizes say. */
 static TableSize transposed_size(const Kernel *kernel, int axis) {
     const resample_attributes *attributes = kernel->anchor->attributes;
     Dims *dims = kernel->program->graph->dims;
@@ -144,7 +145,7 @@ static TapTable get_table(Module *m, const Kernel *kernel, int table) {
                       get_dim(m, table_size(kernel, table).entries)};
 }
 
-/* Where entry `at` stands in a row, which may be WEIGHTS and more. */
+/* The address of entry `at` in a row of the table, which may be WEIGHTS and more. */
 static LLVMValueRef table_place(Module *m, TapTable table, LLVMValueRef row, LLVMValueRef at) {
     return get_element(m, m->i32, table.base, emit_add(m, emit_mul(m, row, table.entries), at));
 }
@@ -162,7 +163,7 @@ static LLVMValueRef tap_weight_place(Module *m, TapTable table, LLVMValueRef k, 
     return table_place(m, table, emit_add(m, k, get_i64(m, WEIGHTS)), at);
 }
 
-/* ---- what places of the result read: scalars, whole numbers for places, doubles for weights ---- */
+/* ---- what places of the result read: scalars, integers for places, doubles for weights ---- */
 
 typedef struct TapEntry {
     Module *m;
@@ -201,7 +202,7 @@ static LLVMValueRef emit_cubic_polynomial(Module *m, LLVMValueRef t, const doubl
     return sum;
 }
 
-/* The weight of what lies `t` away: a triangle, or Keys' cubic. */
+/* The weight at distance `t`: a triangle, or Keys' cubic. */
 static LLVMValueRef emit_filter(TapEntry *e, LLVMValueRef t) {
     Module *m = e->m;
     double a = e->attributes->a;
@@ -217,7 +218,7 @@ static LLVMValueRef emit_filter(TapEntry *e, LLVMValueRef t) {
                            LLVMBuildSelect(m->builder, within_two, far, zero, ""), "");
 }
 
-/* Writes the entry's places, and gives how many there are. */
+/* Writes the places of the entry, and returns their number. */
 static LLVMValueRef store_places(TapEntry *e, LLVMValueRef first, LLVMValueRef end) {
     LLVMValueRef count = emit_minus(e->m, end, first);
     store_tap_place(e->m, e->table, FIRST, e->at, first);
@@ -286,7 +287,7 @@ static void emit_source_coordinate(TapEntry *e, LLVMValueRef *top, LLVMValueRef 
     if (strcmp(rule, "pytorch_half_pixel") == 0) *top = LLVMBuildSelect(m->builder, many, *top, zero, "");
 }
 
-/* The four around s, those beyond the picture counted to its ends. */
+/* The four places around s; places beyond the picture count as its ends. */
 static void emit_cubic(TapEntry *e) {
     Module *m = e->m;
     LLVMValueRef top, bottom, weights[4], places[4];
@@ -312,7 +313,7 @@ static void emit_cubic(TapEntry *e) {
 
 /* ---- the phases of tables ---- */
 
-/* Of two values the one of the axis that task `task` belongs to. */
+/* Of two values, the one for the axis of the task. */
 static LLVMValueRef of_axis(Module *m, LLVMValueRef down, LLVMValueRef rows, LLVMValueRef columns) {
     return LLVMBuildSelect(m->builder, down, rows, columns, "");
 }
@@ -339,8 +340,8 @@ static void emit_tap_tables(Module *m, const Kernel *kernel, const char *name) {
     finish_kernel(m);
 }
 
-/* The first entry of `table` whose places begin (`ends`: end) behind `place`: first
- * places and ends rise. */
+/* The first entry of `table` whose places begin (`ends`: end) after `place`: first places
+ * and ends are in ascending order. */
 static LLVMValueRef emit_search(Module *m, TapTable table, LLVMValueRef place, bool ends) {
     LoopCarried range = {.at = {get_i64(m, 0), table.entries}, .count = 2};
     Loop loop = begin_loop_carried(m, &range, get_i64(m, 0), get_i64(m, 32), 1);
@@ -422,7 +423,7 @@ static LLVMValueRef emit_blocked_column(WindowRows *rows, TapTable table, LLVMVa
     return sum.at[0];
 }
 
-/* A vector of columns, as many steps as the one of them that reads most. */
+/* A vector of columns, in as many steps as the column with the most places has. */
 static LLVMValueRef emit_tap_columns(WindowRows *rows, TapTable table, LLVMValueRef x, LLVMValueRef mask) {
     Module *m = rows->m;
     LLVMTypeRef vector = get_vector(m, m->f32, rows->lanes), places = get_vector(m, m->i32, rows->lanes);
@@ -441,7 +442,7 @@ static LLVMValueRef emit_tap_columns(WindowRows *rows, TapTable table, LLVMValue
     return sum.at[0];
 }
 
-/* How many places the columns from x on read, as floats. */
+/* The numbers of places that the columns from x on read, as floats. */
 static LLVMValueRef emit_counts(WindowRows *rows, TapTable table, LLVMValueRef x, LLVMValueRef mask) {
     Module *m = rows->m;
     LLVMValueRef at = table_place(m, table, get_i64(m, COUNT), x);

@@ -22,8 +22,8 @@
 
 enum { MAX_FACTOR = MAX_INTERLEAVED, SHORT_ROW = 32 /* vectors of the result */ };
 
-/* A source pixel's neighbours, itself among them, by how far they lie from it: by REACH
- * at most. */
+/* The neighbours of a source pixel, itself among them, by their distance from it: at most
+ * REACH. */
 enum { REACH = 2, NEIGHBOURS = 2 * REACH + 1 };
 
 typedef struct Neighbours { LLVMValueRef at[NEIGHBOURS]; } Neighbours; /* [REACH] is the pixel itself */
@@ -64,7 +64,7 @@ bool is_upsample(const Kernel *kernel) {
     return factor_of(kernel, rank - 2) > 0 && factor_of(kernel, rank - 1) > 0;
 }
 
-/* Phase k of `factor` lies at (k + 1/2) / factor - 1/2 from its source pixel, or at k /
+/* Phase k of `factor` is at (k + 1/2) / factor - 1/2 from its source pixel, or at k /
  * factor. */
 static Mix mix_of(const Upsample *u, int64_t k, int64_t factor) {
     const bool centred = strcmp(u->way->rule, "asymmetric") != 0;
@@ -111,11 +111,12 @@ typedef struct SourceRow { /* what a row of the result reads */
     Coord to; /* the row of the result */
 } SourceRow;
 
-enum { ROWS_TOGETHER = 2 }; /* PLAIN: they read the same columns, and a loop over both ends half as often */
+/* PLAIN: two rows read the same columns, and one loop over both has half the overhead */
+enum { ROWS_TOGETHER = 2 };
 
 typedef struct SourceRows { SourceRow row[ROWS_TOGETHER]; int count; } SourceRows;
 
-/* The coordinate of the neighbour `far` from `at`, within the source. */
+/* The coordinate of the neighbour at distance `far` from `at`, clamped to the source. */
 static LLVMValueRef neighbour_of(const Upsample *u, LLVMValueRef at, int axis, int far) {
     Module *m = u->m;
     LLVMValueRef there = emit_add(m, at, get_i64(m, far));
@@ -160,8 +161,9 @@ static void store_upsampled(Upsample *u, const SourceRow *row, LLVMValueRef x, L
     emit_epilogue_store(&u->rows->epilogue, &point, value);
 }
 
-/* The rows' part of addresses is computed once, before a loop over columns. Gives what is
- * to be set again behind it. */
+/* Sets the hoist point, so that the part of addresses that depends on rows is computed
+ * once, before a loop over columns. Returns the old hoist point, to restore after the
+ * loop. */
 static LLVMBasicBlockRef hoist_here(Module *m) {
     LLVMBasicBlockRef before = m->hoist;
     m->hoist = LLVMGetInsertBlock(m->builder);
@@ -198,10 +200,10 @@ static void emit_blocked(Upsample *u, const SourceRow *row) {
 typedef struct Stretch {
     LLVMValueRef at;
     bool first, last; /* begins the row, or ends it with its last lane */
-    bool edge;        /* may lie beyond the row's end in part, or with the columns behind it */
+    bool edge;        /* the stretch, or its neighbours, may be partly beyond the end of the row */
 } Stretch;
 
-/* Beyond the row's end its last column. */
+/* Repeats the last column beyond the end of the row. */
 static LLVMValueRef repeat_last(const Upsample *u, const SourceRow *row, LLVMValueRef values,
                                 LLVMValueRef inside) {
     Coord at = {.base = emit_sub(u->m, u->sizes[1], get_i64(u->m, 1)), .inner = true};
@@ -220,7 +222,7 @@ static LLVMValueRef load_columns(const Upsample *u, const SourceRow *row, const 
 }
 
 /* The neighbours of the row's first columns, a0 a0 a1 a2 .., or of its last, .. y z z:
- * what the row has, by `step` lanes on. */
+ * the columns shifted by `step` lanes. */
 static LLVMValueRef repeat_end(Module *m, LLVMValueRef values, int step) {
     LLVMValueRef places[64];
     int lanes = get_lanes(LLVMTypeOf(values));
@@ -246,8 +248,8 @@ static void emit_column_phases(const Upsample *u, const SourceRow *row, const St
     emit_interleave(u->m, phases, (int)u->factors[1]);
 }
 
-/* Whole vectors as such: a store by a mask costs twenty cycles and more on some
- * machines. */
+/* Full vectors are stored without a mask: a masked store costs twenty cycles and more on
+ * some machines. */
 static void store_edge(Upsample *u, const SourceRow *row, LLVMValueRef x, LLVMValueRef value) {
     Module *m = u->m;
     LLVMValueRef left = emit_sub(m, u->rows->width, x), lanes = get_i64(m, u->rows->lanes);
@@ -280,8 +282,8 @@ static void emit_stretch(Upsample *u, const SourceRows *rows, const Stretch *str
     for (int i = 0; i < rows->count; i++) emit_row_stretch(u, &rows->row[i], stretch);
 }
 
-/* Rows of a few vectors, as stretches of their own: a loop of so few rounds is left at a
- * guess, and wrongly. */
+/* Rows of a few vectors, unrolled: the exit of a loop of so few iterations is
+ * mispredicted. */
 static void emit_short_row(Upsample *u, const SourceRows *rows, int64_t size) {
     int64_t lanes = u->rows->lanes;
     for (int64_t at = 0; at < size; at += lanes) {
@@ -301,8 +303,8 @@ static void emit_stretches(Upsample *u, const SourceRows *rows, LLVMValueRef fro
     end_loop(u->m, &loop);
 }
 
-/* Stretches with all their neighbours, and the rest: where results mix columns, a whole
- * vector mostly. */
+/* Stretches with all their neighbours, then the rest: where results mix columns, mostly a
+ * full vector. */
 static void emit_long_row(Upsample *u, const SourceRows *rows) {
     Module *m = u->m;
     LLVMValueRef lanes = get_i64(m, u->rows->lanes), size = u->sizes[1];
@@ -321,7 +323,8 @@ static void emit_plain(Upsample *u, const SourceRows *rows) {
     Module *m = u->m;
     int64_t known, lanes = u->rows->lanes;
     LLVMBasicBlockRef hoist = hoist_here(m);
-    bool simple = u->reach < REACH; /* four weights each way are registers enough for one stretch at a time */
+    /* with four weights each way, registers allow only one stretch at a time */
+    bool simple = u->reach < REACH;
     if (simple && get_constant(u->sizes[1], &known) && known <= SHORT_ROW * lanes / u->factors[1]) {
         emit_short_row(u, rows, known);
     } else {

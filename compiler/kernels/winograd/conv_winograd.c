@@ -4,8 +4,8 @@
  * transformed back to m^2 outputs (plan/winograd.c has the matrices). Input and output
  * BLOCKED, weights by winograd_format.
  *
- * Where the weights of all planes stay near, a task does all for some map tiles, in its
- * own scratch:
+ * Where the weights of all planes stay in the cache, a task does everything for some map
+ * tiles, in its own scratch:
  *
  *     task: `together` map tiles of all images
  *       for each block of input channels: transform the map tiles                  winograd_transform.c
@@ -13,9 +13,9 @@
  *         for each plane: products, P map tiles at a time                          winograd_product.c
  *         for each block of the group: transform back, epilogue, store
  *
- * Where they are many, or map tiles are few, that would stream the weights once a task,
- * or leave threads without one. Then there are three launches, in rounds of `together`
- * map tiles, over a workspace, and weights are read once a round:
+ * Where there are many weights, or few map tiles, every task would stream the weights, or
+ * threads would have no task. Then there are three launches, in rounds of `together` map
+ * tiles, over a workspace, and weights are read once a round:
  *
  *     tasks: block of input channels, a part of the map tiles      transform
  *     tasks: plane, a part of the groups                           products
@@ -29,14 +29,14 @@
  *              28x28x128    273 / 240        64x64x256    285 / 284                  7x7x512    110 /  53
  *              384x384x64   255 / 252        64x64x512    303 / 292        F(4, 3)  14x14x256   185 /  92
  *
- * The products reach 99 % of peak where what they read lies in L2, 80 to 85 % in phases,
- * whose planes come from L3 and go there; the transforms take 30 % of the time of 64
- * channels. Tried and lost: planes outermost in memory, with the blocks of channels
- * inside (10 % slower: 36 pages a map tile); asking for transformed inputs of the next
- * plane, for the lines of products before they are stored, for maps a tile ahead
- * (nothing, in programs, whose memory is in huge pages), for weights two and three panels
- * ahead instead of one (3 to 5 % slower); stores past the caches (nothing to 6 %, and
- * slower for maps that the next layer finds in L3). */
+ * The products reach 99 % of peak where they read from L2, and 80 to 85 % in phases,
+ * whose planes are in L3; the transforms take 30 % of the time of 64 channels. Tried, and
+ * not faster: planes outermost in memory, with the blocks of channels inside (10 %
+ * slower: 36 pages a map tile); prefetching transformed inputs of the next plane, the
+ * lines of products before they are stored, or maps a tile ahead (no gain in programs,
+ * whose memory is in huge pages); prefetching weights two and three panels ahead instead
+ * of one (3 to 5 % slower); non-temporal stores (0 to 6 % faster, but slower for maps
+ * that the next layer finds in L3). */
 #include "kernels/winograd/conv_winograd.h"
 #include <math.h>
 
@@ -68,15 +68,15 @@ Format winograd_format(int lanes, const WinogradTile *tile) {
     return format;
 }
 
-typedef struct WinogradLayer { /* what the model reads, at typical sizes */
+typedef struct WinogradLayer { /* the inputs of the model, at typical sizes */
     const Target *target;
     int size;      /* of a transformed tile */
     int64_t bytes; /* of an element, transformed */
     int64_t tiles, in_blocks, out_blocks, inputs;
     bool fixed_map, fixed_count; /* height and width; the number of map tiles */
     double map_bytes[2];         /* of the input and the output */
-    /* bytes transformed: this layer's, and all that were read since, if all were
-     * transformed so */
+    /* bytes of transformed weights: of this layer, and of the network, if all its layers
+     * were transformed like this one */
     double weights, network;
 } WinogradLayer;
 
@@ -117,13 +117,13 @@ static bool is_deep(const WinogradLayer *l) {
     return 2 * l->inputs * l->target->lanes * l->bytes > l->target->l1_bytes;
 }
 
-/* Cycles of all products by tiles of `pixels` by `blocks`. Where weights of two blocks
- * fill L1, so that transformed inputs come from L2, two blocks cost a little more than
- * four, which read those half as often (measured on 512 channels: 5 %). */
+/* Cycles of all products by tiles of `pixels` by `blocks`. Where the weights of two
+ * blocks fill L1, so that transformed inputs come from L2, two blocks cost a little more
+ * than four, which read the inputs half as often (measured on 512 channels: 5 %). */
 static double product_cycles(const WinogradLayer *l, int pixels, int blocks) {
     const Target *t = l->target;
     double vectors = (double)(pixels * blocks), loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
-    /* 4: a chain of additions has that latency */
+    /* 4: the latency of an addition in the chain */
     double step = fmax(fmax(vectors / t->fmas_per_cycle, loads), 4) + 0.5;
     if (is_deep(l) && blocks <= 2) step *= 1.05;
     double tiles = ceil((double)l->tiles / (double)pixels),
@@ -146,8 +146,8 @@ static void choose_register_tile(const WinogradLayer *l, WinogradTile *tile) {
     }
 }
 
-/* Cycles of one vector of channels' way through both passes of a transform: operations,
- * loads, stores, and what the loops cost. */
+/* Cycles of one vector of channels in both passes of a transform: operations, loads,
+ * stores, and the overhead of the loops. */
 static double transform_cycles(const Target *t, double operations, double loads, double stores) {
     return operations / t->fmas_per_cycle + loads / t->loads_per_cycle + stores + 25;
 }
@@ -162,17 +162,17 @@ static double transforms_cycles(const WinogradLayer *l) {
     return (double)l->tiles * ((double)l->in_blocks * in + (double)l->out_blocks * out);
 }
 
-/* Bytes a cycle at which weights come that were last used a run ago: where they stayed
- * depends on those of all layers. */
+/* The rate, in bytes a cycle, of reading weights that were last used in the run before:
+ * the cache that still holds them depends on the weights of all layers. */
 static double cold_rate(const WinogradLayer *l) {
     const Target *t = l->target;
     if (l->network <= (double)t->l2_bytes / 2) return t->l2_bytes_per_cycle;
     return l->network <= 8 * (double)t->l3_bytes ? t->l3_bytes_per_cycle : t->memory_bytes_per_cycle;
 }
 
-/* What of the weights' way does not hide behind the work (measured: a third, and all
- * where it takes as long), less what it costs direct convolution, whose cost leaves it
- * out. */
+/* The cycles of reading weights that the work does not hide (measured: a third, and all
+ * where reading takes as long as the work), less those of direct convolution, whose cost
+ * leaves them out. */
 static double winograd_stream_cycles(const WinogradLayer *l, double warm) {
     double cycles = l->weights / cold_rate(l), exposed = fmin(1, fmax(0.35, cycles / warm));
     return cycles * (exposed - 0.35 * 9 / (l->size * l->size));
@@ -184,8 +184,8 @@ static int64_t plane_of(const WinogradLayer *l, int64_t together) {
     return (lines | 1) * line;
 }
 
-/* How many map tiles together: transformed inputs in an eighth of L2, or, in phases, one
- * plane of them, and of the map of one image about as many each time. */
+/* Chooses how many map tiles are transformed together: the transformed inputs (in phases,
+ * one plane of them) take an eighth of L2, and the map of one image is divided evenly. */
 static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
     int64_t each = l->in_blocks * l->target->lanes * l->bytes, planes = l->size * l->size,
             all = round_up(l->tiles, tile->pixels);
@@ -216,7 +216,7 @@ static WinogradTile choose_winograd_tile(const ConvShape *s, const WinogradLayer
     return tile;
 }
 
-/* Of F(2, 3) and F(4, 3) the cheaper. */
+/* Chooses the cheaper of F(2, 3) and F(4, 3). */
 static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTile *best,
                             Proposal *proposal) {
     const Target *target = kernel->program->target;
@@ -367,7 +367,7 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
 
 /* ---- phases ---- */
 
-/* The map tiles of a round, as evenly as whole register tiles allow. */
+/* The map tiles of a round, divided as evenly as full register tiles allow. */
 static MapTiles tiles_of_round(Winograder *c, LLVMValueRef round) {
     Module *m = c->m;
     int64_t pixels = c->tile->pixels;
@@ -380,7 +380,7 @@ static MapTiles tiles_of_round(Winograder *c, LLVMValueRef round) {
     return tiles;
 }
 
-/* Part `part` of all parts. */
+/* Part number `part` of the map tiles. */
 static MapTiles part_of_tiles(Winograder *c, MapTiles tiles, LLVMValueRef part) {
     Module *m = c->m;
     LLVMValueRef parts = get_i64(m, c->tile->parts);

@@ -12,20 +12,20 @@ typedef struct WinogradTile {
     ConvShape shape;
     int outputs;        /* m of F(m x m, 3 x 3): 2 or 4 */
     int pixels, blocks; /* register tile of the products: P map tiles by Q blocks of output channels */
-    /* map tiles of a narrower register tile for what is left, or 0 where nothing is */
+    /* map tiles of a narrower register tile for the rest, or 0 where there is none */
     int rest;
     int unroll; /* of the loop over input channels */
     /* map tiles that are transformed together: room for so many, a multiple of
      * `pixels` */
     int64_t together;
-    /* elements from one plane of transformed inputs, or products, to the next; all of a
-     * block of channels lie together */
+    /* elements from one plane of transformed inputs, or products, to the next; the planes
+     * of a block of channels are contiguous */
     int64_t plane;
-    /* three launches over a workspace; else a task does all for `together` map tiles in
-     * its scratch */
+    /* three launches over a workspace; else a task does everything for `together` map
+     * tiles in its scratch */
     bool phases;
-    /* phases: into how many tasks a transform divides the map tiles, and the products the
-     * groups */
+    /* phases: into how many tasks the transforms divide the map tiles, and the products
+     * divide the groups */
     int parts, group_parts;
 } WinogradTile;
 
@@ -50,8 +50,8 @@ typedef struct Winograder {
     LLVMValueRef between, edge;
 } Winograder;
 
-/* Some map tiles in a row: numbers from .. from + count of all, the first being number
- * `at` of those transformed together. */
+/* Consecutive map tiles: numbers from .. from + count of all, the first of which is
+ * number `at` of those transformed together. */
 typedef struct MapTiles { LLVMValueRef from, count, at; } MapTiles;
 
 /* ---- winograd_transform.c ---- */
@@ -62,8 +62,8 @@ void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef blo
  * `block` of output channels. */
 void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef product, LLVMValueRef block);
 
-/* A row of G w G^T, of the nine taps w, vectors at `taps`: number i of all goes to i *
- * plane elements behind `to`. */
+/* A row of G w G^T, of the nine taps w, vectors at `taps`: number i of all is stored i *
+ * plane elements after `to`. */
 void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to,
                            LLVMValueRef plane);
 

@@ -5,15 +5,15 @@
  *     for each P map tiles of those transformed together
  *       sums[P][Q] = 0                                             P * Q registers
  *       for each block of input channels
- *         ask for a share of the weights of the next product
+ *         prefetch a share of the weights of the next product
  *         for each channel of the block                            rolled
  *           w[Q] = weights, in the order they lie                  Q registers
  *           for each map tile: b = broadcast of a transformed input    1 register
  *             for each q: sums[tile][q] += b * w[q]
  *       store sums
  *
- * The bound is the multiply-adds. Map tiles that do not exist are computed from whatever
- * lies there, and read by nobody. */
+ * The bound is the multiply-adds. Map tiles that do not exist are computed from arbitrary
+ * memory, and never read. */
 #include "kernels/winograd/conv_winograd.h"
 
 enum { LINE_FLOATS = 16, AHEAD = 1 };
@@ -22,7 +22,7 @@ typedef struct PlaneProduct {
     Winograder *c;
     LLVMValueRef inputs;  /* address of the first map tile's first channel */
     LLVMValueRef weights; /* address of the panel */
-    LLVMValueRef ahead;   /* address of the first line to ask for, or NULL */
+    LLVMValueRef ahead;   /* address of the first line to prefetch, or NULL */
     int64_t ahead_lines;  /* for each block of input channels */
     int tiles, blocks;
 } PlaneProduct;
@@ -95,7 +95,7 @@ static void emit_register_tile(PlaneProduct *p, LLVMValueRef to) {
     }
 }
 
-/* Where the weights of a plane and group begin. */
+/* The address of the weights of a plane and group. */
 static LLVMValueRef find_plane_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
     Module *m = c->m;
     int64_t vector = c->shape.inputs * c->lanes, planes = c->w.size * c->w.size;
@@ -117,7 +117,7 @@ static LLVMValueRef find_next_panel(Winograder *c, LLVMValueRef plane, LLVMValue
                            : find_plane_panel(c, inner, number, blocks);
 }
 
-/* Each register tile asks for its share of them. */
+/* Each register tile prefetches its share of them. */
 static void set_ahead(PlaneProduct *p, LLVMValueRef first, LLVMValueRef next) {
     Winograder *c = p->c;
     Module *m = c->m;

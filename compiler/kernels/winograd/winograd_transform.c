@@ -1,13 +1,13 @@
 /* The transforms of Winograd convolution, a vector of channels at a time.
  *
  *     for each map tile                              its place carried along, not divided out
- *       at an edge of the map: copy what is there into a tile of zeros
+ *       at an edge of the map: copy what is inside into a tile of zeros
  *       for each column of the tile: B^T down        size loads, size stores to the stack
  *       for each row:                B^T across      size loads, size stores, one to each plane
  *
- * and the other way A^T for the results, whose rows go through the epilogue into the map.
- * Both passes are rolled: size vectors come in, as many go out, which 16 registers hold;
- * what lies between them is an array on the stack. A pair of opposite points shares its
+ * and likewise A^T for the results, whose rows go through the epilogue into the map. Both
+ * passes are rolled: size vectors in, size vectors out, which 16 registers hold; between
+ * the passes they are in an array on the stack. A pair of opposite points shares its
  * sums: 12 operations a pass of F(4, 3) for 6 values in, and as many for 4 out. */
 #include "kernels/winograd/conv_winograd.h"
 #include <math.h>
@@ -112,8 +112,7 @@ static TransformWalk begin_walk(Winograder *c, const MapTiles *tiles, TilePlace 
     return walk;
 }
 
-/* One further along an axis, or back at its beginning, and then one further along the
- * next. */
+/* Steps along an axis; at its end, back to the beginning and one step along the next. */
 static LLVMValueRef step_coordinate(Module *m, LLVMValueRef *at, LLVMValueRef by, LLVMValueRef size) {
     LLVMValueRef next = emit_add(m, *at, by), over = LLVMBuildICmp(m->builder, LLVMIntEQ, next, size, "");
     *at = LLVMBuildSelect(m->builder, over, get_i64(m, 0), next, "");
@@ -128,7 +127,7 @@ static void end_walk(Winograder *c, TransformWalk *walk) {
     end_loop_carried(m, &walk->loop, &walk->at);
 }
 
-/* ---- inputs, as they lie until the first pass loads them ---- */
+/* ---- inputs, until the first pass loads them ---- */
 
 static LLVMTypeRef input_type(const Winograder *c) { return get_memory_type(c->m, c->shape.types.left); }
 
@@ -161,7 +160,7 @@ static LLVMValueRef is_inside(Winograder *c, LLVMValueRef first, int axis) {
     return LLVMBuildAnd(m->builder, after, LLVMBuildICmp(m->builder, LLVMIntSLE, first, last, ""), "");
 }
 
-/* Of size places from `first` on, those that lie on the map. */
+/* Of `size` places from `first` on, those that are inside the map. */
 static void find_range(Winograder *c, LLVMValueRef first, int axis, LLVMValueRef *from, LLVMValueRef *to) {
     Module *m = c->m;
     *from = emit_max(m, emit_sub(m, get_i64(m, 0), first), get_i64(m, 0));
@@ -234,7 +233,7 @@ void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef blo
 
 static LLVMValueRef result_size(Winograder *c, int axis) { return get_dim(c->m, c->shape.out_size[axis]); }
 
-/* Whether every map tile lies wholly on the map along the axis. */
+/* Whether every map tile is fully inside the map along the axis. */
 static bool always_whole(Winograder *c, int axis) {
     Dims *dims = c->kernel->program->graph->dims;
     return dim_div_exact(dims, c->shape.out_size[axis], dim_const(dims, c->w.outputs)) != NULL;
@@ -254,8 +253,7 @@ static void store_map_pixel(Winograder *c, const TilePlace *place, LLVMValueRef 
     emit_epilogue_store(&c->epilogue, &point, value);
 }
 
-/* Row `row` of a map tile. Its first column is on the map, for else there were no such
- * tile. */
+/* Row `row` of a map tile. Its first column is inside the map, since the tile exists. */
 static void store_map_row(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef row,
                           const LLVMValueRef *values) {
     Module *m = c->m;
