@@ -1,8 +1,8 @@
 /* Points, and the elements of values in memory at them.
  *
  * An address is a scalar part, the sum of base * stride over the axes, and a part that
- * differs between lanes. Where that is one constant step for all lanes, 1 is a vector
- * load, -1 a reversed one, 0 a broadcast; anything else is gathered. */
+ * differs between lanes. Where that part is a constant step, 1 is a vector load, -1 a
+ * reversed one, 0 a broadcast; anything else is a gather. */
 #include "codegen/codegen.h"
 
 Coord coord_fixed(LLVMValueRef base) { return (Coord){.base = base}; }
@@ -34,8 +34,8 @@ LLVMValueRef get_inside(Module *m, const Coord *coord, int lanes, LLVMValueRef s
 
 /* ---- addresses ---- */
 
-/* The address of lane 0's element and how the others lie: `step` elements apart, or
- * `offsets` from `base`. */
+/* The address of lane 0's element, and those of the others: `step` elements apart, or at
+ * `offsets`. */
 typedef struct Access {
     LLVMValueRef index; /* i64: of lane 0 where `offsets` is NULL */
     int64_t step;
@@ -111,8 +111,8 @@ static Access access_of(Module *m, const Value *value, const Point *point) {
     return at;
 }
 
-/* All lanes' offsets from the element at at->index; 32 bits wide where they surely fit,
- * which halves the gathers. */
+/* The offsets of all lanes from the element at at->index; 32 bits wide where they are
+ * known to fit, which halves the gathers. */
 static LLVMValueRef get_offsets(Module *m, const Access *at, int lanes) {
     if (at->offsets) return at->offsets;
     bool narrow = at->step > -(1 << 24) && at->step < 1 << 24;
@@ -240,8 +240,8 @@ static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRe
     return emit_gather(m, vector, first, get_offsets(m, at, lanes), mask);
 }
 
-/* A scalar that may not be there: the address then becomes the buffer's first element,
- * which is. */
+/* A scalar that may be out of bounds: the address then becomes that of the buffer's first
+ * element, which exists. */
 static LLVMValueRef emit_scalar_load(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index,
                                      LLVMValueRef mask) {
     if (mask) index = LLVMBuildSelect(m->builder, mask, index, get_i64(m, 0), "");

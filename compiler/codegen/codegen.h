@@ -1,5 +1,5 @@
-/* What kernels are written with in LLVM IR: modules, control flow, arithmetic, values in
- * memory, expressions. */
+/* The verbs with which emitters write kernels in LLVM IR: modules, control flow,
+ * arithmetic, values in memory, expressions. */
 #ifndef CAI_CODEGEN_H
 #define CAI_CODEGEN_H
 
@@ -7,7 +7,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-/* ---- module.c: one LLVM module, and the verbs that emitters write with ---- */
+/* ---- module.c: one LLVM module, and the basic verbs of emitters ---- */
 
 typedef struct Module {
     Arena *arena;
@@ -20,14 +20,15 @@ typedef struct Module {
     LLVMTypeRef i1, i8, i16, i32, i64, f16, bf16, f32, f64, pointer, none;
     /* of the function being emitted */
     LLVMValueRef function, args, symbols, begin, end, scratch;
-    LLVMBasicBlockRef entry; /* where size computations are placed, once a function */
+    LLVMBasicBlockRef entry; /* where size computations are placed, once for each function */
     Map *dim_values;         /* Dim and Symbol * -> LLVMValueRef within the function */
     Map *arguments;          /* 1 + index -> LLVMValueRef within the function */
-    /* where expressions and addresses are computed that do not change in the innermost
-     * loop: the block before it, which ends in a branch by then; or NULL */
+    /* the hoist point: where expressions and addresses are computed that are invariant in
+     * the innermost loop. It is the block before the loop, which ends in a branch by
+     * then; or NULL */
     LLVMBasicBlockRef hoist;
-    /* i1: some size so far did not fit; NULL where sizes are known to fit (everywhere but
-     * prepare) */
+    /* i1: whether some size so far has overflowed; NULL where sizes are known to fit
+     * (everywhere but in prepare) */
     LLVMValueRef overflow;
 } Module;
 
@@ -36,28 +37,29 @@ Module *module_new(Arena *arena, const Target *target, const Dims *dims, const c
                    const char **error);
 void module_free(Module *module);
 
-/* A function that others can call or launch, with the attributes every function of ours
- * has (the target's cpu and features). */
+/* A function that others can call or launch, with the attributes that all our functions
+ * have (the target's cpu and features). */
 LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type);
-/* without what takes the square of a function's length: for long ones that run seldom */
+/* without optimisations that take quadratic time: for long functions that run seldom */
 void compile_fast(Module *m, LLVMValueRef function);
-/* Begins the body of any function: an entry block for sizes and a block for the rest, in
- * which the builder then stands. */
+/* Begins the body of any function: an entry block for sizes, and a block for the rest,
+ * where the builder is left. */
 void begin_body(Module *m, LLVMValueRef function);
-LLVMValueRef get_kernel(Module *m, const char *name); /* of this module, or declared: another module has it */
+/* a function of this module, or a declaration of one in another module */
+LLVMValueRef get_kernel(Module *m, const char *name);
 /* Begins a function of type cai_kernel and places the builder in its body; finish_kernel
  * adds the return. */
 LLVMValueRef begin_kernel(Module *m, const char *name);
 void finish_kernel(Module *m);
 
-/* code goes on at its end, or before the branch that ends it */
+/* the builder continues at the end of the block, or before the branch that ends it */
 void return_to_block(Module *m, LLVMBasicBlockRef block);
-/* Moves the builder to m->hoist where what follows does not change within the innermost
- * loop (inner is false, and there is a hoist point). Gives the block to step_back to. */
+/* Moves the builder to m->hoist where the following code is invariant in the innermost
+ * loop (inner is false, and there is a hoist point). Returns the block for step_back. */
 LLVMBasicBlockRef step_out(Module *m, bool inner);
 void step_back(Module *m, LLVMBasicBlockRef from);
 
-LLVMTypeRef get_type(Module *m, DType type);                       /* as it lies in memory; bool is a byte */
+LLVMTypeRef get_type(Module *m, DType type);                       /* as in memory; bool is a byte */
 LLVMTypeRef get_vector(Module *m, LLVMTypeRef element, int lanes); /* the element itself where lanes is 1 */
 int get_lanes(LLVMTypeRef type);                                   /* 1 for scalars */
 LLVMTypeRef get_element_type(LLVMTypeRef type); /* of a vector; the type itself where it is none */
@@ -72,7 +74,7 @@ LLVMValueRef get_dim(Module *m, Dim dim);
 /* args[index], loaded at the entry, once */
 LLVMValueRef get_argument(Module *m, int index);
 LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index); /* address */
-/* The same where lane 0 may lie outside, before a vector whose mask leaves it out. */
+/* The same where lane 0 may be out of bounds, for a vector whose mask excludes it. */
 LLVMValueRef get_element_anywhere(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index);
 int get_bytes(Module *m, LLVMTypeRef type); /* of a number in memory, or a vector of them */
 /* Where an element may lie; aligned: where a whole vector may. */
@@ -91,7 +93,7 @@ LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMVal
 void emit_scatter(Module *m, LLVMValueRef value, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask);
 LLVMValueRef emit_lane_mask(Module *m, LLVMValueRef count, int lanes); /* lane < count, count an i64 */
 LLVMValueRef emit_add(Module *m, LLVMValueRef a, LLVMValueRef b);      /* i64, folding constants 0 */
-/* notes in m->overflow where the sum does not fit */
+/* sets m->overflow where the sum does not fit */
 LLVMValueRef emit_checked_add(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_sub(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_mul(Module *m, LLVMValueRef a, LLVMValueRef b); /* i64, folding constants 0 and 1 */
@@ -101,8 +103,8 @@ LLVMValueRef emit_rem(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_min(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_max(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_affine(Module *m, LLVMValueRef a, int64_t factor, int64_t addend); /* i64 */
-/* number % count, and divides number by count: takes a task's number apart from its
- * innermost part on. */
+/* Returns number % count, and divides *number by count: takes the number of a task apart,
+ * the innermost part first. */
 LLVMValueRef take_part(Module *m, LLVMValueRef *number, LLVMValueRef count);
 /* a OP b on floats, which may be contracted into a multiply-add: LLVMFAdd, LLVMFSub,
  * LLVMFMul, LLVMFDiv. */
@@ -111,13 +113,13 @@ LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b
 LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* overload NULL: none */
 LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count);
-/* room in the function's frame, 64-byte aligned */
+/* space in the function's frame, 64-byte aligned */
 LLVMValueRef emit_stack(Module *m, LLVMTypeRef element, int64_t count);
 void emit_prefetch(Module *m, LLVMValueRef address, int locality); /* 3: L1, 2: L2 */
 
 /* A counted loop: `Loop l = begin_loop(m, from, to, step); ... l.index ...; end_loop(m,
- * &l);` body runs while index < to. Values carried round the loop are phis: add_carried
- * before the body, set_carried within it; after end_loop, carried_result. */
+ * &l);` body runs while index < to. Loop-carried values are phis: add_carried before the
+ * body, set_carried within it, carried_result after end_loop. */
 typedef struct Loop {
     LLVMValueRef index, to, step;
     LLVMBasicBlockRef before, body, after;
@@ -130,7 +132,7 @@ Loop begin_loop(Module *m, LLVMValueRef from, LLVMValueRef to, int64_t step);
 LLVMValueRef add_carried(Module *m, Loop *loop, LLVMValueRef initial); /* gives the phi */
 void set_carried(Loop *loop, int which, LLVMValueRef next);
 void end_loop(Module *m, Loop *loop);
-/* valid after end_loop, also where the loop ran no round */
+/* valid after end_loop, also where the loop ran no iteration */
 LLVMValueRef carried_result(const Loop *loop, int which);
 
 /* ---- loop_carried.c: loops with several loop-carried values ----
@@ -143,13 +145,14 @@ typedef struct LoopCarried {
 } LoopCarried;
 Loop begin_loop_carried(Module *m, LoopCarried *values, LLVMValueRef from, LLVMValueRef to, int64_t step);
 void end_loop_carried(Module *m, Loop *loop, LoopCarried *values);
-/* a loop of one round, or none */
+/* a loop of one iteration, or none */
 Loop begin_loop_carried_if(Module *m, LoopCarried *values, LLVMValueRef condition);
 
-/* Sums on the stack, to which those of a part are added: begin_partial_sums puts `sums`
- * there and sets them to zero, emit_add_partial_sums adds what they have come to,
- * end_partial_sums reads them back. Rounding errors grow with the length of a chain of
- * additions. Costs four instructions a register and part. */
+/* Totals on the stack, to which the sums of each part are added, since rounding errors
+ * grow with the length of a chain of additions: begin_partial_sums stores `sums` there
+ * and sets them to zero, emit_add_partial_sums adds `sums` to the totals,
+ * end_partial_sums loads the totals. Costs four instructions for each register and
+ * part. */
 typedef struct PartialSums {
     LLVMTypeRef vector;
     LLVMValueRef at[MAX_CARRIED];
@@ -158,17 +161,15 @@ PartialSums begin_partial_sums(Module *m, LoopCarried *sums);
 void emit_add_partial_sums(Module *m, const PartialSums *partial_sums, const LoopCarried *sums);
 void end_partial_sums(Module *m, const PartialSums *partial_sums, LoopCarried *sums);
 
-/* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to
- * another. More than `part` terms are added up in parts, and those on the stack: rounding
- * errors grow with the length of a chain of additions. Costs four instructions a register
- * and part. */
+/* Adds the terms 0 <= i < count to `sums`; emit_part adds up a range of them. More than
+ * `part` terms are added up in parts, as partial sums. */
 enum { MAX_TERMS = 288 }; /* in one chain */
 typedef void (*SumPart)(void *context, LLVMValueRef from, LLVMValueRef to, LoopCarried *sums);
 void emit_sum_in_parts(Module *m, LoopCarried *sums, LLVMValueRef count, int64_t part, SumPart emit_part,
                        void *context);
 LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector); /* its lanes added up, halves first */
-/* No load moves across, none is shared between both sides: in unrolled code LLVM would
- * else hold more values than there are registers. */
+/* No load moves across the barrier or is shared between both sides: else LLVM would keep
+ * more values than there are registers in unrolled code. */
 void emit_barrier(Module *m);
 
 /* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)`
@@ -186,28 +187,29 @@ void end_if(Module *m, Branch *branch);
  * one lane is a scalar. */
 
 LLVMTypeRef get_register_type(Module *m, DType type, int lanes);
-LLVMValueRef get_number(Module *m, DType type, double value, int lanes); /* of ints, a small whole one */
+/* a small integer where the type is an int */
+LLVMValueRef get_number(Module *m, DType type, double value, int lanes);
 LLVMValueRef get_exact(Module *m, DType type, Number value, int lanes);
 LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to);
 LLVMValueRef emit_elementwise(Module *m, const Node *node, const LLVMValueRef *operands);
 LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b); /* ints wrap */
-/* in the order of graph/ops.h: NaN is above all numbers */
+/* by the order of graph/ops.h: NaN is above all numbers */
 LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b); /* NaN where either is */
 
 /* ---- access.c: points, and values in memory at them ----
  *
- * A point names the logical coordinates (the node's own axes, NCHW) of `lanes` elements
- * at once. On each axis a coordinate is either the same in all lanes (lane_step 0), or
- * base + lane_step * lane, or wholly general (`vector`). */
+ * A point is the logical coordinates (on the node's own axes, NCHW) of `lanes` elements
+ * at once. On each axis a coordinate is the same in all lanes (lane_step 0), or base +
+ * lane_step * lane, or arbitrary (`vector`). */
 
 typedef struct Coord {
     LLVMValueRef base; /* i64 */
     int64_t lane_step;
     LLVMValueRef vector; /* <lanes x i64> where neither form above fits; else NULL */
     bool aligned;        /* base is a multiple of the channel block (for BLOCKED values) */
-    /* changes within the innermost loop: what has no such coordinate is computed before
-     * it (Module.hoist) */
+    /* changes within the innermost loop; expressions without such coordinates are
+     * computed before it (Module.hoist) */
     bool inner;
 } Coord;
 
@@ -227,22 +229,22 @@ bool coord_varies(const Coord *coord); /* between lanes */
 LLVMValueRef get_inside(Module *m, const Coord *coord, int lanes, LLVMValueRef size);
 bool point_varies(const Point *point);
 
-/* Loads from and stores to a value at a point: registers of the value's type, unit
- * stride, broadcast or gathered as the layout has it. Lanes outside the mask are not read
- * unless memory is there, and hold anything; nor written, except that a BLOCKED value's
- * spare lanes are stored as zero. Coordinates that are the same in all lanes must be
- * inside the value. */
-/* to what storing as f16 or bf16 would make of it */
+/* Loads from and stores to a value at a point: registers of the value's type; contiguous,
+ * broadcast or gathered, as the layout requires. Lanes outside the mask are read only
+ * where memory is readable, and are undefined; they are not written, except that spare
+ * lanes of a BLOCKED value are stored as zero. Coordinates that are the same in all lanes
+ * must be inside the value. */
+/* rounds to f16 or bf16 as a store would */
 LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type);
 LLVMTypeRef get_memory_type(Module *m, DType type); /* as elements are loaded: f16 and bf16 are i16 */
-/* Floats of the type that lie side by side, as f32. aligned: to the whole vector, else to
- * an element. Lanes outside the mask are not read. */
+/* Loads contiguous floats of the type, as f32. aligned: to the whole vector, else to an
+ * element. Lanes outside the mask are not read. */
 LLVMValueRef emit_floats(Module *m, DType type, LLVMValueRef address, int lanes, bool aligned,
                          LLVMValueRef mask);
 LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point);
 void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,
                       LLVMValueRef elements);
-/* The same for elements that are rounded to the value's type already. */
+/* The same for elements that are already rounded to the value's type. */
 void emit_rounded_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,
                         LLVMValueRef elements);
 
@@ -254,24 +256,24 @@ typedef struct Memo { const Node *node; Point point; LLVMValueRef value; bool ho
 typedef struct Epilogue {
     Module *module;
     const Kernel *kernel;
-    KnownNode known[8]; /* nodes whose value at the point is in a register already: the anchor */
+    KnownNode known[8]; /* nodes whose value at the point is already in a register: the anchor */
     int known_count;
-    Vec(Memo) memo; /* what has been computed, so that what two operators share is computed once */
+    Vec(Memo) memo; /* values computed so far, so that a value that two operators share is computed once */
 } Epilogue;
 
 /* The value of `node` at `point`: a vector of point->lanes elements in registers (see
- * elementwise.c), or a scalar where lanes is 1. Walks the kernel's members down to its
- * inputs (loaded in whatever layout they have) and known nodes. */
+ * elementwise.c), or a scalar where lanes is 1. Recurses through the kernel's members
+ * down to its inputs (loaded from any layout) and known nodes. */
 LLVMValueRef emit_expr(Epilogue *epilogue, const Node *node, const Point *point);
-/* The anchor's result `elements` at `point` goes through the kernel's epilogue and into
- * the output: the last act of every emitter. */
+/* Computes the epilogue on the anchor's result `elements` at `point`, and stores it to
+ * the output: the last step of every emitter. */
 void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef elements);
 
-/* For expr.c and movement.c: emit_member is the value of a node at a point,
- * remembered. */
+/* For expr.c and movement.c: emit_member is the value of a node at a point, through the
+ * memo. */
 LLVMValueRef emit_member(Epilogue *epilogue, const Node *node, const Point *point);
-/* Of masks and conditions: NULL is all lanes, a condition holds for all lanes of a
- * mask. */
+/* The conjunction of masks and conditions: NULL is all lanes, and a condition holds for
+ * all lanes of a mask. */
 LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_movement(Epilogue *epilogue, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */

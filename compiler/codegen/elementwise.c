@@ -1,8 +1,8 @@
 /* The arithmetic of elementwise operators on registers.
  *
- * Floats: a multiply that feeds an add, and nothing else, may become one multiply-add,
- * which rounds once where the text rounds twice: an error of half a unit of the product
- * less, and so a * b - c * d is as far from the text as that. Nothing is reassociated.
+ * Floats: a product that is used only in a sum may become one multiply-add, which rounds
+ * once where the text rounds twice. That omits a rounding error of half a unit of the
+ * product, so a * b - c * d may differ by as much from the text. Nothing is reassociated.
  * min and max give NaN where an operand is. Integers wrap; their division rounds down,
  * and by zero gives 0; casts are those of docs/language.md, as graph/number.c computes
  * them. No operand makes a program trap. */
@@ -71,13 +71,13 @@ LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
                  nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, "");
     LLVMValueRef only_nan =
         LLVMBuildAnd(m->builder, nan, LLVMBuildFCmp(m->builder, LLVMRealORD, b, b, ""), "");
-    /* one comparison less is possible, and has LLVM spill in max unpooling */
+    /* one comparison less is possible, but makes LLVM spill in max unpooling */
     return LLVMBuildOr(m->builder, larger, only_nan, "");
 }
 
 /* ---- minimum and maximum ---- */
 
-static bool is_constant_number(LLVMValueRef value) { /* a constant that is no NaN */
+static bool is_constant_number(LLVMValueRef value) { /* a constant that is not NaN */
     if (!LLVMIsConstant(value)) return false;
     LLVMValueRef first = value_lanes(value) > 1 ? LLVMGetAggregateElement(value, 0) : value;
     LLVMBool loses;
@@ -132,9 +132,8 @@ WHOLE(not, LLVMBuildNot(m->builder, x, ""))
 
 /* ---- two operands ---- */
 
-/* The quotient, rounded down, or what it leaves; by 0 either is 0. The operands that
- * would trap, a divisor of 0 and the smallest number by
- * -1, are divided by 1 instead. */
+/* The quotient, rounded down, or the remainder; by 0 both are 0. Operands that would
+ * trap, a divisor of 0 and the smallest number by -1, use a divisor of 1 instead. */
 static LLVMValueRef emit_int_div(Module *m, Op op, LLVMValueRef a, LLVMValueRef b) {
     LLVMTypeRef type = LLVMTypeOf(a);
     LLVMValueRef zero = LLVMConstNull(type), ones = LLVMConstAllOnes(type), one = LLVMConstNeg(ones);
@@ -198,7 +197,8 @@ static const struct {
 #undef OP
 };
 
-/* A cast, which has a type besides its operand, is the only other row of the class. */
+/* The cast, which has a type besides its operand, is the only other operator of the
+ * class. */
 #define OP(name, inputs, attributes, class, ...) \
     _Static_assert((class) != CLASS_ELEMENTWISE || OP_##name == OP_cast, #name " is a row VERB or COMPOSED");
 #define COMPOSED(...)
@@ -210,7 +210,7 @@ static LLVMValueRef emit_verb(Module *m, Op verb, DType type, const LLVMValueRef
     return (dtype_is_float(type) ? forms[verb].real : forms[verb].whole)(m, type, operands);
 }
 
-/* Of an operator whose operands are of `type`. */
+/* A term of an operator whose operands are of `type`. */
 static LLVMValueRef emit_verb_term(Module *m, const Term *term, DType type, const LLVMValueRef *operands) {
     if (term->kind == TERM_OPERAND) return operands[term->operand];
     if (term->kind == TERM_NUMBER) return get_number(m, type, term->number, value_lanes(operands[0]));

@@ -1,7 +1,7 @@
 /* What elementwise.c and math.c share: the verbs of ops.def in code.
  *
  * A verb has a form for floats, one for ints and bools, or both, as its shape rule has
- * it. Each is a function of its operands in registers, and a row in one of the two
+ * it. Each form is a function of the operands in registers, and a row in one of the two
  * files. */
 #ifndef CAI_CODEGEN_ELEMENTWISE_H
 #define CAI_CODEGEN_ELEMENTWISE_H

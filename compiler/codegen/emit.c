@@ -1,11 +1,10 @@
-/* The stage: every distinct kernel becomes a function in a module of its own, is
- * compiled, by several threads, or found in the cache of kernels that were compiled
- * before; then come the tables, and all objects are joined into one. What is printed is
- * one module.
+/* The whole stage: every distinct kernel becomes a function in a module of its own, which
+ * is compiled, by several threads, or found in the cache of compiled kernels; then come
+ * the tables, and all objects are linked into one. Printed code is one module.
  *
- * Code generation only: the emitters write the loops, tiles and vectors they want and
- * place what does not change before the loops, and what an optimiser would still find
- * costs it more time than it saves. */
+ * No optimisation passes run: the emitters write the loops, tiles and vectors that they
+ * want, and hoist invariants themselves; what an optimiser would still find costs more
+ * time than it saves. */
 #include "codegen/codegen.h"
 #include "codegen/emit.h"
 #include "codegen/training_image.h"
@@ -93,7 +92,7 @@ static void find_or_compile(const KernelCache *cache, Job *job) {
     compile_job(job);
 }
 
-/* ---- many, by all cores: no module shares anything with another ---- */
+/* ---- jobs, by all cores: modules share nothing ---- */
 
 typedef struct Batch {
     const KernelCache *cache;
@@ -101,7 +100,7 @@ typedef struct Batch {
     int count;
 } Batch;
 
-enum { JOB = 1 << 24 /* nanoseconds and more, so that each is a part */ };
+enum { JOB = 1 << 24 /* nanoseconds or more, so that each job is a part of its own */ };
 
 static void compile_jobs(void *context, int64_t begin, int64_t end) {
     const Batch *batch = context;
@@ -142,8 +141,8 @@ static Module *new_module(Code *c, const Program *program, const char *name) {
     return module_new(c->arena, program->target, program->graph->dims, name, c->error);
 }
 
-/* Functions are found from the tables' object, and by nobody else: link_objects.c makes
- * them local. */
+/* Makes functions visible to the object of the tables; link_objects.c makes them local
+ * afterwards. */
 static void show_functions(Module *m) {
     for (LLVMValueRef f = LLVMGetFirstFunction(m->module); f; f = LLVMGetNextFunction(f)) {
         if (LLVMGetLinkage(f) != LLVMInternalLinkage) continue;
@@ -216,7 +215,7 @@ static bool compile_kernels(Code *c) {
     return true;
 }
 
-/* Sections that are loaded, by what they hold. */
+/* The sizes of loaded sections, by their contents. */
 static CodeSize measure_code(const unsigned char *object) {
     Elf64_Ehdr header;
     CodeSize size = {0};

@@ -1,4 +1,4 @@
-/* From a program to an object file. What emits single kernels stands in codegen.h. */
+/* From a program to an object file. codegen.h declares what emits single kernels. */
 #ifndef CAI_EMIT_H
 #define CAI_EMIT_H
 

@@ -1,12 +1,12 @@
 /* The elements of a node at a point: elementwise operators become arithmetic
- * (elementwise.c), movement operators maps of coordinates (movement.c), and what the
- * kernel does not compute itself is loaded (access.c).
+ * (elementwise.c), movement operators maps of coordinates (movement.c), and inputs of the
+ * kernel are loaded (access.c).
  *
- * Two things keep the code small and fast. What has the same coordinates in all lanes is
- * computed once, as a scalar, and splatted. And what does not change within the innermost
- * loop is computed before it (m->hoist): LLVM could not do that for us, as it does not
- * know that stores leave our inputs alone. A memo keeps a value that several operators
- * share from being computed again. */
+ * Two things keep the code small and fast. A value with the same coordinates in all lanes
+ * is computed once, as a scalar, and splatted. And a value that is invariant in the
+ * innermost loop is computed before it (m->hoist): LLVM cannot do that for us, since it
+ * does not know that stores do not alias our inputs. A memo keeps values that several
+ * operators share from being computed again. */
 #include "codegen/codegen.h"
 #include "graph/class_rows.h"
 
@@ -70,7 +70,7 @@ static LLVMValueRef uniform_at(Epilogue *epilogue, const Node *node, const Point
                                        get_splat(m, emit_splitmix64(m, seed), point->lanes), "");
     LLVMValueRef bits =
         LLVMBuildLShr(m->builder, emit_splitmix64(m, number), get_splat(m, get_i64(m, 40), point->lanes), "");
-    /* 24 bits: exact as float */
+    /* 24 bits are exact as a float */
     bits = LLVMBuildTrunc(m->builder, bits, get_vector(m, m->i32, point->lanes), "");
     LLVMValueRef value = LLVMBuildSIToFP(m->builder, bits, get_vector(m, m->f32, point->lanes), "");
     value = LLVMBuildFMul(m->builder, value, get_splat(m, get_f32(m, 0x1p-24), point->lanes), "");
@@ -87,10 +87,10 @@ static LLVMValueRef (*const sources[OP_COUNT])(Epilogue *, const Node *, const P
 
 /* ---- the walk ---- */
 
-/* A product that others read, too, is the same number for all of them: it becomes part of
- * no multiply-add. So y - max(y) is 0 where y is largest, whatever y is, and in whichever
- * kernels. */
-/* Whether the result is one of the operands or its opposite, and needs no rounding. A
+/* A product that several nodes read must be the same number for all of them, so it never
+ * becomes part of a multiply-add. So y - max(y) is 0 where y is largest, whatever y is,
+ * and whichever kernels compute it. */
+/* Whether the result is one of the operands or its negative, and needs no rounding. A
  * cast has rounded already. */
 static bool is_exact(Op op) {
     switch (op) {
@@ -114,7 +114,7 @@ static LLVMValueRef arithmetic_at(Epilogue *epilogue, const Node *node, const Po
     return emit_elementwise(epilogue->module, node, operands);
 }
 
-/* Operators of f16 and bf16 round each for itself, as in the reference. */
+/* Every operator of f16 and bf16 rounds its result, as in the reference. */
 static LLVMValueRef elementwise_at(Epilogue *epilogue, const Node *node, const Point *point) {
     LLVMValueRef value = arithmetic_at(epilogue, node, point);
     return is_exact(node->op) ? value : emit_rounded(epilogue->module, value, node->shape.type);
@@ -191,9 +191,9 @@ LLVMValueRef emit_member(Epilogue *epilogue, const Node *node, const Point *poin
     return value;
 }
 
-/* What was computed before the loop stays known for as long as the loop's emitter keeps
- * the hoist point; the rest is forgotten, since its code need not come before the next
- * use. */
+/* Forgets all values but those hoisted before the loop, which stay valid as long as the
+ * emitter of the loop keeps the hoist point: the code of the others may not dominate the
+ * next use. */
 static void forget_memo(Epilogue *epilogue) {
     int kept = 0;
     for (int i = 0; i < epilogue->memo.count; i++)
@@ -209,7 +209,7 @@ LLVMValueRef emit_expr(Epilogue *epilogue, const Node *node, const Point *point)
 
 void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef elements) {
     const Node *anchor = epilogue->kernel->anchor;
-    bool rounded = anchor != epilogue->kernel->output->node; /* what emit_expr computes is */
+    bool rounded = anchor != epilogue->kernel->output->node; /* emit_expr rounds already */
     if (anchor && rounded) elements = emit_rounded(epilogue->module, elements, anchor->shape.type);
     if (anchor) epilogue->known[epilogue->known_count++] = (KnownNode){anchor, elements};
     LLVMValueRef value = emit_expr(epilogue, epilogue->kernel->output->node, point);

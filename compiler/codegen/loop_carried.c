@@ -1,5 +1,5 @@
-/* Loops that carry many values at once (a register tile's sums, the state of a window),
- * and what keeps those values in registers. */
+/* Loops with many loop-carried values (the sums of a register tile, the state of a
+ * window), and what keeps these values in registers. */
 #include "codegen/codegen.h"
 
 Loop begin_loop_carried(Module *m, LoopCarried *values, LLVMValueRef from, LLVMValueRef to, int64_t step) {

@@ -63,7 +63,7 @@ static LLVMValueRef mask_or(Module *m, LLVMValueRef a, LLVMValueRef b) {
 }
 static LLVMValueRef mask_not(Module *m, LLVMValueRef a) { return LLVMBuildNot(m->builder, a, ""); }
 
-/* low where x lies below it. NaN stays: a comparison with it is false. */
+/* max(x, low); NaN stays, since a comparison with it is false. */
 static LLVMValueRef at_least(Module *m, LLVMValueRef x, double low) {
     LLVMValueRef least = number_like(x, low, m);
     return fpick(m, LLVMBuildFCmp(m->builder, LLVMRealOGT, least, x, ""), least, x);
@@ -107,15 +107,15 @@ static LLVMValueRef emit_scalef(Module *m, LLVMValueRef value, LLVMValueRef n) {
     return emit_intrinsic(m, "llvm.x86.avx512.mask.scalef.ps.512", NULL, args, COUNT_OF(args));
 }
 
-/* A whole number as an integer, any one where it is NaN, for which the conversion is not
- * defined. */
+/* An integral float as an integer; any integer for NaN, for which the conversion is
+ * undefined. */
 static LLVMValueRef as_integer(Module *m, LLVMValueRef n) {
     LLVMTypeRef ints = get_vector(m, m->i32, value_lanes(n));
     return LLVMBuildFreeze(m->builder, LLVMBuildFPToSI(m->builder, n, ints, ""), "");
 }
 
-/* p 2^n for a whole n of either sign up to 254, in two steps so that results may be
- * denormal. Where n is NaN p is, and stays. */
+/* p 2^n for an integral n of either sign up to 254, in two steps so that results may be
+ * denormal. Where n is NaN, so is p, and p stays. */
 static LLVMValueRef scaled_by_exponent(Module *m, LLVMValueRef p, LLVMValueRef n) {
     if (has_scalef(m, p)) return emit_scalef(m, p, n);
     LLVMValueRef integer = as_integer(m, n),
@@ -152,8 +152,8 @@ static LLVMValueRef emit_exp(Module *m, LLVMValueRef x) {
 
 REAL(exp, emit_exp(m, x))
 
-/* 2^x = 2^n 2^r, n = round(x). e^(a - b) as 2^((a - b) log2 e) takes thirteen
- * instructions, and sixteen as it stands. */
+/* 2^x = 2^n 2^r, n = round(x). e^(a - b) takes thirteen instructions as 2^((a - b) log2
+ * e), and sixteen by exp. */
 static LLVMValueRef emit_exp2(Module *m, LLVMValueRef x) {
     x = fclamp(m, x, -151, 129);
     LLVMValueRef n = unary_intrinsic(m, "llvm.roundeven", x);
@@ -165,7 +165,8 @@ static LLVMValueRef emit_exp2(Module *m, LLVMValueRef x) {
 
 REAL(exp2, emit_exp2(m, x))
 
-/* 1 / 2^n for whole n from -126 to 128, 0 or nearly above 126. Of NaN any number. */
+/* 1 / 2^n for integral n from -126 to 128; 0 or nearly 0 above 126. For NaN, any
+ * number. */
 static LLVMValueRef inverse_power(Module *m, LLVMValueRef n) {
     if (has_scalef(m, n)) return emit_scalef(m, number_like(n, 1, m), fneg(m, n));
     LLVMValueRef integer = as_integer(m, n),
@@ -193,7 +194,7 @@ REAL(expm1, emit_expm1(m, x))
 
 /* ---- log ---- */
 
-/* x = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2), of an x that is positive and no
+/* x = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2), for positive x that is not
  * denormal. */
 static LLVMValueRef split_normal(Module *m, LLVMValueRef x, LLVMValueRef *e) {
     LLVMValueRef word = LLVMBuildBitCast(m->builder, x, get_vector(m, m->i32, value_lanes(x)), "");
@@ -205,7 +206,7 @@ static LLVMValueRef split_normal(Module *m, LLVMValueRef x, LLVMValueRef *e) {
     return fsub(m, LLVMBuildBitCast(m->builder, mantissa, LLVMTypeOf(x), ""), number_like(x, 1, m));
 }
 
-/* The same of any positive x: denormals are scaled up first. */
+/* The same for any positive x: denormals are scaled up first. */
 static LLVMValueRef split_exponent(Module *m, LLVMValueRef x, LLVMValueRef *e) {
     LLVMValueRef tiny = fcompare(m, LLVMRealOLT, x, 0x1p-126);
     LLVMValueRef f = split_normal(m, fpick(m, tiny, fmul(m, x, number_like(x, 0x1p23, m)), x), e);
@@ -213,7 +214,7 @@ static LLVMValueRef split_exponent(Module *m, LLVMValueRef x, LLVMValueRef *e) {
     return f;
 }
 
-/* At 0, below 0, at infinity and NaN, for which `value` is nonsense. */
+/* The logarithm at 0, below 0, at infinity and NaN, for which `value` is meaningless. */
 static LLVMValueRef log_at_ends(Module *m, LLVMValueRef x, LLVMValueRef value) {
     value = fpick(m, fcompare(m, LLVMRealOEQ, x, __builtin_inf()), x, value);
     value = fpick(m, fcompare(m, LLVMRealOEQ, x, 0), number_like(x, -__builtin_inf(), m), value);
@@ -239,8 +240,8 @@ static LLVMValueRef emit_log(Module *m, LLVMValueRef x) {
 
 REAL(log, emit_log(m, x))
 
-/* The logarithm of the rounded 1 + x, to whose f comes what was rounded off. For x near 0
- * that makes f x itself. */
+/* The logarithm of the rounded 1 + x; what was rounded off is added to f. For x near 0
+ * that makes f equal to x. */
 static LLVMValueRef emit_log1p(Module *m, LLVMValueRef x) {
     LLVMValueRef one = number_like(x, 1, m), sum = fadd(m, x, one);
     LLVMValueRef e, f = split_normal(m, sum, &e);
@@ -272,7 +273,7 @@ static LLVMValueRef below_zero(Module *m, LLVMValueRef x) {
     return at_least(m, fneg(m, unary_intrinsic(m, "llvm.fabs", x)), -110);
 }
 
-/* With e = exp(-|x|), which neither overflows nor loses the tail below 0. */
+/* By e = exp(-|x|), which neither overflows nor loses precision in the tail below 0. */
 static LLVMValueRef emit_sigmoid(Module *m, LLVMValueRef x) {
     LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled_by_exponent(m, p, n),
                     one = number_like(x, 1, m);
@@ -281,8 +282,8 @@ static LLVMValueRef emit_sigmoid(Module *m, LLVMValueRef x) {
 
 REAL(sigmoid, emit_sigmoid(m, x))
 
-/* x times the sigmoid, but that below 0 the power of 2 comes last: the product is no
- * denormal yet where e is one. */
+/* x times the sigmoid, except that below 0 the power of 2 is multiplied last: where e is
+ * denormal, the product is not yet. */
 static LLVMValueRef emit_silu(Module *m, LLVMValueRef x) {
     LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled_by_exponent(m, p, n);
     LLVMValueRef quotient = fdiv(m, at_least(m, x, -110), fadd(m, e, number_like(x, 1, m)));
@@ -291,8 +292,8 @@ static LLVMValueRef emit_silu(Module *m, LLVMValueRef x) {
 
 REAL(silu, emit_silu(m, x))
 
-/* Near 0 an odd polynomial; else 1 - exp(-t q(t)), t = |x| up to 4, where the result has
- * long been 1. */
+/* Near 0 an odd polynomial; else 1 - exp(-t q(t)), t = |x| up to 4, beyond which the
+ * result is 1. */
 static LLVMValueRef emit_erf(Module *m, LLVMValueRef x) {
     LLVMValueRef magnitude = unary_intrinsic(m, "llvm.fabs", x), t = at_most(m, magnitude, 4);
     LLVMValueRef q =
@@ -313,15 +314,15 @@ REAL(erf, emit_erf(m, x))
 /* gelu(x) = max(x, 0) - r(t), where r(t) = t Phi(-t), t = |x| up to 5.5, and r(5.5) is
  * taken to be 0. On each of eight segments 0.75 wide r is c + d p(d), d = t - its centre.
  *
- * Where the result lies just above a power of 2, its own rounding may be all of 2^-24
- * |x|. So nothing else is rounded but p, which counts little: the centres, near the
- * multiples of 0.75, are numbers where r is nearly a whole multiple of the last place of
- * the segment's x, so that max(x, 0) - c is exact. The ends of the range are their own
+ * Where the result is just above a power of 2, its own rounding may be all of 2^-24 |x|.
+ * So nothing else is rounded but p, which counts little: the centres, near the multiples
+ * of 0.75, are numbers where r is nearly an integer multiple of the last place of the
+ * segment's x, so that max(x, 0) - c is exact. The ends of the range are their own
  * centres, with c = 0: there the error is relative to r. Polynomials are minimax relative
  * to r.
  *
- * A permutation picks the numbers of a segment. All together are 22 instructions, a third
- * of those of erf and what gelu adds to it. */
+ * A permutation picks the coefficients of a segment. All takes 22 instructions, a third
+ * of those of gelu by erf. */
 enum { SEGMENTS = 8, GELU_TERMS = 7 };
 
 static const double gelu_centres[SEGMENTS] = {
@@ -347,14 +348,14 @@ static const double gelu_polynomials[GELU_TERMS][SEGMENTS] = {
      -1.99433343e-05, -3.54514509e-06},
 };
 
-/* The instruction that picks among the eight or sixteen numbers of a vector, or NULL. */
+/* The instruction that permutes the eight or sixteen lanes of a vector, or NULL. */
 static const char *permutation_of(const Module *m, int lanes) {
     if (!m->target->permutes || lanes > m->target->lanes) return NULL;
     return lanes == 8 ? "llvm.x86.avx2.permps" : lanes == 16 ? "llvm.x86.avx512.permvar.sf.512" : NULL;
 }
 
-/* The number of each lane's segment, by the low three bits of `index`; others may be set
- * too. */
+/* The coefficient for each lane's segment, by the low three bits of `index`; other bits
+ * may be set too. */
 static LLVMValueRef pick_number(Module *m, const double *table, LLVMValueRef index) {
     int lanes = value_lanes(index);
     const char *permutation = permutation_of(m, lanes);
@@ -373,7 +374,7 @@ static LLVMValueRef pick_number(Module *m, const double *table, LLVMValueRef ind
     return picked;
 }
 
-/* Beside 1.5 * 2^23 a float has no bits for fractions: the low ones are the rounded
+/* A float near 1.5 * 2^23 has no bits for fractions: its low bits are the rounded
  * quotient. */
 static LLVMValueRef emit_gelu(Module *m, LLVMValueRef x) {
     LLVMValueRef t = at_most(m, unary_intrinsic(m, "llvm.fabs", x), 5.5);
@@ -399,8 +400,8 @@ static LLVMValueRef narrow_to_f32(Module *m, LLVMValueRef x) {
     return LLVMBuildFPTrunc(m->builder, x, get_vector(m, m->f32, value_lanes(x)), "");
 }
 
-/* Quarter turns n and the rest r within half of one: sin(x + turns * pi/2) is +- sin r or
- * +- cos r by n mod 4. */
+/* With n quarter turns and the rest r within half a quarter turn, sin(x + turns * pi/2)
+ * is +- sin r or +- cos r by n mod 4. */
 static LLVMValueRef emit_sine(Module *m, LLVMValueRef argument, int turns) {
     LLVMValueRef x = widen_to_f64(m, argument);
     LLVMValueRef n = unary_intrinsic(m, "llvm.roundeven", fmul(m, x, number_like(x, 0.63661977236758134, m)));
@@ -455,9 +456,9 @@ static LLVMValueRef is_integral(Module *m, LLVMValueRef a) {
     return LLVMBuildFCmp(m->builder, LLVMRealOEQ, unary_intrinsic(m, "llvm.floor", a), a, "");
 }
 
-/* a^b as C's pow has it. Of |a| = 0, infinity or NaN the logarithm is what the product
- * with b needs; the rest is the sign, and the two cases that are 1 whatever the other
- * operand. */
+/* a^b with the special cases of C's pow. For |a| = 0, infinity or NaN the logarithm gives
+ * what the product with b needs; the rest is the sign, and the two cases that are 1
+ * whatever the other operand. */
 static LLVMValueRef emit_pow(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef magnitude = unary_intrinsic(m, "llvm.fabs", a);
     LLVMValueRef log = emit_log2_wide(m, magnitude);
@@ -480,20 +481,20 @@ static LLVMValueRef emit_pow(Module *m, LLVMValueRef a, LLVMValueRef b) {
 
 REAL(pow, emit_pow(m, x, y))
 
-/* A divisor in f64. One that is infinite becomes finite, and remains beyond every f32: it
- * goes 0 or -1 times into them. */
+/* A divisor in f64. An infinite one becomes finite but remains beyond every f32: the
+ * floor of the quotient is 0 or -1. */
 static LLVMValueRef widen_divisor(Module *m, LLVMValueRef b) {
     return fclamp(m, widen_to_f64(m, b), -0x1p200, 0x1p200);
 }
 
-/* Whether a is infinite and b is not 0: what numpy calls no number. */
+/* Whether a is infinite and b is not 0, for which numpy gives NaN. */
 static LLVMValueRef has_no_floor(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef infinite = fcompare(m, LLVMRealOEQ, unary_intrinsic(m, "llvm.fabs", a), __builtin_inf());
     return mask_and(m, infinite, fcompare(m, LLVMRealUNE, b, 0));
 }
 
-/* Below 2^28 no quotient of two f32 is so near to a whole number that f64 rounds it to
- * that. */
+/* Below 2^28 no quotient of two f32 is so close to an integer that f64 rounds it to that
+ * integer. */
 static LLVMValueRef emit_float_floor_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef quotient =
         unary_intrinsic(m, "llvm.floor", fdiv(m, widen_to_f64(m, a), widen_divisor(m, b)));
@@ -504,9 +505,9 @@ REAL(floor_div, emit_float_floor_div(m, x, y))
 
 enum { MOD_STEPS = 6 }; /* quotients of f32 end below 2^277, and each step takes 51 bits off */
 
-/* What is left of a, exactly: each step takes a whole multiple of b from it, the nearest
- * in the end, which leaves b/2 at most to either side. Where that has not the sign of b,
- * b is added. */
+/* The remainder of a, exactly: each step subtracts an integer multiple of b, in the end
+ * the nearest one, which leaves at most b/2 of either sign. Where the sign is not that of
+ * b, b is added. */
 static LLVMValueRef emit_mod(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef rest = widen_to_f64(m, a), divisor = widen_divisor(m, b),
                  inverse = fdiv(m, number_like(rest, 1, m), divisor);

@@ -1,10 +1,9 @@
-/* One LLVM module, and the verbs that emitters write with.
- *
- * Every function of ours has an entry block that holds what is computed once (sizes,
- * argument pointers) and ends in a branch to the body; get_dim and get_argument place
- * their instructions there whenever they are first asked, so an emitter asks where it
- * needs a size and pays for it once. Code is position independent: programs link it
- * statically, tests and libraries as shared objects. */
+/* One LLVM module, and the basic verbs of emitters. Every function has an entry block
+ * that computes once what the body needs (sizes, argument pointers) and ends in a branch
+ * to the body. get_dim and get_argument place their instructions there at their first
+ * use, so an emitter asks for a size wherever it needs it and pays for it once. Code is
+ * position independent: programs link it statically, tests and libraries as shared
+ * objects. */
 #include "codegen/codegen.h"
 #include <llvm-c/DebugInfo.h>
 #include <llvm-c/Support.h>
@@ -12,8 +11,8 @@
 
 /* ---- the module ---- */
 
-/* No memory within LLVM, which would abort. These have no names in C:
- * llvm::install_bad_alloc_error_handler, std::set_new_handler. */
+/* Handlers for running out of memory within LLVM, which would abort. They have no names
+ * in C: llvm::install_bad_alloc_error_handler, std::set_new_handler. */
 void on_bad_alloc(void (*handler)(void *data, const char *reason, bool report),
                   void *data) __asm__("_ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_");
 void (*on_bad_new(void (*handler)(void)))(void) __asm__("_ZSt15set_new_handlerPFvvE");
@@ -34,8 +33,8 @@ static void initialize_llvm(void) {
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
-    /* Loop strength reduction takes half of all time and gains nothing on loops whose
-     * addresses we write ourselves. */
+    /* Loop strength reduction takes half of the compile time and gains nothing on loops
+     * whose addresses we compute ourselves. */
     const char *options[] = {"cai", "-disable-lsr"};
     LLVMParseCommandLineOptions(COUNT_OF(options), options, NULL);
     done = true;
@@ -52,7 +51,7 @@ static LLVMTargetMachineRef machine_new(Arena *arena, const Target *target, cons
     LLVMTargetMachineRef machine =
         LLVMCreateTargetMachine(found, target->llvm_triple, target->llvm_cpu, target->llvm_features,
                                 LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
-    /* --emit=asm says which loops there are, and what is spilled */
+    /* --emit=asm marks loops and spills */
     LLVMSetTargetMachineAsmVerbosity(machine, 1);
     return machine;
 }
@@ -242,8 +241,7 @@ static LLVMBasicBlockRef go_to_entry(Module *m) {
     return from;
 }
 
-/* To where code goes on in a block: its end, or before the branch that ends it
- * already. */
+/* Moves the builder to the end of a block, or before the branch that already ends it. */
 void return_to_block(Module *m, LLVMBasicBlockRef block) {
     LLVMValueRef last = LLVMGetBasicBlockTerminator(block);
     if (last) LLVMPositionBuilderBefore(m->builder, last);
@@ -258,8 +256,8 @@ LLVMBasicBlockRef step_out(Module *m, bool inner) {
 
 void step_back(Module *m, LLVMBasicBlockRef from) { return_to_block(m, from); }
 
-/* a OP b, noting in m->overflow where it does not fit; `checked` is the intrinsic that
- * tells. */
+/* a OP b, setting m->overflow where it does not fit; `checked` is the intrinsic that
+ * detects it. */
 static LLVMValueRef emit_checked(Module *m, const char *checked, LLVMOpcode op, LLVMValueRef a,
                                  LLVMValueRef b) {
     if (!m->overflow || (LLVMIsConstant(a) && LLVMIsConstant(b)))
@@ -274,7 +272,7 @@ LLVMValueRef emit_checked_add(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return emit_checked(m, "llvm.sadd.with.overflow", LLVMAdd, a, b);
 }
 
-/* Rounds down, also below zero, where LLVM's division rounds towards zero. */
+/* Division that rounds down, also below zero, where LLVM's rounds towards zero. */
 static LLVMValueRef emit_factor_floor_div(Module *m, const DimFactor *factor) {
     LLVMValueRef dividend = get_dim(m, factor->dividend), divisor = get_i64(m, factor->divisor);
     int64_t low, high;
@@ -411,7 +409,7 @@ static LLVMValueRef get_full_mask(Module *m, int lanes) {
 }
 
 static LLVMValueRef emit_addresses(Module *m, LLVMTypeRef vector, LLVMValueRef base, LLVMValueRef indices) {
-    /* lanes outside the mask lie anywhere */
+    /* lanes outside the mask may have any address */
     return LLVMBuildGEP2(m->builder, LLVMGetElementType(vector), base, &indices, 1, "");
 }
 
@@ -513,7 +511,7 @@ static LLVMBasicBlockRef new_block(Module *m, const char *name) {
     return LLVMAppendBasicBlockInContext(m->context, m->function, name);
 }
 
-/* Blocks are appended where their code begins, so that the text of a function reads in
+/* Blocks are appended where their code begins, so that the text of a function is in
  * order. */
 static void go_to_block(Module *m, LLVMBasicBlockRef block) {
     LLVMMoveBasicBlockAfter(block, LLVMGetInsertBlock(m->builder));

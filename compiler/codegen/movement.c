@@ -1,8 +1,8 @@
 /* Movement operators as maps of coordinates: a node's element at a point is its operand's
  * element at another point.
  *
- * Coordinates that do not change in the innermost loop are mapped before it (step_out),
- * so that what depends on them alone can be computed there too. A coordinate that is the
+ * Coordinates that are invariant in the innermost loop are mapped before it (step_out),
+ * so that expressions of them alone can be computed there too. A coordinate that is the
  * same in all lanes never leaves its tensor: where it could, it is clamped, and the
  * loaded value replaced; a coordinate that runs through the lanes is guarded by the mask
  * instead. */
@@ -40,8 +40,8 @@ static Coord coord_affine(Epilogue *epilogue, const Coord *coord, int64_t factor
     return to;
 }
 
-/* The coordinate a function of integers gives, on a scalar or on all lanes: reflections
- * and clamps. */
+/* A function of an integer coordinate, on a scalar or on all lanes: reflections and
+ * clamps. */
 typedef LLVMValueRef (*CoordMap)(Module *m, LLVMValueRef coord, LLVMValueRef size);
 
 static Coord coord_mapped(Epilogue *epilogue, const Coord *coord, LLVMValueRef size, int lanes,
@@ -61,8 +61,8 @@ static LLVMValueRef map_clamp(Module *m, LLVMValueRef coord, LLVMValueRef size) 
     return emit_max(m, emit_min(m, coord, last), LLVMConstNull(type));
 }
 
-/* Back from either edge, the edge itself not repeated; clamped too, for lanes that do not
- * exist. */
+/* Reflects at either edge, without repeating the edge itself; clamped, too, for lanes
+ * that do not exist. */
 static LLVMValueRef map_reflect(Module *m, LLVMValueRef coord, LLVMValueRef size) {
     LLVMTypeRef type = LLVMTypeOf(coord);
     LLVMValueRef last = LLVMBuildAdd(m->builder, size, LLVMConstAllOnes(type), "");
@@ -88,7 +88,7 @@ static LLVMValueRef emit_lane_bound(Module *m, LLVMValueRef bound, int lanes) {
     return get_splat(m, LLVMBuildTrunc(m->builder, narrow, m->i32, ""), lanes);
 }
 
-/* Which lanes of base + lane lie in [0, size), by 32-bit comparisons. */
+/* Which lanes of base + lane are in [0, size), by 32-bit comparisons. */
 static LLVMValueRef emit_run_guard(Module *m, const Coord *coord, LLVMValueRef size, int lanes) {
     LLVMValueRef numbers = get_lane_numbers(m, m->i32, lanes);
     LLVMValueRef from = emit_lane_bound(m, LLVMBuildNeg(m->builder, coord->base, ""), lanes);
@@ -97,8 +97,8 @@ static LLVMValueRef emit_run_guard(Module *m, const Coord *coord, LLVMValueRef s
     return LLVMBuildAnd(m->builder, begun, LLVMBuildICmp(m->builder, LLVMIntSLT, numbers, to, ""), "");
 }
 
-/* What guards a point whose coordinates may lie outside: the lanes that are inside, and a
- * bit for all lanes together. */
+/* The guard of a point whose coordinates may be outside: a mask of the lanes inside, and
+ * a condition for all lanes together. */
 typedef struct BorderGuard {
     LLVMValueRef lanes, all; /* NULL: no condition */
     bool inner;              /* `lanes` changes within the innermost loop */
@@ -115,8 +115,8 @@ static void guard_with(Epilogue *epilogue, BorderGuard *guard, LLVMValueRef cond
     step_back(epilogue->module, from);
 }
 
-/* Makes a coordinate that may lie outside [0, size) safe, and notes the condition that it
- * lies inside. */
+/* Makes a coordinate that may be outside [0, size) safe, and adds the condition that it
+ * is inside to the guard. */
 static void guard_coord(Epilogue *epilogue, BorderGuard *guard, Coord *coord, LLVMValueRef size, int lanes) {
     Module *m = epilogue->module;
     LLVMBasicBlockRef from = step_out(epilogue->module, coord->inner);
@@ -306,8 +306,8 @@ static LLVMValueRef border_sum(const Border *border, int axis, const Point *from
     return border_axis(border, axis, from, guard);
 }
 
-/* Its loops make blocks of their own, so nothing that was computed in them may be
- * remembered after, nor hoisted out of them. */
+/* Its loops make blocks of their own, so values computed in them must be forgotten
+ * afterwards, and none may be hoisted out of them. */
 static LLVMValueRef pad_input_at(Epilogue *epilogue, const Node *node, const Point *point) {
     LLVMBasicBlockRef hoist = epilogue->module->hoist;
     int known = epilogue->memo.count;
