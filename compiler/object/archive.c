@@ -1,5 +1,5 @@
-/* A static library: an archive of one object, with the index of its symbols that linkers
- * ask for. Dates and owners are 0, so that equal models make equal files. */
+/* A static library: an archive of one object, with the index of symbols that linkers
+ * need. Dates and owners are 0, so that equal models make equal files. */
 #include "object/object.h"
 #include "files/files.h"
 
@@ -23,8 +23,8 @@ static void add_big_endian(Text *text, uint32_t number) {
     text_add_bytes(text, bytes, sizeof bytes);
 }
 
-/* How many symbols, where the member of each begins, their names; all are of the one
- * member. */
+/* The index: the number of symbols, where the member of each begins, their names; all are
+ * in the one member. */
 static Text make_index(const ExportedNames *names, Arena *arena) {
     Text index = {.arena = arena}, texts = {.arena = arena};
     for (int i = 0; i < names->count; i++)

@@ -1,15 +1,15 @@
-/* Puts the packed weights into what the linker made, in the place of the page that
- * weights_stub.c gave it. What lies behind the page in the file, tables that nothing
- * loads, moves back by as much as the weights are longer, and the headers say so: the
- * file becomes what the linker would have made of the weights themselves. They are
- * streamed into it, never held.
+/* Puts the packed weights into the linker's output, in place of the page that
+ * weights_stub.c gave the linker. Everything after the page in the file, which is tables
+ * that are not loaded, moves back, and the headers are adjusted: the file becomes what
+ * the linker would have made of the weights themselves. The weights are streamed into it
+ * and never held in memory.
  *
  *     headers, code, data | the page -> the weights | symbols, names, section headers
  *
- * In a program or a shared library the page must be the last that is loaded, for
- * addresses are fixed by then: so GNU ld and gold place it, but not lld, which is refused
- * here. In a relocatable object any place will do. The file is the linker's own, so it is
- * well formed. */
+ * In a program or a shared library the page must be the last that is loaded, since
+ * addresses are fixed by then: GNU ld and gold place it there, but lld does not, and is
+ * refused here. In a relocatable object any place will do. The file was just made by the
+ * linker, so it is well formed. */
 #include "object/object.h"
 #include "files/files.h"
 #include <elf.h>
@@ -23,7 +23,7 @@ typedef struct Insertion {
     Elf64_Shdr *sections;
     Elf64_Shdr *section; /* ends with the page */
     uint64_t end;        /* of the page, in the file */
-    uint64_t more;       /* bytes that the weights take more than the page */
+    uint64_t more;       /* bytes by which the weights are longer than the page */
 } Insertion;
 
 /* ---- where the page lies ---- */
@@ -42,8 +42,8 @@ static bool find_page(Insertion *in) {
     return in->section;
 }
 
-/* The segment that ends with the page; NULL where there is none, or where another lies
- * behind it in memory or in the file. */
+/* The segment that ends with the page; NULL where there is none, or where another comes
+ * after it in memory or in the file. */
 static Elf64_Phdr *last_segment(const Insertion *in) {
     uint64_t address = in->section->sh_addr + in->section->sh_size;
     Elf64_Phdr *found = NULL;
@@ -58,7 +58,7 @@ static Elf64_Phdr *last_segment(const Insertion *in) {
     return found;
 }
 
-/* ---- the headers of the file to be ---- */
+/* ---- the headers of the new file ---- */
 
 static bool enlarge_file(Insertion *in) {
     if (in->header->e_type != ET_REL) {
@@ -84,7 +84,7 @@ static bool open_linked(Insertion *in, const Program *program, const char *path,
     in->header = (Elf64_Ehdr *)in->file;
     in->segments = (Elf64_Phdr *)(in->file + in->header->e_phoff);
     in->sections = (Elf64_Shdr *)(in->file + in->header->e_shoff);
-    in->more = program->weights_bytes - WEIGHTS_STUB_BYTES; /* modulo 2^64: there may be less */
+    in->more = program->weights_bytes - WEIGHTS_STUB_BYTES; /* modulo 2^64: the weights may be shorter */
     return true;
 }
 
@@ -102,7 +102,7 @@ static bool stream_write(void *context, const void *bytes, size_t count) {
     return !stream->failed;
 }
 
-/* What the linker made executable stays so. */
+/* An executable file stays executable. */
 static bool open_output(Stream *stream, const char *linked, const char *output) {
     struct stat status;
     if (!cai_output_open(output, &stream->output, &stream->error)) return false;

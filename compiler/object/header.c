@@ -1,6 +1,6 @@
 /* The C header of a library: runtime/cai.h, with the model's name for cai_model, under a
  * comment that says what the model takes and gives. The first comment of cai.h is about
- * cai.h itself, and stays behind. */
+ * cai.h itself, and is left out. */
 #include "object/object.h"
 #include "files/files.h"
 
@@ -15,7 +15,8 @@ bool header_is_ours(const char *path) {
     return count == 0 || strcmp(begin, mark) == 0;
 }
 
-/* A text of the user's within a comment: lines go on with " * ", and nothing ends it. */
+/* Text of the user's within a comment: lines begin with " * ", and nothing ends the
+ * comment. */
 static void add_comment(Text *text, const char *words) {
     for (const char *at = words; *at; at++) {
         if (*at == '\n') text_add(text, "\n * ");

@@ -1,8 +1,8 @@
-/* Objects and the runtime become a program or a library. The linker is run directly;
- * which start files and libraries a static program needs was found out when cai was
- * installed, and stands in link.txt beside the runtime, a line each:
+/* Links objects and the runtime to a program or a library. The linker is run directly;
+ * the start files and libraries that a static program needs were found when cai was
+ * installed, and are listed in link.txt beside the runtime, one a line:
  *
- *     option WORD   what the linker is told of programs: -static
+ *     option WORD   an option for programs: -static
  *     start FILE    before our objects, in order: crt1.o crti.o crtbeginT.o
  *     image FILE    libraries of programs that read or write pictures
  *     blas FILE     libraries of programs that call OpenBLAS
@@ -60,8 +60,7 @@ static bool add_link_file(Link *link, const char *name) {
     return true;
 }
 
-/* Adds what the lines of one kind name, in the list's order: words as they are, or
- * files. */
+/* Adds what the lines of one kind name, in the order of the list: words, or files. */
 static bool add_lines(Link *link, const char *list, const char *kind,
                       bool (*add_one)(Link *link, const char *name)) {
     for (const char *line = list; *line;) {
@@ -129,7 +128,7 @@ static bool add_program(Link *link, const char *list, const char *const *objects
     return add_link_files(link, list, "end");
 }
 
-/* What a library has of the runtime is what the functions of cai.h need. */
+/* A library contains only those parts of the runtime that the functions of cai.h need. */
 static bool add_object(Link *link, const char *const *objects, int count) {
     static const char *const options[] = {"-r", "-S", "--undefined=cai_model_run",
                                           "--undefined=cai_model_to_pixels"};
@@ -148,7 +147,7 @@ static bool add_shared(Link *link, const char *list, const char *const *objects,
 }
 
 static bool add_link_arguments(Link *link, const char *const *objects, int count, const char *output) {
-    static const char *const options[] = {"ld" /* replaced by the one that is found */, "--build-id=none",
+    static const char *const options[] = {"ld" /* replaced by the linker that is found */, "--build-id=none",
                                           "-z", "noexecstack", "-o"};
     const char *list = read_list(link);
     if (!list) return false;

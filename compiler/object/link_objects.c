@@ -1,14 +1,13 @@
-/* ELF objects become one, as `ld -r` would make it, but in memory: every kernel is
- * compiled by itself, by any thread or in an earlier build, and the program's tables
- * refer to it by name.
+/* Links ELF objects into one relocatable object, as `ld -r` would, but in memory: every
+ * kernel is compiled by itself, by any thread or in an earlier build, and the tables of
+ * the program refer to it by name.
  *
  *     ELF header | sections, their relocations | symbols | names | section headers
  *
- * Sections of one name follow each other in one. Names that only join the objects end
- * here: of what is defined, the last object's symbols alone remain global. All objects
- * are LLVM's own, so they are well formed. The first symbol names the joined object's
- * source: where there is none, GNU ld takes the name of the object's file, and the length
- * of that would show in what it writes. */
+ * Sections of equal names are concatenated. Only the symbols that the last object defines
+ * remain global; the others served to link the objects. All objects were made by LLVM, so
+ * they are well formed. The first symbol names the source of the object: without it, GNU
+ * ld takes the name of the object's file, whose length would show in its output. */
 #include "object/object.h"
 #include <elf.h>
 
@@ -17,7 +16,7 @@ typedef struct Section { /* of the joined object */
     Name name;
     Text bytes;
     Vec(Elf64_Rela) relocations;
-    int symbol; /* the local one that stands for its beginning */
+    int symbol; /* the local symbol at its beginning */
 } Section;
 
 typedef struct Input {
@@ -27,9 +26,9 @@ typedef struct Input {
     const Elf64_Sym *symbols;
     const char *strings, *section_names;
     int symbol_count;
-    int *section_of;   /* its section -> ours, or -1 where it is left out */
-    uint64_t *base_of; /* where its section begins in ours */
-    int *symbol_of;    /* its symbol -> ours */
+    int *section_of;   /* section of the input -> section of the output, or -1 where it is left out */
+    uint64_t *base_of; /* where a section of the input begins in that of the output */
+    int *symbol_of;    /* symbol of the input -> symbol of the output */
 } Input;
 
 typedef struct Join {
@@ -97,7 +96,8 @@ static int find_section(Join *j, const Elf64_Shdr *header, Name name) {
     return j->sections.count - 1;
 }
 
-/* What is loaded. None of our code has data to write to, so all of it has contents. */
+/* Adds the sections that are loaded. None of them is writable data, so all have
+ * contents. */
 static void add_sections(Join *j, Input *input) {
     for (int i = 0; i < input->header.e_shnum; i++) {
         const Elf64_Shdr *header = &input->sections[i];
@@ -141,7 +141,7 @@ static void remember_symbol(Join *j, const Input *input, const Elf64_Sym *symbol
     map_set(j->globals, name, (void *)(intptr_t)index);
 }
 
-/* What only joins objects here becomes local. */
+/* Adds symbols that become local. */
 static void add_locals(Join *j, Input *input, bool last) {
     for (int i = 1; i < input->symbol_count; i++) {
         const Elf64_Sym *symbol = &input->symbols[i];
@@ -165,8 +165,7 @@ static void add_globals(Join *j, Input *input) {
 
 /* ---- relocations ---- */
 
-/* A symbol that stands for a section's beginning now stands for that of the joined
- * one. */
+/* A symbol for the beginning of a section becomes that of the section in the output. */
 static Elf64_Rela move_relocation(const Input *input, Elf64_Rela entry, uint64_t base) {
     const Elf64_Sym *symbol = &input->symbols[ELF64_R_SYM(entry.r_info)];
     entry.r_offset += base;

@@ -1,5 +1,5 @@
-/* Object files: joined, cached, linked into programs and libraries, their symbols named,
- * the weights put in. Knows ELF, not LLVM. */
+/* Object files: merged, cached, linked into programs and libraries, their symbols
+ * renamed, the weights embedded. Knows ELF, not LLVM. */
 #ifndef CAI_OBJECT_H
 #define CAI_OBJECT_H
 
@@ -8,8 +8,8 @@
 /* ---- link_objects.c ---- */
 
 typedef struct Object { const unsigned char *bytes; uint64_t count; } Object; /* a file in memory */
-/* ELF objects as one, in `arena`; of what they define, only the last one's symbols remain
- * global. */
+/* Links ELF objects into one, in `arena`; only the symbols that the last one defines
+ * remain global. */
 Object link_relocatable(Arena *arena, const Object *objects, int count);
 
 /* ---- object_cache.c: kernels that were compiled before ---- */
@@ -17,14 +17,14 @@ Object link_relocatable(Arena *arena, const Object *objects, int count);
 typedef struct KernelCache {
     const char *folder; /* is there */
     uint64_t compiler;  /* changes with the compiler */
-    int64_t max_bytes;  /* that all entries may have; 0: 256 MB */
+    int64_t max_bytes;  /* the most that all entries may take together; 0: 256 MB */
 } KernelCache;
 typedef struct CacheHits { int found, all; } CacheHits;
 
-/* Several threads may call these, and several builds have the same folder. */
+/* Several threads may call these, and several builds may share the folder. */
 bool cache_find(const KernelCache *cache, Object key, Object *object); /* object->bytes is malloc'd */
 void cache_store(const KernelCache *cache, Object key, Object object);
-/* drops what was not used for longest, until the rest is small enough */
+/* removes the least recently used entries, until the rest is small enough */
 void cache_trim(const KernelCache *cache);
 
 /* ---- weights_stub.c: what the linker gets instead of the weights ----
@@ -36,7 +36,7 @@ enum { WEIGHTS_STUB_BYTES = 4096 };
 void weights_stub_fill(char page[WEIGHTS_STUB_BYTES]);
 bool weights_stub_write(const Program *program, const char *path, const char **error);
 
-/* ---- embed_weights.c: the weights in the place of that page ---- */
+/* ---- embed_weights.c: the weights in place of that page ---- */
 
 typedef struct PackedWeights { /* the weights of a program, packed as they are written */
     const Program *program;
@@ -47,7 +47,7 @@ typedef struct PackedWeights { /* the weights of a program, packed as they are w
 typedef enum EmbedResult {
     EMBED_DONE,
     EMBED_FAILED, /* with *error */
-    /* the linker put something behind the page; nothing was written. Never of a
+    /* the linker put something after the page; nothing was written. Never for a
      * relocatable object */
     EMBED_REFUSED
 } EmbedResult;
@@ -55,14 +55,14 @@ typedef enum EmbedResult {
 /* Writes `linked`, which has the page, with the weights as `output`. */
 EmbedResult weights_embed(const PackedWeights *weights, const char *linked, const char *output,
                           const char **error);
-/* The same without weights: the file as it is. */
+/* The same without weights: copies the file. */
 bool linked_copy(const char *linked, const char *output, Arena *arena, const char **error);
 
 /* ---- link.c ---- */
 typedef enum LinkForm {
     LINK_PROGRAM, /* static, with the runtime's main */
-    /* one relocatable object, with what the library form takes of the runtime, its names
-     * as symbols.c gives them */
+    /* one relocatable object, with the part of the runtime that the library form needs,
+     * and names from symbols.c */
     LINK_OBJECT,
     LINK_SHARED /* a shared library of such an object */
 } LinkForm;
@@ -79,10 +79,10 @@ typedef struct LinkOptions {
     bool blas;
     bool trains;             /* it is a trainer */
     const char *prefix;      /* of a library's names */
-    const char *soname;      /* what programs that were linked with a shared library ask for */
+    const char *soname;      /* the name by which programs load a shared library */
     ExportedNames *exported; /* what LINK_OBJECT gives them, or NULL */
 } LinkOptions;
-/* Links objects into the file `linked`, which is nobody's yet: the output is made of it
+/* Links objects into the file `linked`, a temporary from which the output is made
  * (embed_weights.c). */
 bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options,
                   Arena *arena, const char **error);
@@ -96,6 +96,6 @@ bool archive_write(const char *object, const ExportedNames *names, const char *o
 /* Writes the C header of a model: runtime/cai.h in the model's name. */
 bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path,
                   const char **error);
-bool header_is_ours(const char *path); /* whether the file is one that header_write wrote, or is not there */
+bool header_is_ours(const char *path); /* whether header_write wrote the file, or there is none */
 
 #endif

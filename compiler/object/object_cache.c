@@ -1,14 +1,14 @@
-/* Kernels that were compiled before. An entry is a file named after a hash of what it was
- * made from:
+/* The cache of compiled kernels. An entry is a file named after a hash of its key:
  *
  *     magic | checksum of all that follows | bytes of the key | bytes of the object | key | object
  *
  * The key is everything that the object depends on: this compiler's identity, and the
- * kernel as LLVM bitcode, which names the target and its features. It is compared whole,
- * so no two kernels are ever taken for each other. Entries are written beside their name
- * and renamed; what cannot be read, or is damaged, is not there, and is written anew.
- * Nothing about the cache is ever an error: without it, a kernel is compiled. An entry
- * that is used gets a new date; the oldest go when all together are too large. */
+ * kernel as LLVM bitcode, which names the target and its features. The whole key is
+ * compared, so no kernel is ever taken for another. Entries are written to a temporary
+ * file and renamed; an entry that cannot be read, or is damaged, counts as missing, and
+ * is written anew. Nothing about the cache is ever an error: without it, a kernel is
+ * compiled. Using an entry updates its date; the oldest entries are removed when all
+ * together are too large. */
 #include "object/object.h"
 #include "files/files.h"
 #include <fcntl.h>

@@ -1,10 +1,11 @@
-/* Gives a library its names. The objects of a model and its runtime were linked into one
- * (ld -r); in its symbol table cai_model_NAME becomes PREFIX_NAME, and all else that it
- * defines becomes local, so that any number of models, of any versions of cai, link into
- * one program. The table is rewritten where it lies (locals stand before the others, so
- * entries move, and relocations name entries by number); the table of names is made anew,
- * at the file's end, without those of the files that the linker read: equal models make
- * equal libraries. The file is the linker's own, so it is well formed. */
+/* Renames the symbols of a library. The objects of a model and its runtime were linked
+ * into one (ld -r); in its symbol table cai_model_NAME becomes PREFIX_NAME, and every
+ * other symbol that it defines becomes local, so that any number of models, of any
+ * versions of cai, link into one program. The symbol table is rewritten in place (locals
+ * come before the others, so entries move, and relocations refer to entries by number).
+ * The table of names is made anew, at the end of the file, without the names of files
+ * that the linker read, so that equal models make equal libraries. The file was just made
+ * by the linker, so it is well formed. */
 #include "object/object.h"
 #include <elf.h>
 #include <errno.h>
@@ -72,8 +73,8 @@ static bool open_table(SymbolTable *t) {
     return true;
 }
 
-/* A name that the object takes from outside, such as pthread_create, cannot be one that
- * it gives. */
+/* A name that the object imports, such as pthread_create, cannot be one that it
+ * exports. */
 static bool is_unused_symbol(SymbolTable *t, const char *name) {
     for (int i = 0; i < t->count; i++) {
         const Elf64_Sym *symbol = &t->symbols[i];

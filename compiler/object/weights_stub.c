@@ -1,9 +1,8 @@
-/* An ELF object that keeps the place of the packed weights while the linker works: one
- * read-only section, aligned to a page so that the kernel of the system maps it lazily,
- * where the target has its large constants (the weights may be gigabytes, and nothing but
- * one pointer refers to them). It holds a page, by whose words embed_weights.c finds the
- * place in what the linker made. The linker, which would read and write the weights once
- * more, never sees them.
+/* An ELF object that stands for the packed weights while the linker runs: one read-only
+ * section, aligned to a page so that the system maps it lazily, where the target has its
+ * large constants (the weights may be gigabytes, and only one pointer refers to them). It
+ * holds one page, whose contents embed_weights.c finds in the linker's output. So the
+ * linker does not have to read and write the weights once more.
  *
  *     ELF header | up to a page | the page | symbols | names | section headers */
 #include "object/object.h"
