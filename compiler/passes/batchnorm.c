@@ -56,15 +56,15 @@
 
 typedef struct Shift {
     Node *by;       /* NULL for 0 */
-    bool is_number; /* of the text: it stays where it is written */
+    bool is_number; /* of the source: it stays where it is written */
 } Shift;
 
 /* node = (base + before) * scale / divisor + after; NULL for 1. */
 typedef struct Affine {
     Node *base, *scale, *divisor;
     Shift before, after;
-    /* base is a contraction that nobody else uses, and its weights may take the scale:
-     * `before` is none then */
+    /* base is a contraction without other users whose weights can take the scale;
+     * `before` is then NULL */
     bool owned;
 } Affine;
 
@@ -84,8 +84,8 @@ static bool is_known_number(Folding *f, Graph *g, const Node *node) {
     return !node_sources(&f->sources, g, node);
 }
 
-/* The small tensor that a weight was broadcast from: per channel, [1, C, 1, 1]. A splat
- * constant is a scalar. NULL: no weight. */
+/* The small tensor that a weight was broadcast from: per channel, [1, C, 1, 1]; for a
+ * splat constant, a scalar. NULL: not a weight. */
 static Node *weight_behind(Folding *f, Graph *g, Node *node) {
     double value;
     if (node_is_splat(node, &value)) return splat_in_shape(g, node, 0, NULL);
@@ -149,27 +149,28 @@ static double find_largest(Folding *f, Graph *g, Node *weight) {
     }
 }
 
-/* A bound of the magnitudes in a weight, infinite where one is no number; 1 for NULL, and
- * where values are not known yet. What is large is not computed for it: weights of
- * contractions are as large as all else of a network. */
+/* A bound of the magnitudes in a weight, infinite where one is NaN; 1 for NULL, and where
+ * values are not known yet. Large weights are not computed for it: the weights of
+ * contractions are most of a network. */
 static double largest_of_weight(Folding *f, Graph *g, Node *weight) {
     if (!weight) return 1;
     const double *known = map_get(f->largest, weight);
     if (known) return *known;
     double max = find_largest(f, g, weight);
-    if (isnan(max)) max = INFINITY; /* 0 times what overflows */
+    if (isnan(max)) max = INFINITY; /* 0 times an overflow */
     map_set(f->largest, weight, arena_copy(g->arena, &max, sizeof max));
     return max;
 }
 
-/* Whether `scale`, and w * scale for a w of at most `most`, stay where f32 is at ease. */
+/* Whether `scale`, and w * scale for a w of at most `max`, stay far from the limits of
+ * f32. */
 static bool in_range(Folding *f, Graph *g, Node *scale, double max) {
     double size = largest_of_weight(f, g, scale), product = size * max;
     return size == 0 || (size <= MAX_WEIGHT && product <= MAX_WEIGHT && size >= LEAST_WEIGHT &&
                          (max == 0 || product >= LEAST_WEIGHT));
 }
 
-/* Whether |shift| is at most MAX_SHIFT, and times |scale|, everywhere, NULL being 1. */
+/* Whether |shift| and |shift * scale| are at most MAX_SHIFT everywhere; NULL is 1. */
 static bool is_small_shift(Graph *g, Node *shift, Node *scale) {
     Arena *scratch = arena_new();
     RefTensor excess;
@@ -183,8 +184,7 @@ static bool is_small_shift(Graph *g, Node *shift, Node *scale) {
     return small;
 }
 
-/* Whether a weight varies along one axis of a tensor of that rank alone: where it does,
- * [.., C, ..]. */
+/* Whether a weight of a tensor of that rank varies along this axis only: [.., C, ..]. */
 static bool varies_along(Graph *g, const Node *weight, int rank, int axis) {
     for (int i = 0; i < weight->shape.rank; i++)
         if (i + rank - weight->shape.rank != axis && weight->shape.dims[i] != dim_const(g->dims, 1))
@@ -200,7 +200,7 @@ static Node *as_vector(Graph *g, Node *weight, Dim size) {
 
 /* ---- into the weights of a contraction ---- */
 
-/* w * scale along `axis` of w, whose size that is. */
+/* w * scale along `axis` of w, which has the given size. */
 static Node *scale_axis(Graph *g, Node *w, Node *scale, int axis, Dim size) {
     Dim dims[REF_MAX_RANK];
     for (int i = 0; i < w->shape.rank; i++) dims[i] = i == axis ? size : dim_const(g->dims, 1);
@@ -222,7 +222,8 @@ static Node *scale_inputs(Graph *g, Node *w, Node *scale, int64_t groups) {
     return build_binary(g, OP_mul, w, build_reshape(g, parts, w->shape.rank, dims));
 }
 
-/* The contraction keeps its own origin: it is still that layer. */
+/* The contraction with other operands; it keeps its origin, since it is still that
+ * layer. */
 static Node *with_inputs(Graph *g, const Node *node, Node *a, Node *b) {
     const Origin *here = graph_at(g, node->origin);
     Node *copy = graph_copy(g, node, (Node *[]){a, b});
@@ -230,8 +231,8 @@ static Node *with_inputs(Graph *g, const Node *node, Node *a, Node *b) {
     return copy;
 }
 
-/* The axis of a contraction's result along which scaling it scales its weights, and which
- * operand these are; -1: there is none. */
+/* The axis of a contraction's result whose scale can go into the weights, and which
+ * operand these are; -1: none. */
 static int scaled_axis(Folding *f, Graph *g, const Node *node, int *operand) {
     *operand = 1;
     if (node->op == OP_convolution || node->op == OP_convolution_backward_data)
@@ -263,14 +264,13 @@ static Node *scale_result(Folding *f, Graph *g, const Node *node, Node *scale) {
 
 static Node *whole_scale(Graph *g, const Affine *a) { return divide_weights(g, a->scale, a->divisor); }
 
-/* What the chain adds in all, behind its scale. */
+/* All that the chain adds, after its scale. */
 static Shift whole_shift(Graph *g, const Affine *a) {
     Node *before = a->before.by ? multiply_weights(g, a->before.by, whole_scale(g, a)) : NULL;
     return (Shift){sum_of_weights(g, before, a->after.by), a->before.is_number || a->after.is_number};
 }
 
-/* What is known of an operand: a chain that only this node continues, or the operand
- * itself. */
+/* An operand as a chain that only this node continues, or as itself. */
 static Affine operand_chain(const Folding *f, const Node *old, Node *const *inputs, int input) {
     const Affine *known = map_get(f->affines, inputs[input]);
     return known && f->uses[old->inputs[input]->id] == 1 ? *known : (Affine){.base = inputs[input]};
@@ -286,8 +286,8 @@ static bool add_shift(Folding *f, Graph *g, Affine *a, Node *by) {
     return true;
 }
 
-/* The chain times scale / divisor, of which one is NULL: into the weights of its base,
- * behind the shift too, if they take it. */
+/* Multiplies the chain by scale / divisor, one of which is NULL: into the weights of its
+ * base, and its shift too, if these can take it. */
 static bool scale_owned(Folding *f, Graph *g, Affine *a, Node *scale, Node *divisor) {
     Affine next = *a;
     if (a->after.is_number) return false;
@@ -299,7 +299,7 @@ static bool scale_owned(Folding *f, Graph *g, Affine *a, Node *scale, Node *divi
     return true;
 }
 
-/* The same for a chain on anything, whose scales are gathered as long as nothing is added
+/* The same for a chain on any base: scales are collected as long as nothing is added
  * between them. */
 static bool scale_plain(Folding *f, Graph *g, Affine *a, Node *scale, Node *divisor) {
     bool numbers =
@@ -316,7 +316,7 @@ static bool add_scale(Folding *f, Graph *g, Affine *a, Node *scale, Node *diviso
     return a->owned ? scale_owned(f, g, a, scale, divisor) : scale_plain(f, g, a, scale, divisor);
 }
 
-/* The chain and its negative are equally exact. */
+/* Negates the chain, which is exact. */
 static bool negate_affine(Folding *f, Graph *g, Affine *a) {
     if (a->owned) return scale_owned(f, g, a, build_scalar(g, -1, DTYPE_F32), NULL);
     if (a->divisor && !a->scale) a->divisor = negated_node(g, a->divisor);
@@ -346,7 +346,8 @@ static bool find_step(Folding *f, Graph *g, const Node *old, Node *const *in, Af
     return (left != NULL) != (right != NULL) && (right || old->op != OP_div);
 }
 
-/* Adds a step to a chain; false where it must stay behind what the chain computes. */
+/* Adds a step to a chain; false where it must remain a step of its own after the
+ * chain. */
 static bool add_step(Folding *f, Graph *g, Affine *chain, const AffineStep *step) {
     switch (step->op) {
     case OP_neg: return negate_affine(f, g, chain);
@@ -359,7 +360,7 @@ static bool add_step(Folding *f, Graph *g, Affine *chain, const AffineStep *step
     return negate_affine(f, g, chain) && add_shift(f, g, chain, step->weight);
 }
 
-/* The chain that `old` continues, or begins; false where it is no step of one. */
+/* The chain that `old` continues or begins; false where it is not a step of a chain. */
 static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
     AffineStep step;
     if (!find_step(f, g, old, in, &step)) return false;
@@ -369,16 +370,16 @@ static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *i
     return add_step(f, g, result, &step);
 }
 
-/* The chain with its scale moved into the weights of its base where that can be done. A
- * chain is remembered without this, so that a later step's scale joins the vector and not
- * the weights once more. */
+/* The chain with its scale moved into the weights of its base where possible. Chains are
+ * stored without this, so that the scale of a later step is multiplied into the vector
+ * and not into the weights once more. */
 static Affine settled_affine(Folding *f, Graph *g, Affine chain) {
     if (!chain.owned || !chain.scale) return chain;
     return (Affine){.base = scale_result(f, g, chain.base, chain.scale), .after = chain.after, .owned = true};
 }
 
-/* A chain whose weights vary along the last axis goes on through a reshape that keeps it:
- * the rows of a batch as rows of one matrix. */
+/* A chain whose weights vary along the last axis continues through a reshape that keeps
+ * this axis: the rows of a batch as rows of one matrix. */
 static bool continue_through_reshape(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
     Affine chain = settled_affine(f, g, operand_chain(f, old, in, 0));
     Shape from = old->inputs[0]->shape, to = old->shape;
@@ -433,7 +434,7 @@ static bool reads_no_padding(Graph *g, const Node *convolution) {
     return true;
 }
 
-/* The sum over w's inputs and taps of w * shift: what a shift of the input adds to each
+/* The sum over the inputs and taps of w * shift: what a shift of the input adds to each
  * output, [1, O, 1, ...]. */
 static Node *shift_through(Graph *g, Node *w, Node *shift, int64_t groups) {
     int64_t axes[REF_MAX_RANK];
@@ -444,14 +445,14 @@ static Node *shift_through(Graph *g, Node *w, Node *shift, int64_t groups) {
     return build_reshape(g, sums, w->shape.rank, dims);
 }
 
-/* How a contraction reads its first operand: the axis of it along which its weights vary,
- * or -1 where they are not known. */
+/* The axis of a contraction's first operand along which its weights vary, or -1 where the
+ * weights are not known. */
 static int read_channel_axis(Folding *f, Graph *g, const Node *contraction, Node *const *in) {
     if (!is_folded_weight(f, g, in[1])) return -1;
     return contraction->op == OP_matmul ? in[0]->shape.rank - 1 : 1;
 }
 
-/* The contraction's weights with a scale of its first operand in them. */
+/* The contraction with a scale of its first operand in its weights. */
 static Node *scale_operand(Graph *g, const Node *contraction, Node *const *in, Node *scale) {
     int rank = in[1]->shape.rank;
     if (contraction->op == OP_convolution)
@@ -461,16 +462,15 @@ static Node *scale_operand(Graph *g, const Node *contraction, Node *const *in, N
     return scale_axis(g, in[1], scale, 0, in[1]->shape.dims[0]);
 }
 
-/* Whether what a shift of its operand adds to the contraction is the same everywhere. Of
- * a transposed convolution it is not: how many taps meet in a pixel differs from pixel to
- * pixel. */
+/* Whether a shift of the operand adds the same to the contraction everywhere. In a
+ * transposed convolution it does not: the number of taps that meet in a pixel varies. */
 static bool takes_shift(Graph *g, const Node *contraction) {
     return contraction->op == OP_matmul ||
            (contraction->op == OP_convolution && reads_no_padding(g, contraction));
 }
 
-/* What a shift of its operand adds to the contraction: for the rows of a matrix product a
- * row of w more. */
+/* What a shift of the operand adds to the contraction: for a matrix product, a row of
+ * shift @ w. */
 static Node *shift_result(Graph *g, const Node *contraction, Node *const *in, Node *shift) {
     int rank = in[1]->shape.rank;
     if (contraction->op == OP_convolution)
@@ -478,8 +478,8 @@ static Node *shift_result(Graph *g, const Node *contraction, Node *const *in, No
     return build_sum(g, scale_operand(g, contraction, in, shift), (int64_t[]){rank - 2}, 1);
 }
 
-/* contraction(x * scale + shift, w): both into w where they may, or the scale alone where
- * the shift stands before it. */
+/* contraction(x * scale + shift, w): folds both into w where possible, or the scale alone
+ * where the shift comes before it. */
 static bool fold_before(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
     Affine chain = settled_affine(f, g, operand_chain(f, old, in, 0));
     Node *scale = whole_scale(g, &chain), *base = chain.base;
@@ -506,7 +506,7 @@ static bool is_contraction(const Node *node) {
     return node->op == OP_convolution || node->op == OP_convolution_backward_data || node->op == OP_matmul;
 }
 
-/* A contraction, behind what its operand's chain left of itself. */
+/* A contraction, after the rest of its operand's chain. */
 static Affine contracted_affine(Folding *f, Graph *g, const Node *old, Node *const *in) {
     Affine chain;
     int operand;

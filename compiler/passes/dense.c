@@ -1,12 +1,10 @@
 /* Convolutions that are matrix products: those whose kernel covers the whole map, and
  * transposed ones of a map of one pixel (the first layer of many a generator). As
- * products they read their weights once, in order; as convolutions they have one pixel to
- * work on.
- *
- * Needs nothing; gives reshape, matmul, reshape, of which only the product is work: it
- * adds up the same terms. Stands behind batchnorm, which knows convolutions better. A
- * kernel of one weight is left: it is as good a convolution, and its bias is done in
- * registers. */
+ * products they read their weights once, in order; as convolutions they have a single
+ * pixel. Needs nothing; gives reshape, matmul, reshape, of which only the product is
+ * work: it adds up the same terms. Stands after batchnorm, which handles convolutions
+ * better. A kernel of a single tap is left alone: it is as good a convolution, and its
+ * bias is done in registers. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
@@ -37,7 +35,7 @@ static Node *reshape_to_matrix(Graph *g, Node *x, Dim rows, Dim columns) {
     return build_reshape(g, x, 2, (Dim[]){rows, columns});
 }
 
-/* [O, ...] as [depth, O], which for one output is no turn. */
+/* [O, ...] as [depth, O], which needs no transpose for one output. */
 static Node *transposed_kernel(Graph *g, Node *w, Dim depth) {
     if (w->shape.dims[0] == dim_const(g->dims, 1)) return reshape_to_matrix(g, w, depth, w->shape.dims[0]);
     return build_transpose(g, reshape_to_matrix(g, w, w->shape.dims[0], depth), (int64_t[]){1, 0});

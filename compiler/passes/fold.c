@@ -1,13 +1,11 @@
 /* Constant folding through the operators' reference functions: ints and bools as a
  * program computes them, floats in double. A chain of f32 constants stays in double and
- * is rounded once, when what is left of it is written into the program: as for what
- * depends on weights.
- *
- * Needs nothing; gives constants of at most MAX_ELEMENTS elements; a constant of one
- * value all over stays one number whatever its shape, so elementwise work on such
- * constants folds for symbolic sizes too. A broadcast of several numbers is not folded,
- * since that would only make a larger constant. iota stays, and so does a size that is
- * free: kernels compute them for less than a load. */
+ * is rounded once, when its result is written into the program: as for weights. Needs
+ * nothing; gives constants of at most MAX_ELEMENTS elements; a constant of a single value
+ * stays one number whatever its shape, so elementwise work on such constants folds for
+ * symbolic sizes too. A broadcast of several numbers is not folded, since that would only
+ * make a larger constant. iota stays, and so does a free size: kernels compute them
+ * faster than they would load them. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
@@ -19,7 +17,7 @@ static Node *make_constant(Graph *to, const Number *values, int64_t count, Shape
     return build_constant(to, values, same ? 1 : count, shape);
 }
 
-/* Of splats: one element is computed, and stands for all. */
+/* Elementwise work on splats: one element is computed, and stands for all. */
 static Node *fold_elementwise_splats(Graph *to, const Node *old, Node *const *inputs) {
     RefShape shapes[3] = {0};
     const Number *values[3];
@@ -34,7 +32,7 @@ static Node *fold_elementwise_splats(Graph *to, const Node *old, Node *const *in
     return build_constant(to, &out, 1, old->shape);
 }
 
-/* Moving the elements of a splat gives a splat, but for a padding of another value. */
+/* Moving the elements of a splat gives a splat, except for a padding of another value. */
 static Node *fold_moved_splat(Graph *to, const Node *old, Node *const *inputs) {
     const Number *value = ATTRIBUTES(inputs[0], constant)->data->values;
     bool same = old->op != OP_pad_input;
@@ -45,7 +43,7 @@ static Node *fold_moved_splat(Graph *to, const Node *old, Node *const *inputs) {
     return same ? build_constant(to, value, 1, old->shape) : NULL;
 }
 
-/* The constant's elements, spread out where it is a splat. */
+/* The elements of the constant, expanded where it is a splat. */
 static bool constant_elements(const Node *node, Arena *arena, const Number **values, RefShape *shape) {
     const Data *data = ATTRIBUTES(node, constant)->data;
     int64_t count;

@@ -1,6 +1,6 @@
 /* Rewrites of the graph. Each pass is one file, one row of passes.def and one flag
- * (--after=NAME); it reads a graph and gives a new one (or the same, unchanged), through
- * a memo from old nodes to new. */
+ * (--after=NAME); it reads a graph and returns a new one (or the same, unchanged),
+ * through a memo from old nodes to new. */
 #ifndef CAI_PASSES_H
 #define CAI_PASSES_H
 
@@ -33,7 +33,7 @@ int *graph_uses(const Graph *graph);
 
 /* ---- fold.c ---- */
 
-/* The constant that a node with these (new) inputs amounts to, or NULL. A
+/* The constant that a node with these (new) inputs is equal to, or NULL. A
  * RewriteVisit. */
 Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context);
 

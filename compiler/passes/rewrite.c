@@ -1,10 +1,10 @@
 /* The walk that passes share: every live node once, inputs before users, through a memo
- * from old nodes to new. Hash-consing in the new graph merges what has become equal, so
- * common subexpressions need no pass of their own. */
+ * from old nodes to new. Hash-consing in the new graph merges nodes that have become
+ * equal, so common subexpressions need no pass of their own. */
 #include "passes/passes.h"
 
-/* Outputs, and what they need; inputs of the model stay, needed or not, since they are
- * its signature. */
+/* Marks outputs and what they depend on; inputs of the model stay, used or not, since
+ * they are its signature. */
 static bool *mark_live(const Graph *graph) {
     bool *live = NEW_ARRAY(graph->arena, bool, graph->nodes.count);
     for (int i = 0; i < graph->inputs.count; i++) live[graph->inputs.items[i].node->id] = true;

@@ -1,8 +1,8 @@
 /* Algebra and movement, to a fixed point.
  *
  * Needs nothing; breaks nothing. What the rules promise about values:
- * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: x
- *   * 0 and x - x stay.
+ * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: 0
+ *   * x and x - x stay.
  * - A division becomes a multiplication only by a power of two, whose reciprocal is
  *   exact: every quotient is rounded once.
  * - All are exact, and keep their range, but for these of floats, u being half a unit in
@@ -44,8 +44,8 @@ static bool is_value(const Node *node, double wanted) {
 
 /* ---- arithmetic ---- */
 
-/* Whether x * a * b as x * (a * b) has the same range: neither shrinks what the other
- * lets grow, and the product is normal. */
+/* Whether x * (a * b) has the same range as x * a * b: a and b both grow or both shrink
+ * x, and their product is normal. */
 static bool product_is_safe(const Node *a, const Node *b) {
     double x, y;
     if (!node_is_splat(a, &x) || !node_is_splat(b, &y)) return false;
@@ -53,7 +53,7 @@ static bool product_is_safe(const Node *a, const Node *b) {
     return ((x >= 1 && y >= 1) || (x <= 1 && y <= 1)) && x * y >= FLT_MIN && x * y <= FLT_MAX;
 }
 
-/* Whether (x op a) op b, in ints or floats, is x op (a op b) within what is promised
+/* Whether (x op a) op b, in ints or floats, is x op (a op b) within the promises
  * above. */
 static bool is_associative(Op op, DType type, const Node *a, const Node *b) {
     if (!dtype_is_float(type) || op == OP_min || op == OP_max) return true;
@@ -149,7 +149,7 @@ static Node *simplify_not(Graph *g, const Node *old, Node *const *in) {
 }
 
 static Node *simplify_logic(Graph *g, const Node *old, Node *const *in) {
-    bool stays = old->op == OP_and; /* and with true, or with false, is the other operand */
+    bool stays = old->op == OP_and; /* `and` with true and `or` with false are the other operand */
     if (in[0] == in[1]) return in[0];
     if (is_value(in[1], stays)) return in[0];
     if (is_value(in[1], !stays)) return in[1];
@@ -196,7 +196,7 @@ static bool is_hoisted_over(const Node *node) {
            node->op == OP_flip;
 }
 
-/* What a broadcast repeats over all axes but the last: a bias of rows, [1, .., C]. */
+/* The operand of a broadcast over all axes but the last: a bias of rows, [1, .., C]. */
 static Node *row_behind(Graph *g, const Node *node) {
     if (node->op != OP_broadcast) return NULL;
     Node *source = node->inputs[0];
@@ -221,8 +221,8 @@ static Node *before_movement(Graph *g, const Node *movement, Node *operand) {
                : NULL;
 }
 
-/* f(m(a), m(b), c) to m(f(a, b, c)) for one movement m, where c fits any shape: one value
- * all over, or for reshapes that keep the last axis a row. */
+/* f(m(a), m(b), c) to m(f(a, b, c)) for one movement m, where c fits any shape: a splat
+ * or, for reshapes that keep the last axis, a row. */
 static Node *hoist_over_movement(Graph *g, const Node *old, Node *const *in) {
     const Node *movement = NULL;
     for (int i = 0; i < old->input_count; i++)
@@ -248,7 +248,7 @@ static Node *simplify_reshape(Graph *g, const Node *old, Node *const *in) {
 static Node *simplify_transpose(Graph *g, const Node *old, Node *const *in) {
     IntList order = ATTRIBUTES(old, transpose)->permutation;
     int64_t composed[REF_MAX_RANK], last = -1;
-    bool in_order = true; /* but for axes of size 1: then no element moves */
+    bool in_order = true; /* except for axes of size 1: then no element moves */
     for (int i = 0; i < order.count; i++) {
         if (in[0]->shape.dims[order.items[i]] == dim_const(g->dims, 1)) continue;
         in_order = in_order && order.items[i] > last;
@@ -267,7 +267,7 @@ static Node *simplify_broadcast(Graph *g, const Node *old, Node *const *in) {
                                      : NULL;
 }
 
-/* A slice that lies within one part of a concatenation. */
+/* A slice within one part of a concatenation. */
 static Node *slice_of_concat(Graph *g, const slice_attributes *slice, const Node *concat) {
     int64_t axis = ATTRIBUTES(concat, concat)->axis, low, high;
     int rank = concat->shape.rank;
@@ -303,7 +303,7 @@ static Node *slice_of_slice(Graph *g, const slice_attributes *outer, const Node 
     return build_slice(g, inner_node->inputs[0], begin, outer->size.items, step);
 }
 
-/* The slice that takes a padding off again. */
+/* Whether a slice removes a padding. */
 static bool undoes_padding(const slice_attributes *slice, const Node *pad) {
     Shape x = pad->inputs[0]->shape;
     for (int i = 0; i < x.rank; i++)
@@ -371,10 +371,10 @@ static Node *simplify_reduction(Graph *g, const Node *old, Node *const *in) {
     return count == 0 ? x : graph_make(g, old->op, &x, 1, &list);
 }
 
-/* The sum of what a broadcast repeated is a multiple of what it read. */
+/* The sum of a broadcast is a multiple of its operand. */
 static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
     Node *plain = simplify_reduction(g, old, in);
-    /* the number of repeats may be none of f16 */
+    /* the number of repeats may not fit f16 */
     if (plain || in[0]->op != OP_broadcast || old->shape.type != DTYPE_F32) return plain;
     IntList axes = ATTRIBUTES(old, sum)->axes;
     const Node *x = in[0]->inputs[0];
@@ -391,8 +391,8 @@ static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
 
 /* ---- matrix products ---- */
 
-/* One matrix for the whole batch, repeated: all rows of the batch are rows of one product
- * by it. */
+/* One matrix repeated for the whole batch: all rows of the batch become rows of a single
+ * product. */
 static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
     Node *w = in[1]->op == OP_broadcast ? in[1]->inputs[0] : in[1];
     int rank = old->shape.rank;
@@ -410,10 +410,10 @@ static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
     return build_reshape(g, product, rank, old->shape.dims);
 }
 
-/* ---- padding by zeros before a convolution or a sum pool is the window's own ---- */
+/* ---- padding by zeros before a convolution or a sum pool becomes the window's own ---- */
 
-/* The paddings with those of a `pad` node before it added, where that pads the spatial
- * axes alone, with `value`, by known sizes. */
+/* Adds the paddings of a `pad` node to the window's own, where it pads the spatial axes
+ * only, with `value`, by known sizes. */
 static bool pad_absorbs(const Node *pad, IntList before, double value, int64_t *sums) {
     if (pad->op != OP_pad || !same_name(ATTRIBUTES(pad, pad)->mode, "constant") ||
         number_value(ATTRIBUTES(pad, pad)->value, pad->shape.type) != value)
