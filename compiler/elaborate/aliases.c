@@ -1,5 +1,4 @@
-/* What people who come from other frameworks write, and what it is in cai: help for names
- * that are not known. */
+/* Names from other frameworks, and what they are in cai: help for unknown names. */
 #include "elaborate/evaluator.h"
 
 #include <ctype.h>
@@ -8,8 +7,8 @@ typedef struct Alias {
     const char *words, *help; /* words: in small letters, separated by blanks */
 } Alias;
 
-/* Functions, layers and methods of PyTorch, Keras, NumPy and ONNX. What differs from a
- * name of ours by case, by `_` or by a `2d` at its end alone (`LeakyReLU`, `batch_norm`,
+/* Functions, layers and methods of PyTorch, Keras, NumPy and ONNX. A name that differs
+ * from ours only by case, by `_` or by a final `2d` (`LeakyReLU`, `batch_norm`,
  * `MaxPool2d`) needs no row: nearest_name finds it. */
 static const Alias names[] = {
     {"nn layers keras", "layers need no prefix: `x -> conv(8, 3) -> batchnorm -> relu`"},
@@ -175,7 +174,7 @@ static const struct {
     {"epsilon", "eps"},
 };
 
-/* A word of one letter, or with a capital, is meant as it stands. */
+/* A word of one letter, or with a capital, must match exactly. */
 static bool is_word_of_name(const char *name, const char *word, size_t length) {
     bool exact = length == 1 || isupper((unsigned char)*word);
     if (exact || !name[1]) return strlen(name) == length && !strncmp(name, word, length);

@@ -71,12 +71,12 @@ Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand) {
 
 /* ---- one list of parameters ---- */
 
-typedef struct ParameterSlots { /* what was given for each parameter */
+typedef struct ParameterSlots { /* the argument given for each parameter */
     const Decl *decl;
     const ParameterList *parameters;
     const Binding **given;
     Vec(Value) rest;
-    bool travels; /* the list is what is run through */
+    bool travels; /* the list takes the tensors that are run through the block */
 } ParameterSlots;
 
 static bool has_rest(const ParameterList *parameters) {
@@ -89,7 +89,7 @@ static int parameter_index(const ParameterList *parameters, Name name) {
     return -1;
 }
 
-/* The declaration's head as it is written, for help. */
+/* The head of the declaration as in the source, for help. */
 static const char *signature_text(Evaluator *ev, const Decl *decl) {
     const char *text = decl->source->text + decl->span.begin,
                *brace = memchr(text, '{', decl->span.end - decl->span.begin);
@@ -126,8 +126,8 @@ static bool holds_tensor(Value v) {
     return is_tensor(v) || (value_is_sequence(v) && v.list->count && is_tensor(v.list->items[0]));
 }
 
-/* How a call whose parentheses hold tensors is written with an arrow: those before it,
- * the rest as settings. NULL where there are none. */
+/* How a call with tensors in its parentheses is written with an arrow: the tensors before
+ * it, the rest as settings. NULL where there are no tensors. */
 static const char *as_run(Evaluator *ev, const char *callee, const Bindings *given) {
     Text tensors = {.arena = ev->arena}, settings = {.arena = ev->arena};
     int count = 0;
@@ -144,8 +144,8 @@ static const char *as_run(Evaluator *ev, const char *callee, const Bindings *giv
     return settings.length ? arena_printf(ev->arena, "%s(%s)", run, text_string(&settings)) : run;
 }
 
-/* How a call is written whose last parameter was given number by number, `permute(x, 0,
- * 2, 1)`. NULL where that is not what is wrong. */
+/* How to write a call whose last parameter was given number by number, `permute(x, 0, 2,
+ * 1)`. NULL where that is not the mistake. */
 static const char *as_one_value(Evaluator *ev, const ParameterSlots *slots, const Arguments *arguments) {
     int last = slots->parameters->count - 1, count = arguments->given.count,
         start = arguments->behind ? count - arguments->behind : 0;
@@ -200,7 +200,7 @@ Diagnostic *report_tensor_argument(Evaluator *ev, const char *callee, const Bind
     return d;
 }
 
-/* `concat(xs)`, where xs came out empty: by its value alone no list of tensors. */
+/* `concat(xs)` with an empty xs, whose value alone does not show a list of tensors. */
 static bool report_empty_run(Evaluator *ev, const Decl *decl, const Bindings *given, Span span) {
     if (!given->count || given->items[0].name || decl->lists.count < 2 || !has_rest(&decl->lists.items[1]))
         return false;
@@ -305,7 +305,7 @@ bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int l
     if (arguments->failed || refuse_run_arguments(ev, &slots, arguments, span) ||
         !fill_slots(ev, &slots, arguments, span))
         return false;
-    for (int pass = 0; pass < 2; pass++) /* what was given first, so that defaults may speak of it */
+    for (int pass = 0; pass < 2; pass++) /* given arguments first, so that defaults may refer to them */
         for (int i = 0; i < slots.parameters->count; i++) {
             bool now = (slots.given[i] || slots.parameters->items[i].rest) == (pass == 0);
             if (now && !bind_one(ev, frame, &slots, i, arguments, span)) return false;
@@ -325,7 +325,7 @@ static int count_positional(const Arguments *arguments) {
     return count;
 }
 
-/* Parameters that have no default and no argument of their name. */
+/* Counts parameters without a default and without an argument of their name. */
 static int count_required(const ParameterList *parameters, const Arguments *arguments) {
     int count = 0;
     for (int i = 0; i < parameters->count; i++) {
@@ -341,8 +341,8 @@ bool lacks_required(const Definition *block, const Arguments *arguments) {
 
 /* ---- f(x, ..) of a block with two lists ---- */
 
-/* How many positional arguments are run through the block: tensors that come first, and
- * what else its last list must have. */
+/* How many positional arguments are run through the block: the tensors at the beginning,
+ * and as many as its last list requires. */
 static int count_through(const ParameterList *runs, const Arguments *arguments) {
     int tensors = 0, required = count_required(runs, arguments);
     for (int i = 0; i < arguments->given.count &&
@@ -370,7 +370,7 @@ bool split_run(Evaluator *ev, const Definition *block, const Arguments *argument
     const Binding *first = first_positional(arguments);
     if (arguments->failed || !first || !holds_tensor(first->value)) return false;
     const ParameterList *makes = &block->decl->lists.items[0], *runs = &block->decl->lists.items[1];
-    bool list = value_is_sequence(first->value); /* travels as behind an arrow: its items are the values */
+    bool list = value_is_sequence(first->value); /* as after an arrow: its items are the values */
     int travelling = list ? 0 : count_through(runs, arguments), position = 0;
     *through = list ? arguments_of(ev, first->value, NULL) : (Arguments){0};
     *settings = (Arguments){0};

@@ -66,7 +66,7 @@ static Value run_range(Evaluator *ev, const Arguments *arguments, Span span) {
     return value_list(ev->arena, VALUE_LIST, items, NULL, (int)count);
 }
 
-/* Tuples of what stands at one place in each list, up to the shortest. */
+/* Tuples of the items at equal places of the lists, up to the shortest. */
 static Value run_zip(Evaluator *ev, const Arguments *arguments, Span span) {
     int width = positional_count(arguments), count = INT32_MAX;
     for (int i = 0; i < width; i++) {
@@ -149,7 +149,7 @@ static Value run_str(Evaluator *ev, const Arguments *arguments, Span span) {
     return value_string(intern(ev->names, text_string(&text)));
 }
 
-/* What kind of thing a setting is, for library blocks that take several. */
+/* The kind of a setting's value, for library blocks that take several kinds. */
 static Value run_kind_builtin(Evaluator *ev, const Arguments *arguments, Span span) {
     const char *name = value_kind_name(positional_argument(arguments, 0)), *space = strchr(name, ' ');
     (void)span;
@@ -259,15 +259,14 @@ static Value run_uniform(Evaluator *ev, const Arguments *arguments, Span span) {
 
 /* ---- weights ---- */
 
-/* param(shape, ..), or param("name", shape, ..) where the name is no word of the
- * language. */
+/* param(shape, ..), or param("name", shape, ..) where the name is not an identifier. */
 static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *function, Span span) {
     const bool state = !strcmp(function, "state");
     DType type;
     Shape shape;
     const Name name = weight_name(builtin_find(function), &arguments->given);
     const int named = name != NULL;
-    /* a parameter without a word about it is drawn at random, scaled by its shape */
+    /* a parameter without `init` is drawn at random, scaled by its shape */
     double init = state ? 0 : NAN;
     const Binding *given = keyword_argument(arguments, "init");
     Value first = given ? given->value : positional_argument(arguments, named + 1),

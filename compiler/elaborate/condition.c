@@ -12,7 +12,7 @@ static void fail_operands(Evaluator *ev, Diagnostic *d, DiagCode code) {
     if (ev->frame->layer != ev->root && code == DIAG_assert) report_operands(ev, d);
 }
 
-/* `conv(x, 8, 3) -> batchnorm`: what goes into the block that asserts is the mistake. */
+/* `conv(x, 8, 3) -> batchnorm`: the mistake is what goes into the block that asserts. */
 static bool runs_unrun(Evaluator *ev) {
     const Frame *frame = ev->frame;
     for (int i = 0; frame->inputs && i < frame->inputs->count; i++)

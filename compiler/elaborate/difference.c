@@ -1,6 +1,6 @@
-/* What a count that an `expect` states may be off by: the biases of all convolutions, the
- * affine part of all norms, a layer, other outputs of the last one. A network that was
- * written from a paper mostly differs from it by one of these. */
+/* Explains by what a count may differ from an `expect`: the biases of all convolutions,
+ * the affine part of all norms, a layer, other outputs of the last layer. A network
+ * written from a paper usually differs from it by one of these. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -8,8 +8,8 @@
 
 typedef struct Own { /* the weights of a layer, without those of layers in it */
     Name path;
-    /* elements: of what has two and more axes; of a bias beside it; of a layer that has
-     * single axes alone */
+    /* elements: of weights of two or more axes; of a bias beside them; of a layer that
+     * has only vectors */
     int64_t kernel, bias, affine;
     int64_t outputs;  /* of a kernel */
     int rank;         /* of the kernel; 0: none */
@@ -27,7 +27,7 @@ static bool is_bias(const char *path) {
     return length >= 4 && !strcmp(path + length - 4, "bias");
 }
 
-/* The layer's, which is made where it is not the latest. */
+/* The entry of the layer, appended where it is not the last. */
 static Own *own_of(Evaluator *ev, OwnList *list, Map *places, const char *weight) {
     const char *name = last_part_of_path(weight);
     Name path = intern_range(ev->names, weight, name > weight ? (size_t)(name - weight - 1) : 0);
@@ -39,7 +39,7 @@ static Own *own_of(Evaluator *ev, OwnList *list, Map *places, const char *weight
     return &list->items[place - 1];
 }
 
-/* Of the layer's result: channels of maps, the last axis of anything else. */
+/* The outputs of a layer: channels of maps, the last axis of anything else. */
 static int64_t outputs_of_layer(const Model *model, Name path, int rank) {
     for (int i = 0; i < model->layers.count; i++) {
         const LayerInfo *layer = &model->layers.items[i];
@@ -85,8 +85,8 @@ typedef struct Difference {
 
 enum { MAX_TOLD = 3 };
 
-/* The count, as exactly as it is stated. Where it is stated roughly, only what is much
- * larger than that says anything. */
+/* Whether `count` is the difference, to the stated precision. Where that is rough, only a
+ * count much larger than the tolerance is evidence. */
 static bool is_it(const Difference *of, int64_t count) {
     return count > 0 && fabs((double)(llabs(of->more) - count)) <= of->tolerance &&
            (double)count >= 20 * of->tolerance;
@@ -118,7 +118,7 @@ static void add_to_sum(ElementSum *sum, const Own *own, int64_t elements) {
     sum->elements += elements;
 }
 
-/* Which layers with kernels a sum goes over. */
+/* The layers with kernels that a sum covers. */
 typedef enum Which { CONVOLUTIONS, BEFORE_NORMS, DENSE, ALL, WHICH_COUNT } Which;
 
 static bool is_among_own(const Own *own, Which which) {
@@ -148,8 +148,7 @@ static void try_biases(Difference *of, const OwnList *list) {
     }
 }
 
-/* Norms without an affine part have no weights: they are known by what they are
- * called. */
+/* Norms without an affine part have no weights, and are recognised by name. */
 static int64_t affine_missing(const LayerInfo *layer) {
     static const struct {
         const char *callee;
@@ -200,7 +199,7 @@ static void try_states(Difference *of) {
         note_difference(of, (Span){0}, "as many as the running means and variances, which are not counted");
 }
 
-/* The last layer with a kernel, if it has other outputs. */
+/* Tries other outputs of the last layer with a kernel. */
 static void try_outputs(Difference *of, const OwnList *list) {
     int last = list->count - 1;
     while (last >= 0 && !list->items[last].rank) last--;
@@ -214,12 +213,12 @@ static void try_outputs(Difference *of, const OwnList *list) {
 
 /* ---- layers, with what is in them ---- */
 
-/* A layer's own count and those of what is in it; behind the last layer the whole
- * model's. */
+/* The count of each layer with those of the layers in it; after the last layer, that of
+ * the whole model. */
 static int64_t *layer_totals(Difference *of, bool macs, const int64_t *sizes) {
     const LayerList *layers = &of->ev->model->layers;
     int64_t *totals = NEW_ARRAY(of->ev->arena, int64_t, layers->count + 1), own;
-    for (int i = layers->count - 1; i >= 0; i--) { /* what is in a layer stands behind it */
+    for (int i = layers->count - 1; i >= 0; i--) { /* layers within a layer come after it */
         const LayerInfo *layer = &layers->items[i];
         if (!dim_evaluate(macs ? layer->macs : layer->parameters, sizes, &own)) own = 0;
         totals[i] += own;
@@ -228,7 +227,7 @@ static int64_t *layer_totals(Difference *of, bool macs, const int64_t *sizes) {
     return totals;
 }
 
-/* A layer around a single one that comes to the same says less. */
+/* Whether a layer holds one with the same count, which says more. */
 static bool holds_like(const LayerList *layers, const int64_t *totals, int index) {
     for (int i = index + 1; i < layers->count; i++)
         if (layers->items[i].parent == index && totals[i] == totals[index]) return true;

@@ -76,10 +76,10 @@ static Value definition_value(Evaluator *ev, Definition *definition, Span span) 
     return value_error;
 }
 
-/* names.c has told of every name that nothing binds; what is left was bound in a part
- * that did not run. */
+/* names.c has reported every name that nothing binds; any other was bound in a part that
+ * did not run. */
 static Value unknown_name(Evaluator *ev, Name name, Span span) {
-    frame_bind(ev, ev->frame, name, value_error, span); /* told once a body */
+    frame_bind(ev, ev->frame, name, value_error, span); /* reported once for each body */
     ev->errors++;
     if (map_get(ev->library->unknown, name)) return value_error;
     Diagnostic *d = report(ev, DIAG_unbound_name, span, "`%s` has no value here", name);
@@ -175,8 +175,8 @@ bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out) {
     return truth_of(ev, evaluate(ev, expr), expr->span, out);
 }
 
-/* `and` and `or` look at the right side only where the left does not decide; of tensors
- * they are element by element. */
+/* `and` and `or` evaluate the right side only where the left does not decide; on tensors
+ * they are elementwise. */
 static Value evaluate_logic(Evaluator *ev, const Expr *expr) {
     Value left = settle(ev, evaluate(ev, expr->left));
     if (left.kind == VALUE_TENSOR) return apply_binary(ev, expr->op, left, evaluate(ev, expr->right), expr);
@@ -230,8 +230,8 @@ static const char *arguments_text(Evaluator *ev, const ArgumentList *arguments) 
     return text_string(&text);
 }
 
-/* `x.conv(8, 3)` and `x.sum(1)`, as they are written here: `x -> conv(8, 3)`, `sum(x,
- * 1)`. Without a call: what a function is. */
+/* How `x.conv(8, 3)` and `x.sum(1)` are written in cai: `x -> conv(8, 3)`, `sum(x, 1)`.
+ * Without a call: the function. */
 static const char *not_a_method(Evaluator *ev, const Expr *member, const Expr *call) {
     Found found = library_find(ev->frame->unit, member->name);
     bool block = found.definition && found.definition->decl->kind == DECL_BLOCK,
@@ -276,7 +276,7 @@ static Value tensor_member(Evaluator *ev, const Expr *expr, const Expr *call, No
     return value_error;
 }
 
-/* What the list was to become is unknown, and must not lead to more errors. */
+/* The new value of the list is unknown, and must not lead to more errors. */
 static void explain_list_method(Evaluator *ev, Diagnostic *d, const Expr *member, const Expr *call) {
     const char *alias = alias_of_lists(member->name);
     bool grows = alias && call && call->arguments.count == 1 && !strcmp(member->name, "append");
@@ -339,8 +339,8 @@ static Value evaluate_member(Evaluator *ev, const Expr *expr, const Expr *call) 
 
 /* ---- the switch ---- */
 
-/* A tree as deep as this would overflow the machine's stack: nested parentheses by the
- * thousand, or runaway recursion. */
+/* A deeper tree would overflow the machine's stack: thousands of nested parentheses, or
+ * runaway recursion. */
 enum { STACK_BYTES = 5 << 20 };
 
 static bool stack_is_left(Evaluator *ev, Span span) {

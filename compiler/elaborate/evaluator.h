@@ -1,9 +1,9 @@
 /* What the files of elaborate/ share: values, frames, layers, and the evaluator that
  * walks the syntax tree.
  *
- * A block's body is evaluated by walking its tree. Everything that is not a tensor is a
- * value of its own here; a tensor is a node of the graph that is being built. After a
- * mistake the value is VALUE_ERROR, which every operation passes on without a word. */
+ * A block's body is evaluated by walking its tree. A tensor is a node of the graph that
+ * is being built; every other value is held directly. After a mistake the value is
+ * VALUE_ERROR, which every operation passes on silently. */
 #ifndef CAI_EVALUATOR_H
 #define CAI_EVALUATOR_H
 
@@ -18,7 +18,7 @@ typedef struct List List;
 typedef struct Builtin Builtin;
 typedef struct TrainPass TrainPass;
 
-/* ---- value.c: what a name can stand for ---- */
+/* ---- value.c: the values of names and expressions ---- */
 
 typedef enum ValueKind {
     VALUE_ERROR,
@@ -58,11 +58,11 @@ typedef struct Value {
     };
 } Value;
 
-struct List { /* never changed once made */
+struct List { /* immutable */
     int count;
     Value *items;
     Name *names;   /* NULL where no item has one */
-    int64_t total; /* items of items counted: lists may share parts, and be larger than memory */
+    int64_t total; /* counts items of items: lists may share parts, and be larger than memory */
 };
 
 extern const Value value_error, value_none;
@@ -78,7 +78,7 @@ bool value_is_number(Value v);
 bool value_is_sequence(Value v);
 bool value_equal(Value a, Value b);
 const char *value_kind_name(Value v);              /* with its article: "an int", "a tensor" */
-void value_print(Text *out, Value v);              /* as a string in braces shows it */
+void value_print(Text *out, Value v);              /* as in a string with braces */
 const char *value_describe(Arena *arena, Value v); /* for messages: "f32[N, 3, 8, 8]", "\"same\"", "3" */
 
 /* ---- library.c: files and their names ---- */
@@ -86,7 +86,7 @@ const char *value_describe(Arena *arena, Value v); /* for messages: "f32[N, 3, 8
 struct Definition { /* a name at the top of a file */
     Decl *decl;
     Unit *unit;
-    bool evaluating; /* a constant that needs itself is told by this */
+    bool evaluating; /* detects a constant that depends on itself */
 };
 
 struct Unit { /* a file, parsed */
@@ -117,18 +117,17 @@ typedef struct Found { /* what a name at file level means */
 } Found;
 Found library_find(const Unit *unit, Name name);
 typedef Vec(const char *) NameList;
-/* What a name may have been meant to be, in a file; and as a member of a file that is
- * used. */
+/* Candidates for a misspelt name in a file; and for a member of a file that is used. */
 NameList library_candidates(const Unit *unit, Arena *arena);
 NameList library_members(const Unit *used, Arena *arena);
-/* The file of the library, without .cai, that has such a block, where none is known
+/* The library file, without .cai, that has a block of this name which is not known
  * everywhere; or NULL. */
 const char *library_file_with(Library *library, Name name);
 
 /* ---- aliases.c: names that other frameworks have ---- */
 
-const char *alias_of_lists(const char *name); /* what a method of lists is here, or NULL */
-/* the one of the known names that is it, or NULL */
+const char *alias_of_lists(const char *name); /* help for a method of lists, or NULL */
+/* the known name that is meant by it, or NULL */
 const char *alias_parameter(const char *name, const char *const *known, int count);
 
 /* ---- names.c ---- */
@@ -147,26 +146,26 @@ Bindings bindings_with_room(Arena *arena, int count); /* most lists are short, a
 
 typedef struct NameClaim { /* of a child's name */
     Span span;
-    int64_t next; /* the next suffix to try for children that would be called the same */
+    int64_t next; /* the next suffix to try for children of the same name */
 } NameClaim;
 
 struct Frame { /* one run of a body, or of a pair of braces */
     Frame *caller;
     const Unit *unit;
-    Layer *layer; /* whose body runs; it has a path */
+    Layer *layer; /* the layer whose body runs; it has a path */
     Span call;    /* where it was called; nowhere for a model */
-    /* the path that nodes made here get: that of the caller for a helper function within
-     * the library */
+    /* the path of nodes made here: for a helper function of the library, that of its
+     * caller */
     const char *origin;
-    const Expr *operand;    /* what stood before the arrow, for labels; may be NULL */
-    const Bindings *inputs; /* what was run through, for labels */
+    const Expr *operand;    /* the expression before the arrow, for labels; may be NULL */
+    const Bindings *inputs; /* what was run through the layer, for labels */
     Bindings names;
     /* where names are many: name to its place in `names`, plus 1, for the first `indexed`
      * of them */
     Map *index;
     int indexed;
-    Frame *body;     /* whose names of children count here: this frame, or the one around it */
-    Map *claims;     /* names of children made in this run, to Claim; NULL until there is one */
+    Frame *body;     /* the frame that owns the names of children: this one, or the one around it */
+    Map *claims;     /* name of a child made in this run -> NameClaim; NULL until there is one */
     bool positional; /* braces: children are numbered */
     int position;
     int ordinal; /* of the next random stream */
@@ -177,7 +176,7 @@ struct Frame { /* one run of a body, or of a pair of braces */
     bool stopped;         /* in training: weights read here are constants to gradients */
     bool frozen;          /* in training: it stands within a layer none of whose weights is trained */
     bool returned;
-    Span returned_at; /* what stands behind `return` */
+    Span returned_at; /* the place of the returned expression */
     Value result;
 };
 
@@ -191,13 +190,13 @@ struct Layer {
     Bindings bound;        /* the arguments it was made with; LAYER_BRACES: the names around it */
     const Bindings *given; /* the arguments of the call that made it */
     Layer *parent;
-    /* what was named below it, by path, for E.layer4; of equal paths the first; NULL:
-     * none */
+    /* layers and weights named below it, by path, for E.layer4; of equal paths the first;
+     * NULL: none */
     Map *parts;
     Vec(const char *) part_names; /* some of them, for suggestions */
     const char *path;             /* NULL until it is first bound or run */
     const char *identity;         /* the path with '/' between layers: a label may hold dots */
-    bool bare;                    /* `_: stage`: its path is its parent's, and what it makes is named there */
+    bool bare;                    /* `_: stage`: its path is that of its parent, where its parts are named */
     bool called;                  /* it was made and run by one call, `softmax(x, axis = 1)` */
     bool has_run;
     bool stopped;     /* `stop(E)`: its weights are constants to gradients */
@@ -223,7 +222,7 @@ struct Weight {
     int index;        /* among the training's states */
 };
 
-/* a call in the user's text that made a tensor: the trail that shape errors walk back */
+/* a call in the user's text that made a tensor: shape errors walk back along these */
 typedef struct Made {
     Span span;
     int input_count;
@@ -268,38 +267,40 @@ typedef struct Evaluator {
     TrainPass *train; /* NULL: a model is elaborated */
 } Evaluator;
 
-typedef struct Arguments { /* of a call, evaluated, spreads spread */
+typedef struct Arguments { /* the evaluated arguments of a call, with spreads expanded */
     Bindings given;
-    bool failed;   /* one of them was an error: tell nothing more about this call */
+    bool failed;   /* one of them was an error: report nothing more about this call */
     bool by_arrow; /* a tuple's names then bind parameters only where all of them are parameters */
-    int behind;    /* the last so many stood in parentheses behind the arrow */
+    int behind;    /* how many of the last ones were in parentheses after the arrow */
 } Arguments;
 
 /* ---- model.c ---- */
 
 void evaluator_begin(Evaluator *ev, Library *library, Definition *definition); /* with nothing bound yet */
 
-/* ---- report.c: mistakes, told once and at a place that the user wrote ---- */
+/* ---- report.c: mistakes, reported once and at a place in the user's text ---- */
 
-/* NULL where the same was told before; the functions below take NULL. */
+/* NULL where the same mistake was reported before; the functions below accept NULL. */
 Diagnostic *report(Evaluator *ev, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
-/* of the user's text only */
+/* for the user's text only */
 void report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help);
 void report_note(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void report_help(Evaluator *ev, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);
 void report_label(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void report_suggestion(Evaluator *ev, Diagnostic *d, const char *wrong, const char *const *candidates,
                        int count);
-/* Carets under what was run through the user's call that is now running, with shapes. */
+/* Adds carets, with shapes, under what was run through the user's call that is
+ * running. */
 void report_operands(Evaluator *ev, Diagnostic *d);
-/* how the user wrote what goes into that call, or NULL */
+/* the source text of an operand of that call, or NULL */
 const char *operand_text(Evaluator *ev, const Node *node);
-Span user_span(const Evaluator *ev, Span span);  /* the place itself, or the user's call that led to it */
+/* the place itself, or in the library the user's call that led to it */
+Span user_span(const Evaluator *ev, Span span);
 const char *span_text(Arena *arena, Span span);  /* the source text on one line, shortened */
 const char *place_text(Arena *arena, Span span); /* "unet.cai:7:10" */
-/* Ends the evaluation with one error that shows the calls that led here. */
+/* Ends the evaluation with one error, which shows the calls that led here. */
 Value stop_evaluation(Evaluator *ev, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
-/* One more round of a loop or call; false where a limit was met. */
+/* Counts one more iteration or call; false where a limit was reached. */
 bool spend(Evaluator *ev, Span span, int64_t cells);
 /* the list, or the end of the evaluation where it is too large */
 Value bounded_list(Evaluator *ev, Value list, Span span);
@@ -307,8 +308,8 @@ Value bounded_list(Evaluator *ev, Value list, Span span);
 /* ---- provenance.c: where two sizes parted ---- */
 
 void provenance_remember(Evaluator *ev, Value result, Span span, const Bindings *inputs);
-/* Notes for the places where the axis of a and b got its sizes; true where one of them
- * lost rows on the way. */
+/* Adds notes for the places where the axis of a and of b got its size; true where one of
+ * them lost rows. */
 bool provenance_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b,
                         int axis_b, const char *name_b);
 
@@ -318,7 +319,7 @@ Value evaluate(Evaluator *ev, const Expr *expr);
 Value *frame_find(Evaluator *ev, Frame *frame, Name name);
 void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span);
 bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *out);
-/* True or false; false return: an error was told or passed on. */
+/* Sets *out to true or false. Returns false after an error, reported here or before. */
 bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out);
 Name evaluate_string(Evaluator *ev, const Expr *expr); /* NULL after an error */
 
@@ -341,14 +342,15 @@ typedef struct Rounds {
     const List *list; /* NULL: the ints themselves */
     int64_t from, to;
 } Rounds;
-/* end may be NULL; told where it cannot */
+/* end may be NULL; reports where it cannot be iterated over */
 bool rounds_of(Evaluator *ev, const Expr *target, const Expr *from, const Expr *end, Rounds *out);
 Value round_value(const Rounds *rounds, int64_t i);
 Value evaluate_comprehension(Evaluator *ev, const Expr *expr);
 
 /* ---- condition.c: assert and where ---- */
 
-/* Holds, is told to be false, or becomes a check of the run. `message` may be NULL. */
+/* The condition holds, is reported as false, or becomes a check of the run. `message` may
+ * be NULL. */
 void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, DiagCode code);
 
 /* ---- operator.c: + - * / and the others ---- */
@@ -358,21 +360,21 @@ Value apply_binary(Evaluator *ev, Operator op, Value a, Value b, const Expr *exp
 /* the same, without operands to point at */
 Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span);
 const char *operator_text(Operator op);
-/* Whether `a op b` is the same for all sizes; then *out is what it is. */
+/* Whether `a op b` is the same for all sizes; then *out is its value. */
 bool decide_order(Evaluator *ev, Operator op, Dim a, Dim b, bool *out);
 Dim as_dim(Evaluator *ev, Value v); /* of an int or a size */
 
 /* ---- tensor.c: nodes from values ---- */
 
 enum { HIGHEST_RANK = 16 };
-bool counts_as_one(Dim dim); /* NULL counts as 1: an axis that is not there */
+bool counts_as_one(Dim dim); /* NULL, a missing axis, counts as 1 */
 
-/* Makes a node; a refusal of the shape rule is told at span. NULL after an error. */
+/* Makes a node; reports at `span` where the shape rule refuses. NULL after an error. */
 Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span);
-/* A weight gets its last-resort name, a number or size becomes a scalar of `type`. NULL
- * after an error. */
+/* A weight without a name gets that of its callee; a number or size becomes a scalar of
+ * `type`. NULL after an error. */
 Node *as_node(Evaluator *ev, Value v, DType type, Span span);
-/* The same beside another operand: a number is spread over a tensor's shape. */
+/* The same beside another operand: a number is broadcast to a tensor's shape. */
 Node *operand_node(Evaluator *ev, Value v, Value other, Span span);
 Value settle(Evaluator *ev, Value v); /* an unnamed weight is named after its callee */
 bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Expr *expr);
@@ -391,14 +393,14 @@ Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr
 
 Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span);
 bool primitive_is_complete(const Builtin *builtin, const Arguments *arguments);
-/* told where it does not */
+/* reports where it does not */
 bool primitive_knows_names(Evaluator *ev, const Builtin *builtin, const Arguments *arguments);
 
 /* ---- index.c, index_tensor.c ---- */
 
 Value evaluate_index(Evaluator *ev, const Expr *expr);
 Value index_tensor(Evaluator *ev, const Expr *expr, Node *x);
-/* every how many elements are taken, backwards where negative; not 0 */
+/* the step between elements, backwards where negative; not 0 */
 bool slice_step(Evaluator *ev, const Expr *expr, int64_t *step);
 
 /* ---- builtins.c: the functions and constants that every file knows ---- */
@@ -413,28 +415,28 @@ struct Builtin {
 const Builtin *builtin_find(Name name);
 const Builtin *primitive_find(Name name);
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out);
-/* what stands first in `param("scale", [3])`; NULL where nothing does */
+/* the name in `param("scale", [3])`; NULL without one */
 Name weight_name(const Builtin *builtin, const Bindings *given);
-void builtin_names(Arena *arena, NameList *names); /* puts them all behind those that are there */
+void builtin_names(Arena *arena, NameList *names); /* appends them all */
 
 /* ---- bind.c: arguments to parameters ---- */
 
 void bindings_add(Evaluator *ev, Bindings *to, const Bindings *from);
-/* whether what `*` spreads keeps its names */
+/* whether items that `*` spreads keep their names */
 Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list, bool spread_names);
-/* what an arrow brings: a tuple is several */
+/* the arguments that come by an arrow: a tuple is several */
 Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand);
-/* Binds in the current frame's names, defaults evaluated there. `made` says what the list
- * is for, in messages. */
+/* Binds arguments in `frame`, where defaults are evaluated, too. */
 bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list,
                      const Arguments *arguments, Span span);
 bool lacks_required(const Definition *block, const Arguments *arguments);
-/* The arguments of `softmax(x, axis = 1)`, where that is a run: what is run through the
- * block, and what it is made with. */
+/* Splits the arguments of `softmax(x, axis = 1)`, where that is a run, into what is run
+ * through the block and its settings. */
 bool split_run(Evaluator *ev, const Definition *block, const Arguments *arguments, Arguments *through,
                Arguments *settings);
-/* `conv(x, 8, 3)`, which is no run: told at that call, with an arrow. report_unrun: where
- * a tensor is wanted; false where the value is nothing of the kind. */
+/* Reports `conv(x, 8, 3)`, which is not a run, at that call, with how to write it by an
+ * arrow. report_unrun: where a tensor is wanted; false where the value is no such
+ * call. */
 Diagnostic *report_tensor_argument(Evaluator *ev, const char *callee, const Bindings *given, Span span);
 bool report_unrun(Evaluator *ev, Value v);
 
@@ -455,12 +457,13 @@ bool check_type(Evaluator *ev, const TypeExpr *type, const char *what, Value val
 
 Layer *layer_new(Evaluator *ev, LayerKind kind, Span span);
 Value layer_value(Layer *layer);
-/* What stands after an arrow as a layer: a block becomes one with its defaults. NULL
- * after an error. */
+/* The layer after an arrow: a block becomes one with its defaults. NULL after an
+ * error. */
 Layer *as_layer(Evaluator *ev, Value v, Span span);
 Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr *operand, Span span);
 Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span);
-/* The same behind an arrow, where nothing runs before what travels has come: a layer. */
+/* The same after an arrow: gives a layer, since nothing runs before the values that come
+ * by the arrow. */
 Value call_behind_arrow(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span);
 const char *layer_callee(const Layer *layer);
 Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call);
@@ -470,16 +473,17 @@ void frame_pop(Evaluator *ev);
 
 void name_layer(Evaluator *ev, Layer *layer, Name name, Span span); /* a label or a binding */
 void name_layer_by_default(Evaluator *ev, Layer *layer);            /* after its callee */
-/* it has no name, and what it makes is named as if made by its caller */
+/* the layer has no name, and its parts are named as if made by its caller */
 void name_layer_bare(Evaluator *ev, Layer *layer, Span span);
 void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span);
 /* Gives what has no path yet (layers, weights, lists of them) the name it is bound to. */
 Value name_value(Evaluator *ev, Value value, Name name, Span span);
 /* The same for an argument: named after the parameter, under the layer that takes it. */
 Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Span span);
-Name free_name(Evaluator *ev, const char *base, Span span); /* base, base_2, base_3, ...; taken now */
+/* the first free of base, base_2, base_3, ..., which is then taken */
+Name free_name(Evaluator *ev, const char *base, Span span);
 void claim_new(Evaluator *ev, Frame *frame, Name name, Span span);
-/* E.layer4: a part that has run, or a weight of E. Told where there is none. */
+/* E.layer4: a part that has run, or a weight of E. Reports where there is none. */
 Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span);
 const char *path_join(Arena *arena, const char *path, const char *name);
 
@@ -506,8 +510,9 @@ void summarize(Evaluator *ev);
 
 /* ---- receptive.c ---- */
 
-/* A field for every node, in pixels of the first picture; 0 where it is everything or not
- * defined. `unbounded`: the network goes on from what has seen everything. */
+/* The receptive field of every node, in pixels of the first picture; 0 where it is
+ * everything or undefined. `unbounded`: the network continues from something that has
+ * seen everything. */
 int64_t *receptive_fields(Evaluator *ev, bool *unbounded);
 
 /* ---- signature.c ---- */
@@ -518,29 +523,29 @@ bool input_sizes(Evaluator *ev, const TypeExpr *type, DType element, Shape *shap
 bool check_picture(Evaluator *ev, const TypeExpr *type, Fit fit, Shape shape);
 void bind_inputs(Evaluator *ev, const Decl *decl);
 void bind_outputs(Evaluator *ev, const Decl *decl, Value value);
-void check_defines(Library *library); /* tells of each -D that no model of the file has */
+void check_defines(Library *library); /* reports each -D that no model of the file has */
 
 /* ---- difference.c ---- */
 
-/* Notes for what the count of an `expect` may be off by: it is `more` than stated (below
- * 0: less), give or take `tolerance`. */
+/* Adds notes on why the count of an `expect` may be wrong: it is `more` than stated
+ * (below 0: less), to within `tolerance`. */
 void explain_difference(Evaluator *ev, Diagnostic *d, int64_t more, double tolerance, bool macs,
                         const int64_t *sizes);
 
 /* ---- expect.c ---- */
 
-/* Those that speak of these settings are checked; what others speak of goes into the
- * model's variants. */
+/* Checks the `expect`s that state figures for these settings; the settings of others
+ * become variants of the model. */
 void check_expectations(Evaluator *ev);
 
 /* ---- result_form.c ---- */
 
-/* What stands behind `as`: into the port. */
+/* Reads the form after `as` into the port. */
 bool read_form(Evaluator *ev, const Result *result, Port *port);
 
 /* ---- library.c ---- */
-/* a file's bytes and a zero behind them, or NULL with errno set */
+/* the bytes of a file, with a terminating zero, or NULL with errno set */
 char *read_file(Arena *arena, const char *path, size_t *length);
-const char *why_unreadable(Arena *arena); /* what errno then says */
+const char *why_unreadable(Arena *arena); /* the message for errno */
 
 #endif

@@ -1,7 +1,7 @@
-/* `expect(params = 11689512, macs = 1814e6, at = (depth = 18))`: a model says what it
- * should come to. A figure written as a float stands for all that rounds to its digits:
- * 1814e6 is any count from 1813.5e6 to 1814.5e6. It speaks of the settings that `at`
- * gives, and of the others' defaults: where these are not the model's, it is not checked
+/* `expect(params = 11689512, macs = 1814e6, at = (depth = 18))`: a model states its
+ * figures. A figure written as a float stands for all numbers that round to its digits:
+ * 1814e6 is any count from 1813.5e6 to 1814.5e6. It is for the settings that `at` gives,
+ * and the defaults of the others: where these are not the model's, it is not checked
  * here, but `cai check` elaborates the model once more with them. Where -D fixes a size,
  * nothing is checked. */
 #include "elaborate/evaluator.h"
@@ -26,8 +26,8 @@ static double stated_tolerance(const Expr *expr) {
     return 0.5 * real_pow(10, sign * exponent - decimals);
 }
 
-/* The symbols' values: those of `at`, and 1 for a batch that it leaves out. NULL after an
- * error. */
+/* The values of the symbols: those of `at`, and 1 for a batch that it omits. NULL after
+ * an error. */
 static int64_t *sizes_at(Evaluator *ev, const Expr *at) {
     int count = dims_symbol_count(ev->dims);
     int64_t *sizes = NEW_ARRAY(ev->arena, int64_t, count + 1);
@@ -62,8 +62,7 @@ static bool has_all_sizes(Evaluator *ev, const int64_t *sizes, Dim macs, const A
     return true;
 }
 
-/* The error where the count is another one, and by how much it is more; NULL where it
- * fits. */
+/* The error where the count is different, with the difference; NULL where it matches. */
 static Diagnostic *compare_figure(Evaluator *ev, const Argument *argument, const char *what, int64_t actual,
                                   int64_t *more) {
     Value v = evaluate(ev, argument->value);
@@ -101,7 +100,7 @@ static void compare_field(Evaluator *ev, const Argument *argument) {
                "this model has no receptive field: it takes no picture, or sees all of it at once");
 }
 
-/* Told, not checked: `cai compare` shows it. */
+/* An accuracy is not checked: `cai compare` shows it. */
 static void read_accuracy(Evaluator *ev, const Argument *argument) {
     Value v = evaluate(ev, argument->value);
     double share = v.kind == VALUE_INT ? (double)v.integer : v.kind == VALUE_REAL ? v.real : 0;
@@ -184,7 +183,7 @@ static bool check_at(Evaluator *ev, const Expr *at) {
     return true;
 }
 
-/* Whether the model has the settings that are spoken of. */
+/* Whether the model has the settings of an `expect`. */
 static bool is_meant(Evaluator *ev, const Expr *at) {
     for (int i = 0; i < ev->settings.count; i++) {
         const Setting *setting = &ev->settings.items[i];

@@ -20,8 +20,7 @@ static Value list_by_name(Evaluator *ev, const List *list, Name name, Span span)
     return value_error;
 }
 
-/* An end of a list's slice within [lowest, highest]; as in Python, what lies beyond
- * counts as the nearest. */
+/* An end of a list's slice, clamped to [lowest, highest] as in Python. */
 static bool slice_end(Evaluator *ev, const Expr *expr, int64_t count, int64_t missing, int64_t lowest,
                       int64_t highest, int64_t *out) {
     *out = missing;

@@ -1,6 +1,6 @@
 /* x[...] of a tensor: slices both ways, new axes, single places, and lists and tensors of
  * places, as in numpy. First the indices are read into a Cut, axis by axis; then nodes
- * are made of it: a slice, a flip, a reshape that drops and adds axes, and a gather. */
+ * are made from it: a slice, a flip, a reshape that drops and adds axes, and a gather. */
 #include "elaborate/evaluator.h"
 
 /* An end of a slice as a size; a negative one counts from the end. */
@@ -31,12 +31,12 @@ static bool require_at_most(Evaluator *ev, Dim a, Dim b, Span span, const char *
     return holds;
 }
 
-typedef struct Cut { /* what the indices make of a tensor's axes */
+typedef struct Cut { /* the effect of the indices on a tensor's axes */
     Dim begin[HIGHEST_RANK], size[HIGHEST_RANK];
-    int64_t step[HIGHEST_RANK]; /* of the elements as they lie in memory: at least 1 */
+    int64_t step[HIGHEST_RANK]; /* of elements in memory order: at least 1 */
     bool backwards[HIGHEST_RANK], dropped[HIGHEST_RANK];
     Node *places[HIGHEST_RANK];  /* computed ones, i32 */
-    int fresh[HIGHEST_RANK + 1]; /* new axes of size 1 before each axis, and behind the last */
+    int fresh[HIGHEST_RANK + 1]; /* new axes of size 1 before each axis, and after the last */
     Span span;
 } Cut;
 
@@ -56,8 +56,8 @@ static bool forward_slice(Evaluator *ev, const Index *index, Dim size, int axis,
                                    arena_printf(ev->arena, "the slice %s:%s is empty", from, to));
 }
 
-/* From `begin` down to what is behind `end`, which without a word is the first: cut from
- * there upwards, and then turned round. */
+/* From `begin` down to, not including, `end`, or down to the first: sliced in ascending
+ * order, then flipped. */
 static bool backward_slice(Evaluator *ev, const Index *index, Dim size, int axis, Cut *cut) {
     Dim begin, end, zero = dim_const(ev->dims, 0), last = dim_offset(ev->dims, size, -1);
     if (!slice_place(ev, index->at, size, last, &begin) ||
@@ -104,8 +104,8 @@ static bool axis_place(Evaluator *ev, Value at, Dim size, Span span, int axis, C
     return place_fits(ev, at, cut->begin[axis], size, span);
 }
 
-/* The ints of a list of places, counted from the front where they count from the end.
- * Those of an axis of free size stay as they are: *from_end. */
+/* The ints of a list of places; negative ones are counted from the front. For an axis of
+ * free size they stay negative: *from_end. */
 static bool places_from_front(Evaluator *ev, Value list, Dim size, Span span, Value *out, bool *from_end) {
     if (!list.list->count) {
         report(ev, DIAG_index_range, span, "a list of places must not be empty");
@@ -228,7 +228,8 @@ static Node *turn_round(Evaluator *ev, Node *x, const Cut *cut) {
     return count ? make_node(ev, OP_flip, &x, 1, &(flip_attributes){.axes = {count, axes}}, cut->span) : x;
 }
 
-/* Where axis i of what was indexed is in the result, before places are gathered. */
+/* The axis of the result that axis i of the operand becomes, before places are
+ * gathered. */
 static int place_of_axis(const Cut *cut, int axis) {
     int place = cut->fresh[0];
     for (int i = 0; i < axis; i++) place += !cut->dropped[i] + cut->fresh[i + 1];
@@ -253,13 +254,13 @@ static Node *drop_and_add_axes(Evaluator *ev, Node *x, const Cut *cut) {
 
 /* ---- computed places ---- */
 
-typedef struct Gathered { /* the axes that have computed places, in order, and those */
+typedef struct Gathered { /* the axes with computed places, in order, and the places */
     int count, axes[HIGHEST_RANK];
     Node *places[HIGHEST_RANK];
 } Gathered;
 
-/* Several axes become one, and their places one place in it: x[i, j] takes the elements
- * (i[k], j[k]), as in numpy. */
+/* Merges several axes into one, and their places into one place: x[i, j] takes the
+ * elements (i[k], j[k]), as in numpy. */
 static Node *common_place(Evaluator *ev, const Node *x, const Gathered *g, Span span) {
     Node *places[HIGHEST_RANK], *place = NULL;
     Dim all = dim_const(ev->dims, 1);
@@ -278,8 +279,7 @@ static Node *common_place(Evaluator *ev, const Node *x, const Gathered *g, Span 
     return require_at_most(ev, all, dim_const(ev->dims, INT32_MAX), span, text) ? place : NULL;
 }
 
-/* The axes side by side as one: where they stand, or before all others if some stand
- * between them. */
+/* Merges the axes into one: in place where they are adjacent, else before all others. */
 static Node *merge_axes(Evaluator *ev, Node *x, const Gathered *g, int *axis, Span span) {
     bool adjacent = g->axes[g->count - 1] - g->axes[0] == g->count - 1;
     int rank = x->shape.rank, at = 0;

@@ -57,7 +57,7 @@ static Value make_layer(Evaluator *ev, Definition *block, const Arguments *argum
     layer->given = arena_copy(ev->arena, &arguments->given, sizeof arguments->given);
     layer->in_phase = train_in_phase(ev);
     if (arguments->failed) return value_error;
-    if (is_function(block)) { /* some of what it takes; the rest comes by arrow, before what has no name */
+    if (is_function(block)) { /* some of its arguments; the others come by arrow, before positional ones */
         bindings_add(ev, &layer->bound, &arguments->given);
         return layer_value(layer);
     }
@@ -116,7 +116,7 @@ static Arguments fit_names(Evaluator *ev, const Definition *block, const Argumen
     return fitted;
 }
 
-/* A layer among what is run through is named like an argument. */
+/* Names a layer among the inputs like an argument. */
 static void name_inputs(Evaluator *ev, Frame *frame) {
     for (int i = 0; i < frame->names.count; i++) {
         Binding *b = &frame->names.items[i];
@@ -125,7 +125,7 @@ static void name_inputs(Evaluator *ev, Frame *frame) {
     }
 }
 
-/* Parameters that brought layers own their names under this one. */
+/* Reserves the names of parameters that hold layers under this layer. */
 static void claim_arguments(Evaluator *ev, Frame *frame) {
     for (int i = 0; i < frame->names.count; i++) {
         const Binding *b = &frame->names.items[i];
@@ -199,14 +199,14 @@ static Value run_layer_kind(Evaluator *ev, Layer *layer, const Arguments *inputs
     return value_error;
 }
 
-/* The file whose names the layer's body sees. */
+/* The file whose names the body of the layer sees. */
 static const Unit *layer_unit(const Evaluator *ev, const Layer *layer) {
     if (layer->kind == LAYER_BLOCK) return layer->block->unit;
     return layer->kind == LAYER_BRACES ? layer->unit : ev->frame->unit;
 }
 
 Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr *operand, Span span) {
-    ev->rounds += 3; /* a call costs more than a round of a loop */
+    ev->rounds += 3; /* a call costs more than an iteration of a loop */
     if (inputs->failed || !spend(ev, span, 0)) return value_error;
     if (ev->depth >= DEEPEST_CALL)
         return stop_evaluation(
@@ -253,8 +253,8 @@ static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Argumen
     return result;
 }
 
-/* `softmax(x, axis = 1)` is `x -> softmax(axis = 1)`, of what has no weights: weight.c
- * tells where it has. */
+/* `softmax(x, axis = 1)` is `x -> softmax(axis = 1)`, for blocks without weights:
+ * weight.c reports those with weights. */
 static Value call_block(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
     Arguments through, settings;
     if (is_function(block))

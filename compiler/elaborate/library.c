@@ -1,5 +1,5 @@
-/* The file of a compilation and the files it uses: reading them, and what a name at file
- * level means. */
+/* The file of a compilation and the files that it uses: reads them, and finds what a name
+ * at file level means. */
 #include "elaborate/evaluator.h"
 #include "elaborate/training.h"
 
@@ -55,7 +55,7 @@ static void define_declared(Library *library, Unit *unit, Decl *decl) {
         vec_push(library->arena, &library->trains, definition);
 }
 
-/* With errno as read_file left it. */
+/* Reports by errno as read_file left it. */
 static void report_unreadable(Library *library, Span span, const char *path) {
     bool large = errno == EFBIG;
     Diagnostic *d = diag_error(library->diag, large ? DIAG_file_too_large : DIAG_no_such_file, span,
@@ -94,7 +94,7 @@ static Unit *find_used(Library *library, const Unit *unit, Name name) {
                      true);
 }
 
-/* ---- files that a `use` may have meant ---- */
+/* ---- files that a `use` may mean ---- */
 
 static const char *unit_name_of(Arena *arena, const char *file) {
     size_t length = strlen(file);
@@ -105,7 +105,7 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Puts them behind those that are there, in the order of their names. */
+/* Appends the files in the order of their names. */
 static void add_folder_files(Library *library, const char *folder, NameList *names) {
     const int before = names->count;
     DIR *open = opendir(*folder ? folder : ".");
@@ -118,7 +118,7 @@ static void add_folder_files(Library *library, const char *folder, NameList *nam
         qsort(names->items + before, (size_t)(names->count - before), sizeof *names->items, by_name);
 }
 
-/* What a file of the library declares, by its text alone. */
+/* The declarations of a library file, by its text alone. */
 static void add_declared_names(Library *library, const char *file, NameList *names) {
     size_t length;
     const char *text =
@@ -156,7 +156,7 @@ const char *library_file_with(Library *library, Name name) {
     return NULL;
 }
 
-/* With the file, or the block of the library in its place, that a person most likely
+/* Reports a missing file, with the file, or the library block, that was most likely
  * meant. */
 static void report_no_file(Library *library, const Unit *unit, const Decl *use) {
     Name name = use->name;
@@ -226,7 +226,7 @@ static Library *library_new(Arena *arena, Names *names, Diagnostics *diag, const
     return library;
 }
 
-/* What is said of the files once all are read. */
+/* Checks the files once all are read. */
 static void library_check(Library *library) {
     if (library->main) check_defines(library);
     library->broken = library->diag->errors > 0;
@@ -267,7 +267,7 @@ Name library_train_name(const Library *library, int index) {
     return library->trains.items[index]->decl->name;
 }
 
-/* The prelude's names and those of the files it uses. */
+/* Finds a name in the prelude and the files that it uses. */
 static Definition *find_in_prelude(const Unit *prelude, Name name) {
     Definition *found = prelude ? map_get(prelude->definitions, name) : NULL;
     for (int i = 0; prelude && !found && i < prelude->uses.count; i++)

@@ -2,7 +2,8 @@
  * axes broadcast. */
 #include "elaborate/evaluator.h"
 
-/* Axis i of `rank`, aligned at the right; NULL where the node has none there. */
+/* The size of axis i of `rank`, aligned at the right; NULL where the node has no such
+ * axis. */
 static Dim leading_size(const Node *node, int rank, int i) {
     int axis = i - (rank - node->shape.rank);
     return axis < 0 ? NULL : node->shape.dims[axis];
@@ -52,8 +53,7 @@ static bool swapped_fits(Dim size, const Node *other, int axis_from_right) {
     return other->shape.rank >= 2 && other->shape.dims[other->shape.rank - axis_from_right] == size;
 }
 
-/* q @ k of [.., L, d] and [.., M, d]: one of them has its rows where its columns are
- * wanted. */
+/* q @ k of [.., L, d] and [.., M, d]: one of them must be transposed. */
 static void help_swap(Evaluator *ev, Diagnostic *d, const Node *a, const Node *b, const Expr *expr) {
     const char *left = span_text(ev->arena, expr->left->span),
                *right = span_text(ev->arena, expr->right->span);

@@ -35,11 +35,11 @@ Model *elaborate_model(Library *library, int index) {
     if (ev.errors || ev.stopped) return ev.model;
     summarize(&ev);
     ev.model->graph = ev.graph;
-    check_expectations(&ev); /* a network that is not as it should be can still be looked at */
+    check_expectations(&ev); /* a network that misses its figures can still be inspected */
     return ev.model;
 }
 
-/* ---- the variants that a model states figures for ---- */
+/* ---- the variants for which a model states figures ---- */
 
 void library_check_variants(Library *library, Model *const *models, int count) {
     const ElaborateOptions options = library->options;
@@ -63,7 +63,8 @@ static bool same_shape(const WeightInfo *a, const WeightInfo *b) {
     return same;
 }
 
-/* A layer's weights, and the models that run it, are one mistake. */
+/* A mistake in a layer is reported once, for all its weights and all models that run
+ * it. */
 static bool is_reported(const Span *reported, int count, Span span) {
     for (int i = 0; i < count; i++)
         if (reported[i].source == span.source && reported[i].begin == span.begin) return true;

@@ -1,6 +1,6 @@
-/* Names that nothing can bind, found by reading alone: in blocks that no model uses and
- * in branches that are never taken too. A body is one scope, so a name is good where any
- * statement of its body binds it; whether that has run is the evaluator's question. */
+/* Finds names that nothing can bind, by reading alone: also in blocks that no model uses
+ * and in branches that are never taken. A body is one scope, so a name is known where any
+ * statement of its body binds it; the evaluator sees whether that statement has run. */
 #include "elaborate/evaluator.h"
 
 typedef struct NameReader {
@@ -63,8 +63,8 @@ static bool is_known_name(const NameReader *reader, Name name) {
     return found.definition || found.module;
 }
 
-/* What a name of another framework is here. Of `torch.nn.functional.relu` the last part
- * says more than the first. */
+/* Help for a name of another framework. In `torch.nn.functional.relu` the last part says
+ * more than the first. */
 static const char *alias_of(NameReader *reader, const Expr *name, const Expr *member) {
     Arena *arena = reader->library->arena;
     const char *own = alias_help(name->name), *last = own && member ? alias_help(member->name) : NULL;
@@ -74,8 +74,8 @@ static const char *alias_of(NameReader *reader, const Expr *name, const Expr *me
     return near ? arena_printf(arena, "did you mean `%s`, without a prefix?", near) : own;
 }
 
-/* NULL where nothing is near. What is called, or has members, is hardly one of the
- * tensors here. */
+/* Help for an unknown name, or NULL. A name that is called, or has members, is hardly a
+ * misspelt tensor. */
 static const char *help_for(NameReader *reader, const Expr *name, const Expr *member, bool called) {
     Arena *arena = reader->library->arena;
     const char *near = nearest_name(name->name, reader->names.items, reader->names.count),
@@ -105,7 +105,7 @@ static void report_unknown_name(NameReader *reader, const Expr *name, const Expr
     if (library->diag->errors > DIAG_KEPT_MAX) return;
     const char *help = help_for(reader, name, member, called);
     if (help) diag_help(library->diag, d, "%s", help);
-    bind_read_name(reader, name->name); /* told once a declaration */
+    bind_read_name(reader, name->name); /* reported once for each declaration */
     reader->names.count--;              /* and never suggested */
     map_set(library->unknown, name->name, library);
 }
@@ -145,7 +145,7 @@ static void read_parts(NameReader *reader, const Expr *expr) {
     if (expr->stage) read_stage(reader, expr->stage);
 }
 
-/* What its rounds bind is known within it alone. */
+/* Names that its clauses bind are known only within it. */
 static void read_comprehension(NameReader *reader, const Expr *expr) {
     int known = reader->names.count;
     for (int i = 0; i < expr->clauses.count; i++) {
@@ -161,7 +161,8 @@ static void read_comprehension(NameReader *reader, const Expr *expr) {
 }
 
 static void read_expr(NameReader *reader, const Expr *expr) {
-    const Expr *around = NULL, *member = NULL; /* member: the last of `a.b.c`, where the walk is within one */
+    /* member: the last part of `a.b.c` around the current expression */
+    const Expr *around = NULL, *member = NULL;
     for (; expr; around = expr, expr = expr->left) { /* chains of operators and arrows are long to the left */
         bool primitive = expr->kind == EXPR_MEMBER && expr->left->kind == EXPR_NAME &&
                          !strcmp(expr->left->name, "primitive");

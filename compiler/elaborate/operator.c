@@ -1,5 +1,5 @@
-/* Operators on what is known at compile time: numbers, sizes, strings, lists. Tensors go
- * to tensor.c. */
+/* Operators on compile-time values: numbers, sizes, strings, lists. Tensors go to
+ * tensor.c. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -119,7 +119,7 @@ static Value dim_compare(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     return value_error;
 }
 
-/* The quotient rounds down and the program checks that nothing was lost. */
+/* The quotient rounds down, and the program checks that the division is exact. */
 static Value dim_divide_checked(Evaluator *ev, Dim a, int64_t b, Span span) {
     const char *message =
         arena_printf(ev->arena, "%s: %s must be a multiple of %lld",

@@ -20,8 +20,8 @@ static NameClaim *claim_of(const Evaluator *ev, Name name) {
     return claims ? map_get(claims, name) : NULL;
 }
 
-/* NULL where the name was free in this run of the body, and is taken now; else who has
- * it. */
+/* NULL where the name was free in this run of the body, and is now taken; else its
+ * owner. */
 static const NameClaim *take_path_name(Evaluator *ev, Name name, Span span) {
     const NameClaim *before = claim_of(ev, name);
     if (!before) claim_new(ev, ev->frame, name, span);

@@ -24,8 +24,8 @@ Value evaluate_braces(Evaluator *ev, const Expr *expr) {
 
 static bool is_bare(Name label) { return !strcmp(label, "_"); }
 
-/* The stage's layer gets its path by its label, else, in braces, by its position;
- * run_layer falls back to the callee's name. */
+/* The layer of a stage gets its path from its label, else, in braces, from its position;
+ * run_layer falls back to the name of the callee. */
 static void name_stage(Evaluator *ev, Layer *layer, Name label, Span span) {
     int position = ev->frame->positional ? ev->frame->position++ : -1;
     if (layer->kind == LAYER_PRIMITIVE) return;
@@ -34,8 +34,8 @@ static void name_stage(Evaluator *ev, Layer *layer, Name label, Span span) {
     else if (position >= 0) name_layer_by_position(ev, layer, position, span);
 }
 
-/* A call waits for what travels, which comes before what its parentheses hold. In
- * parentheses of its own it is a value like any other. */
+/* A call waits for the values that come by the arrow, which precede those in its
+ * parentheses. A call in parentheses of its own is a value like any other. */
 static Value evaluate_stage(Evaluator *ev, const Expr *stage) {
     if (stage->kind != EXPR_CALL || stage->parenthesised) return evaluate(ev, stage);
     Value callee = evaluate(ev, stage->left);
@@ -50,7 +50,7 @@ static const char *short_text(Evaluator *ev, const Expr *expr, const char *other
                : other;
 }
 
-/* `x -> y` of two tensors: what may have been meant. */
+/* Help for `x -> y` of two tensors. */
 static void explain_tensor(Evaluator *ev, const Expr *stage, const Expr *operand, Diagnostic *d) {
     const char *x = short_text(ev, operand, "x"), *y = short_text(ev, stage, "y");
     if (stage->kind == EXPR_CALL)

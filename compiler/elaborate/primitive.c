@@ -1,6 +1,6 @@
 /* Operators of the graph called by name: tensors by position, then the attributes of
- * their row in ops.def, by position or keyword. Of numbers alone, the elementwise
- * functions give numbers. */
+ * their row in ops.def, by position or keyword. Given only numbers, the elementwise
+ * functions return numbers. */
 #include "elaborate/evaluator.h"
 #include "graph/ops.h"
 
@@ -8,7 +8,7 @@
 
 /* ---- functions of numbers ---- */
 
-/* By the operator's reference function, on floats or on ints. */
+/* Computes by the operator's reference function, on floats or on ints. */
 static Number number_by_reference(int op, DType type, Number x, Number y) {
     Number out;
     const Number *inputs[2] = {&x, &y};
@@ -42,8 +42,8 @@ static Value unary_number(Evaluator *ev, int op, Value v, Span span) {
     return rounds && fabs(result.real) < 9e15 ? value_int((int64_t)result.real) : result;
 }
 
-/* min, max, pow, and what takes floats alone; the first two of sizes, too, where their
- * order is the same for all. */
+/* min, max, pow, and functions of floats; min and max of sizes, too, where their order is
+ * the same for all values. */
 static Value binary_number(Evaluator *ev, int op, Value a, Value b, Span span) {
     if (op == OP_pow) return apply_at(ev, OPERATOR_POW, a, b, span);
     if (takes_floats(op, 2)) return real_by_reference(op, a, b);
@@ -53,7 +53,7 @@ static Value binary_number(Evaluator *ev, int op, Value a, Value b, Span span) {
     return less.truth == (op == OP_min) ? a : b;
 }
 
-/* Which of two numbers `select` gives, where that is known. */
+/* The number that `select` gives, where that is known. */
 static Value select_number(const Bindings *given) {
     if (given->count != 3 || given->items[0].value.kind != VALUE_BOOL) return value_none;
     Value a = given->items[1].value, b = given->items[2].value, chosen = given->items[0].value.truth ? a : b;
@@ -61,7 +61,7 @@ static Value select_number(const Bindings *given) {
     return a.kind == b.kind ? chosen : value_real(value_as_real(chosen));
 }
 
-/* VALUE_NONE where the operator has to make a node. */
+/* VALUE_NONE where the operator must make a node. */
 static Value number_call(Evaluator *ev, int op, const Bindings *given, Span span) {
     bool real = false, size = false;
     if (op == OP_select) return select_number(given);
@@ -243,8 +243,8 @@ bool primitive_is_complete(const Builtin *builtin, const Arguments *arguments) {
     return positional >= (info->min_inputs > 0 ? info->min_inputs : info->max_inputs < 0);
 }
 
-/* What numbers among the operands take their type and shape from: the first tensor, for
- * `select` not its condition. */
+/* The operand from which numbers take their type and shape: the first tensor, but not the
+ * condition of `select`. */
 static Value model_operand(const Bindings *given, int from, int count) {
     for (int i = from; i < count; i++)
         if (given->items[i].value.kind == VALUE_TENSOR) return given->items[i].value;
@@ -272,8 +272,8 @@ static bool tensor_inputs(Evaluator *ev, const OpInfo *info, const Bindings *giv
     return true;
 }
 
-/* The functions of builtins.c: how many by position, which by keyword; a weight's name
- * stands before all of them. */
+/* Checks the arguments of a function of builtins.c: how many by position, which by
+ * keyword; the name of a weight comes first. */
 static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings *given, Span span) {
     int count = weight_name(builtin, given) ? -1 : 0;
     for (int i = 0; i < given->count; i++) {

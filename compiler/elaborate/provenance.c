@@ -1,6 +1,6 @@
-/* Where two sizes parted: every tensor that a call in the user's text made remembers that
- * call and what went in. A shape error walks both trails back to the value they share,
- * and names the step that lost or changed something on the way. */
+/* Finds where two sizes diverged. Every tensor that a call in the user's text made
+ * records that call and its inputs. A shape error walks back from both tensors to the
+ * value that they share, and names the step that lost or changed something on the way. */
 #include "elaborate/evaluator.h"
 
 enum { LONGEST_TRAIL = 4000 };
@@ -31,7 +31,7 @@ void provenance_remember(Evaluator *ev, Value result, Span span, const Bindings 
 
 /* ---- walking back ---- */
 
-typedef struct Step { /* from a node to what it was made of, in the order of the walk */
+typedef struct Step { /* from a node to an input, in the order of the walk */
     Node *node;
     int from; /* the step that led here, or -1 */
 } Step;
@@ -43,8 +43,8 @@ static void enter_trail(Evaluator *ev, Provenance *provenance, Map *seen, Node *
     map_set(seen, node, (void *)(intptr_t)provenance->count); /* index + 1 */
 }
 
-/* Everything that `node` was made of, nearest first; inputs of the same rank only, since
- * the axis must keep its meaning. */
+/* Everything from which `node` was made, nearest first; through inputs of the same rank
+ * only, since the axis must keep its meaning. */
 static void walk_back(Evaluator *ev, Provenance *provenance, Map *seen, Node *node) {
     enter_trail(ev, provenance, seen, node, -1);
     for (int i = 0; i < provenance->count; i++) {
@@ -57,16 +57,16 @@ static void walk_back(Evaluator *ev, Provenance *provenance, Map *seen, Node *no
     }
 }
 
-/* The nearest value that both trails pass; -1 where there is none. */
+/* The nearest value on both walks; -1 where there is none. */
 static int meeting_step(const Provenance *provenance, const Map *other) {
     for (int i = 0; i < provenance->count; i++)
         if (map_get(other, provenance->items[i].node)) return i;
     return -1;
 }
 
-typedef struct Change { /* the step at which the axis changed its size most tellingly */
+typedef struct Change { /* the step that changed the size of the axis in the most telling way */
     Node *before, *after;
-    bool lost; /* not a whole multiple: rows were dropped */
+    bool lost; /* not a multiple: rows were dropped */
 } Change;
 
 static bool loses_size(Evaluator *ev, Dim before, Dim after) {
@@ -94,7 +94,7 @@ static const char *axis_name(int axis, int rank) {
     return rank == 4 && axis < 4 ? names[axis] : NULL;
 }
 
-/* "one row", "3 columns"; "" where the axis lost nothing that is known. */
+/* "one row", "3 columns"; "" where no loss is known. */
 static const char *loss_text(Evaluator *ev, Change change, int axis) {
     static const char *const words[] = {"no", "one", "two", "three"};
     int64_t before, after;
@@ -108,7 +108,7 @@ static const char *loss_text(Evaluator *ev, Change change, int axis) {
     return arena_printf(ev->arena, "%lld %s%s", (long long)lost, what, plural);
 }
 
-/* What a picture lost in height and width is one story. */
+/* The losses of a picture in height and width are told together. */
 static const char *losses_text(Evaluator *ev, Change change, int axis) {
     if (change.after->shape.rank != 4 || axis < 2) return loss_text(ev, change, axis);
     const char *rows = loss_text(ev, change, 2), *columns = loss_text(ev, change, 3);

@@ -1,13 +1,13 @@
-/* Receptive fields: how many rows and columns of the first picture a value sees. Every
- * node carries, for each of its axes, which axis of the picture it runs along, how far
- * apart its neighbours lie there (the jump) and how much each sees (the field). A node of
- * which an axis of the picture is summed up, or mixed with others, sees everything. What
- * was summed up over rows and columns, and so is the same for every place (the mean of a
- * norm, a gate), does not widen what it is joined to: this is how papers count. A
- * network's is that of its maps, before a head sees everything. Where places are compared
- * with places and a layer goes on from there, as behind attention, or a picture is made
- * of what a dense layer saw, as behind an autoencoder's code, the network has no
- * receptive field; nor where all that looks at the picture is such a head. */
+/* Receptive fields: how many rows and columns of the first picture a value sees. For each
+ * of its axes, a node has the axis of the picture that it runs along, the distance there
+ * between neighbours (the jump) and how much each sees (the field). A node that sums over
+ * an axis of the picture, or mixes it with others, sees everything. A sum over rows and
+ * columns, which is the same for every place (the mean of a norm, a gate), does not widen
+ * what it is combined with: this is how papers count. The field of a network is that of
+ * its maps, before a head sees everything. A network has no receptive field where places
+ * are compared with places and a layer follows, as after attention; where a picture is
+ * made from what a dense layer saw, as after an autoencoder's code; and where only such a
+ * head looks at the picture. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -21,7 +21,7 @@ typedef struct View { /* of one node: rows and columns */
     bool defined;     /* depends on the picture at all */
     bool everything;
     bool same;     /* sees everything, and is the same for every place */
-    bool compared; /* sees everything, by a product of two things that depend on the picture */
+    bool compared; /* sees everything, by a product of two tensors that depend on the picture */
     bool dense;    /* sees everything, by a product of weights with all places */
     Field along[2];
 } View;
@@ -45,8 +45,8 @@ static void mark_products(View *view, const Node *node, const View *views) {
     else if (left->everything && !left->same) view->dense = true;
 }
 
-/* Whether the network looks at everything from here on: a layer with weights takes what
- * attention gave, or a convolution what a dense layer made. */
+/* Whether the network sees everything from here on: a layer with weights takes the result
+ * of attention, or a convolution that of a dense layer. */
 static bool view_goes_on(const Node *node, const View *views) {
     if (op_info[node->op].class != CLASS_CONTRACTION) return false;
     const View *left = &views[node->inputs[0]->id], *right = &views[node->inputs[1]->id];
@@ -54,8 +54,8 @@ static bool view_goes_on(const Node *node, const View *views) {
     return left->compared || right->compared || (left->dense && node->op != OP_matmul);
 }
 
-/* Of all inputs together: the widest. What is the same for every place counts only where
- * all are. */
+/* The view of all inputs together: the widest. An input that is the same for every place
+ * counts only where all are. */
 static View joined_view(const Node *node, const View *views) {
     View all = {0};
     for (int i = 0; i < node->input_count; i++) {
@@ -112,8 +112,8 @@ static View window_view(const Node *node, View view) {
                         (double)a->stride.items[s]);
             break;
         }
-        /* of (x, dy): dy is of the windows, so its jump is the wider one that `joined`
-         * took */
+        /* of (x, dy): dy is of the windows, so its jump is the wider one, which
+         * joined_view took */
         case OP_max_pool_scatter: {
             const Pooling *a = pooling_of(node);
             unslide_field(field, (double)a->kernel.items[s], (double)a->dilation.items[s],
@@ -152,7 +152,7 @@ static bool lists_axis(IntList axes, int axis) {
     return false;
 }
 
-/* Channels may be summed up or turned round, rows and columns not. */
+/* Channels may be summed up or flipped, rows and columns may not. */
 static View reduced_view(View view, IntList axes) {
     bool rows = lists_axis(axes, view.along[0].axis), columns = lists_axis(axes, view.along[1].axis);
     if (!rows && !columns) return view;
@@ -172,7 +172,7 @@ static View transposed_view(const Node *node, View view) {
     return view;
 }
 
-/* An axis keeps its place where what lies behind it has the same sizes as before. */
+/* An axis keeps its place where the axes after it have the same sizes as before. */
 static View reshaped_view(const Evaluator *ev, const Node *node, View view) {
     Shape from = node->inputs[0]->shape, to = node->shape;
     for (int k = 0; k < 2; k++) {

@@ -1,6 +1,6 @@
-/* Telling mistakes. A mistake inside library text is shown at the call that the user
- * wrote, with a note for the place in the library; the same mistake at the same place (a
- * block that runs eight times) is told once. */
+/* Reports mistakes. A mistake inside the library is shown at the call in the user's text,
+ * with a note for the place in the library; the same mistake at the same place (in a
+ * block that runs eight times) is reported once. */
 #include "elaborate/evaluator.h"
 
 static bool is_users(Span span) { return span.source && !span.source->library; }
@@ -20,7 +20,7 @@ static bool reported_before(Evaluator *ev, DiagCode code, Span span) {
     return false;
 }
 
-/* The library's block that runs, as the note names it. */
+/* The library block that is running, as the note names it. */
 static const char *running_block(const Evaluator *ev) {
     for (const Frame *frame = ev->frame; frame; frame = frame->caller)
         if (frame->layer && frame->layer->kind == LAYER_BLOCK) return layer_callee(frame->layer);
@@ -118,7 +118,7 @@ static const Frame *users_frame(const Evaluator *ev) {
     return frame;
 }
 
-/* How the user wrote a tensor that goes into the running call; NULL where that is
+/* The source text of a tensor that goes into the running call; NULL where that is
  * long. */
 const char *operand_text(Evaluator *ev, const Node *node) {
     const Frame *frame = users_frame(ev);
@@ -131,7 +131,7 @@ const char *operand_text(Evaluator *ev, const Node *node) {
     return NULL;
 }
 
-/* A mistake in a block of the user's own may be its caller's. */
+/* A mistake in a block of the user's may be the caller's. */
 static void note_caller(Evaluator *ev, Diagnostic *d, const Frame *frame) {
     while (frame && frame->layer && frame->layer->kind != LAYER_BLOCK) frame = frame->caller;
     if (frame && frame->layer && is_users(frame->call))

@@ -1,12 +1,12 @@
 /* Result forms: `as labels("imagenet.txt", top = 5)` names the classes of a score, `as
  * boxes(on = photo, labels = "coco.txt")` draws rows of (left, top, right, bottom, score,
- * class) on a picture, `as names(of = support)` tells the files of an input's pictures by
- * their places. */
+ * class) on a picture, `as names(of = support)` maps places to the files of an input's
+ * pictures. */
 #include "elaborate/evaluator.h"
 
 #include <errno.h>
 
-/* Beside the .cai, else in the standard library. */
+/* Finds the file beside the .cai file, else in the standard library. */
 static char *find_labels(Evaluator *ev, const char *name) {
     const char *path = ev->library->main->file->source->path, *slash = strrchr(path, '/');
     const char *folder =
@@ -39,8 +39,7 @@ static bool fail_arguments(Evaluator *ev, Span span, const char *what, const cha
     return false;
 }
 
-/* The input that an argument names; it stands for the input itself, whatever the body
- * bound to the name since. */
+/* The input that an argument names, whatever the body has bound to the name since. */
 static bool read_form_input(Evaluator *ev, const Argument *argument, int *input) {
     const Expr *expr = argument->value;
     for (int i = 0; i < ev->graph->inputs.count && expr->kind == EXPR_NAME; i++) {
@@ -99,8 +98,8 @@ static bool read_top(Evaluator *ev, const Argument *argument, Port *port) {
     return v.kind == VALUE_INT && port->top == v.integer;
 }
 
-/* The size that says of how many pictures an output tells must be that of the input it
- * tells of. */
+/* The number of pictures of an output must be the batch size of the input that it is
+ * about. */
 static bool check_batch(Evaluator *ev, const Expr *form, const Port *port, const Port *input) {
     Dim ours = port->node->shape.dims[0], theirs = input->node->shape.dims[0];
     if (input->form == FORM_IMAGE && ours == theirs) return true;
@@ -115,8 +114,7 @@ static bool check_batch(Evaluator *ev, const Expr *form, const Port *port, const
 
 /* ---- labels ---- */
 
-/* With -D classes=10 a network for other classes than the file's is meant: they have
- * numbers then. */
+/* -D classes=10 means a network for other classes than those of the file: they have numbers then. */
 static bool check_scores(Evaluator *ev, const Expr *form, Port *port) {
     Shape shape = port->node->shape;
     int64_t classes;

@@ -1,5 +1,5 @@
-/* What a `for` goes through, as a statement or within a list: a list, a tuple or a range
- * of ints. */
+/* The iterations of a `for`, as a statement or within a list: over a list, a tuple or a
+ * range of ints. */
 #include "elaborate/evaluator.h"
 
 static bool rounds_of_items(Evaluator *ev, const Expr *target, const Expr *from, Rounds *out) {
@@ -34,7 +34,7 @@ Value round_value(const Rounds *rounds, int64_t i) {
 typedef struct Comprehension {
     const Expr *expr;
     Vec(Value) items;
-    bool failed; /* an error was told or passed on: no more rounds */
+    bool failed; /* after an error, reported here or before: no more iterations */
 } Comprehension;
 
 static void go_through(Evaluator *ev, Comprehension *c, int index);
@@ -66,7 +66,7 @@ static void go_through(Evaluator *ev, Comprehension *c, int index) {
     else if (chosen) go_through(ev, c, index + 1);
 }
 
-/* What its rounds bind is known within it alone. */
+/* Names that its clauses bind are known only within it. */
 Value evaluate_comprehension(Evaluator *ev, const Expr *expr) {
     Frame *frame = ev->frame;
     Bindings around = frame->names;

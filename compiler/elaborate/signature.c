@@ -1,5 +1,5 @@
-/* A model's signature: its settings (defaults or -D), the symbols of its types, what
- * `where` says of them, its inputs and outputs. */
+/* The signature of a model: its settings (defaults or -D), the symbols of its types, the
+ * conditions of `where`, its inputs and outputs. */
 #include "elaborate/evaluator.h"
 
 static const Define *find_define(const Library *library, Name name) {
@@ -10,14 +10,14 @@ static const Define *find_define(const Library *library, Name name) {
 
 /* ---- settings ---- */
 
-/* word, or words.with.points, as names of files are. */
+/* A word, or words.with.dots as in file names. */
 static bool is_word_expr(const Expr *expr) {
     while (expr->kind == EXPR_MEMBER) expr = expr->left;
     return expr->kind == EXPR_NAME;
 }
 
 /* The text as an expression of the language (3, 1e-5, true, [1, 2], "a b"); a word, or
- * what is no expression, is a string. */
+ * anything that is not an expression, is a string. */
 static Value parse_define(Evaluator *ev, const char *text) {
     Diagnostics quiet = {.arena = ev->arena};
     const char *line = arena_printf(ev->arena, "value = %s\n", text);
@@ -28,8 +28,8 @@ static Value parse_define(Evaluator *ev, const char *text) {
     return evaluate(ev, expr);
 }
 
-/* Numbers, bools and lists stand for their like; a whole number for a float too. Of a
- * setting whose default is something else -D may make anything. */
+/* A number, bool or list must have the kind of the default; an int may stand for a float.
+ * A setting whose default is of any other kind takes anything. */
 static bool goes_for(Value v, Value fallback) {
     switch (fallback.kind) {
     case VALUE_INT: return v.kind == VALUE_INT;
@@ -74,7 +74,7 @@ void bind_settings(Evaluator *ev, const Decl *decl) {
 
 /* ---- symbols ---- */
 
-typedef struct WantedName { /* what `where` and -D say of a symbol */
+typedef struct WantedName { /* the conditions of `where` and -D on a symbol */
     int64_t multiple, fixed;
 } WantedName;
 
@@ -298,7 +298,8 @@ static bool names_match(const List *list, const Decl *decl) {
     return true;
 }
 
-/* Of a tuple with names: all of them are outputs, or the first that is none is told. */
+/* The names of a returned tuple must all be outputs; the first that is not is
+ * reported. */
 static bool check_result_names(Evaluator *ev, const List *list, const Decl *decl) {
     const char **outputs = NEW_ARRAY(ev->arena, const char *, decl->results.count);
     for (int i = 0; i < decl->results.count; i++) outputs[i] = decl->results.items[i].name;

@@ -53,8 +53,8 @@ static void poison_target(Evaluator *ev, const Expr *target) {
     for (int i = 0; i < target->arguments.count; i++) poison_target(ev, target->arguments.items[i].value);
 }
 
-/* A body that ran nobody knows how often: what it would bind or return is unknown, and
- * must not lead to more errors. */
+/* Poisons the names of a body that did not run a known number of times: what it binds or
+ * returns is unknown, and must not lead to more errors. */
 static void poison_body(Evaluator *ev, const StmtList *body) {
     for (int i = 0; i < body->count; i++) {
         const Stmt *stmt = body->items[i];

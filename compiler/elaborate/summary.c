@@ -38,9 +38,8 @@ static Dim kernel_elements(Evaluator *ev, const Node *w) {
 }
 
 /* Multiply-adds: of a convolution, each output takes as many as its kernel holds, [I /
- * groups, kh, kw]; of a transposed one, each input does, for there the kernel spreads
- * what comes in; of a matrix product, each output takes the inner size. NULL: not
- * counted. */
+ * groups, kh, kw]; in a transposed one each input does, since the kernel spreads it; in a
+ * matrix product each output takes the inner size. NULL: not counted. */
 static Dim node_macs(Evaluator *ev, const Node *node) {
     const Node *x = node->inputs[0], *w = node->inputs[1];
     switch (node->op) {
@@ -54,8 +53,8 @@ static Dim node_macs(Evaluator *ev, const Node *node) {
     }
 }
 
-/* Products of weights alone, such as those of spectral norm, are done once, when the
- * program is built. */
+/* Products of weights alone, such as those of spectral norm, are computed once, while
+ * building. */
 void count_node(Evaluator *ev, Node *node, int nodes_before) {
     if (node->id < nodes_before || node->input_count != 2) return;
     Dim macs = node_macs(ev, node);
@@ -77,16 +76,16 @@ void count_weight(Evaluator *ev, const Weight *weight) {
     entry->shown = true;
 }
 
-/* What the library does inside is listed only where it has weights of its own; the rest
- * counts for the layer around it. */
+/* Layers inside library blocks are listed only where they have weights of their own;
+ * others count for the layer around them. */
 static int shown_parent(const Evaluator *ev, int entry) {
     while (entry >= 0 && !ev->entries.items[entry].shown) entry = ev->entries.items[entry].parent;
     return entry;
 }
 
-/* The same, but also all stages of what holds layers that are listed: a library's dense
- * layer, and the softmax of its attention. Between them they made every node of such a
- * layer. Parents stand before what is in them. */
+/* The same, and also all stages of layers that contain listed ones: a dense layer of the
+ * library, and the softmax of its attention. Together these made every node of such a
+ * layer. Parents come before their parts. */
 static void find_drawn(Evaluator *ev) {
     int count = ev->entries.count;
     bool *holds = NEW_ARRAY(ev->arena, bool, count + 1);
@@ -131,7 +130,8 @@ static void list_layers(Evaluator *ev, LayerList *list, bool drawn, const int64_
     }
 }
 
-/* The largest; none where nothing was seen but single pixels, and then everything. */
+/* The largest field; none where the network saw only single pixels, and then
+ * everything. */
 static int64_t largest_field(const Graph *graph, const int64_t *fields) {
     int64_t largest = 0;
     bool narrow = false; /* an output sees less than everything */

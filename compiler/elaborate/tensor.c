@@ -6,8 +6,8 @@ enum { MAX_NODES = 5000000 };
 
 /* ---- nodes ---- */
 
-/* A tuple or a name before the arrow is what a shape error points at; behind a longer
- * pipe, the stage. */
+/* A shape error points at a tuple or a name before the arrow; after a longer pipe, at the
+ * stage. */
 static Span blamed_span(const Evaluator *ev, Span span) {
     const Frame *frame = ev->frame;
     if (span.source && !span.source->library && !(frame->operand && frame->call.begin == span.begin))
@@ -17,7 +17,7 @@ static Span blamed_span(const Evaluator *ev, Span span) {
     return frame->operand->span;
 }
 
-/* Rows were lost on the way to one of two tensors that should be equally large. */
+/* Help where one of two tensors that should have equal sizes lost rows. */
 static void help_lost(Evaluator *ev, Diagnostic *d, const Node *a, int axis, const char *first,
                       const char *second) {
     const char *crop = arena_printf(ev->arena, "crop the larger: `%s -> crop_like(%s)`", first ? first : "a",
@@ -29,8 +29,8 @@ static void help_lost(Evaluator *ev, Diagnostic *d, const Node *a, int axis, con
                     crop);
 }
 
-/* Pictures that are joined by their channels are the most usual case: it gets words of
- * its own. */
+/* Concatenating pictures by channels is the most usual case, and gets a message of its
+ * own. */
 static const char *refusal_text(Op op, const ShapeError *error, Node *const *inputs, const void *attributes) {
     bool joined = op == OP_concat && error->input > 0 && error->axis >= 2 && inputs[0]->shape.rank == 4;
     if (joined && ((const concat_attributes *)attributes)->axis == 1)
@@ -38,7 +38,7 @@ static const char *refusal_text(Op op, const ShapeError *error, Node *const *inp
     return error->text ? error->text : "the shapes do not fit";
 }
 
-/* Whether some sizes give both shapes as many elements. */
+/* Whether some sizes give both shapes equal numbers of elements. */
 static bool may_fit(Dims *dims, Shape from, DimList to) {
     Dim before = dim_const(dims, 1), behind = before;
     int64_t low, high;
@@ -90,8 +90,8 @@ static Node *size_node(Evaluator *ev, Dim dim, DType type, Span span) {
     return make_node(ev, OP_size, NULL, 0, &attributes, span);
 }
 
-/* Whether a number may stand beside a tensor of the type: among ints a whole one that
- * they hold. */
+/* Whether a number may be combined with a tensor of the type: for ints, an integer within
+ * their range. */
 static bool type_holds(DType type, Value v) {
     if (v.kind == VALUE_BOOL || dtype_is_float(type)) return true;
     if (type == DTYPE_BOOL) return false;
@@ -267,7 +267,7 @@ static bool same_types(Evaluator *ev, const Node *a, const Node *b, Operator op,
     return false;
 }
 
-/* A number beside a tensor: one value spread over the tensor's shape. */
+/* A number beside a tensor is broadcast to the tensor's shape. */
 Node *operand_node(Evaluator *ev, Value v, Value other, Span span) {
     if (v.kind == VALUE_TENSOR) return v.node;
     DType type = other.kind == VALUE_TENSOR ? other.node->shape.type : DTYPE_F32;

@@ -1,10 +1,10 @@
-/* A model that grows by a statement at a time: for what writes text of the language and
- * asks what each step of it makes. */
+/* A model that grows statement by statement: for code that writes text of the language
+ * and asks for the result of each step. */
 #include "elaborate/evaluator.h"
 
 struct Trial {
     Evaluator ev;
-    Diagnostics diag; /* of the step that runs */
+    Diagnostics diag; /* of the current step */
     Library *library;
 };
 
@@ -13,7 +13,7 @@ static File *parse_text(Trial *trial, const char *text) {
                       source_new(trial->ev.arena, "", text, strlen(text)));
 }
 
-/* The first error of the step, which are then forgotten; NULL where there was none. */
+/* The first error of the step, or NULL; forgets all errors of the step. */
 static const char *first_error(Trial *trial) {
     Diagnostics diag = trial->diag;
     trial->diag = (Diagnostics){.arena = diag.arena};

@@ -1,5 +1,5 @@
-/* Types as they are written: f32[N, L, C], image[N, 3, H, W]. New names in them are bound
- * to sizes. */
+/* Types in the text: f32[N, L, C], image[N, 3, H, W]. New names in them are bound to
+ * sizes. */
 #include "elaborate/evaluator.h"
 
 bool dtype_from_name(Name name, DType *out) {

@@ -44,7 +44,8 @@ static void report_twice(Evaluator *ev, const Layer *layer) {
         "it twice");
 }
 
-/* A layer above that was called with tensors, as only what has no weights may be. */
+/* A layer above that was called with tensors, which only layers without weights may
+ * be. */
 static const Layer *called_above(const Layer *layer) {
     while (layer && !layer->called) layer = layer->parent;
     return layer;
