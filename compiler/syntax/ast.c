@@ -1,5 +1,5 @@
-/* Makers of the syntax tree's nodes, called by the grammar's actions. Each knows the
- * depth of what it makes, and none is deeper than SYNTAX_DEPTH. */
+/* Constructors of the nodes of the syntax tree, called by the actions of the grammar.
+ * Each computes the depth of its node, and none is deeper than SYNTAX_DEPTH. */
 #include "syntax/parse.h"
 #include <ctype.h>
 
@@ -90,7 +90,7 @@ Expr *ast_list(Parser *p, Span span, ArgumentList items) {
                      depth_of_arguments(&items));
 }
 
-/* Each clause counts as a level: the evaluator goes through them by recursion. */
+/* Each clause counts as a level, since the evaluator recurses through clauses. */
 Expr *ast_comprehension(Parser *p, Span span, Expr *item, ClauseList clauses) {
     int depth = item->depth;
     for (int i = 0; i < clauses.count; i++) {
@@ -263,7 +263,7 @@ Stmt *ast_statement(Parser *p, StmtKind kind, Span span, Stmt fields) {
     return arena_copy(p->arena, &fields, sizeof fields);
 }
 
-/* A name, or a tuple or list of such. */
+/* A name, or a tuple or list of targets. */
 static bool is_target(const Expr *e) {
     if (e->kind == EXPR_NAME || e->kind == EXPR_ERROR) return true;
     if ((e->kind != EXPR_TUPLE && e->kind != EXPR_LIST) || e->arguments.count == 0) return false;
@@ -301,7 +301,7 @@ void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
     vec_push(p->arena, list, argument);
 }
 
-/* Where a line begins, behind its blanks and a byte order mark. */
+/* Where a line begins, after its blanks and a byte order mark. */
 static const char *begin_of_line(const Source *source, int line) {
     const char *at = source->text + source->line_starts.items[line];
     if (line == 0 && strncmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;

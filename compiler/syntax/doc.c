@@ -1,7 +1,7 @@
-/* What the comments of a file say, for `cai doc` and docs/stdlib.md: the comment above a
- * declaration is about it, the first one, set off by a blank line, about the file. A
- * comment is prose in paragraphs; lines that are indented stay as they are, and so do
- * items: lines that begin with `- ` or `|` and not within a paragraph. */
+/* The comments of a file, for `cai doc` and docs/stdlib.md: the comment above a
+ * declaration is about that declaration; the first one, if a blank line follows it, about
+ * the file. A comment is prose in paragraphs; lines that are indented stay as they are,
+ * and so do items: lines that begin with `- ` or `|` and not within a paragraph. */
 #include "syntax/parse.h"
 #include <ctype.h>
 #include <limits.h>
@@ -32,7 +32,7 @@ static bool ends_with(const char *text, const char *end, const char *word) {
 }
 
 /* A full stop before a blank and what may begin a sentence: "Hu et al. 2018" and "0 .. n"
- * go on. */
+ * do not end. */
 static bool ends_sentence(const char *text, const char *at) {
     if (*at != '.' || ends_with(text, at, "et al") || ends_with(text, at, ".")) return false;
     const char *next = at + 1 + strspn(at + 1, " \n");
@@ -51,7 +51,7 @@ const char *doc_sentence(Arena *arena, const char *comment) {
 
 /* ---- as text ---- */
 
-/* in_paragraph: it stands below a line of prose. */
+/* in_paragraph: a line of prose precedes it. */
 static bool stays_as_it_is(const char *line, bool in_paragraph) {
     return strchr(" \t\n", *line) || (!in_paragraph && (*line == '|' || strncmp(line, "- ", 2) == 0));
 }
@@ -62,7 +62,7 @@ static int columns_between(const char *begin, const char *end) {
     return columns;
 }
 
-/* The words of one line, behind those of the lines above it, at column *at. */
+/* Adds the words of one line after those of the lines above it, from column *at on. */
 static void add_words(Text *out, const char *line, const char *end, int indent, int width, int *at) {
     while (line < end) {
         const char *word = line + strspn(line, " \t"), *stop = word + strcspn(word, " \t\n");
@@ -92,8 +92,7 @@ void doc_add_text(Text *out, const char *comment, int indent, int width) {
 
 /* ---- as Markdown ---- */
 
-/* What would be read as markup there, though it stands for itself: beside a blank it is
- * not. */
+/* Whether a literal character would be read as markup: beside a blank it is not. */
 static bool is_markup(const char *text, const char *at) {
     bool touched_before = at > text && !isspace((unsigned char)at[-1]),
          touched_behind = at[1] && !isspace((unsigned char)at[1]);

@@ -1,16 +1,16 @@
-/* The canonical form of a text: `cai fmt`; of a signature, too, for `cai doc`. The
- * author's lines and words stay; what stands between them is ours.
+/* The canonical form of a text for `cai fmt`, and of a signature for `cai doc`. Lines and
+ * words are the author's; the spaces between them are ours.
  *
- * - A space or none between two tokens is a matter of the two (space_between).
- * - A line is indented by two from the statement or the bracket it belongs to, and one
- *   that goes on by two more.
- * - What the author set under each other stays so: lines within ( and [ under what stands
- *   behind the bracket; and words of neighbouring lines, where they are the same at the
- *   same column, and one of them stands behind more spaces than it needs. All that are
- *   tied in this way move to the column of the one that needs the most room, so a text
- *   that was formatted is left as it is.
- * - One blank line stands where there are several, none within the edges of braces or of
- *   the file. Comments stay before or behind what they stood. */
+ * - Whether a space stands between two tokens depends on the two alone (space_between).
+ * - A line is indented by two from the statement or the bracket that it belongs to, and a
+ *   continuation line by two more.
+ * - What the author aligned stays aligned: lines within ( and [ with the word after the
+ *   bracket; and words of neighbouring lines that are the same at the same column, where
+ *   one of them has more spaces before it than it needs. All words that are tied like
+ *   this move to the column of the one that needs the most room, so a formatted text is
+ *   left unchanged.
+ * - Several blank lines become one, and none is left at the edges of braces or of the
+ *   file. Comments stay before or after the same words. */
 #include "syntax/parse.h"
 #include "cai.tab.h"
 
@@ -19,10 +19,10 @@ enum { INDENT = 2, COMMENT_GAP = 2 };
 typedef struct Word { /* a token, a whole string, or a comment */
     int token;        /* 0 for a comment */
     Span span;
-    int line, column; /* where it stands in the text, from 0 */
-    int width;        /* as it is shown */
+    int line, column; /* its place in the text, from 0 */
+    int width;        /* as printed */
     int before;       /* spaces that it needs before it */
-    int above;        /* the one that it must stand under; or -1 */
+    int above;        /* the word that it is aligned with; or -1 */
     int at;           /* the column it gets */
 } Word;
 
@@ -35,7 +35,7 @@ typedef struct Format {
     const Source *source;
     WordList words;
     Vec(FormatLine) lines;
-    uint32_t counted; /* up to here the last word's line is counted, */
+    uint32_t counted; /* up to here the columns of the last word's line are counted, */
     int column;       /* which has this many columns */
 } Format;
 
@@ -78,8 +78,8 @@ static void add_comments(Format *f, uint32_t begin, uint32_t end) {
     }
 }
 
-/* Adds the word that begins at token i, and gives the last of its tokens: a string is one
- * word, with what its holes hold. */
+/* Adds the word that begins at token i, and returns the last of its tokens: a string is
+ * one word, with the contents of its holes. */
 static int add_token(Format *f, const TokenList *tokens, int i) {
     const Token *token = &tokens->items[i];
     if (token->kind == TOKEN_STRING_BEGIN)
@@ -110,13 +110,14 @@ static bool token_is_among(int token, const int *tokens, int count) {
 #define IS_AMONG(token, ...) \
     token_is_among(token, (const int[]){__VA_ARGS__}, COUNT_OF(((const int[]){__VA_ARGS__})))
 
-/* Behind it a value has ended: what follows is an infix operator, an index, a call. */
+/* Whether the token ends a value, so that an infix operator, an index or a call
+ * follows. */
 static bool ends_value(int token) {
     return IS_AMONG(token, TOKEN_NAME, TOKEN_INT, TOKEN_FLOAT, TOKEN_STRING_BEGIN, TOKEN_PARAM, TOKEN_STATE,
                     TOKEN_TRUE, TOKEN_FALSE, ')', ']', '}');
 }
 
-/* `-x`, `*xs`: before it no value has ended. */
+/* `-x`, `*xs`: no value ends before it. */
 static bool is_prefix(const Word *word, int before) {
     return (word->token == '-' || word->token == '*') && !ends_value(before);
 }
@@ -147,9 +148,9 @@ typedef struct Open { /* a bracket that is open */
     bool index;        /* of x[...], not a list's */
     bool body;         /* a brace whose lines are statements */
     int inside;        /* the column of the lines within */
-    int hang;          /* the word behind it on its line, which lines may stand under; -1: none */
+    int hang;          /* the word after it on its line, with which lines may be aligned; -1: none */
     int closing;       /* the column of a line that begins with the bracket that closes it */
-    int first, indent; /* of the statement it is part of, which goes on when it closes */
+    int first, indent; /* of the statement that it is part of, which continues after it closes */
 } Open;
 
 typedef struct ColumnLayout {
@@ -163,8 +164,8 @@ static char innermost_of(const ColumnLayout *l) { return l->open.count ? vec_las
 
 static bool is_closing(int token) { return IS_AMONG(token, ')', ']', '}'); }
 
-/* A line that begins with it goes on with the statement of the line above: parse.c has
- * the rule. */
+/* Whether a line that begins with the token continues the statement above, by the rule of
+ * parse.c. */
 static bool token_goes_on(int token) {
     return IS_AMONG(token, '+', '-', '*', '/', '%', '@', '<', '>', TOKEN_ARROW, TOKEN_POW, TOKEN_FLOORDIV,
                     TOKEN_EQ, TOKEN_NE, TOKEN_LE, TOKEN_GE, TOKEN_AND, TOKEN_OR, TOKEN_ELSE, TOKEN_OVER,
@@ -185,8 +186,8 @@ static void begin_statement(ColumnLayout *l, int first) {
     l->indent = l->open.count ? vec_last(&l->open).inside : 0;
 }
 
-/* The column of a line that begins with `token`. What a comment stands above closes
- * nothing for it. */
+/* The column of a line that begins with `token`. For a comment, the token below it closes
+ * no bracket. */
 static int column_of_token(const ColumnLayout *l, int token, bool comment) {
     const Open *in = l->open.count ? &vec_last(&l->open) : NULL;
     if (in && is_closing(token)) return comment ? in->inside : in->closing;
@@ -195,7 +196,7 @@ static int column_of_token(const ColumnLayout *l, int token, bool comment) {
     return in ? in->inside : 0;
 }
 
-/* Stages within braces stand in lines like statements, arrows and all. */
+/* Stages within braces are laid out like statements, including their arrows. */
 static bool begins_statement(const ColumnLayout *l, int token) {
     if (is_closing(token)) return false;
     if (l->open.count == 0) return !goes_on_at_top(token);
@@ -235,8 +236,8 @@ static void pass_token(ColumnLayout *l, int index, int line_indent, bool last_in
     l->previous = token;
 }
 
-/* The first token at or below a line: a comment of its own line stands as what it is
- * above. */
+/* The first token at or below a line: a comment on a line of its own is indented like
+ * what it is above. */
 static int token_from(const Format *f, int line) {
     for (int i = line; i < f->lines.count; i++)
         if (f->words.items[f->lines.items[i].first].token)
@@ -250,7 +251,7 @@ static int spaces_before(const ColumnLayout *l, int index) {
     return word->token == 0 ? COMMENT_GAP : space_between(word - 1, l->before_previous, word, in_index);
 }
 
-/* Gives the words of a line the spaces that they need, and their columns as far as
+/* Gives the words of a line the spaces that they need, and the columns that they have if
  * nothing is tied. */
 static void lay_out(ColumnLayout *l, int number) {
     Format *f = l->f;
@@ -293,8 +294,8 @@ static bool same_text(const Word *a, const Word *b) {
            memcmp(a->span.source->text + a->span.begin, b->span.source->text + b->span.begin, length) == 0;
 }
 
-/* Spaces that the author put before it beyond those it needs; of a line's first word, all
- * that its indentation is not. */
+/* The spaces that the author put before a word beyond those it needs; for the first word
+ * of a line, beyond the indentation. */
 static int spare_of(const Format *f, int index, const FormatLine *line) {
     const Word *word = &f->words.items[index];
     if (index == line->first) return word->column - line->indent;
@@ -317,8 +318,8 @@ static void tie_lines(Format *f, const FormatLine *upper, const FormatLine *line
     }
 }
 
-/* Moves a word to the right as far as the one before it and the one it is tied to demand;
- * that one too. */
+/* Moves a word to the right as far as the word before it and the one that it is tied to
+ * demand; moves the latter, too. */
 static bool settle_word(Word *words, int index, bool begins) {
     Word *word = &words[index], *above = word->above >= 0 ? &words[word->above] : word;
     int least = word->at > above->at ? word->at : above->at,
@@ -336,8 +337,8 @@ static bool settle_line(Format *f, const FormatLine *line) {
     return moved;
 }
 
-/* Downwards and upwards until all that are tied stand under each other. Columns only
- * grow, and no further than all words in a row would reach. */
+/* Passes downwards and upwards until all tied words are aligned. Columns only grow, and
+ * no further than all words in one row would reach. */
 static void settle_columns(Format *f) {
     for (bool moved = true; moved;) {
         moved = false;
@@ -383,7 +384,7 @@ const char *format_source(Arena *arena, Names *names, Diagnostics *diag, Source 
 
 /* ---- a signature by itself ---- */
 
-/* The words of a declaration up to its body, all in one line; comments stay behind. */
+/* The words of a declaration up to its body, all in one line, without comments. */
 static void read_signature_tokens(Format *f, const TokenList *tokens, const Decl *decl) {
     int depth = 0;
     for (int i = 0; i < tokens->count; i++) {
@@ -398,8 +399,8 @@ static void read_signature_tokens(Format *f, const TokenList *tokens, const Decl
     }
 }
 
-/* Where a signature may go on in a new line: behind a comma of its outermost brackets,
- * before the results and before `where`. */
+/* Whether a signature may continue in a new line: after a comma of its outermost
+ * brackets, before the results and before `where`. */
 static bool may_break(const Word *word, int depth) {
     return depth == 1 ? word[-1].token == ',' : depth == 0 && IS_AMONG(word->token, TOKEN_ARROW, TOKEN_WHERE);
 }
@@ -408,7 +409,7 @@ static int depth_behind(const Word *word, int depth) {
     return depth + IS_AMONG(word->token, '(', '[', '{') - is_closing(word->token);
 }
 
-/* The column at which ends what cannot be parted from word i. */
+/* The column at which the unbreakable piece that begins with word i ends. */
 static int end_of_piece(const WordList *words, int i, int depth) {
     const Word *word = &words->items[i], *end = words->items + words->count;
     do depth = depth_behind(word++, depth);
@@ -418,8 +419,7 @@ static int end_of_piece(const WordList *words, int i, int depth) {
 
 static const char *write_signature(const Format *f, int width) {
     Text text = {.arena = f->arena};
-    /* brackets that are open, the column behind the outermost, how far this line is
-     * moved */
+    /* open brackets, the column after the outermost, how far this line is moved */
     int depth = 0, inside = 0, shift = 0;
     for (int i = 0; i < f->words.count; i++) {
         const Word *word = &f->words.items[i];

@@ -1,7 +1,7 @@
-/* Between the scanner and the grammar: brackets and the rule by which a newline ends a
- * statement, lexical errors, and recovery: after an error the rest of its statement (or
- * declaration) is skipped, whatever brackets it opens, so that one mistake is told
- * once. */
+/* What stands between the scanner and the grammar: brackets, the rule by which a newline
+ * ends a statement, lexical errors, and recovery. After an error the rest of the
+ * statement (or declaration) is skipped, whatever brackets it opens, so that one mistake
+ * is reported once. */
 #include "syntax/parse.h"
 #include "cai.tab.h"
 #include <errno.h>
@@ -132,8 +132,8 @@ int parser_unterminated_string(Parser *p, Span span) {
     return TOKEN_CAI_error;
 }
 
-/* A quote within a string's hole: a string in it, where one more quote follows on the
- * line; else the hole was not closed, and the string ends here. */
+/* A quote within a string's hole begins a string where one more quote follows on the
+ * line; else the hole was not closed, and the outer string ends here. */
 int parser_nested_string(Parser *p, Span span) {
     const char *rest = p->source->text + span.end;
     bool nested = memchr(rest, '"', strcspn(rest, "\n")) != NULL;
@@ -239,7 +239,7 @@ static const Foreign foreign[] = {
     {"\xc2\xa0", "this is a no-break space: use a plain one"},
 };
 
-/* The longest that stands there, or NULL. */
+/* The longest foreign token at `text`, or NULL. */
 static const Foreign *foreign_at(const char *text) {
     const Foreign *found = NULL;
     for (int i = 0; i < COUNT_OF(foreign); i++) {
@@ -277,8 +277,8 @@ static bool is_declaration_word(int token) {
 /* `state` and the like may name a part: x.state */
 static bool is_reserved_token(int token) { return token >= TOKEN_USE && token <= TOKEN_FALSE; }
 
-/* A declaration begins at the left edge, or the file ends, while brackets are open: says
- * which one is never closed. */
+/* A declaration begins at the left edge, or the file ends, while brackets are open:
+ * reports which one is never closed. */
 static void report_unclosed(Parser *p) {
     const Bracket *open = &vec_last(&p->brackets);
     for (int i = p->brackets.count - 1; i >= 0 && open->body; i--) open = &p->brackets.items[i];
@@ -304,8 +304,8 @@ static int scan_next_token(Parser *p, CAI_STYPE *value, Span *span) {
     return token;
 }
 
-/* The next token that is put in: what closes open brackets, and a newline. False where
- * the stream itself goes on. */
+/* The next token to insert: a bracket that closes an open one, or a newline. False where
+ * the next token comes from the scanner. */
 static bool put_in(Parser *p, int *token, Span *span) {
     *span = (Span){p->held.span.source, p->held.span.begin, p->held.span.begin};
     while (p->closing && p->brackets.count > 0) {
@@ -377,8 +377,8 @@ static bool ends_statement(const Parser *p, int token) {
     return token == TOKEN_END || (token == '}' && p->last_closes_body);
 }
 
-/* The next line is indented, or begins with a brace: it belongs to the declaration that
- * had the error. */
+/* Whether the next line is indented, or begins with a brace: then it belongs to the
+ * declaration that had the error. */
 static bool goes_on_below(const Parser *p) {
     char next = p->source->text[p->offset];
     return next == ' ' || next == '\t' || next == '{' || next == '}';
@@ -403,7 +403,7 @@ static bool brace_below(const Parser *p) {
     return rest[strspn(rest, " \t\r\n")] == '{';
 }
 
-/* A body without its `{`: the lines that are indented deeper belong to the statement, and
+/* Skips a body without its `{`: more deeply indented lines belong to the statement, and
  * so does a `}` that closes them. */
 static void skip_missing_body(Parser *p, int *lookahead, Span *span) {
     int indent = indent_at(p, span->begin > 0 && *lookahead == TOKEN_NEWLINE ? span->begin - 1 : span->begin);
@@ -433,7 +433,7 @@ static void skip_missing_body(Parser *p, int *lookahead, Span *span) {
     p->skipping = false;
 }
 
-/* The line ends before the lookahead. */
+/* Ends the line before the lookahead. */
 static void end_line(Parser *p, int *lookahead, const void *value, Span *span) {
     while (p->brackets.count > 0 && parser_innermost(p) != '{') p->brackets.count--;
     hold_token(p, *lookahead, *span, true, value);
@@ -446,7 +446,8 @@ void parser_skip_statement(Parser *p, int *lookahead, const void *value, Span *s
     if (body_missing) skip_missing_body(p, lookahead, span);
     else if (unclosed) end_line(p, lookahead, value, span);
     else skip_tokens(p, lookahead, span, ends_statement);
-    if (*lookahead == TOKEN_END) *lookahead = '}'; /* whatever it took for what: a body has an end */
+    /* whatever the grammar took the tokens for, a body has an end */
+    if (*lookahead == TOKEN_END) *lookahead = '}';
 }
 
 void parser_skip_declaration(Parser *p, int *lookahead, Span *span) {

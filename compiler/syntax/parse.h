@@ -1,6 +1,5 @@
 /* What the scanner (grammar/cai.l), the grammar (grammar/cai.y), recovery (parse.c) and
- * the tree's makers (ast.c) share. Nobody else includes it: syntax.h is what the parser
- * gives. */
+ * the constructors of the tree (ast.c) share. syntax.h is the interface of the parser. */
 #ifndef CAI_PARSE_H
 #define CAI_PARSE_H
 
@@ -33,8 +32,8 @@ typedef struct Parser {
     void *scanner;
 
     /* The scanner's state. */
-    uint32_t offset;  /* of what comes next */
-    bool line_begins; /* nothing but blanks and comments stand before it on its line */
+    uint32_t offset;  /* of the next token */
+    bool line_begins; /* only blanks and comments precede it on its line */
     Span string;      /* the opening quote of the string being read */
     Vec(Bracket) brackets;
 
@@ -42,23 +41,25 @@ typedef struct Parser {
     int last, before_last; /* tokens given to the grammar */
     Span last_span, before_last_span;
     bool last_begins_line, last_closes_body;
-    /* comes after what `closing`, `newline_first` put in */
+    /* comes after the tokens inserted by `closing` and `newline_first` */
     struct { int token; Span span; bool begins_line; void *value; } held;
     bool holds, closing, newline_first;
-    bool at_end;       /* the scanner has nothing more to give */
-    TokenList *tokens; /* those given to the grammar, where somebody wants them */
+    bool at_end;       /* the scanner has reached the end */
+    TokenList *tokens; /* collects the tokens given to the grammar, or NULL */
 
     /* Errors. */
     int errors;
-    bool stopped;      /* after too many: neither reads nor complains any more */
-    bool silent;       /* the tokens now given only close what the text leaves open, which has been said */
-    bool skipping;     /* recovery reads on to the statement's or the declaration's end */
+    bool stopped; /* after too many errors: reads and reports nothing more */
+    /* the current tokens only close brackets that the text leaves open, which was
+     * reported */
+    bool silent;
+    bool skipping;     /* recovery skips to the end of the statement or declaration */
     bool body_missing; /* the last error was a body without its `{` */
     /* the last error was a bracket left open in the line above: the statement ends before
      * the lookahead */
     bool unclosed;
-    bool lost_brackets; /* in a string without end: what is open may be closed there */
-    Span left_open;     /* a ( or [ that a `}` came before */
+    bool lost_brackets; /* after a string without end, which may contain the missing brackets */
+    Span left_open;     /* a ( or [ that was still open at a `}` */
 } Parser;
 
 /* ---- parse.c: for the scanner ---- */
@@ -67,7 +68,7 @@ bool parser_in_string(const Parser *parser);
 bool parser_newline_counts(const Parser *parser); /* a newline here ends a statement */
 bool parser_open(Parser *parser, char open, Span span);
 bool parser_close(Parser *parser, char close);
-/* These report, and give the token that stands for it. */
+/* These report an error, and return the token that stands for it. */
 int parser_unterminated_string(Parser *parser, Span span);
 int parser_nested_string(Parser *parser, Span span);
 int parser_bad_number(Parser *parser, Span span);
@@ -80,20 +81,20 @@ const char *parser_escape(Parser *parser, char letter, Span span);
 /* ---- parse.c: for the grammar ---- */
 Diagnostic *parser_error(Parser *parser, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void parser_mark_body(Parser *parser, Span brace);
-/* Read on to the token that ends the statement or declaration, and leave it in the
- * grammar's lookahead. */
+/* Skip to the token that ends the statement or declaration, and leave it as the grammar's
+ * lookahead. */
 void parser_skip_statement(Parser *parser, int *lookahead, const void *value, Span *span);
 void parser_skip_declaration(Parser *parser, int *lookahead, Span *span);
 
-/* As parse_file, which keeps the tokens: of a text without errors they are all of it but
- * blanks and comments. */
+/* Like parse_file, but keeps the tokens: in a text without errors, everything but blanks
+ * and comments. */
 File *parse_tokens(Arena *arena, Names *names, Diagnostics *diag, Source *source, TokenList *tokens);
 
-/* ---- syntax_error.c: the words for what the grammar did not expect ---- */
+/* ---- syntax_error.c: messages for what the grammar did not expect ---- */
 typedef struct SyntaxError {
     const char *found; /* the token's name in cai.y: "`)`", "a name" */
     Span span;
-    const char *expected[128]; /* names of the tokens that could stand there */
+    const char *expected[128]; /* names of the tokens that would be allowed there */
     int count;
 } SyntaxError;
 void parser_syntax_error(Parser *parser, const SyntaxError *error);
@@ -101,7 +102,8 @@ enum { NESTED_SYMBOLS_MAX = 10000 }; /* on the parser's stack */
 void parser_too_deep(Parser *parser, Span span);
 
 /* ---- grammar/cai.l ---- */
-void scan_text(Parser *parser, void (*then)(Parser *)); /* sets up the scanner round `then` */
+/* sets up the scanner, calls `then`, and frees the scanner */
+void scan_text(Parser *parser, void (*then)(Parser *));
 
 /* ---- ast.c ---- */
 Expr *ast_error(Parser *p, Span span);
@@ -122,7 +124,8 @@ Expr *ast_call(Parser *p, Span span, Expr *callee, ArgumentList arguments);
 Expr *ast_index(Parser *p, Span span, Expr *left, IndexList indices);
 Expr *ast_member(Parser *p, Span span, Expr *left, Name name, Span name_span);
 Expr *ast_pipe(Parser *p, Expr *left, Span arrow, Stage *stage);
-Expr *ast_run(Parser *p, Expr *pipe); /* all its arrows; an error where they follow a bare `a if c else b` */
+/* a whole pipe; an error where its arrows follow a bare `a if c else b` */
+Expr *ast_run(Parser *p, Expr *pipe);
 Expr *ast_braces(Parser *p, Span span, StageList stages);
 Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right); /* `x -> f + y`: an error */
 
@@ -141,8 +144,8 @@ void ast_declare(Parser *p, DeclKind kind, Span span, Span name_span, Decl field
 const char *file_comment(Arena *arena, const Source *source);
 
 /* ---- format.c ---- */
-/* A declaration up to its body, as `cai fmt` would have it, in lines of at most `width`
- * columns where that can be. */
+/* A declaration up to its body, formatted as by `cai fmt`, in lines of at most `width`
+ * columns where possible. */
 const char *format_signature(Arena *arena, const TokenList *tokens, const Decl *decl, int width);
 
 #endif

@@ -21,11 +21,11 @@ typedef enum ExprKind {
     EXPR_INT,   /* integer */
     EXPR_FLOAT, /* real */
     EXPR_BOOL,  /* integer 0 or 1 */
-    /* parts: literal text and expressions in braces; two texts never stand together; none
+    /* parts: literal text and expressions in braces; two texts are never adjacent; none
      * for "" */
     EXPR_STRING,
     EXPR_LIST,          /* arguments: [a, b, *c] */
-    EXPR_COMPREHENSION, /* left for each round of its clauses: [left for i in 0 .. n if c] */
+    EXPR_COMPREHENSION, /* left for each iteration of its clauses: [left for i in 0 .. n if c] */
     EXPR_TUPLE,         /* arguments: (a, b), (name = a, name = b), () */
     EXPR_UNARY,         /* op, left */
     EXPR_BINARY,        /* op, left, right */
@@ -35,7 +35,7 @@ typedef enum ExprKind {
     EXPR_MEMBER,        /* left.name */
     EXPR_PIPE,          /* left -> stage */
     EXPR_BRACES,        /* { stages }: a layer made of stages in sequence */
-    EXPR_ERROR          /* what the parser could not read; silences what would follow from it */
+    EXPR_ERROR          /* what the parser could not read; silences errors that would follow from it */
 } ExprKind;
 
 typedef enum Operator {
@@ -90,7 +90,7 @@ typedef struct StringPart { /* text, or value */
 } StringPart;
 typedef Vec(StringPart) StringParts;
 
-/* What stands after an arrow, with its label if it has one. */
+/* What follows an arrow, with its label if it has one. */
 typedef enum StageKind { STAGE_SIMPLE, STAGE_REPEAT, STAGE_IF } StageKind;
 typedef struct Stage {
     StageKind kind;
@@ -108,7 +108,7 @@ struct Expr {
     Span span;
     Span op_span;       /* of the operator or the arrow, where there is one; of the name of EXPR_MEMBER */
     int depth;          /* of the tree below: 1 for a name */
-    bool parenthesised; /* it stood in parentheses of its own */
+    bool parenthesised; /* it is in parentheses of its own */
     Name name;
     int64_t integer;
     double real;
@@ -211,8 +211,7 @@ typedef struct Decl {
     Interval length; /* DECL_TRAIN without phases: how long it trains */
     StmtList body;
     Expr *value; /* DECL_CONSTANT */
-    /* the comment block right above it without its `#`s, for --help and docs; NULL where
-     * none */
+    /* the comment block right above it, without its `#`s, for --help and docs; or NULL */
     const char *comment;
 } Decl;
 
@@ -221,25 +220,25 @@ typedef struct File {
     Vec(Decl *) decls;
 } File;
 
-/* A name that begins with _ is a file's own: other files are not told of it. */
+/* A name that begins with _ is private to its file. */
 static inline bool is_internal(Name name) { return name[0] == '_'; }
 
 /* ---- parse.c, grammar/ ---- */
 
 #define SOURCE_BYTES_MAX (16u << 20)
 
-/* Parses a whole file; what it could not read is in `diag` and leaves EXPR_ERROR or
- * STMT_ERROR behind. Never NULL. A statement that was left out may have bound names, so a
- * file with errors is not to be elaborated. */
+/* Parses a whole file. Errors are in `diag` and leave EXPR_ERROR or STMT_ERROR in the
+ * tree. Never NULL. A statement that was skipped may have bound names, so a file with
+ * errors must not be elaborated. */
 File *parse_file(Arena *arena, Names *names, Diagnostics *diag, Source *source);
 
 /* ---- format.c ---- */
 
-/* The text in its canonical form (`cai fmt`), which formatted again is the same; NULL
+/* The text in its canonical form (`cai fmt`), which formatting does not change; NULL
  * where it has errors, which are then reported. */
 const char *format_source(Arena *arena, Names *names, Diagnostics *diag, Source *source);
 
-/* ---- doc.c: what the comments of a file say ---- */
+/* ---- doc.c: the comments of a file ---- */
 
 typedef struct DocEntry {
     const Decl *decl;
@@ -248,15 +247,16 @@ typedef struct DocEntry {
 
 typedef struct Doc { /* a file's public declarations in their order */
     const Source *source;
-    const char *comment; /* the file's first, where a blank line sets it off; or NULL */
+    const char *comment; /* the first of the file, if a blank line follows it; or NULL */
     Vec(DocEntry) entries;
 } Doc;
 
 /* NULL where the text has errors, which are then reported. */
 Doc *doc_read(Arena *arena, Names *names, Diagnostics *diag, Source *source);
-const char *doc_sentence(Arena *arena, const char *comment); /* its first, in one line; comment NULL: "" */
-/* A comment in lines of at most `width` columns behind `indent` blanks; and as Markdown
- * that shows what the comment says. */
+/* the first sentence, in one line; comment NULL: "" */
+const char *doc_sentence(Arena *arena, const char *comment);
+/* A comment in lines of at most `width` columns after `indent` blanks; and as Markdown
+ * that shows the same text. */
 void doc_add_text(Text *out, const char *comment, int indent, int width);
 void doc_add_markdown(Text *out, const char *comment, bool in_table);
 

@@ -1,5 +1,5 @@
-/* The words for what the grammar did not expect: first the mistakes that people are known
- * to make, each with what would mend it, then "expected this, found that". */
+/* Messages for what the grammar did not expect: first the mistakes that people are known
+ * to make, each with its cure, then "expected this, found that". */
 #include "syntax/parse.h"
 #include "cai.tab.h"
 #include <ctype.h>
@@ -32,8 +32,8 @@ static const char *first_word(Parser *p, uint32_t offset) {
     return arena_strndup(p->arena, begin, (size_t)(end - begin));
 }
 
-/* "a, b or c" of what could stand there, without the operators that could always go
- * on. */
+/* "a, b or c": what would be allowed there, without the operators, which could always
+ * follow. */
 static const char *expected_words(Parser *p, const SyntaxError *e) {
     static const char *const worth[] = {"`,`",     "`)`",    "`]`",      "`}`",    "`{`",
                                         "`(`",     "`[`",    "`:`",      "`=`",    "`->`",
@@ -72,8 +72,8 @@ static const char *found_words(Parser *p, const SyntaxError *e) {
     return arena_printf(p->arena, "`%s`", text_of_span(p, e->span));
 }
 
-/* A ( or [ stays open: the line below already begins something new, and no bracket closes
- * it later. */
+/* Whether an open ( or [ is closed later. If not, and the line below begins something
+ * new, it stays open. */
 static bool closed_later(const Parser *p) {
     int depth = 0;
     for (const char *at = p->source->text + p->last_span.begin; *at; at++) {
@@ -101,7 +101,7 @@ static bool report_left_open(Parser *p, const SyntaxError *e) {
     return true;
 }
 
-typedef struct ForeignWord { /* of people who come from another language */
+typedef struct ForeignWord { /* a word of another language */
     const char *word, *help;
 } ForeignWord;
 
@@ -152,7 +152,7 @@ static bool is_comparison_error(const SyntaxError *e) {
            found_token(e, "`>`") || found_token(e, "`<=`") || found_token(e, "`>=`");
 }
 
-/* Two lists of a mistake each: what was found, where; and the help for it. NULL where
+/* Tables of known mistakes: what was found, where, and the help for it. NULL where
  * nothing special is known. */
 static const char *help_on_equals(Parser *p, const SyntaxError *e) {
     if (p->source->text[e->span.end] == '>') return "the arrow is written `->`";
@@ -198,8 +198,7 @@ static const char *help_in_signature(Parser *p, const SyntaxError *e) {
     return NULL;
 }
 
-/* `-> a.b: conv(8, 3)`: where the label of the name before the `:` begins; it is one of
- * several parts. */
+/* `-> a.b: conv(8, 3)`: where the label of several parts before the `:` begins. */
 static uint32_t label_begin(const Parser *p) {
     const char *text = p->source->text;
     uint32_t begin = p->before_last_span.begin;
@@ -207,7 +206,7 @@ static uint32_t label_begin(const Parser *p) {
     return begin;
 }
 
-/* A stage's label: an arrow or the brace of a layer stands before it. */
+/* Whether it is the label of a stage: an arrow or the brace of a layer precedes it. */
 static bool is_dotted_label(const Parser *p) {
     const char *text = p->source->text;
     uint32_t at = label_begin(p);
@@ -279,7 +278,7 @@ static bool report_reserved(Parser *p, const SyntaxError *e) {
     return true;
 }
 
-/* A declaration where a statement stands. */
+/* A declaration in place of a statement. */
 static bool report_nested(Parser *p, const SyntaxError *e) {
     bool declares = found_token(e, "`block`") || found_token(e, "`model`") || found_token(e, "`use`") ||
                     found_token(e, "`train`") || found_token(e, "`optimizer`");
@@ -295,7 +294,7 @@ static bool report_nested(Parser *p, const SyntaxError *e) {
     return true;
 }
 
-/* A statement's header that no `{` follows on its line. */
+/* A statement's header without a `{` on its line. */
 static bool body_missing(Parser *p, const SyntaxError *e) {
     const char *word = first_word(p, e->span.begin), *rest = p->source->text + e->span.begin;
     bool header = *line_begin_of(p, e->span.begin) == '}' || !strcmp(word, "for") || !strcmp(word, "if") ||
