@@ -361,8 +361,8 @@ string_parts: %empty                          { $$ = (StringParts){0}; }
   ;
 %%
 
-/* Only "memory exhausted" comes here, since parse.error is custom: the stack is as deep
- * as it may be. */
+/* Called only for "memory exhausted", since parse.error is custom: the stack has reached
+ * its limit. */
 static void cai_error(Span *span, Parser *parser, const char *message) {
     (void)message;
     parser_too_deep(parser, *span);
