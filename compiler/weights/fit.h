@@ -11,12 +11,13 @@ typedef struct WeightFit {
     int64_t fitting;   /* how many of the model's weights are there, by name and shape */
 } WeightFit;
 
-/* Of all names that tensors lie below, the one below which most are wanted; of several
- * the one that says `ema`, which is what people train to use, then the shortest. */
+/* Of all names below which tensors are, the one with the most wanted tensors; of several,
+ * one that says `ema` (the averaged weights, which are meant for use), then the
+ * shortest. */
 WeightFit weights_fit(Arena *arena, const WeightTable *table,
                       bool (*wanted)(void *context, const char *name, const cai_tensor *tensor),
                       void *context);
-/* The rest of a name below `below`; NULL where it lies elsewhere. */
+/* The rest of a name below `below`; NULL where it is not below. */
 const char *name_below(const char *name, const char *below);
 
 #endif

@@ -1,7 +1,7 @@
 /* The stack machine of Python's pickles. It knows every opcode of protocols 0 to 5 that
- * builds data, and calls nothing: REDUCE, NEWOBJ and BUILD only note what they were to
- * do. Each opcode takes time and memory by the bytes that it stands on, so a hostile
- * pickle costs no more than its length. */
+ * builds data, and calls nothing: REDUCE, NEWOBJ and BUILD only record what they would
+ * do. Each opcode takes time and memory in proportion to its bytes, so a hostile pickle
+ * costs no more than its length. */
 #include "weights/pickle.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -154,8 +154,7 @@ static Pickled *new_class(Machine *m, const char *module, const char *name) {
 
 static void push_pickled(Machine *m, Pickled *value) { vec_push(m->arena, &m->stack, value); }
 
-/* The height below which an opcode may not reach: what lies there belongs to open
- * lists. */
+/* The height below which an opcode may not pop: the values there belong to open lists. */
 static int stack_floor(const Machine *m) { return m->marks.count ? vec_last(&m->marks) : 0; }
 
 static Pickled *pop_pickled(Machine *m) {
@@ -168,7 +167,7 @@ static Pickled *top_pickled(Machine *m) {
     return vec_last(&m->stack);
 }
 
-/* What stands above the latest mark, which goes with it. */
+/* Pops the values above the latest mark, and the mark. */
 static PickledList pop_marked(Machine *m) {
     PickledList items = {0};
     if (m->marks.count == 0) {

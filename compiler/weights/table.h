@@ -1,12 +1,13 @@
-/* What a file of weights holds, whatever its format: names, shapes, and elements once
- * they are asked for. */
+/* The contents of a file of weights, whatever its format: names, shapes, and elements on
+ * demand. */
 #ifndef CAI_WEIGHT_TABLE_H
 #define CAI_WEIGHT_TABLE_H
 
 #include "base/base.h"
 #include "files/files.h"
 
-/* Where the elements of a tensor lie that is not read yet, by the format's own reader. */
+/* Where the elements of a tensor are that is not read yet, for the reader of its
+ * format. */
 typedef struct TensorPlace {
     int64_t storage;               /* which one: of the archive's members, or of the file's parts */
     int64_t offset;                /* of the first element, in elements */
@@ -33,10 +34,10 @@ struct WeightTable {
 /* Opens .safetensors, .npy, .npz, the index of several .safetensors, and what torch.save
  * writes. */
 bool weight_table_open(const char *path, WeightTable *table, cai_error *error);
-/* Whether it has a type that cai reads, and elements; else *error says why not, and its
- * type and shape mean nothing. */
+/* Whether the tensor has a type that cai reads, and elements; else *error says why not,
+ * and type and shape are meaningless. */
 bool weight_table_knows(const WeightTable *table, int64_t tensor, cai_error *error);
-/* Sees to it that tensors.items[tensor].data is there. */
+/* Reads tensors.items[tensor].data unless it is read already. */
 bool weight_table_read(WeightTable *table, int64_t tensor, cai_error *error);
 /* Memory that ends with the table. */
 void *weight_table_block(WeightTable *table, uint64_t bytes, cai_error *error);

@@ -1,10 +1,9 @@
-/* What torch.save writes: a pickle of tensors that say where their elements lie, and
- * storages, which have them. Since PyTorch 1.6 that is a zip file with data.pkl and a
- * member for each storage; before, pickles in one file with the storages behind them.
- *
- * Tensors are found wherever they stand: in dictionaries, lists and objects, among them
- * whole modules, whose classes need not be known. A tensor's name is the way to it, with
- * dots between. */
+/* Files of torch.save: a pickle of tensors, which refer to storages, and the storages,
+ * which hold the elements. Since PyTorch 1.6 such a file is a zip file with data.pkl and
+ * a member for each storage; before, it was pickles in one file followed by the storages.
+ * Tensors are found anywhere in dictionaries, lists and objects, including whole modules,
+ * whose classes need not be known. The name of a tensor is the path to it, with dots
+ * between. */
 #include "weights/pickle.h"
 #include "weights/table.h"
 

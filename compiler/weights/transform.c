@@ -1,5 +1,5 @@
-/* What a line of --rename may do to a tensor: Keras's kernels are the other way round
- * than ours, and some frameworks keep a dense layer as a 1x1 convolution. */
+/* What a line of --rename may do to a tensor: Keras orders the axes of kernels
+ * differently, and some frameworks store a dense layer as a 1x1 convolution. */
 #include "weights/weights.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* Trained weights by name. A weight's path belongs to the file that was given for the
- * longest path above it; files given on the command line come before those of `load`.
- * Loading is strict: every weight of the model that is built has a value of its shape,
- * and every value is somebody's. */
+/* Trained weights by name. A weight belongs to the file that was given for the longest
+ * prefix of its path; files on the command line take precedence over those of `load`.
+ * Loading is strict: every weight of the built model has a value of its shape, and every
+ * value in a file belongs to a weight. */
 #include "weights/fit.h"
 #include "weights/weights.h"
 #include <ctype.h>
@@ -17,7 +17,7 @@
 typedef struct FileEntry { /* a file, and the path that its names are below */
     const char *prefix;    /* "" for all */
     const char *path;
-    Span span; /* of the `load`, or nowhere */
+    Span span; /* the place of the `load`, or nowhere */
     WeightTable table;
     /* the name in the table that its weights are below: "" but of checkpoints, and PATH
      * of FILE:PATH */
@@ -27,7 +27,7 @@ typedef struct FileEntry { /* a file, and the path that its names are below */
 typedef struct WantedWeight { /* a weight of one of the models */
     WeightInfo info;
     bool needed;             /* by the model that is built */
-    int owner;               /* the entry it is looked for in; -1: none */
+    int owner;               /* the entry that should have it; -1: none */
     const cai_tensor *value; /* once found */
     bool misshapen;
     bool reported; /* that it is not all numbers */
@@ -123,7 +123,7 @@ static void collect_entries(Weights *w, Model *const *models, int count, const W
     }
 }
 
-/* Whether `path` is `prefix` or lies below it. */
+/* Whether `path` is `prefix` or is below it. */
 static bool is_below(const char *path, const char *prefix) {
     size_t length = strlen(prefix);
     return length == 0 || (strncmp(path, prefix, length) == 0 && (path[length] == '.' || path[length] == 0));
@@ -158,7 +158,7 @@ static bool has_weights(const Weights *w, const char *prefix) {
     return false;
 }
 
-/* Every file is for a part of the models of its own. */
+/* Checks that no two files are for the same part of the models. */
 static bool check_prefixes(Weights *w) {
     bool good = true;
     for (int i = 0; i < w->entries.count; i++) {
@@ -245,9 +245,9 @@ static const char *element_place_text(Arena *arena, const cai_tensor *tensor, in
     return tensor->rank ? place : "[]";
 }
 
-enum { PART = 4096 }; /* elements that are converted and looked at while they are in the cache */
+enum { PART = 4096 }; /* elements that are converted and checked while they are in the cache */
 
-/* The first element that is no int of the type, or -1. */
+/* The first element that is not an int of the type, or -1. */
 static int64_t first_beyond(const cai_tensor *tensor, DType type) {
     int64_t block[PART];
     for (int64_t first = 0; first < tensor->count; first += PART) {
@@ -267,8 +267,8 @@ static const char *int_text(Arena *arena, const cai_tensor *tensor, int64_t inde
                        : arena_printf(arena, "%lld", (long long)value);
 }
 
-/* A tensor of the weight's shape, and of floats or ints as it is. Ints are read as they
- * stand, or not at all. */
+/* Takes the values of a tensor of the weight's shape, of floats or ints like the weight.
+ * Ints are read exactly, or not at all. */
 static void take_values(Weights *w, WantedWeight *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
     DType type = wanted->info.shape.type;
     int64_t beyond = dtype_is_float(type) ? -1 : first_beyond(tensor, type);
@@ -310,7 +310,7 @@ static const cai_tensor *offer_values(Weights *w, const Offer *offer, cai_error 
     return arena_copy(w->arena, &turned, sizeof turned);
 }
 
-/* What would make the shapes equal, as far as that is to be seen. */
+/* Help on how to make the shapes equal, where that can be seen. */
 static const char *shape_cure(const cai_tensor *tensor, Shape shape) {
     static const Transform transpose = {.kind = TRANSFORM_TRANSPOSE};
     cai_tensor turned;
@@ -420,7 +420,7 @@ static bool is_wanted_tensor(void *context, const char *name, const cai_tensor *
            tensor_has_shape(&turned, wanted->info.shape);
 }
 
-/* Says so where the file has something else, too. */
+/* Reports where the choice is not clear. */
 static void choose_weight_place(Weights *w, int number, const Renames *renames) {
     FileEntry *entry = &w->entries.items[number];
     if (!entry->table.nested) return;
@@ -447,7 +447,8 @@ static Diagnostic *report_list(Weights *w, const FileEntry *entry, DiagCode code
     return d;
 }
 
-/* What all names of the file have before ours, if that is all that is wrong: "module." */
+/* The prefix that all names of the file have before ours, if that is the only difference:
+ * "module." */
 static const char *common_prefix(const Weights *w, const Mismatch *mismatch) {
     if (mismatch->unexpected_names.count == 0 || mismatch->missing.count == 0) return NULL;
     const char *first = mismatch->unexpected_names.items[0];
@@ -556,7 +557,8 @@ static void read_part(const cai_tensor *tensor, int64_t first, int64_t count, Nu
 
 void numbers_read(const cai_tensor *tensor, Number *out) { read_part(tensor, 0, tensor->count, out); }
 
-/* NaN; of what was trained infinity too: a saved mask may hold it. */
+/* Whether the value is NaN or, in a parameter, infinite: a saved mask may hold
+ * infinity. */
 static bool is_no_number(double value, bool state) { return state ? isnan(value) : !isfinite(value); }
 
 static void report_no_numbers(Weights *w, WantedWeight *wanted, int64_t count, int64_t first, double value) {

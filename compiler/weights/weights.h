@@ -23,13 +23,12 @@ typedef struct WeightOptions {
 
 typedef struct Weights Weights;
 
-/* Finds the values of all weights of models[built]. Everything that does not fit is told
- * at once; NULL then. The models are those of one .cai file: what a weight file holds
- * must be read by one of them, and where it has weights of the others, these must have
- * their shapes. */
+/* Finds the values of all weights of models[built]. Reports all mismatches at once, and
+ * returns NULL then. The models are those of one .cai file: one of them must read each
+ * value of a weight file, and weights of the other models must have their shapes, too. */
 Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count,
                       int built, const WeightOptions *options);
-/* its input() is NULL: only parameters and states come from here */
+/* its input() is NULL: it gives only parameters and states */
 RefSource weights_source(Weights *weights);
 /* Of files (path, size and time of change) and seed: for the cache of `cai run`. */
 void weights_identity(const Weights *weights, Text *key);
