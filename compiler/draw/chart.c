@@ -1,7 +1,7 @@
 /* The chart of Canziani et al. 2016 ("An Analysis of Deep Neural Network Models for
  * Practical Applications", figure 2): accuracy over operations, a network a circle whose
- * area is its number of parameters. Operations are on a logarithmic axis, for today's
- * networks lie two powers of ten apart. Drawn by cairo, on white, so that it reads the
+ * area is its number of parameters. The axis of operations is logarithmic, since today's
+ * networks differ by two powers of ten. Drawn by cairo, on white, so that it reads the
  * same on paper and on a dark screen. */
 #include "draw/draw.h"
 #include <cairo-pdf.h>
@@ -132,7 +132,7 @@ static void set_colour(const Chart *c, int group, double alpha) {
     double turns = 0.58 + 0.6180339887 * group, hue = 6 * (turns - floor(turns)),
            strong = group % 2 ? 0.6 : 0.8;
     double rgb[3];
-    for (int i = 0; i < 3; i++) { /* each channel is full for a third of the circle round its own hue */
+    for (int i = 0; i < 3; i++) { /* each channel is full for a third of the circle around its own hue */
         double away = fabs(fmod(hue + 6 - 2 * i, 6));
         away = fmin(away, 6 - away);
         rgb[i] = strong * (0.1 + 0.9 * fmin(fmax(2 - away, 0), 1));
@@ -167,7 +167,7 @@ static void draw_legend(Chart *c) {
     vec_push(c->arena, &c->taken, (Rect){x - 8, y - 54, 208, 116});
 }
 
-/* ---- labels: the nearest free place round the circle ---- */
+/* ---- labels: the nearest free place around the circle ---- */
 
 static double overlap_of_rects(Rect a, Rect b) {
     double width = fmin(a.x + a.width, b.x + b.width) - fmax(a.x, b.x),
@@ -177,7 +177,7 @@ static double overlap_of_rects(Rect a, Rect b) {
 
 typedef struct ChartLine { double x0, y0, x1, y1; } ChartLine;
 
-/* From the edge of its circle to the label. */
+/* The line from the edge of the circle to the label. */
 static ChartLine leader_line(const Chart *c, const ChartPoint *point, Rect place) {
     double x = x_of(c, point->operations), y = y_of(c, point->value), radius = radius_of(point->parameters);
     double to_x = fmin(fmax(x, place.x), place.x + place.width),
@@ -186,7 +186,7 @@ static ChartLine leader_line(const Chart *c, const ChartPoint *point, Rect place
     return (ChartLine){x + (to_x - x) * part, y + (to_y - y) * part, to_x, to_y};
 }
 
-/* At how many of a few points along it the line lies on something. */
+/* At how many of a few points the line crosses something. */
 static int count_crossings(const Chart *c, ChartLine line, int own_circle) {
     int count = 0;
     for (int step = 1; step < 8; step++) {
@@ -198,8 +198,8 @@ static int count_crossings(const Chart *c, ChartLine line, int own_circle) {
     return count;
 }
 
-/* How bad a place is: what it covers, what it has outside the chart, and how far away it
- * is. */
+/* How bad a place is: how much it covers, how much of it is outside the chart, and how
+ * far away it is. */
 static double badness_of_place(const Chart *c, Rect place, double distance) {
     double sum = distance;
     for (int i = 0; i < c->taken.count; i++) sum += 10 * overlap_of_rects(place, c->taken.items[i]);
@@ -228,7 +228,8 @@ static Rect find_label_place(const Chart *c, int index) {
     return best;
 }
 
-/* One after the other, then once more each, as the others stand by now. */
+/* Places the labels one after the other, then each once more, given the places of the
+ * others. */
 static void place_labels(Chart *c, int labels) {
     for (int i = 0; i < c->count; i++) vec_push(c->arena, &c->taken, (Rect){0});
     for (int round = 0; round < ROUNDS; round++) {

@@ -1,5 +1,5 @@
-/* Drawings as text for Graphviz: boxes coloured by what they do, frames around what an
- * open layer holds, shapes on the arrows. */
+/* Drawings as text for Graphviz: boxes coloured by what they do, frames around the parts
+ * of an open layer, shapes on the arrows. */
 #include "draw/draw.h"
 
 typedef struct BoxStyle { const char *shape, *fill; } BoxStyle;
@@ -36,7 +36,7 @@ static void add_size_text(Text *out, Arena *arena, Dim size) {
     text_add(out, sum ? ")" : "");
 }
 
-/* 64 x 112 x 112: the batch, which all have, is left out. A number is 1. */
+/* 64 x 112 x 112: the batch, which all shapes have, is left out. A scalar is 1. */
 static void add_shape(Text *out, Arena *arena, Shape shape) {
     if (shape.rank == 0) text_add(out, "1");
     if (shape.rank == 1) add_size_text(out, arena, shape.dims[0]);
@@ -64,7 +64,8 @@ static void add_times(Text *out, int times) {
     if (times > 1) text_add(out, "%d \xc3\x97 ", times);
 }
 
-/* The name in bold, below it what it is and what was drawn into it, then its weights. */
+/* The name in bold, below it what the box is and what was drawn into it, then its
+ * weights. */
 static void add_label(Text *out, const Box *box) {
     const char *what = strcmp(box->what, box->name) == 0 ? "" : box->what;
     bool named = *box->name && (*what || box->times < 2);
@@ -103,7 +104,7 @@ static void add_dot_box(Text *out, const Box *box, int drawing, int index) {
              node_style(box));
 }
 
-/* Those that are written in the frame. */
+/* The shapes that are written in the frame. */
 static void add_shapes(Text *out, Arena *arena, const Drawing *d, int drawing, int frame) {
     bool any = false;
     for (int b = 0; b < d->boxes.count; b++) {

@@ -20,13 +20,15 @@ typedef enum BoxKind {
 
 typedef struct Box {
     BoxKind kind;
-    int layer;              /* of model->runs: what it is, or else what it lies in; -1: the model itself */
+    /* index into model->runs: the layer that it is, or else that it is in; -1: the model
+     * itself */
+    int layer;
     const char *name;       /* the last part of the path, where it says more than what the box is; else "" */
     const char *what;       /* "conv 3x3, 64, /2", "basic", "+" */
-    Vec(const char *) more; /* layers drawn into it: what follows and changes no shape */
+    Vec(const char *) more; /* layers drawn into it: those that follow and change no shape */
     int64_t parameters;     /* 0 where it has none */
     int times;              /* of layers that follow each other and are the same: how many it stands for */
-    bool shared;            /* its weights are those of another, where they are counted */
+    bool shared;            /* its weights are those of another box, which counts them */
     bool unused;            /* no result needs it */
     const Node *flows;      /* of BOX_SHAPE */
     bool gradient;          /* it computes the gradient of what the box of this name computes */
@@ -34,8 +36,7 @@ typedef struct Box {
 
 typedef struct Arrow { int from, to; const Node *node; } Arrow; /* what flows */
 
-/* Layers of which several that follow each other are the same: the first stands for
- * all. */
+/* Runs of equal layers, of which the first stands for all. */
 typedef struct Repeats {
     int *times; /* by layer: how many it stands for; -1: another stands for it */
     int *last;  /* by first layer: the last of them */
@@ -52,15 +53,14 @@ typedef struct Drawing {
 
 enum { UNFOLD_BY_SIZE = -1 };
 
-/* Folds a model to boxes, or one layer of it. only: its place in model->runs, -1: all.
- * unfold: how many levels of layers in layers are opened; UNFOLD_BY_SIZE: as many as
- * leave a picture that can be read.
- * gradient: with the gradient of the sum of the first output by all weights, which is
- * made here, in the model's own graph. */
+/* Folds a model, or one layer of it, to boxes. only: the index of the layer in
+ * model->runs; -1: the model. unfold: how many levels of nested layers are opened;
+ * UNFOLD_BY_SIZE: as many as leave a readable picture. gradient: with the gradient of the
+ * sum of the first output by all weights, which is added to the model's graph here. */
 Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradient);
 
-/* What layers are called: "basic"; "" where they are only braces; and their name, "1 …
- * 11" where one stands for several, "" where it says no more. */
+/* The callee of a layer, "basic", or "" where it is only braces; and its name, "1 … 11"
+ * where one stands for several, or "" where it adds nothing. */
 const char *draw_callee(const LayerInfo *layer);
 const char *draw_name(Arena *arena, const Drawing *drawing, int layer);
 
@@ -77,8 +77,8 @@ Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, c
 
 /* ---- flow.c ---- */
 
-/* Leads the arrows of a folded model through the shapes of what flows, and marks what no
- * result needs. */
+/* Routes the arrows of a folded model through boxes with the shapes of values, and marks
+ * what no result needs. */
 void draw_flow(Arena *arena, Drawing *drawing);
 
 /* ---- chart.c ---- */
@@ -90,11 +90,11 @@ typedef struct ChartPoint {
 } ChartPoint;
 
 typedef struct ChartAxes {
-    const char *across, *up; /* what is written at the axes */
+    const char *across, *up; /* the titles of the axes */
 } ChartAxes;
 
-/* Value over operations. format: svg, pdf or png. On failure *error says why; what was
- * written of the file stays. */
+/* Draws value over operations. format: svg, pdf or png. On failure *error says why; a
+ * partly written file stays. */
 bool draw_chart(Arena *arena, const ChartPoint *points, int count, const ChartAxes *axes, const char *format,
                 const char *path, const char **error);
 

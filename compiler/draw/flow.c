@@ -1,6 +1,6 @@
-/* What flows between the boxes of a drawing: the shape of each value is written once,
- * between the box that makes it and those that take it, in the innermost frame that they
- * share. It is a box of its own, for Graphviz keeps boxes in their frames, but neither
+/* The shapes of values between the boxes of a drawing. Each is written once, between the
+ * box that makes the value and those that take it, in the innermost frame that they
+ * share. It is a box of its own, since Graphviz keeps boxes in their frames, but neither
  * labels of arrows nor long arrows. */
 #include "draw/draw.h"
 
@@ -16,14 +16,15 @@ static bool lies_in(const Drawing *d, int box, int frame) {
     return own == frame;
 }
 
-/* The innermost frame that both ends lie in. */
+/* The innermost frame that contains both ends. */
 static int common_frame(const Drawing *d, const Arrow *arrow) {
     int frame = draw_frame(d, &d->boxes.items[arrow->from]);
     while (frame >= 0 && !lies_in(d, arrow->to, frame)) frame = frame_around(d, frame);
     return frame;
 }
 
-/* Of the arrow's value into the frame, or, where it is made there, within it. */
+/* Whether an arrow carries the same value into the frame or, where the value is made
+ * there, within it. */
 static bool is_same_flow(const Drawing *d, const Arrow *a, const Arrow *b, int frame) {
     if (a->from != b->from || a->node != b->node || d->boxes.items[b->to].gradient ||
         !lies_in(d, b->to, frame))
@@ -47,8 +48,8 @@ static bool bears_shape(const Drawing *d, const Arrow *arrow) {
            !to->gradient;
 }
 
-/* What several boxes of a frame take comes into it by one arrow, else each would run
- * beside the frame. */
+/* A value that several boxes of a frame take enters it by one arrow; else each arrow
+ * would run beside the frame. */
 static void join_entries(Arena *arena, Drawing *d, int frame) {
     for (int i = 0, count = d->arrows.count; i < count; i++) {
         Arrow entry = d->arrows.items[i];

@@ -1,8 +1,8 @@
 /* A graph folded to boxes. Layers nest (model->runs lists them outermost first, each with
- * the range of nodes that its run made): those that are open are frames, those within
- * open ones are boxes, and what a model or an open layer computes itself stands there
- * operator by operator. What depends on weights and constants alone is not drawn, nor is
- * what only changes a shape. */
+ * the range of nodes that its run made): open layers are frames, layers within open ones
+ * are boxes, and what a model or an open layer computes itself is drawn operator by
+ * operator. Nodes that depend on weights and constants alone are not drawn, nor are those
+ * that only change a shape. */
 #include "draw/draw.h"
 #include <ctype.h>
 
@@ -14,8 +14,8 @@ typedef struct Fold {
     const Model *model;
     const Graph *graph;
     int only; /* the layer that is drawn by itself, -1: the model */
-    /* nodes before those of the gradient; the first of these, behind the total that it is
-     * of */
+    /* nodes before those of the gradient; the first node of the gradient, after the
+     * total */
     int forward, back;
     int *owner;        /* by node: the innermost layer that made it, -1: the model */
     bool *data;        /* by node: depends on an input */
@@ -35,8 +35,7 @@ static bool is_within_path(const char *path, const char *around) {
     return strncmp(path, around, length) == 0 && (path[length] == 0 || path[length] == '.');
 }
 
-/* The innermost layer that is drawn, of what has this path; -1: the model. known: by
- * path, plus 2. */
+/* The innermost drawn layer for a path; -1: the model. known: by path, plus 2. */
 static int owner_by_path(Fold *f, Map *known, const char *path) {
     int owner = (int)(intptr_t)map_get(known, path) - 2;
     if (owner >= -1) return owner;
@@ -58,7 +57,8 @@ static void find_node_owners(Fold *f) {
         for (int id = layer->first_node; id < layer->end_node; id++) f->owner[id] = l;
         if (layer->parent >= 0 && layer->end_node > layer->first_node) f->has_layers[layer->parent] = true;
     }
-    Map *known = map_new(f->arena); /* of gradients, which have the paths of what they are of */
+    /* for gradients, which have the paths of the nodes that they differentiate */
+    Map *known = map_new(f->arena);
     for (int id = f->forward; id < f->graph->nodes.count; id++)
         f->owner[id] = owner_by_path(f, known, f->graph->nodes.items[id]->origin->path);
 }
@@ -114,7 +114,7 @@ static const char *last_parts_of_path(const char *path) {
     } while (true);
 }
 
-/* The layer around it, where its path is that one's and a number: "features" of
+/* The layer around it, where the path is that layer's and a number: "features" of
  * "features.0". */
 static const LayerInfo *counted_in(const Model *model, const LayerInfo *layer) {
     const LayerInfo *around = layer->parent < 0 ? NULL : &model->runs.items[layer->parent];
@@ -123,8 +123,8 @@ static const LayerInfo *counted_in(const Model *model, const LayerInfo *layer) {
     return inside && is_bare_number(layer->path + length + 1) ? around : NULL;
 }
 
-/* Empty where rules 3 and 4 of docs/language.md made it, "0", "conv", "conv_2", "braces",
- * "conv_norm.0": it says no more than what the layer is. */
+/* Empty where rules 3 and 4 of docs/language.md made the name, "0", "conv", "conv_2",
+ * "braces", "conv_norm.0": it says no more than what the layer is. */
 static const char *own_box_name(const Model *model, const LayerInfo *layer) {
     const LayerInfo *around = counted_in(model, layer);
     const char *name = last_parts_of_path(layer->path),
@@ -135,7 +135,7 @@ static const char *own_box_name(const Model *model, const LayerInfo *layer) {
     return name[length] == 0 || (name[length] == '_' && isdigit((unsigned char)name[length + 1])) ? "" : name;
 }
 
-/* Its name, or else what it is. */
+/* The name of a layer, or else what it is. */
 static const char *any_name(const Model *model, const LayerInfo *layer) {
     const char *name = own_box_name(model, layer);
     return *name ? name : *draw_callee(layer) ? layer->callee : last_parts_of_path(layer->path);
@@ -200,7 +200,7 @@ static const char *window_text(Fold *f, const Node *node) {
                : arena_printf(f->arena, "%s pool %s, /%lld", way, size, (long long)stride.items[0]);
 }
 
-/* The one operator of weight that a layer holds, or NULL. */
+/* The only operator with a weight in a layer, or NULL. */
 static const Node *heart_of(const Fold *f, const LayerInfo *layer) {
     const Node *heart = NULL;
     for (int id = layer->first_node; id < layer->end_node; id++) {
@@ -213,7 +213,7 @@ static const Node *heart_of(const Fold *f, const LayerInfo *layer) {
     return heart;
 }
 
-/* Braces have no name of their own: "conv · relu", "7 layers". */
+/* The contents of braces, which have no name of their own: "conv · relu", "7 layers". */
 static const char *content_of(Fold *f, int index) {
     Text text = {.arena = f->arena};
     int count = 0;
@@ -255,7 +255,7 @@ static int64_t parameters_of(const Fold *f, int index) {
     return sum;
 }
 
-/* Runs once more what has run before, with weights. */
+/* Whether the layer runs weights that have run before. */
 static bool has_shared_weights(const Fold *f, int index) {
     for (int l = 0; l < index; l++)
         if (strcmp(layer_at(f, l)->path, layer_at(f, index)->path) == 0 && parameters_of(f, l) > 0)
@@ -290,8 +290,7 @@ static int box_of_gradient(Fold *f, int layer) {
                f, (Box){.kind = BOX_BLOCK, .layer = -1, .name = name, .what = "gradient", .gradient = true});
 }
 
-/* What the model adds up between layers is drawn into the one whose gradient came
- * last. */
+/* Sums between layers are drawn into the layer whose gradient came last. */
 static int box_of_gradient_node(Fold *f, const Node *node, int layer) {
     int box = -1;
     for (int i = 0; layer < 0 && i < node->input_count; i++)
@@ -300,7 +299,7 @@ static int box_of_gradient_node(Fold *f, const Node *node, int layer) {
     return box >= 0 ? box : box_of_gradient(f, layer);
 }
 
-/* Only changes a shape or a type: arrows pass through it. */
+/* Whether an operator only changes a shape or a type: arrows pass through it. */
 static bool is_passed(Op op) {
     return op == OP_broadcast || op == OP_reshape || op == OP_transpose || op == OP_cast || op == OP_stop ||
            op == OP_size;
@@ -312,7 +311,7 @@ static bool is_number_node(const Node *node, double value) {
     return node_is_splat(node, &number) && number == value;
 }
 
-/* `max(x, 0)` is what the library's relu is. */
+/* `max(x, 0)` is the library's relu. */
 static const char *symbol_of_operator(const Node *node) {
     if (node->op == OP_max && (is_number_node(node->inputs[0], 0) || is_number_node(node->inputs[1], 0)))
         return "relu";
@@ -328,8 +327,8 @@ static const char *symbol_of_operator(const Node *node) {
     }
 }
 
-/* The weight that a node which depends on weights alone is made of; NULL where there is
- * none, or more. */
+/* The only weight that a node depends on, if it depends on weights alone; NULL where
+ * there are none or several. */
 static const Node *weight_in(const Node *node) {
     while (node->input_count == 1) node = node->inputs[0];
     return node->op == OP_parameter || node->op == OP_state ? node : NULL;
@@ -360,8 +359,8 @@ static void add_box_weights(Fold *f, const Node *node, int box, int layer) {
     }
 }
 
-/* What comes to a layer that is drawn by itself is named after what made it: the layer
- * beside it that did. */
+/* Inputs of a layer that is drawn by itself are named after the sibling layers that made
+ * them. */
 static int box_of_source(Fold *f, const Node *node) {
     int layer = f->owner[node->id], around = layer_at(f, f->only)->parent;
     while (layer >= 0 && layer_at(f, layer)->parent >= 0 && layer_at(f, layer)->parent != around)
@@ -412,7 +411,7 @@ static void place_node(Fold *f, const Node *node) {
             add_arrow(f, f->box_of[node->inputs[i]->id], f->box_of[id], node->inputs[i]);
 }
 
-/* What is used outside of a layer that is drawn by itself. */
+/* Outputs of a layer that is drawn by itself: the values used outside it. */
 static void place_results(Fold *f) {
     const LayerInfo *only = layer_at(f, f->only);
     bool *placed = NEW_ARRAY(f->arena, bool, f->graph->nodes.count);
@@ -457,7 +456,7 @@ static int only_arrow(const Drawing *d, int box, bool into) {
     return found;
 }
 
-/* An arrow that leaves the box, where all of them carry the same. */
+/* An arrow that leaves the box, if all such arrows carry the same value. */
 static int only_source(const Drawing *d, int box) {
     int found = -1;
     for (int i = 0; i < d->arrows.count; i++) {
@@ -468,7 +467,7 @@ static int only_source(const Drawing *d, int box) {
     return found;
 }
 
-/* What follows may be drawn into it. */
+/* Whether the next layer may be drawn into the box. */
 static bool takes_more(const Box *box) {
     return box->kind == BOX_LAYER || box->kind == BOX_CONVOLUTION || box->kind == BOX_PRODUCT ||
            box->kind == BOX_WINDOW || box->kind == BOX_OPERATOR;
@@ -583,7 +582,7 @@ static int fold_layers(Fold *f, const bool *unfolded) {
     place_outputs(f);
     gather_nodes(f);
     drop_frames(f);
-    gather_nodes(f); /* what stood behind a frame stands behind a box now */
+    gather_nodes(f); /* what followed a frame now follows a box */
     int count = 0;
     for (int b = 0; b < d->boxes.count; b++) count += d->boxes.items[b].what != NULL;
     return count;
@@ -593,8 +592,8 @@ static bool is_same_block(const LayerInfo *a, const LayerInfo *b) {
     return strcmp(draw_callee(a), draw_callee(b)) == 0;
 }
 
-/* Opens the layers that are the same block: all of them, or those of one depth. Braces
- * are of a kind with those of their depth. */
+/* Opens the layers of the same block: all of them, or those of one depth. Braces are of
+ * one kind with the braces of their depth. */
 static void open_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool all) {
     bool any_depth = all && *draw_callee(kind);
     for (int l = 0; l < f->model->runs.count; l++) {
@@ -603,7 +602,8 @@ static void open_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool
     }
 }
 
-/* Whether the picture is not too large then; else all is as before. */
+/* Opens a kind of layer unless the picture gets too large; else restores the state
+ * before. */
 static bool unfold_kind(Fold *f, const LayerInfo *kind, bool *unfolded, bool all) {
     size_t bytes = sizeof *unfolded * (size_t)f->model->runs.count;
     bool *before = arena_copy(f->arena, unfolded, bytes);
@@ -623,7 +623,7 @@ static bool calls_itself(const Fold *f, const LayerInfo *kind) {
 }
 
 /* Opens, from outside to inside, each kind of block that leaves a picture of not too many
- * boxes; of a block that calls itself as many levels as do. */
+ * boxes; for a recursive block, as many levels as possible. */
 static void unfold_by_size(Fold *f, bool *unfolded) {
     for (int depth = 0; depth < MAX_LEVELS; depth++) {
         for (int l = 0; l < f->model->runs.count; l++) {
@@ -643,8 +643,8 @@ static Node *total_of(Graph *graph, Node *y, Arena *arena) {
     return build_reshape(graph, build_sum(graph, y, axes, y->shape.rank), 0, NULL);
 }
 
-/* More nodes of the graph. Where the first output is no float, or there are no weights,
- * there is none. */
+/* Adds the nodes of the gradient. Where the first output is not a float, or there are no
+ * weights, there is none. */
 static void add_gradient(Fold *f, Graph *graph) {
     Node *y = graph->outputs.count ? graph->outputs.items[0].node : NULL;
     Vec(Node *) weights = {0};
@@ -656,7 +656,7 @@ static void add_gradient(Fold *f, Graph *graph) {
     graph_gradient(graph, total, weights.items, weights.count, gradients);
 }
 
-/* Of a layer that is drawn by itself: it is open, and it stands for itself. */
+/* A layer that is drawn by itself is open, and is not folded with its neighbours. */
 static void draw_only(Fold *f, bool *unfolded) {
     const LayerInfo *only = layer_at(f, f->only);
     Repeats *repeats = &f->drawing->repeats;

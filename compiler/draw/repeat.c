@@ -1,24 +1,23 @@
-/* Layers that follow each other and are the same, such as the encoder layers of a
- * transformer, are drawn once. Two neighbours are the same where the nodes that depend on
- * inputs correspond one by one: operators, attributes and shapes, and weights by their
- * shapes. The second one sees nothing but one result of the first, and nobody else sees
- * the first. */
+/* Equal layers in sequence, such as the encoder layers of a transformer, are drawn once.
+ * Two neighbours are equal where the nodes that depend on inputs correspond one by one:
+ * operators, attributes and shapes, and weights by their shapes. The second layer must
+ * read only one result of the first, and nothing else may read the first. */
 #include "draw/draw.h"
 #include "graph/ops.h"
 
 typedef struct RepeatPair {
     const Graph *graph;
     const bool *data, *weighed; /* by node: depends on an input, on a weight */
-    int *twin;                  /* by node: the one that it corresponds to in the layer before, -1: none */
+    int *twin;                  /* by node: its counterpart in the layer before, -1: none */
     const LayerInfo *before, *after;
-    const Node *taken[2]; /* what each of the two is given */
+    const Node *taken[2]; /* the input of each of the two */
 } RepeatPair;
 
 static bool is_in(const LayerInfo *layer, const Node *node) {
     return node->id >= layer->first_node && node->id < layer->end_node;
 }
 
-/* a is an input in the layer before, b in the one behind it. */
+/* a is an input in the first layer, b in the second. */
 static bool inputs_match(RepeatPair *p, const Node *a, const Node *b) {
     if (p->data[a->id] != p->data[b->id]) return false;
     if (!p->data[a->id])
@@ -53,7 +52,7 @@ static bool layers_match(RepeatPair *p) {
     return a == p->before->end_node && b == p->after->end_node && p->taken[0];
 }
 
-/* Whether what the layer before makes goes to the one behind it only. */
+/* Whether the result of the first layer is read outside the second. */
 static bool is_seen_elsewhere(const RepeatPair *p) {
     for (int i = 0; i < p->graph->outputs.count; i++)
         if (is_in(p->before, p->graph->outputs.items[i].node)) return true;
