@@ -1,5 +1,5 @@
-/* The pipeline: from a .cai file to a program or a library. build() is the whole road;
- * reading it is reading docs/how-it-works.md. */
+/* The pipeline: from a .cai file to a program or a library. build() has all stages in
+ * order; docs/how-it-works.md explains them. */
 #include "codegen/emit.h"
 #include "driver/driver.h"
 #include "kernels/kernels.h"
@@ -19,7 +19,7 @@ Library *build_open(Session *s) {
     return library;
 }
 
-/* Of several models the one that bears the file's name is meant: unet in unet.cai. */
+/* Of several models the one with the name of the file is meant: unet in unet.cai. */
 static bool is_file_name(const char *model, const char *path) {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
     size_t length = strlen(model);
@@ -27,7 +27,7 @@ static bool is_file_name(const char *model, const char *path) {
 }
 
 int build_pick(Session *s, Library *library, const char *name) {
-    if (s->diag.errors) return 0; /* the model may be in what could not be read */
+    if (s->diag.errors) return 0; /* the model may be in a part that could not be parsed */
     int count = library_model_count(library);
     const char **names = NEW_ARRAY(s->arena, const char *, count);
     for (int i = 0; i < count; i++) {
@@ -142,7 +142,7 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     if (!target || !output_check(s, &output)) return false;
     const RefSource values = weights_source(weights);
     graph->weights = arena_copy(s->arena, &values, sizeof values);
-    /* rewrites: what is constant, what cancels, what folds into weights */
+    /* rewrites: constants, cancelling operations, operations that fold into weights */
     graph = build_passes(s, graph, NULL);
     Stopwatch watch = stopwatch_start();
     LowerOptions options = build_lowering(s, target);
@@ -159,7 +159,7 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     return good;
 }
 
-/* ---- the road with its exits: --emit and --after print what a stage made, and stop there ---- */
+/* ---- the pipeline with its exits: --emit and --after print the result of a stage, and stop there ---- */
 
 static bool print_emitted_program(Session *s, Graph *graph, const char *emit) {
     const Target *target = build_target(s);
@@ -224,7 +224,7 @@ bool build(Session *s, const char *model, const char *output) {
     if (s->options->emit || s->options->after) return build_print(s, graph);
     Weights *weights = build_weights(s, &models, index); /* every parameter's value, by name */
     if (!weights) return false;
-    bool good = build_program(s, graph, weights, output); /* the rest of the road */
+    bool good = build_program(s, graph, weights, output); /* the rest of the pipeline */
     weights_close(weights);
     stopwatch_lap(s, &whole, "total");
     return good;

@@ -1,6 +1,6 @@
-/* Where caches lie: $CAI_CACHE, else $XDG_CACHE_HOME/cai, else ~/.cache/cai. Programs of
- * cai run are files there; kernels/ has compiled kernels (object/object_cache.c). All of
- * it may be removed at any time. */
+/* The place of caches: $CAI_CACHE, else $XDG_CACHE_HOME/cai, else ~/.cache/cai. Programs
+ * of cai run are files there; kernels/ has compiled kernels (object/object_cache.c).
+ * Everything in it may be removed at any time. */
 #include "object/object.h"
 #include "driver/driver.h"
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include "plan/plan.h"
 #include "weights/weights.h"
 
-/* What a command ends with. */
+/* The exit codes of commands. */
 enum { EXIT_GOOD = 0, EXIT_DIAGNOSED = 1, EXIT_USAGE = 2, EXIT_BUG = 70 };
 
 /* ---- options.c ---- */
@@ -16,8 +16,8 @@ typedef struct Options {
     const char *command;
     /* FILE; of `cai new`: NAME; of `cai doc` the first WHAT, NULL where there is none */
     const char *file;
-    /* what stands after FILE and is not ours: a model's name, inputs, the program's
-     * options */
+    /* the arguments after FILE that are not options of cai: a model's name, inputs, the
+     * program's options */
     Vec(const char *) rest;
     const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format,
         *depth, *layer, *model, *seed, *held_out, *fold;
@@ -27,11 +27,11 @@ typedef struct Options {
         gradient, partial, strict, help;
 } Options;
 
-/* Reads the arguments after the command's name. False where they are wrong, which has
- * then been said. */
+/* Reads the arguments after the command's name. False where they are wrong, which it has
+ * reported. */
 bool options_read(Options *options, Arena *arena, Names *names, int count, char **arguments);
 void options_help(FILE *out, const char *command); /* the options that a command takes, a line each */
-/* Calls back for each of them, in the table's order; value NULL: it takes none. */
+/* Calls back for each option, in the order of the table; value NULL: it takes none. */
 typedef void OptionVisit(const char *name, const char *value, const char *help, void *context);
 void options_each(const char *command, OptionVisit *visit, void *context);
 
@@ -45,20 +45,20 @@ typedef struct Session {
     const char *stdlib_dir, *runtime_dir;
 } Session;
 
-/* Where the library and the runtime lie is found from the executable's own place, or
+/* The places of the library and the runtime are found from that of the executable, or
  * $CAI_HOME. */
 void session_begin(Session *session, const Options *options, Arena *arena, Names *names);
 /* The folder of the runtime that programs for the target are linked with. */
 const char *session_runtime(const Session *session, const Target *target);
-/* A file by itself, - for standard input; NULL where it cannot be read, which has then
- * been said. */
+/* Reads a file, - for standard input; NULL where it cannot be read, which it has
+ * reported. */
 Source *session_source(Session *session, const char *path);
-/* Prints the diagnostics to stderr and gives the exit code. */
+/* Prints the diagnostics to stderr and returns the exit code. */
 int session_end(Session *session);
-/* Says what is wrong with the command line, and gives EXIT_USAGE. */
+/* Reports a mistake in the command line, and returns EXIT_USAGE. */
 int session_usage(const Session *session, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Long work shows itself on a terminal, and is silent in a pipe. */
+/* Long work shows its progress on a terminal, and is silent in a pipe. */
 void progress_kernels(int done, int all);
 void progress_weights(uint64_t done, uint64_t all);
 void progress_end(void);
@@ -73,7 +73,7 @@ void stopwatch_lap_with(const Session *session, Stopwatch *watch, const char *st
 
 /* ---- cache.c ---- */
 
-/* the folder of built programs; NULL where it cannot be made, which is then said */
+/* the folder of built programs; NULL where it cannot be made, which it has reported */
 const char *program_cache(Session *session);
 const struct KernelCache *kernel_cache(Session *session); /* NULL where there is none, or none is wanted */
 uint64_t hash_text(const char *text, uint64_t hash);      /* NULL will do */
@@ -102,14 +102,14 @@ const char *program_of_cache(Session *session, const char *name, const Text *key
 typedef Vec(Model *) ModelList;
 
 bool build(Session *session, const char *model, const char *output); /* output NULL: the model's name */
-/* NULL only where the file cannot be read: after other errors models may be elaborated,
- * for more of them. */
+/* NULL only where the file cannot be read: after other errors models may be elaborated to
+ * find more errors. */
 Library *build_open(Session *session);
 bool build_has_model(const Library *library, const char *name);
 /* -1 where it is not clear; model NULL: the only one */
 int build_pick(Session *session, Library *library, const char *model);
 bool build_elaborate_all(Session *session, Library *library, ModelList *models);
-/* after errors too: where an `expect` alone does not hold */
+/* true also where the only errors are `expect`s that do not hold */
 bool build_can_be_shown(const Session *session, const ModelList *models);
 Weights *build_weights(Session *session, const ModelList *models, int built);
 const Target *build_target(Session *session);
@@ -135,7 +135,7 @@ typedef enum OutputKind { OUTPUT_PROGRAM, OUTPUT_SHARED, OUTPUT_STATIC, OUTPUT_O
 typedef struct Output {
     OutputKind kind;
     const char *path;
-    /* of a library: what its functions begin with, and where their header goes */
+    /* of a library: the prefix of its functions, and the path of their header */
     const char *prefix, *header;
 } Output;
 
@@ -144,7 +144,7 @@ bool output_kind(const char *word, OutputKind *kind);
 bool is_c_name(const char *text);
 /* path NULL: named after the model */
 Output output_plan(Session *session, const char *model, const char *path);
-/* whether it can be written; else has said so */
+/* whether it can be written; reports where not */
 bool output_check(Session *session, const Output *output);
 bool output_make_trainer(Session *session, const Target *target, const char *code, const Output *output);
 bool output_make(Session *session, const Program *program, Weights *weights, const char *code,

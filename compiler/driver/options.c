@@ -1,4 +1,4 @@
-/* Options: one row each, from which they are read and their help is printed. */
+/* Options: one row each, by which they are parsed and their help is printed. */
 #include "driver/driver.h"
 
 typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_WEIGHTS, OPTION_DEFINE } OptionKind;
@@ -154,8 +154,8 @@ static bool store_option(Options *options, const Option *option, Arena *arena, N
     return false;
 }
 
-/* One option at arguments[*at], as --name value, --name=value or -Dvalue; moves *at past
- * it. */
+/* Reads one option at arguments[*at], as --name value, --name=value or -Dvalue; moves *at
+ * past it. */
 static bool read_option(Options *options, const Option *option, Arena *arena, Names *names, int count,
                         char **arguments, int *at) {
     const char *given = arguments[(*at)++], *value = NULL;

@@ -1,7 +1,7 @@
-/* What building makes of a model's code and weights: a program, or a library with its
- * header. Libraries are steps of one stair: an object with the names that a library has,
- * an archive of that object, a shared library of it. The linker sees a page in the place
- * of the weights, which are then written where that page came to lie. */
+/* Makes the output from a model's code and weights: a program, or a library with its
+ * header. The forms of libraries build on each other: an object with the symbols of a
+ * library, an archive of that object, a shared library of it. The linker sees a page in
+ * place of the weights, which are then embedded where the linker put that page. */
 #include "object/object.h"
 #include "driver/driver.h"
 #include <ctype.h>
@@ -33,7 +33,7 @@ bool is_c_name(const char *text) {
     return *text && !isdigit((unsigned char)*text);
 }
 
-/* The model's name where C can say it; else with _ for what C cannot. */
+/* The model's name as a C identifier, with _ for characters that C does not allow. */
 static const char *c_name(Arena *arena, const char *name) {
     char *made = arena_printf(arena, "%s%s", isdigit((unsigned char)*name) ? "_" : "", name);
     for (char *at = made; *at; at++)
@@ -57,9 +57,9 @@ Output output_plan(Session *s, const char *model, const char *path) {
     return output;
 }
 
-/* ---- whether they can be written: found out before the work, not after it ---- */
+/* ---- whether outputs can be written: checked before the work, not after it ---- */
 
-/* What is there already may be replaced only where it is a file. */
+/* An existing output may be replaced only where it is a regular file. */
 static bool can_write(Session *s, const char *path) {
     struct stat status;
     const char *folder = dirname(arena_printf(s->arena, "%s", path)), *why;
@@ -113,7 +113,7 @@ typedef struct Making {
     LinkOptions link;
     PackedWeights weights;
     Stopwatch watch;
-    DiagCode code; /* of the error, should there be one */
+    DiagCode code; /* the code of `error`, if there is one */
     const char *error;
 } Making;
 
@@ -135,8 +135,8 @@ static EmbedResult embed_weights_in(Making *m, const char *linked, const char *p
     return result;
 }
 
-/* What a linker made in which nothing can be inserted: the weights go into the last
- * object, and the linker has to take them along. */
+/* For a linker whose output the weights cannot be embedded in: the weights are embedded
+ * in the last object, and linked along with it. */
 static bool link_with_weights(Making *m, const char *const *objects, int count, const char *linked,
                               const char *path) {
     const char **full = NEW_ARRAY(m->session->arena, const char *, count);
@@ -146,8 +146,8 @@ static bool link_with_weights(Making *m, const char *const *objects, int count, 
            link_to(m, full, count, linked) && linked_copy(linked, path, m->session->arena, &m->error);
 }
 
-/* Links objects, the last of which keeps the weights' place, to the file `path`, weights
- * and all. */
+/* Links objects, the last of which is the weights stub, to the file `path` with its
+ * weights. */
 static bool link_whole(Making *m, const char *const *objects, int count, const char *path) {
     const char *linked = output_scratch(m, "linked");
     if (!link_to(m, objects, count, linked)) return false;

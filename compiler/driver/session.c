@@ -1,5 +1,5 @@
-/* What every command needs: memory, diagnostics, and where the library and the runtime
- * lie. */
+/* What every command needs: memory, diagnostics, and the places of the library and the
+ * runtime. */
 #include "driver/driver.h"
 #include "files/files.h"
 #include <signal.h>
@@ -22,8 +22,8 @@ static bool folder_exists(const char *path) {
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* build/cai stands beside build/runtime and one folder below stdlib/; PREFIX/bin/cai
- * finds both in PREFIX/lib/cai. */
+/* build/cai is beside build/runtime and one folder below stdlib/; PREFIX/bin/cai finds
+ * both in PREFIX/lib/cai. */
 static void find_home(Session *session) {
     const char *home = getenv("CAI_HOME"), *own = own_folder(session->arena);
     if (home && *home) {
@@ -121,8 +121,8 @@ void scratch_remove(void) {
     }
 }
 
-/* Only async-signal-safe calls. Whoever handled the signal before us (main had
- * cai_clean_up_on_signals) has it next; a fault happens again by itself. */
+/* Only async-signal-safe calls. The handler before ours (main called
+ * cai_clean_up_on_signals) gets the signal next; a fault recurs by itself. */
 static void remove_and_go_on(int number) {
     scratch_remove();
     for (int i = 0; i < COUNT_OF(ending_signals); i++)
