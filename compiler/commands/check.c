@@ -1,4 +1,4 @@
-/* cai check: reads a file and says what is wrong with it. */
+/* cai check: reads a file and reports its mistakes. */
 #include "commands/commands.h"
 #include "elaborate/training.h"
 

@@ -1,5 +1,5 @@
-/* The command line: one file a command, the options that they share, and the pipeline
- * that they drive (../build.c). */
+/* The command line: one file for each command, the options that they share, and the
+ * pipeline that they drive (driver/build.c). */
 #ifndef CAI_COMMANDS_H
 #define CAI_COMMANDS_H
 
@@ -56,7 +56,7 @@ char **run_arguments(Session *session, const char *name, int first);
 
 /* Runs a graph's command line by the reference evaluator. */
 int reference_main(Session *session, const Graph *graph, Weights *weights, int argc, char **argv);
-/* openblas.c: for results that go into no program. */
+/* openblas.c: for results that do not go into a program. */
 void product_openblas(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c,
                       int64_t c_row);
 int run_compare(Session *session, const Model *model, Weights *weights, int first);

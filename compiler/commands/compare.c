@@ -10,8 +10,8 @@
 typedef struct ComparisonRow {
     const char *name; /* the model, and the settings it has */
     const char *path, *model;
-    /* sizes that the network leaves free and states no figures for, as they are taken: "H
-     * = 256, W = 256"; NULL: none */
+    /* the assumed values of free sizes for which the network states no figures: "H = 256,
+     * W = 256"; NULL: none */
     const char *free;
     int file; /* which FILE it is of */
     int64_t parameters, macs, receptive_field;
@@ -37,9 +37,9 @@ static const char *file_stem(Arena *arena, const char *path) {
     return arena_strndup(arena, base, dot ? (size_t)(dot - base) : strlen(base));
 }
 
-/* As its figures call it; else the model, with its file where that is called otherwise,
- * `cyclegan.translate`, and its settings, `resnet 18`, `vgg19 norm`: the values, and the
- * names of those that are on. */
+/* The name that its figures give; else that of the model, with its file where the name
+ * differs, `cyclegan.translate`, and its settings, `resnet 18`, `vgg19 norm`: values, and
+ * the names of settings that are on. */
 static const char *row_name(Arena *arena, const Model *model, const char *path, const DefineList *settings) {
     Text text = {.arena = arena};
     if (model->called) return model->called;
@@ -61,16 +61,15 @@ static Library *open_with(Comparison *c, const DefineList *defines) {
     return build_open(c->session);
 }
 
-/* One model of the file alone, as the only one of a list: settings and sizes of a row are
- * not for the others. */
+/* Elaborates one model of the file, as the only one of a list: the settings and sizes of
+ * a row are not for the others. */
 static Model *elaborate_one(Comparison *c, int index, const DefineList *defines, ModelList *one) {
     Library *library = open_with(c, defines);
     if (library) vec_push(c->session->arena, one, elaborate_model(library, index));
     return library && c->session->diag.errors == 0 ? one->items[0] : NULL;
 }
 
-/* The settings, and every size: as its figures are stated for, else as estimates take
- * it. */
+/* The settings, and every size: that of the stated figures, else that of estimates. */
 static DefineList fix_sizes(Arena *arena, const Model *model, const DefineList *settings) {
     DefineList all = {0};
     for (int i = 0; i < settings->count; i++) vec_push(arena, &all, settings->items[i]);
@@ -92,7 +91,7 @@ static bool is_stated(const Model *model, Name symbol) {
     return false;
 }
 
-/* The number of pictures is none: figures are for one. */
+/* The batch does not count as free: figures are for one picture. */
 static const char *free_sizes(Arena *arena, const Model *model) {
     const Dims *dims = model->graph->dims;
     Text text = {.arena = arena};
@@ -152,7 +151,7 @@ static bool read_times(Session *s, const char *said, ComparisonRow *row) {
     return false;
 }
 
-/* What a program of the network says of itself with --time. */
+/* Runs the program of a network with --time, and reads its output. */
 static bool time_program(Session *s, const Graph *graph, const char *program, const char *inputs,
                          const char *outputs, ComparisonRow *row) {
     Vec(const char *) arguments = {0};
@@ -198,8 +197,8 @@ static void add_comparison_row(Comparison *c, int index, const DefineList *setti
     if (!s->options->measure || measure_model(s, &fixed_one, &row)) vec_push(s->arena, &c->rows, row);
 }
 
-/* Each model as it is by default, or with the user's -D; then each variant that it states
- * figures for. */
+/* Adds each model with its defaults, or with the user's -D; then each variant for which
+ * it states figures. */
 static void add_compared_file(Comparison *c, const char *path) {
     Session *s = c->session;
     DefineList given = {.items = c->given.items, .count = c->given.count};
@@ -222,7 +221,7 @@ static void add_compared_file(Comparison *c, const char *path) {
 
 /* ---- names and sizes ---- */
 
-/* Networks of one name are told apart by their files. */
+/* Networks of equal names are distinguished by their files. */
 static void report_differences(Comparison *c) {
     Arena *arena = c->session->arena;
     bool *alike = NEW_ARRAY(arena, bool, c->rows.count);
@@ -237,8 +236,7 @@ static void report_differences(Comparison *c) {
                 arena_printf(arena, "%s (%s)", c->rows.items[i].name, c->rows.items[i].path);
 }
 
-/* The sizes that free ones are taken as, each way of them once; NULL where all are
- * stated. */
+/* The assumed values of free sizes, each combination once; NULL where all are stated. */
 static const char *sizes_taken(const Comparison *c) {
     Text text = {.arena = c->session->arena};
     for (int i = 0; i < c->rows.count; i++) {
@@ -327,7 +325,7 @@ static void print_csv(const Comparison *c) {
 
 /* ---- the chart ---- */
 
-/* Networks with an accuracy; where none states one, all of them by their times. */
+/* Draws networks with an accuracy; where none states one, all of them by their times. */
 static bool draw_comparison(Comparison *c, const char *path, const char *format) {
     Session *s = c->session;
     bool accuracies = false;

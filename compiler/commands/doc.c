@@ -1,5 +1,5 @@
-/* cai doc: what the comments of files say. This finds what is asked for; doc_print.c lays
- * it out. */
+/* cai doc: the comments of files. This file finds what is requested; doc_print.c lays it
+ * out. */
 #include "commands/doc.h"
 #include "elaborate/elaborate.h"
 #include <dirent.h>
@@ -35,7 +35,7 @@ static void add_library_file(Session *s, Reference *r, const char *name, const c
     vec_push(s->arena, &r->files, file);
 }
 
-/* Those of the prelude, as it names them; the prelude itself declares nothing. */
+/* Reads the files of the prelude, in its order; the prelude itself declares nothing. */
 static bool read_known(Session *s, Reference *r) {
     Source *source = session_source(s, library_path(s, "prelude.cai"));
     File *file = source ? parse_file(s->arena, s->names, &s->diag, source) : NULL;
@@ -74,7 +74,7 @@ static void find_entries(Session *s, const DocFile *file, const char *name, Foun
             vec_push(s->arena, found, (DocFound){.file = file, .entry = &file->doc->entries.items[i]});
 }
 
-/* What is called as primitive.NAME: sources are made by other words. */
+/* Whether an operator is called as primitive.NAME: sources are made in other ways. */
 static bool can_be_called(int op) { return op_info[op].class != CLASS_SOURCE; }
 
 static void find_operator(Session *s, const char *name, FoundList *found) {
@@ -117,13 +117,14 @@ static void report_undocumented(Session *s, const Reference *r, const char *name
     else suggest_documented(s, d, name, &names, "");
 }
 
-/* As `use` finds it: here, else in the library. */
+/* Finds a file as `use` does: here, else in the library. */
 static const DocFile *used_file(Session *s, const Reference *r, const char *name) {
     const char *path = arena_printf(s->arena, "%s.cai", name);
     return access(path, F_OK) == 0 ? read_doc(s, path, path) : library_file_named(r, path);
 }
 
-/* blocks.cai, sub/net.cai, - : a file here; one without a folder may be the library's. */
+/* blocks.cai, sub/net.cai, - : a file here; one without a folder may be of the
+ * library. */
 static void find_path(Session *s, const Reference *r, const char *path, FoundList *found) {
     const DocFile *file = access(path, F_OK) == 0 ? NULL : library_file_named(r, path);
     if (!file) file = read_doc(s, path, path);

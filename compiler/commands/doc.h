@@ -1,4 +1,4 @@
-/* What doc.c finds and doc_print.c prints. */
+/* What doc.c finds, and doc_print.c prints. */
 #ifndef CAI_DOC_H
 #define CAI_DOC_H
 
@@ -7,13 +7,13 @@
 typedef struct DocFile {
     const Doc *doc;
     const char *name; /* "unet.cai"; of a user's file: its path */
-    /* "unet", which brings a file of the library; NULL where every file knows it, and of
-     * a user's file */
+    /* "unet", as in `use unet`, for a file of the library; NULL where every file knows
+     * it, and for a user's file */
     const char *use;
     bool library;
 } DocFile;
 
-typedef struct Reference { /* the library: what every file knows, then the rest by name */
+typedef struct Reference { /* the library: the files that every file knows, then the others by name */
     Vec(DocFile *) files;
 } Reference;
 

@@ -53,7 +53,7 @@ static void text_error(Text *out, const DiagInfo *error) {
     text_add(out, "\n");
 }
 
-/* A name, and beside it or below it what it is. */
+/* A name, with its description beside or below it. */
 static void text_row(Text *out, const DocEntry *entry) {
     Text what = {.arena = out->arena};
     const char *name = entry->decl->name;
@@ -92,7 +92,7 @@ static void markdown_use(Text *out, const DocFile *file) {
     if (file->use) text_add(out, "`use %s`\n\n", file->use);
 }
 
-/* folder: where the file lies, to link to; NULL: no link. */
+/* folder: that of the file, for a link; NULL: no link. */
 static void markdown_heading(Text *out, const DocFile *file, const DocEntry *entry, const char *folder) {
     int line = source_place(file->doc->source, entry->decl->span.begin).line;
     if (folder) text_add(out, "### [`%s`](%s%s#L%d)\n\n", entry->decl->name, folder, file->name, line);

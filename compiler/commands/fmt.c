@@ -2,8 +2,8 @@
 #include "commands/commands.h"
 #include "files/files.h"
 
-/* Writes it, or with --check says that it would; true where nothing went wrong and, with
- * --check, nothing would change. */
+/* Formats a file, or with --check reports that it would change; true where there was no
+ * error and, with --check, nothing would change. */
 static bool format_file(Session *s, const char *path) {
     int errors = s->diag.errors;
     Source *source = session_source(s, path);

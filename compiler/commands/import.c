@@ -14,7 +14,8 @@ static const char *base_of(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-/* What was written must be read again without a word: else we wrote it wrong. */
+/* Checks that the written text is read without errors or warnings: else the importer is
+ * wrong. */
 static void check_written(Session *s, const char *text) {
     Diagnostics diag = {.arena = s->arena};
     const ElaborateOptions options = {.stdlib_dir = s->stdlib_dir};

@@ -1,6 +1,6 @@
-/* OpenBLAS's dgemm for --reference and --compare, which are many times as fast by it.
- * Nothing that goes into a program is computed by it: its bits depend on the processor.
- * It is linked as an archive, since the shared library brings another that ends the
+/* OpenBLAS's dgemm for --reference and --compare, which makes them many times as fast. It
+ * computes nothing that goes into a program, since its bits depend on the processor. It
+ * is linked as an archive, since the shared library depends on another that ends the
  * process where memory runs out. */
 #include "commands/commands.h"
 #include <limits.h>
@@ -11,8 +11,8 @@ void cblas_dgemm(int order, int a_order, int b_order, int rows, int columns, int
                  const double *a, int a_leading, const double *b, int b_leading, double beta, double *c,
                  int c_leading);
 
-/* Leading dimensions are at least as large as what they lead: where that is one row, any
- * stride is right, and BLAS wants none that is less. */
+/* Leading dimensions must be at least the length of a row: with a single row any stride
+ * is right, but BLAS refuses a smaller one. */
 static int64_t leading_dimension(RefMatrix m, int64_t rows, int64_t columns, int *order) {
     bool lies = m.column == 1 && (rows == 1 || m.row >= columns);
     *order = lies ? AS_IT_LIES : TRANSPOSED;

@@ -1,4 +1,4 @@
-/* What the name of a picture says of it. */
+/* The format of a picture, by the ending of its name. */
 #include "commands/commands.h"
 
 const char *picture_format(Session *s, const char *path, const char *also) {

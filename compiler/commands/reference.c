@@ -1,13 +1,13 @@
-/* A graph as a program of the runtime's, computed by the reference evaluator in double
- * precision: the command line, the readers and the writers are those of built programs,
- * and only the one kernel is ours. */
+/* A graph as a program of the runtime, computed by the reference evaluator in double
+ * precision: the command line, the readers and the writers are those of built programs;
+ * only its single kernel is defined here. */
 #include "commands/commands.h"
 #include "plan/tables.h"
 #include "program/main.h"
 #include <assert.h>
 #include <malloc.h>
 
-/* A command gives the exit code of the program that it runs. */
+/* A command returns the exit code of the program that it runs. */
 static_assert((int)EXIT_DIAGNOSED == CAI_BAD_INPUT && (int)EXIT_USAGE == CAI_BAD_USAGE &&
                   (int)EXIT_BUG == CAI_INTERNAL,
               "the exit codes of cai are those of programs");
@@ -98,8 +98,8 @@ static const cai_argument *make_reference_arguments(Arena *arena, int inputs, in
     return arguments;
 }
 
-/* Memory that one value leaves is the next one's, without a way by the system, which
- * would hand it out in pages of zeros. */
+/* Keeps freed memory for the next value: the system would return it as pages to be zeroed
+ * and faulted in. */
 static void keep_memory(void) {
     mallopt(M_MMAP_MAX, 0);
     mallopt(M_TRIM_THRESHOLD, -1);

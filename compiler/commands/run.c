@@ -50,7 +50,7 @@ int command_run(Session *session) {
     } else if (o->reference) {
         char **arguments = run_arguments(session, model->graph->model, named);
         code = reference_main(session, model->graph, weights, o->rest.count - named + 1, arguments);
-        /* behind the results: some of it is known only when weights are read */
+        /* after the results: some errors are known only when weights are read */
         int reported = session_end(session);
         if (code == EXIT_GOOD) code = reported;
     } else {

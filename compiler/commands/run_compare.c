@@ -1,7 +1,7 @@
 /* cai run --compare: the built program against the reference evaluator, layer by layer.
- * The program is built with every layer's result as one more output, both are run on the
- * same inputs, and their outputs compared; then the program as it would be built is
- * compared too, since keeping every layer's result keeps kernels from being fused. */
+ * The program is built with every layer's result as an additional output, both are run on
+ * the same inputs, and their outputs are compared. Then the program as usually built is
+ * compared, too, since keeping every layer's result prevents fusion. */
 #include "commands/commands.h"
 #include "files/files.h"
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TOLERANCE 1e-4 /* of the root mean square of the error to that of the values */
+#define TOLERANCE 1e-4 /* the ratio of the root mean square of the error to that of the values */
 
 /* ---- the graph with more outputs ---- */
 
@@ -40,8 +40,8 @@ static int by_completion(const void *left, const void *right) {
     return first != second ? (first < second ? -1 : 1) : (a->depth < b->depth) - (a->depth > b->depth);
 }
 
-/* A copy whose outputs are tensors; with the layers' results before the model's own where
- * `layers`. */
+/* A copy of the graph whose outputs are tensors; where `layers`, the results of layers
+ * come before the model's own. */
 static Graph *with_outputs(Session *s, const Model *model, bool layers) {
     Graph *graph = NEW(s->arena, Graph);
     *graph = *model->graph;
@@ -71,14 +71,14 @@ static Graph *with_outputs(Session *s, const Model *model, bool layers) {
 
 /* ---- running both ---- */
 
-/* What ends with a code has said why itself. */
+/* A program that exits with a code has reported why itself. */
 static bool went_well(Session *s, const char *what, Process process) {
     if (process.status < 0)
         diag_error(&s->diag, DIAG_compare, (Span){0}, "%s was not run to its end: %s", what, process.said);
     return process.status == 0;
 }
 
-/* The user's arguments with `-o FILE` behind them. */
+/* The user's arguments followed by `-o FILE`. */
 static char **with_output(Session *s, const char *name, int first, const char *file) {
     char **given = run_arguments(s, name, first);
     int count = 0;
@@ -117,13 +117,14 @@ static bool run_variant(Session *s, Graph *graph, Weights *weights, int first, c
 /* ---- the figures ---- */
 
 typedef struct Error {
-    double rms, largest, values; /* the values' own root mean square */
+    double rms, largest, values; /* rms: of the values themselves */
 } Error;
 
 /* Programs count denormals as zero, the reference does not. */
 static double flushed_denormal(double value) { return fabs(value) < FLT_MIN ? 0 : value; }
 
-/* Of ints exactly, though a double need not hold them. */
+/* The difference of two elements; of ints exactly, even where a double does not hold
+ * them. */
 static double difference_at(const cai_tensor *built, const cai_tensor *reference, int64_t i, double a,
                             double b) {
     if (cai_type_is_float(built->type)) return isnan(a) && isnan(b) ? 0 : a == b ? 0 : fabs(a - b);
@@ -151,8 +152,8 @@ static Error error_of(const cai_tensor *built, const cai_tensor *reference) {
     return error;
 }
 
-/* A sum of values that were all flushed may come to a normal one: below the least normal
- * number there is no error. */
+/* Values below the least normal number are not errors: a sum of flushed values may be
+ * normal in the reference. */
 static bool is_good(Error error) {
     return error.rms <= fmax(FLT_MIN, TOLERANCE * (error.values > 0 ? error.values : 1));
 }

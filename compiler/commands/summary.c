@@ -1,4 +1,4 @@
-/* cai summary: a line for each layer, with what it makes and costs, and the totals. */
+/* cai summary: a line for each layer, with its result and costs, and the totals. */
 #include "commands/commands.h"
 
 /* The symbol that counts pictures, or -1. */
@@ -13,8 +13,7 @@ static int batch_symbol(const Model *model) {
     return -1;
 }
 
-/* Multiply-adds are those of one picture: the batch, where it is a size of its own, is
- * taken as 1. */
+/* Multiply-adds are for one picture: a batch that is a symbol counts as 1. */
 static Dim for_batch_of_one(const Model *model, Dim value) {
     Dims *dims = model->graph->dims;
     int batch = batch_symbol(model);
@@ -66,14 +65,14 @@ static const char *macs_text(Session *s, const Model *model, Dim macs) {
     return strlen(text) > LONGEST_FORMULA ? left_out : text;
 }
 
-/* The layer that the one at `index` is listed below. */
+/* The layer below which the one at `index` is listed. */
 static const LayerInfo *layer_above(const Model *model, int index) {
     int depth = model->layers.items[index].depth;
     while (index >= 0 && model->layers.items[index].depth >= depth) index--;
     return index >= 0 ? &model->layers.items[index] : NULL;
 }
 
-/* What the path adds to that of the layer above, so that a label of several parts
+/* The part of the path after that of the layer above, so that a label of several parts
  * (`"features.3"`) is shown whole. */
 static const char *own_layer_name(const Model *model, int index) {
     const LayerInfo *above = layer_above(model, index);
@@ -107,11 +106,11 @@ static void print_summary_row(const Columns *c, const SummaryRow *row) {
            row->parameters, c->macs, row->macs, c->field, row->field);
 }
 
-/* ---- runs of like rows: what a loop unrolls to ---- */
+/* ---- runs of equal rows, as from a loop ---- */
 
 enum { LONGEST_GROUP = 64, LEAST_TIMES = 3, LEAST_SAVED = 3 };
 
-/* But for their names, which nobody needs where there are no weights. */
+/* Equal except for their names, which do not matter where there are no weights. */
 static bool rows_alike(const LayerInfo *a, const LayerInfo *b) {
     int64_t parameters;
     bool plain =
@@ -121,8 +120,8 @@ static bool rows_alike(const LayerInfo *a, const LayerInfo *b) {
            a->receptive_field == b->receptive_field;
 }
 
-/* How often the `size` rows from `begin` on, layers with all that is in them, stand there
- * in a row. */
+/* How often the `size` rows from `begin` on, which are layers with all their parts,
+ * repeat in a row. */
 static int count_repeats(const Model *model, int begin, int size) {
     const LayerList *layers = &model->layers;
     for (int i = begin; i < begin + size; i++)
@@ -137,7 +136,7 @@ static int count_repeats(const Model *model, int begin, int size) {
     return cut ? count - 1 : count;
 }
 
-/* The group at `begin` that saves most rows by being shown once; its size is 0 where none
+/* The size of the group at `begin` that saves most rows by being shown once; 0 where none
  * saves enough. */
 static int find_repeated_rows(const Model *model, int begin, int *count) {
     int found = 0, saved = LEAST_SAVED - 1;
@@ -151,7 +150,7 @@ static int find_repeated_rows(const Model *model, int begin, int *count) {
     return found;
 }
 
-/* In the place of `times` groups of `size` rows: what they come to. */
+/* A row in place of `times` groups of `size` rows, with their totals. */
 static SummaryRow folded_row(Session *s, const Model *model, int begin, int size, int times) {
     const LayerInfo *layer = &model->layers.items[begin];
     Dims *dims = model->graph->dims;
@@ -217,7 +216,7 @@ static void print_summary_table(Session *s, const Model *model) {
            (double)known / scale, unit, 2 * (double)known / scale, unit);
 }
 
-/* ---- for tools: a size that is not known yet is a string ---- */
+/* ---- for tools: a symbolic size is a string ---- */
 
 static void print_json_number(Session *s, const char *key, Dim value) {
     int64_t constant;
