@@ -1,4 +1,4 @@
-/* Attributes of the node that is being read. */
+/* Attributes of the current node. */
 #include "import/import.h"
 
 const OnnxAttribute *attribute(const Import *im, const char *name) {

@@ -1,5 +1,5 @@
-/* The nodes of a graph in turn: folded, or converted by their rows; functions and
- * branches that are decided stand as if written here. */
+/* Converts the nodes of a graph in order: they are folded, or converted by their rows of
+ * operators.def; functions, and branches whose condition is known, are inlined. */
 #include "import/convert.h"
 #include <ctype.h>
 
@@ -35,8 +35,8 @@ const char *identifier(Import *im, const char *name, const char *otherwise) {
 /* ---- the signature ---- */
 
 typedef struct Symbols {
-    Map *by_name;              /* those that are taken */
-    Map *by_param;             /* ONNX's name of a size to ours */
+    Map *by_name;              /* symbols in use */
+    Map *by_param;             /* ONNX's name of a size -> ours */
     Vec(const char *) spatial; /* heights and widths */
 } Symbols;
 
@@ -46,8 +46,8 @@ static bool is_good_symbol(Import *im, const char *name) {
     return good && !is_reserved(im, name) && !builtin_knows(intern(im->names, name));
 }
 
-/* The symbol of a free size: ONNX's name of it where that is a name, else N, H and W by
- * its axis. */
+/* The symbol of a free size: ONNX's name where that is an identifier, else N, H and W by
+ * the axis. */
 static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
     const char *param = port->symbols[axis],
                *known = param ? map_get(symbols->by_param, intern(im->names, param)) : NULL;
@@ -107,8 +107,7 @@ static bool add_onnx_input(Import *im, Text *text, const OnnxPort *port, Map *ta
     return true;
 }
 
-/* A tensor in the middle of the model, as an input: its shape is what the file says of
- * it. */
+/* An intermediate tensor as an input: its shape is that in the file. */
 static bool add_cut(Import *im, Text *text, Name name, Map *taken, Symbols *symbols) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->values.count; i++)
@@ -184,8 +183,8 @@ static void bind_initializers(Import *im, const OnnxGraph *graph) {
     }
 }
 
-/* The wires of a node's inputs; false where one of them is missing, of which it was
- * told. */
+/* The wires of a node's inputs; false where one of them is missing, which was
+ * reported. */
 static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     bool here = true;
     for (int i = 0; i < node->input_count; i++) {
@@ -198,8 +197,8 @@ static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     return here;
 }
 
-/* `If`: the branch stands here where the condition is known. Its graph sees the names
- * around it. */
+/* `If`: inlines the branch where the condition is known. The graph of the branch sees the
+ * names around it. */
 void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxNode *node = im->node;
     const Known *condition = known_of(im, input_at(inputs, count, 0));
@@ -221,9 +220,10 @@ void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         outputs[i] = map_get(im->wires, branch->graph->outputs.items[i].name);
 }
 
-/* `Loop`: its body stands here as often as it runs, where that is known. Its inputs are
- * the round, the condition and what it carries; its outputs the condition, what it
- * carries on, and what it makes in each round, which is stacked. */
+/* `Loop`: inlines its body as often as it runs, where that is known. The inputs of the
+ * body are the number of the iteration, the condition and the loop-carried values; its
+ * outputs are the condition, the next loop-carried values, and the results of each
+ * iteration, which are stacked. */
 void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxNode *node = im->node;
     const OnnxAttribute *body = attribute(im, "body");
@@ -292,7 +292,7 @@ static OnnxNode resolved_node(Import *im, const OnnxNode *node, const OnnxNode *
         for (int k = 0; from->refers && k < function->default_count; k++)
             if (!strcmp(function->defaults[k].name, node->attributes[i].refers))
                 from = &function->defaults[k];
-        if (from->refers) continue; /* optional, and not given */
+        if (from->refers) continue; /* optional, and omitted */
         attributes[out.attribute_count] = *from;
         attributes[out.attribute_count++].name = node->attributes[i].name;
     }
@@ -321,7 +321,7 @@ static void convert_function(Import *im, const OnnxFunction *function, const Onn
     im->wires = outside, im->opset = opset;
 }
 
-/* Whether there is a way to read the operator; refused where there is none. */
+/* Whether the operator can be read; refuses it where not. */
 static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRow *row) {
     if (*node->domain) return cannot(im, "operators of %s are not read", node->domain);
     if (!row) return cannot(im, "the operator is not read");
@@ -331,8 +331,7 @@ static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRo
     return true;
 }
 
-/* here: whether its inputs are; else it is only told whether it could be read if they
- * were. */
+/* here: whether its inputs exist; else only checks whether the node could be read. */
 static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inputs, Wire **outputs) {
     const OnnxFunction *function = find_function(im, node);
     const OperatorRow *row = operator_find(node->op);

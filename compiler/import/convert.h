@@ -7,9 +7,9 @@
 Wire *formula(Import *im, const char *text, Wire *const *inputs, int count);
 extern const OperatorRow *current_row(const Import *im);
 
-/* An axis from 0, or -1 with the refusal made. */
+/* An axis counted from 0, or -1 after refusing the node. */
 int axis_of(Import *im, int64_t axis, int rank);
-/* All elements of a constant list of ints; false, with the refusal made, where they are
+/* All elements of a constant list of ints; false, after refusing the node, where they are
  * not known. */
 bool ints_of(Import *im, Wire *wire, const char *what, int64_t *out, int *count);
 bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count);
@@ -17,7 +17,7 @@ bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count);
  * not known. */
 bool number_of(Import *im, Wire *wire, const char *what, double *out);
 Wire *convolved(Import *im, Wire *x, Wire *weight);        /* convert_conv.c */
-Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is left out */
+Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is omitted */
 Dim size_product(Import *im, Wire *x, int from, int to);
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);
 Wire *wire_of_reals(Import *im, int rank, const int64_t *dims, const double *values);

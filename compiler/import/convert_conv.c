@@ -1,7 +1,7 @@
 /* Convolutions, products with weights, and pools. */
 #include "import/convert.h"
 
-typedef struct OnnxWindows { /* what convolutions and pools say of their windows; of two axes also as text */
+typedef struct OnnxWindows { /* the windows of convolutions and pools; for two axes also as text */
     int axes;
     int64_t kernel[3], stride[3], dilation[3], before[3], after[3];
     bool upper, lower; /* auto_pad */
@@ -44,7 +44,7 @@ static const char *pad_text(Import *im, const OnnxWindows *w) {
     return tuple_text(im->arena, (int64_t[]){w->before[0], w->after[0], w->before[1], w->after[1]}, 4);
 }
 
-/* Whether the padding is that of a convolution that says none. */
+/* Whether the padding is the default of a convolution. */
 static bool is_middle(const OnnxWindows *w) {
     bool middle = !w->upper && !w->lower;
     for (int i = 0; i < w->axes; i++)
@@ -59,7 +59,7 @@ static bool all_are(const int64_t *values, int count, int64_t value) {
     return true;
 }
 
-/* ", stride = 2, pad = 1" and so on, where they are not what is usual. */
+/* ", stride = 2, pad = 1" and so on, where they are not the defaults. */
 static const char *window_settings(Import *im, const OnnxWindows *w, int64_t groups) {
     Text text = {.arena = im->arena};
     if (!all_are(w->stride, 2, 1)) text_add(&text, ", stride = %s", ints_text(im->arena, w->stride, 2));
@@ -69,7 +69,7 @@ static const char *window_settings(Import *im, const OnnxWindows *w, int64_t gro
     return text_string(&text);
 }
 
-/* A number for each channel, added. */
+/* Adds a number for each channel. */
 static Wire *with_bias(Import *im, Wire *y, Wire *bias) {
     if (!y || !bias) return y;
     const int rank = wire_rank(im, y);
@@ -84,7 +84,7 @@ static Dim window_places_along(Import *im, Wire *x, const OnnxWindows *w, int ax
     return dim_offset(im->dims, dim_floor_div(im->dims, padded, w->stride[axis]), 1);
 }
 
-/* Of one or three axes, by the operator of the graph. */
+/* Windows of one or three axes, by the operator of the graph. */
 static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count,
                                const OnnxWindows *w, const Dim *sizes, int64_t groups) {
     const char *kernel = strncmp(callee, "pool", 4) ? ""
@@ -105,7 +105,7 @@ static bool kernel_of(Import *im, Wire *weight, int axes, int64_t *kernel) {
     return true;
 }
 
-/* The node's convolution of a weight that is computed. */
+/* The node's convolution, with a computed weight. */
 Wire *convolved(Import *im, Wire *x, Wire *weight) {
     Wire *both[] = {x, weight};
     OnnxWindows w;
@@ -154,7 +154,7 @@ void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = line_run(im, line, x->type);
 }
 
-/* What `output_shape` or auto_pad ask for, as padding. */
+/* The padding for `output_shape` or auto_pad. */
 static bool transposed_pads(Import *im, Wire *x, OnnxWindows *w, int64_t *output_padding) {
     int64_t wanted[3];
     const bool shaped = attribute_ints(im, "output_shape", w->axes, wanted), same = w->upper || w->lower;
@@ -247,7 +247,7 @@ static Wire *pool_three(Import *im, Wire *x, OnnxWindows *w, bool is_max, bool c
     return infix(im, "/", total, primitive_windows(im, "pool_sum", &ones, 1, w, sizes, 1));
 }
 
-/* Of one axis as of two, the first of size 1. */
+/* Turns windows of one axis into windows of two, the first of size 1. */
 static void lift_windows(OnnxWindows *w) {
     int64_t *lists[] = {w->kernel, w->stride, w->dilation, w->before, w->after};
     for (int i = 0; i < COUNT_OF(lists); i++) lists[i][1] = lists[i][0], lists[i][0] = i < 3;

@@ -1,4 +1,4 @@
-/* Operators on each element by itself. */
+/* Elementwise operators. */
 #include "import/convert.h"
 #include <ctype.h>
 #include <math.h>
@@ -27,8 +27,8 @@ void convert_identity(Import *im, Wire *const *inputs, int count, Wire **outputs
     }
 }
 
-/* What a type of ONNX that is held in a wider one wraps around at: 2 ** bits; 0 where
- * cai's type wraps by itself. */
+/* Where an ONNX type that is held in a wider type wraps: 2 ** bits; 0 where cai's type
+ * wraps by itself. */
 static double wraps_at(int type) {
     return type == ONNX_UINT8                          ? 0x1p8
            : type == ONNX_UINT16 || type == ONNX_INT16 ? 0x1p16
@@ -43,8 +43,8 @@ static Wire *wrapped_wire(Import *im, Wire *x) {
     return infix_number(im, "-", infix_number(im, "%", infix_number(im, "+", x, at / 2), at), at / 2);
 }
 
-/* The second operand. Up to opset 6 `axis` told which axis of the first one its first
- * axis meets; since 7 operands broadcast as in numpy. */
+/* The second operand. Up to opset 6 `axis` gave the axis of the first operand that is
+ * aligned with its first axis; since 7 operands broadcast as in numpy. */
 static Wire *operand_of_many(Import *im, Wire *const *inputs, int count) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     Dim dims[16];
@@ -89,7 +89,7 @@ void convert_neg(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 
 static bool is_unsigned(int type) { return type == ONNX_UINT8 || type == ONNX_UINT16 || type == ONNX_UINT32; }
 
-/* Of ints ONNX's quotient loses its fraction, ours is rounded down. */
+/* ONNX truncates the quotient of ints, ours is rounded down. */
 void convert_div(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1), *both[] = {a, b};
     if (a && a->type == ONNX_UINT64) cannot(im, "dividing uint64");
@@ -105,8 +105,8 @@ void convert_mod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     else outputs[0] = infix(im, "%", both[0], both[1]);
 }
 
-/* The base's type counts. A small whole exponent of ints is a product; so is the square,
- * which is how people write it. */
+/* The result has the type of the base. A small integer exponent of ints becomes a
+ * product, and so does a square, which is how people write it. */
 void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     const Known *k = known_of(im, b);
@@ -153,7 +153,7 @@ void convert_mean(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = count > 1 ? infix_number(im, "/", total, count) : total;
 }
 
-/* Bounds: attributes, or since opset 11 inputs, each of which may be left out. */
+/* Bounds: attributes, or since opset 11 inputs, each of which may be omitted. */
 void convert_clip(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *low = input_at(inputs, count, 1),
          *high = input_at(inputs, count, 2);
@@ -235,7 +235,7 @@ void convert_is_inf(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     typed(outputs[0], ONNX_BOOL);
 }
 
-/* Casts to a type that is held in a wider one lose what it would. */
+/* Casts to a type that is held in a wider one wrap like that type. */
 void convert_cast(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const int to = (int)attribute_int(im, "to", 0);
     Wire *x = input_at(inputs, count, 0);
@@ -256,7 +256,7 @@ void convert_where(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                                          : cannot(im, "Where has three inputs");
 }
 
-/* One slope for all, one a channel, or any other tensor of them. */
+/* One slope for all, one for each channel, or any other tensor of slopes. */
 void convert_prelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *slope = input_at(inputs, count, 1);
     int64_t channels;

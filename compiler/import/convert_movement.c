@@ -47,7 +47,7 @@ void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs)
         im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
 }
 
-/* Axes as an attribute, since opset 13 as an input; -1: not told. */
+/* Axes as an attribute, since opset 13 as an input; -1: not given. */
 int axes_given(Import *im, Wire *const *inputs, int count, int place, int64_t *axes) {
     const OnnxAttribute *a = attribute(im, "axes");
     int many = -1;
@@ -123,7 +123,7 @@ void convert_expand(Import *im, Wire *const *inputs, int count, Wire **outputs) 
         outputs[0] = broadcasted(im, input_at(inputs, count, 0), dims, rank);
 }
 
-/* n times along an axis: a new axis of n before it, which the two then share. */
+/* Repeats n times along an axis: a new axis of n before it is merged with it. */
 static Wire *tiled_wire(Import *im, Wire *x, int axis, Dim times) {
     Dim dims[16], wide[17], thin[17];
     if (!x) return NULL;
@@ -153,7 +153,7 @@ void convert_tile(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 
 /* ---- parts ---- */
 
-/* Index text of an axis; ":" for all of it. */
+/* The index of an axis as text; ":" for all of it. */
 static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end, int64_t step) {
     int64_t from, to, size = -1;
     const bool fixed = wire_fixed(im, x, axis, &size),
@@ -180,7 +180,7 @@ static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end,
                         all_behind ? "" : arena_printf(im->arena, "%lld", (long long)to), step_text);
 }
 
-/* x[:, a:b, ..], without what stands behind the last axis that is cut. */
+/* x[:, a:b, ..], without the indices after the last sliced axis. */
 static Wire *cut_wire(Import *im, Wire *x, const char *const *places) {
     Text text = {.arena = im->arena};
     int last = -1;
@@ -278,7 +278,7 @@ void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 
 /* ---- elements at places ---- */
 
-/* Places for our operators: i32, from 0. */
+/* Places for our operators: i32, counted from 0. */
 static Wire *places_of(Import *im, Wire *index, Dim size) {
     if (!index) return NULL;
     const Known *k = known_of(im, index);
@@ -299,7 +299,7 @@ static Wire *gathered_wire(Import *im, Wire *x, Wire *places, int axis) {
 
 enum { MAX_PLACES = 24 }; /* of a list in the text */
 
-/* x[:, 3] and x[:, [2, 1, 0]]; NULL where the places are not so few. */
+/* x[:, 3] and x[:, [2, 1, 0]]; NULL where there are too many places. */
 static Wire *taken_wire(Import *im, Wire *x, Wire *index, int axis) {
     const Known *k = known_of(im, index);
     const char *places[16];
@@ -330,7 +330,7 @@ void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **
     const char *places[16];
     for (int i = 0; i < 16; i++) places[i] = ":";
     for (int i = 0; i < wire_rank(im, x) && axis >= 0;
-         i++) /* of other axes only as much is read as the index has */
+         i++) /* of other axes only as much is read as the index covers */
         if (i != axis && wire_size(im, index, i) != wire_size(im, x, i))
             places[i] = arena_printf(im->arena, ":%s", dim_string(im->arena, wire_size(im, index, i)));
     if (axis >= 0)
@@ -339,7 +339,7 @@ void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **
                           2, "axis = %d", axis);
 }
 
-/* Places of several axes as one place of these axes flattened. */
+/* Places on several axes as one place on these axes flattened. */
 void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *index = input_at(inputs, count, 1), *place = NULL;
     int64_t deep;
@@ -383,7 +383,7 @@ void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs)
 
 /* ---- borders ---- */
 
-/* What is cut off where the padding is less than 0. */
+/* Slices where the padding is negative. */
 static Wire *cropped_wire(Import *im, Wire *x, Dim *before, Dim *after) {
     const char *places[16];
     int64_t pad;

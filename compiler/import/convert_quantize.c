@@ -1,13 +1,12 @@
-/* Quantized tensors. What ONNX computes in ints of 8 bits is computed in f32, in which
- * whole numbers below 2^24 are exact: where sums may become larger, one operand is split
- * into multiples of 16 and what is left, and the two sums are put together as ints. */
+/* Quantized tensors. Arithmetic of ONNX on 8-bit ints is done in f32, in which integers
+ * below 2^24 are exact: where sums may become larger, one operand is split into multiples
+ * of 16 and a rest, and the two sums are combined as ints. */
 #include "import/convert.h"
 #include <math.h>
 
 enum { EXACT = 1 << 24, LARGEST_PRODUCT = 255 * 255, LARGEST_SPLIT_PRODUCT = 16 * 255 };
 
-/* A scale or zero point for each place of an axis, as what meets a tensor of that
- * rank. */
+/* A scale or zero point for each place of an axis, shaped to broadcast to x. */
 static Wire *along_axis(Import *im, Wire *v, Wire *x, int axis) {
     Dim dims[16];
     if (!v || wire_rank(im, v) != 1 || wire_size(im, v, 0) == dim_const(im->dims, 1)) return v;
@@ -35,7 +34,7 @@ static bool range_of_type(int type, double *low, double *high) {
     return false;
 }
 
-/* Rounded to nearest, ties to even, moved by `zero` and held within the type. */
+/* Rounds to nearest, ties to even, adds `zero` and clamps to the type. */
 static Wire *quantized_wire(Import *im, Wire *x, Wire *zero, int type) {
     double low, high;
     if (!range_of_type(type, &low, &high)) return cannot(im, "quantizing to %s", onnx_type_name(type));
@@ -60,7 +59,7 @@ void convert_quantize(Import *im, Wire *const *inputs, int count, Wire **outputs
                                 along_axis(im, zero, x, axis), type);
 }
 
-/* In f32, less its zero point. */
+/* In f32, minus the zero point. */
 static Wire *centred_wire(Import *im, Wire *x, Wire *zero) {
     if (x && onnx_type_bytes(x->type) == 0)
         return cannot(im, "quantized numbers of %s", onnx_type_name(x->type));
@@ -99,7 +98,7 @@ typedef Wire *QuantizedProduct(Import *im, Wire *a, Wire *b);
 
 static Wire *matrix_product(Import *im, Wire *a, Wire *b) { return infix(im, "@", a, b); }
 
-/* Whole numbers of 9 bits with sign, multiplied and added up `terms` at a time. */
+/* A product of signed 9-bit integers, added up `terms` at a time. */
 static Wire *exact_product(Import *im, QuantizedProduct *product, Wire *a, Wire *b, Dim terms) {
     int64_t count;
     if (!a || !b) return NULL;

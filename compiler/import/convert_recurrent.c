@@ -1,4 +1,4 @@
-/* LSTM, GRU and RNN: blocks of the library's onnx.cai, a run for each direction. */
+/* LSTM, GRU and RNN: blocks of the library's onnx.cai, one run for each direction. */
 #include "import/convert.h"
 #include <strings.h>
 
@@ -26,8 +26,8 @@ static Wire *no_bias(Import *im, int64_t count) {
     return call(im, "zeros", NULL, 0, "[%lld]", (long long)count);
 }
 
-/* ", gate = sigmoid" and so on, of the activations of one direction where they are not as
- * usual. */
+/* ", gate = sigmoid" and so on, for the activations of one direction where they are not
+ * the defaults. */
 static const char *activation_names(Import *im, int direction, const char *const *keys,
                                     const char *const *usual, int count) {
     static const struct {
@@ -113,7 +113,7 @@ static void run_direction(Import *im, const Recurrent *node, int direction, bool
     out[1] = made[1], out[2] = made[2];
 }
 
-/* All steps [T, directions, N, h], and what is last [directions, N, h]; with the batch
+/* All steps [T, directions, N, h], and the last ones [directions, N, h]; with the batch
  * first [N, T, directions, h] and [N, directions, h]. */
 static Wire *joined_directions(Import *im, const Recurrent *node, Wire *const *parts, int axis) {
     Wire *y = node->directions == 2 ? stage_of(im, parts, 2, "stack", "axis = %d", axis)

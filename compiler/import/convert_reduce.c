@@ -42,7 +42,7 @@ void convert_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     cannot(im, "the shape of what is not there");
 }
 
-/* From 0 on by ones; others are known, or can't be told. */
+/* A range from 0 by steps of 1; other ranges must be known. */
 void convert_range(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const Known *begin = known_sizes(im, input_at(inputs, count, 0)),
                 *end = known_sizes(im, input_at(inputs, count, 1)),
@@ -93,7 +93,7 @@ static bool reduced_axes(Import *im, Wire *const *inputs, int count, Wire *x, Re
     return true;
 }
 
-/* What is done to each element before, by which reduction, and what to its result. */
+/* The operation on each element, the reduction, and the operation on its result. */
 static const struct {
     const char *op, *before, *callee, *after;
 } reductions[] = {
@@ -133,7 +133,7 @@ void convert_reduce(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     outputs[0] = is_bool ? cast_to(im, x, type) : x;
 }
 
-/* A product, place by place: these are few. */
+/* A product, place by place, of few places. */
 void convert_reduce_prod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     ReducedAxes axes;
@@ -239,7 +239,7 @@ static bool read_letters(const char **at, Letters *out) {
     return true;
 }
 
-/* A tensor with its axes in the order of `all`, of size 1 where it has none. */
+/* A tensor with its axes in the order of `all`; missing axes have size 1. */
 static Wire *aligned_to_letters(Import *im, Wire *x, const Letters *own, const Letters *all) {
     int order[16], count = 0;
     Dim dims[16];

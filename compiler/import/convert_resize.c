@@ -1,11 +1,11 @@
-/* Resize and Upsample, in all their modes. What the library's resize does alike is
- * written by it; all else of fixed size is a product with a matrix of weights for each
- * axis, or, of the nearest, elements at places.
+/* Resize and Upsample, in all their modes. Where the library's resize does the same, it
+ * is used; everything else of fixed size is a product with a matrix of weights for each
+ * axis or, for nearest, a gather.
  *
- * Along one axis, as ONNX's reference has it: place i of the result falls on x; base is
- * the last whole number below x, ratio = x - base, in (0, 1]; taps stand at base + first,
- * base + first + 1, .., weighed by coefficients of the ratio; what lies outside counts as
- * the nearest inside or, with exclude_outside, not at all. */
+ * Along one axis, as in ONNX's reference: place i of the result maps to x; base is the
+ * last integer below x, ratio = x - base, in (0, 1]; taps are at base + first, base +
+ * first + 1, .., weighted by coefficients of the ratio; taps outside count as the nearest
+ * place inside or, with exclude_outside, not at all. */
 #include "import/convert.h"
 #include <math.h>
 
@@ -19,10 +19,10 @@ typedef struct Sampling { /* of one axis */
 typedef struct Resize {
     const char *mode, *coordinates, *nearest;
     bool exclude, antialias;
-    double a, beyond; /* beyond: what stands where tf_crop_and_resize leaves the picture */
+    double a, beyond; /* beyond: the value where tf_crop_and_resize leaves the picture */
 } Resize;
 
-/* Where place i falls; NAN: outside, where `beyond` stands. */
+/* The coordinate of place i; NAN: outside, where the value is `beyond`. */
 static double resize_coordinate(const Resize *resize, const Sampling *s, int64_t i) {
     const double width = s->scale * (double)s->in, at = (double)i;
     if (!strcmp(resize->coordinates, "align_corners"))
@@ -63,8 +63,8 @@ static double resize_filter(const Resize *resize, double t) {
     return !strcmp(resize->mode, "cubic") ? resample_cubic(t, resize->a) : t < 1 ? 1 - t : 0;
 }
 
-/* The weights of all places in for place i of the result; false where `beyond` stands
- * there. */
+/* The weights of all source places for place i of the result; false where the value is
+ * `beyond`. */
 static bool weigh_samples(const Resize *resize, const Sampling *s, int64_t i, double *row) {
     const double x = resize_coordinate(resize, s, i), reach = !strcmp(resize->mode, "cubic") ? 2 : 1,
                  shrink = resize->antialias ? fmin(s->scale, 1) : 1;
@@ -125,8 +125,8 @@ static const char *library_rule(const Resize *resize) {
     return NULL;
 }
 
-/* What the library's nearest takes: floor(s) for asymmetric, floor(s + 1/2) for the
- * others. */
+/* Whether the rounding is that of the library's nearest: floor(s) for asymmetric, floor(s
+ * + 1/2) for the others. */
 static bool same_nearest(const Resize *resize, const Sampling *s) {
     const bool plain = !strcmp(resize->coordinates, "asymmetric"),
                corners = !strcmp(resize->coordinates, "align_corners");
@@ -140,7 +140,7 @@ static bool same_nearest(const Resize *resize, const Sampling *s) {
     return true;
 }
 
-/* Whether sizes alone decide what is computed along this axis, as in the library. */
+/* Whether, as in the library, sizes alone decide what is computed along this axis. */
 static bool fits_library(const Resize *resize, const Sampling *s) {
     const bool exact =
         s->scale * (double)s->in == (double)s->out || s->scale == (double)s->out / (double)s->in;
@@ -267,7 +267,7 @@ static Resize resize_way(Import *im) {
     return resize;
 }
 
-/* A whole factor of both axes of free size; 0 where there is none. */
+/* An integer factor of both axes of free size; 0 where there is none. */
 static int64_t whole_factor(const WantedSize *wanted) {
     const double scale = wanted->scale[2];
     return scale == wanted->scale[3] && scale == floor(scale) && scale >= 1 ? (int64_t)scale : 0;

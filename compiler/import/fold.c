@@ -1,5 +1,5 @@
-/* Constants and the arithmetic of shapes, done while importing: Shape, Gather, Concat and
- * their like become formulas of the model's sizes, and conditions and axes become
+/* Evaluates constants and the arithmetic of shapes while importing: Shape, Gather, Concat
+ * and the like become formulas of the model's sizes, and conditions and axes become
  * known. */
 #include "import/import.h"
 #include <math.h>
@@ -33,7 +33,7 @@ static Known *known_new(Import *im, int type, int rank, const int64_t *dims) {
     return wire_known(im, type, rank, dims)->known;
 }
 
-/* As one that is there: a float that comes from a size is held as the size. */
+/* A known value like another: a float that comes from a size is held as the size. */
 static Known *known_like(Import *im, const Known *like, int rank, const int64_t *dims) {
     Known *known = known_new(im, like->type, rank, dims);
     if (!known || !like->sizes || known->sizes) return known;
@@ -41,7 +41,7 @@ static Known *known_like(Import *im, const Known *like, int rank, const int64_t 
     return known;
 }
 
-/* Its elements as sizes, where they are whole numbers; NULL where they are not. */
+/* Its elements as sizes, where they are integers; NULL where they are not. */
 static const Known *as_sizes(Import *im, const Known *k) {
     if (!k || k->sizes) return k;
     Known *out = arena_copy(im->arena, k, sizeof *k);
@@ -128,7 +128,7 @@ static double combine_reals(char op, double a, double b) {
     }
 }
 
-/* Where element `i` of a shape lies in a tensor that broadcasts to it. */
+/* The place of element `i` of a shape in a tensor that broadcasts to that shape. */
 static int64_t broadcast_place(const Known *k, int rank, const int64_t *dims, int64_t i) {
     int64_t place = 0, step = 1;
     for (int axis = rank - 1, own = k->rank - 1; own >= 0; axis--, own--) {
@@ -155,7 +155,7 @@ static bool broadcast_shape(Knowns in, int count, int *rank, int64_t *dims) {
     return true;
 }
 
-/* Of floats that are sizes the quotient must come out; of ints it loses its fraction. */
+/* The quotient of floats that are sizes must be exact; that of ints is truncated. */
 static Known *fold_sizes(Import *im, Known *out, Knowns in, int rank, const int64_t *dims, char op) {
     const bool real = onnx_type_is_float(in[0]->type);
     for (int64_t i = 0; i < out->count; i++) {
@@ -330,7 +330,7 @@ static Known *fold_concat(Import *im, Knowns in, int count) {
 }
 
 /* The axes of Squeeze, Unsqueeze and Reduce: an attribute, or since opset 13 an input.
- * -1: not told; -2: not known. */
+ * -1: not given; -2: not known. */
 static int axes_of_known(const Import *im, const Known *input, bool given, int64_t *out) {
     const OnnxAttribute *a = attribute(im, "axes");
     if (a && a->kind == ATTRIBUTE_INTS && a->count <= 16)

@@ -1,4 +1,4 @@
-/* Operators that are a formula, as the row in operators.def writes it: `x / (abs(x) +
+/* Operators that are a formula in their row of operators.def: `x / (abs(x) +
  * 1)`, `select(x > $alpha:1.0, x, 0)`.
  *
  *   logic   = compare { (and | or) compare }
@@ -8,8 +8,8 @@
  *   power   = [ - | not ] atom [ ** power ]
  *   atom    = number | input | $attribute:default | name ( logic { , logic } ) | ( logic )
  *
- * Inputs are x, y and z. Each step is a statement of the model; what numbers alone make
- * is computed here. */
+ * Inputs are x, y and z. Each step is a statement of the model; operations on numbers
+ * alone are computed here. */
 #include "import/import.h"
 #include <ctype.h>
 #include <math.h>

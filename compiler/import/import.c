@@ -1,7 +1,8 @@
 /* From an ONNX file's bytes to the text of a model. */
 #include "import/import.h"
 
-/* What could not be read: a line each kind, with how often and at which nodes. */
+/* Reports operators that could not be read: a line for each kind, with how often and at
+ * which nodes. */
 static void report_unread_operators(Import *im) {
     enum { NODES_TOLD = 3 };
     bool *reported = NEW_ARRAY(im->arena, bool, im->unread.count);
@@ -57,8 +58,8 @@ static Import import_begin(Arena *arena, Names *names, Diagnostics *diag, const 
                     .multiple = 1};
 }
 
-/* Where free heights and widths leave nodes unread, they may be meant to be multiples:
- * what halves them five times joins what was not halved. */
+/* Where free heights and widths leave nodes unread, they may have to be multiples: a map
+ * that was halved five times may meet one that was not. */
 static bool import_with_multiples(Import *im, const Import *fresh) {
     static const int multiples[] = {1, 32, 64};
     for (int i = 0; i < COUNT_OF(multiples); i++) {
@@ -84,7 +85,7 @@ bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path
         report_unread_operators(im);
         return false;
     }
-    while (im->unread.count && options->partial) { /* what was cut may uncover more */
+    while (im->unread.count && options->partial) { /* cutting may uncover more */
         cut_unread(im);
         fresh.cut.items = im->cut.items, fresh.cut.count = fresh.cut.capacity = im->cut.count,
         fresh.multiple = im->multiple;

@@ -37,7 +37,7 @@ typedef enum OnnxType { /* numbers of TensorProto.DataType */
                         ONNX_COMPLEX128,
                         ONNX_BFLOAT16
 } OnnxType;
-int onnx_type_bytes(int type);        /* 0 where it is none that we read */
+int onnx_type_bytes(int type);        /* 0 where cai does not read the type */
 const char *onnx_type_name(int type); /* "uint8" */
 
 typedef struct OnnxTensor {
@@ -78,16 +78,16 @@ enum {
 typedef struct OnnxNode {
     const char *name, *op, *domain; /* name may be "" */
     int input_count, output_count, attribute_count;
-    const Name *inputs, *outputs; /* "" where one is left out */
+    const Name *inputs, *outputs; /* "" where one is omitted */
     const OnnxAttribute *attributes;
 } OnnxNode;
 
 typedef struct OnnxPort { /* an input or an output of the graph */
     Name name;
-    int type; /* 0: not told, or no tensor */
+    int type; /* 0: not given, or no tensor */
     bool has_shape;
     int rank;
-    const int64_t *dims;        /* -1 where a name stands, or nothing */
+    const int64_t *dims;        /* -1 where there is a name, or nothing */
     const char *const *symbols; /* the names; NULL where there is none */
 } OnnxPort;
 
@@ -95,7 +95,7 @@ struct OnnxGraph {
     const char *name;
     Vec(OnnxNode) nodes;
     Vec(OnnxTensor *) initializers;
-    Vec(OnnxPort) inputs, outputs, values; /* values: what the file says of tensors between */
+    Vec(OnnxPort) inputs, outputs, values; /* values: what the file says about intermediate tensors */
 };
 
 typedef struct OnnxFunction {
@@ -109,13 +109,13 @@ typedef struct OnnxFunction {
 
 typedef struct OnnxModel {
     const char *producer, *producer_version;
-    int opset; /* of ONNX's own operators; 0: not told */
+    int opset; /* of ONNX's own operators; 0: not given */
     OnnxGraph *graph;
     Vec(OnnxFunction) functions;
 } OnnxModel;
 
-/* Reads a model's bytes, which must outlive it; `path` is for messages and for where
- * external data lie. NULL with a diagnostic. */
+/* Reads a model from bytes, which must outlive it; `path` is for messages and for finding
+ * external data. NULL with a diagnostic. */
 OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path,
                      const unsigned char *bytes, size_t count);
 
@@ -139,19 +139,20 @@ typedef Vec(Line *) LineList;
 typedef struct Import Import;
 
 typedef struct Wire {       /* a tensor of the ONNX graph */
-    int type;               /* as ONNX has it; what cai has no type for is held in a wider one */
+    int type;               /* ONNX's type; where cai has no such type, a wider one holds it */
     const OnnxTensor *data; /* an initializer, or NULL */
     Known *known;           /* its elements, where they are few and known; or NULL: ask wire_known */
-    Line *line;        /* the statement that makes it; NULL for inputs of the model, and for constants that no
+    Line *line;       /* the statement that makes it; NULL for inputs of the model, and for constants that no
                           statement made yet */
-    Name name;         /* what it is bound to in the trial: v12; NULL of a constant */
-    const char *hint;  /* ONNX's name of it */
-    struct Wire *same; /* the wire of the same elements, which ONNX has in another type that cai holds alike;
-                          or NULL */
-    Shape shape;       /* of what has a name */
+    Name name;        /* its name in the trial: v12; NULL for a constant */
+    const char *hint; /* ONNX's name of it */
+    /* the wire of the same elements in another ONNX type that cai holds in the same type;
+     * or NULL */
+    struct Wire *same;
+    Shape shape;        /* of what has a name */
     const char *called; /* its name in the text, in the body that is being written */
     bool absent;        /* an input of a function that is left out */
-    bool missing;       /* it depends on what could not be read: nothing more is said of it */
+    bool missing;       /* it depends on a node that could not be read: nothing more is reported about it */
 } Wire;
 
 typedef struct Operand { /* of a statement: a tensor, or a number as text */
@@ -171,7 +172,7 @@ typedef struct LineWeight { /* a weight of the layer, or the `param` itself wher
     int order[16]; /* axis i of ours is axis order[i] of theirs, once theirs has the shape `from` */
     int64_t from[16];
     int from_rank;
-    const Known *known; /* in place of `tensor` */
+    const Known *known; /* instead of `tensor` */
 } LineWeight;
 
 typedef enum Style {
@@ -186,7 +187,7 @@ typedef struct BlockParameter {
     const char *name, *usual;
 } BlockParameter; /* usual: its default, or NULL */
 
-typedef struct Block { /* what several parts of the model have in common */
+typedef struct Block { /* what several parts of the model share */
     const char *name;
     Vec(BlockParameter) parameters;
     Vec(Wire *) inputs, results;
@@ -202,12 +203,12 @@ struct Line {
     Vec(LineWeight) weights;
     Vec(Wire *) results; /* more than one: they are bound as a tuple */
     const OnnxNode *node;
-    const char *hint;   /* where its name may come from: a weight's or a node's */
+    const char *hint;   /* a weight's or a node's name, from which its own may come */
     const char *label;  /* in the trial; then in the text */
     const Block *block; /* STYLE_STAGE: the block that it runs, or NULL */
-    Vec(Line *) own;    /* what it runs there: as block->lines, with the weights of this run */
-    Vec(Line *) rounds; /* of a loop: its runs of one block, each on what the one before it made */
-    bool within;        /* it stands within the statement that uses it */
+    Vec(Line *) own;    /* the lines that it runs there: like block->lines, with the weights of this run */
+    Vec(Line *) rounds; /* of a loop: its runs of one block, each on the result of the one before */
+    bool within;        /* it is written within the statement that uses it */
 };
 
 typedef struct Unread {
@@ -225,8 +226,8 @@ struct Import {
     int opset; /* of the nodes that are being read: a function has its own */
     Trial *trial;
     const char *signature; /* of its inputs: x: f32[N, 3, H, W] */
-    int multiple;          /* of what free heights and widths are; 1: of nothing */
-    const char *where;     /* as the model says it: " where H % 32 == 0"; or "" */
+    int multiple;          /* of which free heights and widths are multiples */
+    const char *where;     /* in the text: " where H % 32 == 0"; or "" */
     Dims *dims;
     LineList lines;
     Vec(Wire *) inputs, outputs;
@@ -234,35 +235,38 @@ struct Import {
     Vec(Block *) blocks;  /* in their order in the text */
     Map *wires;           /* ONNX's name to Wire, of the graph that is being read */
     const OnnxNode *node; /* that is being read */
-    int count;            /* of names given out in the trial */
+    int count;            /* of names used in the trial */
     Vec(Unread) unread;
-    Vec(Name) cut;   /* with --partial: tensors that are inputs, since what makes them can't be read */
+    /* with --partial: tensors that are inputs, since the nodes that make them cannot be
+     * read */
+    Vec(Name) cut;
     const char *why; /* the node could not be read: the reason */
-    int depth;       /* of graphs and functions within each other */
+    int depth;       /* of nested graphs and functions */
     int64_t steps;   /* nodes run so far */
 };
 
-/* The node that is being read can't be: gives NULL, so that a converter may return it.
- * The first reason counts. */
+/* The current node cannot be read: returns NULL, which a converter may return. The first
+ * reason counts. */
 Wire *cannot(Import *im, const char *format, ...) PRINTF_LIKE(2, 3);
 
 Wire *wire_known(Import *im, int type, int rank, const int64_t *dims); /* with room for its elements */
-const Known *known_of(Import *im, Wire *wire); /* its elements, or NULL where they are not known, or many */
+/* its elements, or NULL where they are not known, or too many */
+const Known *known_of(Import *im, Wire *wire);
 bool wire_is_constant(const Wire *wire);
 int wire_rank(Import *im, Wire *wire);
 Dim wire_size(Import *im, Wire *wire, int axis);
 bool wire_fixed(Import *im, Wire *wire, int axis, int64_t *size);
 DType dtype_of(int onnx_type);
 
-/* Statements. What they make has the type of their first operand unless said otherwise
- * (`typed`). Settings are text, split at commas. After cannot() all of them pass NULL
- * on. */
+/* Statements. Their results have the type of the first operand unless set otherwise
+ * (`typed`). Settings are text, split at commas. After cannot() all of them pass on
+ * NULL. */
 Wire *stage(Import *im, Wire *x, const char *callee, const char *settings, ...) PRINTF_LIKE(4, 5);
 Wire *stage_of(Import *im, Wire *const *xs, int count, const char *callee, const char *settings, ...)
     PRINTF_LIKE(5, 6);
 Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const char *settings, ...)
     PRINTF_LIKE(5, 6);
-/* The same of a block that gives several tensors, all of the first operand's type. */
+/* The same for a block that returns several tensors, all of the first operand's type. */
 void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count,
            const char *settings);
 Wire *infix(Import *im, const char *op, Wire *a, Wire *b);
@@ -300,7 +304,8 @@ const OnnxAttribute *attribute(const Import *im, const char *name);
 int64_t attribute_int(const Import *im, const char *name, int64_t fallback);
 double attribute_real(const Import *im, const char *name, double fallback);
 const char *attribute_string(const Import *im, const char *name, const char *fallback);
-/* `count` of them into `out`; false where there is no such attribute, or not so many. */
+/* Stores `count` of them in `out`; false where there is no such attribute, or another
+ * number of them. */
 bool attribute_ints(const Import *im, const char *name, int count, int64_t *out);
 
 /* ---- fold.c ---- */
@@ -308,7 +313,8 @@ bool attribute_ints(const Import *im, const char *name, int count, int64_t *out)
 const Known *known_sizes(
     Import *im, Wire *wire); /* known elements as sizes; NULL where they are none, or no whole numbers */
 
-/* What a node makes of known inputs; false where it can't be told while importing. */
+/* Evaluates a node of known inputs; false where its result cannot be known while
+ * importing. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs);
 
 /* ---- operators.c ---- */
@@ -327,14 +333,14 @@ void operators_document(FILE *out); /* the table of docs/onnx.md */
 
 bool is_reserved(Import *im, const char *name); /* a word of the language */
 const char *identifier(Import *im, const char *name,
-                       const char *otherwise); /* a name of ours like that one */
-/* Runs all nodes that the outputs need; what can't be read is in im->unread. False where
- * nothing can be made of the model, which is told. */
+                       const char *otherwise); /* a name of ours similar to that one */
+/* Converts all nodes that the outputs need; nodes that cannot be read are in im->unread.
+ * False where the model cannot be imported at all, which is reported. */
 bool import_graph(Import *im);
 
 /* ---- order.c ---- */
 
-void order_lines(Import *im); /* what belongs together stands together; lines that nobody reads are dropped */
+void order_lines(Import *im); /* puts related lines together; drops lines without readers */
 
 /* ---- recognise.c ---- */
 
@@ -342,22 +348,22 @@ void recognise(Import *im); /* pieces of library blocks become these */
 
 /* ---- scalar.c ---- */
 
-void move_scalars(Import *im); /* numbers that were learnt become weights */
+void move_scalars(Import *im); /* learnt numbers become weights */
 
 /* ---- repeat.c ---- */
 
 void find_repeats(
-    Import *im); /* parts of im->lines that are alike become runs of blocks, and runs in a row loops */
+    Import *im); /* equal parts of im->lines become runs of blocks, and consecutive runs become loops */
 
 /* ---- name.c ---- */
 
-bool line_has_weights(const Line *line); /* its own, or those of what it runs */
+bool line_has_weights(const Line *line); /* its own, or those of the block that it runs */
 const char *common_path(Arena *arena, const char *a,
-                        const char *b);             /* as far as both go the same way, in whole parts */
-const char *scope_of(Import *im, const Line *line); /* the module that it is of, as names tell; or NULL */
+                        const char *b);             /* the common prefix of two paths, in complete parts */
+const char *scope_of(Import *im, const Line *line); /* the module of a line, by names; or NULL */
 const char *round_label(Arena *arena, const char *label, int round); /* of a loop: i in its braces */
 bool is_param(const Line *line);                                     /* a weight by itself */
-void name_lines(Import *im); /* labels, from the names that weights and nodes have */
+void name_lines(Import *im); /* labels, from the names of weights and nodes */
 
 /* ---- write.c: the text ---- */
 
@@ -368,7 +374,7 @@ typedef struct WeightEntry {
 } WeightEntry;
 
 typedef struct Written {
-    const char *text; /* of the .cai file, as `cai fmt` has it */
+    const char *text; /* of the .cai file, formatted as by `cai fmt` */
     Vec(WeightEntry) weights;
 } Written;
 

@@ -1,4 +1,4 @@
-/* What is known while importing: small constants, element by element. */
+/* Values known while importing: small constants, element by element. */
 #include "import/import.h"
 #include "files/files.h"
 

@@ -1,6 +1,6 @@
 /* Statements of the model that is being written. Each runs in the trial as soon as it is
- * made, so that the shapes of what it makes are those that the language gives it, and
- * what the language refuses is told with the node that wanted it. */
+ * made, so that its results have the shapes that the language gives them, and an error of
+ * the language is reported with the node that caused it. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ const char *number_text(Arena *arena, double value, bool real) {
     if (isnan(value)) return "(inf - inf)";
     if (isinf(value)) return value > 0 ? "inf" : "-inf";
     char digits[40];
-    const bool single = (double)(float)value == value; /* then as many digits as an f32 needs */
+    const bool single = (double)(float)value == value; /* if so, only as many digits as an f32 needs */
     for (int precision = 1; precision <= 17; precision++) {
         snprintf(digits, sizeof digits, "%.*g", precision, value);
         const double back = strtod(digits, NULL);
@@ -104,7 +104,7 @@ static const char *dtype_setting(Import *im, int type, DType usual) {
     return dtype == usual ? "" : arena_printf(im->arena, ", dtype = \"%s\"", dtype_name(dtype));
 }
 
-enum { MAX_WRITTEN = 16 }; /* elements of a constant that stand in the text; larger ones are weights */
+enum { MAX_WRITTEN = 16 }; /* elements of a constant in the text; larger ones are weights */
 
 static bool equal_elements(const Known *k) {
     for (int64_t i = 1; i < k->count; i++)
@@ -182,7 +182,7 @@ bool materialize(Import *im, Wire *wire) {
     return true;
 }
 
-/* Beside a tensor of at least its rank a constant of one element is a number in the
+/* Beside a tensor of at least its rank, a constant of one element becomes a number in the
  * text. */
 static Operand operand_beside(Import *im, Wire *wire, Wire *other) {
     const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
@@ -219,7 +219,7 @@ static void add_line_setting(Import *im, Line *line, const char *text, size_t le
     vec_push(im->arena, &line->settings, setting);
 }
 
-/* At the commas outside of brackets and quotes. */
+/* Splits settings at the commas outside brackets and quotes. */
 static void add_line_settings(Import *im, Line *line, const char *text) {
     int depth = 0;
     bool quoted = false;
@@ -256,7 +256,7 @@ static void add_line_arguments(Text *text, const Line *line, bool with_inputs) {
     }
 }
 
-/* The statement as the trial runs it, by the trial's names. */
+/* The statement for the trial, with the trial's names. */
 static const char *trial_text(Import *im, const Line *line) {
     Text text = {.arena = im->arena};
     text_add(&text, line->results.count > 1 ? "(" : "");

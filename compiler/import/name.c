@@ -1,9 +1,8 @@
-/* Labels of layers, and so the names of their weights: what the names in the file say,
- * relative to the block that a layer stands in.
- *
- * A weight `layer1.0.conv1.weight` is of the layer layer1.0.conv1; where weights have
- * lost their names, a node's is a path of modules, /layer1/layer1.0/conv1/Conv, in which
- * each part may begin with the one before it. */
+/* Labels of layers, and so the names of their weights: from the names in the file,
+ * relative to the block around the layer. A weight `layer1.0.conv1.weight` belongs to the
+ * layer layer1.0.conv1; where weights have lost their names, the name of a node is a path
+ * of modules, /layer1/layer1.0/conv1/Conv, in which each part may begin with the one
+ * before it. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -20,7 +19,8 @@ static const char *without_kind(Arena *arena, const char *name) {
     return NULL;
 }
 
-/* /layer1/layer1.0/conv1/Conv as layer1.0.conv1. NULL where the name is no such path. */
+/* /layer1/layer1.0/conv1/Conv as layer1.0.conv1. NULL where the name is not such a
+ * path. */
 static const char *module_path(Arena *arena, const char *name) {
     if (*name != '/') return NULL;
     Text path = {.arena = arena};
@@ -67,8 +67,7 @@ const char *common_path(Arena *arena, const char *a, const char *b) {
     return arena_strndup(arena, a, whole ? same : last);
 }
 
-/* The path that all weights in a line have in common; NULL where nothing is known of
- * one. */
+/* The common path of all weights in a line; NULL where one has no name. */
 static const char *path_of(Import *im, const Line *line) {
     const Line *const *parts =
         (const Line *const *)(line->rounds.count ? line->rounds.items : line->own.items);
@@ -103,7 +102,7 @@ const char *scope_of(Import *im, const Line *line) {
 
 bool is_param(const Line *line) { return line->style == STYLE_CALL && line->weights.count; }
 
-/* ---- labels of a body: none is the beginning of another, so that no two weights have one path ---- */
+/* ---- labels of a body: none is a prefix of another, so that no two weights have the same path ---- */
 
 typedef struct Labels {
     Import *im;
@@ -122,8 +121,7 @@ static bool is_free_label(const Labels *labels, const char *label) {
     return true;
 }
 
-/* The label, or one like it that is free: without dots it is the beginning of none that
- * has some. */
+/* The label, or a similar one that is free. */
 static const char *free_label(Labels *labels, const char *wanted) {
     Arena *arena = labels->im->arena;
     const char *label = wanted, *base = wanted;
@@ -144,8 +142,8 @@ static const char *relative_path(const char *path, const char *within) {
     return path[length] ? path + length + 1 : NULL;
 }
 
-/* Rounds named head.3.tail, head.4.tail: the label with i in it; NULL where they are
- * named otherwise. */
+/* Iterations named head.3.tail, head.4.tail: the label with i in it; NULL where they have
+ * other names. */
 static const char *numbered_label(Import *im, const Line *loop, const char *within) {
     Text label = {.arena = im->arena};
     const char *first = relative_path(path_of(im, loop->rounds.items[0]), within);
@@ -176,7 +174,7 @@ const char *round_label(Arena *arena, const char *label, int round) {
                         round + (plus && plus < close ? atoi(plus + 2) : 0), close + 1);
 }
 
-/* A loop's label, if all its rounds have free ones; they are taken then. */
+/* A loop's label, if those of all its iterations are free; they are then taken. */
 static const char *free_rounds(Labels *labels, const Line *loop, const char *label) {
     for (int i = 0; label && i < loop->rounds.count; i++)
         if (!is_free_label(labels, round_label(labels->im->arena, label, i))) return NULL;
@@ -194,8 +192,8 @@ static const char *label_of(Labels *labels, const Line *line, const Line *own, c
     return numbered ? numbered : arena_printf(labels->im->arena, "%s.{i}", free_label(labels, path));
 }
 
-/* In turn: layers, whose weights have names; runs of blocks; weights by themselves, which
- * are called by a name of the body. */
+/* The order of naming: layers, whose weights have names; runs of blocks; weights by
+ * themselves, which get a name of the body. */
 static int turn_of(const Line *own) { return is_param(own) ? 2 : own->block ? 1 : 0; }
 
 static void name_body(Import *im, Line *const *lines, const Line *const *own, int count, const char *within) {

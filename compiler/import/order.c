@@ -1,15 +1,16 @@
-/* The order of lines: each behind what it reads, as near as can be, so that a branch
- * stands together though exporters write branches in turn. */
+/* The order of lines: each follows the lines that it reads, as closely as possible, so
+ * that a branch stays together even where exporters interleave branches. */
 #include "import/import.h"
 
 typedef struct LineVisit {
     Line *line;
     int input;
-} LineVisit; /* input: the next one to look at */
+} LineVisit; /* input: the next one to visit */
 
 static bool is_source_line(const Line *line) { return line->inputs.count == 0; }
 
-/* The line behind the sources (weights, constants) that it is the first to read. */
+/* Places the sources (weights, constants) that the line is the first to read, then the
+ * line. */
 static void place_line(Import *im, Line *line, Map *seen, LineList *out) {
     for (int i = 0; i < line->inputs.count; i++) {
         const Wire *wire = line->inputs.items[i].wire;
@@ -20,8 +21,8 @@ static void place_line(Import *im, Line *line, Map *seen, LineList *out) {
     vec_push(im->arena, out, line);
 }
 
-/* All that the line reads, and then the line; without recursion, since models are
- * deep. */
+/* Visits everything that the line reads, then the line; without recursion, since models
+ * are deep. */
 static void visit_line(Import *im, Line *root, Map *seen, LineList *out) {
     Vec(LineVisit) stack = {0};
     if (!root || map_get(seen, root)) return;

@@ -1,5 +1,6 @@
-/* An ONNX file as graphs of our own. Whatever the bytes are, what comes out is whole:
- * sizes are at least 0, counts are those of the sizes, and data has all its elements. */
+/* Reads an ONNX file into graphs of our own. Whatever the bytes are, the result is
+ * consistent: sizes are at least 0, counts match the sizes, and data has all its
+ * elements. */
 #include "import/import.h"
 #include "onnx.pb-c.h"
 #include "files/files.h"
@@ -12,7 +13,7 @@ typedef struct OnnxReader {
     Diagnostics *diag;
     const char *path;
     ProtobufCAllocator allocator;
-    int depth;  /* of graphs within graphs */
+    int depth;  /* of nested graphs */
     Map *files; /* of external data, by name */
     bool failed;
 } OnnxReader;
@@ -78,8 +79,7 @@ static unsigned char *narrowed_numbers(OnnxReader *reader, const void *from, int
     return out;
 }
 
-/* What stands in the field for the type, with how many elements; NULL where there is
- * none. */
+/* The contents of the field for the type, and their number; NULL where there are none. */
 static const void *typed_data(const Onnx__TensorProto *proto, int type, size_t *count, int *bytes) {
     switch (type) {
     case ONNX_FLOAT: return *count = proto->n_float_data, *bytes = 4, proto->float_data;
@@ -99,7 +99,7 @@ static const char *entry_value(const Onnx__TensorProto *proto, const char *key) 
     return NULL;
 }
 
-/* Files of external data lie below the model's folder: a name that leads out of it is
+/* Files of external data must be below the model's folder: a name that leads out of it is
  * refused. */
 static bool leads_out(const char *location) {
     if (location[0] == '/' || !*location) return true;
@@ -146,7 +146,7 @@ static const unsigned char *external_data(OnnxReader *reader, const Onnx__Tensor
     return NULL;
 }
 
-/* Where the elements lie; NULL with an error where they are not all there. */
+/* The elements; NULL with an error where some are missing. */
 static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorProto *proto,
                                         const OnnxTensor *tensor) {
     const int bytes = onnx_type_bytes(tensor->type);

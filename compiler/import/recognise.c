@@ -1,4 +1,4 @@
-/* Library blocks, recognised from their pieces: patterns.def has a row each. */
+/* Recognises library blocks by their operators: each has a row in patterns.def. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static const char *skip_blanks(const char *at) {
 
 static size_t word_length(const char *at) { return strcspn(at, " ():"); }
 
-/* Behind one operand of a pattern. */
+/* Skips one operand of a pattern. */
 static const char *skip_operand(const char *at) {
     at = skip_blanks(at);
     at += *at == '(' ? 0 : word_length(at);
@@ -64,7 +64,7 @@ static bool match_in_order(Match *m, const char *at, const Line *line, bool turn
     return *skip_blanks(at) == ')';
 }
 
-/* A line that has no name in the pattern says nothing but what it is. */
+/* A line without a name in the pattern must have no settings. */
 static bool match_line(Match *m, const char *at, Line *line, bool named) {
     const size_t length = word_length(at);
     if (line && line->settings.count && !named) return false;
@@ -105,7 +105,7 @@ static bool match_operand(Match *m, const char *at, const Operand *operand) {
     return at[length] != ':' || match_line(m, at + length + 2, operand->wire->line, true);
 }
 
-/* Whether only the pattern itself reads what it is made of. */
+/* Whether only the pattern itself reads its inner lines. */
 static bool stands_alone(const Match *m, Map *uses) {
     for (int i = 0; i < m->line_count; i++) {
         const Wire *wire = m->lines[i]->results.items[0];
@@ -191,7 +191,7 @@ static Line *finish_dense(const Match *m, const char *callee) {
     return line;
 }
 
-/* A weight by itself, or a constant that is the same all over. */
+/* A weight by itself, or a constant of a single value. */
 static bool norm_weight(const Match *m, Line *line, const Line *from, const char *name, const Wire *wire) {
     LineWeight weight = {.name = name, .known = wire->known, .tensor = wire->data, .rank = 1, .from_rank = 1};
     const int64_t count = wire->data ? wire->data->count : wire->known ? wire->known->count : 0;
@@ -288,7 +288,7 @@ static bool read_order(const Line *permute, int rank, int *order) {
     return true;
 }
 
-/* The keys come with their last two axes changed: once more changed, they are as
+/* The keys come with their last two axes exchanged; exchanged once more, they are as
  * attention takes them. */
 static Line *finish_attention(const Match *m, const char *callee) {
     Wire *q = matched_wire(m, "q"), *k = matched_wire(m, "k"), *v = matched_wire(m, "v"),
@@ -409,6 +409,6 @@ void recognise(Import *im) {
         im->lines.items[i] = line;
         order_lines(im);
         uses = count_uses(im);
-        i = -1; /* what is recognised may be part of more */
+        i = -1; /* a recognised block may be part of another */
     }
 }

@@ -1,11 +1,10 @@
-/* Parts of the model that are alike become runs of blocks, and runs in a row loops.
- *
- * Two windows of lines are alike where, line by line, the same is called, with inputs
+/* Equal parts of the model become runs of blocks, and consecutive runs become loops. Two
+ * windows of lines are equal where they make the same calls, line by line, with inputs
  * from the same places within the window or, from outside, in the same slots, and where
- * the same results are read outside. What differs in their settings becomes parameters.
- * The pair that saves the most text is replaced, again and again, so that blocks hold
- * runs of smaller blocks. Windows that are a module of the exporter's, as names of nodes
- * tell, are preferred. */
+ * the same results are read outside. Differences in their settings become parameters. The
+ * pair that saves the most text is replaced, repeatedly, so that blocks hold runs of
+ * smaller blocks. Windows that are a module of the exporter's, by the names of nodes, are
+ * preferred. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 enum { LONGEST_WINDOW = 160, MAX_PARAMETERS = 8, MAX_INPUTS = 6, MAX_ROUNDS = 24, FEWEST_IN_LOOP = 3 };
 static const double FEWEST_UNITS = 2.6, LEAST_GAIN = 2.5;
 
-/* ---- what a line says that may differ ---- */
+/* ---- the parts of a line that may differ ---- */
 
 typedef struct ArgumentSlot {
     const char *key, *text, *usual;
@@ -46,8 +45,8 @@ static const char *setting_of(const Line *line, const char *key) {
     return NULL;
 }
 
-/* Literal operands, then settings by position, then those with a key: of library layers
- * with their defaults, all of them in one order. */
+/* Literal operands, then settings by position, then those with a key; for library layers
+ * with their defaults, all of them in a fixed order. */
 static ArgumentSlots slots_of(Import *im, const Line *line) {
     ArgumentSlots slots = {0};
     for (int i = 0; i < line->inputs.count; i++)
@@ -70,7 +69,7 @@ static ArgumentSlots slots_of(Import *im, const Line *line) {
     return slots;
 }
 
-/* All that must be equal for two lines to be alike. */
+/* Everything that must be equal for two lines to be equal. */
 static Name kind_of_line(Import *im, const Line *line) {
     Text text = {.arena = im->arena};
     text_add(&text, "%d|%s|%p|%d|%d|", line->style, line->callee, (const void *)line->block,
@@ -82,7 +81,8 @@ static Name kind_of_line(Import *im, const Line *line) {
     for (int i = 0; i < line->weights.count; i++)
         text_add(&text, "|%s:%d", line->weights.items[i].name, line->weights.items[i].rank);
     const bool fixed = !strcmp(line->callee, "cast") ||
-                       line->style == STYLE_INDEX; /* what no parameter can stand for, or reads badly */
+                       /* what a parameter cannot stand for, or would make hard to read */
+                       line->style == STYLE_INDEX;
     for (int i = 0; fixed && i < slots.count; i++) text_add(&text, "|=%s", slots.items[i].text);
     return intern(im->names, text_string(&text));
 }
@@ -95,7 +95,7 @@ typedef struct RepeatedBody {
     int count;
     Name *kinds;
     const char **scopes;
-    double *units;  /* how much text a line is */
+    double *units;  /* the amount of text of a line */
     Map *places;    /* of a wire: the line that makes it, plus 1 */
     Map *last_uses; /* of a wire: the last line that reads it, plus 1; count + 1 for outputs */
 } RepeatedBody;
@@ -142,7 +142,7 @@ static RepeatedBody body_of(Import *im) {
 typedef struct Outside {
     int count;
     const Wire *wires[MAX_INPUTS];
-} Outside; /* what comes into a window, by slots */
+} Outside; /* the inputs of a window, by slots */
 
 static int slot_of(Outside *outside, const Wire *wire) {
     for (int i = 0; i < outside->count; i++)
@@ -176,7 +176,7 @@ static bool alike_inputs(const RepeatedBody *body, int a, int b, int k, Outside 
     return true;
 }
 
-/* How many lines from a on are like those from b on. */
+/* How many lines from a on are equal to those from b on. */
 static int common_length(const RepeatedBody *body, int a, int b) {
     Outside from_a = {0}, from_b = {0};
     int length = 0;
@@ -208,8 +208,8 @@ static bool alike_results(const RepeatedBody *body, int a, int b, int length) {
     return true;
 }
 
-/* 1 where the window is all of a module and nothing else, -1 where it is a part of one, 0
- * where names tell nothing. */
+/* 1 where the window is exactly one module, -1 where it is a part of one, 0 where names
+ * do not tell. */
 static int module_part(const RepeatedBody *body, int begin, int length) {
     const char *path = NULL;
     for (int i = begin; i < begin + length; i++)
@@ -247,7 +247,8 @@ static int parameter_count(const RepeatedBody *body, const RepeatChoice *choice)
     return count;
 }
 
-/* Not counting that what comes in and goes out by many ways reads badly. */
+/* The text that a choice saves; does not count that many inputs and outputs are hard to
+ * read. */
 static double gain_of(const RepeatedBody *body, const RepeatChoice *choice) {
     double units = 0;
     for (int k = 0; k < choice->length; k++) units += body->units[choice->begins[0] + k];
@@ -292,12 +293,12 @@ static bool choose_repeat(const RepeatedBody *body, RepeatChoice *best) {
 
 /* ---- parameters ---- */
 
-typedef struct Column { /* what one slot of the window holds in each run */
+typedef struct Column { /* the contents of one slot of the window in each run */
     const char **texts;
     const char *usual, *key;
-    int64_t *numbers;    /* NULL where they are not all whole numbers */
-    const char *written; /* what stands in the block */
-    bool forced;         /* it names a size of the model, which a block does not know */
+    int64_t *numbers;    /* NULL unless all are integers */
+    const char *written; /* the text in the block */
+    bool forced;         /* it names a size of the model, which a block cannot see */
 } Column;
 
 static bool names_symbol(Import *im, const char *text) {
@@ -338,7 +339,7 @@ static bool same_column(const Column *a, const Column *b, int count) {
     return true;
 }
 
-/* a is n times b in every run, for a whole n; 0 where it is not. */
+/* The integer n for which a is n times b in every run; 0 where there is none. */
 static int64_t column_multiple(const Column *a, const Column *b, int count) {
     if (!a->numbers || !b->numbers || b->numbers[0] <= 0 || a->numbers[0] % b->numbers[0]) return 0;
     const int64_t n = a->numbers[0] / b->numbers[0];
@@ -392,7 +393,7 @@ static int columns_by_size(const void *a, const void *b) {
     return p != q ? (p > q) - (p < q) : (x > y) - (x < y);
 }
 
-/* Those with a default stand behind the others. */
+/* Parameters with a default come after the others. */
 static void sort_parameters(Parameters *p) {
     Block *block = p->block;
     for (int i = 1; i < block->parameters.count; i++)
@@ -425,7 +426,7 @@ static Wire *wire_like(Import *im, const Wire *wire, Line *line) {
     return copy;
 }
 
-/* Settings as the block writes them, without those that are as usual. */
+/* Writes settings as in the block, without defaults. */
 static void write_settings(Import *im, Line *line, const Line *from, Column *columns) {
     const ArgumentSlots slots = slots_of(im, from);
     int at = 0;
@@ -470,7 +471,7 @@ static void write_template(Import *im, const RepeatedBody *body, const RepeatCho
     }
 }
 
-/* The line that runs the block in place of a window. */
+/* The line that runs the block instead of a window. */
 static Line *run_line(Import *im, const RepeatedBody *body, int begin, int length, const Block *block,
                       const Parameters *p, int run) {
     Line *line = NEW(im->arena, Line);
@@ -525,7 +526,7 @@ static const char *block_name(Import *im, const RepeatedBody *body, const Repeat
         for (int b = 0; b < im->blocks.count; b++) taken = taken || !strcmp(im->blocks.items[b]->name, name);
         if (!taken) return name;
         name = arena_printf(im->arena, "%s%d", base,
-                            i); /* not _2: so the language calls a second run of the first */
+                            i); /* not _2, which the language uses for a second run of the first */
     }
 }
 
@@ -587,7 +588,7 @@ static bool same_settings(const Line *a, const Line *b) {
     return true;
 }
 
-/* Whether b runs the block of a once more, on what a made. */
+/* Whether b runs the block of a again, on the result of a. */
 static bool repeat_goes_on(const RepeatedBody *body, const Line *a, const Line *b, int place) {
     if (!a->block || a->block != b->block || a->rounds.count || b->rounds.count || a->results.count != 1 ||
         !same_settings(a, b))

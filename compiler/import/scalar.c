@@ -1,5 +1,5 @@
-/* Numbers that a model has learnt: where there are many of seven digits and more, they
- * are weights, and no text for people. */
+/* Numbers that a model has learnt: where there are many with seven digits or more, they
+ * become weights and not text. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>

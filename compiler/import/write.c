@@ -1,9 +1,8 @@
-/* The text of the model. A body is written in three steps: which lines stand within
- * others, what tensors are called, and the statements.
- *
- * A line that is used once stands where it is used: in a chain of arrows always,
- * elsewhere where it is short. A tensor takes over the name of what it was made of, `x =
- * x -> ..`, where that is not used any more. */
+/* The text of the model. A body is written in three steps: which lines are written within
+ * others, what tensors are called, and the statements. A line that is used once is
+ * written where it is used: in a chain of arrows always, elsewhere where it is short. A
+ * tensor takes over the name of its operand, `x = x -> ..`, where the operand is not used
+ * any more. */
 #include "import/import.h"
 #include "files/files.h"
 #include <ctype.h>
@@ -13,7 +12,7 @@ cai_tensor runtime_tensor(const OnnxTensor *tensor);
 
 enum { WIDTH = 110, SHORT_OPERAND = 36, SHORT_ARGUMENT = 48 };
 
-/* How tightly an expression holds together. */
+/* How tightly an expression binds. */
 typedef enum Tightness {
     TIGHT_ARROW,
     TIGHT_OR,
@@ -72,7 +71,7 @@ static const char *written_operand(Import *im, const Operand *operand, Tightness
     return negative ? arena_printf(im->arena, "(%s)", operand->text) : operand->text;
 }
 
-/* Of a run of a block those that are as usual are left out. */
+/* Whether a setting of a run of a block is the default, and is left out. */
 static bool is_usual(const Line *line, const Setting *setting) {
     for (int i = 0; line->block && setting->key && i < line->block->parameters.count; i++) {
         const BlockParameter *p = &line->block->parameters.items[i];
@@ -211,8 +210,9 @@ static void live_until(const Wire *wire, void *context) {
     map_set(lives->last, wire, (void *)(intptr_t)(lives->place + 1));
 }
 
-typedef struct Naming { /* holders: of a name, the wire that has it; heir: whose name the line's result may
-                           take over */
+/* holders: name -> the wire that has it; heir: the wire whose name the line's result may
+ * take over */
+typedef struct Naming {
     WrittenBody *body;
     Map *holders, *last;
     int place;
@@ -242,8 +242,8 @@ static void hold_name(Naming *naming, Wire *wire, Name name) {
     map_set(naming->holders, name, wire);
 }
 
-/* Of the tensors that are read for the last time the one called x, else the first;
- * weights keep their names to themselves. */
+/* Of the tensors that are read for the last time, the one called x, else the first;
+ * weights keep their names. */
 static void consider_heir(const Wire *wire, void *context) {
     Naming *naming = context;
     const bool dies = wire->called && (intptr_t)map_get(naming->last, wire) <= naming->place + 1;
@@ -255,7 +255,7 @@ static void consider_heir(const Wire *wire, void *context) {
 static const char *name_of_result(Naming *naming, const Line *line) {
     naming->heir = NULL;
     if (line->rounds.count)
-        consider_heir(line->inputs.items[0].wire, naming); /* it goes round under one name */
+        consider_heir(line->inputs.items[0].wire, naming); /* the loop-carried tensor keeps one name */
     else each_leaf(line, consider_heir, naming);
     return line->results.count == 1 && naming->heir ? naming->heir->called : fresh_name(naming);
 }
@@ -288,8 +288,8 @@ static void name_tensors(WrittenBody *body, Wire *const *inputs, int input_count
 /* ---- statements ---- */
 
 /* Where a line of at most `room` bytes may end in text[from ..]: before an arrow or an
- * operator outside of brackets, or else behind a comma of the brackets that are open
- * least deep; 0 where nowhere. The line goes on at the blank that stands there. */
+ * operator outside brackets, or else after a comma in the outermost brackets; 0 where
+ * nowhere. The text continues after the blank at that place. */
 static size_t line_end(const char *text, size_t from, size_t room) {
     int depth = 0, least = INT32_MAX;
     bool quoted = false;
@@ -453,7 +453,7 @@ static void add_written_weights(Import *im, const Line *line, const Line *own, c
     }
 }
 
-/* Element i of ours, as a place among theirs. */
+/* The place in their tensor of element i of ours. */
 static int64_t place_of_theirs(const LineWeight *weight, int64_t i) {
     int64_t steps[16], step = 1, place = 0;
     for (int k = weight->from_rank - 1; k >= 0; k--) steps[k] = step, step *= weight->from[k];
