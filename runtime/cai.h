@@ -1,7 +1,7 @@
-/* The library form, as C sees it. In the header that cai writes for a model
- * (compiler/object/header.c) the model's name stands for cai_model, in the library's
- * symbols too (symbols.c), and this comment is left out; the types are the same for all
- * models. */
+/* The library form as a C header. In the header that cai writes for a model
+ * (compiler/object/header.c) the name of the model replaces cai_model, as in the symbols
+ * of the library (symbols.c), and this comment is left out; the types are the same for
+ * all models. */
 
 /* How it is used:
  *

@@ -1,15 +1,15 @@
-/* The runtime's lowest wing: what runs the tables of a model, in a program as in a
- * library. It knows no files and no command line. Above it stand files/ (files.h: tensors
+/* The lowest wing of the runtime: it runs the tables of a model, in a program or in a
+ * library. It knows no files and no command line. Above it are files/ (files.h: tensors
  * and pictures in files), then program/ (main.h: what a built program does), and beside
- * that library/ (the functions of cai.h). A wing uses only what lies below it, and
- * nothing here knows the compiler, which links files/, and program/ for `cai run
- * --reference`.
+ * that library/ (the functions of cai.h). A wing uses only the wings below it, and
+ * nothing in the runtime knows the compiler, which links files/, and program/ for `cai
+ * run --reference`.
  *
  * Conventions of all wings. No function but main() leaves the program or writes to a
  * terminal. A function that can fail returns false (or NULL), fills *error, and leaves
- * nothing behind: no memory, no open file, no half-written file; its results are then not
- * specified and need no cleaning up. Texts of errors name the file, what was found, what
- * was expected, what would mend it. Memory that a function gives is freed by the function
+ * nothing behind: no memory, no open file, no half-written file; its results are then
+ * undefined and need no cleaning up. Errors name the file, what was found, what was
+ * expected, and how to fix it. Memory that a function returns is freed by the function
  * named beside it. Sizes of memory are bytes, times are milliseconds, shapes are row
  * major, unless a comment says otherwise. */
 #ifndef CAI_CORE_H
@@ -38,18 +38,16 @@ bool cai_fail_within(cai_error *error, const char *format, ...) CAI_PRINTF(2, 3)
 /* What a user may want to know of a file: "gray, widened to 3 channels". */
 typedef void cai_notice(const char *path, const char *text);
 /* malloc and realloc with an error; zero bytes is fine. NULL on failure; `old` is then
- * still there. */
+ * still valid. */
 void *cai_allocate(uint64_t bytes, const char *what, cai_error *error);
 void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error);
 
 /* ---- text.c ---- */
 
-/* Edits (insert, delete, replace, swap two neighbours) that make one word of another;
- * more than `limit` are reported as limit + 1, and so are those of words beyond 63
- * letters. */
+/* The number of edits (insert, delete, replace, swap two neighbours) from one word to
+ * another; more than `limit` count as limit + 1, and so do words beyond 63 letters. */
 int cai_edit_distance(const char *a, const char *b, int limit);
-/* One byte of a text as JSON has it within quotes: itself, or an escape. Gives the
- * length. */
+/* One byte of a text within a JSON string: itself, or an escape. Returns the length. */
 #define CAI_JSON_CHARACTER 8
 int cai_json_character(char c, char out[CAI_JSON_CHARACTER]);
 void cai_print_json_string(const char *text, FILE *out); /* quotes and all */
@@ -61,12 +59,12 @@ float cai_unit(uint64_t stream, int64_t i); /* element i of a stream of numbers 
 
 /* ---- machine.c: what this machine has and gives ---- */
 
-bool cai_cpu_runs(uint32_t level); /* CAI_CPU_*: whether this CPU and system have what it needs */
+bool cai_cpu_runs(uint32_t level); /* CAI_CPU_*: whether this CPU and system have the features of the level */
 int cai_cores(void);               /* in the affinity mask */
-double cai_cpu_quota(void);        /* of the control groups, in cores; -1 where there is none */
-/* Bytes: memory and swap, or the control groups' limit where that is less. */
+double cai_cpu_quota(void);        /* the limit of the control groups, in cores; -1 where there is none */
+/* Bytes of memory and swap, or the control groups' limit where that is less. */
 uint64_t cai_memory_limit(void);
-double cai_milliseconds(void); /* since some time in the past; it only grows */
+double cai_milliseconds(void); /* since some time in the past; monotonic */
 
 /* ---- thread.c: the pool ---- */
 
@@ -80,51 +78,51 @@ typedef void (*cai_task)(void *context, int64_t begin, int64_t end, int worker);
  * pool serves one caller at a time. */
 cai_pool *cai_pool_new(int threads);
 void cai_pool_free(cai_pool *pool);
-/* A pool whose threads are those of the caller's own: up to `threads` of them at once,
- * reached through `run`. */
+/* A pool that uses the caller's own threads: up to `threads` of them at once, through
+ * `run`. */
 cai_pool *cai_pool_lent(int threads, cai_parallel_for run, void *user);
-/* Where several pools run at once, nobody spins if they have more threads than there are
- * cores; nor do the threads of a pool whose run is over, where they would take a core
- * from another's. cai_context_run tells. */
+/* Where several pools run at once, no thread spins if they have more threads than there
+ * are cores; nor do the threads of a pool whose run is over, where they would take a core
+ * from another pool. cai_context_run calls these. */
 void cai_pool_enter(cai_pool *pool);
 void cai_pool_leave(cai_pool *pool);
 int cai_pool_threads(const cai_pool *pool);
-/* Runs tasks 0 .. tasks, a contiguous share a thread, and returns when
- * all are done. With one task or one thread it is a plain call. */
+/* Runs tasks 0 .. tasks, a contiguous share for each thread, and returns when all are
+ * done. With one task or one thread it is a plain call. */
 void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks);
 /* CAI_NUM_THREADS, else OMP_NUM_THREADS, else the smaller of the affinity mask and the
  * cgroup's quota (rounded up); at least 1. */
 int cai_default_threads(void);
 #define CAI_MAX_THREADS 1024
 
-/* Arithmetic on denormals costs a hundred cycles and carries nothing in an image network:
- * while kernels run, every thread that runs them counts denormals as zero, operands and
- * results. Gives the calling thread's mode to restore: all of it, flags included. A
- * context sets and restores its caller's; a pool's own threads keep the mode. */
+/* Arithmetic on denormals costs a hundred cycles and gains nothing in a network: while
+ * kernels run, all threads that run them treat denormals as zero, operands and results.
+ * Returns the mode of the calling thread to restore: all of it, flags included. A context
+ * sets and restores the mode of its caller; the threads of a pool keep theirs. */
 uint64_t cai_flush_denormals(void);
 void cai_restore_denormals(uint64_t mode);
 
-/* ---- peak.c: what this machine gives at best ---- */
+/* ---- peak.c: the peak performance of this machine ---- */
 
 enum { CAI_LEVEL_1, CAI_LEVEL_2, CAI_LEVEL_3, CAI_LEVEL_MEMORY, CAI_LEVEL_COUNT };
 
 typedef struct cai_peaks {
-    int threads;                         /* all rates are of so many together */
-    double flops;                        /* multiply-adds count twice; a second; 0: unknown CPU */
+    int threads;                         /* all rates are for so many together */
+    double flops;                        /* a second, a multiply-add counting as two; 0: unknown CPU */
     double read[CAI_LEVEL_COUNT];        /* bytes a second */
-    int64_t caches[CAI_LEVEL_COUNT - 1]; /* their sizes; the first two are each core's own */
+    int64_t caches[CAI_LEVEL_COUNT - 1]; /* their sizes; the first two are per core */
 } cai_peaks;
 
 /* Measures, on the pool's threads and with the vectors of `cpu` (CAI_CPU_*), for some
  * twenty milliseconds. */
 bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error *error);
-/* CAI_LEVEL_*: the innermost that holds so many bytes, of all threads' caches
- * together. */
+/* CAI_LEVEL_*: the innermost level whose caches, those of all threads together, hold so
+ * many bytes. */
 int cai_peaks_level(const cai_peaks *peaks, double bytes);
 
 /* ---- type_name.c: types of elements, and tensors in memory ---- */
 
-/* Types that only files have, behind those of cai_type. */
+/* Types that only files have, after those of cai_type. */
 enum { CAI_F64 = CAI_BOOL + 1, CAI_U8, CAI_I16, CAI_U16, CAI_U32, CAI_U64, CAI_TYPE_COUNT };
 
 typedef struct cai_tensor {
@@ -141,7 +139,7 @@ bool cai_type_is_float(int type);
 /* "f32[1, 3, 224, 224]"; returns out. */
 const char *cai_tensor_shape_text(const cai_tensor *tensor, char *out, size_t size);
 
-/* ---- run.c: a program, its sizes, one run ---- */
+/* ---- run.c: a program, its sizes, its runs ---- */
 
 typedef struct cai_context cai_context;
 
@@ -155,8 +153,7 @@ void cai_context_free(cai_context *context);
  * NULL); sizes must be prepared anew. */
 void cai_context_set_memory(cai_context *context, cai_reserve reserve, cai_release release, void *user);
 /* Sets the sizes from the shapes of the inputs (shapes[i] has inputs[i].rank sizes),
- * checks them, and provides memory. What was prepared stays until the next call that
- * succeeds. */
+ * checks them, and reserves memory. Earlier sizes stay valid until a call succeeds. */
 bool cai_context_prepare(cai_context *context, const int64_t *const *shapes, cai_error *error);
 /* The same from values of the symbols in the user's units (N, H, W), for models whose
  * inputs do not give them all. */
@@ -167,7 +164,7 @@ int64_t cai_context_dim(const cai_context *context, const cai_port *port, int ax
 int64_t cai_context_size(const cai_context *context, int32_t index);
 int64_t cai_context_elements(const cai_context *context, const cai_port *port);
 
-/* Bytes: all that a run needs beside 2 MB for the program itself. */
+/* Bytes that a run needs, beside 2 MB for the program itself. */
 typedef struct cai_memory {
     uint64_t weights;
     uint64_t intermediate; /* working memory of all threads too */
@@ -180,8 +177,8 @@ cai_memory cai_context_memory(const cai_context *context);
  * that. */
 bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed,
                      cai_error *error);
-/* Calls `watch` (NULL: nobody) in each run before every kernel, with the number of its
- * first launch, and behind the last with the number of launches: for --time and
+/* Calls `watch` (NULL: nothing) in each run before every kernel, with the number of its
+ * first launch, and after the last kernel with the number of launches: for --time and
  * --profile. */
 void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data);
 
@@ -194,21 +191,21 @@ typedef struct cai_run { /* what a run needs besides the program */
     const int64_t *symbols, *sizes;
     const void *const *inputs;
     void *const *outputs;
-    void **arguments;                      /* room for those of any launch */
-    void (*watch)(void *data, int launch); /* as cai_context_watch has it, or NULL */
+    void **arguments;                      /* room for the arguments of any launch */
+    void (*watch)(void *data, int launch); /* as in cai_context_watch, or NULL */
     void *watch_data;
     uint32_t guards;
 } cai_run;
 bool cai_launch_runs(const cai_launch *launch, uint32_t guards); /* where these guards hold */
 typedef bool (*cai_runner)(const cai_program *program, const cai_run *run, cai_error *error);
-/* Runs by another function from now on, or by our own (NULL). By pointer, so that
- * libraries go without it. */
+/* Runs by another function from now on, or by the default (NULL). By pointer, so that
+ * libraries do not contain guarded runs. */
 void cai_context_run_by(cai_context *context, cai_runner runner);
 
 /* ---- guard.c ---- */
 
-/* Guarded runs: slow, and an access outside a buffer is an error that names the kernel,
- * or ends the program with such a text. */
+/* A guarded run: slow, and an access outside a buffer is an error that names the kernel,
+ * or ends the program with such a message. */
 bool cai_run_guarded(const cai_program *program, const cai_run *run, cai_error *error);
 
 #endif

@@ -35,8 +35,8 @@ void *cai_allocate(uint64_t bytes, const char *what, cai_error *error) {
     return cai_reallocate(NULL, bytes, what, error);
 }
 
-/* The system grants more than it has, and ends the program when that is used: large
- * requests are compared with what there is. */
+/* The system grants more memory than it has, and kills the program when that is used, so
+ * large requests are compared with the memory that exists. */
 static bool is_granted(uint64_t bytes) { return bytes <= (UINT64_C(1) << 28) || bytes <= cai_memory_limit(); }
 
 void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error) {

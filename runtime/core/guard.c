@@ -1,17 +1,17 @@
-/* A run that shows what kernels do outside their buffers, for tests and for reports of
- * errors (CAI_GUARD=1 before a program).
+/* A run that detects accesses of kernels outside their buffers, for tests and for bug
+ * reports (CAI_GUARD=1 before a program).
  *
  * Every buffer of the plan, every input and output and the weights have pages of their
- * own, with pages that nobody may touch on both sides:
+ * own, with inaccessible pages on both sides:
  *
  *     no access | pattern .. | buffer | slack | no access
  *
  * A buffer of the plan ends CAI_READ_SLACK bytes, which kernels may read, before the page
  * without access; an input, an output and the weights end right there. While a launch
- * runs its inputs can only be read, and what is neither its input nor its output cannot
- * be touched, so that a stray access stops the program at once, with the kernel, its
- * layer and the buffer. What it wrote around its output within the pages shows afterwards
- * in the pattern. The pattern is a signalling NaN, and fills new buffers as well.
+ * runs its inputs are read-only, and everything but its inputs and its output is
+ * inaccessible, so that a stray access stops the program at once, with the kernel, its
+ * layer and the buffer. Writes around the output within its pages show afterwards in the
+ * pattern. The pattern is a signalling NaN, and fills new buffers as well.
  *
  * The tasks of a launch run last to first, one by one: results must not depend on their
  * order. */
@@ -29,7 +29,7 @@
 typedef struct GuardedRegion {      /* a buffer and its surroundings */
     unsigned char *mapping, *start; /* start: of the buffer */
     size_t mapped, bytes;
-    int access; /* PROT_* of what lies between the outer pages */
+    int access; /* PROT_* of the pages between the outer ones */
 } GuardedRegion;
 
 typedef struct Guard {
@@ -55,7 +55,7 @@ static void fill_pattern(unsigned char *begin, const unsigned char *end) {
     for (; begin < end; begin++) *begin = (unsigned char)(pattern >> 8 * ((uintptr_t)begin % 4));
 }
 
-/* `behind` is what may be read after the buffer, which begins at a multiple of
+/* `behind`: how many bytes may be read after the buffer, which begins at a multiple of
  * `alignment`. */
 static bool reserve_region(GuardedRegion *region, uint64_t bytes, size_t alignment, size_t behind,
                            const char *what, cai_error *error) {
@@ -75,7 +75,7 @@ static void release_region(GuardedRegion *region) {
     *region = (GuardedRegion){0};
 }
 
-/* The first byte around the buffer that is no longer the pattern's, or NULL. */
+/* The first byte around the buffer that differs from the pattern, or NULL. */
 static const unsigned char *find_damage(const GuardedRegion *region) {
     const unsigned char *end = region->mapping + region->mapped - PAGE;
     const uint32_t pattern = PATTERN;
@@ -148,14 +148,14 @@ static bool fail_at_address(const Guard *guard, const char *verb, const void *ad
 
 /* ---- faults ---- */
 
-static _Atomic(const Guard *) running; /* the last that began: tests have one at a time */
+static _Atomic(const Guard *) running; /* the latest guarded run: tests have one at a time */
 
 static void on_fault(int number, siginfo_t *info, void *context) {
     (void)context;
     const Guard *guard = atomic_load(&running);
     cai_error error;
     signal(number, SIG_DFL);
-    if (!guard) return; /* it happens again, to nobody's surprise */
+    if (!guard) return; /* the fault recurs with the default action */
     fail_at_address(guard, "touches what it may not:", info->si_addr, &error);
     (void)!write(STDERR_FILENO, error.message, strlen(error.message));
     (void)!write(STDERR_FILENO, "\n", 1);
@@ -197,7 +197,7 @@ static void *resolve_guarded(Guard *guard, const cai_argument *argument) {
     return start + (argument->offset >= 0 ? sizes[argument->offset] : 0);
 }
 
-/* Buffers that begin with this kernel get their pages. */
+/* Makes the pages of buffers that begin with this kernel. */
 static bool begin_buffers(Guard *guard, cai_error *error) {
     for (int i = 0; i < guard->program->buffer_count; i++) {
         const cai_buffer *buffer = &guard->program->buffers[i];
@@ -209,7 +209,7 @@ static bool begin_buffers(Guard *guard, cai_error *error) {
     return true;
 }
 
-/* A kernel's arguments get their access: the output and the workspace are written, the
+/* Sets the access to a kernel's arguments: the output and the workspace are written, the
  * others are read. */
 static void begin_guarded_kernel(Guard *guard, const cai_launch *launch) {
     for (int i = 0; &guard->regions[i] <= weights_region(guard); i++)
@@ -260,7 +260,8 @@ static bool run_kernel(Guard *guard, cai_error *error) {
 
 /* ---- a run ---- */
 
-/* Buffers that live at once must lie apart in the arena, at the sizes of this run. */
+/* Checks that buffers that are live at the same time do not overlap in the arena, at the
+ * sizes of this run. */
 static bool check_plan(const Guard *guard, cai_error *error) {
     const cai_buffer *buffers = guard->program->buffers;
     for (int i = 0; i < guard->program->buffer_count; i++) {

@@ -1,5 +1,5 @@
-/* What this machine has and gives: features of the CPU, cores, the limits that control
- * groups set (versions 1 and 2), and the time. */
+/* The properties and limits of this machine: features of the CPU, cores, the limits of
+ * control groups (versions 1 and 2), and the time. */
 #include "core/core.h"
 #include <limits.h>
 #include <sched.h>
@@ -14,8 +14,8 @@
 
 /* ---- the CPU ---- */
 
-/* Asked of the CPU directly: gcc's __builtin_cpu_supports comes with a global
- * constructor, which libraries must not have. */
+/* By CPUID directly: gcc's __builtin_cpu_supports comes with a global constructor, which
+ * libraries must not have. */
 #if defined(__x86_64__)
 enum { XMM_YMM = 0x6, XMM_YMM_ZMM = 0xe6 }; /* registers that the system saves: bits of XCR0 */
 
@@ -108,9 +108,9 @@ static double memory_v1(const char *folder) { return memory_limit(folder, "memor
 
 static double lesser_known(double a, double b) { return a < 0 ? b : b < 0 ? a : a < b ? a : b; }
 
-/* The least limit on the way from the group up to the root, for all of them hold. In a
- * container the group's path may be one of the host, which is not to be seen; the root is
- * then the container's own. */
+/* The least limit on the path from the group up to the root, since all of them hold. In a
+ * container the path may be one of the host, which is not visible; the root is then the
+ * container's own. */
 static double least_limit(const char *root, const char *group, ReadLimit read) {
     char folder[PATH_MAX];
     if (snprintf(folder, sizeof folder, "%s%s", root, strcmp(group, "/") == 0 ? "" : group) >=
@@ -132,8 +132,8 @@ static bool in_list(const char *list, const char *name) {
     return false;
 }
 
-/* A line of /proc/self/cgroup is ID:CONTROLLERS:PATH; version 2 has no controllers
- * there. */
+/* A line of /proc/self/cgroup is ID:CONTROLLERS:PATH; for version 2 the controllers are
+ * empty. */
 static double group_limit(const char *controller, ReadLimit v1, ReadLimit v2) {
     FILE *file = fopen("/proc/self/cgroup", "re");
     if (!file) return -1;

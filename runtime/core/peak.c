@@ -1,10 +1,8 @@
-/* What this machine gives at best, measured there and then: multiply-adds, and reading
- * from each level of the caches. A clock that changes and neighbours on the same machine
- * make yesterday's figure worthless, so whoever prints a share of peak measures the peak
- * beside it, in the same process and on the same threads. A few milliseconds in all.
- *
- * The loops are assembly: what is measured is the machine, not what some compiler makes
- * of a loop. */
+/* The peak performance of this machine, as measured now: multiply-adds, and reading from
+ * each level of the caches. Changing clocks and neighbours on the same machine make an
+ * old figure worthless, so a share of peak is printed with a peak measured beside it, in
+ * the same process and on the same threads, in a few milliseconds. The loops are
+ * assembly, to measure the machine and not a compiler. */
 #include "core/core.h"
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +11,7 @@
 enum { REPEATS = 6 };
 
 #define MAX_BYTES (INT64_C(512) << 20)  /* that all threads read together, */
-#define MAX_FLUSHED (INT64_C(64) << 20) /* and that one thread flushes before they do */
+#define MAX_FLUSHED (INT64_C(64) << 20) /* and that one thread flushes before */
 
 /* ---- loops ---- */
 
@@ -54,7 +52,7 @@ enum { REPEATS = 6 };
                      : "+r"(at)                                          \
                      : "r"(end)                                          \
                      : "cc", "memory", REGISTERS)
-#define READ_STEP 512 /* a range's length is a multiple of it */
+#define READ_STEP 512 /* the length of a range is a multiple of it */
 
 static void multiply_add(uint32_t cpu, int64_t rounds) {
     if (cpu == CAI_CPU_X86_64_V4) MULTIPLY_ADD("zmm", rounds);
@@ -82,7 +80,7 @@ static void read_range(uint32_t cpu, const unsigned char *at, const unsigned cha
     (void)cpu, (void)at, (void)end;
 }
 static void flush_range(const unsigned char *at, const unsigned char *end) { (void)at, (void)end; }
-static int lanes_of_cpu(uint32_t cpu) { return (void)cpu, 0; } /* not known: no peak is told */
+static int lanes_of_cpu(uint32_t cpu) { return (void)cpu, 0; } /* unknown: no peak is printed */
 #endif
 
 /* ---- on all threads ---- */
@@ -108,8 +106,8 @@ static void read_task(void *context, int64_t begin, int64_t end, int thread) {
     }
 }
 
-/* The least of several times. Where a thread comes late another does its task, and that
- * time is no good. */
+/* The least of several times: where a thread is late, another runs its task, and that
+ * time is wrong. */
 static double least_time(cai_pool *pool, cai_task task, Work *work, bool cold) {
     double least = 1e9;
     int threads = cai_pool_threads(pool);
@@ -162,7 +160,7 @@ bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error
     peaks->caches[1] = system_cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20);
     peaks->caches[2] = system_cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20);
     int64_t inner = whole_steps(peaks->caches[0] / 2), middle = whole_steps(peaks->caches[1] / 2);
-    /* no longer in L2, and small enough for any L3 */
+    /* beyond L2, and small enough for any L3 */
     int64_t outer = whole_steps(least_bytes(3 * peaks->caches[1], MAX_BYTES / peaks->threads));
     int64_t cold = whole_steps(least_bytes(outer, MAX_FLUSHED / peaks->threads));
     uint64_t all = (uint64_t)(outer * peaks->threads);

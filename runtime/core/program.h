@@ -1,13 +1,13 @@
-/* What a compiled model is to the runtime. The compiler (codegen/program_image.c) writes
- * one constant cai_program, and all it points to, into every object it makes; the runtime
- * runs it. Nothing else connects the two.
+/* The interface between compiled models and the runtime. The compiler
+ * (codegen/program_image.c) writes one constant cai_program, and everything that it
+ * points to, into every object; the runtime runs it. Nothing else connects the two.
  *
  * A run has `symbols`: the values of the model's symbolic sizes, in the order of
- * cai_program.symbols, then one more, the seed of its random numbers. prepare() turns
- * them into `sizes`: whatever depends on them (offsets of slots, numbers of tasks, shapes
- * of results). A launch runs its kernel over tasks 0 .. sizes[tasks]; each task may run
- * on any thread, in any order, and results do not depend on how tasks are split. Launches
- * run one after the other.
+ * cai_program.symbols, then one more, the seed of its random numbers. prepare() computes
+ * `sizes` from them: all values that depend on symbols (offsets of slots, numbers of
+ * tasks, shapes of results). A launch runs its kernel over tasks 0 .. sizes[tasks]; each
+ * task may run on any thread, in any order, and results do not depend on how tasks are
+ * split. Launches run one after the other.
  *
  * A kernel may be several launches in turn, over the same arguments: `more` of them
  * follow the first. Together they run in rounds, sizes[rounds] of them; round r of a
@@ -48,14 +48,14 @@ typedef struct cai_port { /* an input or output: dense, row major, in the model'
 
 typedef struct cai_symbol {
     const char *name;
-    int64_t multiple; /* the size the user sees is multiple * the symbol */
+    int64_t multiple; /* the size that the user sees is multiple * the symbol */
 } cai_symbol;
 
 enum { CAI_ARG_SLOT, CAI_ARG_WEIGHTS, CAI_ARG_INPUT, CAI_ARG_OUTPUT };
 typedef struct cai_argument {
     int32_t space;
     /* INPUT, OUTPUT: the argument begins sizes[offset] bytes after the port's buffer; -1:
-     * at its beginning. SLOT: the cai_buffer it lies in */
+     * at its beginning. SLOT: the cai_buffer that contains it */
     int32_t offset;
     /* SLOT: arena + sizes[index]; WEIGHTS: weights + index; INPUT, OUTPUT: that port's
      * buffer */
@@ -64,12 +64,12 @@ typedef struct cai_argument {
 
 /* Runs tasks begin <= t < end. args: the launch's arguments as pointers. symbols: as
  * above. scratch: working memory of the thread that runs them, sizes[cai_program.scratch]
- * bytes at a multiple of CAI_ALIGNMENT, of no particular content before and after. */
+ * bytes at a multiple of CAI_ALIGNMENT, with undefined contents before and after. */
 typedef void (*cai_kernel)(void *const *args, const int64_t *symbols, int64_t begin, int64_t end,
                            void *scratch);
 
-/* A planned buffer, for guard.c: while launches `first` to `last` run, its place in the
- * arena is its alone. The kernel of launch `first` is the first to write it. */
+/* A planned buffer, for guard.c: while launches `first` to `last` run, no other buffer
+ * uses its memory. The kernel of launch `first` is the first to write it. */
 typedef struct cai_buffer {
     int32_t begin, bytes; /* indices into sizes */
     int32_t first, last;  /* the first and the last launch of a kernel */
@@ -88,18 +88,17 @@ typedef struct cai_launch {
     int32_t tasks;        /* index into sizes */
     int32_t flops, bytes; /* indices into sizes, for --profile; -1 where unknown */
     int32_t rounds;       /* index into sizes, in the first launch of a kernel; -1: one round */
-    /* how many launches behind this one are of the same kernel and run in the same
-     * rounds */
+    /* how many later launches belong to the same kernel and run in the same rounds */
     int32_t more;
-    /* 1: this one and `more` behind it, all of as many tasks and at most CAI_MAX_FUSED,
-     * run along with each other: a thread runs task t of each in turn */
+    /* 1: this launch and the `more` after it, all of equal numbers of tasks and at most
+     * CAI_MAX_FUSED, are fused by rows: a thread runs task t of each in turn */
     int32_t fused;
     /* bits: it runs only where the run has one of them (cai_context_set_guards); 0:
      * always. The same in all that belong together */
     uint32_t guards;
 } cai_launch;
 
-typedef struct cai_check { /* what prepare() found wanting */
+typedef struct cai_check { /* a condition that prepare() checks */
     const char *message;
 } cai_check;
 

@@ -8,8 +8,8 @@
 #define PAGE ((uint64_t)4096)
 #define HUGE_PAGE ((uint64_t)1 << 21)
 
-/* slots and scratch; in pages of ours, `base` is such that a page without access begins
- * at base + bytes + CAI_READ_SLACK */
+/* slots and scratch; in pages mapped here, `base` is such that an inaccessible page
+ * begins at base + bytes + CAI_READ_SLACK */
 typedef struct RunArena {
     unsigned char *base, *memory;
     uint64_t bytes, reserved;
@@ -23,8 +23,8 @@ struct cai_context {
     cai_pool *pool;
     bool prepared;
     cai_runner runner;
-    int64_t *symbols, *sizes;         /* in use, as program.h has them */
-    int64_t *new_symbols, *new_sizes; /* being prepared: swapped in when all is well */
+    int64_t *symbols, *sizes;         /* in use, as in program.h */
+    int64_t *new_symbols, *new_sizes; /* being prepared: swapped in on success */
     void **arguments;                 /* of the launch that runs */
     RunArena arena;
     void (*watch)(void *data, int launch);
@@ -46,7 +46,7 @@ typedef struct ArenaRegion {
 static void touch_parts(void *data, int64_t first, int64_t last, int worker) {
     (void)worker;
     const ArenaRegion *region = data;
-    /* no huge page is touched by two threads */
+    /* two threads never touch the same huge page */
     uintptr_t start = (uintptr_t)region->begin / HUGE_PAGE * HUGE_PAGE;
     unsigned char *from = (unsigned char *)(start + (uint64_t)first * HUGE_PAGE),
                   *to = (unsigned char *)(start + (uint64_t)last * HUGE_PAGE);
@@ -55,9 +55,9 @@ static void touch_parts(void *data, int64_t first, int64_t last, int worker) {
     madvise(from, (size_t)(to - from), region->advice);
 }
 
-/* Has the system provide pages now, by all threads, rather than one by one in the midst
- * of the first run: that costs a third of the faults. Kernels before 5.14 refuse, and the
- * faults come as they used to. begin and end lie at pages. */
+/* Makes the system provide pages now, on all threads, and not by single faults during the
+ * first run: that costs a third of the faults. Kernels before 5.14 refuse, and pages
+ * fault as usual. begin and end are page-aligned. */
 static void touch_pages(cai_pool *pool, const unsigned char *begin, const unsigned char *end, int advice) {
     ArenaRegion region = {(unsigned char *)begin, (unsigned char *)end, advice};
     if (begin >= end) return;
@@ -126,7 +126,7 @@ static bool arena_reserve(RunArena *arena, cai_pool *pool, uint64_t bytes, cai_e
     return arena->reserve ? arena_borrow(arena, bytes, error) : arena_map(arena, pool, bytes, error);
 }
 
-/* Of what runs at once: a launch, or several that run along with each other. */
+/* The most arguments of a launch, or of launches that are fused by rows. */
 static int32_t max_arguments(const cai_program *program) {
     int32_t max = 0;
     for (int i = 0; i < program->launch_count; i++) {
@@ -168,7 +168,7 @@ cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_err
 
 void cai_context_set_pool(cai_context *context, cai_pool *pool) {
     context->pool = pool;
-    context->prepared = false; /* how much memory it takes depends on the number of threads */
+    context->prepared = false; /* the size of its memory depends on the number of threads */
 }
 
 void cai_context_set_memory(cai_context *context, cai_reserve reserve, cai_release release, void *user) {
@@ -187,7 +187,7 @@ void cai_context_free(cai_context *context) {
 
 /* ---- sizes ---- */
 
-/* "height", or "axis 2" where the port is no picture. */
+/* "height", or "axis 2" where the port is not a picture. */
 static const char *port_axis_text(const cai_port *port, int axis, char *out, size_t size) {
     const char *const sides[] = {"number of pictures", "number of channels", "height", "width"};
     if (port->form == CAI_FORM_IMAGE && port->rank == 4) return sides[axis];
@@ -241,8 +241,8 @@ static void describe_symbols(const cai_program *program, const int64_t *symbols,
     if (program->symbol_count && used < size) snprintf(out + used, size - used, ")");
 }
 
-/* Slots, and behind them the working memory of each thread. A sum that is too large to
- * have stays too large. */
+/* Slots, followed by the working memory of each thread. A sum that overflows saturates,
+ * and fails as too large. */
 static bool reserve_memory(cai_context *context, const int64_t *sizes, cai_error *error) {
     const uint64_t too_large = UINT64_C(1) << 62, threads = (uint64_t)cai_pool_threads(context->pool);
     uint64_t slots = aligned_bytes(sizes[context->program->arena]),
@@ -253,7 +253,7 @@ static bool reserve_memory(cai_context *context, const int64_t *sizes, cai_error
     return arena_reserve(&context->arena, context->pool, all, error);
 }
 
-/* new_symbols are filled: computes new_sizes and reserves memory. */
+/* Computes new_sizes from new_symbols and reserves memory. */
 static bool prepare_symbols(cai_context *context, cai_error *error) {
     const cai_program *program = context->program;
     char sizes[200];
@@ -364,7 +364,7 @@ static void *resolve_argument(const cai_context *context, const cai_argument *ar
                               const void *const *inputs, void *const *outputs) {
     if (argument->space == CAI_ARG_SLOT) return context->arena.base + context->sizes[argument->index];
     if (argument->space == CAI_ARG_WEIGHTS) return (void *)(context->program->weights + argument->index);
-    /* of a slot's, it is something else */
+    /* for a slot, `offset` is something else */
     int64_t offset = argument->offset >= 0 ? context->sizes[argument->offset] : 0;
     return (char *)(argument->space == CAI_ARG_INPUT ? inputs
                                                      : (const void *const *)outputs)[argument->index] +
@@ -376,7 +376,7 @@ void cai_context_watch(cai_context *context, void (*watch)(void *data, int launc
     context->watch_data = data;
 }
 
-/* Its arguments are written to `arguments`. */
+/* Makes the call of a launch; its arguments are written to `arguments`. */
 static KernelCall make_call(const cai_context *context, const cai_launch *launch, void **arguments,
                             const void *const *inputs, void *const *outputs) {
     const int64_t *sizes = context->sizes;

@@ -1,4 +1,4 @@
-/* Texts: words that are nearly right, and texts as JSON has them. */
+/* Texts: misspelt words, and JSON strings. */
 #include "core/core.h"
 #include <string.h>
 
@@ -24,9 +24,9 @@ int cai_edit_distance(const char *a, const char *b, int limit) {
     return rows[n % 3][m] > limit ? limit + 1 : rows[n % 3][m];
 }
 
-/* The compiler quotes by json-c. Here that would add 4 KB to every program, since
- * --profile=json is in all of them, for what these lines do; and a program writes its
- * JSON as it goes and reads none. */
+/* The compiler quotes by json-c. Here that would add 4 KB to every program, since all
+ * have --profile=json, for what these lines do; and a program streams its JSON and reads
+ * none. */
 int cai_json_character(char c, char out[CAI_JSON_CHARACTER]) {
     if (c == '"' || c == '\\') return snprintf(out, CAI_JSON_CHARACTER, "\\%c", c);
     if ((unsigned char)c < 0x20) return snprintf(out, CAI_JSON_CHARACTER, "\\u%04x", (unsigned)c);

@@ -1,26 +1,27 @@
 /* The pool of threads that runs tasks. A program has one; a library one a context, or the
  * caller's own threads (cai_pool_lent).
  *
- * A region's tasks are split into contiguous shares, one a thread. A thread takes half of
- * what is left of its own share, again and again, then helps with the others': a thread
- * that the system has put aside holds nobody up but for what it has taken. The caller
- * waits until all tasks are finished, not until all workers have looked.
+ * The tasks of a region are split into contiguous shares, one for each thread. A thread
+ * repeatedly takes half of the rest of its own share, then helps with the others': a
+ * thread that the system has preempted delays the others only by the tasks that it has
+ * taken. The caller waits until all tasks are finished, not until all workers have woken.
  *
  * So a worker may come late, when its region is over and the next is being set up. Hence
- * the ticket: a share's word holds the number of its region beside the next task, and a
- * task is taken by compare-and-swap of both. Before the ends of shares change, all words
- * get the new ticket and no tasks, so that whoever has read a new end (stored with
- * release) fails to swap an old word. The rest of the description is read only by those
- * who have taken a task, and the region cannot end before they have finished it.
+ * the ticket: the word of a share holds the number of its region beside the next task,
+ * and a task is taken by compare-and-swap of both. Before the ends of shares change, all
+ * words get the new ticket and no tasks, so that a thread that has read a new end (stored
+ * with release) fails to swap an old word. The rest of the region's description is read
+ * only by threads that have taken a task, and the region cannot end before they have
+ * finished it.
  *
- * Both sides wait by spinning for a bounded time, then by sleeping on the word (futex).
- * Who goes to sleep says so first, and looks at the word once more; who changes a word
- * looks afterwards whether somebody sleeps: with sequentially consistent order, one sees
- * the other. A region costs 0.1 to 0.3 us while all spin, and the spin is long enough to
- * bridge what lies between the regions of a run. Where there are more threads than cores
- * nobody spins, since the one waited for needs the core: two pools that spin on the same
- * cores cost each other an order of magnitude, so the threads of all pools that run
- * count. */
+ * Both sides wait by spinning for a bounded time, then by sleeping on the word (futex). A
+ * thread announces that it goes to sleep, and then checks the word once more; a thread
+ * that changes a word then checks for sleepers: in sequentially consistent order, one
+ * sees the other. A region costs 0.1 to 0.3 us while all threads spin, and they spin long
+ * enough to bridge the time between the regions of a run. Where there are more threads
+ * than cores no thread spins, since the thread that it waits for needs the core: two
+ * pools that spin on the same cores slow each other down tenfold, so the threads of all
+ * running pools count. */
 #include "core/core.h"
 #include <limits.h>
 #include <linux/futex.h>
@@ -38,10 +39,10 @@
 
 #define LINE 64
 #define SPIN_NANOSECONDS 100000
-#define STACK_BYTES ((size_t)1 << 20) /* generated kernels keep registers and a few vectors there */
+#define STACK_BYTES ((size_t)1 << 20) /* generated kernels spill registers and keep a few vectors there */
 
 typedef struct Share {
-    _Alignas(LINE) _Atomic(uint64_t) next; /* ticket << 32 | the first unit that nobody has taken */
+    _Alignas(LINE) _Atomic(uint64_t) next; /* ticket << 32 | the first unit that has not been taken */
     atomic_uint end;
 } Share;
 
@@ -54,13 +55,15 @@ typedef struct Worker {
 struct cai_pool {
     cai_task task;
     void *context;
-    int64_t tasks, unit; /* tasks are handed out in units of so many, so that their number fits 32 bits */
+    /* tasks are handed out in units of so many tasks, so that the number of units fits 32
+     * bits */
+    int64_t tasks, unit;
     atomic_int shares;
     int threads, cores;
-    int max; /* threads asked for: workers look at it while others are being started */
+    int max; /* threads requested: workers read it while others are being started */
     atomic_bool running, ending;
-    pid_t process;         /* whose threads they are: a fork has none */
-    cai_parallel_for lent; /* of the caller's pool, or NULL */
+    pid_t process;         /* the process of the threads: a fork has none */
+    cai_parallel_for lent; /* the caller's pool, or NULL */
     void *lender;
     Share *all;
     Worker *workers;
@@ -93,7 +96,7 @@ static int64_t now_nanoseconds(void) {
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-static atomic_int running_threads; /* of all pools between enter and leave */
+static atomic_int running_threads; /* the threads of all pools between enter and leave */
 
 static bool may_spin(const cai_pool *pool) {
     bool counted = atomic_load_explicit(&pool->running, memory_order_relaxed);
@@ -101,8 +104,8 @@ static bool may_spin(const cai_pool *pool) {
            pool->cores;
 }
 
-/* Waits until *word is (or is no longer, where `equal` is false) `value`; false when
- * there is no more time to spin. The clock is read every 64 rounds. */
+/* Spins until *word is `value` (or, where `equal` is false, is not); false when the time
+ * is up. The clock is read every 64 iterations. */
 static bool spin_until(const cai_pool *pool, atomic_uint *word, unsigned value, bool equal) {
     int64_t end = 0;
     for (unsigned round = 0;; round++) {
@@ -136,7 +139,7 @@ static bool take_units(Share *share, unsigned ticket, unsigned *begin, unsigned 
     return true;
 }
 
-/* Takes and runs what there is, its own share first. Returns the number of units. */
+/* Takes and runs units, those of its own share first. Returns their number. */
 static unsigned help_with_ticket(cai_pool *pool, int index, unsigned ticket) {
     unsigned begin, end, count = 0;
     int shares = atomic_load_explicit(&pool->shares, memory_order_relaxed);
@@ -177,7 +180,8 @@ static void *worker_main(void *argument) {
 
 /* ---- the caller ---- */
 
-/* Lets workers see the new ticket, and wakes as many as are needed beside those awake. */
+/* Publishes the new ticket, and wakes as many workers as are needed beside those
+ * awake. */
 static void announce_ticket(cai_pool *pool, unsigned ticket, int wanted) {
     atomic_store(&pool->region, ticket);
     int asleep = (int)atomic_load(&pool->sleepers), awake = pool->threads - 1 - asleep;
@@ -212,8 +216,7 @@ static void wait_until_finished(cai_pool *pool, unsigned units) {
     atomic_store(&pool->caller_asleep, 0);
 }
 
-/* One call of the caller's pool, which may be on any thread; an index that it made up is
- * ignored. */
+/* A call by the caller's pool, on any thread; an invalid index is ignored. */
 static void help_lent(void *argument, int index) {
     cai_pool *pool = argument;
     if (index < 0 || index >= pool->threads) return;
@@ -231,7 +234,7 @@ void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks) {
     open_region(pool, ticket, task, context, tasks);
     if (pool->lent) {
         pool->lent(pool->lender, atomic_load_explicit(&pool->shares, memory_order_relaxed), help_lent, pool);
-        help_with_ticket(pool, 0, ticket); /* what the caller's pool may have left out */
+        help_with_ticket(pool, 0, ticket); /* what the caller's pool may have omitted */
         return;
     }
     unsigned units = (unsigned)((tasks + pool->unit - 1) / pool->unit);
@@ -251,8 +254,7 @@ static bool start_worker(cai_pool *pool, int index) {
     return failed == 0;
 }
 
-/* The process's signals are its other threads' affair, but for those that a thread brings
- * on itself. */
+/* Workers block all signals but those that a thread raises itself. */
 static void start_workers(cai_pool *pool, int threads) {
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
     sigset_t blocked, before;
@@ -309,7 +311,7 @@ cai_pool *cai_pool_lent(int threads, cai_parallel_for run, void *user) {
 
 void cai_pool_enter(cai_pool *pool) {
     if (pool->lent) return;
-    if (pool->process != getpid()) { /* a fork has the memory of the pool, not its threads */
+    if (pool->process != getpid()) { /* a fork inherits the memory of the pool, not its threads */
         atomic_store(&pool->sleepers, 0);
         start_workers(pool, pool->threads);
     }
@@ -336,8 +338,8 @@ int cai_pool_threads(const cai_pool *pool) { return pool->threads; }
 
 /* ---- how many threads ---- */
 
-/* A whole number of at least 1, or 0: OMP_NUM_THREADS may be a list by level, whose first
- * counts. */
+/* An integer of at least 1, or 0. OMP_NUM_THREADS may be a list by level, of which the
+ * first counts. */
 static int threads_in_environment(const char *name) {
     const char *text = getenv(name);
     if (!text) return 0;
@@ -359,8 +361,8 @@ int cai_default_threads(void) {
 
 /* ---- denormals ---- */
 
-/* A thread's mode: MXCSR, whose bits FTZ (results) and DAZ (operands) they are; on
- * aarch64 FPCR's bit FZ, which means both. */
+/* A thread's mode: MXCSR, with the bits FTZ (results) and DAZ (operands); on aarch64
+ * FPCR, whose bit FZ means both. */
 #if defined(__x86_64__)
 #define FLUSH 0x8040
 static uint64_t get_mode(void) { return _mm_getcsr(); }

@@ -1,6 +1,7 @@
-/* Whole files in, whole files out. What is written appears under its name only when it is
- * complete: it grows beside it, in the same folder, reaches the disk, and is renamed.
- * Whatever ends the program before, a failure or a signal, removes it. */
+/* Whole files in, whole files out. An output appears under its name only when it is
+ * complete: it is written to a temporary file in the same folder, synced to the disk, and
+ * renamed. If a failure or a signal ends the program before, the temporary file is
+ * removed. */
 #include "files/files.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,7 @@ bool cai_is_stream(const char *path) {
 
 /* ---- reading ---- */
 
-/* Pipes and devices do not tell their size: the buffer doubles. */
+/* Pipes and devices have no known size, so the buffer doubles. */
 static bool read_growing(int descriptor, const char *path, size_t expected, cai_file *file,
                          cai_error *error) {
     size_t capacity = expected + 1, count = 0;
@@ -48,9 +49,9 @@ static bool read_growing(int descriptor, const char *path, size_t expected, cai_
     return false;
 }
 
-/* Files that are mapped: where another process makes one shorter meanwhile, reading what
- * is gone is a SIGBUS, and its handler tells which file it was. More than these at once
- * are mapped all the same, and the signal would then end the program without a word. */
+/* Mapped files: if another process truncates one, reading beyond its end is a SIGBUS,
+ * whose handler reports the file. More files than these are mapped all the same, but the
+ * signal would then end the program without a message. */
 static struct Mapped {
     _Atomic(const unsigned char *) begin; /* NULL: free */
     const unsigned char *end;
@@ -59,7 +60,7 @@ static struct Mapped {
 
 static void remember_mapping(const unsigned char *begin, size_t count, const char *path) {
     for (size_t i = 0; i < sizeof mapped / sizeof *mapped; i++) {
-        if (mapped[i].begin) continue; /* files are opened by one thread */
+        if (mapped[i].begin) continue; /* a single thread opens files */
         mapped[i].end = begin + count;
         snprintf(mapped[i].path, sizeof mapped[i].path, "%s", path);
         mapped[i].begin = begin;
@@ -124,9 +125,10 @@ void cai_file_close(cai_file *file) {
 
 /* ---- unfinished files, for the signal handler ---- */
 
-/* A slot holds the name of a file that is not finished. Taking a name out is an exchange,
- * so that handler and program never both have it; whoever has it unlinks. More than these
- * at once are written all the same, and only a signal would leave them behind. */
+/* A slot holds the name of an unfinished file. Names are taken out by exchange, so that
+ * handler and program never both have one; the one that has it unlinks the file. More
+ * files than these are written all the same, and only a signal would leave them
+ * behind. */
 static _Atomic(char *) unfinished[64];
 
 static void remember_name(char *path) {
@@ -162,8 +164,7 @@ static void end_by_signal(int number) {
 
 static void say_in_handler(const char *text) { (void)!write(STDERR_FILENO, text, strlen(text)); }
 
-/* SA_RESETHAND: what is no fault in a mapped file happens again, with the default
- * action. */
+/* SA_RESETHAND: a fault outside mapped files recurs, with the default action. */
 static void on_bus_error(int number, siginfo_t *info, void *context) {
     const char *path = mapped_at(info->si_addr);
     (void)number, (void)context;
@@ -216,18 +217,18 @@ static char *name_beside(const char *path) {
     return beside;
 }
 
-/* `status` is of the file that is there now, or NULL; its permissions are kept. */
+/* `status` is that of the existing file, or NULL; its permissions are kept. */
 static bool open_beside(cai_output *output, const struct stat *status, cai_error *error) {
     output->beside = name_beside(output->path);
     if (!output->beside) return fail_writing(output, "created", error);
     remember_name(output->beside);
     output->descriptor = open(output->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (output->descriptor < 0) {
-        forget_name(output->beside); /* it is not ours to remove */
+        forget_name(output->beside); /* it is not ours, so it must not be removed */
         output->beside = NULL;
         return fail_writing(output, "created", error);
     }
-    /* someone else's file: ours then, as after a copy */
+    /* another user's file becomes ours, as after a copy */
     if (status) (void)!fchmod(output->descriptor, status->st_mode & 07777);
     return true;
 }
@@ -249,7 +250,7 @@ bool cai_output_open(const char *path, cai_output *output, cai_error *error) {
     /* a symbolic link stays one */
     output->path = regular && is_link(path) ? realpath(path, NULL) : strdup(path);
     if (!output->path) return cai_fail(error, CAI_BAD_INPUT, "%s: %s", path, strerror(errno));
-    /* rename would not ask */
+    /* rename would succeed without write permission */
     if (exists && access(output->path, W_OK) < 0) return fail_writing(output, "written", error);
     if (!exists || regular) { return open_beside(output, exists ? &status : NULL, error); }
     output->descriptor = open(output->path, O_WRONLY | O_CLOEXEC);

@@ -1,6 +1,5 @@
-/* The runtime's wing of files: whole files in and out, tensors and pictures in them, and
- * what a picture must become for a model. It stands on core/; programs and the compiler
- * stand on it. */
+/* The wing of files: whole files in and out, tensors and pictures in files, and fitting
+ * pictures to a model. It uses core/; programs and the compiler use it. */
 #ifndef CAI_FILES_H
 #define CAI_FILES_H
 
@@ -24,9 +23,9 @@ void cai_file_close(cai_file *file);
 /* "-", a device or a pipe: its name says nothing about the format. */
 bool cai_is_stream(const char *path);
 
-/* A file being written. Regular files are written beside their name and renamed by
- * cai_output_finish, so that at any moment there is the old file or the whole new one;
- * devices and pipes are written directly; "-" is standard output. */
+/* A file being written. Regular files are written to a temporary file beside their name,
+ * which cai_output_finish renames, so that at any moment there is the old file or the
+ * complete new one; devices and pipes are written directly; "-" is standard output. */
 typedef struct cai_output {
     int descriptor;
     char *path, *beside; /* beside: NULL where the file is written directly */
@@ -61,7 +60,7 @@ enum { /* CAI_FORMAT_png ... */
        CAI_FORMAT_COUNT
 };
 
-enum { /* what a format holds; several may be asked for at once */
+enum { /* what a format holds; requests may combine several */
        CAI_HOLDS_PICTURE = 1,
        CAI_HOLDS_BOXES = 2,
        CAI_HOLDS_TENSOR = 4,  /* one, without a name */
@@ -74,18 +73,18 @@ enum { /* what a format holds; several may be asked for at once */
 
 typedef struct cai_format {
     int holds;                         /* one of CAI_HOLDS_* */
-    char text[12];                     /* of a picture's: what messages call it */
-    char endings[CAI_MAX_ENDINGS][16]; /* of names of files, the usual one first; then "" */
+    char text[12];                     /* of pictures: the name in messages */
+    char endings[CAI_MAX_ENDINGS][16]; /* endings of file names, the usual one first; then "" */
     char begins[12];                   /* how such a file begins; a ? is any byte */
-    int begins_count;                  /* 0: it is not told by that */
+    int begins_count;                  /* 0: not recognised by its beginning */
 } cai_format;
 extern const cai_format cai_formats[CAI_FORMAT_COUNT];
 
-/* The format, of those that hold what is asked for, that a file has by its name, or by
- * how it begins; CAI_NO_FORMAT where it has none of them. */
+/* The format of a file, by its name or by its beginning, among formats that hold what is
+ * requested; CAI_NO_FORMAT where it has none of them. */
 int cai_format_of_name(const char *path, int holds);
 int cai_format_of_bytes(const void *bytes, size_t count, int holds);
-int cai_format_first(int holds); /* what is written where no name says which */
+int cai_format_first(int holds); /* the format to write where no name tells it */
 bool cai_has_extension(const char *path, const char *extension); /* letters of either case */
 
 typedef struct cai_list { char text[200]; } cai_list; /* "a, b or c", by value: for messages */
@@ -123,12 +122,12 @@ typedef struct cai_tensor_file {
     cai_file file;              /* what `data` points into, unless it had to be turned */
     const cai_tensor **by_name; /* sorted, for cai_tensors_find */
     void *names;
-    void *turned; /* the data of a .npy of another byte or axis order */
+    void *turned; /* the converted data of a .npy of another byte or axis order */
 } cai_tensor_file;
 
-/* Opens a file of tensors (its format is told by its beginning), mapped where it can be.
- * Everything about it is checked here: after success every tensor's data lies within the
- * file. `data` is valid until the close. */
+/* Opens a file of tensors (recognised by its beginning), mapped where possible.
+ * Everything about it is checked here: after success the data of every tensor is within
+ * the file. `data` is valid until the close. */
 bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error);
 /* The same of bytes in memory, which must outlive *file; `path` is for messages. */
 bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file,
@@ -164,7 +163,7 @@ typedef bool cai_tensor_writer(cai_output *output, const cai_tensor *tensors, in
  * decoded. */
 #define CAI_MAX_PIXELS ((int64_t)1 << 27)
 
-/* Column x lies at left + across * x of another picture, row y at top + down * y. */
+/* Column x is at left + across * x of another picture, row y at top + down * y. */
 typedef struct cai_placement {
     double left, top, across, down;
 } cai_placement;
@@ -175,8 +174,8 @@ typedef struct cai_image {
     cai_placement place;             /* in the picture that was decoded */
 } cai_image;
 
-/* Decodes a picture, whose format is told by its beginning: EXIF orientation applied,
- * alpha dropped, 16 bits kept. `path` is for messages. */
+/* Decodes a picture, whose format is recognised by its beginning: applies the EXIF
+ * orientation, drops alpha, keeps 16 bits. `path` is for messages. */
 bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_image *image, cai_error *error);
 bool cai_image_read(const char *path, cai_image *image, cai_error *error); /* "-" is standard input */
 void cai_image_free(cai_image *image);
@@ -200,7 +199,7 @@ typedef bool cai_picture_writer(cai_output *output, const unsigned char *pixels,
     cai_picture_decoder cai_##name##_decode; \
     cai_picture_writer cai_##name##_write;
 #include "files/formats.def"
-/* Sets sizes and memory, within CAI_MAX_PIXELS. */
+/* Sets sizes and allocates memory, within CAI_MAX_PIXELS. */
 bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image,
                    cai_error *error);
 /* png.c: whole numbers in a picture, as masks have them: the palette's places, or levels
@@ -212,14 +211,13 @@ int cai_exif_orientation(const unsigned char *tiff, size_t count); /* 0 where th
 /* What one side must be: `fixed` where > 0, else any multiple of `multiple`. */
 typedef struct cai_extent {
     int64_t fixed, multiple;
-    bool by_others; /* it is fixed by pictures that were loaded before, not by the model */
+    bool by_others; /* fixed by pictures that were loaded before, not by the model */
 } cai_extent;
 
-/* What a program with pictures uses of image.c, fit.c and the formats, reached through
- * this table alone, by a weak reference: a link that wants pictures asks for the symbol
- * (ld's
- * --undefined=cai_the_pictures) and has the libraries of formats.def; any other leaves the reference
- * NULL and the formats out. */
+/* The functions of image.c, fit.c and the formats that a program with pictures uses,
+ * through this table only, by a weak reference: a link with pictures requests the symbol
+ * (ld's --undefined=cai_the_pictures) and adds the libraries of formats.def; any other
+ * leaves the reference NULL and the formats out. */
 typedef struct cai_pictures {
     bool (*decode)(const char *path, const void *bytes, size_t count, cai_image *image, cai_error *error);
     bool (*set_channels)(cai_image *image, int64_t channels, cai_error *error);
@@ -229,7 +227,7 @@ typedef struct cai_pictures {
 } cai_pictures;
 extern const cai_pictures cai_the_pictures;
 
-/* ---- fit.c: a picture to the sizes that a model takes ---- */
+/* ---- fit.c: fits pictures to the sizes that a model takes ---- */
 
 /* Fits the picture by `fit` (CAI_FIT_*) as docs/language.md defines it. CAI_FIT_EXACT
  * only checks. The message of a failure has no file name. */

@@ -1,4 +1,4 @@
-/* A picture to the sizes that a model takes: exact, crop, stretch, pad. */
+/* Fits a picture to the sizes that a model takes: exact, crop, stretch, pad. */
 #include "files/files.h"
 #include <math.h>
 #include <stdlib.h>
@@ -164,8 +164,8 @@ bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height,
     return true;
 }
 
-/* Index i of a row of `size` that goes on to the right as in a mirror: 0 1 2 3 2 1 0 1 2
- * ... */
+/* Index i of a row of `size` that continues to the right as in a mirror: 0 1 2 3 2 1 0 1
+ * 2 ... */
 static int64_t mirrored_index(int64_t i, int64_t size) {
     if (size == 1) return 0;
     i %= 2 * (size - 1);
@@ -231,8 +231,8 @@ static bool fail_exact(const cai_image *image, cai_extent height, cai_extent wid
                     by_others ? "" : " in its image[...]");
 }
 
-/* Half the difference, rounded to nearest, a half to even: what Python's round() makes of
- * it in torchvision's CenterCrop. */
+/* Half the difference, rounded to nearest, ties to even, as by Python's round() in
+ * torchvision's CenterCrop. */
 static int64_t centre_offset(int64_t size, int64_t part) {
     int64_t twice = size - part;
     return twice / 2 + (twice % 2 && twice / 2 % 2);

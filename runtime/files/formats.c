@@ -1,5 +1,5 @@
-/* Which format a file has, by its name or by how it begins, and the lists of formats that
- * messages give. */
+/* Recognises the format of a file by its name or its beginning, and lists formats for
+ * messages. */
 #include "files/files.h"
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Pictures as f32 planes: their formats, orientation, channels, and the way back to 8
- * bits. */
+/* Pictures as f32 planes: their formats, orientation, channels, and the conversion back
+ * to 8 bits. */
 #include "files/files.h"
 #include <math.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 const cai_pictures cai_the_pictures = {cai_image_decode, cai_image_set_channels, cai_image_fit,
                                        cai_image_write};
 
-/* Of the formats that hold pictures. */
+/* The codecs of formats that hold pictures. */
 static const struct PictureCodec {
     cai_picture_decoder *decode;
     cai_picture_writer *write;
@@ -58,8 +58,8 @@ int cai_exif_orientation(const unsigned char *tiff, size_t count) {
     return 0;
 }
 
-/* 5 to 8 exchange rows and columns of the result; then 3, 4, 6, 7 run
- * up the rows of the source, and 2, 3, 7, 8 from right to left. */
+/* Orientations 5 to 8 exchange rows and columns of the result; then 3, 4, 6, 7 reverse
+ * the rows of the source, and 2, 3, 7, 8 its columns. */
 static bool orient_image(const char *path, cai_image *image, int orientation, cai_error *error) {
     if (orientation <= 1) return true;
     bool transpose = orientation >= 5,

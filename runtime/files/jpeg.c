@@ -11,7 +11,7 @@
 #define MAX_SCANS \
     500 /* each scan of a progressive file may cover the whole picture: a small file could ask for hours */
 
-typedef struct Failure { /* libjpeg's error manager, and where to go */
+typedef struct Failure { /* libjpeg's error manager, and where to jump */
     struct jpeg_error_mgr manager;
     jmp_buf jump;
     const char *path;
@@ -27,8 +27,8 @@ static void on_error(j_common_ptr info) {
     longjmp(failure->jump, 1);
 }
 
-/* libjpeg only warns of what it paints gray: data that is missing or cannot be decoded.
- * Other warnings are of no consequence. */
+/* libjpeg only warns of missing or corrupt data, which it paints gray; other warnings
+ * have no effect. */
 static void on_message(j_common_ptr info, int level) {
     int code = info->err->msg_code;
     if (level >= 0 || (code != JWRN_JPEG_EOF && code != JWRN_HIT_MARKER && code != JWRN_HUFF_BAD_CODE))

@@ -133,7 +133,7 @@ static bool turn_row_major(const char *path, cai_tensor_file *file, NpyLayout la
     return true;
 }
 
-/* Where the header's text begins, and its length; 0 where the file is cut off. */
+/* Where the text of the header begins, and its length; 0 where the file is truncated. */
 static size_t header_start(const unsigned char *bytes, size_t count, size_t *length) {
     if (count < 10) return 0;
     size_t start = bytes[6] == 1 ? 10 : 12;

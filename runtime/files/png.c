@@ -57,8 +57,8 @@ static void store_png_row(const PngReader *reader, int64_t y, const unsigned cha
     }
 }
 
-/* Deflate packs at most 1032 to 1: what would unpack to more than the file can hold is
- * cut off, or lies about its size. */
+/* Deflate compresses at most 1032 to 1: a picture larger than the file can hold is
+ * truncated, or its header is wrong. */
 static bool is_plausible_size(const PngReader *reader, uint64_t row_bytes, uint64_t height) {
     uint64_t max = (uint64_t)(reader->end - reader->at) * 1032 + 1032;
     return row_bytes * height <= max ||
@@ -90,7 +90,7 @@ static bool read_rows(PngReader *reader, png_structp png, png_infop info) {
 }
 
 static bool read_png(PngReader *reader, png_structp png, png_infop info, int *orientation) {
-    /* not looked at, and could be large */
+    /* ignored chunks, which could be large */
     static const unsigned char unused[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST";
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 6);
@@ -109,8 +109,8 @@ static bool read_png(PngReader *reader, png_structp png, png_infop info, int *or
     return true;
 }
 
-/* A chunk is a length, a name, data and a checksum. libpng takes memory for one before it
- * finds that the file is shorter. */
+/* A chunk is a length, a name, data and a checksum. libpng allocates memory for a chunk
+ * before it finds that the file is shorter. */
 static bool chunks_fit(const unsigned char *bytes, size_t count) {
     for (size_t at = 8; at + 12 <= count;) {
         size_t length = png_get_uint_32(bytes + at);
@@ -118,7 +118,7 @@ static bool chunks_fit(const unsigned char *bytes, size_t count) {
         if (memcmp(bytes + at + 4, "IEND", 4) == 0) return true;
         at += length + 12;
     }
-    return true; /* what is wrong with its end libpng will say */
+    return true; /* libpng reports what is wrong with the end */
 }
 
 static bool decode(PngReader *reader, int *orientation) {
@@ -164,7 +164,7 @@ bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t
 typedef struct PngWriter {
     cai_output *output;
     cai_error *error;
-    bool failed_output; /* then the output is discarded already */
+    bool failed_output; /* the output is then already discarded */
 } PngWriter;
 
 static void on_write_error(png_structp png, png_const_charp text) {
@@ -187,7 +187,7 @@ static bool write_png(PngWriter *writer, png_structp png, png_infop info, const 
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_write_fn(png, writer, write_bytes, flush_nothing);
     png_set_compression_buffer_size(png, 1 << 16);
-    png_set_compression_level(png, 4); /* within some per cent of level 6, at twice the speed */
+    png_set_compression_level(png, 4); /* within a few per cent of level 6, at twice the speed */
     png_set_filter(png, 0, PNG_FILTER_SUB | PNG_FILTER_UP | PNG_FILTER_PAETH);
     png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8,
                  channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,

@@ -1,14 +1,14 @@
 /* Safetensors: eight bytes of length, a JSON header {"name": {"dtype": "F32", "shape":
  * [2, 3], "data_offsets": [0, 24]}, ...}, and the data.
  *
- * The header is read by a scanner of its own, not a JSON library's tree: it knows where
- * it stands, so that every error names the byte; it copies only names; and nothing in a
+ * The header is read by a scanner here, not by a JSON library: the scanner knows its
+ * position, so that every error names the byte; it copies only names; and nothing in a
  * hostile header (depth, counts, numbers, escapes) costs more than its length. */
 #include "files/files.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_HEADER (UINT64_C(100) << 20) /* as the reference implementation has it */
+#define MAX_HEADER (UINT64_C(100) << 20) /* as in the reference implementation */
 
 static const struct FileType {
     const char *name;
@@ -21,7 +21,7 @@ static const struct FileType {
 typedef struct HeaderScanner {
     const char *path;
     const unsigned char *begin, *at, *end; /* the header */
-    char *names;                           /* decoded strings are put here: never longer than the header */
+    char *names;                           /* decoded strings: never longer than the header */
     cai_error *error;
 } HeaderScanner;
 
@@ -220,7 +220,8 @@ static bool scan_tensor(HeaderScanner *s, cai_tensor *tensor, int64_t offsets[2]
     return true;
 }
 
-/* The tensor lies within the data, and its sizes say as many bytes as its offsets. */
+/* Checks that the tensor is within the data, and that its sizes give as many bytes as its
+ * offsets. */
 static bool place_tensor(const HeaderScanner *s, cai_tensor *tensor, const int64_t offsets[2],
                          const unsigned char *data, uint64_t data_bytes) {
     uint64_t bytes;

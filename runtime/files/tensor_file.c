@@ -1,4 +1,4 @@
-/* Files of tensors: which format it is, the table of names, and what both formats
+/* Files of tensors: recognising the format, the table of names, and what the formats
  * share. */
 #include "files/files.h"
 #include <stdlib.h>
@@ -8,7 +8,7 @@ static int compare_tensor_names(const void *a, const void *b) {
     return strcmp((*(const cai_tensor *const *)a)->name, (*(const cai_tensor *const *)b)->name);
 }
 
-/* The table for cai_tensors_find. A name may stand once. */
+/* The table for cai_tensors_find. Names must be unique. */
 static bool sort_names(const char *path, cai_tensor_file *file, cai_error *error) {
     file->by_name = cai_allocate((uint64_t)file->count * sizeof *file->by_name, path, error);
     if (!file->by_name) return false;
@@ -34,14 +34,14 @@ const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name
     return NULL;
 }
 
-/* ---- what a person may have taken for one of ours ---- */
+/* ---- formats that a person may take for one of ours ---- */
 
 #define PACKED "this is compressed: unpack it first"
 
 static const struct Other {
     const char *bytes;
-    int count, at;    /* how many, and where they stand */
-    const char *what; /* and the way to one of ours */
+    int count, at;    /* how many bytes, and where they are */
+    const char *what; /* what it is, and how to convert it */
 } others[] = {
 #define BYTES(text) text, (int)sizeof text - 1
     {BYTES("PK\3\4"), 0,
@@ -82,8 +82,7 @@ static bool is_onnx(const char *path, const char *bytes, size_t count) {
     return begins || cai_has_extension(path, ".onnx");
 }
 
-/* The index of a model in several files: a JSON object that says in which of them each
- * weight is. */
+/* The index of a model in several files: a JSON object with the file of each weight. */
 static bool is_index(const char *bytes, size_t count) {
     return count > 0 && bytes[0] == '{' && memmem(bytes, count, "\"weight_map\"", 12) != NULL;
 }
@@ -107,7 +106,7 @@ static const char *other_format(const char *path, const char *bytes, size_t coun
 
 /* ---- ours ---- */
 
-/* Of the formats that hold tensors. */
+/* The codecs of formats that hold tensors. */
 static const struct TensorCodec {
     cai_tensor_parser *parse;
     cai_tensor_writer *write;

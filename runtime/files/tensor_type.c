@@ -51,8 +51,8 @@ uint16_t cai_f32_to_f16(float value) {
 
 /* ---- reading elements ---- */
 
-/* One loop a type: `expression` gives the element `e`, of C type `Type`, as the loop's
- * result. */
+/* One loop for each type: `expression` is the result for element `e`, of C type
+ * `Type`. */
 #define EACH(Type, expression)                             \
     for (int64_t i = 0; i < count; i++) {                  \
         Type e;                                            \

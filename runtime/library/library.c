@@ -1,7 +1,7 @@
-/* The library form: what cai.h declares, over a context of run.c and a pool.
+/* The library form: the functions of cai.h, over a context of run.c and a pool.
  * cai_the_program is the one model that is linked with it; the compiler
  * (object/symbols.c) then gives these functions the model's name, and hides all others.
- * Everything that a caller can get wrong is found here, before a kernel runs. */
+ * Every mistake of a caller is found here, before a kernel runs. */
 #include "core/core.h"
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,12 +19,11 @@ struct cai_model_context {
     cai_release release;
     void *owner;
     int64_t seed;
-    /* dims are those of the last sizes that were right; context is ready to run with
-     * them */
+    /* dims are the last valid sizes; the context is ready to run with them */
     bool sized, prepared;
     atomic_flag busy;
     cai_error error;
-    int64_t (*dims)[CAI_MAX_RANK], (*wanted)[CAI_MAX_RANK]; /* of the inputs: in use, and asked for */
+    int64_t (*dims)[CAI_MAX_RANK], (*wanted)[CAI_MAX_RANK]; /* sizes of the inputs: in use, and requested */
     const int64_t **shapes;
     const void **inputs;
     void **outputs;
@@ -32,8 +31,8 @@ struct cai_model_context {
 
 /* ---- calls ---- */
 
-/* Each call with a context lies between enter and leave; where two threads meet in one,
- * the second is turned away. */
+/* Each call with a context is between enter and leave; where two threads use one context
+ * at once, the second call fails. */
 static cai_status enter_context(cai_model_context *c) {
     if (!c) return CAI_BAD_USAGE;
     if (atomic_flag_test_and_set_explicit(&c->busy, memory_order_acquire)) return CAI_BUSY;
@@ -105,7 +104,7 @@ void cai_model_destroy(cai_model_context *c) {
     free(c);
 }
 
-/* Sets how runs get their threads; what there was ends. */
+/* Sets where runs get their threads from, and ends the old pool. */
 static bool set_pool(cai_model_context *c, int threads, cai_parallel_for run, void *user) {
     if (threads < 0 || threads > CAI_MAX_THREADS || (run && threads == 0))
         return cai_fail(&c->error, CAI_BAD_USAGE, "threads is %d, and must be from %d to %d", threads,
@@ -213,8 +212,8 @@ static bool check_count(cai_model_context *c, const char *what, const void *arra
     return array || !wanted || cai_fail(&c->error, CAI_BAD_USAGE, "%s: the array is NULL", what);
 }
 
-/* Puts an input's sizes into `dims`: the ones given, else those it had, else the model's
- * own. */
+/* Sets `dims` to the sizes of an input: the given ones, else the current ones, else those
+ * of the model. */
 static bool read_shape(cai_model_context *c, int index, const cai_in *in, int64_t *dims) {
     const cai_port *port = &PROGRAM->inputs[index];
     if (in->shape && in->rank != port->rank)

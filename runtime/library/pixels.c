@@ -1,8 +1,8 @@
-/* Pictures of a library's caller: bytes with the channels of a pixel together, to and
- * from planes of f32 between 0 and 1. */
+/* Pictures of a library's caller: bytes with interleaved channels, to and from planes of
+ * f32 between 0 and 1. */
 #include "cai.h"
 
-/* Whether all is given and `bytes` is the size of the planes. */
+/* Checks that everything is given and `bytes` is the size of the planes. */
 static cai_status check_pixels(const cai_pixels *p, const float *planes, size_t bytes) {
     if (!p || !p->data || !planes) return CAI_BAD_USAGE;
     if (p->channels < 1 || p->pixel_bytes < p->channels || p->height < 1 || p->width < 1)

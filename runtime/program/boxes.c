@@ -27,7 +27,7 @@ static bool make_box(const cai_port *port, const float *row, cai_placement place
     return box->left < box->right && box->top < box->bottom;
 }
 
-/* The better first; of equals the one that came first, which stands first in memory. */
+/* The better first; of equal ones the earlier, which is first in memory. */
 static int compare_scores(const void *a, const void *b) {
     const cai_box *p = *(const cai_box *const *)a, *q = *(const cai_box *const *)b;
     if (p->score != q->score) return p->score > q->score ? -1 : 1;
@@ -144,7 +144,7 @@ static bool is_light(Colour c) {
 static int64_t larger_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t smaller_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Columns left <= x < right of rows top <= y < bottom, as far as the picture goes. */
+/* Columns left <= x < right of rows top <= y < bottom, clipped to the picture. */
 static void fill_rectangle(cai_image *image, int64_t left, int64_t top, int64_t right, int64_t bottom,
                            Colour colour) {
     for (int64_t c = 0; c < 3; c++) {
@@ -177,8 +177,8 @@ static void draw_text(cai_image *image, int64_t left, int64_t top, int64_t dot, 
     }
 }
 
-/* On a ground of the class's colour, above the box or, where that is beyond the picture,
- * within it. */
+/* On a background of the class's colour, above the box or, where that is outside the
+ * picture, inside it. */
 static void draw_label(cai_image *image, const cai_port *port, const cai_box *box, int64_t dot,
                        Colour colour) {
     char name[32], text[200];

@@ -1,4 +1,4 @@
-/* --time: what a run costs, and what came before it. */
+/* --time: the time of a run, and of what precedes it. */
 #include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 
 static double used_milliseconds(void) { return (double)clock() * 1e3 / CLOCKS_PER_SEC; } /* of CPU time */
 
-/* What lies between exec and main is work of this process alone, so its time is the CPU
- * time used so far. */
+/* Between exec and main only this process works, so that time is the CPU time used so
+ * far. */
 void cai_clock_start(cai_clock *clock) {
     *clock = (cai_clock){.before_main = used_milliseconds(), .main = cai_milliseconds()};
 }
@@ -24,7 +24,7 @@ void cai_clock_started(void *data, int launch) {
     if (clock->first_kernel == 0) clock->first_kernel = cai_milliseconds();
 }
 
-/* getrusage, the fallback, gives that of the shell before exec if it was more. */
+/* getrusage, the fallback, includes the memory of the shell before exec. */
 double cai_peak_memory(void) {
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);

@@ -81,7 +81,7 @@ static bool fail_port(const cai_port *ports, int count, const char *kind, const 
                     access(text, F_OK) == 0 ? " (for the file of this name write ./ before it)" : "");
 }
 
-/* `name=file`, or a file. A file whose name holds `=` can be given as ./name=rest. */
+/* `name=file`, or a file. A file with `=` in its name can be given as ./name=rest. */
 static bool parse_named_file(const cai_port *ports, int count, const char *kind, const char *text,
                              cai_named_file *file, cai_error *error) {
     size_t length = name_length(text);
@@ -119,7 +119,7 @@ static bool fail_option(const char *text, cai_error *error) {
     return cai_fail(error, CAI_BAD_USAGE, "there is no option %s", name);
 }
 
-/* The option that `text` is, with its value if that stands in the same word: --seed=3,
+/* Finds the option in `text`, with its value if that is in the same word: --seed=3,
  * -oFILE. */
 static int find_option(const char *text, const char **value) {
     *value = NULL;
@@ -162,7 +162,7 @@ static bool set_option(const cai_program *program, cai_command *command, int opt
     }
 }
 
-/* The option at argv[*at]; moves *at over its value. */
+/* Parses the option at argv[*at]; moves *at past its value. */
 static bool parse_option(const cai_program *program, int argc, char **argv, int *at, cai_command *command,
                          cai_error *error) {
     const char *value;

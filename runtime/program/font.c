@@ -1,5 +1,5 @@
-/* Letters to write on pictures with: five by eight dots each, the last row for what hangs
- * below the line. */
+/* Letters for writing on pictures: five by eight dots each, the last row for
+ * descenders. */
 #include "program/main.h"
 
 enum { FIRST = ' ', LAST = '~', A_BAND = 19 };

@@ -1,7 +1,7 @@
-/* Which files go into which run. A model with one input runs once for every file, or for
- * every N pictures where it takes N at once. A model with several runs once, with a file
- * for each, or several pictures together where its number of pictures is free; so does
- * one whose result tells of its pictures by their places. */
+/* Assigns files to runs. A model with one input runs once for every file, or for every N
+ * pictures where it takes N at once. A model with several inputs runs once, with a file
+ * for each, or several pictures where the number of pictures is free; so does a model
+ * whose result refers to its pictures by their places. */
 #include "program/main.h"
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +17,7 @@ typedef struct Paths {
     int count, capacity;
 } Paths;
 
-typedef struct JobPlan { /* what a cai_jobs owns */
+typedef struct JobPlan { /* the memory of a cai_jobs */
     Paths *lists;
     int list_count;
 } JobPlan;
@@ -54,7 +54,7 @@ static void free_paths(Paths *paths) {
     free(paths->items);
 }
 
-/* The pictures of a folder, and the names of what else is in it and not hidden. */
+/* The pictures of a folder, and the names of other files in it that are not hidden. */
 static bool read_folder(const char *folder, Paths *pictures, Paths *others, cai_error *error) {
     DIR *directory = opendir(folder);
     if (!directory)
@@ -70,7 +70,7 @@ static bool read_folder(const char *folder, Paths *pictures, Paths *others, cai_
     return good;
 }
 
-#define NAMED 3 /* of what is left out */
+#define NAMED 3 /* how many ignored files a message names */
 
 static void notice_others(const char *folder, const Paths *others, cai_notice *notice) {
     char text[NAMED * NAME_MAX + 200] = "a folder, of which ";
@@ -155,9 +155,9 @@ static bool fail_missing(const cai_program *program, const Paths *lists, cai_err
     return cai_fail(error, CAI_BAD_USAGE, "no file is given for %s", list);
 }
 
-/* Files given by name first; the others fill what is left, in order, and the last of
- * these takes all that follow if it takes any number. With one input all files are
- * its. */
+/* Files given by name come first; the others go to the remaining inputs, in order, and
+ * the last of these takes all further files if it takes any number. A single input takes
+ * all files. */
 static bool assign_files(const cai_program *program, const cai_command *command, Paths *lists,
                          cai_notice *notice, cai_error *error) {
     for (int i = 0; i < command->input_count; i++) {
@@ -181,7 +181,7 @@ static bool assign_files(const cai_program *program, const cai_command *command,
     return true;
 }
 
-/* One file of named tensors for a model of several inputs holds them all. */
+/* A single file of named tensors for a model of several inputs holds all inputs. */
 static bool share_file(const cai_program *program, const cai_command *command, Paths *lists,
                        cai_error *error) {
     const char *path = command->inputs[0].path;
@@ -197,7 +197,7 @@ static bool share_file(const cai_program *program, const cai_command *command, P
 /* ---- the runs ---- */
 
 /* A tensor has its number of pictures in its shape, so it is a run of its own. Standard
- * input cannot be looked at twice: it counts as one. */
+ * input cannot be read twice, and counts as a tensor. */
 static bool is_whole_run(const char *path) {
     return cai_format_of_name(path, CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT || strcmp(path, "-") == 0;
 }

@@ -1,5 +1,5 @@
-/* Files into the buffers of a run: pictures are decoded, fitted and put together, tensors
- * converted to the type of the input. */
+/* Loads files into the buffers of a run: pictures are decoded, fitted and batched,
+ * tensors converted to the type of the input. */
 #include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static void remember_sizes(Loader *loader, const cai_port *port, const int64_t *
 
 /* ---- tensors ---- */
 
-/* The tensor of the input's name, or the only one. */
+/* The tensor with the input's name, or the only one. */
 static const cai_tensor *choose_tensor(const cai_tensor_file *file, const cai_port *port, const char *path,
                                        cai_error *error) {
     const cai_tensor *found = cai_tensors_find(file, port->name);
@@ -109,7 +109,7 @@ static bool copy_image(const cai_image *image, cai_image *to, cai_error *error) 
     return to->pixels != NULL;
 }
 
-/* original: what a copy of the picture goes to before it is fitted, or NULL. */
+/* original: receives a copy of the picture before it is fitted, or NULL. */
 static bool prepare_picture(Loader *loader, const cai_port *port, const char *path, const cai_file *file,
                             cai_image *image, cai_padding *padding, cai_image *original) {
     if (!cai_the_pictures.decode(path, file->data, file->count, image, loader->error)) return false;
@@ -133,8 +133,7 @@ static bool prepare_picture(Loader *loader, const cai_port *port, const char *pa
     return cai_fail_within(loader->error, "%s", path);
 }
 
-/* Appends a picture to those that go in together, and frees it; all have the size of the
- * first. */
+/* Appends a picture to the batch, and frees it; all have the size of the first. */
 static bool append_picture(Loader *loader, const cai_port *port, const char *path, int total,
                            cai_image *image, cai_loaded *loaded) {
     int64_t dims[4] = {total, image->channels, image->height, image->width},
@@ -163,8 +162,8 @@ static bool append_picture(Loader *loader, const cai_port *port, const char *pat
     return good;
 }
 
-/* One file of an input that takes pictures; it may hold a tensor instead, which is taken
- * as it is. */
+/* One file for an input that takes pictures; it may hold a tensor instead, which is used
+ * unchanged. */
 static bool load_picture(Loader *loader, const cai_port *port, const cai_feed *feed, int index,
                          cai_loaded *loaded) {
     const char *path = shown_input(feed->paths[index]);

@@ -1,5 +1,5 @@
-/* What every built program does: its command line over the model that the compiler put
- * beside it. */
+/* What every built program does: the command line, for the model that is linked with
+ * it. */
 #include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 static const char *program_name = "cai";
 
-/* Gives the exit code: docs/programs.md knows fewer than there are statuses. */
+/* The exit code: docs/programs.md has fewer than there are statuses. */
 static int exit_code_of(const cai_error *error) {
     fflush(stdout);
     fprintf(stderr, "%s: error: %s\n", program_name, error->message);
@@ -41,7 +41,7 @@ typedef struct ProgramSession {
     cai_loaded *loaded; /* a row of inputs */
     const void **inputs;
     void **outputs;
-    uint64_t *capacities; /* of outputs: memory is kept from run to run */
+    uint64_t *capacities; /* of the memory of outputs, which is kept from run to run */
 } ProgramSession;
 
 static bool reserve_outputs(ProgramSession *s, cai_error *error) {
@@ -58,7 +58,7 @@ static bool reserve_outputs(ProgramSession *s, cai_error *error) {
     return true;
 }
 
-/* Sizes are blamed on the file they come from. */
+/* Errors of sizes name the file that they come from. */
 static bool prepare_sizes(ProgramSession *s, const cai_feed *feeds, cai_error *error) {
     const int64_t *shapes[s->program->input_count + 1];
     for (int i = 0; i < s->program->input_count; i++) {
@@ -96,7 +96,7 @@ static void show_job_progress(const ProgramSession *s, int job) {
         fprintf(stderr, "\r\033[K%d of %d\r", job + 1, s->jobs->count);
 }
 
-/* A file that fails does not keep the next from being tried. */
+/* After a file that fails, the next is still tried. */
 static int run_jobs(ProgramSession *s) {
     int status = 0;
     for (int job = 0; job < s->jobs->count; job++) {
@@ -153,7 +153,7 @@ static int run_program_command(const cai_program *program, const cai_command *co
     return status;
 }
 
-/* Text that never reached its reader is a failure too: a full disk, a closed pipe. */
+/* Output that could not be written is a failure too: a full disk, a closed pipe. */
 static int flush_results(int status) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return status;
     fprintf(stderr, "%s: error: standard output: cannot be written\n", program_name);

@@ -1,7 +1,7 @@
-/* The runtime's wing of built programs: the command line that follows from a model's
- * signature, and all that one run of a program takes: files found, loaded, run, and
- * results stored or printed. It stands on files/ and core/. `cai run --reference` runs a
- * program of its own making through it. */
+/* The wing of built programs: the command line that follows from a model's signature, and
+ * everything that a program does: find and load files, run, and store or print results.
+ * It uses files/ and core/. `cai run --reference` runs a program that it makes itself
+ * through it. */
 #ifndef CAI_MAIN_H
 #define CAI_MAIN_H
 
@@ -9,12 +9,12 @@
 
 /* ---- main.c ---- */
 
-/* The whole run of a program from its command line; gives its exit code. */
+/* Runs a whole program from its command line; returns its exit code. */
 int cai_main(const cai_program *program, int argc, char **argv);
 
 /* ---- command_line.c: the words after the program's name ---- */
 
-#define CAI_MAX_RUNS 1000 /* of --time and --profile, to take the median of */
+#define CAI_MAX_RUNS 1000 /* of --time and --profile, whose median is taken */
 #define CAI_LEAST_RUNS 5
 
 typedef struct cai_named_file {
@@ -26,7 +26,7 @@ typedef struct cai_command {
     const char *program; /* the last part of argv[0] */
     cai_named_file *inputs, *outputs;
     int input_count, output_count;
-    int threads; /* 0: as cai_default_threads has it */
+    int threads; /* 0: cai_default_threads() */
     int repeat;  /* how often --time and --profile run again; 0: for two seconds */
     bool profile, profile_json;
     int64_t seed;
@@ -54,20 +54,21 @@ typedef struct cai_feed { /* of one input in one run */
 typedef struct cai_jobs {
     int count;
     cai_feed *feeds;    /* count rows of program->input_count */
-    const char *folder; /* where pictures came from, if from one folder; for naming results */
+    const char *folder; /* the folder of the pictures, if all are from one; for naming results */
     void *memory;
 } cai_jobs;
 
 /* Whether any number of files goes into the input at once, whatever goes into the
  * others. */
 bool cai_takes_any_number(const cai_program *program, int input);
-/* Whether an output tells of its files by their places, so that all go into one run. */
+/* Whether an output refers to the input's files by their places, so that all go into one
+ * run. */
 bool cai_is_named(const cai_program *program, int input);
 bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_notice *notice,
                    cai_error *error);
 void cai_jobs_free(cai_jobs *jobs);
 
-/* ---- load.c: files into the buffers of a run ---- */
+/* ---- load.c: loads files into the buffers of a run ---- */
 
 typedef struct cai_padding { /* of one picture, in its pixels; equal where nothing was padded */
     int64_t height, width, padded_height, padded_width;
@@ -77,8 +78,8 @@ typedef struct cai_loaded { /* one input */
     int64_t dims[CAI_MAX_RANK];
     void *data;
     cai_padding *paddings; /* of its pictures, or NULL */
-    /* Its pictures as they were before they were fitted, where boxes are drawn on them;
-     * `place` is that of the fitted in them. */
+    /* The pictures before they were fitted, where boxes are drawn on them; `place` is
+     * that of the fitted picture in the original. */
     cai_image *originals;
     int64_t picture_count, original_count;
 } cai_loaded;
@@ -88,7 +89,7 @@ bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loa
               cai_error *error);
 void cai_loaded_free(const cai_program *program, cai_loaded *loaded);
 
-/* ---- store.c: results into files, or to standard output ---- */
+/* ---- store.c: writes results to files, or to standard output ---- */
 
 typedef struct cai_results {
     const cai_program *program;
@@ -100,8 +101,8 @@ typedef struct cai_results {
     void *const *outputs;
 } cai_results;
 
-/* Whether all results can be named as asked, found out before the first run. Makes the
- * folder that results go to. */
+/* Checks, before the first run, that all results can be named as requested. Makes the
+ * folder for results. */
 bool cai_store_check(const cai_program *program, const cai_command *command, const cai_jobs *jobs,
                      cai_error *error);
 bool cai_store(const cai_results *results, cai_error *error);
@@ -112,13 +113,13 @@ typedef struct cai_clock { /* milliseconds */
     double before_main, main, begun, loaded, first_kernel, ran;
 } cai_clock;
 
-void cai_clock_start(cai_clock *clock);          /* first thing in main */
+void cai_clock_start(cai_clock *clock);          /* called first in main */
 void cai_clock_begin(cai_clock *clock);          /* of one job: before its files are read */
 void cai_clock_loaded(cai_clock *clock);         /* ... before its first kernel */
 void cai_clock_ran(cai_clock *clock);            /* ... after its last */
 void cai_clock_started(void *clock, int launch); /* for cai_context_watch */
 
-typedef struct cai_rerun { /* a run that was made once, to be made again */
+typedef struct cai_rerun { /* a run to repeat */
     cai_context *context;
     cai_pool *pool;
     const void *const *inputs;
@@ -144,8 +145,8 @@ const char *cai_class_label(const cai_port *port, int64_t class, char *out, size
 /* The best labels of every row, under its title where there is one. */
 void cai_print_labels(const cai_context *context, const cai_port *port, const void *data,
                       const char *const *titles, int title_count, FILE *out);
-/* For each place among `choices` the name of the file that stands there, behind the name
- * of the file that it was found for (titles; may be NULL). */
+/* Prints for each place among `choices` the name of the file at that place, after the
+ * name of the file that it was found for (titles; may be NULL). */
 void cai_print_names(const cai_context *context, const cai_port *port, int64_t choices, const void *data,
                      const cai_feed *files, const cai_feed *titles, FILE *out);
 /* The first numbers of a tensor, with a summary of a long one. */
@@ -164,9 +165,9 @@ typedef struct cai_found { /* the boxes of one picture, the best first */
     int64_t height, width; /* of the picture */
 } cai_found;
 
-/* Of `count` rows of a result `as boxes` those that are boxes: the score is above 0 and
- * at least the port's, no number is NaN, and something of it lies within the picture.
- * `place`: of the model's input in the picture. */
+/* Those of `count` rows of a result `as boxes` that are boxes: the score is above 0 and
+ * at least the port's, no number is NaN, and some part is within the picture. `place`: of
+ * the model's input in the picture. */
 bool cai_boxes_find(const cai_port *port, const float *rows, int64_t count, cai_placement place,
                     int64_t height, int64_t width, cai_found *found, cai_error *error);
 void cai_boxes_free(cai_found *found);
@@ -184,7 +185,7 @@ enum { CAI_LETTER_WIDTH = 5, CAI_LETTER_HEIGHT = 8 };
 int64_t cai_text_width(const char *text); /* in dots */
 bool cai_text_dot(const char *text, int64_t x, int64_t y);
 
-/* What a program with boxes uses of them, by a table as cai_pictures is one. */
+/* What a program with boxes uses of them, through a table like cai_pictures. */
 typedef struct cai_boxes {
     bool (*find)(const cai_port *port, const float *rows, int64_t count, cai_placement place, int64_t height,
                  int64_t width, cai_found *found, cai_error *error);

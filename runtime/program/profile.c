@@ -14,7 +14,7 @@
 #define MAX_SAMPLES 2000000 /* of all kernels together */
 #define SECONDS 2.0
 
-typedef struct ProfileRow { /* a kernel: its first launch speaks for it */
+typedef struct ProfileRow { /* a kernel, represented by its first launch */
     const cai_launch *launch;
     double ms, flops, bytes; /* flops and bytes: 0 where unknown */
     int kernels;             /* of a kind: how many were added up */
@@ -213,7 +213,7 @@ static void print_json_text(FILE *out, const char *key, const char *text) {
     fprintf(out, ", ");
 }
 
-/* What is not known is left out. */
+/* Unknown figures are left out. */
 static void print_json_figures(FILE *out, const Profile *p, const ProfileRow *row) {
     if (row->flops > 0) fprintf(out, "\"gflops\": %.3f, ", rate_per_second(row->flops, row->ms));
     if (row->flops > 0 && p->peaks.flops > 0)

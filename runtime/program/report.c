@@ -1,4 +1,4 @@
-/* Results as text: the best labels of a classifier, names of files, tensors in short. */
+/* Results as text: the best labels of a classifier, names of files, abridged tensors. */
 #include "program/main.h"
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ static cai_tensor as_tensor(const cai_context *context, const cai_port *port, co
     return tensor;
 }
 
-/* Printing would show the sign of a NaN, which means nothing. */
+/* printf would show the sign of a NaN, which is meaningless. */
 static double without_nan_sign(double value) { return isnan(value) ? (double)NAN : value; }
 
 static double printed_element(const cai_tensor *tensor, int64_t index) {
@@ -23,7 +23,7 @@ static double printed_element(const cai_tensor *tensor, int64_t index) {
 
 /* ---- labels ---- */
 
-/* In the order that argmax and top_k have: a NaN is above all numbers. */
+/* By the order of argmax and top_k: a NaN is above all numbers. */
 static bool is_above_or_nan(double a, double b) { return a > b || (isnan(a) && !isnan(b)); }
 
 /* The largest element of the row that comes after (value, index) in the order of size, or
@@ -91,7 +91,7 @@ static void print_stem(const char *path, FILE *out) {
     fprintf(out, "%.*s", dot && dot != name ? (int)(dot - name) : (int)strlen(name), name);
 }
 
-/* A tensor in place of the files has no names: its pictures are told by their numbers. */
+/* A tensor in place of files has no names: its pictures are printed by number. */
 void cai_print_names(const cai_context *context, const cai_port *port, int64_t choices, const void *data,
                      const cai_feed *files, const cai_feed *titles, FILE *out) {
     cai_tensor tensor = as_tensor(context, port, data);

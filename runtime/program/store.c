@@ -1,6 +1,6 @@
-/* Results to where they were asked to go. Without -o a picture goes beside its input,
+/* Writes results to where they are requested. Without -o a picture goes beside its input,
  * under the name NAME.MODEL.png, a folder of pictures into a folder beside it
- * (FOLDER.MODEL), and tensors are shown on standard output. */
+ * (FOLDER.MODEL), and tensors are printed to standard output. */
 #include "program/main.h"
 #include <errno.h>
 #include <limits.h>
@@ -24,7 +24,7 @@ static bool is_named_for(const char *path, int holds) {
     return cai_format_of_name(path, holds) != CAI_NO_FORMAT;
 }
 
-/* Whether a file of the output's is a picture unless another format is asked for. */
+/* Whether files of the output are pictures unless another format is requested. */
 static bool is_shown(const cai_port *port) {
     return port->form == CAI_FORM_IMAGE || port->form == CAI_FORM_BOXES;
 }
@@ -99,7 +99,7 @@ static bool make_output_folder(const char *path, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT, "%s: the folder cannot be made: %s", path, strerror(errno));
 }
 
-/* Several runs need a folder: one is made where the name is not that of a file. */
+/* Several runs need a folder, which is made where the name is not that of a file. */
 static bool check_path(const cai_jobs *jobs, const cai_port *port, const char *path, cai_error *error) {
     struct stat status;
     bool new_folder = jobs->count > 1 && strcmp(path, "-") != 0 && stat(path, &status) != 0 &&
@@ -139,11 +139,12 @@ static bool check_input_names(const cai_program *program, const cai_jobs *jobs, 
     return good;
 }
 
-/* The folder that pictures of a folder go to where none is named. */
+/* The folder for results of a folder of pictures where none is named. */
 static void default_folder(const char *folder, const char *model, char *out, size_t size) {
     size_t length = strlen(folder);
     while (length > 1 && folder[length - 1] == '/') length--;
-    bool dots = length > 0 && folder[length - 1] == '.'; /* "." or "..", or rarely a name that ends so */
+    /* "." or "..", or rarely a name that ends like that */
+    bool dots = length > 0 && folder[length - 1] == '.';
     char *whole = dots ? realpath(folder, NULL) : NULL;
     snprintf(out, size, "%.*s.%s", whole ? (int)strlen(whole) : (int)length, whole ? whole : folder, model);
     free(whole);
@@ -179,10 +180,10 @@ bool cai_store_check(const cai_program *program, const cai_command *command, con
 
 /* ---- the name of one result ---- */
 
-typedef struct OutputPlace { /* of one file to write */
+typedef struct OutputPlace { /* the place of one file to write */
     char path[PATH_MAX];
-    const char *source; /* what it was made from, or NULL */
-    bool reported;      /* the user knows the name, having given it */
+    const char *source; /* the file that it was made from, or NULL */
+    bool reported;      /* the user gave the name, and need not be told */
 } OutputPlace;
 
 /* The file that picture `index` of a result was made from: by number where the pictures
@@ -234,7 +235,8 @@ static bool fail_if_source(const OutputPlace *place, cai_error *error) {
                     place->source);
 }
 
-/* A file that was named: several pictures get a number before the extension. */
+/* The name of a file that the user named: several pictures get a number before the
+ * extension. */
 static bool name_file(const char *path, int64_t index, int64_t count, OutputPlace *place, cai_error *error) {
     if (count > 1 && cai_is_stream(path)) {
         return cai_fail(error, CAI_BAD_USAGE,
@@ -259,7 +261,7 @@ static const char *extension_for(const cai_results *r, int port, const OutputPla
 }
 
 /* Where picture `index` of `count`, or the tensor (count 1), of an output goes. False
- * with error->status CAI_OK: to the screen, as text. */
+ * with error->status CAI_OK: printed as text. */
 static bool find_output_place(const cai_results *r, int port, int64_t index, int64_t count,
                               OutputPlace *place, cai_error *error) {
     const char *path =
@@ -284,8 +286,8 @@ static bool find_output_place(const cai_results *r, int port, int64_t index, int
 
 /* ---- cropping what was padded ---- */
 
-/* The part of a result's height or width that belongs to the picture:
- * of one as large as the padded input, or a whole multiple of that. */
+/* The part of a result's height or width that belongs to the picture, for a result as
+ * large as the padded input, or an integer multiple of it. */
 static int64_t part_of_picture(int64_t size, int64_t original, int64_t padded) {
     return padded > 0 && size % padded == 0 ? size / padded * original : size;
 }
@@ -343,7 +345,7 @@ static bool make_tensor(const cai_results *r, int port, cai_tensor *tensor, floa
 
 /* ---- writing ---- */
 
-/* Text goes to standard output, unless that carries a result. */
+/* Text goes to standard output, unless a result is written there. */
 static FILE *text_stream(const cai_results *r) {
     for (int i = 0; i < r->command->output_count; i++) {
         if (strcmp(r->command->outputs[i].path, "-") == 0) return stderr;
@@ -406,13 +408,13 @@ static bool store_all(const cai_results *r, const char *path, cai_error *error) 
 
 /* ---- boxes ---- */
 
-/* Whether results are told apart by the names of their files. */
+/* Whether results are distinguished by the names of their files. */
 static bool is_one_of_many(const cai_results *r, int input) {
     return r->jobs->count > 1 || r->feeds[input].count > 1;
 }
 
-/* The picture that boxes are drawn on, as the user gave it, or what the model saw where
- * that was a tensor; without its pixels where `copy` is false. */
+/* The picture to draw boxes on: the user's, or the model's input where that was a tensor;
+ * without its pixels where `copy` is false. */
 static bool make_canvas(const cai_results *r, int input, int64_t index, bool copy, cai_image *canvas,
                         cai_error *error) {
     const cai_loaded *loaded = &r->loaded[input];
@@ -459,7 +461,7 @@ static bool store_drawn(const cai_results *r, int port, int64_t index, int64_t c
     return good;
 }
 
-/* What was found on all pictures of a run into one file. */
+/* Writes the boxes of all pictures of a run to one file. */
 static bool store_json(const cai_results *r, int port, int64_t count, const char *path, cai_error *error) {
     const cai_port *output = &r->program->outputs[port];
     cai_found *found = calloc((size_t)count, sizeof *found);
@@ -493,8 +495,8 @@ static bool store_boxes(const cai_results *r, int port, cai_error *error) {
 
 /* ---- text ---- */
 
-/* The files that the rows of an output are of, where there are several: of several inputs
- * those of the one, other than that of the names, that has as many. */
+/* The files to which the rows of an output belong, where there are several: those of the
+ * input, other than that of the names, that has as many files as rows. */
 static const cai_feed *find_titles(const cai_results *r, const cai_port *output) {
     if (r->program->input_count == 1) return is_one_of_many(r, 0) ? &r->feeds[0] : NULL;
     int64_t count = output->rank ? cai_context_dim(r->context, output, 0) : 1;
