@@ -10,7 +10,7 @@ typedef struct Block {
 
 /* Elaborated only where it has to be built: what was built of these texts has no
  * errors. */
-static bool build_block(void *context, const char *path) {
+static bool build_trained_block(void *context, const char *path) {
     const Block *block = context;
     Training *training = elaborate_training(block->library, block->index);
     return training && build_trainer(block->session, block->library, training, path);
@@ -26,5 +26,5 @@ int command_train(Session *s) {
     if (!target) return session_end(s);
     const char *name = library_train_name(library, block.index);
     Text key = program_key(s, library, target, name);
-    return run_cached(s, name, &key, build_block, &block, named);
+    return run_cached(s, name, &key, build_trained_block, &block, named);
 }

@@ -79,7 +79,7 @@ static void add_inputs(const Graph *from, const TrainPass *pass, const bool *nee
     }
 }
 
-static void add_output(TrainingEntry *entry, const PassOutput *output, Node *node) {
+static void add_bound_output(TrainingEntry *entry, const PassOutput *output, Node *node) {
     Port port = {.name = output->name, .node = node, .form = output->form, .span = output->span};
     vec_push(entry->graph->arena, &entry->graph->outputs, port);
     vec_push(entry->graph->arena, &entry->outputs, output->binding);
@@ -104,6 +104,6 @@ TrainingEntry train_entry(Evaluator *ev, bool (*wanted)(const TrainPass *pass, c
     add_inputs(ev->graph, pass, needed, memo, &entry);
     for (int i = 0; i < pass->outputs.count; i++)
         if (wanted(pass, &pass->outputs.items[i]))
-            add_output(&entry, &pass->outputs.items[i], memo[pass->outputs.items[i].node->id]);
+            add_bound_output(&entry, &pass->outputs.items[i], memo[pass->outputs.items[i].node->id]);
     return entry;
 }

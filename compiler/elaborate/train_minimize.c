@@ -129,7 +129,7 @@ static void find_gradients(Evaluator *ev, const Stmt *stmt, Node *loss, const Tr
     }
 }
 
-static bool has_weights(const Evaluator *ev, const Target *target) {
+static bool holds_weights(const Evaluator *ev, const Target *target) {
     const TrainPlan *plan = ev->train->plan;
     for (int i = 0; i < plan->facts.count; i++)
         if (plan->training->states.items[i].kind == CAI_STATE_PARAMETER && train_matches(plan, target, i))
@@ -141,7 +141,7 @@ static void tell_unreached(Evaluator *ev, const Stmt *stmt, const Trained *pair,
     Diagnostic *d =
         report(ev, DIAG_minimize, pair->over->span, "the loss depends on no weight of `%s`", target->text);
     report_note(ev, d, stmt->value->span, "this is the loss");
-    if (has_weights(ev, target))
+    if (holds_weights(ev, target))
         report_help(ev, d, "is it run on the way to the loss, and is there no `stop` on the way?");
     else report_help(ev, d, "it has no weights that were met so far: is it run before this line?");
 }
@@ -181,7 +181,7 @@ static bool add_candidates(Evaluator *ev, const Trained *pair, Layer *optimizer,
     return true;
 }
 
-static bool reaches(const Evaluator *ev, const Trainees *found, const Target *target) {
+static bool target_is_reached(const Evaluator *ev, const Trainees *found, const Target *target) {
     for (int i = 0; i < found->count; i++)
         if (train_matches(ev->train->plan, target, found->items[i].weight->index)) return true;
     return false;
@@ -241,7 +241,7 @@ void execute_minimize(Evaluator *ev, const Stmt *stmt) {
     if (!loss || !good || !train_acts(ev)) return;
     find_gradients(ev, stmt, loss, &candidates, &found);
     for (int i = 0; i < wanted.count; i++)
-        if (!reaches(ev, &found, &wanted.items[i].target))
+        if (!target_is_reached(ev, &found, &wanted.items[i].target))
             tell_unreached(ev, stmt, wanted.items[i].pair, &wanted.items[i].target);
     if (!found.count) return;
     remember_trained(ev, &found);

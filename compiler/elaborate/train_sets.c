@@ -418,7 +418,7 @@ static bool one_anew(Evaluator *ev, const Parameter *parameter, bool measured) {
 }
 
 /* Those of a set that are not declared anew follow in its batch. */
-static void follow(Evaluator *ev, bool measured) {
+static void bind_followers(Evaluator *ev, bool measured) {
     TrainPass *pass = ev->train;
     for (int i = 0; i < pass->plan->anew.count; i++) {
         const Anew *anew = &pass->plan->anew.items[i];
@@ -444,7 +444,7 @@ void train_declare_anew(Evaluator *ev, const ParameterList *inputs, bool measure
     bind_symbols(ev, ev->train->plan->block->decl, inputs);
     for (int i = 0; i < inputs->count; i++) good &= one_anew(ev, &inputs->items[i], measured);
     if (!good) return;
-    follow(ev, measured);
+    bind_followers(ev, measured);
     if (!measured) train_rebind_fields(ev, 0);
 }
 

@@ -78,12 +78,12 @@ static int show_one(Evaluator *ev, Value v, const char *name, int row, int guard
     return index;
 }
 
-static const char *name_of(Evaluator *ev, const Expr *expr) { return span_text(ev->arena, expr->span); }
+static const char *shown_name(Evaluator *ev, const Expr *expr) { return span_text(ev->arena, expr->span); }
 
 /* The pictures of a tuple stand side by side. */
 static void show_value(Evaluator *ev, const Expr *expr, Value v, int guard) {
     if (!value_is_sequence(v)) {
-        show_one(ev, v, name_of(ev, expr), -1, guard, expr->span);
+        show_one(ev, v, shown_name(ev, expr), -1, guard, expr->span);
         return;
     }
     bool written =
@@ -91,7 +91,7 @@ static void show_value(Evaluator *ev, const Expr *expr, Value v, int guard) {
     int row = (int)expr->span.begin;
     for (int i = 0; i < v.list->count; i++) {
         const Expr *item = written ? expr->arguments.items[i].value : expr;
-        const char *name = v.list->names && v.list->names[i] ? v.list->names[i] : name_of(ev, item);
+        const char *name = v.list->names && v.list->names[i] ? v.list->names[i] : shown_name(ev, item);
         show_one(ev, v.list->items[i], name, row, guard, item->span);
     }
 }
@@ -184,7 +184,7 @@ static bool in_measure(Evaluator *ev, const char *word, Span span) {
 }
 
 /* Over batches can go only what is of batches, of one shape. */
-static bool is_of_batch(Evaluator *ev, const Node *node, const char *word, Span span) {
+static bool shows_batch(Evaluator *ev, const Node *node, const char *word, Span span) {
     unsigned made_of = train_sources(ev, node);
     if (made_of & OF_TOTALS)
         report(ev, DIAG_measure, span, "`%s` is of what is made of totals already: those are computed once",
@@ -206,7 +206,7 @@ static Value joined(Evaluator *ev, Node *node, int kind, int *count, const char 
 Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
     if (!in_measure(ev, "total", span)) return value_error;
     Node *node = as_node(ev, arguments->given.items[0].value, DTYPE_F32, span);
-    if (!node || !is_of_batch(ev, node, "total", span)) return value_error;
+    if (!node || !shows_batch(ev, node, "total", span)) return value_error;
     if (node->shape.type != DTYPE_F32 || !shape_element_count(node->shape, &(int64_t){0})) {
         Diagnostic *d = report(ev, DIAG_measure, span,
                                "`total` adds tensors of f32 of one shape for all batches; this is %s",
@@ -222,7 +222,7 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
 Value train_collect(Evaluator *ev, const Arguments *arguments, Span span) {
     if (!in_measure(ev, "collect", span)) return value_error;
     Node *node = as_node(ev, arguments->given.items[0].value, DTYPE_F32, span);
-    if (!node || !is_of_batch(ev, node, "collect", span)) return value_error;
+    if (!node || !shows_batch(ev, node, "collect", span)) return value_error;
     if (node->shape.rank == 0) {
         report(ev, DIAG_measure, span, "`collect` joins along the first axis, and one number has none");
         return value_error;
@@ -268,7 +268,7 @@ void execute_save(Evaluator *ev, const Stmt *stmt) {
         return;
     }
     int shown = shown_place(ev, v.node);
-    if (shown < 0) shown = show_one(ev, v, name_of(ev, stmt->value), -1, -1, stmt->value->span);
+    if (shown < 0) shown = show_one(ev, v, shown_name(ev, stmt->value), -1, -1, stmt->value->span);
     measured->save = save;
     measured->save_by = shown;
 }

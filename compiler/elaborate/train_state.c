@@ -169,12 +169,12 @@ Value train_read(Evaluator *ev, Name name, Value v, Span span) {
     return value_error;
 }
 
-static Node *counter(Evaluator *ev, int which, Name name, Span span) {
+static Node *counter_node(Evaluator *ev, int which, Name name, Span span) {
     cai_binding binding = {CAI_BIND_STEP + which, 0, 0, 0, -1};
     return train_input(ev, name, (Shape){DTYPE_F32, 0, NULL}, FORM_TENSOR, FIT_EXACT, binding, span);
 }
 
-static Node *squares(Evaluator *ev, Node *g) {
+static Node *sum_of_squares(Evaluator *ev, Node *g) {
     int64_t axes[REF_MAX_RANK];
     for (int i = 0; i < g->shape.rank; i++) axes[i] = i;
     return build_reshape(
@@ -185,9 +185,9 @@ static Value gradient_norm(Evaluator *ev, Span span) {
     Gradients *gradients = ev->train->gradients;
     if (gradients->norm) return value_node(gradients->norm);
     graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ""));
-    Node *sum = squares(ev, gradients->items[0]);
+    Node *sum = sum_of_squares(ev, gradients->items[0]);
     for (int i = 1; i < gradients->count; i++)
-        sum = build_binary(ev->graph, OP_add, sum, squares(ev, gradients->items[i]));
+        sum = build_binary(ev->graph, OP_add, sum, sum_of_squares(ev, gradients->items[i]));
     return value_node(gradients->norm = build_unary(ev->graph, OP_sqrt, sum));
 }
 
@@ -204,7 +204,7 @@ bool train_refuses_name(Evaluator *ev, const Expr *target) {
 
 Value train_moment(Evaluator *ev, int which, Name name, Span span) {
     bool norm = which == 3;
-    if (ev->train && !norm) return value_node(counter(ev, which, name, span));
+    if (ev->train && !norm) return value_node(counter_node(ev, which, name, span));
     if (ev->train && ev->train->gradients) return gradient_norm(ev, span);
     Diagnostic *d = report(ev, DIAG_train_place, span, "`%s` has a value only in training", name);
     if (norm)
@@ -253,11 +253,11 @@ Node *train_state(Evaluator *ev, const Weight *weight, bool kept) {
     return state_port(ev, index, weight->span);
 }
 
-static Node *leaf(Evaluator *ev, Node *value) { return build_unary(ev->graph, OP_stop, value); }
+static Node *stopped_leaf(Evaluator *ev, Node *value) { return build_unary(ev->graph, OP_stop, value); }
 
 /* A weight that starts as a tensor is written before the first step of the first phase
  * that has it. */
-static void begin(Evaluator *ev, Weight *place) {
+static void begin_place(Evaluator *ev, Weight *place) {
     TrainPass *pass = ev->train;
     place->index = (int)(intptr_t)map_get(pass->plan->index, place->path) - 1;
     StateFacts *facts = &pass->plan->facts.items[place->index];
@@ -277,7 +277,7 @@ static void join_model(Evaluator *ev, StateFacts *facts, Definition *model) {
 
 void train_meet(Evaluator *ev, Weight *place) {
     if (!ev->train || !place->node) return;
-    if (!place->read.count) begin(ev, place);
+    if (!place->read.count) begin_place(ev, place);
     StateFacts *facts = &ev->train->plan->facts.items[place->index];
     for (const Frame *frame = ev->frame; frame; frame = frame->caller) {
         if (frame->running && train_is_stage(ev, frame->running))
@@ -305,7 +305,7 @@ Weight *train_place(Evaluator *ev, int index) {
 
 void train_assign(Evaluator *ev, Weight *place, Node *value) {
     graph_at(ev->graph, value->origin);
-    place->value = leaf(ev, value);
+    place->value = stopped_leaf(ev, value);
     vec_push(ev->arena, &place->read, place->value);
 }
 

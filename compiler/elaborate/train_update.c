@@ -5,7 +5,7 @@
 /* ---- update of one place ---- */
 
 /* A number is spread over the place's shape. NULL after an error. */
-static Node *new_value(Evaluator *ev, const Weight *place, Value v, const Expr *expr) {
+static Node *updated_value(Evaluator *ev, const Weight *place, Value v, const Expr *expr) {
     if (v.kind == VALUE_INT || v.kind == VALUE_REAL || v.kind == VALUE_BOOL) {
         graph_at(ev->graph, origin_new(ev->graph, expr->span, ev->frame->origin));
         Number number = value_number(v, place->shape.type);
@@ -29,7 +29,7 @@ static bool acts_on(const Evaluator *ev, const Weight *place) {
 }
 
 static void update_place(Evaluator *ev, Weight *place, const Stmt *stmt) {
-    Node *value = new_value(ev, place, evaluate(ev, stmt->value), stmt->value);
+    Node *value = updated_value(ev, place, evaluate(ev, stmt->value), stmt->value);
     if (value && acts_on(ev, place)) train_assign(ev, place, value);
 }
 
@@ -45,7 +45,7 @@ static Node *run_line(Evaluator *ev, const Stmt *stmt, const Target *target, Wei
     pass->below = train_below(target, place->path);
     pass->below_frame = frame;
     pass->below_path = target->model ? "" : target->path;
-    Node *value = new_value(ev, place, evaluate(ev, stmt->value), stmt->value);
+    Node *value = updated_value(ev, place, evaluate(ev, stmt->value), stmt->value);
     pass->below = NULL;
     frame_pop(ev);
     return value;
@@ -171,7 +171,7 @@ static Node *active_node(Evaluator *ev, int guard, Span span) {
 
 /* What later lines of the step read: the new value in the steps of the guard, the old one
  * in others. */
-static void choose(Evaluator *ev, Weight *place, Node *before, int guard, Span span) {
+static void choose_where_active(Evaluator *ev, Weight *place, Node *before, int guard, Span span) {
     Node *changed = place->value, *active = active_node(ev, guard, span);
     active = build_broadcast(ev->graph, active, place->shape.rank, place->shape.dims);
     train_assign(ev, place, build_select(ev->graph, active, changed, before));
@@ -201,6 +201,6 @@ void execute_every(Evaluator *ev, const Stmt *stmt) {
     for (int i = 0; i < pass->weights.count; i++) {
         Weight *place = pass->weights.items[i];
         Node *old = value_before(before, count, i, place);
-        if (place->value != old) choose(ev, place, old, guard, stmt->span);
+        if (place->value != old) choose_where_active(ev, place, old, guard, stmt->span);
     }
 }

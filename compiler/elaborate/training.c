@@ -66,7 +66,7 @@ static void check_length(TrainPlan *plan) {
     }
 }
 
-static bool is_named(const Training *training, int phase, Name name) {
+static bool is_phase_named(const Training *training, int phase, Name name) {
     for (int i = 0; i < phase; i++)
         if (training->phases.items[i].name == name) return true;
     return false;
@@ -78,7 +78,7 @@ static void begin_phase(Evaluator *ev, const Stmt *stmt) {
     bool good = train_interval(ev, &stmt->interval, &phase->length);
     if (!name || !good) return;
     phase->name = name;
-    if (!*name || is_named(ev->train->plan->training, ev->train->phase, name)) {
+    if (!*name || is_phase_named(ev->train->plan->training, ev->train->phase, name)) {
         Diagnostic *d = report(ev, DIAG_train_phase, stmt->value->span,
                                *name ? "two phases are called \"%s\"" : "a phase has a name", name);
         report_help(ev, d, "checkpoints tell phases by their names: `phase \"level {level}\"` in a loop");

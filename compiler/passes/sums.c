@@ -153,10 +153,10 @@ static Node *rewrite_sum(Graph *g, const Node *old, Node *const *in) {
 }
 
 /* What others read, too, is computed anyway, and the sum with it. */
-static Node *merge_sums(Graph *to, const Node *old, Node *const *inputs, void *uses) {
+static Node *merge_equal_sums(Graph *to, const Node *old, Node *const *inputs, void *uses) {
     bool alone =
         old->op == OP_sum && old->shape.type == DTYPE_F32 && ((const int *)uses)[old->inputs[0]->id] == 1;
     return alone ? rewrite_sum(to, old, inputs) : NULL;
 }
 
-Graph *pass_sums(Graph *graph) { return graph_rewrite(graph, merge_sums, graph_uses(graph)); }
+Graph *pass_sums(Graph *graph) { return graph_rewrite(graph, merge_equal_sums, graph_uses(graph)); }

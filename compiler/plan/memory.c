@@ -85,7 +85,7 @@ void find_lives(Program *program) {
     }
 }
 
-static void make_buffers(MemoryPlan *plan) {
+static void make_planned_buffers(MemoryPlan *plan) {
     const Program *program = plan->program;
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
@@ -297,7 +297,7 @@ void plan(Program *program) {
     MemoryPlan plan = {.program = program, .dims = program->graph->dims, .scratch = arena_new()};
     plan.buffers = NEW_ARRAY(plan.scratch, PlannedBuffer, program->values.count);
     find_lives(program);
-    make_buffers(&plan);
+    make_planned_buffers(&plan);
     merge_in_place(&plan);
     place_all_buffers(&plan);
     arena_free(plan.scratch);

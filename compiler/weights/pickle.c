@@ -328,86 +328,135 @@ static void unknown_opcode(Machine *m, int opcode) {
     m->failed = true;
 }
 
+/* What an opcode does; `number` is what its row says. */
+typedef void OpcodeAction(Machine *m, int number);
+
+#define ACTION(name) static void name(Machine *m, __attribute__((unused)) int number)
+ACTION(skip_bytes) { take_bytes(m, (uint64_t)number); }
+ACTION(push_empty) { push_pickled(m, new_value(m, (PickleKind)number)); }
+ACTION(push_bool) { push_pickled(m, new_bool(m, number)); }
+ACTION(push_unsigned) { push_pickled(m, new_int(m, (int64_t)take_number(m, number))); }
+ACTION(push_signed) { push_pickled(m, new_int(m, (int32_t)take_number(m, number))); }
+ACTION(push_long) { push_pickled(m, new_long(m, take_number(m, number))); }
+ACTION(push_decimal) { push_pickled(m, new_decimal(m)); }
+ACTION(push_real) { push_pickled(m, new_binary_real(m)); }
+ACTION(push_decimal_real) { push_pickled(m, new_decimal_real(m)); }
+ACTION(push_text) { push_pickled(m, new_text(m, take_number(m, number))); }
+ACTION(push_quoted_text) { push_pickled(m, new_quoted_text(m)); }
+ACTION(push_line) { push_pickled(m, new_line_text(m, take_line(m))); }
+ACTION(push_mark) { vec_push(m->arena, &m->marks, m->stack.count); }
+ACTION(push_marked) { push_pickled(m, new_list(m, pop_marked(m))); }
+ACTION(push_tuple) { push_pickled(m, pop_tuple(m, number)); }
+ACTION(push_dict) { push_pickled(m, new_dict(m, pop_marked(m))); }
+ACTION(pop_value) { drop_top(m); }
+ACTION(pop_to_mark) { pop_marked(m); }
+ACTION(push_again) { push_pickled(m, top_pickled(m)); }
+ACTION(remember_by_line) { store_memo(m, take_index_line(m)); }
+ACTION(remember_by_number) { store_memo(m, take_number(m, number)); }
+ACTION(remember_next) { store_memo(m, (uint64_t)m->memo.count); }
+ACTION(recall_by_line) { load_memo(m, take_index_line(m)); }
+ACTION(recall_by_number) { load_memo(m, take_number(m, number)); }
+ACTION(push_outside_line) { push_outside(m, new_line_text(m, take_line(m))); }
+ACTION(push_outside_value) { push_outside(m, pop_pickled(m)); }
+ACTION(push_named_class) { push_class(m); }
+ACTION(push_stacked_class) { push_class_of_stack(m); }
+ACTION(push_reduced) { apply_reduce(m); }
+ACTION(push_reduced_by_name) { reduce_with_names(m); }
+ACTION(build_state) { set_state(m); }
+ACTION(instantiate_marked) { instantiate_class(m, NULL); }
+
+ACTION(append_one) {
+    PickledList one = pop_tuple(m, 1)->items;
+    append_all(m, top_pickled(m), one);
+}
+
+ACTION(append_marked) {
+    PickledList all = pop_marked(m);
+    append_all(m, top_pickled(m), all);
+}
+
+ACTION(set_one_item) { set_items(m, pop_tuple(m, 2)->items); }
+ACTION(set_marked_items) { set_items(m, pop_marked(m)); }
+
+ACTION(instantiate_named) {
+    const char *module = take_line(m), *name = take_line(m);
+    instantiate_class(m, new_class(m, module, name));
+}
+#undef ACTION
+
 /* By pickletools' names of the opcodes. */
+static const struct Opcode {
+    OpcodeAction *act;
+    int number;
+} opcodes[256] = {
+    [0x80] = {skip_bytes, 1},           /* PROTO */
+    [0x95] = {skip_bytes, 8},           /* FRAME */
+    ['N'] = {push_empty, PICKLE_NONE},  /* NONE */
+    [')'] = {push_empty, PICKLE_LIST},  /* EMPTY_TUPLE */
+    [']'] = {push_empty, PICKLE_LIST},  /* EMPTY_LIST */
+    [0x8f] = {push_empty, PICKLE_LIST}, /* EMPTY_SET */
+    ['}'] = {push_empty, PICKLE_DICT},  /* EMPTY_DICT */
+    [0x88] = {push_bool, true},         /* NEWTRUE */
+    [0x89] = {push_bool, false},        /* NEWFALSE */
+    ['J'] = {push_signed, 4},           /* BININT */
+    ['K'] = {push_unsigned, 1},         /* BININT1 */
+    ['M'] = {push_unsigned, 2},         /* BININT2 */
+    ['I'] = {push_decimal, 0},          /* INT */
+    ['L'] = {push_decimal, 0},          /* LONG */
+    [0x8a] = {push_long, 1},            /* LONG1 */
+    [0x8b] = {push_long, 4},            /* LONG4 */
+    ['F'] = {push_decimal_real, 0},     /* FLOAT */
+    ['G'] = {push_real, 0},             /* BINFLOAT */
+    ['S'] = {push_quoted_text, 0},      /* STRING */
+    ['V'] = {push_line, 0},             /* UNICODE */
+    ['U'] = {push_text, 1},             /* SHORT_BINSTRING */
+    ['C'] = {push_text, 1},             /* SHORT_BINBYTES */
+    [0x8c] = {push_text, 1},            /* SHORT_BINUNICODE */
+    ['T'] = {push_text, 4},             /* BINSTRING */
+    ['B'] = {push_text, 4},             /* BINBYTES */
+    ['X'] = {push_text, 4},             /* BINUNICODE */
+    [0x8d] = {push_text, 8},            /* BINUNICODE8 */
+    [0x8e] = {push_text, 8},            /* BINBYTES8 */
+    [0x96] = {push_text, 8},            /* BYTEARRAY8 */
+    ['('] = {push_mark, 0},             /* MARK */
+    ['t'] = {push_marked, 0},           /* TUPLE */
+    ['l'] = {push_marked, 0},           /* LIST */
+    [0x91] = {push_marked, 0},          /* FROZENSET */
+    [0x85] = {push_tuple, 1},           /* TUPLE1 */
+    [0x86] = {push_tuple, 2},           /* TUPLE2 */
+    [0x87] = {push_tuple, 3},           /* TUPLE3 */
+    ['d'] = {push_dict, 0},             /* DICT */
+    ['a'] = {append_one, 0},            /* APPEND */
+    ['e'] = {append_marked, 0},         /* APPENDS */
+    [0x90] = {append_marked, 0},        /* ADDITEMS */
+    ['s'] = {set_one_item, 0},          /* SETITEM */
+    ['u'] = {set_marked_items, 0},      /* SETITEMS */
+    ['0'] = {pop_value, 0},             /* POP */
+    ['1'] = {pop_to_mark, 0},           /* POP_MARK */
+    ['2'] = {push_again, 0},            /* DUP */
+    ['p'] = {remember_by_line, 0},      /* PUT */
+    ['q'] = {remember_by_number, 1},    /* BINPUT */
+    ['r'] = {remember_by_number, 4},    /* LONG_BINPUT */
+    [0x94] = {remember_next, 0},        /* MEMOIZE */
+    ['g'] = {recall_by_line, 0},        /* GET */
+    ['h'] = {recall_by_number, 1},      /* BINGET */
+    ['j'] = {recall_by_number, 4},      /* LONG_BINGET */
+    ['c'] = {push_named_class, 0},      /* GLOBAL */
+    [0x93] = {push_stacked_class, 0},   /* STACK_GLOBAL */
+    ['R'] = {push_reduced, 0},          /* REDUCE */
+    [0x81] = {push_reduced, 0},         /* NEWOBJ */
+    [0x92] = {push_reduced_by_name, 0}, /* NEWOBJ_EX */
+    ['i'] = {instantiate_named, 0},     /* INST */
+    ['o'] = {instantiate_marked, 0},    /* OBJ */
+    ['b'] = {build_state, 0},           /* BUILD */
+    ['P'] = {push_outside_line, 0},     /* PERSID */
+    ['Q'] = {push_outside_value, 0},    /* BINPERSID */
+};
+
 static void execute_opcode(Machine *m, int opcode) {
-    switch (opcode) {
-    case 0x80: take_bytes(m, 1); break;                                                 /* PROTO */
-    case 0x95: take_bytes(m, 8); break;                                                 /* FRAME */
-    case 'N': push_pickled(m, new_value(m, PICKLE_NONE)); break;                        /* NONE */
-    case 0x88: push_pickled(m, new_bool(m, true)); break;                               /* NEWTRUE */
-    case 0x89: push_pickled(m, new_bool(m, false)); break;                              /* NEWFALSE */
-    case 'J': push_pickled(m, new_int(m, (int32_t)take_number(m, 4))); break;           /* BININT */
-    case 'K': push_pickled(m, new_int(m, (int64_t)take_number(m, 1))); break;           /* BININT1 */
-    case 'M': push_pickled(m, new_int(m, (int64_t)take_number(m, 2))); break;           /* BININT2 */
-    case 'I': case 'L': push_pickled(m, new_decimal(m)); break;                         /* INT, LONG */
-    case 0x8a: push_pickled(m, new_long(m, take_number(m, 1))); break;                  /* LONG1 */
-    case 0x8b: push_pickled(m, new_long(m, take_number(m, 4))); break;                  /* LONG4 */
-    case 'F': push_pickled(m, new_decimal_real(m)); break;                              /* FLOAT */
-    case 'G': push_pickled(m, new_binary_real(m)); break;                               /* BINFLOAT */
-    case 'S': push_pickled(m, new_quoted_text(m)); break;                               /* STRING */
-    case 'V': push_pickled(m, new_line_text(m, take_line(m))); break;                   /* UNICODE */
-    case 'U': case 'C': case 0x8c: push_pickled(m, new_text(m, take_number(m, 1))); break; /* SHORT_BIN.. */
-    case 'T': case 'B': case 'X': push_pickled(m, new_text(m, take_number(m, 4))); break;  /* BIN.. */
-    case 0x8d: case 0x8e: case 0x96: push_pickled(m, new_text(m, take_number(m, 8))); break; /* ..8 */
-    case '(': vec_push(m->arena, &m->marks, m->stack.count); break;                          /* MARK */
-    case ')': case ']': case 0x8f: push_pickled(m, new_value(m, PICKLE_LIST)); break;   /* EMPTY_.. */
-    case '}':
-        push_pickled(m, new_value(m, PICKLE_DICT));
-        break; /* EMPTY_DICT */
-    /* TUPLE, LIST, FROZENSET */
-    case 't': case 'l': case 0x91: push_pickled(m, new_list(m, pop_marked(m))); break;
-    case 0x85: push_pickled(m, pop_tuple(m, 1)); break; /* TUPLE1 */
-    case 0x86: push_pickled(m, pop_tuple(m, 2)); break; /* TUPLE2 */
-    case 0x87: push_pickled(m, pop_tuple(m, 3)); break; /* TUPLE3 */
-    case 'd':
-        push_pickled(m, new_dict(m, pop_marked(m)));
-        break; /* DICT */
-    /* APPEND */
-    case 'a': {
-        PickledList one = pop_tuple(m, 1)->items;
-        append_all(m, top_pickled(m), one);
-        break;
-    }
-    /* APPENDS */
-    case 'e': case 0x90: { PickledList all = pop_marked(m); append_all(m, top_pickled(m), all); break; }
-    case 's': {
-        PickledList pair = pop_tuple(m, 2)->items;
-        set_items(m, pair);
-        break;
-    } /* SETITEM */
-    case 'u': {
-        PickledList all = pop_marked(m);
-        set_items(m, all);
-        break;
-    }                                                                                 /* SETITEMS */
-    case '0': drop_top(m); break;                                                     /* POP */
-    case '1': pop_marked(m); break;                                                   /* POP_MARK */
-    case '2': push_pickled(m, top_pickled(m)); break;                                 /* DUP */
-    case 'p': store_memo(m, take_index_line(m)); break;                               /* PUT */
-    case 'q': store_memo(m, take_number(m, 1)); break;                                /* BINPUT */
-    case 'r': store_memo(m, take_number(m, 4)); break;                                /* LONG_BINPUT */
-    case 0x94: store_memo(m, (uint64_t)m->memo.count); break;                         /* MEMOIZE */
-    case 'g': load_memo(m, take_index_line(m)); break;                                /* GET */
-    case 'h': load_memo(m, take_number(m, 1)); break;                                 /* BINGET */
-    case 'j': load_memo(m, take_number(m, 4)); break;                                 /* LONG_BINGET */
-    case 'c': push_class(m); break;                                                   /* GLOBAL */
-    case 0x93: push_class_of_stack(m); break;                                         /* STACK_GLOBAL */
-    case 'R': case 0x81: apply_reduce(m); break;                                      /* REDUCE, NEWOBJ */
-    case 0x92:
-        reduce_with_names(m);
-        break; /* NEWOBJ_EX */
-    /* INST */
-    case 'i': {
-        const char *module = take_line(m), *name = take_line(m);
-        instantiate_class(m, new_class(m, module, name));
-        break;
-    }
-    case 'o': instantiate_class(m, NULL); break;                      /* OBJ */
-    case 'b': set_state(m); break;                                    /* BUILD */
-    case 'P': push_outside(m, new_line_text(m, take_line(m))); break; /* PERSID */
-    case 'Q': push_outside(m, pop_pickled(m)); break;                 /* BINPERSID */
-    default: unknown_opcode(m, opcode);
-    }
+    const struct Opcode *row = &opcodes[opcode];
+    if (row->act) row->act(m, row->number);
+    else unknown_opcode(m, opcode);
 }
 
 Pickled *pickle_read(Arena *arena, const char *path, const unsigned char *bytes, size_t count, size_t *at,

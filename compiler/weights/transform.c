@@ -6,7 +6,7 @@
 
 /* ---- reading ---- */
 
-static bool read_numbers(const char *at, const char *end, Transform *t) {
+static bool read_transform_numbers(const char *at, const char *end, Transform *t) {
     while (at < end) {
         char *behind;
         errno = 0;
@@ -45,11 +45,11 @@ bool transform_parse(const char *text, size_t length, Transform *t) {
     const char *end = text + length;
     if (phrase_begins(text, length, permute)) {
         *t = (Transform){.kind = TRANSFORM_PERMUTE};
-        return read_numbers(text + strlen(permute), end, t) && is_permutation(t);
+        return read_transform_numbers(text + strlen(permute), end, t) && is_permutation(t);
     }
     if (phrase_begins(text, length, reshape)) {
         *t = (Transform){.kind = TRANSFORM_RESHAPE};
-        return read_numbers(text + strlen(reshape), end, t) && are_sizes(t);
+        return read_transform_numbers(text + strlen(reshape), end, t) && are_sizes(t);
     }
     *t = (Transform){.kind = TRANSFORM_TRANSPOSE};
     return length == strlen(transpose) && phrase_begins(text, length, transpose);

@@ -98,7 +98,7 @@ static const char *path_beside(Arena *arena, Span span, const char *file) {
 }
 
 /* FILE, or FILE:PATH. */
-static FileEntry entry_of(Arena *arena, const char *prefix, const char *file, Span span) {
+static FileEntry entry_of_file(Arena *arena, const char *prefix, const char *file, Span span) {
     static const char ending[] = ".safetensors:";
     const char *found = strstr(file, ending), *path = path_beside(arena, span, file);
     if (!found) return (FileEntry){.prefix = prefix, .path = path, .below = "", .span = span};
@@ -112,13 +112,13 @@ static FileEntry entry_of(Arena *arena, const char *prefix, const char *file, Sp
 static void collect_entries(Weights *w, Model *const *models, int count, const WeightOptions *options) {
     for (int i = 0; i < options->file_count; i++) {
         const char *prefix = options->files[i].prefix ? options->files[i].prefix : "";
-        vec_push(w->arena, &w->entries, entry_of(w->arena, prefix, options->files[i].file, (Span){0}));
+        vec_push(w->arena, &w->entries, entry_of_file(w->arena, prefix, options->files[i].file, (Span){0}));
     }
     for (int m = 0; m < count; m++) {
         for (int i = 0; i < models[m]->loads.count; i++) {
             LoadInfo load = models[m]->loads.items[i];
             if (has_prefix(w, load.prefix)) continue;
-            vec_push(w->arena, &w->entries, entry_of(w->arena, load.prefix, load.file, load.span));
+            vec_push(w->arena, &w->entries, entry_of_file(w->arena, load.prefix, load.file, load.span));
         }
     }
 }

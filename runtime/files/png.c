@@ -121,7 +121,7 @@ static bool chunks_fit(const unsigned char *bytes, size_t count) {
     return true; /* libpng reports what is wrong with the end */
 }
 
-static bool decode(PngReader *reader, int *orientation) {
+static bool decode_png(PngReader *reader, int *orientation) {
     const char *path = reader->path;
     if (!chunks_fit(reader->at, (size_t)(reader->end - reader->at)))
         return cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off", path);
@@ -137,7 +137,7 @@ static bool decode(PngReader *reader, int *orientation) {
 bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
                     int *orientation, cai_error *error) {
     PngReader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
-    return decode(&reader, orientation);
+    return decode_png(&reader, orientation);
 }
 
 bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
@@ -149,7 +149,7 @@ bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t
     if (cai_format_of_bytes(bytes, count, CAI_HOLDS_PICTURE) != CAI_FORMAT_png)
         return cai_fail(error, CAI_BAD_INPUT, "%s: is no PNG, and numbers are read of palette or gray PNGs",
                         path);
-    if (decode(&reader, &orientation) && image->channels == 1) return true;
+    if (decode_png(&reader, &orientation) && image->channels == 1) return true;
     if (image->channels == 3)
         cai_fail(error, CAI_BAD_INPUT,
                  "%s: has colours, and numbers are read of palette or gray PNGs\n"

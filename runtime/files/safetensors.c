@@ -153,7 +153,7 @@ static bool scan_sizes(HeaderScanner *s, int64_t *sizes, int max, int32_t *count
 /* ---- the header ---- */
 
 /* Room for one more: lists double. */
-static void *grown(HeaderScanner *s, void *list, int64_t count, int64_t *capacity, size_t each) {
+static void *grown_list(HeaderScanner *s, void *list, int64_t count, int64_t *capacity, size_t each) {
     if (count < *capacity) return list;
     int64_t more = *capacity ? 2 * *capacity : 64;
     void *larger = cai_reallocate(list, (uint64_t)more * each, s->path, s->error);
@@ -170,7 +170,7 @@ static bool scan_metadata(HeaderScanner *s, cai_tensor_file *file) {
         if (!scan_string(s, &one.key) || !expect_character(s, ':') || !scan_string(s, &one.text) ||
             !next_or_close(s, '}', &last))
             return false;
-        cai_metadata *list = grown(s, file->metadata, file->metadata_count, &capacity, sizeof one);
+        cai_metadata *list = grown_list(s, file->metadata, file->metadata_count, &capacity, sizeof one);
         if (!list) return false;
         file->metadata = list;
         list[file->metadata_count++] = one;
@@ -244,7 +244,7 @@ static bool place_tensor(const HeaderScanner *s, cai_tensor *tensor, const int64
 }
 
 static bool add_tensor(HeaderScanner *s, cai_tensor_file *file, int64_t *capacity, const cai_tensor *tensor) {
-    cai_tensor *list = grown(s, file->tensors, file->count, capacity, sizeof *list);
+    cai_tensor *list = grown_list(s, file->tensors, file->count, capacity, sizeof *list);
     if (!list) return false;
     file->tensors = list;
     list[file->count++] = *tensor;

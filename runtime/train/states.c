@@ -59,7 +59,7 @@ static double start_number(const cai_state *state, uint64_t stream, int64_t i) {
     }
 }
 
-static bool start_state(const cai_state *state, uint64_t seed, char *out, cai_error *error) {
+static bool draw_start(const cai_state *state, uint64_t seed, char *out, cai_error *error) {
     const uint64_t stream = cai_mix(seed ^ state->stream);
     int64_t count = cai_state_count(state);
     for (int64_t first = 0; first < count; first += AT_ONCE) {
@@ -123,7 +123,7 @@ bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error) {
     for (int i = 0; i < states->training->state_count && good; i++) {
         const cai_state *state = &states->training->states[i];
         if (state->load) good = load_state(&loading, state, states->data[i], error);
-        else good = start_state(state, seed, states->data[i], error);
+        else good = draw_start(state, seed, states->data[i], error);
     }
     if (loading.open) cai_tensors_close(&loading.file);
     return good;

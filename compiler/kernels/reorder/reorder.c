@@ -65,7 +65,9 @@ void reorder_settle(Program *program, Kernel *kernel) {
 
 /* ---- where elements lie in the weight ---- */
 
-static int64_t size_of(const Reorder *r, int axis) { return format_size(r->format, r->from->node, axis); }
+static int64_t reorder_size(const Reorder *r, int axis) {
+    return format_size(r->format, r->from->node, axis);
+}
 
 static int64_t padded_size(const Reorder *r, int axis) {
     return format_padded(r->format, r->from->node, axis);
@@ -114,7 +116,7 @@ static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
     if (r->exists) {
         LLVMValueRef at = emit_add(m, r->at[r->lane_axis], number);
         LLVMValueRef inside =
-            LLVMBuildICmp(m->builder, LLVMIntSLT, at, get_i64(m, size_of(r, r->lane_axis)), "");
+            LLVMBuildICmp(m->builder, LLVMIntSLT, at, get_i64(m, reorder_size(r, r->lane_axis)), "");
         number = LLVMBuildSelect(m->builder, inside, number, get_i64(m, place), "");
     }
     if (!rotation) return emit_way(r, r->lane_axis, number);
@@ -213,7 +215,7 @@ static void copy_reordered_line(const Reorder *r, int64_t length) {
 /* The length of the line is different only in the last block of cells. */
 static void emit_line(const Reorder *r) {
     Module *m = r->m;
-    int64_t size = size_of(r, r->line_axis), whole = size, rest = 0;
+    int64_t size = reorder_size(r, r->line_axis), whole = size, rest = 0;
     for (int i = 0; i < format_outer_levels(r->format); i++)
         if (r->format->levels[i].axis == r->line_axis) whole = min_i64(r->format->levels[i].block, size);
     rest = whole ? size % whole : 0;
@@ -244,7 +246,7 @@ static LLVMValueRef emit_base(const Reorder *r) {
  * on all other axes. */
 static void set_block(Reorder *r, LLVMValueRef base, LLVMValueRef to, LLVMValueRef lane) {
     Module *m = r->m;
-    int64_t size = size_of(r, r->lane_axis);
+    int64_t size = reorder_size(r, r->lane_axis);
     LLVMValueRef at = r->at[r->lane_axis] = emit_add(m, r->first[r->lane_axis], lane);
     r->to = emit_add(m, to, lane);
     r->base = weight_element(r, base, emit_way(r, r->lane_axis, at));
@@ -369,7 +371,7 @@ static int find_reordered_line(const Reorder *r) {
     if (format->winograd) return WINOGRAD_TAPS;
     for (int i = outer; i < format->level_count; i++) {
         int axis = format->levels[i].axis;
-        bool longer = !is_adjacent(r, line) || size_of(r, axis) > size_of(r, line);
+        bool longer = !is_adjacent(r, line) || reorder_size(r, axis) > reorder_size(r, line);
         if (axis != r->lane_axis && is_adjacent(r, axis) && longer) line = axis;
     }
     return line;
