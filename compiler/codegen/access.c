@@ -207,8 +207,8 @@ static LLVMValueRef emit_reverse(Module *m, LLVMValueRef vector) {
                                   LLVMConstVector(order, (unsigned)lanes), "");
 }
 
-/* Whether whole vectors are readable here whatever the mask: spare lanes of blocks, and
- * weights, which are filled up to 64 bytes. */
+/* Whether full vectors are readable here whatever the mask: in blocks, which have spare
+ * lanes, and in weights, which are padded to 64 bytes. */
 static bool fills_vectors(const Module *m, const Value *value, const Point *point) {
     int varying = -1;
     for (int i = 0; i < point->rank; i++)

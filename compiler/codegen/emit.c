@@ -180,7 +180,7 @@ static Job emit_job(Code *c, int number) {
                                      : emit_program_tables(c, number - c->kernels.count);
 }
 
-/* What the jobs made goes to the stage, and into the cache. */
+/* Moves the results of the jobs to the stage, and into the cache. */
 static bool finish_jobs(Code *c, Job *jobs, int count) {
     bool good = true;
     for (int i = 0; i < count; i++) {

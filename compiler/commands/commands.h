@@ -49,7 +49,7 @@ int command_weights(Session *session);
  * this one's place where all is well. Else gives the exit code. */
 int run_cached(Session *session, const char *name, const Text *key, ProgramBuild *build, void *context,
                int first);
-/* The program's argv: `name`, and what the user gave from rest[first] on. */
+/* The program's argv: `name`, and the user's arguments from rest[first] on. */
 char **run_arguments(Session *session, const char *name, int first);
 
 /* ---- reference.c, run_compare.c ---- */

@@ -97,7 +97,7 @@ typedef bool ProgramBuild(void *context, const char *path); /* false has said wh
 const char *program_of_cache(Session *session, const char *name, const Text *key, ProgramBuild *build,
                              void *context);
 
-/* ---- build.c: the pipeline and its pieces. What fails has said so in session->diag ---- */
+/* ---- build.c: the pipeline and its stages. Failures are reported in session->diag ---- */
 
 typedef Vec(Model *) ModelList;
 

@@ -182,7 +182,7 @@ static const Option *option_at(const char *command, const char *given) {
 }
 
 bool options_read(Options *options, Arena *arena, Names *names, int count, char **arguments) {
-    /* what is not ours is the program's */
+    /* what is not an option of cai belongs to the program */
     bool passes_on = strcmp(options->command, "run") == 0 || strcmp(options->command, "train") == 0;
     for (int at = 0; at < count;) {
         const char *given = arguments[at];

@@ -1,6 +1,6 @@
-/* The functions and constants that every file knows: compile-time work, and what makes
- * tensors out of nothing. The operators of ops.def are functions too, under their own
- * names; `primitive.NAME` reaches one that the library hides. */
+/* The functions and constants that every file knows: compile-time work, and functions
+ * that make tensors without operands. The operators of ops.def are functions too, under
+ * their own names; `primitive.NAME` reaches one that the library hides. */
 #include "elaborate/train.h"
 
 #include <errno.h>

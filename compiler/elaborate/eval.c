@@ -1,4 +1,4 @@
-/* Expressions: one function a kind, and what a name stands for. */
+/* Expressions: one function for each kind, and the meaning of names. */
 #include "elaborate/train.h"
 
 /* ---- names ---- */

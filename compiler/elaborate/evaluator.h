@@ -105,9 +105,9 @@ struct Library {
     Unit *main, *prelude;
     Vec(Unit *) units;
     Vec(Definition *) models, trains;
-    Map *unknown;  /* names that names.c has told of */
-    Map *reported; /* code and place of errors that were told: models share blocks */
-    bool broken;   /* what was read has errors: elaborating it would only repeat them */
+    Map *unknown;  /* names that names.c has reported */
+    Map *reported; /* code and place of reported errors, since models share blocks */
+    bool broken;   /* the text has errors, which elaborating it would only repeat */
 };
 
 typedef struct Found { /* what a name at file level means */
@@ -262,8 +262,8 @@ typedef struct Evaluator {
     const char *stack;
     int depth;
     int64_t rounds, cells;
-    int errors;       /* told while this model was elaborated */
-    bool stopped;     /* a limit was met: nothing more is evaluated */
+    int errors;       /* reported while this model was elaborated */
+    bool stopped;     /* a limit was reached: nothing more is evaluated */
     TrainPass *train; /* NULL: a model is elaborated */
 } Evaluator;
 

@@ -144,8 +144,8 @@ static void bind_symbol(Evaluator *ev, const Decl *decl, const Expr *expr, bool 
     frame_bind(ev, ev->frame, expr->name, value_dim(dim), expr->span);
 }
 
-/* Every plain name in the inputs' types is bound first, so that a size such as 2 * H may
- * stand before H. */
+/* Every plain name in the types of inputs is bound first, so that a size such as 2 * H
+ * may come before H. */
 void bind_symbols(Evaluator *ev, const Decl *decl, const ParameterList *inputs) {
     for (int i = 0; i < inputs->count; i++) {
         const TypeExpr *type = inputs->items[i].type;

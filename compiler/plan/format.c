@@ -4,8 +4,10 @@
 #include "plan/winograd.h"
 
 enum {
-    CHUNK = 64,                /* places of a cell's outermost axis, written in turn to stay near */
-    WRITTEN_TOGETHER = 1 << 17 /* elements of small cells */
+    /* places of a cell's outermost axis that are written together, to stay in the
+     * cache */
+    CHUNK = 64,
+    WRITTEN_TOGETHER = 1 << 17 /* elements of small cells that are written together */
 };
 
 /* ---- making formats ---- */
@@ -42,7 +44,8 @@ Format format_blocked(int lanes) {
 
 /* ---- strided formats ---- */
 
-/* All axes of the node in order, and in the end the places of a block. */
+/* Whether the levels are all axes of the node in order, and at the end the places of a
+ * block. */
 bool format_is_strided(const Format *format) {
     if (format->converts || format->level_count > format->axis_count + 1) return false;
     for (int i = 0; i < format->axis_count; i++) {
@@ -92,7 +95,7 @@ static bool axis_before_transpose(FormatAxis *axis, IntList permutation) {
 
 bool format_before_transpose(Format *format, const Node *transpose) {
     Format before = *format;
-    if (before.rotation) return false; /* it names the node's axes by number */
+    if (before.rotation) return false; /* a rotation names the axes of the node by number */
     for (int i = 0; i < before.axis_count; i++)
         if (!axis_before_transpose(&before.axes[i], ATTRIBUTES(transpose, transpose)->permutation))
             return false;
@@ -185,7 +188,8 @@ typedef struct Fill { /* of a cell */
     const Number *values;
     float *out;
     int64_t node_strides[16];
-    int order[MAX_FORMAT_AXES], count; /* the cell's axes, the longest way in the node first */
+    /* the axes of the cell, the one with the largest stride in the node first */
+    int order[MAX_FORMAT_AXES], count;
     int64_t at[MAX_FORMAT_AXES];
 } Fill;
 
@@ -194,7 +198,7 @@ static int64_t way_along_axis(const Fill *fill, int axis) {
     return a->step * fill->node_strides[a->last];
 }
 
-/* Where the node has the element at fill->at. */
+/* The offset in the node of the element at fill->at. */
 static int64_t source_offset(const Fill *fill) {
     const Format *format = fill->format;
     int64_t place = 0, rotation = format->rotation;
@@ -207,7 +211,7 @@ static int64_t source_offset(const Fill *fill) {
            channel % rotation * fill->node_strides[1];
 }
 
-/* What sorts the axes. Along a rotated one elements lie anywhere, so that it is no
+/* The sort key of the axes. A rotated axis has no constant stride, so it cannot be a
  * line. */
 static int64_t rank_of(const Fill *fill, int axis) {
     return fill->format->rotation && axis <= 1 ? INT64_MAX : way_along_axis(fill, axis);
@@ -224,7 +228,8 @@ static void set_order(Fill *fill) {
     }
 }
 
-/* Places of an axis in a part of the cell that hold elements: from .. the result. */
+/* The end of the places that hold elements, of an axis in a part of the cell: from .. the
+ * result. */
 static int64_t end_of_part(const Fill *fill, int axis, int64_t from, int64_t count) {
     return min_i64(from + count, format_size(fill->format, fill->node, axis));
 }
@@ -235,7 +240,7 @@ static void copy_format_line(const Fill *fill, int axis, int64_t count, float *o
     for (int64_t i = 0; i < count; i++) out[i * stride] = (float)from[i * way].real;
 }
 
-/* `from` and `count`: the part of the axis `cut` that is written now. */
+/* `from` and `count`: the part of the axis `cut` that is being written. */
 static void copy_axes(Fill *fill, int depth, int cut, int64_t from, int64_t count, float *out) {
     const Cell *cell = fill->cell;
     int axis = fill->order[depth];
@@ -261,8 +266,8 @@ static void copy_cell(Fill *fill) {
 
 /* ---- Winograd ---- */
 
-/* Kernels that are transformed together, in the lanes of vectors; vectors of weights are
- * whole fours. */
+/* Kernels that are transformed together, in the lanes of vectors; there are a multiple of
+ * four in a vector of weights. */
 enum { TOGETHER = 4 };
 
 /* u = G w G^T. */
@@ -324,7 +329,7 @@ static Fill begin_fill(const Format *format, const Node *node, const Number *val
     return fill;
 }
 
-/* Rounds the elements to a type, in their place; gives their bytes. */
+/* Rounds the elements to a type, in place; returns their bytes. */
 static int64_t narrow_elements(DType type, float *elements, int64_t count) {
     uint16_t half;
     unsigned char *to = (unsigned char *)elements;

@@ -1,15 +1,13 @@
-/* Formats: how a tensor lies in memory, as data.
- *
- * Nearly every order is the same thing: axes are split into blocks, permuted, and padded
- * with zeros. A format says so once, whatever the sizes, and both who packs while
- * building (format.c) and the code that does so at run time (kernels/reorder/,
- * kernels/loops/) read it.
+/* Formats: the order of a tensor's elements in memory, as data. Nearly every order is of
+ * one kind: axes are split into blocks, permuted, and padded with zeros. A format
+ * describes that once, whatever the sizes. Packing while building (format.c) and the code
+ * that packs at run time (kernels/reorder/, kernels/loops/) both read it.
  *
  * Tensors between kernels are strided: row major, or in blocks of channels. Kernels
- * address these by coordinates and strides, and a part of such a tensor is one again. All
- * others are packed: the operands of kernels that read them from the first element to the
- * last. The family of kernels that reads a packed format makes it: conv_format.c,
- * conv_winograd.c, matrix.c. */
+ * address these by coordinates and strides, and a part of such a tensor is itself
+ * strided. All other formats are packed: for operands of kernels that read them from the
+ * first element to the last. The family of kernels that reads a packed format makes it:
+ * conv_format.c, conv_winograd.c, matrix.c. */
 #ifndef CAI_PLAN_FORMAT_H
 #define CAI_PLAN_FORMAT_H
 
@@ -18,26 +16,25 @@
 enum { MAX_FORMAT_AXES = 5, MAX_FORMAT_LEVELS = 8 };
 
 /* An axis of the format: it runs over one axis of the node, or over several, row major.
- * Several may run over one axis of the node, each by its own step (the group of a
- * channel, and its place in the group), whose places then add up. */
+ * Several may run over the same axis of the node, each by its own step (the group of a
+ * channel, and its place in the group); their places then add up. */
 typedef struct FormatAxis {
     int first, last;  /* of the node */
-    int64_t step;     /* places of the node's axis that one of this axis is */
+    int64_t step;     /* places of the node's axis in one place of this axis */
     int64_t size;     /* places that hold elements; 0: as many as the node has */
-    int64_t multiple; /* of which the places with the zeros behind them are one */
+    int64_t multiple; /* places are padded with zeros to a multiple of it */
 } FormatAxis;
 
 /* A level counts the blocks of `block` places of its axis, within the block that the
- * level before it of the same axis has chosen. The last block may be shorter, and
- * whatever lies inside it is then shorter, too. The last level of each axis counts
- * places. */
+ * level before it of the same axis has chosen. The last block may be shorter, and the
+ * levels inside it are then shorter, too. The last level of each axis counts places. */
 typedef struct FormatLevel {
     int axis;
     int64_t block;
 } FormatLevel;
 
-/* Elements lie in the order of the levels, the outermost first. The innermost level's
- * axis is the one whose places lie in the lanes of vectors. Without axes the order is row
+/* Elements are in the order of the levels, the outermost first. The axis of the innermost
+ * level is the one whose places are the lanes of vectors. Without axes the order is row
  * major over those of the node.
  *
  * `rotation` R, where it is not 0: axis 0 is a channel l, axis 1 a distance k, both in
@@ -65,13 +62,13 @@ extern const Format format_plain; /* row major over the node's axes */
 /* Maps [N, C, H, W] of floats as [N, ceil(C / lanes), H, W, lanes]. */
 Format format_blocked(int lanes);
 
-/* Of strided formats the axis of the node whose places lie in blocks, or -1, and how many
- * do: of any other axis 1. */
+/* For strided formats, the axis of the node whose places are in blocks, or -1; and the
+ * size of a block, 1 for any other axis. */
 bool format_is_strided(const Format *format);
 int format_blocked_axis(const Format *format);
 int64_t format_block(const Format *format, int axis);
 
-/* For those who make formats. */
+/* For functions that make formats. */
 FormatAxis format_axis(int axis);            /* that axis of the node */
 FormatAxis format_axes(int first, int last); /* those axes as one */
 void format_add_axis(Format *format, FormatAxis axis);
@@ -79,7 +76,7 @@ void format_add_level(Format *format, int axis, int64_t block);
 
 bool format_equal(const Format *a, const Format *b);
 
-/* Of nodes whose sizes are constant. */
+/* For nodes whose sizes are constant. */
 int64_t format_size(const Format *format, const Node *node, int axis); /* places of an axis */
 /* with the zeros behind them; of WINOGRAD_TAPS, what the taps become */
 int64_t format_padded(const Format *format, const Node *node, int axis);
@@ -92,8 +89,8 @@ bool format_before_transpose(Format *format, const Node *transpose);
 
 /* ---- cells ----
  *
- * The outer levels, up to the last that counts blocks, enumerate cells, each a piece of
- * memory behind the one before. Within a cell every axis has one level at most, so that
+ * The outer levels, up to the last that counts blocks, enumerate cells, which are
+ * consecutive pieces of memory. Within a cell every axis has one level at most, so that
  * an element's place is a sum of strides. */
 int format_outer_levels(const Format *format);
 int64_t format_blocks(const Format *format, const Node *node, int level);

@@ -18,14 +18,14 @@
 #include "core/program.h"
 
 enum {
-    LEAST_TASKS = 8,    /* fewer would leave threads without work: such reductions are done in parts */
+    LEAST_TASKS = 8,    /* fewer tasks would leave threads without work: such reductions are done in parts */
     ROW_ELEMENTS = 4096 /* of a task, at least */
 };
 
 typedef struct RowFusion {
     Program *program;
-    Kernel *kernels[CAI_MAX_FUSED]; /* those found so far */
-    Nest nests[CAI_MAX_FUSED];      /* theirs, with the first one's rows outermost */
+    Kernel *kernels[CAI_MAX_FUSED]; /* the kernels found so far */
+    Nest nests[CAI_MAX_FUSED];      /* their nests, with the rows of the first one outermost */
     int count;
 } RowFusion;
 
@@ -47,7 +47,7 @@ static int find_nest_group(const Nest *nest, const Group *wanted) {
     return -1;
 }
 
-/* Makes the first nest's rows the outermost loops of another. */
+/* Makes the rows of the first nest the outermost loops of another. */
 static bool take_rows(const Nest *first, Nest *nest) {
     int parallel[16], count = 0;
     for (int i = 0; i < first->parallel_count; i++) {
@@ -89,7 +89,7 @@ static bool is_made_in_fusion(const RowFusion *fusion, const Value *value) {
     return false;
 }
 
-/* Two names of one buffer: where they lie in each other is not looked into. */
+/* Whether two different values share a buffer: how they overlap is not analysed. */
 static bool is_aliased(const RowFusion *fusion, const Kernel *kernel, const Value *value) {
     for (int i = 0; i <= fusion->count; i++) {
         const Kernel *other = i < fusion->count ? fusion->kernels[i] : kernel;
@@ -101,7 +101,7 @@ static bool is_aliased(const RowFusion *fusion, const Kernel *kernel, const Valu
     return false;
 }
 
-/* What one of them reads and another makes or may write over. */
+/* Checks what one of them reads and another makes or may overwrite. */
 static bool reads_at_rows(const RowFusion *fusion, const Kernel *kernel) {
     bool made = fusion->count == 0;
     for (int i = 0; i < kernel->input_count; i++) {
@@ -125,8 +125,8 @@ static int64_t typical_of(const RowFusion *fusion, const Nest *nest, const int *
     return product;
 }
 
-/* How many steps of the last group of rows a task has; 0 where threads would not have
- * enough, or a row is too long for the cache. */
+/* The number of steps of the last group of rows in a task; 0 where threads would not have
+ * enough tasks, or a row is too long for the cache. */
 static int64_t rows_of_task(const RowFusion *fusion) {
     const Nest *first = &fusion->nests[0];
     const Target *target = fusion->program->target;
@@ -155,8 +155,8 @@ static bool add_fused_kernel(RowFusion *fusion, Kernel *kernel) {
     return true;
 }
 
-/* For the names: how many rows a task has, and their axes in the order of their loops, as
- * code depends on both. */
+/* For kernel names: the number of rows of a task, and their axes in the order of the
+ * loops, since code depends on both. */
 static const char *describe_rows(const RowFusion *fusion, int64_t rows) {
     Text text = {.arena = fusion->program->arena};
     const Nest *first = &fusion->nests[0];

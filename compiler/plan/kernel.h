@@ -36,8 +36,8 @@ struct KernelTable {
 
 enum { MAX_INTERLEAVED = 8 }; /* the most vectors that code interleaves (codegen/shuffle.c) */
 
-/* Whether a node depends on parameters, states and constants only (so that it is packed
- * while building, never a kernel's work). */
+/* Whether a node depends on parameters, states and constants only, so that it is computed
+ * while building and never by a kernel. */
 bool node_is_weight(const Program *program, const Node *node);
 
 /* ---- cost.c: estimates ---- */

@@ -1,10 +1,9 @@
-/* How each tensor lies in memory.
- *
- * Tensors of rank 4 between convolutions are BLOCKED, all others PLAIN. Values that want
- * to be alike (the operands and the result of elementwise work, a concatenation and its
- * parts) form a group, which lies in one format. A value that the proposals want in the
- * other one is copied, once for all who read it so (schedule.c): a group takes the format
- * in which its copies cost less.
+/* Decides the layout of each tensor in memory. Tensors of rank 4 between convolutions are
+ * BLOCKED, all others PLAIN. Values that should have equal layouts (the operands and the
+ * result of elementwise work, a concatenation and its parts) form a group, which has one
+ * format. A value that proposals prefer in the other format is copied, once for all its
+ * readers in that format (schedule.c): a group takes the format in which its copies cost
+ * less.
  *
  * Needs: kernels with their proposals. Gives: program->launches; layout, space, parent,
  * strides, offset and bytes of every value. */
@@ -24,14 +23,14 @@ bool can_be_blocked(Shape shape) {
     return dtype_is_float(shape.type) && shape.rank == 4 && dim_is_const(shape.dims[1], NULL);
 }
 
-/* One pixel: PLAIN has the channels side by side already. */
+/* A map of one pixel: the channels are contiguous in PLAIN already. */
 bool is_one_pixel(Shape shape) {
     return shape.rank == 4 && dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]);
 }
 
 bool channels_fill_blocks(int64_t channels, int lanes) { return 2 * channels >= lanes; }
 
-/* Whether the value has a choice of its layout. */
+/* Whether the value may be BLOCKED at all. */
 static bool is_blockable(const Layout *l, const Value *value) {
     Shape shape = value->node->shape;
     if (value->space != SPACE_SLOT || !can_be_blocked(shape) || is_one_pixel(shape)) return false;
@@ -46,8 +45,8 @@ static int find_layout_group(Layout *l, const Value *value) {
     return at;
 }
 
-/* The facts of the whole group. Facts move while they grow: a pointer to them holds until
- * the next question. */
+/* The state of the whole group. States move as their array grows: a pointer to one is
+ * valid until the next call. */
 static LayoutState *group_of(Layout *l, const Value *value) {
     int group = find_layout_group(l, value);
     return &l->states.items[group];
@@ -61,7 +60,7 @@ static void merge_layout_groups(Layout *l, const Value *a, const Value *b) {
     l->states.items[ga].never_blocked |= l->states.items[gb].never_blocked;
 }
 
-/* What packs an operand reads it PLAIN. */
+/* Packing reads its operand PLAIN. */
 static void note_wish(Layout *l, const Value *value, const Format *preference) {
     if (!preference) return;
     LayoutState *states = layout_state(l, value);
@@ -69,7 +68,7 @@ static void note_wish(Layout *l, const Value *value, const Format *preference) {
     else states->wanted_plain = true;
 }
 
-/* Whether every part of the concatenation begins at a whole block of channels. */
+/* Whether every part of the concatenation begins at a block of channels. */
 static bool parts_are_aligned(Layout *l, const Node *concat) {
     if (ATTRIBUTES(concat, concat)->axis != 1) return true;
     for (int i = 0; i + 1 < concat->input_count; i++) {
@@ -109,7 +108,7 @@ static void want_view(Layout *l, const Kernel *kernel) {
     group_of(l, kernel->output)->never_blocked = true;
 }
 
-/* What is wanted in both formats is copied in any case. */
+/* A value that is preferred in both formats is copied in any case. */
 static void count_copies(Layout *l) {
     for (int i = 0; i < l->program->values.count; i++) {
         const Value *value = l->program->values.items[i];

@@ -1,12 +1,12 @@
-/* What layout.c (which layout each value has), views.c (where it lies) and schedule.c
- * (what is launched, with copies) share. */
+/* What layout.c (the layout of each value), views.c (its place in memory) and schedule.c
+ * (launches and copies) share. */
 #ifndef CAI_PLAN_LAYOUT_H
 #define CAI_PLAN_LAYOUT_H
 
 #include "plan/stages.h"
 
 typedef enum PlaceKind {
-    /* in a buffer of its own, or the same elements in the same order as the parent's */
+    /* in a buffer of its own, or the same elements as the parent in the same order */
     PLACE_DENSE,
     PLACE_PART,            /* a part of the parent, a concatenation */
     PLACE_SLICE,           /* the parent's slice */
@@ -15,21 +15,21 @@ typedef enum PlaceKind {
     PLACE_BEFORE_TRANSPOSE /* the parent is the transpose of this */
 } PlaceKind;
 
-typedef struct Position { /* how a value lies in its parent */
+typedef struct Position { /* the place of a value within its parent */
     PlaceKind kind;
     int axis;  /* PLACE_PART: of the concatenation */
     Dim begin; /* PLACE_PART: along it */
 } Position;
 
 typedef struct LayoutState {           /* of a value */
-    int group;                         /* union-find: the value it follows, or itself */
+    int group;                         /* union-find: the value that it follows, or itself */
     bool wanted_plain, wanted_blocked; /* by the kernels that make and read it */
-    /* of a group's representative: of what would be copied if it were BLOCKED, less if it
-     * were PLAIN */
+    /* of a group's representative: the cost of copies if it were BLOCKED, minus that if
+     * it were PLAIN */
     double blocked_cycles;
     bool never_blocked;       /* of a group's representative */
     StridePreference strides; /* the strictest wish of the kernels that read it */
-    bool copied_out;          /* some of port_copies is from it */
+    bool copied_out;          /* one of port_copies reads it */
     int readers;              /* kernels that read it */
     Kernel *producer;
     Vec(Value *) copies; /* the same tensor in other formats; those in PLAIN are dense */
@@ -49,14 +49,14 @@ typedef struct Layout {
 } Layout;
 
 /* ---- layout.c ---- */
-LayoutState *layout_state(Layout *l, const Value *value); /* valid until the next value's are asked for */
+LayoutState *layout_state(Layout *l, const Value *value); /* valid until the next call */
 bool is_one_pixel(Shape shape);
 
 /* ---- views.c ---- */
-/* Finds homes: the outputs of the model, concatenations for their parts, transposes for
- * what only they read. */
+/* Finds parents: buffers of the model's outputs, concatenations for their parts,
+ * transposes for operands that only they read. */
 void place_all(Layout *l);
-/* Computes strides, offset and bytes of a value and of the parents it lies in. */
+/* Computes strides, offset and bytes of a value and of its parents. */
 void resolve(Layout *l, Value *value);
 bool is_dense(Layout *l, Value *value);
 /* Makes the kernel's output a view of its input where strides can express it. */

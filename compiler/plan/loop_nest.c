@@ -123,7 +123,7 @@ static bool member_merges(Merge *merge, const Node *node, int outer, int inner) 
             if (!walked_together(merge, node->inputs[i], outer, inner)) return false;
         return true;
     case CLASS_SOURCE: return source_merges(node, outer, inner);
-    default: return node == merge->kernel->anchor; /* its value is at hand */
+    default: return node == merge->kernel->anchor; /* its value is in registers */
     }
 }
 
@@ -417,7 +417,8 @@ void make_nests(Program *program) {
     }
 }
 
-/* Steps of a kept group before the split: vectors of the lane group, else coordinates. */
+/* Steps of a parallel group before the split: vectors of the lane group, else
+ * coordinates. */
 Dim nest_tasks(const Program *program, const Nest *nest) {
     Dims *dims = program->graph->dims;
     Dim tasks = dim_const(dims, 1);

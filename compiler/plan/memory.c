@@ -36,7 +36,7 @@ typedef struct Tenant { /* of a slot */
 } Tenant;
 
 typedef struct Tenants {
-    Vec(Tenant) list; /* in order of their typical begins */
+    Vec(Tenant) list; /* in the order in which they begin, at typical sizes */
     int64_t typical;  /* the slot's size */
 } Tenants;
 
@@ -63,7 +63,7 @@ static void touch_value(Value *value, int launch) {
     }
 }
 
-/* What launches use that run along with each other lives as long as all of them. */
+/* A value that launches fused by rows use lives as long as all of them. */
 static void touch_at(const Program *program, Value *value, int launch) {
     touch_value(value, first_along(program, launch));
     touch_value(value, launch + program->launches.items[launch]->fused);

@@ -12,8 +12,8 @@ enum { BLOB_ALIGNMENT = CAI_ALIGNMENT };
 
 /* ---- the list of jobs ---- */
 
-/* The job for a node in a format, made if there is none. Jobs of one node are chained,
- * from the latest back. */
+/* Finds the job for a node in a format, or makes it. Jobs of one node are chained, the
+ * latest first. */
 static int find_job(Program *program, Node *node, const Format *format) {
     if (!program->packed) program->packed = map_new(program->arena);
     int latest = (int)(intptr_t)map_get(program->packed, node);
@@ -24,8 +24,8 @@ static int find_job(Program *program, Node *node, const Format *format) {
     return program->packs.count - 1;
 }
 
-/* A dense layer multiplies by its weight transposed; packing reads it as it lies instead,
- * since such weights are the largest. */
+/* A dense layer multiplies by its weight transposed. Packing reads the untransposed
+ * weight instead, since such weights are the largest. */
 static int find_job_before_transposes(Program *program, Node *node, const Format *format) {
     Format *before = arena_copy(program->arena, format, sizeof *format);
     while (node->op == OP_transpose && format_before_transpose(before, node)) node = node->inputs[0];

@@ -72,7 +72,7 @@ Contraction contraction_types(const Node *anchor) {
     return (Contraction){left, right, dtype_sum(left), anchor->shape.type};
 }
 
-/* ---- names: all that code depends on, as bytes, and their hash ---- */
+/* ---- names: everything that code depends on, as bytes, and the hash of it ---- */
 
 static void put_word(Text *out, uint64_t word) { text_add_bytes(out, (const char *)&word, sizeof word); }
 

@@ -23,8 +23,8 @@ typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Spac
  * ..] of a PLAIN value is at offset + i0 * strides[0] + i1 * strides[1] + ..; of a
  * BLOCKED one at offset + n * strides[0] + (c / lanes) * strides[1] + h * strides[2] + w
  * * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1, except where the
- * proposals of all that read it take other strides (StrideWish). BLOCKED are floats of
- * rank 4 with constant C; spare lanes hold zero, and every store keeps that.
+ * proposals of all its readers take other strides (StridePreference). BLOCKED are floats
+ * of rank 4 with constant C; spare lanes hold zero, and every store keeps that.
  *
  * A value with a parent is a view inside the parent's buffer: a part of a concatenation,
  * a slice, a reshape, a transpose. Its strides are then the parent's in some order, and
@@ -40,7 +40,7 @@ typedef struct Value {
     Space space;
     const Dim *strides;   /* node->shape.rank of them, in elements; NULL where it is packed */
     Dim offset;           /* in elements from the beginning of its buffer; usually zero */
-    struct Value *parent; /* the value inside whose buffer it lies, or NULL where the buffer is its own */
+    struct Value *parent; /* the value whose buffer it is a view of, or NULL where the buffer is its own */
     /* SPACE_SLOT: the slot, after plan; SPACE_INPUT, SPACE_OUTPUT: the port;
      * SPACE_WEIGHTS: the pack job */
     int slot;
@@ -79,10 +79,10 @@ typedef struct Proposal {
     /* the format wanted, which the kernel will then have; NULL where all strided ones
      * will do */
     const Format *output;
-    /* as many as the kernel has; of what the epilogue reads, weights may come as they
-     * like */
+    /* one for each input of the kernel; weights that the epilogue reads may have any
+     * layout */
     OperandPreference *inputs;
-    void *tile; /* the kind's own: the shape that it computes, and the tile that it searched */
+    void *tile; /* private to the kind: the shape that it computes, and the tile that it chose */
     /* the loops of loop_nest.c, which makes the tile once strides are granted; it may run
      * row by row with its neighbours (fuse_rows.c) */
     bool is_nest;
@@ -155,7 +155,7 @@ struct Kernel {
     /* of launches that are fused by rows: which rows are a task's (fuse_rows.c); else
      * NULL */
     const char *rows;
-    int fused;       /* launches behind this one that run along with it, task by task */
+    int fused;       /* the number of later launches that are fused with this one, task by task */
     uint32_t guards; /* it runs where one of them holds; 0: always (states.c) */
     int id;          /* its place in program->launches */
 };
@@ -238,7 +238,7 @@ struct Program {
     Vec(LeftConstant) left;           /* computed at each run instead, for --explain */
     Map *packed;                      /* Node -> its latest pack job, as index + 1 */
     bool own_slots;                   /* LowerOptions.own_slots */
-    Map *names;                       /* of kernels: Name -> what stands for it, see kernel_set_name */
+    Map *names;                       /* of kernels: Name -> the bytes that are hashed, see kernel_set_name */
     bool weak_names;                  /* LowerOptions.weak_names */
     bool blas;                        /* LowerOptions.blas */
     int winograd;                     /* LowerOptions.winograd */

@@ -138,7 +138,7 @@ static bool is_unchanged(const Layout *l, PortCopy copy) {
            copy.from->slot == program_shared_input(l->program, copy.port);
 }
 
-/* Copies what was just made to all outputs of the model that it is. */
+/* Copies a value that was just computed to all outputs of the model that it is. */
 static void launch_outputs(Layout *l, const Value *from) {
     for (int i = 0; i < l->port_copies.count; i++)
         if (l->port_copies.items[i].from == from && !is_state(l, l->port_copies.items[i]))

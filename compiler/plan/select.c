@@ -1,13 +1,13 @@
-/* Which kind of kernel computes what fusion.c put together: of all proposals, the one of
- * the lowest estimated cost, the copies counted that the layouts it wants would cost.
- * Kernels are taken in order, so that value->format says in which the proposals taken
- * before would leave their results; where nobody minds it is NULL, which stands for
- * PLAIN. layout.c then grants layouts by what is wanted here. */
+/* Chooses the kind of kernel for the nodes that fusion.c grouped: of all proposals, that
+ * of the lowest estimated cost, including the copies that its layouts would cost.
+ * Kernels are taken in order, so that value->format is the one in which the proposals
+ * chosen before would leave their results, or NULL where none matters, which stands for
+ * PLAIN. layout.c then grants layouts by these preferences. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
 
-/* Of bringing an input into the format that the kernel wants; what packs reads it
+/* The cost of bringing an input into the format that the kernel prefers; packing reads it
  * PLAIN. */
 static double granting_cost(const Program *program, const Kernel *kernel, int input,
                             const Format *preference) {
@@ -18,7 +18,7 @@ static double granting_cost(const Program *program, const Kernel *kernel, int in
     return from == to ? packing : packing + reorder_cycles(program, value->node, from, to);
 }
 
-/* Of what has to be copied and packed before the kernel, and copied behind it. */
+/* The cost of copies and packing before the kernel, and of copies after it. */
 static double copies_cost(const Lowering *low, const Kernel *kernel, const Proposal *proposal) {
     const Program *program = low->program;
     const Node *output = kernel->output->node;
@@ -72,7 +72,8 @@ void select_kind(const Lowering *low, Kernel *kernel) {
     if (!kernel->kind) INTERNAL_ERROR("no kernel computes %s", op_info[kernel->output->node->op].name);
 }
 
-/* Elementwise work leaves its result as it finds its operand; reshapes need it PLAIN. */
+/* Elementwise work leaves its result in the format of its operand; reshapes need
+ * PLAIN. */
 static const Format *left_format(const Kernel *kernel) {
     const Format *left = kernel->proposal.output;
     bool reshaped = kernel->member_count == 1 && kernel->members[0]->op == OP_reshape;

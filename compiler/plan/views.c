@@ -1,18 +1,17 @@
-/* Where each value lies: in a buffer of its own, or inside another value's.
- *
- * Outputs of the model are made in the caller's buffers, parts of a concatenation in its
- * buffer, and what only a transpose reads in the places that the transpose shall have,
- * each where nothing else has a claim. Reshapes of dense values, slices, transposes and
- * chains of those are views of what lies in memory. */
+/* Decides where each value is: in a buffer of its own, or inside another value's. Outputs
+ * of the model are made in the caller's buffers, parts of a concatenation in its buffer,
+ * and an operand that only a transpose reads in the places of the transpose, each unless
+ * another value takes precedence. Reshapes of dense values, slices, transposes and chains
+ * of these are views of values in memory. */
 #include "plan/layout.h"
 
-/* ---- homes: outputs of the model, parts of concatenations ---- */
+/* ---- parents: outputs of the model, parts of concatenations ---- */
 
 static bool is_only(const Kernel *kernel, Op op) {
     return kernel->member_count == 1 && kernel->members[0]->op == op;
 }
 
-/* The value whose buffer will hold `value` if every reshape on the way is a view. */
+/* The value whose buffer will hold `value` if every reshape between them is a view. */
 static Value *before_reshapes(Layout *l, Value *value) {
     for (;;) {
         const Kernel *producer = layout_state(l, value)->producer;
@@ -21,9 +20,9 @@ static Value *before_reshapes(Layout *l, Value *value) {
     }
 }
 
-/* Outputs of the model are made where the caller wants them if they can be; else they are
- * copied there. Where that is an input's place, too, it is a copy until all launches are
- * known (states.c). */
+/* Makes outputs of the model directly in the caller's buffers where possible; else they
+ * are copied there. Where that is an input's place, too, it is a copy until all launches
+ * are known (states.c). */
 static void settle_outputs(Layout *l) {
     Graph *graph = l->program->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
@@ -78,7 +77,7 @@ static void count_readers(Layout *l) {
     }
 }
 
-/* What only its transpose reads is written where the transpose shall lie. */
+/* An operand that only its transpose reads is written in the places of the transpose. */
 static void place_before_transpose(Layout *l, const Kernel *transpose) {
     Value *from = transpose->inputs[0], *to = transpose->output;
     const LayoutState *states = layout_state(l, from);
@@ -207,8 +206,9 @@ static bool slice_has_whole_blocks(Layout *l, const Node *node) {
     return begin % l->lanes == 0 && (size % l->lanes == 0 || begin + size == channels);
 }
 
-/* What a movement operator makes of a value, as a view; NULL where a BLOCKED value does
- * not lend itself to it. `view`: the value that it shall be, or NULL for a new one. */
+/* The result of a movement operator as a view of its operand; NULL where that is not
+ * possible for a BLOCKED value. `view`: the value to make the view, or NULL for a new
+ * one. */
 static Value *view_of(Layout *l, Value *from, Node *node, Value *view) {
     PlaceKind kind = node->op == OP_slice       ? PLACE_SLICE
                      : node->op == OP_transpose ? PLACE_TRANSPOSE
@@ -221,7 +221,7 @@ static Value *view_of(Layout *l, Value *from, Node *node, Value *view) {
     return view;
 }
 
-/* Whether those who read the view take it as it lies. */
+/* Whether all readers of the view can read it in its layout. */
 static bool is_readable(Layout *l, Value *view) {
     int rank = view->node->shape.rank;
     resolve(l, view);

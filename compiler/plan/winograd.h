@@ -17,8 +17,8 @@ typedef struct Winograd {
 
 Winograd winograd(int outputs);        /* 2 or 4 */
 bool winograd_takes(const Node *node); /* a convolution by 3x3 kernels of stride 1, or the transpose of one */
-/* The root mean square of the rounding errors to expect, over that of the results: of a
- * convolution of so many input channels. */
+/* The root mean square of the rounding errors to expect, relative to that of the results,
+ * for a convolution of so many input channels. */
 double winograd_error(int outputs, int64_t inputs);
 
 #endif

@@ -98,7 +98,7 @@ static bool begins_with_word(const char *text, const char *word) {
     return strncmp(text, word, length) == 0 && !letter;
 }
 
-/* Whether the line at `text` goes on with the statement of the line before. `for` does so
+/* Whether the line at `text` continues the statement of the line before. `for` does so
  * in a header at the top of the file, where no loop stands: it gives the length of a
  * train block. */
 static bool text_continues(const char *text, bool at_top) {

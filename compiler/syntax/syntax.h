@@ -157,7 +157,7 @@ typedef enum StmtKind {
     STMT_ASSERT,   /* condition, message */
     STMT_EXPECT,   /* arguments */
     STMT_LOAD,     /* target from value, a string */
-    STMT_UNUSED,   /* value, a string: pattern of weight names that a file may hold and nobody reads */
+    STMT_UNUSED,   /* value, a string: pattern of weight names that a file may hold without use */
     STMT_UPDATE,   /* target = value */
     STMT_MINIMIZE, /* value, pairs */
     STMT_PHASE,    /* value (a string) for interval, inputs declared anew, body */

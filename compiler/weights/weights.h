@@ -30,7 +30,8 @@ Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *cons
                       int built, const WeightOptions *options);
 /* its input() is NULL: it gives only parameters and states */
 RefSource weights_source(Weights *weights);
-/* Of files (path, size and time of change) and seed: for the cache of `cai run`. */
+/* A hash of the files (path, size and time of change) and the seed, for the cache of `cai
+ * run`. */
 void weights_identity(const Weights *weights, Text *key);
 void weights_close(Weights *weights); /* NULL is fine */
 /* The elements of a tensor of the runtime's. */

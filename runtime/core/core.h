@@ -57,11 +57,12 @@ void cai_print_json_string(const char *text, FILE *out); /* quotes and all */
 uint64_t cai_mix(uint64_t x);               /* splitmix64 */
 float cai_unit(uint64_t stream, int64_t i); /* element i of a stream of numbers in [0, 1) */
 
-/* ---- machine.c: what this machine has and gives ---- */
+/* ---- machine.c: the properties and limits of this machine ---- */
 
 bool cai_cpu_runs(uint32_t level); /* CAI_CPU_*: whether this CPU and system have the features of the level */
 int cai_cores(void);               /* in the affinity mask */
-double cai_cpu_quota(void);        /* the limit of the control groups, in cores; -1 where there is none */
+/* the limit of the control groups, in cores; -1 where there is none */
+double cai_cpu_quota(void);
 /* Bytes of memory and swap, or the control groups' limit where that is less. */
 uint64_t cai_memory_limit(void);
 double cai_milliseconds(void); /* since some time in the past; monotonic */

@@ -18,8 +18,8 @@
 #include "cai.h" /* cai_type */
 
 #define CAI_PROGRAM_ABI 6
-/* Of weights, of the arena of slots, and of every slot; inputs and outputs need no more
- * than their element's. */
+/* The alignment of weights, of the arena of slots, and of every slot; inputs and outputs
+ * need only that of their elements. */
 #define CAI_ALIGNMENT 64
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
 
@@ -39,8 +39,8 @@ typedef struct cai_port { /* an input or output: dense, row major, in the model'
     const cai_dim *dims;
     const char *const *labels;
     int32_t type, rank, form, fit, top, label_count; /* type: cai_type, in the order of graph.h's DType */
-    int32_t of;                                      /* boxes, names: the input that it tells of */
-    float score;                                     /* boxes: rows of less are none, nor is one of 0 */
+    int32_t of;                                      /* boxes, names: the input that the results are about */
+    float score;                                     /* boxes: rows with a lower score, or 0, are not boxes */
     /* of an output: the input in whose memory it is to lie, as its index + 1; 0: in
      * memory of its own */
     int32_t shares;

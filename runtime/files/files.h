@@ -40,7 +40,7 @@ void cai_output_discard(cai_output *output);
 /* Has the system put a folder's names on the disk, as a file's bytes are when it is
  * finished. */
 bool cai_folder_sync(const char *path, cai_error *error);
-/* All of it at once. */
+/* Writes a whole file at once. */
 bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error);
 /* From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT and quick_exit remove unfinished files
  * before they end the program, and a closed pipe or the limit on sizes of files (SIGPIPE,
@@ -119,7 +119,7 @@ typedef struct cai_tensor_file {
     int64_t count;
     cai_metadata *metadata;
     int64_t metadata_count;
-    cai_file file;              /* what `data` points into, unless it had to be turned */
+    cai_file file;              /* what `data` points into, unless it had to be converted */
     const cai_tensor **by_name; /* sorted, for cai_tensors_find */
     void *names;
     void *turned; /* the converted data of a .npy of another byte or axis order */

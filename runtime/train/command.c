@@ -47,13 +47,13 @@ static const Option options[] = {
 };
 enum { OPTIONS = sizeof options / sizeof *options };
 
-static bool is_near_word(const char *a, const char *b) { return cai_edit_distance(a, b, 2) <= 2; }
+static bool option_is_near(const char *a, const char *b) { return cai_edit_distance(a, b, 2) <= 2; }
 
 static bool fail_train_option(const char *text, cai_error *error) {
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
     for (int i = 0; i < OPTIONS; i++)
-        if (strlen(name) > 3 && is_near_word(name, options[i].name))
+        if (strlen(name) > 3 && option_is_near(name, options[i].name))
             return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: did you mean %s?", name,
                             options[i].name);
     return cai_fail(error, CAI_BAD_USAGE, "there is no option %s", name);

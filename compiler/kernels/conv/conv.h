@@ -23,8 +23,7 @@ typedef struct ConvAxis {
 typedef struct ConvShape {
     const Node *anchor, *x, *w;
     Contraction types;
-    /* convolution_backward_data: x is its dy, and w is read with its first two axes in
-     * each other's role */
+    /* convolution_backward_data: x is its dy, and the first two axes of w swap roles */
     bool transposed;
     /* by conv_turn: w is read as a transposed one's is, and its taps from the last to the
      * first */
@@ -185,8 +184,8 @@ Dim conv_strip_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, i
  * input. */
 void conv_read_strip(Conv *c, LLVMValueRef from, LLVMValueRef to);
 LLVMValueRef conv_zeros(Module *m); /* address of a vector of zeros */
-/* Begins the kernel's function and fills what does not depend on the task; emit_tile is
- * conv_emit_tile. */
+/* Begins the kernel's function and fills all that does not depend on the task; emit_tile
+ * is conv_emit_tile. */
 Conv conv_begin(Module *m, const Kernel *kernel);
 /* Emits the loop over tasks and everything in it; ends the function. */
 LLVMValueRef conv_emit_map(Conv *c);

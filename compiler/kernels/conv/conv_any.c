@@ -128,8 +128,8 @@ static Coord vector_coord(const AnyWalk *w, int vector, int64_t step, LLVMValueR
     return coord_lanes(emit_add(m, emit_affine(m, j, step, 0), first), step);
 }
 
-/* The tap of the last axis, for all outputs and vectors. `x` and `weight` are set but for
- * the last axis (and the weight's output). */
+/* A tap of the last axis, for all outputs and vectors. `x` and `weight` are set except
+ * for the last axis (and the weight's output). */
 static void add_any_tap(AnyWalk *w, Point x, Point weight, LLVMValueRef tap, LoopCarried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;

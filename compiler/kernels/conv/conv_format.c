@@ -13,8 +13,8 @@
  * its weight for the output that is k places on in its group. */
 #include "kernels/conv/conv.h"
 
-/* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed one
- * is [groups * I, outputs of a group, kh, kw]. */
+/* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed
+ * convolution is [groups * I, outputs of a group, kh, kw]. */
 static bool reads_transposed(const ConvShape *s) { return s->transposed || s->turned; }
 
 static FormatAxis output_pack_axis(const ConvShape *s) {

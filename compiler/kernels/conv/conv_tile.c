@@ -329,8 +329,8 @@ Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q) {
     point.at[2] = coord_fixed(emit_affine(m, y, c->rows.out_step, c->rows.out_first));
     point.at[3] = coord_fixed(emit_affine(m, x, c->columns.out_step, c->columns.out_first));
     if (c->flat_length) {
-        /* The axis that is walked must be one along which a single value is broadcast:
-         * not one of literal size 1. */
+        /* The axis of the lanes must be one along which a value varies: not one of
+         * literal size 1. */
         int walked = dim_is_one(c->kernel->anchor->shape.dims[3]) ? 2 : 3;
         point.at[2] = point.at[3] = coord_fixed(get_i64(m, 0));
         point.at[walked] = coord_fixed(emit_add(m, emit_mul(m, y, get_i64(m, c->flat_length)), x));
