@@ -53,8 +53,9 @@ const char *trial_run(Trial *trial, const char *statement) {
 }
 
 bool trial_shape(Trial *trial, Name name, Shape *out) {
-    Value *value = frame_find(&trial->ev, trial->ev.frame, name);
-    if (!value || value->kind != VALUE_TENSOR) return false;
-    *out = value->node->shape;
+    const Value *bound = frame_find(&trial->ev, trial->ev.frame, name);
+    const Value value = bound ? settle(&trial->ev, *bound) : value_none; /* of a weight its value */
+    if (value.kind != VALUE_TENSOR) return false;
+    *out = value.node->shape;
     return true;
 }
