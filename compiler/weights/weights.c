@@ -480,8 +480,10 @@ static bool report_mismatch(Weights *w, int number, Mismatch *mismatch) {
         report_list(w, entry, DIAG_weights_range,
                     "%s has %d tensor%s with ints that the model's type does not hold", &mismatch->too_large);
     if (d && is_part(entry->path))
-        diag_help(w->diag, d, "%s is one of several files of a model: save all of them as one, and give that",
-                  entry->path);
+        diag_help(
+            w->diag, d,
+            "%s is one of several files of a model: give their index, which stands beside them, *.safetensors.index.json",
+            entry->path);
     else if (d && prefix)
         diag_help(
             w->diag, d,
