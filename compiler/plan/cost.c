@@ -76,12 +76,12 @@ double packing_cycles(const Kernel *kernel, int input, const Format *format) {
                : reorder_cycles(kernel->program, weight->node, &format_plain, format);
 }
 
-void wish_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count) {
+void prefer_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count) {
     proposal->output = format;
     for (int i = 0; i < kernel->input_count && i < count; i++) proposal->inputs[i].format = format;
 }
 
-void wish_packed(const Kernel *kernel, Proposal *proposal, int input, const Format *format) {
+void prefer_packed(const Kernel *kernel, Proposal *proposal, int input, const Format *format) {
     const Format *kept = arena_copy(kernel->program->arena, format, sizeof *format);
     proposal->inputs[input] = (OperandPreference){kept, STRIDES_ANY};
 }

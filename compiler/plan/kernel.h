@@ -64,9 +64,9 @@ typedef struct Contraction {
 Contraction contraction_types(const Node *anchor);
 
 /* The same format for the output and all inputs, or the first `count` of them. */
-void wish_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count);
+void prefer_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count);
 /* The input packed so: while building where it is in SPACE_WEIGHTS, else by a launch
  * before the first kernel that wants it. */
-void wish_packed(const Kernel *kernel, Proposal *proposal, int input, const Format *format);
+void prefer_packed(const Kernel *kernel, Proposal *proposal, int input, const Format *format);
 
 #endif

@@ -17,7 +17,7 @@ LayoutState *layout_state(Layout *l, const Value *value) {
     return &l->states.items[value->id];
 }
 
-/* ---- groups and wishes ---- */
+/* ---- groups and preferences ---- */
 
 bool can_be_blocked(Shape shape) {
     return dtype_is_float(shape.type) && shape.rank == 4 && dim_is_const(shape.dims[1], NULL);
@@ -61,7 +61,7 @@ static void merge_layout_groups(Layout *l, const Value *a, const Value *b) {
 }
 
 /* Packing reads its operand PLAIN. */
-static void note_wish(Layout *l, const Value *value, const Format *preference) {
+static void note_preference(Layout *l, const Value *value, const Format *preference) {
     if (!preference) return;
     LayoutState *states = layout_state(l, value);
     if (preference == l->program->blocked) states->wanted_blocked = true;
@@ -83,16 +83,16 @@ static void want_concat(Layout *l, const Kernel *kernel) {
     if (!aligned) group_of(l, kernel->output)->never_blocked = true;
     for (int i = 0; i < kernel->input_count; i++) {
         if (aligned) merge_layout_groups(l, kernel->output, kernel->inputs[i]);
-        else note_wish(l, kernel->inputs[i], &format_plain);
+        else note_preference(l, kernel->inputs[i], &format_plain);
     }
 }
 
 static void want_kernel(Layout *l, const Kernel *kernel) {
     const Proposal *proposal = &kernel->proposal;
-    note_wish(l, kernel->output, proposal->output);
+    note_preference(l, kernel->output, proposal->output);
     for (int i = 0; i < kernel->input_count; i++) {
         const Format *preference = proposal->inputs[i].format;
-        note_wish(l, kernel->inputs[i], preference);
+        note_preference(l, kernel->inputs[i], preference);
         bool operand = i < kernel_operand_count(kernel);
         bool alike = operand ? !preference && !proposal->output
                              : shape_dims_equal(kernel->inputs[i]->node->shape, kernel->output->node->shape);
@@ -104,7 +104,7 @@ static void want_view(Layout *l, const Kernel *kernel) {
     if (kernel->member_count > 1) return;
     if (kernel->members[0]->op == OP_slice) merge_layout_groups(l, kernel->output, kernel->inputs[0]);
     if (kernel->members[0]->op != OP_reshape) return;
-    note_wish(l, kernel->inputs[0], &format_plain);
+    note_preference(l, kernel->inputs[0], &format_plain);
     group_of(l, kernel->output)->never_blocked = true;
 }
 
@@ -127,7 +127,7 @@ static void decide_layouts(Layout *l) {
         if (kernel_is_concat(kernel)) want_concat(l, kernel);
         else if (kernel_is_view(kernel)) want_view(l, kernel);
         else want_kernel(l, kernel);
-        if (l->low->is_output[kernel->output->node->id]) note_wish(l, kernel->output, &format_plain);
+        if (l->low->is_output[kernel->output->node->id]) note_preference(l, kernel->output, &format_plain);
     }
     count_copies(l);
     for (int i = 0; i < l->program->values.count; i++) {

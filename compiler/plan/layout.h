@@ -28,7 +28,7 @@ typedef struct LayoutState {           /* of a value */
      * it were PLAIN */
     double blocked_cycles;
     bool never_blocked;       /* of a group's representative */
-    StridePreference strides; /* the strictest wish of the kernels that read it */
+    StridePreference strides; /* the strictest of the kernels that read it */
     bool copied_out;          /* one of port_copies reads it */
     int readers;              /* kernels that read it */
     Kernel *producer;

@@ -64,7 +64,7 @@ static Value *new_copy(Layout *l, Value *value, const Format *format) {
     return copy;
 }
 
-/* `value` copied into a format, the first time somebody wishes it; a weight is packed so
+/* `value` copied into a format, the first time a kernel wants it; a weight is packed so
  * while building. */
 static Value *copy_in_format(Layout *l, Value *value, const Format *format) {
     const LayoutState *states = layout_state(l, value);

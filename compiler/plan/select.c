@@ -32,7 +32,7 @@ static double copies_cost(const Lowering *low, const Kernel *kernel, const Propo
     return copied_out ? cost + reorder_cycles(program, output, program->blocked, &format_plain) : cost;
 }
 
-/* Takes back wishes that cannot be granted, BLOCKED for what cannot be, and those about
+/* Takes back preferences that cannot be granted, BLOCKED for what cannot be, and those of
  * weights that an epilogue reads, which schedule.c lays out as the epilogue walks. */
 static void limit_preferences(const Kernel *kernel, Proposal *proposal) {
     const Format *blocked = kernel->program->blocked;

@@ -91,7 +91,7 @@ static double conv_any_cycles(const Kernel *kernel) {
 bool conv_any_propose(const Kernel *kernel, Proposal *proposal) {
     AnyConv c;
     if (!any_conv(kernel, &c)) return false;
-    wish_formats(kernel, proposal, &format_plain, 2);
+    prefer_formats(kernel, proposal, &format_plain, 2);
     proposal->tile = arena_copy(kernel->program->arena, &c, sizeof c);
     proposal->cycles = conv_any_cycles(kernel);
     return true;

@@ -46,13 +46,13 @@ bool conv_few_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     ConvShape s;
     if (!conv_shape(kernel, &s) || !takes_few(&s, target->lanes)) return false;
-    wish_formats(kernel, proposal, &format_plain, kernel->input_count);
+    prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     proposal->inputs[0].format = kernel->program->blocked;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     plan->tile = (ConvTile){.pixels = pixels_for_few(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1};
     plan->tile.task_rows = conv_needs_strip(&s) ? STRIP_ROWS : 1;
     Format format = conv_few_format(&s, target->lanes);
-    wish_packed(kernel, proposal, 1, &format);
+    prefer_packed(kernel, proposal, 1, &format);
     proposal->cycles = conv_few_cycles(&s, kernel->program->graph->dims, target);
     return true;
 }

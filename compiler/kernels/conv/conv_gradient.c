@@ -287,7 +287,7 @@ bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     plan.tile.blocks = choose_gradient_blocks(&plan, target);
     if (gradient_may_be_flat(&plan)) plan.flat = choose_tile(&plan, dims, target, true);
     plan.tile = choose_tile(&plan, dims, target, false);
-    wish_formats(kernel, proposal, &format_plain, kernel->input_count);
+    prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     if (plan.tile.form != GRADIENT_PLAIN) proposal->inputs[0].format = kernel->program->blocked;
     proposal->inputs[1].format = kernel->program->blocked;
     proposal->tile = arena_copy(kernel->program->arena, &plan, sizeof plan);

@@ -12,7 +12,7 @@ void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const Format *
     Shape map = kernel->anchor->shape;
     const Format *blocked = kernel->program->blocked;
     proposal->output = proposal->inputs[0].format = blocked;
-    wish_packed(kernel, proposal, 1, format);
+    prefer_packed(kernel, proposal, 1, format);
     for (int i = 2; i < kernel->input_count; i++) {
         Shape shape = kernel->inputs[i]->node->shape;
         bool like = shape.rank == 4 && shape.dims[1] == map.dims[1] && shape.dims[3] == map.dims[3];

@@ -23,7 +23,7 @@ static bool takes_blas(const Kernel *kernel, const MatrixShape *s) {
 bool blas_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s) || !takes_blas(kernel, &s)) return false;
-    wish_formats(kernel, proposal, &format_plain, kernel->input_count);
+    prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     for (int i = 0; i < kernel->input_count; i++) proposal->inputs[i].strides = STRIDES_OF_LINES;
     proposal->tile = arena_copy(kernel->program->arena, &s, sizeof s);
     proposal->calls_blas = true;

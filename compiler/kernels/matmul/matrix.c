@@ -97,12 +97,12 @@ static Dim row_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *til
 }
 
 void matrix_propose(const Kernel *kernel, const MatrixTile *tile, Proposal *proposal) {
-    wish_formats(kernel, proposal, &format_plain, 2);
+    prefer_formats(kernel, proposal, &format_plain, 2);
     proposal->tile = arena_copy(kernel->program->arena, tile, sizeof *tile);
     if (tile->right != RIGHT_PACKED) return;
     Format format = matrix_format(kernel->inputs[1]->node, tile->shape.types.sum,
                                   kernel->program->target->lanes, tile->blocks);
-    wish_packed(kernel, proposal, 1, &format);
+    prefer_packed(kernel, proposal, 1, &format);
 }
 
 void matrix_settle(Program *program, Kernel *kernel) {

@@ -17,7 +17,7 @@ static const struct {
 bool order_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     if (!takes_anchor(KERNEL_order, kernel)) return false;
-    wish_formats(kernel, proposal, &format_plain, kernel->input_count);
+    prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     proposal->cycles =
         cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
     return true;

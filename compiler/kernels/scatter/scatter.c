@@ -15,7 +15,7 @@ static const struct {
 
 bool scatter_propose(const Kernel *kernel, Proposal *proposal) {
     if (!takes_anchor(KERNEL_scatter, kernel)) return false;
-    wish_formats(kernel, proposal, &format_plain, kernel->input_count);
+    prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25,
                                    kernel_typical_bytes(kernel));
     return true;

@@ -50,7 +50,7 @@ bool window_propose(const Kernel *kernel, Proposal *proposal) {
     const Node *anchor = kernel->anchor;
     if (!takes_anchor(KERNEL_window, kernel)) return false;
     const Format *format = wanted_format(kernel);
-    wish_formats(kernel, proposal, format, anchor->input_count);
+    prefer_formats(kernel, proposal, format, anchor->input_count);
     for (int i = anchor->input_count; i < kernel->input_count; i++)
         if (anchor->shape.rank == 4 && shape_dims_equal(kernel->inputs[i]->node->shape, anchor->shape))
             proposal->inputs[i].format = format;
