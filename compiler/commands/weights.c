@@ -75,16 +75,9 @@ static Wish *find_wish(const Wishes *wishes, const char *name) {
     return place ? &wishes->list.items[place - 1] : NULL;
 }
 
-static bool has_sizes_of(const cai_tensor *tensor, Shape shape) {
-    bool same = tensor->rank == shape.rank;
-    for (int i = 0; same && i < shape.rank; i++)
-        same = dim_is_const(shape.dims[i], NULL) && dim_const_value(shape.dims[i]) == tensor->dims[i];
-    return same;
-}
-
 static bool is_wished(void *context, const char *name, const cai_tensor *tensor) {
     const Wish *wish = find_wish(context, name);
-    return wish && has_sizes_of(tensor, wish->info->shape);
+    return wish && tensor_has_shape(tensor, wish->info->shape);
 }
 
 static bool open_model(Session *session, Wishes *wishes, const char *path) {
@@ -104,7 +97,7 @@ static const char *compare_with(Wishes *wishes, const cai_tensor *tensor, const 
     Wish *wish = name ? find_wish(wishes, name) : NULL;
     if (!wish) return "the model has none";
     wish->met = true;
-    if (has_sizes_of(tensor, wish->info->shape)) return "fits";
+    if (tensor_has_shape(tensor, wish->info->shape)) return "fits";
     return arena_printf(wishes->s->arena, "the model has %s",
                         shape_string(wishes->s->arena, wish->info->shape));
 }

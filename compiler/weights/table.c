@@ -76,6 +76,28 @@ void weight_table_close(WeightTable *table) {
     *table = (WeightTable){0};
 }
 
+/* ---- elements in another order ---- */
+
+typedef struct Gather {
+    const cai_tensor *tensor;
+    const int64_t *strides;
+    int64_t bytes; /* of an element */
+} Gather;
+
+/* Gives the place behind what was written. */
+static unsigned char *gather_axis(const Gather *g, int axis, const unsigned char *from, unsigned char *out) {
+    if (axis == g->tensor->rank) return memcpy(out, from, (size_t)g->bytes), out + g->bytes;
+    for (int64_t i = 0; i < g->tensor->dims[axis]; i++)
+        out = gather_axis(g, axis + 1, from + i * g->strides[axis] * g->bytes, out);
+    return out;
+}
+
+void gather_elements(const cai_tensor *tensor, const int64_t *strides, const unsigned char *from,
+                     unsigned char *out) {
+    const Gather gather = {tensor, strides, cai_type_bytes(tensor->type)};
+    gather_axis(&gather, 0, from, out);
+}
+
 /* ---- .safetensors and .npy ---- */
 
 static void take_all(WeightTable *table, const cai_tensor_file *file) {

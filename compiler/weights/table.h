@@ -39,6 +39,10 @@ bool weight_table_open(const char *path, WeightTable *table, cai_error *error);
 bool weight_table_knows(const WeightTable *table, int64_t tensor, cai_error *error);
 /* Reads tensors.items[tensor].data unless it is read already. */
 bool weight_table_read(WeightTable *table, int64_t tensor, cai_error *error);
+/* Row major into `out` the elements of a tensor of these sizes, whose first one is at
+ * `from` and which are `strides` apart, in elements, along each axis. */
+void gather_elements(const cai_tensor *tensor, const int64_t *strides, const unsigned char *from,
+                     unsigned char *out);
 /* Memory that ends with the table. */
 void *weight_table_block(WeightTable *table, uint64_t bytes, cai_error *error);
 void weight_table_close(WeightTable *table);

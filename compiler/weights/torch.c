@@ -281,19 +281,6 @@ static bool is_dense(const cai_tensor *tensor, const TensorPlace *place) {
     return true;
 }
 
-/* Copies the elements from `axis` on into rows of `out`. */
-static unsigned char *gather_axis(const cai_tensor *tensor, const TensorPlace *place, int axis,
-                                  const unsigned char *from, unsigned char *out) {
-    const int64_t bytes = cai_type_bytes(tensor->type);
-    if (axis == tensor->rank) {
-        memcpy(out, from, (size_t)bytes);
-        return out + bytes;
-    }
-    for (int64_t i = 0; i < tensor->dims[axis]; i++)
-        out = gather_axis(tensor, place, axis + 1, from + i * place->strides[axis] * bytes, out);
-    return out;
-}
-
 static bool read_storage(Torch *t, Storage *storage) {
     if (storage->data) return true;
     if (storage->member < 0)
@@ -325,7 +312,7 @@ static bool torch_read(WeightTable *table, int64_t index, cai_error *error) {
         return true;
     }
     unsigned char *dense = weight_table_block(table, (uint64_t)(tensor->count * bytes), error);
-    if (dense) gather_axis(tensor, place, 0, first, dense);
+    if (dense) gather_elements(tensor, place->strides, first, dense);
     tensor->data = dense;
     return dense != NULL;
 }

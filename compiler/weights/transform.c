@@ -1,5 +1,6 @@
 /* What a line of --rename may do to a tensor: Keras orders the axes of kernels
  * differently, and some frameworks store a dense layer as a 1x1 convolution. */
+#include "weights/table.h"
 #include "weights/weights.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -86,28 +87,14 @@ bool transform_sizes(const Transform *t, const cai_tensor *from, cai_tensor *to)
 
 /* ---- elements ---- */
 
-typedef struct Move {
-    const cai_tensor *to;
-    int64_t strides[CAI_MAX_RANK]; /* in theirs, of ours, in bytes */
-    size_t bytes;                  /* of an element */
-} Move;
-
-static unsigned char *move_axis(const Move *m, int axis, const unsigned char *from, unsigned char *out) {
-    if (axis == m->to->rank) return memcpy(out, from, m->bytes), out + m->bytes;
-    for (int64_t i = 0; i < m->to->dims[axis]; i++)
-        out = move_axis(m, axis + 1, from + i * m->strides[axis], out);
-    return out;
-}
-
 void transform_elements(const Transform *t, const cai_tensor *from, const cai_tensor *to,
                         unsigned char *out) {
-    int64_t stride = cai_type_bytes(from->type), strides[CAI_MAX_RANK];
+    int64_t stride = 1, theirs[CAI_MAX_RANK], ours[CAI_MAX_RANK];
     if (t->kind == TRANSFORM_RESHAPE) {
-        memcpy(out, from->data, (size_t)(from->count * stride));
+        memcpy(out, from->data, (size_t)(from->count * cai_type_bytes(from->type)));
         return;
     }
-    Move move = {.to = to, .bytes = (size_t)stride};
-    for (int i = from->rank - 1; i >= 0; stride *= from->dims[i--]) strides[i] = stride;
-    for (int i = 0; i < to->rank; i++) move.strides[i] = strides[source_axis(t, from->rank, i)];
-    move_axis(&move, 0, from->data, out);
+    for (int i = from->rank - 1; i >= 0; stride *= from->dims[i--]) theirs[i] = stride;
+    for (int i = 0; i < to->rank; i++) ours[i] = theirs[source_axis(t, from->rank, i)];
+    gather_elements(to, ours, from->data, out);
 }

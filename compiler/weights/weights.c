@@ -228,7 +228,7 @@ static bool is_excused(const Weights *w, const char *path) {
     return false;
 }
 
-static bool tensor_has_shape(const cai_tensor *tensor, Shape shape) {
+bool tensor_has_shape(const cai_tensor *tensor, Shape shape) {
     if (tensor->rank != shape.rank) return false;
     for (int i = 0; i < shape.rank; i++)
         if (!dim_is_const(shape.dims[i], NULL) || dim_const_value(shape.dims[i]) != tensor->dims[i])

@@ -36,6 +36,7 @@ void weights_identity(const Weights *weights, Text *key);
 void weights_close(Weights *weights); /* NULL is fine */
 /* The elements of a tensor of the runtime's. */
 void numbers_read(const cai_tensor *tensor, Number *out);
+bool tensor_has_shape(const cai_tensor *tensor, Shape shape); /* its type apart */
 
 /* ---- init.c: random weights that anyone can compute again; docs/weights.md defines them ---- */
 
