@@ -57,13 +57,9 @@ static bool is_json_number(json_object *value) {
 
 /* ---- pictures and categories ---- */
 
-static int compare_pictures(const void *a, const void *b) {
-    int64_t m = ((const Picture *)a)->id, n = ((const Picture *)b)->id;
-    return m < n ? -1 : m > n;
-}
-
-static int compare_categories(const void *a, const void *b) {
-    int64_t m = ((const Category *)a)->id, n = ((const Category *)b)->id;
+/* Of pictures or of categories, whose first member it is. */
+static int compare_ids(const void *a, const void *b) {
+    int64_t m = *(const int64_t *)a, n = *(const int64_t *)b;
     return m < n ? -1 : m > n;
 }
 
@@ -82,7 +78,7 @@ static bool read_pictures(Coco *coco) {
         coco->pictures[i].stem = cai_stem_of(arena, json_object_get_string(name), coco->error);
         if (!coco->pictures[i].stem) return false;
     }
-    qsort(coco->pictures, (size_t)coco->picture_count, sizeof *coco->pictures, compare_pictures);
+    qsort(coco->pictures, (size_t)coco->picture_count, sizeof *coco->pictures, compare_ids);
     return true;
 }
 
@@ -101,7 +97,7 @@ static bool read_categories(Coco *coco) {
         coco->categories[i].name = cai_arena_text(arena, text, strlen(text), coco->error);
         if (!coco->categories[i].name) return false;
     }
-    qsort(coco->categories, (size_t)coco->category_count, sizeof *coco->categories, compare_categories);
+    qsort(coco->categories, (size_t)coco->category_count, sizeof *coco->categories, compare_ids);
     return true;
 }
 
@@ -109,13 +105,13 @@ static bool read_categories(Coco *coco) {
 
 static Picture *picture_of(const Coco *coco, json_object *annotation) {
     Picture key = {.id = json_object_get_int64(json_member(annotation, "image_id"))};
-    return bsearch(&key, coco->pictures, (size_t)coco->picture_count, sizeof key, compare_pictures);
+    return bsearch(&key, coco->pictures, (size_t)coco->picture_count, sizeof key, compare_ids);
 }
 
 static int64_t category_of(const Coco *coco, json_object *annotation) {
     Category key = {.id = json_object_get_int64(json_member(annotation, "category_id"))};
     const Category *found =
-        bsearch(&key, coco->categories, (size_t)coco->category_count, sizeof key, compare_categories);
+        bsearch(&key, coco->categories, (size_t)coco->category_count, sizeof key, compare_ids);
     return found ? found - coco->categories : -1;
 }
 
