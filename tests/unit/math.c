@@ -58,26 +58,6 @@ static void call(const Compiled *compiled, int launch, void *out, const void *a,
     l->kernel(args, symbols, 0, (count + 4095) / 4096, NULL);
 }
 
-/* Every `stride`th f32. */
-static double worst_of(const Compiled *compiled, Promise promise, int launch, uint64_t stride, float *where) {
-    static float x[BATCH], y[BATCH];
-    static Number exact[BATCH];
-    double worst = 0;
-    for (uint64_t bits = 0; bits < (uint64_t)1 << 32;) {
-        int count = 0;
-        for (; count < BATCH && bits < (uint64_t)1 << 32; bits += stride)
-            x[count++] = from_bits((uint32_t)bits);
-        call(compiled, launch, y, x, NULL, count);
-        find_exact(promise.op, x, exact, count);
-        for (int i = 0; i < count; i++) {
-            double error = fabsf(x[i]) > promise.largest && isfinite(x[i]) ? (fabsf(y[i]) <= 1 ? 0 : INFINITY)
-                                                                           : error_of(y[i], exact[i].real);
-            if (error > worst) worst = error, *where = x[i];
-        }
-    }
-    return worst;
-}
-
 static bool compile_functions(TestGraph *t, const char *target, Compiled *compiled) {
     Node *x = new_input(t, -1, 1, SIZES(t->H));
     for (Op op = 0; op < OP_COUNT; op++)
@@ -87,30 +67,70 @@ static bool compile_functions(TestGraph *t, const char *target, Compiled *compil
     return compile_and_load(t, &options, compiled);
 }
 
-static void check_errors(const char *target) {
-    if (!can_run(target)) return;
-    const char *sweep = getenv("CAI_SWEEP");
-    uint64_t stride = sweep && atoi(sweep) > 0 ? (uint64_t)atoi(sweep) : 2039;
-    TestGraph t = test_graph(1);
+/* All functions for a target, and the worst that was found of the present one. */
+typedef struct Candidate {
+    const char *target;
+    TestGraph graph;
     Compiled compiled;
-    if (compile_functions(&t, target, &compiled)) {
-        int launch = 0;
-        for (Op op = 0; op < OP_COUNT; op++) {
-            float where = 0;
-            if (!is_function(op)) continue;
-            double worst = worst_of(&compiled, promise_of(op), launch++, stride, &where);
-            bool good = worst <= promise_of(op).bound;
-            if (sweep || !good)
-                fprintf(stderr, "\n%s on %s: %.3f ULP at %a", op_info[op].name, target, worst, where);
-            CU_ASSERT(good);
-        }
+    double worst;
+    float where;
+} Candidate;
+
+static void judge(Candidate *c, Promise promise, const float *x, const float *y, const Number *exact,
+                  int count) {
+    for (int i = 0; i < count; i++) {
+        double error = fabsf(x[i]) > promise.largest && isfinite(x[i]) ? (fabsf(y[i]) <= 1 ? 0 : INFINITY)
+                                                                       : error_of(y[i], exact[i].real);
+        if (error > c->worst) c->worst = error, c->where = x[i];
     }
-    unload(&compiled);
-    arena_free(t.arena);
 }
 
-TEST(errors) {
-    for (int i = 0; i < target_count(); i++) check_errors(target_at(i)->name);
+/* Every `stride`th f32. The exact values cost most, so all targets share them. */
+static void find_worst(Candidate *candidates, int n, Promise promise, int launch, uint64_t stride) {
+    static float x[BATCH], y[BATCH];
+    static Number exact[BATCH];
+    for (int i = 0; i < n; i++) candidates[i].worst = 0;
+    for (uint64_t bits = 0; bits < (uint64_t)1 << 32;) {
+        int count = 0;
+        for (; count < BATCH && bits < (uint64_t)1 << 32; bits += stride)
+            x[count++] = from_bits((uint32_t)bits);
+        find_exact(promise.op, x, exact, count);
+        for (int i = 0; i < n; i++) {
+            call(&candidates[i].compiled, launch, y, x, NULL, count);
+            judge(&candidates[i], promise, x, y, exact, count);
+        }
+    }
+}
+
+static void check_function(Candidate *candidates, int n, Promise promise, int launch) {
+    const char *sweep = getenv("CAI_SWEEP");
+    find_worst(candidates, n, promise, launch, sweep && atoi(sweep) > 0 ? (uint64_t)atoi(sweep) : 2039);
+    for (Candidate *c = candidates; c < candidates + n; c++) {
+        bool good = c->worst <= promise.bound;
+        if (sweep || !good)
+            fprintf(stderr, "\n%s on %s: %.3f ULP at %a", op_info[promise.op].name, c->target, c->worst,
+                    c->where);
+        CU_ASSERT(good);
+    }
+}
+
+TEST_IN_PARTS(errors, 4) { /* so that the sweep keeps all cores busy */
+    enum { MAX_TARGETS = 8 };
+    static Candidate candidates[MAX_TARGETS];
+    int n = 0, launch = 0;
+    for (int i = 0; i < target_count() && n < MAX_TARGETS; i++) {
+        Candidate *c = &candidates[n];
+        if (!can_run(target_at(i)->name)) continue;
+        *c = (Candidate){.target = target_at(i)->name, .graph = test_graph(1)};
+        if (compile_functions(&c->graph, c->target, &c->compiled)) n++;
+    }
+    for (Op op = 0; op < OP_COUNT; op++)
+        if (is_function(op) && launch++ % parts == part)
+            check_function(candidates, n, promise_of(op), launch - 1);
+    for (int i = 0; i < n; i++) {
+        unload(&candidates[i].compiled);
+        arena_free(candidates[i].graph.arena);
+    }
 }
 
 /* pow at all pairs of interesting operands, and at random ones. */
