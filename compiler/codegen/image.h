@@ -1,18 +1,24 @@
-/* What the writers of tables share: constants of the object, which the runtime reads as
- * structs of C. */
+/* Writes a struct of C, and all that it points to, into the object as constants, which
+ * the runtime reads as that struct (structs.h). */
 #ifndef CAI_CODEGEN_IMAGE_H
 #define CAI_CODEGEN_IMAGE_H
 
 #include "codegen/codegen.h"
+#include "codegen/structs.h"
 
-/* A constant of that C struct; checked to have its size. */
-LLVMValueRef make_struct(Module *m, LLVMValueRef *fields, int count, size_t c_bytes);
-LLVMValueRef add_constant(Module *m, const char *name, LLVMValueRef value); /* the address of a private one */
-LLVMValueRef make_text(Module *m, const char *text);                        /* NULL stays NULL */
-/* The address of a constant array, or NULL where it is empty. */
-LLVMValueRef make_array(Module *m, const char *name, LLVMValueRef *items, int count);
-LLVMValueRef get_null(Module *m);
-/* Makes a constant one that other objects find under the name. */
-void export_constant(LLVMValueRef constant, const char *name);
+typedef struct Image {
+    Module *m;
+    Map *links;
+    Map *made; /* what a pointer points to is written once: its address -> LLVMValueRef */
+} Image;
+
+Image image_begin(Module *m);
+/* What the pointer at `field`, a FIELD_LINK of a struct to be written, points to in the
+ * object. Those that are linked to nothing stay NULL. */
+void image_link(Image *image, const void *field, LLVMValueRef target);
+/* Writes the struct under a name that other objects find. */
+void image_export(Image *image, const StructInfo *info, const void *value, const char *name);
+/* The address of a constant that only this object knows. */
+LLVMValueRef image_place(Module *m, const char *name, LLVMValueRef value);
 
 #endif

@@ -67,207 +67,38 @@ void trainer_each_entry(const Training *training, Visit *visit, void *context) {
 
 /* ---- tables ---- */
 
-static LLVMValueRef get_f64(Module *m, double value) { return LLVMConstReal(m->f64, value); }
-
-static LLVMValueRef make_i64s(Module *m, const int64_t *values, int count) {
-    LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, count);
-    for (int i = 0; i < count; i++) items[i] = get_i64(m, values[i]);
-    return make_array(m, "dims", items, count);
-}
-
-/* -1 where a size is free. */
-static LLVMValueRef make_shape(Module *m, Shape shape) {
-    int64_t *dims = NEW_ARRAY(m->arena, int64_t, shape.rank);
-    for (int i = 0; i < shape.rank; i++)
-        if (!dim_is_const(shape.dims[i], &dims[i])) dims[i] = -1;
-    return make_i64s(m, dims, shape.rank);
-}
-
-static LLVMValueRef make_state(Module *m, const TrainingState *state) {
-    Shape shape = state->shape;
-    LLVMValueRef path = make_text(m, state->path), dims = make_shape(m, shape);
-    uint64_t stream = fnv1a64(state->drawn_as ? state->drawn_as : state->path);
-    LLVMValueRef fields[] = {path,
-                             dims,
-                             get_i32(m, (int32_t)shape.type),
-                             get_i32(m, shape.rank),
-                             get_i32(m, state->kind),
-                             get_i32(m, state->start),
-                             get_f64(m, state->number),
-                             get_i64(m, (int64_t)stream),
-                             make_text(m, training_file(m->arena, state->load, state->span))};
-    return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_state));
-}
-
-static LLVMValueRef make_states(Module *m, const Training *training) {
-    LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, training->states.count);
-    for (int i = 0; i < training->states.count; i++) items[i] = make_state(m, &training->states.items[i]);
-    return make_array(m, "states", items, training->states.count);
-}
-
-static LLVMValueRef make_field(Module *m, const cai_field *field) {
-    LLVMValueRef dims = make_i64s(m, field->dims, field->rank),
-                 scale[] = {get_f64(m, field->scale[0]), get_f64(m, field->scale[1])};
-    LLVMValueRef fields[] = {make_text(m, field->name),
-                             make_text(m, field->text),
-                             dims,
-                             get_i32(m, field->type),
-                             get_i32(m, field->rank),
-                             get_i32(m, field->form),
-                             get_i32(m, field->fit),
-                             LLVMConstArray2(m->f64, scale, 2),
-                             make_text(m, field->names),
-                             get_i32(m, field->on),
-                             get_i32(m, field->together),
-                             get_i32(m, field->balanced),
-                             get_i32(m, field->index),
-                             get_i32(m, field->once)};
-    return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_field));
-}
-
-static LLVMValueRef make_set(Module *m, const cai_set *set) {
-    LLVMValueRef *fields = NEW_ARRAY(m->arena, LLVMValueRef, set->field_count);
-    for (int i = 0; i < set->field_count; i++) fields[i] = make_field(m, &set->fields[i]);
-    LLVMValueRef made[] = {make_text(m, set->name),
-                           make_text(m, set->place),
-                           make_array(m, "fields", fields, set->field_count),
-                           get_i32(m, set->field_count),
-                           get_i64(m, set->batch),
-                           get_i32(m, set->anew)};
-    return make_struct(m, made, COUNT_OF(made), sizeof(cai_set));
-}
-
-static LLVMValueRef make_sets(Module *m, const Training *training) {
-    const cai_set *sets = training_sets(m->arena, training);
-    LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, training->sets.count);
-    for (int i = 0; i < training->sets.count; i++) items[i] = make_set(m, &sets[i]);
-    return make_array(m, "sets", items, training->sets.count);
-}
-
-static LLVMValueRef make_bindings(Module *m, const BindingList *bindings) {
-    LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, bindings->count);
-    for (int i = 0; i < bindings->count; i++) {
-        const cai_binding *b = &bindings->items[i];
-        LLVMValueRef fields[] = {get_i32(m, b->kind), get_i32(m, b->index), get_i32(m, b->field),
-                                 get_i32(m, b->round), get_i32(m, b->guard)};
-        items[i] = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_binding));
-    }
-    return make_array(m, "bindings", items, bindings->count);
-}
-
 const char *trainer_symbol(Arena *arena, int program) {
     return arena_printf(arena, "cai_program_%d", program);
 }
 
-/* The tables of an entry stand in another object. */
-static LLVMValueRef get_program(Module *m, const Trainer *trainer, const TrainingEntry *entry) {
+/* The tables of an entry's program stand in another object. */
+static void link_entry(Image *image, const Trainer *trainer, const TrainingEntry *entry,
+                       const cai_entry *made) {
     int number = (int)(intptr_t)map_get(trainer->number_of, entry);
-    if (!number) return get_null(m);
-    return LLVMAddGlobal(m->module, m->i8, trainer_symbol(m->arena, number - 1));
+    if (!number) return;
+    const char *symbol = trainer_symbol(image->m->arena, number - 1);
+    image_link(image, &made->program, LLVMAddGlobal(image->m->module, image->m->i8, symbol));
 }
 
-static LLVMValueRef make_entry(Module *m, const Trainer *trainer, const TrainingEntry *entry) {
-    LLVMValueRef fields[] = {get_program(m, trainer, entry), make_bindings(m, &entry->inputs),
-                             make_bindings(m, &entry->outputs)};
-    return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_entry));
-}
-
-static LLVMValueRef make_interval(Module *m, const cai_interval *interval) {
-    LLVMValueRef fields[] = {get_f64(m, interval->count), get_i32(m, interval->unit),
-                             get_i32(m, interval->last)};
-    return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_interval));
-}
-
-static LLVMValueRef make_shown(Module *m, const ShownList *shown) {
-    LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, shown->count);
-    for (int i = 0; i < shown->count; i++) {
-        const TrainingShown *s = &shown->items[i];
-        LLVMValueRef fields[] = {make_text(m, s->name), get_i32(m, s->form), get_i32(m, s->row),
-                                 get_i32(m, s->is_loss), get_i32(m, s->guard)};
-        items[i] = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_shown));
-    }
-    return make_array(m, "shown", items, shown->count);
-}
-
-static LLVMValueRef make_measures(Module *m, const Trainer *trainer, const TrainingPhase *phase) {
-    LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, phase->measures.count);
+static void link_phase(Image *image, const Trainer *trainer, const TrainingPhase *phase,
+                       const cai_phase *made) {
+    link_entry(image, trainer, &phase->once, &made->once);
+    link_entry(image, trainer, &phase->step, &made->step);
     for (int i = 0; i < phase->measures.count; i++) {
-        const TrainingMeasure *measure = &phase->measures.items[i];
-        LLVMValueRef batch = make_entry(m, trainer, &measure->batch),
-                     last = make_entry(m, trainer, &measure->last);
-        LLVMValueRef fields[] = {make_interval(m, &measure->when),
-                                 batch,
-                                 last,
-                                 make_shown(m, &measure->shown),
-                                 get_i32(m, measure->shown.count),
-                                 get_i32(m, measure->totals),
-                                 get_i32(m, measure->collected),
-                                 get_i32(m, measure->set),
-                                 get_i32(m, measure->save),
-                                 get_i32(m, measure->save_by)};
-        items[i] = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_measure));
+        link_entry(image, trainer, &phase->measures.items[i].batch, &made->measures[i].batch);
+        link_entry(image, trainer, &phase->measures.items[i].last, &made->measures[i].last);
     }
-    return make_array(m, "measures", items, phase->measures.count);
-}
-
-static LLVMValueRef make_guards(Module *m, const TrainingPhase *phase) {
-    LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, phase->guards.count);
-    for (int i = 0; i < phase->guards.count; i++) items[i] = make_interval(m, &phase->guards.items[i]);
-    return make_array(m, "guards", items, phase->guards.count);
-}
-
-static LLVMValueRef make_rounds(Module *m, const Training *training, const TrainingPhase *phase) {
-    LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, training->sets.count);
-    for (int i = 0; i < training->sets.count; i++) items[i] = get_i32(m, phase->rounds[i]);
-    return make_array(m, "rounds", items, training->sets.count);
-}
-
-static LLVMValueRef make_phase(Module *m, const Trainer *trainer, const TrainingPhase *phase) {
-    LLVMValueRef once = make_entry(m, trainer, &phase->once), step = make_entry(m, trainer, &phase->step);
-    LLVMValueRef guards = make_guards(m, phase), shown = make_shown(m, &phase->shown),
-                 measures = make_measures(m, trainer, phase);
-    LLVMValueRef fields[] = {make_text(m, phase->name),
-                             make_interval(m, &phase->length),
-                             once,
-                             step,
-                             guards,
-                             shown,
-                             measures,
-                             make_rounds(m, trainer->training, phase),
-                             get_i32(m, phase->guards.count),
-                             get_i32(m, phase->shown.count),
-                             get_i32(m, phase->measures.count),
-                             get_i32(m, -1)};
-    return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_phase));
-}
-
-static LLVMValueRef make_phases(Module *m, const Trainer *trainer) {
-    const Training *training = trainer->training;
-    LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, training->phases.count);
-    for (int i = 0; i < training->phases.count; i++)
-        items[i] = make_phase(m, trainer, &training->phases.items[i]);
-    return make_array(m, "phases", items, training->phases.count);
 }
 
 void emit_training_image(Module *m, const Trainer *trainer) {
-    const Training *training = trainer->training;
     const Target *target = trainer->programs.items[0]->target;
-    LLVMValueRef states = make_states(m, training), sets = make_sets(m, training),
-                 phases = make_phases(m, trainer);
-    LLVMValueRef fields[] = {get_i32(m, CAI_TRAINING_ABI),
-                             get_i32(m, (int32_t)target->cpu),
-                             make_text(m, training->name),
-                             make_text(m, training->comment),
-                             make_text(m, target->name),
-                             make_text(m, trainer->text),
-                             make_text(m, training->settings),
-                             get_i64(m, (int64_t)trainer->identity),
-                             states,
-                             sets,
-                             phases,
-                             get_i32(m, training->states.count),
-                             get_i32(m, training->sets.count),
-                             get_i32(m, training->phases.count)};
-    LLVMValueRef made = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_training));
-    export_constant(add_constant(m, "cai_the_training", made), "cai_the_training");
+    cai_training made = training_tables(m->arena, trainer->training);
+    made.cpu = target->cpu;
+    made.target = target->name;
+    made.text = trainer->text;
+    made.identity = trainer->identity;
+    Image image = image_begin(m);
+    for (int i = 0; i < made.phase_count; i++)
+        link_phase(&image, trainer, &trainer->training->phases.items[i], &made.phases[i]);
+    image_export(&image, &struct_cai_training, &made, "cai_the_training");
 }

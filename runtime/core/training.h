@@ -10,7 +10,7 @@
 
 #include "core/program.h"
 
-#define CAI_TRAINING_ABI 2
+#define CAI_TRAINING_ABI 3
 
 /* ---- states ---- */
 
@@ -118,6 +118,7 @@ typedef struct cai_binding {
 typedef struct cai_entry {
     const cai_program *program;
     const cai_binding *inputs, *outputs; /* one a port of the program */
+    int32_t input_count, output_count;
 } cai_entry;
 
 /* ---- phases ---- */
@@ -159,7 +160,7 @@ typedef struct cai_phase {
     const cai_shown *shown;
     const cai_measure *measures;
     const int32_t *rounds; /* a set: how many batches of it a step takes; 0: the phase does not read it */
-    int32_t guard_count, shown_count, measure_count;
+    int32_t guard_count, shown_count, measure_count, round_count;
     /* the set that counts epochs and images: the largest; -1: the runtime takes the
      * largest that is read */
     int32_t paced_by;
