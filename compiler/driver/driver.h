@@ -140,8 +140,8 @@ typedef enum OutputKind {
 
 typedef struct Output {
     OutputKind kind;
-    /* of a wheel only its beginning until it is made: what it is linked with decides the
-     * rest */
+    /* of a wheel without what it is for, until it is made: what it is linked with decides
+     * that */
     const char *path;
     /* of a library: the prefix of its functions, and the path of their header; of a wheel
      * the package */

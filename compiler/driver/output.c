@@ -67,9 +67,10 @@ static const char *version_of_package(const Session *s) {
 }
 
 static Output plan_wheel(Session *s, const char *name, const char *folder) {
-    const char *package = python_name(s->arena, name);
-    const char *path = arena_printf(s->arena, "%s%s%s-%s", folder ? folder : "", folder ? "/" : "", package,
-                                    version_of_package(s));
+    const char *package = python_name(s->arena, name), *version = version_of_package(s);
+    const size_t length = strlen(folder);
+    const char *slash = length && folder[length - 1] != '/' ? "/" : "";
+    const char *path = arena_printf(s->arena, "%s%s%s-%s.whl", folder, slash, package, version);
     return (Output){.kind = OUTPUT_WHEEL, .path = path, .prefix = package};
 }
 
@@ -81,7 +82,7 @@ Output output_plan(Session *s, const char *model, const char *path) {
     output_kind(s->options->kind, &output.kind);
     if (output.kind == OUTPUT_PROGRAM) return output;
     output.prefix = s->options->name ? s->options->name : c_name(s->arena, model);
-    if (output.kind == OUTPUT_WHEEL) return plan_wheel(s, output.prefix, path);
+    if (output.kind == OUTPUT_WHEEL) return plan_wheel(s, output.prefix, path ? path : "");
     if (!path)
         output.path =
             arena_printf(s->arena, "%s%s.%s", begins[output.kind], output.prefix, ends[output.kind]);

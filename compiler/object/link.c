@@ -128,11 +128,11 @@ static bool add_program(Link *link, const char *list, const char *const *objects
     return add_link_files(link, list, "end");
 }
 
-/* A library contains only those parts of the runtime that the functions of cai.h need. */
+/* A library contains only those parts of the runtime that the functions of cai.h need, or
+ * Python's module. */
 static bool add_object(Link *link, const char *const *objects, int count) {
-    static const char *const options[] = {"-r", "-S"}, *const functions[] = {
-                                                           "--undefined=cai_model_run",
-                                                           "--undefined=cai_model_to_pixels"};
+    static const char *const options[] = {"-r", "-S"};
+    static const char *const functions[] = {"--undefined=cai_model_run", "--undefined=cai_model_to_pixels"};
     add_options(link, options, COUNT_OF(options));
     if (link->options->python) add_link_argument(link, "--undefined=PyInit__model");
     else add_options(link, functions, COUNT_OF(functions));
@@ -149,8 +149,8 @@ static bool export_functions(Link *link, const char *object) {
 }
 
 static bool add_shared(Link *link, const char *list, const char *const *objects, int count) {
-    static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z", "relro", "-z", "now"},
-                             *const whole[] = {"-z", "defs"};
+    static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z", "relro", "-z", "now"};
+    static const char *const whole[] = {"-z", "defs"};
     add_options(link, options, COUNT_OF(options));
     if (!link->options->python) add_options(link, whole, COUNT_OF(whole)); /* Python has its functions */
     if (link->options->soname)

@@ -4,6 +4,7 @@
  * Dates are those of zip's beginning, so that equal models make equal files. */
 #include "object/object.h"
 #include "files/files.h"
+#include "syntax/syntax.h"
 #include <ctype.h>
 #include <zip.h>
 
@@ -50,7 +51,7 @@ static bool name_wheel(Wheel *w, const Program *program, const char *extension) 
 /* ---- members ---- */
 
 /* In the letters of URLs, without = at the end. */
-static const char *hash_text_of(Arena *arena, const void *bytes, size_t count) {
+static const char *digest_text(Arena *arena, const void *bytes, size_t count) {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     unsigned char digest[SHA256_BYTES + 1] = {0};
     Text text = {.arena = arena};
@@ -72,7 +73,7 @@ static bool zip_member(Wheel *w, const char *name, zip_source_t *source) {
 }
 
 static void record_member(Wheel *w, const char *name, const void *bytes, size_t count) {
-    text_add(&w->record, "%s,sha256=%s,%zu\n", name, hash_text_of(w->arena, bytes, count), count);
+    text_add(&w->record, "%s,sha256=%s,%zu\n", name, digest_text(w->arena, bytes, count), count);
 }
 
 static bool add_text_member(Wheel *w, const char *folder, const char *name, const char *words) {
@@ -93,16 +94,12 @@ static bool add_extension(Wheel *w, const char *extension) {
 
 /* ---- what it says of itself ---- */
 
-static const char *first_line(Arena *arena, const char *text) {
-    return arena_strndup(arena, text, strcspn(text, "\n"));
-}
-
 static const char *metadata_text(Wheel *w, const Graph *graph) {
     const char *about = graph->comment ? graph->comment : graph->model;
     return arena_printf(w->arena,
                         "Metadata-Version: 2.1\nName: %s\nVersion: %s\nSummary: %s\nRequires-Python: >=3.11\n"
                         "\n%s\n",
-                        w->name, w->options->version, first_line(w->arena, about), about);
+                        w->name, w->options->version, doc_sentence(w->arena, about), about);
 }
 
 static const char *wheel_text(Wheel *w) {

@@ -1,7 +1,8 @@
 """Installed wheels with numpy: results are the built programs', to the bit; pictures, views, errors, threads.
 usage: arrays.py FOLDER, which has the programs"""
-import itertools
+import importlib.metadata
 import inspect
+import itertools
 import subprocess
 import sys
 import threading
@@ -117,6 +118,7 @@ check(list(inspect.signature(class_.run).parameters) == ["lambda_", "seed_", "fl
 check(class_.Results._fields == ("finally_", "result_hidden", "none", "index", "global_"), class_.Results._fields)
 comment = 'Halves "in" \\ and what """quotes""" say.\nA second line: `*/` and {braces}, 100 %.'
 check(class_.__doc__.startswith(comment + "\n\nMade by cai"), class_.__doc__)
+check(importlib.metadata.metadata("class")["Summary"] == 'Halves "in" \\ and what """quotes""" say.', "the summary")
 check(inspect.getdoc(class_.run).startswith(comment + "\n\nlambda_: f16[N, 3]\n"), class_.run.__doc__)
 check("gives clean: image[N, 3, H, W], levels" in mix.run.__doc__ and "H is any size, a multiple of 4\n" in mix.run.__doc__, mix.run.__doc__)
 check(inspect.signature(mix.run).return_annotation == "Results" and "NDArray[int32]" in str(inspect.signature(mix.run)), inspect.signature(mix.run))
@@ -138,6 +140,40 @@ fails(ValueError, "threads is -1", mix.run, photo, which, threads=-1)
 fails(TypeError, "missing 1 required positional argument: 'which'", mix.run, photo)
 fails(MemoryError, "", mix.run, np.broadcast_to(np.float32(0), (1 << 20, 3, 1 << 20, 1 << 10)), which)
 check(equal(mix.run(photo, which).clean, results.clean), "the run after errors")
+
+# nothing is kept of what was given: memory whose views are released can grow
+for given, exception in ((photo, None), (pixels, None), (pixels[..., ::-1], None), (photo[:, :, :6], ValueError), (photo.astype(float), TypeError)):
+    memory = bytearray(given.tobytes())
+    array = np.frombuffer(memory, given.dtype).reshape(given.shape)
+    count = sys.getrefcount(array)
+    try:
+        mix.run(array, which)
+        check(exception is None, "no error")
+    except (ValueError, TypeError) as error:
+        check(type(error) is exception, error)
+    check(sys.getrefcount(array) == count, f"references to {given.dtype}{given.shape}")
+    del array
+    memory.append(0)
+
+
+def resident():
+    with open("/proc/self/statm") as numbers:
+        return int(numbers.read().split()[1]) * 4096
+
+
+def call_often(count):
+    for _ in range(count):
+        mix.run(pixels, which), mix.run(pixels[..., ::-1], which), read.run(scores[:1, :8])
+        try:
+            mix.run(photo[:, :, :6], which)
+        except ValueError:
+            pass
+
+
+call_often(2000)
+size = resident()
+call_often(10000)
+check(resident() - size < 400e3, "memory grows from call to call")
 
 # threads: at once, each with its own memory, and with Python's lock given up
 photo = random.rand(1, 3, 128, 128).astype(np.float32)
