@@ -35,34 +35,56 @@ static const char *scalar_type(const Port *port) {
     return types[port->node->shape.type];
 }
 
-/* A picture comes back as it was given. */
-static const char *array_type(Arena *arena, const Port *port) {
-    if (port->form == FORM_TEXT) return "list[str]";
-    return arena_printf(arena, "NDArray[%s]%s", scalar_type(port),
-                        port->form == FORM_IMAGE ? " | NDArray[uint8]" : "");
-}
+typedef struct Signature {
+    Text *text;
+    const Graph *graph;
+    bool takes_pictures, gives_pictures;
+} Signature;
 
-static bool port_names_type(const Port *port, const char *type) {
-    if (port->form == FORM_TEXT) return false;
-    return strcmp(type, scalar_type(port)) == 0 || (port->form == FORM_IMAGE && strcmp(type, "uint8") == 0);
-}
-
-static bool graph_names_type(const Graph *graph, const char *type) {
-    for (int i = 0; i < graph->inputs.count; i++)
-        if (port_names_type(&graph->inputs.items[i], type)) return true;
-    for (int i = 0; i < graph->outputs.count; i++)
-        if (port_names_type(&graph->outputs.items[i], type)) return true;
+static bool any_picture(const Port *ports, int count) {
+    for (int i = 0; i < count; i++)
+        if (ports[i].form == FORM_IMAGE) return true;
     return false;
 }
 
-static void add_imports(Text *text, const Graph *graph) {
+/* Pictures come as they are given: a variable stands for their type. */
+static bool has_variable(const Signature *s) { return s->takes_pictures && s->gives_pictures; }
+
+static const char *array_type(const Signature *s, const Port *port) {
+    if (port->form == FORM_TEXT) return "list[str]";
+    if (port->form != FORM_IMAGE || !s->takes_pictures)
+        return arena_printf(s->text->arena, "NDArray[%s]", scalar_type(port));
+    return has_variable(s) ? "NDArray[Level]" : "NDArray[float32] | NDArray[uint8]";
+}
+
+static bool ports_name_type(const Port *ports, int count, const char *type) {
+    for (int i = 0; i < count; i++)
+        if (ports[i].form != FORM_TEXT && strcmp(type, scalar_type(&ports[i])) == 0) return true;
+    return false;
+}
+
+static bool is_named_type(const Signature *s, const char *type) {
+    const Graph *graph = s->graph;
+    return ports_name_type(graph->inputs.items, graph->inputs.count, type) ||
+           ports_name_type(graph->outputs.items, graph->outputs.count, type) ||
+           (s->takes_pictures && strcmp(type, "uint8") == 0);
+}
+
+static void add_imports(const Signature *s) {
     static const char *const types[] = {"bool_", "float16", "float32", "int32",
                                         "int64", "int8",    "uint16",  "uint8"};
     int count = 0;
+    text_add(s->text, "from __future__ import annotations\n\n"
+                      "from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar\n\n"
+                      "from . import _model\n");
     for (int i = 0; i < COUNT_OF(types); i++)
-        if (graph_names_type(graph, types[i]))
-            text_add(text, "%s%s", count++ ? ", " : "\nif TYPE_CHECKING:\n    from numpy import ", types[i]);
-    if (count) text_add(text, "\n    from numpy.typing import NDArray\n");
+        if (is_named_type(s, types[i]))
+            text_add(s->text, "%s%s", count++ ? ", " : "\nif TYPE_CHECKING:\n    from numpy import ",
+                     types[i]);
+    if (count) text_add(s->text, "\n    from numpy.typing import NDArray\n");
+    if (has_variable(s))
+        text_add(s->text,
+                 "\nLevel = TypeVar(\"Level\", \"float32\", \"uint8\")  # pictures come as they are given\n");
 }
 
 /* ---- text within """ ---- */
@@ -117,47 +139,62 @@ static void add_about_function(Text *text, const Graph *graph) {
 
 /* ---- the functions ---- */
 
-static void add_results(Text *text, const Graph *graph) {
-    text_add(text, "\n\nclass Results(NamedTuple):\n    \"\"\"What run gives.\"\"\"\n\n");
-    for (int i = 0; i < graph->outputs.count; i++) {
-        const Port *port = &graph->outputs.items[i];
-        text_add(text, "    %s: %s\n", result_name(text->arena, port->name), array_type(text->arena, port));
+static void add_results(const Signature *s) {
+    text_add(s->text, "\n\nclass Results(NamedTuple%s):\n    \"\"\"What run gives.\"\"\"\n\n",
+             has_variable(s) ? ", Generic[Level]" : "");
+    for (int i = 0; i < s->graph->outputs.count; i++) {
+        const Port *port = &s->graph->outputs.items[i];
+        text_add(s->text, "    %s: %s\n", result_name(s->text->arena, port->name), array_type(s, port));
     }
 }
 
-/* One result by itself, several as a tuple with names. */
-static void add_run(Text *text, const Graph *graph) {
-    const bool one = graph->outputs.count == 1;
-    text_add(text, "\n\ndef run(");
-    for (int i = 0; i < graph->inputs.count; i++) {
-        const Port *port = &graph->inputs.items[i];
-        text_add(text, "%s: %s, ", python_name(text->arena, port->name), array_type(text->arena, port));
+static void add_parameters(const Signature *s) {
+    for (int i = 0; i < s->graph->inputs.count; i++) {
+        const Port *port = &s->graph->inputs.items[i];
+        text_add(s->text, "%s: %s, ", python_name(s->text->arena, port->name), array_type(s, port));
     }
-    text_add(text, "*, threads: int = 0, seed: int = 0) -> %s:\n",
-             one ? array_type(text->arena, &graph->outputs.items[0]) : "Results");
-    add_about_function(text, graph);
-    text_add(text, "    return %s_model.run((", one ? "" : "Results(*");
-    for (int i = 0; i < graph->inputs.count; i++)
-        text_add(text, "%s%s,", i ? " " : "", python_name(text->arena, graph->inputs.items[i].name));
-    text_add(text, "), threads, seed)%s\n", one ? "[0]" : ")");
+    text_add(s->text, "*, threads: int = 0, seed: int = 0");
+}
+
+static void add_arguments(const Signature *s) {
+    const int count = s->graph->inputs.count;
+    text_add(s->text, "(");
+    for (int i = 0; i < count; i++)
+        text_add(s->text, "%s%s", python_name(s->text->arena, s->graph->inputs.items[i].name),
+                 i + 1 < count ? ", " : "");
+    text_add(s->text, "%s), threads, seed", count == 1 ? "," : ""); /* a tuple of one */
+}
+
+/* One result by itself, several as a tuple with names. */
+static void add_run(const Signature *s) {
+    const bool one = s->graph->outputs.count == 1;
+    const char *several = has_variable(s) ? "Results[Level]" : "Results";
+    text_add(s->text, "\n\ndef run(");
+    add_parameters(s);
+    text_add(s->text, ") -> %s:\n", one ? array_type(s, &s->graph->outputs.items[0]) : several);
+    add_about_function(s->text, s->graph);
+    text_add(s->text, "    return %s_model.run(", one ? "" : "Results(*");
+    add_arguments(s);
+    text_add(s->text, ")%s\n", one ? "[0]" : ")");
 }
 
 const char *python_text(const Program *program, const char *version) {
     const Graph *graph = program->graph;
     Text text = {.arena = program->arena};
+    const Signature s = {.text = &text,
+                         .graph = graph,
+                         .takes_pictures = any_picture(graph->inputs.items, graph->inputs.count),
+                         .gives_pictures = any_picture(graph->outputs.items, graph->outputs.count)};
     text_add(&text, "\"\"\"");
     add_docstring(&text, summary_of_model(graph, text.arena), "");
     text_add(&text, "\n\nMade by cai %s for %s: run() runs the model.\n\"\"\"\n", CAI_VERSION,
              program->target->name);
-    text_add(&text, "from __future__ import annotations\n\n"
-                    "from typing import TYPE_CHECKING, NamedTuple\n\n"
-                    "from . import _model\n");
-    add_imports(&text, graph);
+    add_imports(&s);
     text_add(&text,
              "\n__version__ = \"%s\"\n"
              "labels: dict[str, tuple[str, ...]] = _model.labels  # of outputs that have any, by name\n",
              version);
-    if (graph->outputs.count != 1) add_results(&text, graph);
-    add_run(&text, graph);
+    if (graph->outputs.count != 1) add_results(&s);
+    add_run(&s);
     return text_string(&text);
 }

@@ -107,10 +107,16 @@ static const char *wheel_text(Wheel *w) {
                         CAI_VERSION, w->tag);
 }
 
+static const char extension_types[] = "from typing import Any\n\n"
+                                      "labels: dict[str, tuple[str, ...]]\n\n"
+                                      "def run(inputs: tuple[object, ...], threads: int, seed: int, /) -> "
+                                      "tuple[Any, ...]: ...\n";
+
 static bool add_members(Wheel *w, const Program *program, const char *extension) {
     const char *package = w->options->package, *about = arena_printf(w->arena, "%s.dist-info", w->stem);
     if (!add_text_member(w, package, "__init__.py", python_text(program, w->options->version)) ||
-        !add_extension(w, extension) || !add_text_member(w, package, "py.typed", "") ||
+        !add_text_member(w, package, "_model.pyi", extension_types) || !add_extension(w, extension) ||
+        !add_text_member(w, package, "py.typed", "") ||
         !add_text_member(w, about, "METADATA", metadata_text(w, program->graph)) ||
         !add_text_member(w, about, "WHEEL", wheel_text(w)))
         return false;

@@ -121,7 +121,7 @@ check(class_.__doc__.startswith(comment + "\n\nMade by cai"), class_.__doc__)
 check(importlib.metadata.metadata("class")["Summary"] == 'Halves "in" \\ and what """quotes""" say.', "the summary")
 check(inspect.getdoc(class_.run).startswith(comment + "\n\nlambda_: f16[N, 3]\n"), class_.run.__doc__)
 check("gives clean: image[N, 3, H, W], levels" in mix.run.__doc__ and "H is any size, a multiple of 4\n" in mix.run.__doc__, mix.run.__doc__)
-check(inspect.signature(mix.run).return_annotation == "Results" and "NDArray[int32]" in str(inspect.signature(mix.run)), inspect.signature(mix.run))
+check(inspect.signature(mix.run).return_annotation == "Results[Level]" and "NDArray[int32]" in str(inspect.signature(mix.run)), inspect.signature(mix.run))
 
 # errors
 takes = "input `photo` takes float32[N, 3, H, W] or uint8[.., height, width, 3], and this is "
