@@ -203,17 +203,17 @@ typedef bool (*cai_runner)(const cai_program *program, const cai_run *run, cai_e
  * libraries do not contain guarded runs. */
 void cai_context_run_by(cai_context *context, cai_runner runner);
 
-/* ---- reading.c: scores of characters, place by place, as text ---- */
+/* ---- ctc.c: scores of characters, place by place, as text ---- */
 
-typedef struct cai_reading {
+typedef struct cai_ctc {
     const float *scores;
     int64_t places, classes; /* places that are left */
     int64_t last;            /* the class of the place before, or -1 */
-} cai_reading;
-cai_reading cai_read_scores(const float *scores, int64_t places, int64_t classes);
+} cai_ctc;
+cai_ctc cai_ctc_begin(const float *scores, int64_t places, int64_t classes);
 /* The class of the next place where another one is best than at the place before; -1:
  * there is none. */
-int64_t cai_next_class(cai_reading *reading);
+int64_t cai_ctc_next(cai_ctc *ctc);
 
 /* ---- guard.c ---- */
 

@@ -291,9 +291,9 @@ static bool check_text(cai_model_context *c, int index, const float *scores, int
 static void write_text(cai_model_context *c, const cai_port *port, const float *scores, int64_t row,
                        char *text, size_t room, size_t *length) {
     int64_t places = cai_context_dim(c->context, port, 1), classes = cai_context_dim(c->context, port, 2);
-    cai_reading reading = cai_read_scores(scores + row * places * classes, places, classes);
+    cai_ctc ctc = cai_ctc_begin(scores + row * places * classes, places, classes);
     size_t whole = 0, written = 0;
-    for (int64_t class; (class = cai_next_class(&reading)) >= 0;) {
+    for (int64_t class; (class = cai_ctc_next(&ctc)) >= 0;) {
         size_t bytes = strlen(port->labels[class]);
         if (whole == written && whole + bytes < room) {
             memcpy(text + written, port->labels[class], bytes);

@@ -114,9 +114,9 @@ void cai_print_text(const cai_context *context, const cai_port *port, const void
                     const cai_feed *titles, FILE *out) {
     int64_t places = cai_context_dim(context, port, 1), classes = cai_context_dim(context, port, 2);
     for (int64_t row = 0; row < cai_context_dim(context, port, 0); row++) {
-        cai_reading reading = cai_read_scores((const float *)data + row * places * classes, places, classes);
+        cai_ctc ctc = cai_ctc_begin((const float *)data + row * places * classes, places, classes);
         if (titles && row < titles->count) fprintf(out, "%s: ", titles->paths[row]);
-        for (int64_t class; (class = cai_next_class(&reading)) >= 0;) fputs(port->labels[class], out);
+        for (int64_t class; (class = cai_ctc_next(&ctc)) >= 0;) fputs(port->labels[class], out);
         fputc('\n', out);
     }
 }

@@ -4,8 +4,8 @@
 #include "core/core.h"
 #include <math.h>
 
-cai_reading cai_read_scores(const float *scores, int64_t places, int64_t classes) {
-    return (cai_reading){scores, places, classes, -1};
+cai_ctc cai_ctc_begin(const float *scores, int64_t places, int64_t classes) {
+    return (cai_ctc){scores, places, classes, -1};
 }
 
 /* By the order of argmax: the first of equals, and a NaN is above all numbers. */
@@ -16,12 +16,12 @@ static int64_t best_class(const float *scores, int64_t classes) {
     return best;
 }
 
-int64_t cai_next_class(cai_reading *r) {
-    while (r->places > 0) {
-        int64_t class = best_class(r->scores, r->classes), last = r->last;
-        r->places--;
-        r->scores += r->classes;
-        r->last = class;
+int64_t cai_ctc_next(cai_ctc *c) {
+    while (c->places > 0) {
+        int64_t class = best_class(c->scores, c->classes), last = c->last;
+        c->places--;
+        c->scores += c->classes;
+        c->last = class;
         if (class != last) return class;
     }
     return -1;
