@@ -23,7 +23,9 @@ CORE      := $(filter-out $(BUILD)/compiler/main.o,$(OBJECTS))
 RUNOBJ    := $(RUNTIME:runtime/%.c=$(RUNTIME_OF)/%.o)
 # What the compiler takes of the runtime: the readers and writers of files, and for `cai run --reference` what a program does. Not what
 # calls a built model.
-SHARED    := $(filter-out %/start.o $(RUNTIME_OF)/library/%,$(RUNOBJ))
+SHARED    := $(filter-out %/start.o $(RUNTIME_OF)/library/% $(RUNTIME_OF)/python/%,$(RUNOBJ))
+# Debian's Python, whose stable ABI the runtime's part for wheels is made for.
+PYTHON     = $(patsubst -I%,-isystem %,$(shell /usr/bin/python3-config --includes))
 # What the rows of pictures in formats.def name: libraries, and the packages that have them.
 FORMATS   := runtime/files/formats.def
 CODECS    := $(shell sed -nE 's/^PICTURE\(.*"([^"]*)", "[^"]*"\)$$/\1/p' $(FORMATS))
@@ -36,7 +38,7 @@ LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD
 
 # What a Debian 12 needs to build cai, to build with it, and to test it.
 PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(CODEC_DEV) libjson-c-dev libzip-dev libexpat1-dev \
-             libopenblas-serial-dev libprotobuf-c-dev protobuf-c-compiler libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy clang-format graphviz libcairo2-dev
+             libopenblas-serial-dev libprotobuf-c-dev protobuf-c-compiler libcunit1-dev clang-19 libclang-rt-19-dev python3-dev python3-numpy python3-venv clang-format graphviz libcairo2-dev
 
 # Commands are told in short; V=1 shows them whole.
 Q         := $(if $(V),,@)
@@ -90,6 +92,7 @@ $(BUILD)/compiler/graph/%.o $(BUILD)/compiler/base/real.o: BASE += $(if $(filter
 $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -c -o $@ $<
+$(RUNTIME_OF)/python/%.o: BASE += $(PYTHON)
 $(RUNTIME_OF)/%.o: runtime/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D); $(CC) $(BASE) -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -Iruntime -c -o $@ $<
@@ -113,7 +116,7 @@ $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(BUILD)/tests/kernels/shape.o $(C
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
 
-# How near kernels come to the machine's peak, and ResNet-18 beside onnxruntime (python3-torch, python3-torchvision, python3-venv).
+# How near kernels come to the machine's peak, and ResNet-18 beside onnxruntime (python3-torch, python3-torchvision).
 $(BUILD)/kernel_bench: $(BUILD)/tests/kernels/bench.o $(BUILD)/tests/kernels/shape.o $(BUILD)/tests/unit/backend_support.o $(BUILD)/tests/unit/network_support.o $(CORE) $(SHARED)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
@@ -124,7 +127,7 @@ $(BUILD)/bench/machine: tests/bench/machine.c $(RUNTIME_OF)/libcai_runtime.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D); $(CC) $(filter-out -MMD -MP,$(BASE)) -Iruntime -o $@ $^ -lpthread -lm
 # The networks' weights come from PyTorch, the peers from PyPI.
-bench: PACKAGES += python3-torch python3-torchvision python3-venv
+bench: PACKAGES += python3-torch python3-torchvision
 bench: deps all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machine
 	tests/bench/run
 	$(BUILD)/kernel_bench
@@ -133,7 +136,7 @@ bench: deps all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machi
 	$(BUILD)/memory_bench
 
 # Every network of the examples beside onnxruntime, a quarter of an hour.
-bench-networks: PACKAGES += python3-torch python3-torchvision python3-venv
+bench-networks: PACKAGES += python3-torch python3-torchvision
 bench-networks: deps all
 	tests/bench/all --write docs/networks/table.md
 
@@ -151,7 +154,7 @@ test: deps
 	CAI_VERIFY=1 tests/run $(STAGES)
 # All there is, in one command of hours: `make test`, then what takes long. Each stage says what it is; the first that fails ends it.
 stage      = @echo; echo "==== $(1)"
-test-all: PACKAGES += python3-torch python3-torchvision python3-venv
+test-all: PACKAGES += python3-torch python3-torchvision
 test-all: deps
 	$(call stage,make test)
 	$(MAKE) test
@@ -174,7 +177,6 @@ test-all: deps
 	$(call stage,threads under the thread sanitizer)
 	$(MAKE) races
 # ONNX's own tests, from PyPI; those that are known to fail are in tests/onnx/known_failures.txt.
-conformance: PACKAGES += python3-venv
 conformance: deps all
 	[ -x $(BUILD)/onnx/bin/pip ] || python3 -m venv $(BUILD)/onnx
 	$(BUILD)/onnx/bin/pip install -q -r tests/onnx/requirements.txt
@@ -198,7 +200,7 @@ RACES = $(addprefix tests/unit/,main.c thread.c run.c data.c parallel.c referenc
 races: deps $(BUILD)/grammar/cai.tab.h
 	@mkdir -p build/races
 	clang-19 $(filter-out -MMD -MP,$(CINCLUDE)) -Itests/unit -O1 -fsanitize=thread $(RACES) $(wildcard compiler/base/*.c compiler/graph/*.c) \
-	  $(filter-out %/start.c runtime/library/%,$(RUNTIME)) -o build/races/tests -lcunit -ljson-c -lexpat $(CODECS:%=-l%) -lm
+	  $(filter-out %/start.c runtime/library/% runtime/python/%,$(RUNTIME)) -o build/races/tests -lcunit -ljson-c -lexpat $(CODECS:%=-l%) -lm
 	build/races/tests
 # Each target of tests/fuzz for FUZZ_SECONDS; corpora stay in build/fuzz, findings too.
 fuzz: deps
@@ -215,8 +217,8 @@ FORMATTED = $(sort $(COMPILER) $(RUNTIME) $(HEADERS) $(wildcard tests/*/*.[ch] t
 format-c:
 	tests/lint/columns --write $(FORMATTED)
 lint: $(BUILD)/grammar/cai.tab.h $(OBJECTS)
-	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(LINTED) -Itests/unit && \
-	  $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -Wno-unused-function -fsyntax-only -Itests/unit -x c $(HEADERS) || exit 1; done
+	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) $(PYTHON) -Werror -fsyntax-only $(LINTED) -Itests/unit && \
+	  $$cc $(filter-out -MMD -MP,$(CINCLUDE)) $(PYTHON) -Werror -Wno-unused-function -fsyntax-only -Itests/unit -x c $(HEADERS) || exit 1; done
 	@tests/lint/columns $(FORMATTED)
 	@tests/lint/names $(filter compiler/% runtime/%,$(COMPILER) $(RUNTIME) $(HEADERS))
 	@! nm -A $(filter-out $(BUILD)/compiler/draw/%,$(OBJECTS)) | grep -E ' U (exp|exp2|expm1|log|log2|log10|log1p|sin|cos|tan|atan2?|sinh|cosh|tanh|erfc?|pow|cbrt|hypot|tgamma|lgamma)f?l?$$'

@@ -88,7 +88,10 @@ typedef enum cai_form { /* what the elements mean */
                         CAI_FORM_BOXES,
                         /* places of pictures of an input, from 0; any other number is
                          * none: [pictures], or [pictures, places] */
-                        CAI_FORM_NAMES
+                        CAI_FORM_NAMES,
+                        /* scores of characters, and of a blank, whose label is empty:
+                         * [texts, places, classes] */
+                        CAI_FORM_TEXT
 } cai_form;
 
 typedef struct cai_info { /* about an input or output; all texts are constant */
@@ -169,6 +172,15 @@ cai_status cai_model_prepare(cai_model_context *context, const cai_in *inputs, i
 cai_status cai_model_output_shape(cai_model_context *context, int index, int64_t *shape, int rank);
 cai_status cai_model_run(cai_model_context *context, const cai_in *inputs, int input_count,
                          const cai_out *outputs, int output_count);
+
+/* ---- text ---- */
+
+/* The text of a row of an output whose form is CAI_FORM_TEXT: the best class of each
+ * place, of equal ones in turn the first, without the blanks. `scores` are the elements
+ * as a run of the latest sizes has written them. *length (may be NULL) is how many bytes
+ * the whole text has; of those `text` gets as many as have room, and a 0. */
+cai_status cai_model_text(cai_model_context *context, int index, const float *scores, int64_t row, char *text,
+                          size_t room, size_t *length);
 
 /* ---- pictures ---- */
 

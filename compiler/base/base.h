@@ -168,6 +168,11 @@ const char *nearest_name(const char *wrong, const char *const *candidates, int c
  * still being written, and goes after an hour. */
 void trim_folder(const char *path, int64_t most_files, int64_t max_bytes);
 
+/* ---- sha256.c ---- */
+
+enum { SHA256_BYTES = 32 };
+void sha256(const void *bytes, size_t count, unsigned char digest[SHA256_BYTES]);
+
 /* ---- process.c ---- */
 
 /* PROCESS_MISSING: none of the programs is on the PATH; PROCESS_FAILED: it could not be

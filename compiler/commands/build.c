@@ -26,9 +26,15 @@ static int check_kind(Session *session) {
     const Options *o = session->options;
     OutputKind kind;
     if (!output_kind(o->kind, &kind))
-        return session_usage(session, "--kind is program, shared, static or object, not `%s`", o->kind);
+        return session_usage(session, "--kind is program, shared, static, object or wheel, not `%s`",
+                             o->kind);
     if (kind == OUTPUT_PROGRAM && o->name)
-        return session_usage(session, "--name is of libraries: give --kind shared, static or object");
+        return session_usage(session, "--name is of libraries: give --kind shared, static, object or wheel");
+    if (kind != OUTPUT_WHEEL && o->package_version)
+        return session_usage(session, "--package-version is of Python packages: give --kind wheel");
+    if (o->package_version && !is_package_version(o->package_version))
+        return session_usage(session, "--package-version is like 1.0, 2.1.3 or 3.0rc1, and `%s` is not",
+                             o->package_version);
     if (kind != OUTPUT_PROGRAM && o->blas)
         return session_usage(session, "--blas makes programs only: a library would bring all of OpenBLAS");
     if (o->name && !is_c_name(o->name))

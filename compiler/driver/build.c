@@ -138,7 +138,7 @@ LowerOptions build_lowering(const Session *s, const Target *target) {
 
 bool build_program(Session *s, Graph *graph, Weights *weights, const char *path) {
     const Target *target = build_target(s);
-    const Output output = output_plan(s, graph->model, path);
+    Output output = output_plan(s, graph->model, path);
     if (!target || !output_check(s, &output)) return false;
     const RefSource values = weights_source(weights);
     graph->weights = arena_copy(s->arena, &values, sizeof values);
@@ -152,7 +152,8 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     const char *code = scratch_file(s, output.path, "code.o");
     CodeSize size = {0};
     bool good = make_model_code(s, program, code, &size) /* instructions and tables */
-                /* with the runtime and packed weights, a static program or a library */
+                /* with the runtime and packed weights, a static program, a library or a
+                 * wheel */
                 && output_make(s, program, weights, code, &output);
     scratch_remove();
     if (good && s->options->explain) explain_size(program, size, output.path);

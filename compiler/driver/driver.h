@@ -19,8 +19,8 @@ typedef struct Options {
     /* the arguments after FILE that are not options of cai: a model's name, inputs, the
      * program's options */
     Vec(const char *) rest;
-    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format,
-        *depth, *layer, *model, *seed, *held_out, *fold;
+    const char *output, *kind, *name, *package_version, *init, *rename, *target, *emit, *after, *format,
+        *message_format, *depth, *layer, *model, *seed, *held_out, *fold;
     Vec(WeightFile) weights;
     Vec(Define) defines;
     bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check,
@@ -130,24 +130,34 @@ bool print_trainer(Session *session, const Library *library, const Training *tra
 
 /* ---- output.c: what is built ---- */
 
-typedef enum OutputKind { OUTPUT_PROGRAM, OUTPUT_SHARED, OUTPUT_STATIC, OUTPUT_OBJECT } OutputKind;
+typedef enum OutputKind {
+    OUTPUT_PROGRAM,
+    OUTPUT_SHARED,
+    OUTPUT_STATIC,
+    OUTPUT_OBJECT,
+    OUTPUT_WHEEL
+} OutputKind;
 
 typedef struct Output {
     OutputKind kind;
+    /* of a wheel without what it is for, until it is made: what it is linked with decides
+     * that */
     const char *path;
-    /* of a library: the prefix of its functions, and the path of their header */
+    /* of a library: the prefix of its functions, and the path of their header; of a wheel
+     * the package */
     const char *prefix, *header;
 } Output;
 
 /* word NULL: a program. False where there is no such kind */
 bool output_kind(const char *word, OutputKind *kind);
 bool is_c_name(const char *text);
+bool is_package_version(const char *text); /* 1.0, 2.1rc1 */
 /* path NULL: named after the model */
 Output output_plan(Session *session, const char *model, const char *path);
 /* whether it can be written; reports where not */
 bool output_check(Session *session, const Output *output);
 bool output_make_trainer(Session *session, const Target *target, const char *code, const Output *output);
 bool output_make(Session *session, const Program *program, Weights *weights, const char *code,
-                 const Output *output);
+                 Output *output);
 
 #endif

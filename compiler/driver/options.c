@@ -15,7 +15,7 @@ typedef struct Option {
 #define CHECK_BUILD_RUN_SUMMARY " check build run train data summary graph compare "
 static const Option table[] = {
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " build graph compare ",
-     "what to write: a program or library (default: after the model's name); a picture, .svg, .png, .pdf, and of a graph .dot"},
+     "what to write: a program or library (default: after the model's name); the folder for a wheel; a picture, .svg, .png, .pdf, and of a graph .dot"},
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " import ",
      "the .cai file to write (default: after FILE); its weights go beside it, as .safetensors; -: the text alone, to standard output"},
     {"-o", "SHEET", OPTION_TEXT, FIELD(output), " data ",
@@ -31,9 +31,11 @@ static const Option table[] = {
     {"--partial", NULL, OPTION_FLAG, FIELD(partial), " import ",
      "write what can be read: what the other nodes make become inputs of the model"},
     {"--kind", "KIND", OPTION_TEXT, FIELD(kind), " build ",
-     "what to make: program (default); shared, static or object: a library, with its C header beside it"},
+     "what to make: program (default); shared, static or object: a library, with its C header beside it; wheel: a package for Python"},
     {"--name", "PREFIX", OPTION_TEXT, FIELD(name), " build ",
-     "what a library's functions and its header are called after (default: the model)"},
+     "what a library's functions and its header, or a Python package, are called after (default: the model)"},
+    {"--package-version", "VERSION", OPTION_TEXT, FIELD(package_version), " build ",
+     "the version of a wheel (default: 1.0)"},
     {"--weights", "[PATH=]FILE", OPTION_WEIGHTS, FIELD(weights), " build run ",
      "trained weights: .safetensors, .npz, a PyTorch checkpoint; with PATH=, for the layers below that path; FILE.safetensors:PATH takes those below PATH; may be repeated"},
     {"--init", "SEED", OPTION_TEXT, FIELD(init), " build run ",

@@ -1,7 +1,8 @@
-/* Makes the output from a model's code and weights: a program, or a library with its
- * header. The forms of libraries build on each other: an object with the symbols of a
- * library, an archive of that object, a shared library of it. The linker sees a page in
- * place of the weights, which are then embedded where the linker put that page. */
+/* Makes the output from a model's code and weights: a program, a library with its header,
+ * or a Python package. The forms of libraries build on each other: an object with the
+ * symbols of a library, an archive of that object, a shared library of it. The linker
+ * sees a page in place of the weights, which are then embedded where the linker put that
+ * page. */
 #include "object/object.h"
 #include "driver/driver.h"
 #include <ctype.h>
@@ -13,7 +14,8 @@
 static const char *const kinds[] = {[OUTPUT_PROGRAM] = "program",
                                     [OUTPUT_SHARED] = "shared",
                                     [OUTPUT_STATIC] = "static",
-                                    [OUTPUT_OBJECT] = "object"};
+                                    [OUTPUT_OBJECT] = "object",
+                                    [OUTPUT_WHEEL] = "wheel"};
 
 bool output_kind(const char *word, OutputKind *kind) {
     *kind = OUTPUT_PROGRAM;
@@ -33,12 +35,43 @@ bool is_c_name(const char *text) {
     return *text && !isdigit((unsigned char)*text);
 }
 
+static const char *after_digits(const char *at) {
+    while (isdigit((unsigned char)*at)) at++;
+    return at;
+}
+
+/* What Python takes as it is (PEP 440): numbers with points between, and what of the
+ * version it is. */
+bool is_package_version(const char *text) {
+    static const char *const parts[] = {"a", "b", "rc", ".post", ".dev"};
+    const char *at = after_digits(text);
+    while (at > text && *at == '.' && isdigit((unsigned char)at[1])) at = after_digits(at + 1);
+    for (int i = 0; at > text && i < COUNT_OF(parts); i++) {
+        size_t length = strlen(parts[i]);
+        if (strncmp(at, parts[i], length) == 0 && isdigit((unsigned char)at[length]))
+            at = after_digits(at + length);
+    }
+    return at > text && !*at;
+}
+
 /* The model's name as a C identifier, with _ for characters that C does not allow. */
 static const char *c_name(Arena *arena, const char *name) {
     char *made = arena_printf(arena, "%s%s", isdigit((unsigned char)*name) ? "_" : "", name);
     for (char *at = made; *at; at++)
         if (!isalnum((unsigned char)*at)) *at = '_';
     return made;
+}
+
+static const char *version_of_package(const Session *s) {
+    return s->options->package_version ? s->options->package_version : "1.0";
+}
+
+static Output plan_wheel(Session *s, const char *name, const char *folder) {
+    const char *package = python_name(s->arena, name), *version = version_of_package(s);
+    const size_t length = strlen(folder);
+    const char *slash = length && folder[length - 1] != '/' ? "/" : "";
+    const char *path = arena_printf(s->arena, "%s%s%s-%s.whl", folder, slash, package, version);
+    return (Output){.kind = OUTPUT_WHEEL, .path = path, .prefix = package};
 }
 
 Output output_plan(Session *s, const char *model, const char *path) {
@@ -49,6 +82,7 @@ Output output_plan(Session *s, const char *model, const char *path) {
     output_kind(s->options->kind, &output.kind);
     if (output.kind == OUTPUT_PROGRAM) return output;
     output.prefix = s->options->name ? s->options->name : c_name(s->arena, model);
+    if (output.kind == OUTPUT_WHEEL) return plan_wheel(s, output.prefix, path ? path : "");
     if (!path)
         output.path =
             arena_printf(s->arena, "%s%s.%s", begins[output.kind], output.prefix, ends[output.kind]);
@@ -69,7 +103,10 @@ static bool can_write(Session *s, const char *path) {
     else if (!S_ISDIR(status.st_mode)) why = "its folder is none";
     else return true;
     Diagnostic *d = diag_error(&s->diag, DIAG_output, (Span){0}, "%s cannot be written: %s", path, why);
-    if (!s->options->output) diag_help(&s->diag, d, "-o says where the program goes");
+    const char *kind = s->options->kind;
+    if (kind && strcmp(kind, kinds[OUTPUT_WHEEL]) == 0)
+        diag_help(&s->diag, d, "-o is the folder of a wheel, whose name follows from what it needs");
+    else if (!s->options->output) diag_help(&s->diag, d, "-o says where the program goes");
     return false;
 }
 
@@ -110,6 +147,7 @@ static bool calls_blas(const Program *program) {
 typedef struct Making {
     Session *session;
     const Output *output;
+    const char *wheel; /* the path of the one that was made */
     LinkOptions link;
     PackedWeights weights;
     Stopwatch watch;
@@ -157,6 +195,34 @@ static bool link_whole(Making *m, const char *const *objects, int count, const c
                                    : result == EMBED_DONE;
 }
 
+/* Where it went is told, since only now its whole name is known. */
+static bool make_wheel(Making *m, const char *extension) {
+    Arena *arena = m->session->arena;
+    const char *name = strrchr(m->output->path, '/');
+    const size_t folder = name ? (size_t)(name + 1 - m->output->path) : 0;
+    const WheelOptions options = {m->output->prefix, version_of_package(m->session),
+                                  arena_strndup(arena, m->output->path, folder)};
+    const char *scratch = output_scratch(m, "whl");
+    const char *path = wheel_write(m->weights.program, extension, &options, scratch, &m->error);
+    if (!path) return false;
+    if (rename(scratch, path) != 0) {
+        m->error = arena_printf(arena, "%s cannot be written: %s", path, strerror(errno));
+        return false;
+    }
+    m->wheel = path;
+    printf("%s\n", path);
+    return true;
+}
+
+static bool make_package(Making *m, const char *const *objects, int count) {
+    const char *whole = output_scratch(m, "model.o"), *extension = output_scratch(m, "so");
+    m->link.python = true;
+    m->link.form = LINK_OBJECT;
+    if (!link_to(m, objects, count, whole)) return false;
+    m->link.form = LINK_SHARED;
+    return link_whole(m, &whole, 1, extension) && make_wheel(m, extension);
+}
+
 static bool make_library(Making *m, const char *const *objects, int count) {
     ExportedNames exported = {0};
     m->link.exported = &exported;
@@ -178,12 +244,12 @@ static bool make_output(Making *m, const char *code) {
     const int count = program->weights_bytes ? 2 : 1;
     if (count == 2 && !weights_stub_write(program, objects[1], &m->error)) return false;
     if (m->output->kind == OUTPUT_PROGRAM) return link_whole(m, objects, count, m->output->path);
+    if (m->output->kind == OUTPUT_WHEEL) return make_package(m, objects, count);
     return make_library(m, objects, count) &&
            header_write(program, m->output->prefix, m->session->runtime_dir, m->output->header, &m->error);
 }
 
-bool output_make(Session *s, const Program *program, Weights *weights, const char *code,
-                 const Output *output) {
+bool output_make(Session *s, const Program *program, Weights *weights, const char *code, Output *output) {
     RefSource source = weights_source(weights);
     Making making = {.session = s,
                      .output = output,
@@ -197,6 +263,7 @@ bool output_make(Session *s, const Program *program, Weights *weights, const cha
                               .blas = calls_blas(program),
                               .prefix = output->prefix}};
     bool made = make_output(&making, code);
+    if (making.wheel) output->path = making.wheel;
     if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);
     return made;
 }

@@ -112,6 +112,11 @@ static void explain_trainer(const Trainer *trainer) {
 
 bool build_trainer(Session *s, const Library *library, const Training *training, const char *path) {
     const Output output = output_plan(s, training->name, path);
+    if (output.kind != OUTPUT_PROGRAM) {
+        diag_error(&s->diag, DIAG_output, training->decl->name_span,
+                   "a train block becomes a program, and --kind is `%s`", s->options->kind);
+        return false;
+    }
     if (!output_check(s, &output)) return false;
     Trainer *trainer = make_trainer(s, library, training);
     if (!trainer) return false;

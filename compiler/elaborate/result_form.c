@@ -1,7 +1,7 @@
 /* Result forms: `as labels("imagenet.txt", top = 5)` names the classes of a score, `as
  * boxes(on = photo, labels = "coco.txt")` draws rows of (left, top, right, bottom, score,
  * class) on a picture, `as names(of = support)` maps places to the files of an input's
- * pictures. */
+ * pictures, `as text("characters.txt")` reads scores of characters as text. */
 #include "elaborate/evaluator.h"
 
 #include <errno.h>
@@ -207,6 +207,76 @@ static bool read_form_names(Evaluator *ev, const Expr *form, const ArgumentList 
     return false;
 }
 
+/* ---- text ---- */
+
+typedef struct TextForm { /* what the arguments say */
+    Port characters;
+    bool blank_is_last;
+} TextForm;
+
+static bool read_blank(Evaluator *ev, const Argument *argument, bool *is_last) {
+    Value v = evaluate(ev, argument->value);
+    bool word = v.kind == VALUE_STRING, last = word && !strcmp(v.string, "last");
+    *is_last = last;
+    if (last || (word && !strcmp(v.string, "first"))) return true;
+    if (v.kind != VALUE_ERROR)
+        report(ev, DIAG_bad_form, argument->value->span,
+               "`blank` is \"first\" or \"last\", the class that is no character; this is %s",
+               value_describe(ev->arena, v));
+    return false;
+}
+
+static bool read_text_argument(Evaluator *ev, const Argument *argument, TextForm *text) {
+    if (argument->name && !strcmp(argument->name, "blank"))
+        return read_blank(ev, argument, &text->blank_is_last);
+    if (!argument->name && !argument->spread && !text->characters.labels)
+        return read_label_file(ev, argument, &text->characters);
+    return fail_arguments(ev, argument->span, "`text` takes a file of characters and `blank`",
+                          "text(\"characters.txt\", blank = \"last\")");
+}
+
+static bool check_characters(Evaluator *ev, const Expr *form, const Port *port, int characters) {
+    Shape shape = port->node->shape;
+    int64_t classes;
+    if (shape.rank != 3 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[2], &classes)) {
+        Diagnostic *d = report(
+            ev, DIAG_bad_form, form->span,
+            "`text` is for scores of shape f32[N, T, classes], of a fixed number of classes; this is %s",
+            shape_string(ev->arena, shape));
+        report_help(ev, d, "T are the places where a character may stand, from left to right");
+        return false;
+    }
+    if (classes == characters + 1) return true;
+    Diagnostic *d = report(ev, DIAG_bad_form, form->span,
+                           "%lld scores, but %d characters: with the blank they would have %d",
+                           (long long)classes, characters, characters + 1);
+    if (classes == characters + 2)
+        report_help(ev, d, "networks that read spaces have one more character: a line that is one space");
+    return false;
+}
+
+/* The characters become labels of the classes, that of the blank the empty one. */
+static void label_characters(Evaluator *ev, const TextForm *text, Port *port) {
+    int count = text->characters.label_count;
+    const char **labels = NEW_ARRAY(ev->arena, const char *, count + 1);
+    labels[text->blank_is_last ? count : 0] = "";
+    memcpy(labels + !text->blank_is_last, text->characters.labels, sizeof *labels * (size_t)count);
+    port->labels = labels;
+    port->label_count = count + 1;
+}
+
+static bool read_text(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port) {
+    TextForm text = {0};
+    for (int i = 0; i < arguments->count; i++)
+        if (!read_text_argument(ev, &arguments->items[i], &text)) return false;
+    if (!text.characters.labels)
+        return fail_arguments(ev, form->span, "`text` needs the file of its characters",
+                              "text(\"characters.txt\")");
+    if (!check_characters(ev, form, port, text.characters.label_count)) return false;
+    label_characters(ev, &text, port);
+    return true;
+}
+
 /* ---- all of them ---- */
 
 static const struct Form {
@@ -215,7 +285,8 @@ static const struct Form {
     bool (*read)(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port);
 } forms[] = {{"labels", FORM_LABELS, read_labels},
              {"boxes", FORM_BOXES, read_boxes},
-             {"names", FORM_NAMES, read_form_names}};
+             {"names", FORM_NAMES, read_form_names},
+             {"text", FORM_TEXT, read_text}};
 
 bool read_form(Evaluator *ev, const Result *result, Port *port) {
     static const ArgumentList none = {0};
@@ -228,6 +299,6 @@ bool read_form(Evaluator *ev, const Result *result, Port *port) {
     }
     Diagnostic *d = report(ev, DIAG_bad_form, expr->span, "there is no result form `%s`",
                            span_text(ev->arena, callee->span));
-    report_help(ev, d, "the forms are `labels`, `boxes` and `names`");
+    report_help(ev, d, "the forms are `labels`, `boxes`, `names` and `text`");
     return false;
 }

@@ -282,7 +282,7 @@ struct RefCall {
 
 /* ---- graph.c ---- */
 
-typedef enum PortForm { FORM_TENSOR, FORM_IMAGE, FORM_LABELS, FORM_BOXES, FORM_NAMES } PortForm;
+typedef enum PortForm { FORM_TENSOR, FORM_IMAGE, FORM_LABELS, FORM_BOXES, FORM_NAMES, FORM_TEXT } PortForm;
 typedef enum Fit { FIT_EXACT, FIT_CROP, FIT_STRETCH, FIT_PAD } Fit;
 
 typedef struct Port { /* an input or an output of the model */
@@ -291,7 +291,7 @@ typedef struct Port { /* an input or an output of the model */
     PortForm form;
     Fit fit;
     int top;                   /* FORM_LABELS */
-    const char *const *labels; /* FORM_LABELS, FORM_BOXES: one a class, or NULL */
+    const char *const *labels; /* FORM_LABELS, FORM_BOXES, FORM_TEXT: one a class, or NULL */
     int label_count;
     int of;      /* FORM_BOXES, FORM_NAMES: the input that it tells of */
     float score; /* FORM_BOXES: rows of less are none, nor is one of 0 */

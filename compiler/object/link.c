@@ -128,20 +128,33 @@ static bool add_program(Link *link, const char *list, const char *const *objects
     return add_link_files(link, list, "end");
 }
 
-/* A library contains only those parts of the runtime that the functions of cai.h need. */
+/* A library contains only those parts of the runtime that the functions of cai.h need, or
+ * Python's module. */
 static bool add_object(Link *link, const char *const *objects, int count) {
-    static const char *const options[] = {"-r", "-S", "--undefined=cai_model_run",
-                                          "--undefined=cai_model_to_pixels"};
+    static const char *const options[] = {"-r", "-S"};
+    static const char *const functions[] = {"--undefined=cai_model_run", "--undefined=cai_model_to_pixels"};
     add_options(link, options, COUNT_OF(options));
+    if (link->options->python) add_link_argument(link, "--undefined=PyInit__model");
+    else add_options(link, functions, COUNT_OF(functions));
     add_options(link, objects, count);
     return add_link_file(link, "libcai_runtime.a");
 }
 
+/* The functions of cai.h get the model's name; Python finds a module by its own. */
+static bool export_functions(Link *link, const char *object) {
+    const LinkOptions *o = link->options;
+    const char *from = o->python ? "PyInit_" : "cai_model_";
+    const char *prefix = o->python ? from : arena_printf(link->arena, "%s_", o->prefix);
+    return export_symbols(object, from, prefix, o->exported, link->arena, link->error);
+}
+
 static bool add_shared(Link *link, const char *list, const char *const *objects, int count) {
-    static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z",  "relro",
-                                          "-z",      "now",           "-z", "defs"};
+    static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z", "relro", "-z", "now"};
+    static const char *const whole[] = {"-z", "defs"};
     add_options(link, options, COUNT_OF(options));
-    add_link_argument(link, arena_printf(link->arena, "-soname=%s", link->options->soname));
+    if (!link->options->python) add_options(link, whole, COUNT_OF(whole)); /* Python has its functions */
+    if (link->options->soname)
+        add_link_argument(link, arena_printf(link->arena, "-soname=%s", link->options->soname));
     add_options(link, objects, count);
     return add_link_files(link, list, "shared");
 }
@@ -180,5 +193,5 @@ bool link_objects(const char *const *objects, int count, const char *linked, con
     Link link = {.arena = arena, .options = options, .error = error};
     bool done = add_link_arguments(&link, objects, count, linked) && run_linker(&link);
     if (!done || options->form != LINK_OBJECT) return done;
-    return export_symbols(linked, options->prefix, options->exported, arena, error);
+    return export_functions(&link, linked);
 }

@@ -78,8 +78,9 @@ typedef struct LinkOptions {
     bool boxes;  /* ... and boxes, which are drawn on them */
     bool blas;
     bool trains;             /* it is a trainer */
+    bool python;             /* LINK_OBJECT, LINK_SHARED: an extension module of Python */
     const char *prefix;      /* of a library's names */
-    const char *soname;      /* the name by which programs load a shared library */
+    const char *soname;      /* the name by which programs load a shared library, or NULL */
     ExportedNames *exported; /* what LINK_OBJECT gives them, or NULL */
 } LinkOptions;
 /* Links objects into the file `linked`, a temporary from which the output is made
@@ -88,8 +89,10 @@ bool link_objects(const char *const *objects, int count, const char *linked, con
                   Arena *arena, const char **error);
 
 /* ---- symbols.c, archive.c, header.c: libraries ---- */
-bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena,
-                    const char **error);
+/* Of the symbols that the object defines those that begin with `from` remain global, and
+ * get `prefix` in its place. */
+bool export_symbols(const char *path, const char *from, const char *prefix, ExportedNames *exported,
+                    Arena *arena, const char **error);
 /* Writes a static library of one object. */
 bool archive_write(const char *object, const ExportedNames *names, const char *output, Arena *arena,
                    const char **error);
@@ -97,5 +100,23 @@ bool archive_write(const char *object, const ExportedNames *names, const char *o
 bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path,
                   const char **error);
 bool header_is_ours(const char *path); /* whether header_write wrote the file, or there is none */
+
+/* ---- glibc.c, python_text.c, wheel.c: Python packages ---- */
+
+/* y where a shared library needs the C library 2.y; -1: it cannot be read. */
+int least_glibc(const char *path, Arena *arena, const char **error);
+/* A name of the model's as Python can have it. */
+const char *python_name(Arena *arena, const char *name);
+/* __init__.py of the model's package. */
+const char *python_text(const Program *program, const char *version);
+
+typedef struct WheelOptions {
+    const char *package, *version;
+    const char *folder; /* with a / at its end, or "" */
+} WheelOptions;
+/* Writes a wheel with the extension module to the file `scratch`. Returns the path that
+ * it is to have, in the folder; NULL after a failure. */
+const char *wheel_write(const Program *program, const char *extension, const WheelOptions *options,
+                        const char *scratch, const char **error);
 
 #endif

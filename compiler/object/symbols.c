@@ -1,11 +1,11 @@
 /* Renames the symbols of a library. The objects of a model and its runtime were linked
- * into one (ld -r); in its symbol table cai_model_NAME becomes PREFIX_NAME, and every
- * other symbol that it defines becomes local, so that any number of models, of any
- * versions of cai, link into one program. The symbol table is rewritten in place (locals
- * come before the others, so entries move, and relocations refer to entries by number).
- * The table of names is made anew, at the end of the file, without the names of files
- * that the linker read, so that equal models make equal libraries. The file was just made
- * by the linker, so it is well formed. */
+ * into one (ld -r); in its symbol table FROM_NAME (cai_model_NAME) becomes PREFIX_NAME,
+ * and every other symbol that it defines becomes local, so that any number of models, of
+ * any versions of cai, link into one program. The symbol table is rewritten in place
+ * (locals come before the others, so entries move, and relocations refer to entries by
+ * number). The table of names is made anew, at the end of the file, without the names of
+ * files that the linker read, so that equal models make equal libraries. The file was
+ * just made by the linker, so it is well formed. */
 #include "object/object.h"
 #include <elf.h>
 #include <errno.h>
@@ -13,8 +13,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static const char ours[] = "cai_model_";
 
 typedef struct SymbolTable {
     Arena *arena;
@@ -26,7 +24,7 @@ typedef struct SymbolTable {
     uint32_t *numbers;  /* old -> new */
     const char *names;
     Text added; /* the new table of names */
-    const char *prefix;
+    const char *from, *prefix;
     const char **error;
 } SymbolTable;
 
@@ -43,7 +41,7 @@ static bool is_global_symbol(const Elf64_Sym *symbol) { return ELF64_ST_BIND(sym
 
 static bool is_exported(const SymbolTable *t, const Elf64_Sym *symbol) {
     return is_global_symbol(symbol) && is_defined_symbol(symbol) &&
-           strncmp(name_of(t, symbol), ours, strlen(ours)) == 0;
+           strncmp(name_of(t, symbol), t->from, strlen(t->from)) == 0;
 }
 
 static bool stays_global(const SymbolTable *t, const Elf64_Sym *symbol) {
@@ -94,7 +92,7 @@ static void set_name(SymbolTable *t, Elf64_Sym *symbol, const char *name) {
 }
 
 static bool export_symbol(SymbolTable *t, Elf64_Sym *symbol, ExportedNames *exported) {
-    const char *name = arena_printf(t->arena, "%s_%s", t->prefix, name_of(t, symbol) + strlen(ours));
+    const char *name = arena_printf(t->arena, "%s%s", t->prefix, name_of(t, symbol) + strlen(t->from));
     if (!is_unused_symbol(t, name)) return false;
     set_name(t, symbol, name);
     symbol->st_other = STV_DEFAULT;
@@ -161,9 +159,9 @@ static bool append_names(SymbolTable *t, int descriptor) {
     return true;
 }
 
-bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena,
-                    const char **error) {
-    SymbolTable table = {.arena = arena, .prefix = prefix, .error = error}, *t = &table;
+bool export_symbols(const char *path, const char *from, const char *prefix, ExportedNames *exported,
+                    Arena *arena, const char **error) {
+    SymbolTable table = {.arena = arena, .from = from, .prefix = prefix, .error = error}, *t = &table;
     struct stat status;
     int descriptor = open(path, O_RDWR | O_CLOEXEC);
     bool good = descriptor >= 0 && fstat(descriptor, &status) == 0;

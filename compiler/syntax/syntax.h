@@ -185,7 +185,7 @@ struct Stmt {
 typedef struct Result { /* name: type as form */
     Name name;
     TypeExpr *type;
-    Expr *form; /* labels(...), boxes(...), names(...), or NULL */
+    Expr *form; /* labels(...), boxes(...) and so on, or NULL */
     Span span;
 } Result;
 typedef Vec(Result) ResultList;

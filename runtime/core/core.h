@@ -203,6 +203,18 @@ typedef bool (*cai_runner)(const cai_program *program, const cai_run *run, cai_e
  * libraries do not contain guarded runs. */
 void cai_context_run_by(cai_context *context, cai_runner runner);
 
+/* ---- ctc.c: scores of characters, place by place, as text ---- */
+
+typedef struct cai_ctc {
+    const float *scores;
+    int64_t places, classes; /* places that are left */
+    int64_t last;            /* the class of the place before, or -1 */
+} cai_ctc;
+cai_ctc cai_ctc_begin(const float *scores, int64_t places, int64_t classes);
+/* The class of the next place where another one is best than at the place before; -1:
+ * there is none. */
+int64_t cai_ctc_next(cai_ctc *ctc);
+
 /* ---- guard.c ---- */
 
 /* A guarded run: slow, and an access outside a buffer is an error that names the kernel,

@@ -270,6 +270,50 @@ cai_status cai_model_output_shape(cai_model_context *c, int index, int64_t *shap
     return status ? status : leave_context(c, output_shape(c, index, shape, rank));
 }
 
+/* ---- text ---- */
+
+static bool check_text(cai_model_context *c, int index, const float *scores, int64_t row, const char *text,
+                       size_t room) {
+    if (index < 0 || index >= PROGRAM->output_count || PROGRAM->outputs[index].form != CAI_FORM_TEXT)
+        return cai_fail(&c->error, CAI_BAD_USAGE, "output %d is none that is read as text", index);
+    if (!c->sized) return cai_fail(&c->error, CAI_BAD_USAGE, "sizes are known only after prepare or run");
+    const cai_port *port = &PROGRAM->outputs[index];
+    int64_t rows = cai_context_dim(c->context, port, 0);
+    if (row < 0 || row >= rows)
+        return cai_fail(&c->error, CAI_BAD_USAGE,
+                        "output `%s` has %lld rows, from 0 on: there is no row %lld", port->name,
+                        (long long)rows, (long long)row);
+    return (scores && (text || !room)) || cai_fail(&c->error, CAI_BAD_USAGE, "output `%s`: %s is NULL",
+                                                   port->name, scores ? "the text" : "scores");
+}
+
+/* A label that has no room whole is left out, with all after it. */
+static void write_text(cai_model_context *c, const cai_port *port, const float *scores, int64_t row,
+                       char *text, size_t room, size_t *length) {
+    int64_t places = cai_context_dim(c->context, port, 1), classes = cai_context_dim(c->context, port, 2);
+    cai_ctc ctc = cai_ctc_begin(scores + row * places * classes, places, classes);
+    size_t whole = 0, written = 0;
+    for (int64_t class; (class = cai_ctc_next(&ctc)) >= 0;) {
+        size_t bytes = strlen(port->labels[class]);
+        if (whole == written && whole + bytes < room) {
+            memcpy(text + written, port->labels[class], bytes);
+            written += bytes;
+        }
+        whole += bytes;
+    }
+    if (room) text[written] = 0;
+    if (length) *length = whole;
+}
+
+cai_status cai_model_text(cai_model_context *c, int index, const float *scores, int64_t row, char *text,
+                          size_t room, size_t *length) {
+    cai_status status = enter_context(c);
+    if (status) return status;
+    bool good = check_text(c, index, scores, row, text, room);
+    if (good) write_text(c, &PROGRAM->outputs[index], scores, row, text, room, length);
+    return leave_context(c, good);
+}
+
 /* ---- runs ---- */
 
 typedef struct PortBuffer { /* an input or output in memory */

@@ -74,6 +74,8 @@ static void print_output(const cai_program *program, const cai_port *port, FILE 
                 program->inputs[port->of].name, cai_format_endings(CAI_HOLDS_BOXES | CAI_HOLDS_NUMBERS).text);
     else if (port->form == CAI_FORM_NAMES)
         fprintf(out, "             the names of pictures of %s\n", program->inputs[port->of].name);
+    else if (port->form == CAI_FORM_TEXT)
+        fprintf(out, "             text, of %d characters\n", port->label_count - 1);
     else
         fprintf(out, "             shown in short, or written by -o as %s\n",
                 cai_format_endings(CAI_HOLDS_NUMBERS).text);

@@ -149,6 +149,9 @@ void cai_print_labels(const cai_context *context, const cai_port *port, const vo
  * name of the file that it was found for (titles; may be NULL). */
 void cai_print_names(const cai_context *context, const cai_port *port, int64_t choices, const void *data,
                      const cai_feed *files, const cai_feed *titles, FILE *out);
+/* The text of every row, behind its title where there is one. */
+void cai_print_text(const cai_context *context, const cai_port *port, const void *data,
+                    const cai_feed *titles, FILE *out);
 /* The first numbers of a tensor, with a summary of a long one. */
 void cai_print_tensor(const cai_context *context, const cai_port *port, const void *data, FILE *out);
 

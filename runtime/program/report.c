@@ -1,4 +1,5 @@
-/* Results as text: the best labels of a classifier, names of files, abridged tensors. */
+/* Results as text: the best labels of a classifier, names of files, what was read,
+ * abridged tensors. */
 #include "program/main.h"
 #include <math.h>
 #include <stdlib.h>
@@ -104,6 +105,19 @@ void cai_print_names(const cai_context *context, const cai_port *port, int64_t c
         else if (files->count == choices) print_stem(files->paths[(int64_t)place], out);
         else fprintf(out, "%lld", (long long)place);
         fputs(i % each == each - 1 ? "\n" : ", ", out);
+    }
+}
+
+/* ---- text ---- */
+
+void cai_print_text(const cai_context *context, const cai_port *port, const void *data,
+                    const cai_feed *titles, FILE *out) {
+    int64_t places = cai_context_dim(context, port, 1), classes = cai_context_dim(context, port, 2);
+    for (int64_t row = 0; row < cai_context_dim(context, port, 0); row++) {
+        cai_ctc ctc = cai_ctc_begin((const float *)data + row * places * classes, places, classes);
+        if (titles && row < titles->count) fprintf(out, "%s: ", titles->paths[row]);
+        for (int64_t class; (class = cai_ctc_next(&ctc)) >= 0;) fputs(port->labels[class], out);
+        fputc('\n', out);
     }
 }
 

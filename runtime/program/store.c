@@ -521,6 +521,10 @@ static void show_output(const cai_results *r, int port) {
                          titles ? titles->count : 0, text);
         return;
     }
+    if (output->form == CAI_FORM_TEXT) {
+        cai_print_text(r->context, output, r->outputs[port], titles, text);
+        return;
+    }
     if (titles && r->program->input_count == 1) fprintf(text, "%s\n", titles->paths[0]);
     cai_print_tensor(r->context, output, r->outputs[port], text);
 }
