@@ -84,7 +84,7 @@ $(BUILD)/import/onnx.pb-c.c $(BUILD)/import/onnx.pb-c.h &: compiler/import/onnx.
 $(BUILD)/import/%.o: $(BUILD)/import/%.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CINCLUDE) -c -o $@ $<
-$(BUILD)/compiler/import/read.o: | $(BUILD)/import/onnx.pb-c.h
+$(BUILD)/compiler/import/read.o $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/export/*.c)): | $(BUILD)/import/onnx.pb-c.h
 # The reference's loops over elements are worth vectors, and what they call is worth unrolled loops.
 $(BUILD)/compiler/graph/%.o $(BUILD)/compiler/base/real.o: BASE += $(if $(filter -O2,$(CFLAGS)),-O3)
 $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h

@@ -20,11 +20,11 @@ typedef struct Options {
      * program's options */
     Vec(const char *) rest;
     const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format,
-        *depth, *layer, *model, *seed, *held_out, *fold;
+        *depth, *layer, *model, *seed, *held_out, *fold, *opset;
     Vec(WeightFile) weights;
     Vec(Define) defines;
     bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check,
-        gradient, partial, strict, help;
+        gradient, partial, strict, external_data, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which it has
@@ -116,6 +116,8 @@ const Target *build_target(Session *session);
 Graph *build_passes(Session *session, Graph *graph, const char *after);
 /* NULL: after the model */
 bool build_program(Session *session, Graph *graph, Weights *weights, const char *path);
+/* NULL: after the model */
+bool build_onnx(Session *session, const Graph *graph, Weights *weights, const char *path);
 LowerOptions build_lowering(const Session *session, const Target *target);
 
 /* ---- trainer.c: the same of a train block ---- */
@@ -130,7 +132,7 @@ bool print_trainer(Session *session, const Library *library, const Training *tra
 
 /* ---- output.c: what is built ---- */
 
-typedef enum OutputKind { OUTPUT_PROGRAM, OUTPUT_SHARED, OUTPUT_STATIC, OUTPUT_OBJECT } OutputKind;
+typedef enum OutputKind { OUTPUT_PROGRAM, OUTPUT_SHARED, OUTPUT_STATIC, OUTPUT_OBJECT, OUTPUT_ONNX } OutputKind;
 
 typedef struct Output {
     OutputKind kind;

@@ -13,7 +13,8 @@
 static const char *const kinds[] = {[OUTPUT_PROGRAM] = "program",
                                     [OUTPUT_SHARED] = "shared",
                                     [OUTPUT_STATIC] = "static",
-                                    [OUTPUT_OBJECT] = "object"};
+                                    [OUTPUT_OBJECT] = "object",
+                                    [OUTPUT_ONNX] = "onnx"};
 
 bool output_kind(const char *word, OutputKind *kind) {
     *kind = OUTPUT_PROGRAM;
@@ -48,6 +49,10 @@ Output output_plan(Session *s, const char *model, const char *path) {
     Output output = {.path = path ? path : model};
     output_kind(s->options->kind, &output.kind);
     if (output.kind == OUTPUT_PROGRAM) return output;
+    if (output.kind == OUTPUT_ONNX) {
+        if (!path) output.path = arena_printf(s->arena, "%s.onnx", model);
+        return output;
+    }
     output.prefix = s->options->name ? s->options->name : c_name(s->arena, model);
     if (!path)
         output.path =
