@@ -212,7 +212,14 @@ static bool is_trainer(const Library *library, const char *name) {
     return !build_has_model(library, name) && trainer_find(library, name) >= 0;
 }
 
+static bool is_kind(const Session *s, OutputKind wanted) {
+    OutputKind kind;
+    return output_kind(s->options->kind, &kind) && kind == wanted;
+}
+
 static bool build_block(Session *s, Library *library, const char *name, const char *output) {
+    if (is_kind(s, OUTPUT_ONNX))
+        return build_failed(s, DIAG_no_model, "a train block has no form in ONNX: name a model of the file");
     int index = trainer_pick(s, library, name);
     Training *training = index < 0 ? NULL : elaborate_training(library, index);
     if (!training) return false;
@@ -237,8 +244,7 @@ bool build(Session *s, const char *model, const char *output) {
     if (s->options->emit || s->options->after) return build_print(s, graph);
     Weights *weights = build_weights(s, &models, index); /* every parameter's value, by name */
     if (!weights) return false;
-    OutputKind kind;
-    bool good = output_kind(s->options->kind, &kind) && kind == OUTPUT_ONNX
+    bool good = is_kind(s, OUTPUT_ONNX)
                     ? build_onnx(s, graph, weights, output)
                     : build_program(s, graph, weights, output); /* the rest of the pipeline */
     weights_close(weights);

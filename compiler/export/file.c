@@ -77,7 +77,7 @@ static void put_number(Number number, DType type, unsigned char *out) {
     else memcpy(out, &number.whole, (size_t)dtype_bytes(type)); /* the machine is little-endian, as ONNX */
 }
 
-/* The elements as ONNX has them, in `arena`; NULL where a weight cannot be read. */
+/* The elements as ONNX has them, in `arena`. */
 static unsigned char *tensor_elements(const OnnxFile *file, const FileTensor *tensor, Arena *arena) {
     Arena *scratch = arena_new();
     const Number *numbers = tensor->numbers;
@@ -87,9 +87,10 @@ static unsigned char *tensor_elements(const OnnxFile *file, const FileTensor *te
         bool known = reference_evaluate(file->e->graph, &(Node *){tensor->node}, 1, NULL, 0, source, scratch, &result);
         numbers = known ? result.values : NULL;
     }
+    CHECK(numbers); /* weights.c has found them all */
     const int bytes = dtype_bytes(tensor->type);
-    unsigned char *out = numbers ? arena_alloc(arena, (size_t)tensor_bytes(tensor)) : NULL;
-    for (int64_t i = 0; i < tensor->count && out; i++) put_number(numbers[i], tensor->type, out + i * bytes);
+    unsigned char *out = arena_alloc(arena, (size_t)tensor_bytes(tensor));
+    for (int64_t i = 0; i < tensor->count; i++) put_number(numbers[i], tensor->type, out + i * bytes);
     arena_free(scratch);
     return out;
 }
@@ -131,7 +132,6 @@ static bool write_external(const OnnxFile *file, const FileTensor *tensor, cai_o
     const int64_t begin = round_up(*at, EXTERNAL_UNIT);
     Arena *arena = arena_new();
     const unsigned char *bytes = tensor_elements(file, tensor, arena);
-    CHECK(bytes);
     bool good = (begin == *at || cai_output_write(output, zeros, (size_t)(begin - *at), error)) &&
                 cai_output_write(output, bytes, (size_t)tensor_bytes(tensor), error);
     *at = begin + tensor_bytes(tensor);
@@ -139,18 +139,16 @@ static bool write_external(const OnnxFile *file, const FileTensor *tensor, cai_o
     return good;
 }
 
-static bool write_data_file(OnnxFile *file, Onnx__TensorProto **protos, const char *path, cai_error *error) {
-    const char *slash = strrchr(path, '/'), *location = slash ? slash + 1 : path;
-    cai_output output;
+static bool write_tensors(OnnxFile *file, Onnx__TensorProto **protos, const char *location,
+                          cai_output *output, cai_error *error) {
     int64_t at = 0;
-    if (!cai_output_open(path, &output, error)) return false;
     for (int i = 0; i < file->tensors.count; i++) {
         const FileTensor *tensor = &file->tensors.items[i];
         if (!is_external(tensor)) continue;
-        if (!write_external(file, tensor, &output, &at, error)) return false;
+        if (!write_external(file, tensor, output, &at, error)) return false;
         set_location(file, protos[i], location, at - tensor_bytes(tensor), tensor_bytes(tensor));
     }
-    return cai_output_finish(&output, error);
+    return true;
 }
 
 /* ---- ports ---- */
@@ -187,7 +185,7 @@ static void add_labels(OnnxFile *file, const Port *port) {
     Export *e = file->e;
     Text text = {.arena = e->arena};
     for (int i = 0; i < port->label_count; i++) text_add(&text, "%s%s", i ? "\n" : "", port->labels[i]);
-    const char *key = arena_printf(e->arena, "%s labels", port->name);
+    const char *key = arena_printf(e->arena, "labels.%s", port->name);
     if (port->label_count) vec_push(e->arena, &file->metadata, text_entry(e, key, text_string(&text)));
 }
 
@@ -262,42 +260,61 @@ static Onnx__ModelProto *model_proto(OnnxFile *file, Onnx__TensorProto **tensors
 
 typedef struct OutputBuffer { /* protobuf's, that writes to a file */
     ProtobufCBuffer base;
-    cai_output output;
-    cai_error error;
+    cai_output *output;
+    cai_error *error;
     bool failed;
 } OutputBuffer;
 
 static void append_to_output(ProtobufCBuffer *base, size_t count, const uint8_t *bytes) {
     OutputBuffer *buffer = (OutputBuffer *)base;
-    buffer->failed = buffer->failed || !cai_output_write(&buffer->output, bytes, count, &buffer->error);
+    buffer->failed = buffer->failed || !cai_output_write(buffer->output, bytes, count, buffer->error);
 }
 
-static bool write_model(const Onnx__ModelProto *model, const char *path, cai_error *error) {
-    OutputBuffer buffer = {.base = {.append = append_to_output}};
-    if (!cai_output_open(path, &buffer.output, error)) return false;
+static bool pack_model(const Onnx__ModelProto *model, cai_output *output, cai_error *error) {
+    OutputBuffer buffer = {.base = {.append = append_to_output}, .output = output, .error = error};
     onnx__model_proto__pack_to_buffer(model, &buffer.base);
-    if (!buffer.failed) return cai_output_finish(&buffer.output, error);
-    *error = buffer.error;
+    return !buffer.failed;
+}
+
+/* Both are written before the first takes the place of an older one. */
+static bool write_with_data(OnnxFile *file, Onnx__TensorProto **protos, const char *path, cai_error *error) {
+    const char *data = arena_printf(file->e->arena, "%s.data", path), *slash = strrchr(data, '/');
+    cai_output weights, model;
+    if (!cai_output_open(data, &weights, error)) return false;
+    if (!write_tensors(file, protos, slash ? slash + 1 : data, &weights, error)) return false;
+    if (cai_output_open(path, &model, error) && pack_model(model_proto(file, protos), &model, error))
+        return cai_output_finish(&weights, error) ? cai_output_finish(&model, error)
+                                                  : (cai_output_discard(&model), false);
+    cai_output_discard(&weights);
     return false;
+}
+
+static bool write_whole(OnnxFile *file, Onnx__TensorProto **protos, const char *path, cai_error *error) {
+    cai_output model;
+    return cai_output_open(path, &model, error) && pack_model(model_proto(file, protos), &model, error) &&
+           cai_output_finish(&model, error);
+}
+
+static bool is_kept_apart(const OnnxFile *file) {
+    int64_t all = 0;
+    for (int i = 0; i < file->tensors.count; i++) all += tensor_bytes(&file->tensors.items[i]);
+    return file->e->options->external || all > MOST_INSIDE;
 }
 
 bool onnx_file_write(OnnxFile *file) {
     Export *e = file->e;
-    int64_t all = 0;
-    for (int i = 0; i < file->tensors.count; i++) all += tensor_bytes(&file->tensors.items[i]);
-    const bool external = e->options->external || all > MOST_INSIDE;
+    const bool apart = is_kept_apart(file);
     Onnx__TensorProto **protos = NEW_ARRAY(e->arena, Onnx__TensorProto *, file->tensors.count);
     for (int i = 0; i < file->tensors.count; i++) {
         const FileTensor *tensor = &file->tensors.items[i];
         protos[i] = tensor_proto(file, tensor);
-        if (external && is_external(tensor)) continue;
+        if (apart && is_external(tensor)) continue;
         protos[i]->has_raw_data = true;
-        protos[i]->raw_data = (ProtobufCBinaryData){(size_t)tensor_bytes(tensor), tensor_elements(file, tensor, e->arena)};
+        protos[i]->raw_data =
+            (ProtobufCBinaryData){(size_t)tensor_bytes(tensor), tensor_elements(file, tensor, e->arena)};
     }
     cai_error error;
-    const char *data = arena_printf(e->arena, "%s.data", e->options->path);
-    bool good = (!external || write_data_file(file, protos, data, &error)) &&
-                write_model(model_proto(file, protos), e->options->path, &error);
-    if (!good) diag_error(e->diag, DIAG_output, (Span){0}, "%s", error.message);
-    return good;
+    if ((apart ? write_with_data : write_whole)(file, protos, e->options->path, &error)) return true;
+    diag_error(e->diag, DIAG_output, (Span){0}, "%s", error.message);
+    return false;
 }

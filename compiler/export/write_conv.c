@@ -36,9 +36,12 @@ static bool windows_fit(Export *e, Windows *w, bool pool) {
     return true;
 }
 
-/* Pads the input as far as the last window reaches, so that the windows want none. */
-static const char *padded_input(Export *e, Windows *w, const char *x, int rank, const char *fill) {
+/* Pads the input as far as the last window reaches, so that the windows want none; for a
+ * maximum by what is below all. */
+static const char *padded_input(Export *e, Windows *w, const char *x, const Node *node) {
     Dims *dims = e->graph->dims;
+    const int rank = node->shape.rank;
+    const bool largest = node->op == OP_pool_max;
     Dim pads[2 * REF_MAX_RANK];
     for (int i = 0; i < 2 * rank; i++) pads[i] = dim_const(dims, 0);
     for (int i = 0; i < w->count; i++) {
@@ -48,6 +51,7 @@ static const char *padded_input(Export *e, Windows *w, const char *x, int rank, 
         w->pads[i] = w->pads[w->count + i] = 0;
     }
     const char *sizes = value_of_sizes(e, pads, 2 * rank);
+    const char *fill = largest ? value_of_number(e, -INFINITY, node->shape.type) : NULL;
     return sizes ? call_3(e, "Pad", x, sizes, fill) : NULL;
 }
 
@@ -111,11 +115,10 @@ static const char *write_conv_call(Export *e, const char *op, const Chosen *chos
 const char *write_convolution(Export *e, const Chosen *chosen) {
     Windows w;
     const convolution_attributes *a = convolution_of(chosen, &w);
-    const Node *x = bound(chosen, "x")->node;
     const char *value = value_of(e, bound(chosen, "x")->node);
     if (!find_kernel(bound(chosen, "w")->node, &w))
         return export_refuse(e, chosen->node, "the size of a convolution's kernel is free");
-    if (!windows_fit(e, &w, false)) value = padded_input(e, &w, value, x->shape.rank, NULL);
+    if (!windows_fit(e, &w, false)) value = padded_input(e, &w, value, chosen->node);
     return value ? write_conv_call(e, "Conv", chosen, value, &w, a->groups, NULL, bound(chosen, "b")) : NULL;
 }
 
@@ -270,13 +273,12 @@ bool is_mean_within(Export *e, const Chosen *chosen) {
     return windows_fit(e, &w, true);
 }
 
-static const char *write_pool(Export *e, const Chosen *chosen, const Node *pool, bool within,
-                              const char *fill) {
+static const char *write_pool(Export *e, const Chosen *chosen, const Node *pool, bool within) {
     Windows w;
     windows_of_pool(pool, &w);
     const bool largest = pool->op == OP_pool_max;
     const char *x = value_of(e, bound(chosen, "x")->node);
-    if (!windows_fit(e, &w, true)) x = padded_input(e, &w, x, pool->shape.rank, fill);
+    if (!windows_fit(e, &w, true)) x = padded_input(e, &w, x, pool);
     if (!x) return NULL;
     OnnxCall *call = call_begin(e, largest ? "MaxPool" : "AveragePool");
     call_input(call, x);
@@ -290,19 +292,18 @@ static const char *write_pool(Export *e, const Chosen *chosen, const Node *pool,
 }
 
 const char *write_average_pool(Export *e, const Chosen *chosen) {
-    return write_pool(e, chosen, bound(chosen, "p")->node, bound(chosen, "q"), NULL);
+    return write_pool(e, chosen, bound(chosen, "p")->node, bound(chosen, "q"));
 }
 
 const char *write_pool_sum(Export *e, const Chosen *chosen) {
     Windows w;
     windows_of_pool(chosen->node, &w);
-    const char *mean = write_pool(e, chosen, chosen->node, false, NULL);
+    const char *mean = write_pool(e, chosen, chosen->node, false);
     return mean ? call_2(e, "Mul", mean, value_of_number(e, places_of(&w), chosen->node->shape.type)) : NULL;
 }
 
 const char *write_max_pool(Export *e, const Chosen *chosen) {
-    const char *fill = value_of_number(e, -INFINITY, chosen->node->shape.type);
-    return write_pool(e, chosen, chosen->node, false, fill);
+    return write_pool(e, chosen, chosen->node, false);
 }
 
 /* Each number of y added where the largest of its window of x stands. */

@@ -76,9 +76,8 @@ const char *write_pad(Export *e, const Chosen *chosen) {
 }
 
 const char *write_concat(Export *e, const Chosen *chosen) {
-    const char *parts[64];
     const Node *node = chosen->node;
-    const char **values = node->input_count <= COUNT_OF(parts) ? parts : NEW_ARRAY(e->arena, const char *, node->input_count);
+    const char **values = NEW_ARRAY(e->arena, const char *, node->input_count);
     for (int i = 0; i < node->input_count; i++) values[i] = value_of(e, node->inputs[i]);
     OnnxCall *call = call_begin(e, "Concat");
     for (int i = 0; i < node->input_count; i++) call_input(call, values[i]);
@@ -137,20 +136,31 @@ static bool is_index_within(const Node *index, Dim size) {
     return true;
 }
 
+static const char *scalar_of_size(Export *e, Dim size) {
+    const char *value = value_of_size(e, size);
+    return value ? call_2(e, "Reshape", value, value_of_ints(e, NULL, 0)) : NULL;
+}
+
+static const char *last_index(Export *e, Dim size, DType type) {
+    int64_t count;
+    if (dim_is_const(size, &count)) return value_of_number(e, (double)(count - 1), type);
+    const char *last = scalar_of_size(e, dim_offset(e->graph->dims, size, -1));
+    return last && type != DTYPE_I64 ? call_cast(e, last, type) : last;
+}
+
 /* An index outside means the nearest inside. */
+static const char *clamped_index(Export *e, const char *place, Dim size, DType type) {
+    const char *last = last_index(e, size, type);
+    return last ? call_2(e, "Min", call_2(e, "Max", place, value_of_number(e, 0, type)), last) : NULL;
+}
+
 const char *write_gather(Export *e, const Chosen *chosen) {
     Node *x = moved_node(chosen), *index = bound(chosen, "y")->node;
     const int64_t axis = ATTRIBUTES(chosen->node, gather)->axis;
-    const DType type = index->shape.type;
+    const Dim size = x->shape.dims[axis];
     const char *place = value_of(e, index);
-    if (!is_index_within(index, x->shape.dims[axis])) {
-        const char *size = value_of_size(e, dim_offset(e->graph->dims, x->shape.dims[axis], -1));
-        if (!size) return NULL;
-        place = call_2(e, "Max", place, value_of_number(e, 0, type));
-        place = call_2(e, "Min", place, type == DTYPE_I64 ? size : call_cast(e, size, type));
-        const Shape shape = index->shape; /* Min with [1] makes an axis of nothing */
-        if (!shape.rank) place = call_2(e, "Reshape", place, value_of_ints(e, NULL, 0));
-    }
+    if (!is_index_within(index, size)) place = clamped_index(e, place, size, index->shape.type);
+    if (!place) return NULL;
     OnnxCall *call = call_begin(e, "Gather");
     call_input(call, value_of(e, x)), call_input(call, place);
     call_int(call, "axis", axis);
@@ -162,11 +172,6 @@ const char *write_gather(Export *e, const Chosen *chosen) {
 const char *write_constant(Export *e, const Chosen *chosen) {
     const char *sizes = value_of_sizes(e, chosen->node->shape.dims, chosen->node->shape.rank);
     return sizes ? call_2(e, "Expand", value_of_splat(e, chosen->node), sizes) : NULL;
-}
-
-static const char *scalar_of_size(Export *e, Dim size) {
-    const char *value = value_of_size(e, size);
-    return value ? call_2(e, "Reshape", value, value_of_ints(e, NULL, 0)) : NULL;
 }
 
 const char *write_size(Export *e, const Chosen *chosen) {
