@@ -31,7 +31,9 @@ static int check_onnx(Session *session, bool onnx) {
         return session_usage(session, "%s is of --kind onnx", o->opset ? "--opset" : "--external-data");
     if (onnx && (o->target || o->explain || o->blas))
         return session_usage(session, "%s is of code, which --kind onnx does not make",
-                             o->target ? "--target" : o->explain ? "--explain" : "--blas");
+                             o->target    ? "--target"
+                             : o->explain ? "--explain"
+                                          : "--blas");
     if (!o->opset) return EXIT_GOOD;
     char *end;
     const long opset = strtol(o->opset, &end, 10);

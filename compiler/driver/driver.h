@@ -132,7 +132,13 @@ bool print_trainer(Session *session, const Library *library, const Training *tra
 
 /* ---- output.c: what is built ---- */
 
-typedef enum OutputKind { OUTPUT_PROGRAM, OUTPUT_SHARED, OUTPUT_STATIC, OUTPUT_OBJECT, OUTPUT_ONNX } OutputKind;
+typedef enum OutputKind {
+    OUTPUT_PROGRAM,
+    OUTPUT_SHARED,
+    OUTPUT_STATIC,
+    OUTPUT_OBJECT,
+    OUTPUT_ONNX
+} OutputKind;
 
 typedef struct Output {
     OutputKind kind;

@@ -22,7 +22,7 @@ void call_input(OnnxCall *call, const char *value) {
     vec_push(call->e->arena, &call->inputs, (char *)(value ? value : ""));
 }
 
-static Onnx__AttributeProto *add_attribute(OnnxCall *call, const char *name, int type) {
+static Onnx__AttributeProto *add_call_attribute(OnnxCall *call, const char *name, int type) {
     Onnx__AttributeProto *attribute = NEW(call->e->arena, Onnx__AttributeProto);
     onnx__attribute_proto__init(attribute);
     attribute->name = (char *)name;
@@ -32,22 +32,22 @@ static Onnx__AttributeProto *add_attribute(OnnxCall *call, const char *name, int
 }
 
 void call_int(OnnxCall *call, const char *name, int64_t value) {
-    Onnx__AttributeProto *attribute = add_attribute(call, name, OF_INT);
+    Onnx__AttributeProto *attribute = add_call_attribute(call, name, OF_INT);
     attribute->has_i = true, attribute->i = value;
 }
 
 void call_real(OnnxCall *call, const char *name, double value) {
-    Onnx__AttributeProto *attribute = add_attribute(call, name, OF_REAL);
+    Onnx__AttributeProto *attribute = add_call_attribute(call, name, OF_REAL);
     attribute->has_f = true, attribute->f = (float)value;
 }
 
 void call_text(OnnxCall *call, const char *name, const char *value) {
-    Onnx__AttributeProto *attribute = add_attribute(call, name, OF_TEXT);
+    Onnx__AttributeProto *attribute = add_call_attribute(call, name, OF_TEXT);
     attribute->has_s = true, attribute->s = (ProtobufCBinaryData){strlen(value), (uint8_t *)value};
 }
 
 void call_ints(OnnxCall *call, const char *name, const int64_t *values, int count) {
-    Onnx__AttributeProto *attribute = add_attribute(call, name, OF_INT_LIST);
+    Onnx__AttributeProto *attribute = add_call_attribute(call, name, OF_INT_LIST);
     attribute->n_ints = (size_t)count;
     attribute->ints = arena_copy(call->e->arena, values, sizeof *values * (size_t)count);
 }

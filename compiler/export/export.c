@@ -87,11 +87,13 @@ static void choose_row(Export *e, Node *node) {
         need_operands(e, chosen);
         return;
     }
-    INTERNAL_ERROR("operators.def has no row for %s of %s", op_info[node->op].name, dtype_name(node->shape.type));
+    INTERNAL_ERROR("operators.def has no row for %s of %s", op_info[node->op].name,
+                   dtype_name(node->shape.type));
 }
 
 static bool is_written_when_read(Export *e, const Node *node) {
-    return node->op == OP_input || node->op == OP_parameter || node->op == OP_state || export_is_folded(e, node);
+    return node->op == OP_input || node->op == OP_parameter || node->op == OP_state ||
+           export_is_folded(e, node);
 }
 
 static void choose_rows(Export *e) {
@@ -107,7 +109,7 @@ static void choose_rows(Export *e) {
 static void write_chosen(Export *e, const Chosen *chosen) {
     const int id = chosen->node->id;
     e->here = chosen->node;
-    e->values[id] = chosen->row->never  ? export_refuse(e, chosen->node, "%s", chosen->row->never)
+    e->values[id] = chosen->row->never   ? export_refuse(e, chosen->node, "%s", chosen->row->never)
                     : chosen->row->write ? chosen->row->write(e, chosen)
                                          : formula_write(e, chosen);
     if (!e->values[id]) e->values[id] = ""; /* all that is refused is told at once */
@@ -116,7 +118,8 @@ static void write_chosen(Export *e, const Chosen *chosen) {
 static void write_graph(Export *e) {
     const Graph *graph = e->graph;
     for (int i = 0; i < graph->inputs.count + graph->outputs.count; i++) {
-        const Port *port = i < graph->inputs.count ? &graph->inputs.items[i] : &graph->outputs.items[i - graph->inputs.count];
+        const Port *port = i < graph->inputs.count ? &graph->inputs.items[i]
+                                                   : &graph->outputs.items[i - graph->inputs.count];
         map_set(e->taken, intern(e->names, port->name), (void *)port->name);
     }
     for (int i = 0; i < graph->inputs.count; i++) {
@@ -136,13 +139,14 @@ static void report_refused(Export *e) {
         const Refusal *refusal = &e->refused.items[i];
         bool told = false;
         for (int k = 0; k < i && !told; k++)
-            told = !memcmp(&e->refused.items[k].node->origin->span, &refusal->node->origin->span, sizeof(Span)) &&
+            told = !memcmp(&e->refused.items[k].node->origin->span, &refusal->node->origin->span,
+                           sizeof(Span)) &&
                    !strcmp(e->refused.items[k].why, refusal->why);
         if (told) continue;
         const char *path = refusal->node->origin->path;
-        diag_error(e->diag, DIAG_onnx_export, refusal->node->origin->span, "ONNX has nothing for `%s`%s%s%s: %s",
-                   op_info[refusal->node->op].name, *path ? " in the layer `" : "", path, *path ? "`" : "",
-                   refusal->why);
+        diag_error(e->diag, DIAG_onnx_export, refusal->node->origin->span,
+                   "ONNX has nothing for `%s`%s%s%s: %s", op_info[refusal->node->op].name,
+                   *path ? " in the layer `" : "", path, *path ? "`" : "", refusal->why);
     }
 }
 

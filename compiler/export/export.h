@@ -36,7 +36,7 @@ typedef struct Binding { /* a name of a pattern */
     Node *node; /* as the graph has it: of `$w` before broadcasts and axes of size 1 are taken off */
     Node *root; /* what is left without them; else the node itself */
     enum { BOUND_NODE, BOUND_WEIGHT, BOUND_NUMBER, BOUND_INNER } kind; /* x, $w, #n, d:(..) */
-    double number;                                                   /* #n */
+    double number;                                                     /* #n */
     Dim size; /* of #n where that is a size; else NULL */
 } Binding;
 
@@ -84,7 +84,7 @@ struct Export {
     bool *needed;
     Chosen **chosen;     /* by node; NULL: within another's pattern, or not needed */
     const char **values; /* by node: ONNX's value, NULL: not written yet */
-    Map *known; /* values of sizes (by Dim), of symbols, and of constants (by name) */
+    Map *known;          /* values of sizes (by Dim), of symbols, and of constants (by name) */
     Names *names;
     Map *taken;       /* names in use */
     const Node *here; /* whose nodes are written: they are named after its layer */
@@ -118,11 +118,11 @@ void matmul_needs(const Chosen *chosen, Node **a, Node **b);
 
 /* ---- value.c: values of ONNX ---- */
 
-const char *value_of(Export *e, Node *node);                    /* of just the node's shape */
+const char *value_of(Export *e, Node *node);                       /* of just the node's shape */
 const char *value_of_splat(Export *e, const Node *splat);          /* its number, of rank 0 */
 const char *value_of_number(Export *e, double number, DType type); /* of rank 0 */
 const char *value_of_ints(Export *e, const int64_t *ints, int count);
-const char *value_of_size(Export *e, Dim size);                 /* i64[1] */
+const char *value_of_size(Export *e, Dim size);                     /* i64[1] */
 const char *value_of_sizes(Export *e, const Dim *sizes, int count); /* i64[count] */
 /* Whether `$w` is a number for each place along `axis` of the result; and these, [C]. */
 bool binding_is_along(const Binding *binding, int axis);
@@ -146,7 +146,8 @@ const char *call_1(Export *e, const char *op, const char *x);
 const char *call_2(Export *e, const char *op, const char *x, const char *y);
 const char *call_3(Export *e, const char *op, const char *x, const char *y, const char *z);
 const char *call_cast(Export *e, const char *x, DType type);
-/* an operator of reductions: its axes are an input from `since` on, an attribute before */
+/* an operator of reductions: its axes are an input from `since` on, an attribute
+ * before */
 const char *call_reduce(Export *e, const char *op, int since, const char *x, IntList axes, bool keep);
 
 /* ---- file.c: what is written, and its protobuf ---- */
@@ -163,7 +164,8 @@ bool onnx_file_write(OnnxFile *file);
 
 /* ---- ports.c: what a model says of itself ---- */
 
-const char *port_doc(Arena *arena, const Graph *graph, const Port *port); /* what is expected, or what it means */
+/* what is expected, or what it means */
+const char *port_doc(Arena *arena, const Graph *graph, const Port *port);
 const char *checks_doc(Arena *arena, const Graph *graph); /* what must hold of sizes, a line each; or NULL */
 
 /* ---- writers and tests of operators.def: write_*.c ---- */

@@ -7,8 +7,8 @@
 
 /* A protobuf ends at 2 GB; the rest of the file needs some of it. */
 #define MOST_INSIDE (INT64_C(2000) << 20)
-/* Tensors in a file of their own begin at multiples of this, and smaller ones are none: the
- * checker's shapes need them. */
+/* Tensors in a file of their own begin at multiples of this, and smaller ones are none:
+ * the checker's shapes need them. */
 enum { EXTERNAL_UNIT = 64, LEAST_EXTERNAL = 1024 };
 
 typedef struct FileTensor {
@@ -36,7 +36,7 @@ OnnxFile *onnx_file_new(Export *e) {
 }
 
 int onnx_type_of(DType type) {
-    static const int types[] = {[DTYPE_F32] = 1, [DTYPE_I8] = 3,  [DTYPE_I32] = 6, [DTYPE_I64] = 7,
+    static const int types[] = {[DTYPE_F32] = 1,  [DTYPE_I8] = 3,   [DTYPE_I32] = 6,  [DTYPE_I64] = 7,
                                 [DTYPE_BOOL] = 9, [DTYPE_F16] = 10, [DTYPE_BF16] = 16};
     return types[type];
 }
@@ -52,8 +52,9 @@ static int format_of_opset(int opset) {
 void onnx_file_tensor(OnnxFile *file, const char *name, Node *node) {
     int64_t *dims = NEW_ARRAY(file->e->arena, int64_t, node->shape.rank);
     for (int i = 0; i < node->shape.rank; i++) dims[i] = dim_const_value(node->shape.dims[i]);
-    vec_push(file->e->arena, &file->tensors,
-             (FileTensor){name, node, NULL, node->shape.type, node->shape.rank, dims, node_element_count(node)});
+    vec_push(
+        file->e->arena, &file->tensors,
+        (FileTensor){name, node, NULL, node->shape.type, node->shape.rank, dims, node_element_count(node)});
 }
 
 void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, const int64_t *dims,
@@ -84,7 +85,8 @@ static unsigned char *tensor_elements(const OnnxFile *file, const FileTensor *te
     if (tensor->node) {
         RefTensor result;
         const RefSource *source = &file->e->options->weights;
-        bool known = reference_evaluate(file->e->graph, &(Node *){tensor->node}, 1, NULL, 0, source, scratch, &result);
+        bool known =
+            reference_evaluate(file->e->graph, &(Node *){tensor->node}, 1, NULL, 0, source, scratch, &result);
         numbers = known ? result.values : NULL;
     }
     CHECK(numbers); /* weights.c has found them all */
@@ -106,7 +108,7 @@ static Onnx__TensorProto *tensor_proto(const OnnxFile *file, const FileTensor *t
 
 /* ---- a file of their own for the weights ---- */
 
-static Onnx__StringStringEntryProto *text_entry(Export *e, const char *key, const char *value) {
+static Onnx__StringStringEntryProto *metadata_entry(Export *e, const char *key, const char *value) {
     Onnx__StringStringEntryProto *entry = NEW(e->arena, Onnx__StringStringEntryProto);
     onnx__string_string_entry_proto__init(entry);
     entry->key = (char *)key, entry->value = (char *)value;
@@ -119,12 +121,14 @@ static void set_location(OnnxFile *file, Onnx__TensorProto *proto, const char *l
     proto->has_data_location = true, proto->data_location = 1;
     proto->n_external_data = 3;
     proto->external_data = NEW_ARRAY(e->arena, Onnx__StringStringEntryProto *, 3);
-    proto->external_data[0] = text_entry(e, "location", location);
-    proto->external_data[1] = text_entry(e, "offset", arena_printf(e->arena, "%lld", (long long)offset));
-    proto->external_data[2] = text_entry(e, "length", arena_printf(e->arena, "%lld", (long long)length));
+    proto->external_data[0] = metadata_entry(e, "location", location);
+    proto->external_data[1] = metadata_entry(e, "offset", arena_printf(e->arena, "%lld", (long long)offset));
+    proto->external_data[2] = metadata_entry(e, "length", arena_printf(e->arena, "%lld", (long long)length));
 }
 
-static bool is_external(const FileTensor *tensor) { return tensor->node && tensor_bytes(tensor) >= LEAST_EXTERNAL; }
+static bool is_external(const FileTensor *tensor) {
+    return tensor->node && tensor_bytes(tensor) >= LEAST_EXTERNAL;
+}
 
 static bool write_external(const OnnxFile *file, const FileTensor *tensor, cai_output *output, int64_t *at,
                            cai_error *error) {
@@ -164,7 +168,8 @@ static Onnx__TypeProto *type_of_shape(Export *e, Shape shape) {
     sizes->n_dim = (size_t)shape.rank;
     sizes->dim = NEW_ARRAY(e->arena, Onnx__TensorShapeProto__Dimension *, shape.rank);
     for (int i = 0; i < shape.rank; i++) {
-        Onnx__TensorShapeProto__Dimension *dim = sizes->dim[i] = NEW(e->arena, Onnx__TensorShapeProto__Dimension);
+        Onnx__TensorShapeProto__Dimension *dim = sizes->dim[i] =
+            NEW(e->arena, Onnx__TensorShapeProto__Dimension);
         onnx__tensor_shape_proto__dimension__init(dim);
         dim->has_dim_value = dim_is_const(shape.dims[i], &dim->dim_value);
         if (!dim->has_dim_value) dim->dim_param = (char *)dim_string(e->arena, shape.dims[i]);
@@ -181,12 +186,12 @@ static Onnx__ValueInfoProto *value_info(Export *e, const Port *port) {
     return info;
 }
 
-static void add_labels(OnnxFile *file, const Port *port) {
+static void add_label_metadata(OnnxFile *file, const Port *port) {
     Export *e = file->e;
     Text text = {.arena = e->arena};
     for (int i = 0; i < port->label_count; i++) text_add(&text, "%s%s", i ? "\n" : "", port->labels[i]);
     const char *key = arena_printf(e->arena, "labels.%s", port->name);
-    if (port->label_count) vec_push(e->arena, &file->metadata, text_entry(e, key, text_string(&text)));
+    if (port->label_count) vec_push(e->arena, &file->metadata, metadata_entry(e, key, text_string(&text)));
 }
 
 void onnx_file_input(OnnxFile *file, const Port *port) {
@@ -221,7 +226,7 @@ void onnx_file_output(OnnxFile *file, const Port *port, const char *value) {
     for (int i = 0; i < e->graph->nodes.count; i++)
         if (e->values[i] == value) e->values[i] = port->name;
     vec_push(e->arena, &file->outputs, value_info(e, port));
-    add_labels(file, port);
+    add_label_metadata(file, port);
 }
 
 void onnx_file_node(OnnxFile *file, Onnx__NodeProto *node) { vec_push(file->e->arena, &file->nodes, node); }
@@ -252,7 +257,7 @@ static Onnx__ModelProto *model_proto(OnnxFile *file, Onnx__TensorProto **tensors
     model->producer_name = "cai", model->producer_version = CAI_VERSION;
     model->doc_string = (char *)e->graph->comment;
     const char *checks = checks_doc(e->arena, e->graph);
-    if (checks) vec_push(e->arena, &file->metadata, text_entry(e, "sizes", checks));
+    if (checks) vec_push(e->arena, &file->metadata, metadata_entry(e, "sizes", checks));
     model->n_metadata_props = (size_t)file->metadata.count, model->metadata_props = file->metadata.items;
     model->graph = graph_proto(file, tensors);
     return model;

@@ -80,7 +80,7 @@ void formula_needs(Export *e, const Chosen *chosen, NeedNode *need) {
 
 /* ---- writing ---- */
 
-static const char *written_operand(FormulaText *f);
+static const char *formula_operand(FormulaText *f);
 
 static double formula_number(const FormulaText *f, const char *at) {
     return *at == '#' ? binding_at(f->chosen, at + 1, formula_word_length(at + 1))->number : strtod(at, NULL);
@@ -92,7 +92,7 @@ static DType formula_type(const Chosen *chosen) {
     return formula_nodes(chosen, nodes) ? nodes[0]->shape.type : DTYPE_F32;
 }
 
-static const char *written_name(const FormulaText *f, const char *at, size_t length) {
+static const char *formula_named(const FormulaText *f, const char *at, size_t length) {
     Node *node = binding_at(f->chosen, at, length)->node, *nodes[MOST_BINDINGS];
     double number;
     formula_nodes(f->chosen, nodes);
@@ -102,7 +102,7 @@ static const char *written_name(const FormulaText *f, const char *at, size_t len
 }
 
 /* An operator, its operands and attributes up to the bracket behind them. */
-static const char *written_operator(FormulaText *f) {
+static const char *formula_operator(FormulaText *f) {
     const size_t length = formula_word_length(++f->at);
     const char *op = arena_strndup(f->e->arena, f->at, length), *operands[4];
     int count = 0;
@@ -111,7 +111,7 @@ static const char *written_operator(FormulaText *f) {
     for (; *f->at != ')'; f->at = formula_word(f->at)) {
         const size_t word = formula_word_length(f->at);
         if (f->at[word] != '=') {
-            operands[count++] = written_operand(f);
+            operands[count++] = formula_operand(f);
             continue;
         }
         call_real(call, arena_strndup(f->e->arena, f->at, word), formula_number(f, f->at + word + 1));
@@ -122,18 +122,18 @@ static const char *written_operator(FormulaText *f) {
     return call_end(call);
 }
 
-static const char *written_operand(FormulaText *f) {
+static const char *formula_operand(FormulaText *f) {
     f->at = formula_word(f->at);
-    if (*f->at == '(') return written_operator(f);
+    if (*f->at == '(') return formula_operator(f);
     const char *at = f->at;
     const size_t length = formula_word_length(at);
     f->at += length;
     if (*at == '#' || isdigit((unsigned char)*at))
         return value_of_number(f->e, formula_number(f, at), formula_type(f->chosen));
-    return written_name(f, at, length);
+    return formula_named(f, at, length);
 }
 
 const char *formula_write(Export *e, const Chosen *chosen) {
     FormulaText f = {e, chosen, chosen->row->formula, reads_first_in_full(chosen)};
-    return written_operand(&f);
+    return formula_operand(&f);
 }

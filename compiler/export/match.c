@@ -58,14 +58,14 @@ static Node *without_ones(Node *node) {
     return node;
 }
 
-static bool matched_number(Node *node, double *number, Dim *size) {
+static bool number_of_operand(Node *node, double *number, Dim *size) {
     node = without_ones(node);
     if (node_is_splat(node, number)) return true;
     *size = node->op == OP_size ? ATTRIBUTES(node, size)->value.items[0] : NULL;
     return *size != NULL;
 }
 
-static bool is_near(double a, double b) { return fabs(a - b) <= 1e-6 * fabs(b); }
+static bool is_same_number(double a, double b) { return fabs(a - b) <= 1e-6 * fabs(b); }
 
 /* ---- matching ---- */
 
@@ -74,8 +74,9 @@ static bool bind_node(Matching *m, Binding binding) {
     for (int i = 0; i < chosen->count; i++) {
         const Binding *known = &chosen->bindings[i];
         if (known->length == binding.length && !strncmp(known->name, binding.name, binding.length))
-            return known->kind == BOUND_NUMBER ? known->number == binding.number && known->size == binding.size
-                                               : known->node == binding.node;
+            return known->kind == BOUND_NUMBER
+                       ? known->number == binding.number && known->size == binding.size
+                       : known->node == binding.node;
     }
     if (chosen->count == MOST_BINDINGS) return false;
     chosen->bindings[chosen->count++] = binding;
@@ -84,9 +85,9 @@ static bool bind_node(Matching *m, Binding binding) {
 
 static bool match_number_operand(Matching *m, const char *at, size_t length, Node *node) {
     Binding binding = {.name = at + 1, .length = length - 1, .node = node, .kind = BOUND_NUMBER};
-    if (!matched_number(node, &binding.number, &binding.size)) return false;
+    if (!number_of_operand(node, &binding.number, &binding.size)) return false;
     if (*at == '#') return bind_node(m, binding);
-    return !binding.size && is_near(binding.number, strtod(at, NULL));
+    return !binding.size && is_same_number(binding.number, strtod(at, NULL));
 }
 
 static bool match_operands(Matching *m, const char *at, const Node *node, bool turned);

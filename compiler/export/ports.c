@@ -27,12 +27,15 @@ const char *port_doc(Arena *arena, const Graph *graph, const Port *port) {
     switch (port->form) {
     case FORM_IMAGE: return picture_doc(arena, port);
     case FORM_LABELS:
-        return arena_printf(arena, "scores of classes, of which the best %d are told; their names are in the metadata",
-                            port->top);
+        return arena_printf(
+            arena, "scores of classes, of which the best %d are told; their names are in the metadata",
+            port->top);
     case FORM_BOXES:
-        return arena_printf(arena, "rows of left, top, right, bottom, score, class on `%s`; none where the score is below %g",
-                            graph->inputs.items[port->of].name, (double)port->score);
-    case FORM_NAMES: return arena_printf(arena, "places among the files of `%s`", graph->inputs.items[port->of].name);
+        return arena_printf(
+            arena, "rows of left, top, right, bottom, score, class on `%s`; none where the score is below %g",
+            graph->inputs.items[port->of].name, (double)port->score);
+    case FORM_NAMES:
+        return arena_printf(arena, "places among the files of `%s`", graph->inputs.items[port->of].name);
     default: return NULL;
     }
 }
@@ -42,7 +45,8 @@ const char *checks_doc(Arena *arena, const Graph *graph) {
     for (int i = 0; i < dims_symbol_count(graph->dims); i++) {
         const Symbol *symbol = dims_symbol(graph->dims, i);
         if (symbol->multiple > 1)
-            text_add(&text, "%s%s %% %lld == 0", text.length ? "\n" : "", symbol->name, (long long)symbol->multiple);
+            text_add(&text, "%s%s %% %lld == 0", text.length ? "\n" : "", symbol->name,
+                     (long long)symbol->multiple);
     }
     for (int i = 0; i < graph->checks.count; i++)
         text_add(&text, "%s%s", text.length ? "\n" : "", graph->checks.items[i].message);

@@ -1,4 +1,5 @@
-/* Values of ONNX: of nodes, numbers and sizes, each made once and where it is first read. */
+/* Values of ONNX: of nodes, numbers and sizes, each made once and where it is first
+ * read. */
 #include "export/export.h"
 #include <inttypes.h>
 
@@ -187,8 +188,8 @@ static bool sizes_of_reshape(Shape from, Shape to, int64_t *sizes) {
 const char *value_reshaped(Export *e, const char *x, Shape from, Shape to) {
     int64_t sizes[REF_MAX_RANK];
     if (!x || shape_dims_equal(from, to)) return x;
-    const char *shape =
-        sizes_of_reshape(from, to, sizes) ? value_of_ints(e, sizes, to.rank) : value_of_sizes(e, to.dims, to.rank);
+    const char *shape = sizes_of_reshape(from, to, sizes) ? value_of_ints(e, sizes, to.rank)
+                                                          : value_of_sizes(e, to.dims, to.rank);
     return shape ? call_2(e, "Reshape", x, shape) : NULL;
 }
 

@@ -12,14 +12,16 @@ typedef struct Windows { /* of each spatial axis */
     int64_t pads[2 * MOST_SPATIAL]; /* all before, all behind */
 } Windows;
 
-static int64_t reach_of(const Windows *w, int axis) { return (w->kernel[axis] - 1) * w->dilation[axis] + 1; }
+static int64_t reach_of_window(const Windows *w, int axis) {
+    return (w->kernel[axis] - 1) * w->dilation[axis] + 1;
+}
 
 /* The least padding that gives the size, whatever free sizes are; -1 where there is
  * none. */
 static int64_t padding_behind(Export *e, const Windows *w, int axis) {
     Dims *dims = e->graph->dims;
-    for (int64_t pad = 0; pad < reach_of(w, axis) + w->stride[axis]; pad++) {
-        const Dim room = dim_offset(dims, w->in[axis], w->before[axis] + pad - reach_of(w, axis));
+    for (int64_t pad = 0; pad < reach_of_window(w, axis) + w->stride[axis]; pad++) {
+        const Dim room = dim_offset(dims, w->in[axis], w->before[axis] + pad - reach_of_window(w, axis));
         if (dim_offset(dims, dim_floor_div(dims, room, w->stride[axis]), 1) == w->out[axis]) return pad;
     }
     return -1;
@@ -47,7 +49,8 @@ static const char *padded_input(Export *e, Windows *w, const char *x, const Node
     for (int i = 0; i < w->count; i++) {
         const Dim last = dim_scale(dims, dim_offset(dims, w->out[i], -1), w->stride[i]);
         pads[2 + i] = dim_const(dims, w->before[i]);
-        pads[rank + 2 + i] = dim_sub(dims, dim_offset(dims, last, reach_of(w, i) - w->before[i]), w->in[i]);
+        pads[rank + 2 + i] =
+            dim_sub(dims, dim_offset(dims, last, reach_of_window(w, i) - w->before[i]), w->in[i]);
         w->pads[i] = w->pads[w->count + i] = 0;
     }
     const char *sizes = value_of_sizes(e, pads, 2 * rank);
@@ -129,7 +132,8 @@ static bool find_cut_behind(Export *e, Windows *w, int64_t *more) {
     for (int i = 0; i < w->count; i++) {
         const Dim last = dim_scale(dims, dim_offset(dims, w->in[i], -1), w->stride[i]);
         int64_t cut;
-        if (!dim_is_const(dim_sub(dims, dim_offset(dims, last, reach_of(w, i) - w->before[i]), w->out[i]), &cut))
+        if (!dim_is_const(
+                dim_sub(dims, dim_offset(dims, last, reach_of_window(w, i) - w->before[i]), w->out[i]), &cut))
             return false;
         w->pads[i] = w->before[i], w->pads[w->count + i] = max_i64(cut, 0), more[i] = max_i64(-cut, 0);
         if (w->pads[i] < 0 || more[i] >= max_i64(w->stride[i], w->dilation[i])) return false;
@@ -247,7 +251,7 @@ static void windows_of_pool(const Node *pool, Windows *w) {
     windows_between(pool, pool->inputs[0]->shape, pool->shape, w);
 }
 
-static double places_of(const Windows *w) {
+static double places_of_window(const Windows *w) {
     double places = 1;
     for (int i = 0; i < w->count; i++) places *= (double)w->kernel[i];
     return places;
@@ -257,7 +261,7 @@ bool is_mean_of_window(Export *e, const Chosen *chosen) {
     (void)e;
     Windows w;
     windows_of_pool(bound(chosen, "p")->node, &w);
-    return !bound(chosen, "n")->size && bound(chosen, "n")->number == places_of(&w);
+    return !bound(chosen, "n")->size && bound(chosen, "n")->number == places_of_window(&w);
 }
 
 /* Whether what counts places has the windows of what adds them up, and padding that ONNX
@@ -299,7 +303,8 @@ const char *write_pool_sum(Export *e, const Chosen *chosen) {
     Windows w;
     windows_of_pool(chosen->node, &w);
     const char *mean = write_pool(e, chosen, chosen->node, false);
-    return mean ? call_2(e, "Mul", mean, value_of_number(e, places_of(&w), chosen->node->shape.type)) : NULL;
+    return mean ? call_2(e, "Mul", mean, value_of_number(e, places_of_window(&w), chosen->node->shape.type))
+                : NULL;
 }
 
 const char *write_max_pool(Export *e, const Chosen *chosen) {
@@ -319,8 +324,8 @@ const char *write_unpool(Export *e, const Chosen *chosen) {
     call_windows(pool, &w);
     call_dilations(pool, &w);
     call_end_all(pool, 2, found);
-    const char *nothing = call_2(e, "Mul", call_2(e, "Reshape", value_of(e, x), one),
-                                 value_of_number(e, 0, x->shape.type));
+    const char *nothing =
+        call_2(e, "Mul", call_2(e, "Reshape", value_of(e, x), one), value_of_number(e, 0, x->shape.type));
     OnnxCall *scatter = call_begin(e, "ScatterElements");
     call_input(scatter, nothing);
     call_input(scatter, call_2(e, "Reshape", found[1], one));

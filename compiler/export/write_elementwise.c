@@ -26,8 +26,8 @@ const char *write_hardsigmoid(Export *e, const Chosen *chosen) {
     return call_end(call);
 }
 
-/* log(1 + x): where that is below 2 by log(u) * x / (u - 1) with u = 1 + x, whose rounding
- * cancels. */
+/* log(1 + x): where that is below 2 by log(u) * x / (u - 1) with u = 1 + x, whose
+ * rounding cancels. */
 const char *write_log1p(Export *e, const Chosen *chosen) {
     const DType type = chosen->node->shape.type;
     const char *x = operand_value(e, chosen, "x"), *one = value_of_number(e, 1, type);

@@ -149,7 +149,7 @@ static const char *last_index(Export *e, Dim size, DType type) {
 }
 
 /* An index outside means the nearest inside. */
-static const char *clamped_index(Export *e, const char *place, Dim size, DType type) {
+static const char *nearest_index(Export *e, const char *place, Dim size, DType type) {
     const char *last = last_index(e, size, type);
     return last ? call_2(e, "Min", call_2(e, "Max", place, value_of_number(e, 0, type)), last) : NULL;
 }
@@ -159,7 +159,7 @@ const char *write_gather(Export *e, const Chosen *chosen) {
     const int64_t axis = ATTRIBUTES(chosen->node, gather)->axis;
     const Dim size = x->shape.dims[axis];
     const char *place = value_of(e, index);
-    if (!is_index_within(index, size)) place = clamped_index(e, place, size, index->shape.type);
+    if (!is_index_within(index, size)) place = nearest_index(e, place, size, index->shape.type);
     if (!place) return NULL;
     OnnxCall *call = call_begin(e, "Gather");
     call_input(call, value_of(e, x)), call_input(call, place);

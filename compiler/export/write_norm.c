@@ -5,7 +5,7 @@ static IntList axes_of_sum(const Chosen *chosen, const char *name) {
     return ATTRIBUTES(bound(chosen, name)->node, sum)->axes;
 }
 
-static bool lists_equal(IntList a, IntList b) {
+static bool same_axes(IntList a, IntList b) {
     return a.count == b.count && !memcmp(a.items, b.items, sizeof *a.items * (size_t)a.count);
 }
 
@@ -22,9 +22,8 @@ static bool is_size_along(Export *e, const Binding *number, Shape shape, IntList
 /* The mean and the variance are both means over the same axes. */
 static bool is_normalized(Export *e, const Chosen *chosen, Shape x) {
     const IntList axes = axes_of_sum(chosen, "ms");
-    return lists_equal(axes, axes_of_sum(chosen, "vs")) &&
-           is_size_along(e, bound(chosen, "mn"), x, axes) && is_size_along(e, bound(chosen, "vn"), x, axes) &&
-           !bound(chosen, "eps")->size;
+    return same_axes(axes, axes_of_sum(chosen, "vs")) && is_size_along(e, bound(chosen, "mn"), x, axes) &&
+           is_size_along(e, bound(chosen, "vn"), x, axes) && !bound(chosen, "eps")->size;
 }
 
 static bool is_from_axis(IntList axes, int from, int rank) {
@@ -144,7 +143,7 @@ const char *write_mean(Export *e, const Chosen *chosen) {
 bool is_softmax(Export *e, const Chosen *chosen) {
     (void)e;
     const IntList axes = axes_of_sum(chosen, "s");
-    return axes.count == 1 && lists_equal(axes, ATTRIBUTES(bound(chosen, "m")->node, reduce_max)->axes);
+    return axes.count == 1 && same_axes(axes, ATTRIBUTES(bound(chosen, "m")->node, reduce_max)->axes);
 }
 
 static const char *write_softmax_of(Export *e, const Chosen *chosen, const char *op) {

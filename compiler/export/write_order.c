@@ -13,8 +13,8 @@ const char *write_sum(Export *e, const Chosen *chosen) {
 }
 
 const char *write_reduce_max(Export *e, const Chosen *chosen) {
-    return call_reduce(e, "ReduceMax", 18, ordered_value(e, chosen), ATTRIBUTES(chosen->node, reduce_max)->axes,
-                       true);
+    return call_reduce(e, "ReduceMax", 18, ordered_value(e, chosen),
+                       ATTRIBUTES(chosen->node, reduce_max)->axes, true);
 }
 
 const char *write_argmax(Export *e, const Chosen *chosen) {
@@ -64,8 +64,8 @@ static const char *place_in_picture(Export *e, const char *picture, const char *
     const char *counted = call_cast(e, is_of, DTYPE_I32);
     const char *before = call_2(e, "Sub", call_2(e, "CumSum", counted, zero), counted);
     const int64_t axes[] = {1};
-    const char *place = call_reduce(e, "ReduceSum", 13, call_2(e, "Mul", before, counted),
-                                    (IntList){(int)one, axes}, true);
+    const char *place =
+        call_reduce(e, "ReduceSum", 13, call_2(e, "Mul", before, counted), (IntList){(int)one, axes}, true);
     return call_cast(e, place, DTYPE_I64);
 }
 
@@ -76,8 +76,10 @@ const char *write_nms(Export *e, const Chosen *chosen) {
     Node *boxes = bound(chosen, "x")->node, *scores = bound(chosen, "y")->node;
     const Shape s = scores->shape;
     const Dim with_class[] = {s.dims[0], dim_const(e->graph->dims, 1), s.dims[1]};
-    const char *values[] = {value_of(e, boxes), value_reshaped(e, value_of(e, scores), s, (Shape){s.type, 3, with_class})};
-    const char *sizes = value_of_sizes(e, chosen->node->shape.dims, 2), *pictures = value_of_size(e, s.dims[0]);
+    const char *values[] = {value_of(e, boxes),
+                            value_reshaped(e, value_of(e, scores), s, (Shape){s.type, 3, with_class})};
+    const char *sizes = value_of_sizes(e, chosen->node->shape.dims, 2),
+               *pictures = value_of_size(e, s.dims[0]);
     if (!values[1] || !sizes || !pictures) return NULL;
     const int64_t most = a->most;
     OnnxCall *call = call_begin(e, "NonMaxSuppression");

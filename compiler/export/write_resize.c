@@ -1,5 +1,5 @@
-/* Resizing. Each way of the graph is a set of attributes of ONNX's Resize, but the mean of
- * what a pixel covers: that is a product by a matrix for each axis. */
+/* Resizing. Each way of the graph is a set of attributes of ONNX's Resize, but the mean
+ * of what a pixel covers: that is a product by a matrix for each axis. */
 #include "export/export.h"
 
 /* ---- the mean of areas ---- */
@@ -16,12 +16,12 @@ static const char *range_of(Export *e, const char *count, bool column) {
 static const char *matrix_of_areas(Export *e, Dim from, Dim to) {
     const char *in = value_of_size(e, from), *out = value_of_size(e, to);
     if (!in || !out) return NULL;
-    const char *one = value_of_number(e, 1, DTYPE_I64), *i = range_of(e, out, true), *p = range_of(e, in, false);
+    const char *one = value_of_number(e, 1, DTYPE_I64), *i = range_of(e, out, true),
+               *p = range_of(e, in, false);
     const char *begin = call_2(e, "Div", call_2(e, "Mul", i, in), out);
     const char *last = call_2(e, "Sub", call_2(e, "Mul", call_2(e, "Add", i, one), in), one);
     const char *end = call_2(e, "Add", call_2(e, "Div", last, out), one);
-    const char *within =
-        call_2(e, "And", call_2(e, "GreaterOrEqual", p, begin), call_2(e, "Less", p, end));
+    const char *within = call_2(e, "And", call_2(e, "GreaterOrEqual", p, begin), call_2(e, "Less", p, end));
     const char *count = call_cast(e, call_2(e, "Sub", end, begin), DTYPE_F32);
     return call_2(e, "Div", call_cast(e, within, DTYPE_F32), count);
 }
@@ -59,6 +59,6 @@ const char *write_resize(Export *e, const Chosen *chosen) {
     if (nearest)
         call_text(call, "nearest_mode", strcmp(a->rule, "asymmetric") ? "round_prefer_ceil" : "floor");
     if (cubic) call_real(call, "cubic_coeff_a", a->a);
-    if (a->antialias) call_int(call, "antialias", 1);
+    if (a->antialias) call_int(call, "antialias", 1), call_int(call, "exclude_outside", 1);
     return call_end(call);
 }
