@@ -86,7 +86,7 @@ $(BUILD)/import/onnx.pb-c.c $(BUILD)/import/onnx.pb-c.h &: compiler/import/onnx.
 $(BUILD)/import/%.o: $(BUILD)/import/%.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CINCLUDE) -c -o $@ $<
-$(BUILD)/compiler/import/read.o: | $(BUILD)/import/onnx.pb-c.h
+$(BUILD)/compiler/import/read.o $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/export/*.c)): | $(BUILD)/import/onnx.pb-c.h
 # The reference's loops over elements are worth vectors, and what they call is worth unrolled loops.
 $(BUILD)/compiler/graph/%.o $(BUILD)/compiler/base/real.o: BASE += $(if $(filter -O2,$(CFLAGS)),-O3)
 $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
@@ -168,7 +168,7 @@ test-all: deps
 	tests/numerics/run --all
 	$(call stage,each target of tests/fuzz for two minutes)
 	tests/fuzz/run 120
-	$(call stage,all of ONNX's own tests)
+	$(call stage,all of ONNX's own tests, and the examples as ONNX)
 	$(MAKE) conformance
 	$(call stage,the recipes of docs/new-operator.md on a copy of the tree)
 	$(MAKE) recipes
@@ -176,11 +176,12 @@ test-all: deps
 	$(MAKE) sanitize
 	$(call stage,threads under the thread sanitizer)
 	$(MAKE) races
-# ONNX's own tests, from PyPI; those that are known to fail are in tests/onnx/known_failures.txt.
+# ONNX's own tests, from PyPI; those that are known to fail are in tests/onnx/known_failures.txt. Then all examples as ONNX, run by onnxruntime.
 conformance: deps all
 	[ -x $(BUILD)/onnx/bin/pip ] || python3 -m venv $(BUILD)/onnx
 	$(BUILD)/onnx/bin/pip install -q -r tests/onnx/requirements.txt
 	$(BUILD)/onnx/bin/python tests/onnx/conformance
+	$(BUILD)/onnx/bin/python tests/onnx/export
 # The recipes of docs/new-operator.md on a copy of the tree; PyTorch says what the new operators are.
 recipes: PACKAGES += python3-torch python3-torchvision
 recipes: deps

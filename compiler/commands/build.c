@@ -1,6 +1,8 @@
 /* cai build: makes a program or a library of a model. */
 #include "commands/commands.h"
+#include "export/export.h"
 #include "passes/passes.h"
+#include <stdlib.h>
 
 static bool is_stage(const char *emit) {
     static const char *const stages[] = {"ast", "graph", "program", "llvm", "asm"};
@@ -22,13 +24,32 @@ static int no_pass(Session *session) {
                          text_string(&all));
 }
 
+/* The options that are ONNX's alone, and those that are not for it. */
+static int check_onnx(Session *session, bool onnx) {
+    const Options *o = session->options;
+    if (!onnx && (o->opset || o->external_data))
+        return session_usage(session, "%s is of --kind onnx", o->opset ? "--opset" : "--external-data");
+    if (onnx && (o->target || o->explain || o->blas))
+        return session_usage(session, "%s is of code, which --kind onnx does not make",
+                             o->target    ? "--target"
+                             : o->explain ? "--explain"
+                                          : "--blas");
+    if (!o->opset) return EXIT_GOOD;
+    char *end;
+    const long opset = strtol(o->opset, &end, 10);
+    if (*end || end == o->opset || opset < LEAST_OPSET || opset > LATEST_OPSET)
+        return session_usage(session, "--opset is %d to %d, not `%s`", LEAST_OPSET, LATEST_OPSET, o->opset);
+    return EXIT_GOOD;
+}
+
 static int check_kind(Session *session) {
     const Options *o = session->options;
     OutputKind kind;
     if (!output_kind(o->kind, &kind))
-        return session_usage(session, "--kind is program, shared, static, object or wheel, not `%s`",
+        return session_usage(session, "--kind is program, shared, static, object, wheel or onnx, not `%s`",
                              o->kind);
-    if (kind == OUTPUT_PROGRAM && o->name)
+    if (check_onnx(session, kind == OUTPUT_ONNX)) return EXIT_USAGE;
+    if ((kind == OUTPUT_PROGRAM || kind == OUTPUT_ONNX) && o->name)
         return session_usage(session, "--name is of libraries: give --kind shared, static, object or wheel");
     if (kind != OUTPUT_WHEEL && o->package_version)
         return session_usage(session, "--package-version is of Python packages: give --kind wheel");

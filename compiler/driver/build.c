@@ -2,6 +2,7 @@
  * order; docs/how-it-works.md explains them. */
 #include "codegen/emit.h"
 #include "driver/driver.h"
+#include "export/export.h"
 #include "kernels/kernels.h"
 #include "passes/passes.h"
 #include <stdlib.h>
@@ -160,6 +161,18 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     return good;
 }
 
+bool build_onnx(Session *s, const Graph *graph, Weights *weights, const char *path) {
+    const Output output = output_plan(s, graph->model, path);
+    const ExportOptions options = {.path = output.path,
+                                   .opset = s->options->opset ? atoi(s->options->opset) : USUAL_OPSET,
+                                   .external = s->options->external_data,
+                                   .weights = weights_source(weights)};
+    Stopwatch watch = stopwatch_start();
+    bool good = output_check(s, &output) && export_onnx(&s->diag, graph, &options);
+    stopwatch_lap(s, &watch, "onnx");
+    return good;
+}
+
 /* ---- the pipeline with its exits: --emit and --after print the result of a stage, and stop there ---- */
 
 static bool print_emitted_program(Session *s, Graph *graph, const char *emit) {
@@ -200,7 +213,14 @@ static bool is_trainer(const Library *library, const char *name) {
     return !build_has_model(library, name) && trainer_find(library, name) >= 0;
 }
 
+static bool is_kind(const Session *s, OutputKind wanted) {
+    OutputKind kind;
+    return output_kind(s->options->kind, &kind) && kind == wanted;
+}
+
 static bool build_block(Session *s, Library *library, const char *name, const char *output) {
+    if (is_kind(s, OUTPUT_ONNX))
+        return build_failed(s, DIAG_no_model, "a train block has no form in ONNX: name a model of the file");
     int index = trainer_pick(s, library, name);
     Training *training = index < 0 ? NULL : elaborate_training(library, index);
     if (!training) return false;
@@ -225,7 +245,9 @@ bool build(Session *s, const char *model, const char *output) {
     if (s->options->emit || s->options->after) return build_print(s, graph);
     Weights *weights = build_weights(s, &models, index); /* every parameter's value, by name */
     if (!weights) return false;
-    bool good = build_program(s, graph, weights, output); /* the rest of the pipeline */
+    bool good = is_kind(s, OUTPUT_ONNX)
+                    ? build_onnx(s, graph, weights, output)
+                    : build_program(s, graph, weights, output); /* the rest of the pipeline */
     weights_close(weights);
     stopwatch_lap(s, &whole, "total");
     return good;

@@ -20,11 +20,11 @@ typedef struct Options {
      * program's options */
     Vec(const char *) rest;
     const char *output, *kind, *name, *package_version, *init, *rename, *target, *emit, *after, *format,
-        *message_format, *depth, *layer, *model, *seed, *held_out, *fold;
+        *message_format, *depth, *layer, *model, *seed, *held_out, *fold, *opset;
     Vec(WeightFile) weights;
     Vec(Define) defines;
     bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check,
-        gradient, partial, strict, help;
+        gradient, partial, strict, external_data, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which it has
@@ -116,6 +116,8 @@ const Target *build_target(Session *session);
 Graph *build_passes(Session *session, Graph *graph, const char *after);
 /* NULL: after the model */
 bool build_program(Session *session, Graph *graph, Weights *weights, const char *path);
+/* NULL: after the model */
+bool build_onnx(Session *session, const Graph *graph, Weights *weights, const char *path);
 LowerOptions build_lowering(const Session *session, const Target *target);
 
 /* ---- trainer.c: the same of a train block ---- */
@@ -135,7 +137,8 @@ typedef enum OutputKind {
     OUTPUT_SHARED,
     OUTPUT_STATIC,
     OUTPUT_OBJECT,
-    OUTPUT_WHEEL
+    OUTPUT_WHEEL,
+    OUTPUT_ONNX
 } OutputKind;
 
 typedef struct Output {

@@ -15,7 +15,8 @@ static const char *const kinds[] = {[OUTPUT_PROGRAM] = "program",
                                     [OUTPUT_SHARED] = "shared",
                                     [OUTPUT_STATIC] = "static",
                                     [OUTPUT_OBJECT] = "object",
-                                    [OUTPUT_WHEEL] = "wheel"};
+                                     [OUTPUT_WHEEL] = "wheel",
+                                     [OUTPUT_ONNX] = "onnx"};
 
 bool output_kind(const char *word, OutputKind *kind) {
     *kind = OUTPUT_PROGRAM;
@@ -81,6 +82,10 @@ Output output_plan(Session *s, const char *model, const char *path) {
     Output output = {.path = path ? path : model};
     output_kind(s->options->kind, &output.kind);
     if (output.kind == OUTPUT_PROGRAM) return output;
+    if (output.kind == OUTPUT_ONNX) {
+        if (!path) output.path = arena_printf(s->arena, "%s.onnx", model);
+        return output;
+    }
     output.prefix = s->options->name ? s->options->name : c_name(s->arena, model);
     if (output.kind == OUTPUT_WHEEL) return plan_wheel(s, output.prefix, path ? path : "");
     if (!path)

@@ -1,0 +1,325 @@
+/* What is written: nodes, tensors, ports, and the protobuf that they become. Values of
+ * tensors are read when they are written, one at a time where they go into a file of
+ * their own. */
+#include "export/export.h"
+#include "files/files.h"
+#include "onnx.pb-c.h"
+
+/* A protobuf ends at 2 GB; the rest of the file needs some of it. */
+#define MOST_INSIDE (INT64_C(2000) << 20)
+/* Tensors in a file of their own begin at multiples of this, and smaller ones are none:
+ * the checker's shapes need them. */
+enum { EXTERNAL_UNIT = 64, LEAST_EXTERNAL = 1024 };
+
+typedef struct FileTensor {
+    const char *name;
+    Node *node; /* NULL: these numbers */
+    const Number *numbers;
+    DType type;
+    int rank;
+    const int64_t *dims;
+    int64_t count;
+} FileTensor;
+
+struct OnnxFile {
+    Export *e;
+    Vec(Onnx__NodeProto *) nodes;
+    Vec(FileTensor) tensors;
+    Vec(Onnx__ValueInfoProto *) inputs, outputs;
+    Vec(Onnx__StringStringEntryProto *) metadata;
+};
+
+OnnxFile *onnx_file_new(Export *e) {
+    OnnxFile *file = NEW(e->arena, OnnxFile);
+    file->e = e;
+    return file;
+}
+
+int onnx_type_of(DType type) {
+    static const int types[] = {[DTYPE_F32] = 1,  [DTYPE_I8] = 3,   [DTYPE_I32] = 6,  [DTYPE_I64] = 7,
+                                [DTYPE_BOOL] = 9, [DTYPE_F16] = 10, [DTYPE_BF16] = 16};
+    return types[type];
+}
+
+/* The version of the format that came with an opset. */
+static int format_of_opset(int opset) {
+    static const int formats[] = {8, 8, 9, 9, 10, 10, 11, 11};
+    return formats[opset - LEAST_OPSET];
+}
+
+/* ---- tensors ---- */
+
+void onnx_file_tensor(OnnxFile *file, const char *name, Node *node) {
+    int64_t *dims = NEW_ARRAY(file->e->arena, int64_t, node->shape.rank);
+    for (int i = 0; i < node->shape.rank; i++) dims[i] = dim_const_value(node->shape.dims[i]);
+    vec_push(
+        file->e->arena, &file->tensors,
+        (FileTensor){name, node, NULL, node->shape.type, node->shape.rank, dims, node_element_count(node)});
+}
+
+void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, const int64_t *dims,
+                       const Number *numbers) {
+    FileTensor tensor = {name, NULL, NULL, type, rank, NULL, 1};
+    tensor.dims = arena_copy(file->e->arena, dims, sizeof *dims * (size_t)rank);
+    for (int i = 0; i < rank; i++) tensor.count *= dims[i];
+    tensor.numbers = arena_copy(file->e->arena, numbers, sizeof *numbers * (size_t)tensor.count);
+    vec_push(file->e->arena, &file->tensors, tensor);
+}
+
+static int64_t tensor_bytes(const FileTensor *tensor) { return tensor->count * dtype_bytes(tensor->type); }
+
+static void put_number(Number number, DType type, unsigned char *out) {
+    const float real = (float)number.real;
+    const uint16_t half = type == DTYPE_F16    ? cai_f32_to_f16(real)
+                          : type == DTYPE_BF16 ? cai_f32_to_bf16(real)
+                                               : 0;
+    if (type == DTYPE_F32) memcpy(out, &real, sizeof real);
+    else if (dtype_is_float(type)) memcpy(out, &half, sizeof half);
+    else memcpy(out, &number.whole, (size_t)dtype_bytes(type)); /* the machine is little-endian, as ONNX */
+}
+
+/* The elements as ONNX has them, in `arena`. */
+static unsigned char *tensor_elements(const OnnxFile *file, const FileTensor *tensor, Arena *arena) {
+    Arena *scratch = arena_new();
+    const Number *numbers = tensor->numbers;
+    if (tensor->node) {
+        RefTensor result;
+        const RefSource *source = &file->e->options->weights;
+        bool known =
+            reference_evaluate(file->e->graph, &(Node *){tensor->node}, 1, NULL, 0, source, scratch, &result);
+        numbers = known ? result.values : NULL;
+    }
+    CHECK(numbers); /* weights.c has found them all */
+    const int bytes = dtype_bytes(tensor->type);
+    unsigned char *out = arena_alloc(arena, (size_t)tensor_bytes(tensor));
+    for (int64_t i = 0; i < tensor->count; i++) put_number(numbers[i], tensor->type, out + i * bytes);
+    arena_free(scratch);
+    return out;
+}
+
+static Onnx__TensorProto *tensor_proto(const OnnxFile *file, const FileTensor *tensor) {
+    Onnx__TensorProto *proto = NEW(file->e->arena, Onnx__TensorProto);
+    onnx__tensor_proto__init(proto);
+    proto->name = (char *)tensor->name;
+    proto->n_dims = (size_t)tensor->rank, proto->dims = (int64_t *)tensor->dims;
+    proto->has_data_type = true, proto->data_type = onnx_type_of(tensor->type);
+    return proto;
+}
+
+/* ---- a file of their own for the weights ---- */
+
+static Onnx__StringStringEntryProto *metadata_entry(Export *e, const char *key, const char *value) {
+    Onnx__StringStringEntryProto *entry = NEW(e->arena, Onnx__StringStringEntryProto);
+    onnx__string_string_entry_proto__init(entry);
+    entry->key = (char *)key, entry->value = (char *)value;
+    return entry;
+}
+
+static void set_location(OnnxFile *file, Onnx__TensorProto *proto, const char *location, int64_t offset,
+                         int64_t length) {
+    Export *e = file->e;
+    proto->has_data_location = true, proto->data_location = 1;
+    proto->n_external_data = 3;
+    proto->external_data = NEW_ARRAY(e->arena, Onnx__StringStringEntryProto *, 3);
+    proto->external_data[0] = metadata_entry(e, "location", location);
+    proto->external_data[1] = metadata_entry(e, "offset", arena_printf(e->arena, "%lld", (long long)offset));
+    proto->external_data[2] = metadata_entry(e, "length", arena_printf(e->arena, "%lld", (long long)length));
+}
+
+static bool is_external(const FileTensor *tensor) {
+    return tensor->node && tensor_bytes(tensor) >= LEAST_EXTERNAL;
+}
+
+static bool write_external(const OnnxFile *file, const FileTensor *tensor, cai_output *output, int64_t *at,
+                           cai_error *error) {
+    static const char zeros[EXTERNAL_UNIT];
+    const int64_t begin = round_up(*at, EXTERNAL_UNIT);
+    Arena *arena = arena_new();
+    const unsigned char *bytes = tensor_elements(file, tensor, arena);
+    bool good = (begin == *at || cai_output_write(output, zeros, (size_t)(begin - *at), error)) &&
+                cai_output_write(output, bytes, (size_t)tensor_bytes(tensor), error);
+    *at = begin + tensor_bytes(tensor);
+    arena_free(arena);
+    return good;
+}
+
+static bool write_tensors(OnnxFile *file, Onnx__TensorProto **protos, const char *location,
+                          cai_output *output, cai_error *error) {
+    int64_t at = 0;
+    for (int i = 0; i < file->tensors.count; i++) {
+        const FileTensor *tensor = &file->tensors.items[i];
+        if (!is_external(tensor)) continue;
+        if (!write_external(file, tensor, output, &at, error)) return false;
+        set_location(file, protos[i], location, at - tensor_bytes(tensor), tensor_bytes(tensor));
+    }
+    return true;
+}
+
+/* ---- ports ---- */
+
+static Onnx__TypeProto *type_of_shape(Export *e, Shape shape) {
+    Onnx__TypeProto *type = NEW(e->arena, Onnx__TypeProto);
+    onnx__type_proto__init(type);
+    type->tensor_type = NEW(e->arena, Onnx__TypeProto__Tensor);
+    onnx__type_proto__tensor__init(type->tensor_type);
+    type->tensor_type->has_elem_type = true, type->tensor_type->elem_type = onnx_type_of(shape.type);
+    Onnx__TensorShapeProto *sizes = type->tensor_type->shape = NEW(e->arena, Onnx__TensorShapeProto);
+    onnx__tensor_shape_proto__init(sizes);
+    sizes->n_dim = (size_t)shape.rank;
+    sizes->dim = NEW_ARRAY(e->arena, Onnx__TensorShapeProto__Dimension *, shape.rank);
+    for (int i = 0; i < shape.rank; i++) {
+        Onnx__TensorShapeProto__Dimension *dim = sizes->dim[i] =
+            NEW(e->arena, Onnx__TensorShapeProto__Dimension);
+        onnx__tensor_shape_proto__dimension__init(dim);
+        dim->has_dim_value = dim_is_const(shape.dims[i], &dim->dim_value);
+        if (!dim->has_dim_value) dim->dim_param = (char *)dim_string(e->arena, shape.dims[i]);
+    }
+    return type;
+}
+
+static Onnx__ValueInfoProto *value_info(Export *e, const Port *port) {
+    Onnx__ValueInfoProto *info = NEW(e->arena, Onnx__ValueInfoProto);
+    onnx__value_info_proto__init(info);
+    info->name = (char *)port->name;
+    info->type = type_of_shape(e, port->node->shape);
+    info->doc_string = (char *)port_doc(e->arena, e->graph, port);
+    return info;
+}
+
+static void add_label_metadata(OnnxFile *file, const Port *port) {
+    Export *e = file->e;
+    Text text = {.arena = e->arena};
+    for (int i = 0; i < port->label_count; i++) text_add(&text, "%s%s", i ? "\n" : "", port->labels[i]);
+    const char *key = arena_printf(e->arena, "labels.%s", port->name);
+    if (port->label_count) vec_push(e->arena, &file->metadata, metadata_entry(e, key, text_string(&text)));
+}
+
+void onnx_file_input(OnnxFile *file, const Port *port) {
+    vec_push(file->e->arena, &file->inputs, value_info(file->e, port));
+}
+
+static void rename_value(OnnxFile *file, const char *value, const char *name) {
+    for (int i = 0; i < file->nodes.count; i++) {
+        Onnx__NodeProto *node = file->nodes.items[i];
+        for (size_t k = 0; k < node->n_input; k++)
+            if (node->input[k] == value) node->input[k] = (char *)name;
+        for (size_t k = 0; k < node->n_output; k++)
+            if (node->output[k] == value) node->output[k] = (char *)name;
+    }
+}
+
+static bool is_made_by_node(const OnnxFile *file, const char *value) {
+    for (int i = 0; i < file->nodes.count; i++)
+        for (size_t k = 0; k < file->nodes.items[i]->n_output; k++)
+            if (file->nodes.items[i]->output[k] == value) return true;
+    return false;
+}
+
+/* A value that a node makes gets the output's name; inputs, weights and what is an output
+ * already are passed on. */
+void onnx_file_output(OnnxFile *file, const Port *port, const char *value) {
+    Export *e = file->e;
+    bool named = !is_made_by_node(file, value);
+    for (int i = 0; i < file->outputs.count; i++) named = named || file->outputs.items[i]->name == value;
+    if (named) value = call_1(e, "Identity", value);
+    rename_value(file, value, port->name);
+    for (int i = 0; i < e->graph->nodes.count; i++)
+        if (e->values[i] == value) e->values[i] = port->name;
+    vec_push(e->arena, &file->outputs, value_info(e, port));
+    add_label_metadata(file, port);
+}
+
+void onnx_file_node(OnnxFile *file, Onnx__NodeProto *node) { vec_push(file->e->arena, &file->nodes, node); }
+
+/* ---- the file ---- */
+
+static Onnx__GraphProto *graph_proto(OnnxFile *file, Onnx__TensorProto **tensors) {
+    Onnx__GraphProto *graph = NEW(file->e->arena, Onnx__GraphProto);
+    onnx__graph_proto__init(graph);
+    graph->name = (char *)file->e->graph->model;
+    graph->n_node = (size_t)file->nodes.count, graph->node = file->nodes.items;
+    graph->n_initializer = (size_t)file->tensors.count, graph->initializer = tensors;
+    graph->n_input = (size_t)file->inputs.count, graph->input = file->inputs.items;
+    graph->n_output = (size_t)file->outputs.count, graph->output = file->outputs.items;
+    return graph;
+}
+
+static Onnx__ModelProto *model_proto(OnnxFile *file, Onnx__TensorProto **tensors) {
+    Export *e = file->e;
+    Onnx__ModelProto *model = NEW(e->arena, Onnx__ModelProto);
+    onnx__model_proto__init(model);
+    model->has_ir_version = true, model->ir_version = format_of_opset(e->options->opset);
+    model->n_opset_import = 1, model->opset_import = NEW_ARRAY(e->arena, Onnx__OperatorSetIdProto *, 1);
+    model->opset_import[0] = NEW(e->arena, Onnx__OperatorSetIdProto);
+    onnx__operator_set_id_proto__init(model->opset_import[0]);
+    model->opset_import[0]->domain = "";
+    model->opset_import[0]->has_version = true, model->opset_import[0]->version = e->options->opset;
+    model->producer_name = "cai", model->producer_version = CAI_VERSION;
+    model->doc_string = (char *)e->graph->comment;
+    const char *checks = checks_doc(e->arena, e->graph);
+    if (checks) vec_push(e->arena, &file->metadata, metadata_entry(e, "sizes", checks));
+    model->n_metadata_props = (size_t)file->metadata.count, model->metadata_props = file->metadata.items;
+    model->graph = graph_proto(file, tensors);
+    return model;
+}
+
+typedef struct OutputBuffer { /* protobuf's, that writes to a file */
+    ProtobufCBuffer base;
+    cai_output *output;
+    cai_error *error;
+    bool failed;
+} OutputBuffer;
+
+static void append_to_output(ProtobufCBuffer *base, size_t count, const uint8_t *bytes) {
+    OutputBuffer *buffer = (OutputBuffer *)base;
+    buffer->failed = buffer->failed || !cai_output_write(buffer->output, bytes, count, buffer->error);
+}
+
+static bool pack_model(const Onnx__ModelProto *model, cai_output *output, cai_error *error) {
+    OutputBuffer buffer = {.base = {.append = append_to_output}, .output = output, .error = error};
+    onnx__model_proto__pack_to_buffer(model, &buffer.base);
+    return !buffer.failed;
+}
+
+/* Both are written before the first takes the place of an older one. */
+static bool write_with_data(OnnxFile *file, Onnx__TensorProto **protos, const char *path, cai_error *error) {
+    const char *data = arena_printf(file->e->arena, "%s.data", path), *slash = strrchr(data, '/');
+    cai_output weights, model;
+    if (!cai_output_open(data, &weights, error)) return false;
+    if (!write_tensors(file, protos, slash ? slash + 1 : data, &weights, error)) return false;
+    if (cai_output_open(path, &model, error) && pack_model(model_proto(file, protos), &model, error))
+        return cai_output_finish(&weights, error) ? cai_output_finish(&model, error)
+                                                  : (cai_output_discard(&model), false);
+    cai_output_discard(&weights);
+    return false;
+}
+
+static bool write_whole(OnnxFile *file, Onnx__TensorProto **protos, const char *path, cai_error *error) {
+    cai_output model;
+    return cai_output_open(path, &model, error) && pack_model(model_proto(file, protos), &model, error) &&
+           cai_output_finish(&model, error);
+}
+
+static bool is_kept_apart(const OnnxFile *file) {
+    int64_t all = 0;
+    for (int i = 0; i < file->tensors.count; i++) all += tensor_bytes(&file->tensors.items[i]);
+    return file->e->options->external || all > MOST_INSIDE;
+}
+
+bool onnx_file_write(OnnxFile *file) {
+    Export *e = file->e;
+    const bool apart = is_kept_apart(file);
+    Onnx__TensorProto **protos = NEW_ARRAY(e->arena, Onnx__TensorProto *, file->tensors.count);
+    for (int i = 0; i < file->tensors.count; i++) {
+        const FileTensor *tensor = &file->tensors.items[i];
+        protos[i] = tensor_proto(file, tensor);
+        if (apart && is_external(tensor)) continue;
+        protos[i]->has_raw_data = true;
+        protos[i]->raw_data =
+            (ProtobufCBinaryData){(size_t)tensor_bytes(tensor), tensor_elements(file, tensor, e->arena)};
+    }
+    cai_error error;
+    if ((apart ? write_with_data : write_whole)(file, protos, e->options->path, &error)) return true;
+    diag_error(e->diag, DIAG_output, (Span){0}, "%s", error.message);
+    return false;
+}

@@ -1,0 +1,149 @@
+"""Models that `cai build --kind onnx` writes. compare() has them checked by onnx and run by onnxruntime, and compares with what cai's own
+program gives; round_trip() has `cai import` read them again, and compares the graphs.
+
+The weights are --init 1. Free sizes are tried as SIZES has them, and a second time larger, so that what is free is free in the file, too.
+"""
+import hashlib, os, re
+
+import numpy
+
+from cases import CAI, call, load
+
+TYPES = {"tensor(float)": "f4", "tensor(float16)": "f2", "tensor(int32)": "i4", "tensor(int64)": "i8", "tensor(int8)": "i1", "tensor(bool)": "?"}
+TOLERANCE = 1e-3  # of the largest number of an output
+SIZES = [64, 256, 192]  # of heights and widths, until a model takes one
+# The share of elements that may be others, where a model compares numbers: a place beside an edge, two of equal scores.
+MAY_DIFFER = {"ssd": 0.15, "carry": 1e-3}
+
+
+def models_of(path):
+    return re.findall(r"^model (\w+)", open(path).read(), re.M)
+
+
+def export(path, model, out, *options):
+    """What was wrong, or None."""
+    done = call([CAI, "build", path, model, "--kind", "onnx", "--init", "1", "-o", out, *options])
+    return done.stderr.strip() if done.returncode else None
+
+
+# ---- against onnxruntime ----
+
+def session_of(out):
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(out, options)
+
+
+def names_in(dim):
+    return [] if isinstance(dim, int) else re.findall(r"[A-Za-z_]\w*", dim)
+
+
+def size_of(dim, sizes):
+    """A size of an input: a number, or a formula of names (H/2, 2*H)."""
+    return dim if isinstance(dim, int) else int(eval(dim.replace("//", "/").replace("/", "//"), dict(sizes)))
+
+
+def symbols_of(session):
+    return sorted({name for port in session.get_inputs() for dim in port.shape for name in names_in(dim)})
+
+
+def inputs_of(session, sizes):
+    random = numpy.random.default_rng(1)
+    made = {}
+    for port in session.get_inputs():
+        shape, kind = [size_of(dim, sizes) for dim in port.shape], TYPES[port.type]
+        made[port.name] = (random.random(shape) if kind[0] == "f" else random.integers(0, 2, shape)).astype(kind)
+    return made
+
+
+def run_program(program, folder, inputs, outputs):
+    """What was wrong, or None."""
+    words = [program]
+    for name, array in inputs.items():
+        numpy.save(f"{folder}/in_{name}.npy", array)
+        words.append(f"{name}={folder}/in_{name}.npy" if len(inputs) > 1 else f"{folder}/in_{name}.npy")
+    for name in outputs:
+        file = f"{folder}/out_{name}.safetensors"
+        words += ["-o", f"{name}={file}" if len(outputs) > 1 else file]
+    done = call(words)
+    return done.stderr.strip() if done.returncode else None
+
+
+def difference(got, wanted, share):
+    """What differs, or None."""
+    if got.shape != wanted.shape or got.dtype != wanted.dtype:
+        return f"{got.dtype}{list(got.shape)}, not {wanted.dtype}{list(wanted.shape)}"
+    if not numpy.array_equal(numpy.isfinite(got), numpy.isfinite(wanted)):
+        return "not the same numbers are finite"
+    got, wanted = (numpy.nan_to_num(a.astype("f8"), posinf=0, neginf=0) for a in (got, wanted))
+    error = numpy.abs(got - wanted)
+    apart = (error > TOLERANCE * numpy.abs(wanted).max(initial=0)).mean() if error.size else 0
+    return f"{apart:.2%} differ, by {error.max():.1e} of {numpy.abs(wanted).max():.1e}" if apart > share else None
+
+
+def sizes_that_fit(program, folder, session, symbols, larger):
+    """Sizes that the model takes, and the inputs; its program has run on them."""
+    names = [port.name for port in session.get_outputs()]
+    for size in SIZES:
+        sizes = {name: 2 + larger if name == "N" else 2 * size if larger and size < 256 else size for name in symbols}
+        inputs = inputs_of(session, sizes)
+        wrong = run_program(program, folder, inputs, names)
+        if not wrong:
+            return sizes, inputs, None
+    return sizes, inputs, wrong
+
+
+def compare(path, model, folder, *options):
+    """What went wrong, or None."""
+    import onnx
+    out, program = f"{folder}/model.onnx", f"{folder}/program"
+    wrong = export(path, model, out, *options)
+    if wrong:
+        return wrong
+    onnx.checker.check_model(out, full_check=True)
+    session = session_of(out)
+    done = call([CAI, "build", path, model, "--init", "1", "-o", program])
+    if done.returncode:
+        return "it does not build: " + done.stderr.strip()[-300:]
+    symbols, names = symbols_of(session), [port.name for port in session.get_outputs()]
+    for larger in (False, True)[:1 + bool(symbols)]:
+        sizes, inputs, wrong = sizes_that_fit(program, folder, session, symbols, larger)
+        if wrong:
+            return f"with {sizes}: {wrong[-300:]}"
+        for name, got in zip(names, session.run(names, inputs)):
+            wrong = difference(got, load(f"{folder}/out_{name}.safetensors"), MAY_DIFFER.get(model, 0))
+            if wrong:
+                return f"{name} with {sizes}: {wrong}"
+    return None
+
+
+# ---- out, and in again ----
+
+def graph_of(*words):
+    """The nodes of a graph by what they compute, without names; or what was wrong."""
+    done = call([CAI, "build", *words, "--after", "dead"])
+    if done.returncode:
+        return done.stderr
+    hashes, kept = {}, []
+    for line in done.stdout.splitlines():
+        node = re.match(r"  (%\d+) = (.*?)(  #.*)?$", line)
+        if node:
+            text = re.sub(r" (path|name|init|version)=\S+", "", node[2])
+            text = re.sub(r"%\d+", lambda m: hashes[m[0]], text)
+            hashes[node[1]] = hashlib.sha256(text.encode()).hexdigest()[:16]
+            kept.append(hashes[node[1]])
+    return sorted(kept)
+
+
+def round_trip(path, model, folder):
+    """What went wrong, or None: cai reads what it has written, and the graph is the same."""
+    wrong = export(path, model, f"{folder}/model.onnx")
+    if wrong:
+        return wrong
+    done = call([CAI, "import", f"{folder}/model.onnx", "-o", f"{folder}/model.cai"])
+    if done.returncode:
+        return done.stderr
+    before, after = graph_of(path, model), graph_of(f"{folder}/model.cai")
+    return None if before == after else f"another graph: {len(before)} nodes, and {len(after)} after it was read again"
