@@ -86,7 +86,7 @@ static bool begin_or_resume(cai_trainer *trainer, cai_error *error) {
     if (!found &&
         !(cai_folder_begin(trainer, error) && cai_states_start(&trainer->states, trainer->point.seed, error)))
         return false;
-    return cai_log_open(trainer, error);
+    return cai_samples_cut(trainer, false, error) && cai_log_open(trainer, error);
 }
 
 static bool run_trainer(cai_trainer *trainer, cai_error *error) {
@@ -98,7 +98,9 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
         return true;
     }
     cai_stop_on_signals();
-    if (!cai_trainer_run(trainer, error)) return false;
+    bool done = cai_trainer_run(trainer, error);
+    cai_page_write(trainer, false);
+    if (!done) return false;
     cai_progress_clear();
     if (is_over(trainer)) tell_end(trainer);
     else tell_stop(trainer);

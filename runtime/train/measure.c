@@ -119,6 +119,7 @@ static bool run_batches(Measuring *m, cai_error *error) {
                              measure_seed(trainer, first / batch), error) ||
             !take_batch(m, error))
             return false;
+        if (first == 0) cai_samples_measured(trainer, m->measure, &m->batch);
     }
     return true;
 }

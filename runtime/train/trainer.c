@@ -227,8 +227,11 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
         return false;
     trainer->point.step++;
     cai_log_step(trainer, phase, guards);
+    cai_samples_step(trainer, phase, running, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
-    return measure_after_step(trainer, phase, step, error) && keep_on_the_way(trainer, error);
+    if (!measure_after_step(trainer, phase, step, error) || !keep_on_the_way(trainer, error)) return false;
+    cai_page_step(trainer);
+    return true;
 }
 
 /* ---- a phase of so many minutes ----
