@@ -190,7 +190,22 @@ uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step); /* that h
 bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part,
                     const int64_t *positions, int64_t rows, cai_error *error);
 
+/* The entry on the batch of a step of the point's phase. */
+bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
+                           cai_error *error);
+bool cai_trainer_run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error);
+
 bool cai_measure_run(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
+/* Only for what it leaves in states: nothing is told or kept. */
+bool cai_measure_again(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
+
+/* ---- infinite.c ---- */
+
+/* Says in which step, up to `last`, and in which layer something became infinite first:
+ * lines behind a message, or "" where that cannot be found. States and point are not what
+ * they were then. */
+void cai_infinite_find(cai_trainer *trainer, const cai_phase *phase, cai_running *running, int64_t last,
+                       char *out, size_t size);
 
 /* ---- folder.c: the folder of a run ---- */
 
