@@ -62,6 +62,7 @@ static bool forget_run(const cai_trainer *trainer, cai_error *error) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (unlink(cai_folder_path(trainer, names[i], path, sizeof path)) != 0 && errno != ENOENT)
             return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be removed: %s", path, strerror(errno));
+    cai_events_forget(trainer);
     return cai_samples_cut(trainer, true, error);
 }
 

@@ -159,7 +159,7 @@ static bool end_text(Written *w, const cai_trainer *trainer, const char *name, c
     return done;
 }
 
-static bool write_page(const cai_trainer *trainer, bool running, cai_error *error) {
+static bool write_page(cai_trainer *trainer, bool running, cai_error *error) {
     char path[4096];
     cai_history history;
     Written w;
@@ -170,6 +170,7 @@ static bool write_page(const cai_trainer *trainer, bool running, cai_error *erro
     good = good && begin_text(&w, "index.html", error);
     if (good)
         print_page(trainer, &history, running, w.out), good = end_text(&w, trainer, "index.html", error);
+    cai_events_write(trainer, &history);
     cai_history_free(&history);
     return good;
 }

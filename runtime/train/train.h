@@ -32,7 +32,8 @@ typedef struct cai_train_command {
     int64_t seed, steps, stop, checkpoint, patience; /* 0: not given, the seed too */
     int64_t threads, held_out;                       /* held_out: a percentage */
     int fold, folds;                                 /* of --fold; 0: not given */
-    bool fresh, anyway, strict, help, version;
+    const char *phase;                               /* NULL: all */
+    bool fresh, anyway, strict, tensorboard, help, version;
 } cai_train_command;
 
 /* Paths point into argv. After a failure, too, command->program is set. */
@@ -146,6 +147,14 @@ typedef struct cai_page {  /* index.html */
     bool is_lost;          /* as log_is_lost */
 } cai_page;
 
+typedef struct cai_events { /* of --tensorboard */
+    FILE *file;
+    int64_t *points; /* of each curve of the log, that were written */
+    int curves;
+    int64_t last_sample; /* the step, through all phases */
+    bool is_lost;        /* as log_is_lost */
+} cai_events;
+
 typedef struct cai_trainer {
     const cai_training *training;
     const cai_train_command *command;
@@ -161,10 +170,17 @@ typedef struct cai_trainer {
     double written;    /* when the last checkpoint was */
     cai_page page;
     bool samples_are_lost; /* as log_is_lost */
+    cai_events events;
+    int only;     /* the phase of --phase, or -1 */
+    double scale; /* of --find-rate */
 } cai_trainer;
 
 bool cai_trainer_open(cai_trainer *trainer, cai_error *error);
 void cai_trainer_close(cai_trainer *trainer);
+/* All phases, or that of --phase. */
+bool cai_trainer_is_over(const cai_trainer *trainer);
+/* To that of --phase, in a run that begins or goes on. */
+bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *error);
 /* Goes on from the point to the end, or until it is asked to stop. */
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error);
 cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase);
@@ -193,6 +209,9 @@ bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int 
 /* The entry on the batch of a step of the point's phase. */
 bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
                            cai_error *error);
+/* For the shapes that an entry was compiled for. */
+bool cai_trainer_open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running *running,
+                            cai_error *error);
 bool cai_trainer_run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error);
 
 bool cai_measure_run(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
@@ -293,6 +312,18 @@ void cai_samples_measured(cai_trainer *trainer, const cai_measure *measure, cons
 
 void cai_page_step(cai_trainer *trainer); /* now and then, while it runs */
 void cai_page_write(cai_trainer *trainer, bool running);
+
+/* ---- events.c ---- */
+
+/* What is new in the log and the samples. */
+void cai_events_write(cai_trainer *trainer, const cai_history *history);
+void cai_events_forget(const cai_trainer *trainer);
+void cai_events_close(cai_events *events);
+
+/* ---- rate.c ---- */
+
+bool cai_training_finds_rate(const cai_training *training); /* it can do nothing else */
+bool cai_rate_find(cai_trainer *trainer, cai_error *error);
 
 /* ---- signals.c ---- */
 

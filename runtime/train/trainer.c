@@ -76,6 +76,47 @@ static void find_lengths(cai_trainer *trainer) {
     }
 }
 
+static bool fail_phase(const cai_trainer *trainer, cai_error *error) {
+    const cai_training *training = trainer->training;
+    char names[500] = "";
+    for (int i = 0; i < training->phase_count && *training->phases[0].name; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s`%s`", i ? ", " : ": there are ",
+                 training->phases[i].name);
+    }
+    return cai_fail(error, CAI_BAD_USAGE, "`%s` has no phase `%s`%s", training->name, trainer->command->phase,
+                    *names ? names : ": it has no phases");
+}
+
+static bool find_only_phase(cai_trainer *trainer, cai_error *error) {
+    const char *name = trainer->command->phase;
+    trainer->only = -1;
+    for (int i = 0; name && i < trainer->training->phase_count; i++)
+        if (strcmp(trainer->training->phases[i].name, name) == 0) trainer->only = i;
+    return !name || trainer->only >= 0 || fail_phase(trainer, error);
+}
+
+bool cai_trainer_is_over(const cai_trainer *trainer) {
+    return trainer->point.phase == trainer->training->phase_count ||
+           (trainer->only >= 0 && trainer->point.phase > trainer->only);
+}
+
+/* A phase that is run alone begins from the text, as if those before it took no steps;
+ * in a run that has come to it, it goes on there. */
+bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *error) {
+    if (trainer->only < 0 || trainer->point.phase >= trainer->only) return true;
+    if (resumed)
+        return cai_fail(
+            error, CAI_BAD_INPUT,
+            "%s: its run is in phase `%s`, before `%s`\n  help: --phase \"%s\" ends that first; -o "
+            "names another folder",
+            trainer->command->folder, trainer->training->phases[trainer->point.phase].name,
+            trainer->command->phase, trainer->training->phases[trainer->point.phase].name);
+    for (int i = 0; i < trainer->only; i++) trainer->point.lengths[i] = 0;
+    trainer->point.phase = trainer->only;
+    return true;
+}
+
 bool cai_trainer_open(cai_trainer *trainer, cai_error *error) {
     const cai_training *training = trainer->training;
     trainer->point = (cai_point){.seed = cai_folder_seed(trainer), .best = NAN};
@@ -84,13 +125,14 @@ bool cai_trainer_open(cai_trainer *trainer, cai_error *error) {
     if (!trainer->point.lengths || !trainer->pool) return cai_fail_memory(error, 0, "starting");
     if (!cai_states_new(training, &trainer->states, error) || !open_sets(trainer, error)) return false;
     find_lengths(trainer);
-    return true;
+    return find_only_phase(trainer, error);
 }
 
 void cai_trainer_close(cai_trainer *trainer) {
     for (int i = 0; trainer->sets && i < trainer->training->set_count; i++)
         if (trainer->sets[i]) cai_dataset_free(trainer->sets[i]);
     if (trainer->log) fclose(trainer->log);
+    cai_events_close(&trainer->events);
     if (trainer->states.data) cai_states_free(&trainer->states);
     cai_pool_free(trainer->pool);
     free(trainer->sets);
@@ -209,7 +251,8 @@ bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t s
 }
 
 /* Each set's batch stands in the shapes that the step was compiled for. */
-static bool open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running *running, cai_error *error) {
+bool cai_trainer_open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running *running,
+                            cai_error *error) {
     if (!cai_running_open(trainer, entry, running, error)) return false;
     if (cai_running_prepare(running, error)) return true;
     cai_running_close(running);
@@ -220,7 +263,7 @@ static bool open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running
 bool cai_trainer_run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error) {
     cai_running running;
     if (!phase->once.program) return true;
-    if (!open_entry(trainer, &phase->once, &running, error)) return false;
+    if (!cai_trainer_open_entry(trainer, &phase->once, &running, error)) return false;
     bool done = cai_trainer_run_entry(trainer, &running, -1, UINT32_MAX, error);
     cai_running_close(&running);
     return done;
@@ -318,7 +361,7 @@ static bool run_phase(cai_trainer *trainer, cai_error *error) {
     cai_running running;
     trainer->values = calloc((size_t)phase->shown_count + 1, sizeof *trainer->values);
     if (!trainer->values) return cai_fail_memory(error, 0, "a phase");
-    bool done = open_entry(trainer, &phase->step, &running, error);
+    bool done = cai_trainer_open_entry(trainer, &phase->step, &running, error);
     if (done) {
         done = run_steps(trainer, phase, &running, error);
         cai_running_close(&running);
@@ -330,7 +373,7 @@ static bool run_phase(cai_trainer *trainer, cai_error *error) {
 
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
     trainer->written = cai_milliseconds();
-    while (trainer->point.phase < trainer->training->phase_count) {
+    while (!cai_trainer_is_over(trainer)) {
         if (!run_phase(trainer, error)) return false;
         bool over = trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) ||
                     has_lost_patience(trainer);

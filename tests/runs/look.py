@@ -2,6 +2,7 @@
 
 usage: look.py data              writes code.npy and truth.npy
        look.py samples RUN       the sheets have the pictures that they should
+       look.py events RUN       the events of TensorBoard have what the log and the sheets have
        look.py page RUN [DOM]    index.html and curves.svg have the curves and all sheets; DOM: as a browser has it
 """
 import base64, json, os, re, struct, sys, zlib
@@ -84,4 +85,67 @@ def page(run, dom=None):
     assert inline == [curve.get('d') for curve in curves]
 
 
-{'data': data, 'samples': samples, 'page': page}[sys.argv[1]](*sys.argv[2:])
+def crc32c(bytes):
+    crc = 0xffffffff
+    for byte in bytes:
+        crc ^= byte
+        for _ in range(8): crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def records(bytes):
+    def check(part, masked):
+        crc = crc32c(part)
+        assert masked == ((crc >> 15 | crc << 17 & 0xffffffff) + 0xa282ead8) & 0xffffffff
+    at = 0
+    while at < len(bytes):
+        length, of_length = struct.unpack('<QI', bytes[at:at + 12])
+        check(bytes[at:at + 8], of_length)
+        event = bytes[at + 12:at + 12 + length]
+        check(event, struct.unpack('<I', bytes[at + 12 + length:at + 16 + length])[0])
+        yield event
+        at += length + 16
+
+
+def message(bytes):
+    """Fields of a protocol buffer, by number: the last of each."""
+    fields, at = {}, 0
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = bytes[at]; at += 1
+            value |= (byte & 127) << shift; shift += 7
+            if byte < 128: return value
+    while at < len(bytes):
+        key = varint()
+        if key & 7 == 0: fields[key >> 3] = varint(); continue
+        size = {1: 8, 5: 4}.get(key & 7) or varint()
+        fields[key >> 3] = bytes[at:at + size]
+        at += size
+    return fields
+
+
+def events(run):
+    assert crc32c(b'123456789') == 0xe3069283
+    files = os.listdir(f'{run}/tensorboard')
+    assert len(files) == 1, files
+    first, *rest = map(message, records(open(f'{run}/tensorboard/{files[0]}', 'rb').read()))
+    assert first[3] == b'brain.Event:2'
+    scalars, pictures = set(), {}
+    for event in rest:
+        value = message(message(event[5])[1])
+        if 2 in value: scalars.add((value[1].decode(), event[2], struct.unpack('<f', value[2])[0]))
+        else: pictures[f"{value[1].decode()}-{event[2]:08}.png"] = message(value[4])
+    log = set()
+    for line in map(json.loads, open(f'{run}/log.jsonl')):
+        name = 'held out/loss' if 'held out' in line else 'loss'
+        log.add((name, line['step'], float(np.float32(line['loss']))))
+    assert scalars == log
+    assert sorted(pictures) == sorted(os.listdir(f'{run}/samples'))
+    for name, image in pictures.items():
+        file = open(f'{run}/samples/{name}', 'rb').read()
+        assert image[4] == file and [image[1], image[2], image[3]] == list(png(file).shape)
+
+
+{'data': data, 'events': events, 'samples': samples, 'page': page}[sys.argv[1]](*sys.argv[2:])
