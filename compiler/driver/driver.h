@@ -24,7 +24,7 @@ typedef struct Options {
     Vec(WeightFile) weights;
     Vec(Define) defines;
     bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check,
-        gradient, partial, strict, external_data, help;
+        gradient, partial, strict, external_data, find_rate, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which it has

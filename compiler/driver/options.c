@@ -87,6 +87,8 @@ static const Option table[] = {
      "how many levels of layers in layers to unfold (default: as many as leave a picture that can be read)"},
     {"--gradient", NULL, OPTION_FLAG, FIELD(gradient), " graph ",
      "draw what the gradient of the first result by all weights adds"},
+    {"--find-rate", NULL, OPTION_FLAG, FIELD(find_rate), " train ",
+     "train nothing: try learning rates, factors of the text's `lr`, and suggest one"},
     {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ",
      "change nothing: name the files that are not in canonical form, and fail where there are any"},
     {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format),

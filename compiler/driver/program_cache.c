@@ -52,6 +52,7 @@ Text program_key(Session *s, const Library *library, const Target *target, const
     key_add_words(&key, (const char *[]){target->llvm_cpu, target->llvm_features, name}, 3);
     key_add_figure(&key, o->blas);
     key_add_figure(&key, o->no_winograd);
+    key_add_figure(&key, o->find_rate);
     return key;
 }
 

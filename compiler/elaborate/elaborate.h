@@ -17,7 +17,8 @@ typedef struct ElaborateOptions {
     const char *stdlib_dir;
     const Define *defines;
     int define_count;
-    int patience; /* 0: as for users; else limits on work are divided by it (fuzzing) */
+    int patience;   /* 0: as for users; else limits on work are divided by it (fuzzing) */
+    bool find_rate; /* optimizers take their `lr` times a factor that the trainer says */
 } ElaborateOptions;
 
 /* One layer, in order of execution. */

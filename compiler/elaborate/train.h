@@ -115,6 +115,8 @@ struct TrainPass {
     Map *rounds;               /* by a layer's path, or a model's definition: how often it ran */
     Map *optimizers;           /* key of an optimizer's states to the place in the text that has it */
     Gradients *gradients;
+    const Stmt *minimize; /* the last one that took effect */
+    bool shows_rate;      /* of --find-rate */
     /* of a layer's update: the path of a weight below the layer, for which its line
      * runs; */
     const char *below;

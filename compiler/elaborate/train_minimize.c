@@ -74,12 +74,36 @@ static void refuse_result(Evaluator *ev, const Trainee *t, Value v) {
     report_help(ev, d, "it returns the new weight, of the same shape and type");
 }
 
+/* --find-rate: `lr` times a factor that the trainer says. */
+static void scale_rate(Evaluator *ev, const Trainee *t, Layer *run) {
+    Span span = t->pair->with->span;
+    Binding *rate = NULL;
+    run->bound = (Bindings){0};
+    bindings_add(ev, &run->bound, &t->optimizer->bound);
+    for (int i = 0; i < run->bound.count; i++)
+        if (strcmp(run->bound.items[i].name, CAI_SHOWN_RATE) == 0) rate = &run->bound.items[i];
+    Node *given = rate ? as_node(ev, rate->value, DTYPE_F32, span) : NULL;
+    if (!rate)
+        report(ev, DIAG_optimizer, span, "`--find-rate` scales the argument `lr`, which `%s` does not have",
+               layer_callee(run));
+    if (!given) return;
+    cai_binding binding = {CAI_BIND_SCALE, 0, 0, 0, -1};
+    Node *factor = train_input(ev, intern(ev->names, "scale of lr"), (Shape){DTYPE_F32, 0, NULL}, FORM_TENSOR,
+                               FIT_EXACT, binding, span);
+    rate->value = value_node(build_binary(ev->graph, OP_mul, given, factor));
+    if (ev->train->shows_rate) return;
+    ev->train->shows_rate = true;
+    int shown = train_shown(&train_phase(ev)->shown, ev, CAI_SHOWN_RATE, CAI_SHOW_CURVE, -1, -1, false, span);
+    train_output(ev, rate->value.node, (cai_binding){CAI_BIND_SHOWN, shown, 0, 0, -1}, CAI_SHOWN_RATE, span);
+}
+
 static void run_optimizer(Evaluator *ev, const Trainee *t) {
     Layer *run = arena_copy(ev->arena, t->optimizer, sizeof *run);
     run->path = run->identity = optimizer_key(ev, t);
     run->kept = true;
     run->parts = NULL;
     run->has_run = false;
+    if (ev->library->options.find_rate) scale_rate(ev, t, run);
     Arguments given = {0};
     Span span = t->pair->with->span;
     vec_push(ev->arena, &given.given,
@@ -239,6 +263,13 @@ void execute_minimize(Evaluator *ev, const Stmt *stmt) {
     Node *loss = loss_of(ev, stmt->value);
     bool good = read_pairs(ev, stmt, &candidates, &wanted);
     if (!loss || !good || !train_acts(ev)) return;
+    if (ev->library->options.find_rate && ev->train->minimize && ev->train->minimize != stmt) {
+        Diagnostic *d = report(ev, DIAG_minimize, stmt->span,
+                               "`--find-rate` is for a block with one `minimize`, and this is a second");
+        report_note(ev, d, ev->train->minimize->span, "the first is here");
+        return;
+    }
+    ev->train->minimize = stmt;
     find_gradients(ev, stmt, loss, &candidates, &found);
     for (int i = 0; i < wanted.count; i++)
         if (!target_is_reached(ev, &found, &wanted.items[i].target))

@@ -183,6 +183,11 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
  * --profile. */
 void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data);
 
+/* Where the result of a launch of the last run lies, its first argument, and how many
+ * bytes from there on are its own, or at least its buffer's. */
+const void *cai_context_result(const cai_context *context, int launch, const void *const *inputs,
+                               void *const *outputs, uint64_t *bytes);
+
 /* The guards (cai_launch.guards) that hold in runs from now on; all hold in a new
  * context. */
 void cai_context_set_guards(cai_context *context, uint32_t guards);

@@ -371,6 +371,25 @@ static void *resolve_argument(const cai_context *context, const cai_argument *ar
            offset;
 }
 
+static int64_t argument_bytes(const cai_context *context, const cai_argument *argument) {
+    const cai_program *program = context->program;
+    const cai_buffer *buffer = &program->buffers[argument->space == CAI_ARG_SLOT ? argument->offset : 0];
+    if (argument->space == CAI_ARG_SLOT)
+        return context->sizes[buffer->begin] + context->sizes[buffer->bytes] -
+               context->sizes[argument->index];
+    const cai_port *port = argument->space == CAI_ARG_INPUT ? &program->inputs[argument->index]
+                                                            : &program->outputs[argument->index];
+    int64_t before = argument->offset >= 0 ? context->sizes[argument->offset] : 0;
+    return cai_context_elements(context, port) * cai_type_bytes(port->type) - before;
+}
+
+const void *cai_context_result(const cai_context *context, int launch, const void *const *inputs,
+                               void *const *outputs, uint64_t *bytes) {
+    const cai_argument *result = &context->program->launches[launch].arguments[0];
+    *bytes = (uint64_t)argument_bytes(context, result);
+    return resolve_argument(context, result, inputs, outputs);
+}
+
 void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data) {
     context->watch = watch;
     context->watch_data = data;

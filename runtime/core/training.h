@@ -107,7 +107,8 @@ enum { /* of cai_binding.kind */
        CAI_BIND_TOTAL,
        /* output of a measure's batch entry: joined along axis 0; input of its last entry:
      * all of them */
-       CAI_BIND_COLLECTED
+       CAI_BIND_COLLECTED,
+       CAI_BIND_SCALE /* input: f32[], by what --find-rate multiplies `lr` */
 };
 
 typedef struct cai_binding {
@@ -129,6 +130,8 @@ typedef struct cai_interval { /* in steps n, 2n, ..; and at the phase's end wher
     double count;
     int32_t unit, last;
 } cai_interval;
+
+#define CAI_SHOWN_RATE "lr" /* what a trainer of --find-rate shows beside the loss */
 
 enum { CAI_SHOW_CURVE, CAI_SHOW_PICTURE };
 

@@ -22,6 +22,7 @@ typedef struct Option {
 static const Option options[] = {
     {"-o", "FOLDER", TEXT, FIELD(folder), 0, 0,
      "the folder of the run (default: run): checkpoints, log.jsonl, run.json"},
+    {"--phase", "NAME", TEXT, FIELD(phase), 0, 0, "run this phase alone"},
     {"--steps", "N", NUMBER, FIELD(steps), 1, INT64_MAX / 2,
      "take N steps, each phase, instead of what the text says"},
     {"--seed", "N", NUMBER, FIELD(seed), 0, INT64_MAX,
@@ -40,6 +41,8 @@ static const Option options[] = {
      "end a phase when N measurements in turn were no better than the best"},
     {"--fresh", NULL, FLAG, FIELD(fresh), 0, 0, "begin anew, and remove the run that lies in the folder"},
     {"--anyway", NULL, FLAG, FIELD(anyway), 0, 0, "go on though the data or the length have changed"},
+    {"--tensorboard", NULL, FLAG, FIELD(tensorboard), 0, 0,
+     "write events for TensorBoard, too, into the folder's tensorboard/"},
     {"--strict", NULL, FLAG, FIELD(strict), 0, 0,
      "stop at a sample that cannot be read, instead of leaving it out"},
     {"--help", NULL, FLAG, FIELD(help), 0, 0, "print this"},
@@ -109,7 +112,7 @@ static bool parse_train_option(int argc, char **argv, int *at, cai_train_command
     if (option->kind == NUMBER) return read_option_number(option, value, field, error);
     if (option->kind == FOLD) return read_fold(option, value, field, error);
     *(const char **)field = value;
-    return *value || cai_fail(error, CAI_BAD_USAGE, "%s names no folder", option->name);
+    return *value || cai_fail(error, CAI_BAD_USAGE, "%s takes a name, and not nothing", option->name);
 }
 
 /* ---- data ---- */

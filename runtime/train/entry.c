@@ -152,6 +152,7 @@ static void set_counters(const cai_trainer *trainer, const cai_running *running,
         case CAI_BIND_STEP: case CAI_BIND_EPOCH: case CAI_BIND_PROGRESS:
             *(float *)running->inputs[i] = counter_value(trainer, binding->kind, step);
             break;
+        case CAI_BIND_SCALE: *(float *)running->inputs[i] = (float)trainer->scale; break;
         case CAI_BIND_ACTIVE: *(unsigned char *)running->inputs[i] = guards >> binding->index & 1; break;
         default: break;
         }

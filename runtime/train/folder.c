@@ -5,6 +5,8 @@
  *     log.jsonl             what was shown and measured (log.c)
  *     last.safetensors      the latest checkpoint; previous.safetensors: the one before
  *     best.safetensors      the checkpoint that `save` chose
+ *     samples/              sheets of what is shown (samples.c)
+ *     curves.svg            the curves of the log; index.html: with the samples (page.c)
  *     lock                  held while a trainer works in the folder */
 #include "train/train.h"
 #include <errno.h>
@@ -54,12 +56,14 @@ static bool lock_folder(const cai_trainer *trainer, cai_error *error) {
 
 static bool forget_run(const cai_trainer *trainer, cai_error *error) {
     static const char *const names[] = {
-        "run.cai", "run.json", "log.jsonl", "last.safetensors", "previous.safetensors", "best.safetensors"};
+        "run.cai",          "run.json",   "log.jsonl", "last.safetensors", "previous.safetensors",
+        "best.safetensors", "curves.svg", "index.html"};
     char path[4096];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (unlink(cai_folder_path(trainer, names[i], path, sizeof path)) != 0 && errno != ENOENT)
             return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be removed: %s", path, strerror(errno));
-    return true;
+    cai_events_forget(trainer);
+    return cai_samples_cut(trainer, true, error);
 }
 
 /* ---- whether what lies there is ours to go on with ---- */

@@ -116,6 +116,7 @@ void cai_log_measured(cai_trainer *trainer, const cai_measure *measure, const do
             used += (size_t)snprintf(text + used, size - used, "%s%s %.4g", used ? "  " : "",
                                      measure->shown[i].name, values[i]);
     }
+    fputs(", \"" CAI_LOG_HELD_OUT "\": true", trainer->log);
     if (saved) fputs(", \"best\": true", trainer->log);
     end_log_line(trainer);
 }

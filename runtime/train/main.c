@@ -44,9 +44,10 @@ static bool has_best(const cai_training *training) {
     return false;
 }
 
+/* of the phases that are through */
 static int64_t all_steps(const cai_trainer *trainer) {
     int64_t all = 0;
-    for (int i = 0; i < trainer->training->phase_count; i++) all += cai_trainer_steps(trainer, i);
+    for (int i = 0; i < trainer->point.phase; i++) all += cai_trainer_steps(trainer, i);
     return all;
 }
 
@@ -70,37 +71,36 @@ static void tell_stop(const cai_trainer *trainer) {
            *phase->name ? " of phase " : "", phase->name);
 }
 
-static bool is_over(const cai_trainer *trainer) {
-    return trainer->point.phase == trainer->training->phase_count;
-}
-
 /* ---- the run ---- */
 
 static bool begin_or_resume(cai_trainer *trainer, cai_error *error) {
     bool found;
     char step[32];
-    if (!cai_folder_resume(trainer, &found, error)) return false;
-    if (found && !is_over(trainer) && (trainer->point.phase || trainer->point.step))
+    if (!cai_folder_resume(trainer, &found, error) || !cai_trainer_go_to_phase(trainer, found, error))
+        return false;
+    if (found && !cai_trainer_is_over(trainer) && (trainer->point.phase || trainer->point.step))
         cai_progress_say(trainer, "going on behind step %s",
                          cai_count_text(trainer->point.step, step, sizeof step));
     if (!found &&
         !(cai_folder_begin(trainer, error) && cai_states_start(&trainer->states, trainer->point.seed, error)))
         return false;
-    return cai_log_open(trainer, error);
+    return cai_samples_cut(trainer, false, error) && cai_log_open(trainer, error);
 }
 
 static bool run_trainer(cai_trainer *trainer, cai_error *error) {
     if (!begin_or_resume(trainer, error)) return false;
-    if (is_over(trainer)) {
+    if (cai_trainer_is_over(trainer)) {
         char steps[32];
         printf("%s: its run is through: %s steps (--fresh begins anew)\n", trainer->command->folder,
                cai_count_text(all_steps(trainer), steps, sizeof steps));
         return true;
     }
     cai_stop_on_signals();
-    if (!cai_trainer_run(trainer, error)) return false;
+    bool done = cai_trainer_run(trainer, error);
+    cai_page_write(trainer, false);
+    if (!done) return false;
     cai_progress_clear();
-    if (is_over(trainer)) tell_end(trainer);
+    if (cai_trainer_is_over(trainer)) tell_end(trainer);
     else tell_stop(trainer);
     return true;
 }
@@ -109,7 +109,8 @@ static int train_in_folder(const cai_training *training, const cai_train_command
     cai_trainer trainer = {.training = training, .command = command};
     int status = 0;
     if (!check_program(training, error) || !cai_folder_open(&trainer, error) ||
-        !cai_trainer_open(&trainer, error) || !run_trainer(&trainer, error))
+        !cai_trainer_open(&trainer, error) ||
+        !(cai_training_finds_rate(training) ? cai_rate_find : run_trainer)(&trainer, error))
         status = end_training(error);
     cai_trainer_close(&trainer);
     return status;

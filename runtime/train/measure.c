@@ -21,6 +21,7 @@ typedef struct Measuring {
     double **totals; /* by index */
     Joined *joined;
     double *values; /* of what is shown */
+    bool again;     /* nothing is told or kept */
 } Measuring;
 
 /* ---- what batches leave ---- */
@@ -119,6 +120,7 @@ static bool run_batches(Measuring *m, cai_error *error) {
                              measure_seed(trainer, first / batch), error) ||
             !take_batch(m, error))
             return false;
+        if (first == 0 && !m->again) cai_samples_measured(trainer, m->measure, &m->batch);
     }
     return true;
 }
@@ -223,13 +225,15 @@ static void end_measure(Measuring *m) {
 static bool measure_all(Measuring *m, cai_error *error) {
     bool saved;
     if (!run_batches(m, error) || !run_last(m, error)) return false;
+    if (m->again) return true;
     save_best(m, &saved);
     cai_log_measured(m->trainer, m->measure, m->values, saved);
     return true;
 }
 
-bool cai_measure_run(cai_trainer *trainer, const cai_measure *description, cai_error *error) {
-    Measuring m = {.trainer = trainer, .measure = description};
+static bool run_measuring(cai_trainer *trainer, const cai_measure *description, bool again,
+                          cai_error *error) {
+    Measuring m = {.trainer = trainer, .measure = description, .again = again};
     bool done = begin_measure(&m, error) && cai_running_open(trainer, &description->batch, &m.batch, error);
     if (done) {
         done = measure_all(&m, error);
@@ -237,4 +241,12 @@ bool cai_measure_run(cai_trainer *trainer, const cai_measure *description, cai_e
     }
     end_measure(&m);
     return done;
+}
+
+bool cai_measure_run(cai_trainer *trainer, const cai_measure *measure, cai_error *error) {
+    return run_measuring(trainer, measure, false, error);
+}
+
+bool cai_measure_again(cai_trainer *trainer, const cai_measure *measure, cai_error *error) {
+    return run_measuring(trainer, measure, true, error);
 }

@@ -32,7 +32,8 @@ typedef struct cai_train_command {
     int64_t seed, steps, stop, checkpoint, patience; /* 0: not given, the seed too */
     int64_t threads, held_out;                       /* held_out: a percentage */
     int fold, folds;                                 /* of --fold; 0: not given */
-    bool fresh, anyway, strict, help, version;
+    const char *phase;                               /* NULL: all */
+    bool fresh, anyway, strict, tensorboard, help, version;
 } cai_train_command;
 
 /* Paths point into argv. After a failure, too, command->program is set. */
@@ -141,6 +142,19 @@ typedef struct cai_progress {
     char measured[200]; /* what was last measured */
 } cai_progress;
 
+typedef struct cai_page {  /* index.html */
+    double written, pause; /* when it was, and how long it stays so */
+    bool is_lost;          /* as log_is_lost */
+} cai_page;
+
+typedef struct cai_events { /* of --tensorboard */
+    FILE *file;
+    int64_t *points; /* of each curve of the log, that were written */
+    int curves;
+    int64_t last_sample; /* the step, through all phases */
+    bool is_lost;        /* as log_is_lost */
+} cai_events;
+
 typedef struct cai_trainer {
     const cai_training *training;
     const cai_train_command *command;
@@ -154,10 +168,19 @@ typedef struct cai_trainer {
     cai_progress progress;
     cai_value *values; /* of what the phase shows */
     double written;    /* when the last checkpoint was */
+    cai_page page;
+    bool samples_are_lost; /* as log_is_lost */
+    cai_events events;
+    int only;     /* the phase of --phase, or -1 */
+    double scale; /* of --find-rate */
 } cai_trainer;
 
 bool cai_trainer_open(cai_trainer *trainer, cai_error *error);
 void cai_trainer_close(cai_trainer *trainer);
+/* All phases, or that of --phase. */
+bool cai_trainer_is_over(const cai_trainer *trainer);
+/* To that of --phase, in a run that begins or goes on. */
+bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *error);
 /* Goes on from the point to the end, or until it is asked to stop. */
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error);
 cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase);
@@ -183,7 +206,25 @@ uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step); /* that h
 bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part,
                     const int64_t *positions, int64_t rows, cai_error *error);
 
+/* The entry on the batch of a step of the point's phase. */
+bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
+                           cai_error *error);
+/* For the shapes that an entry was compiled for. */
+bool cai_trainer_open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running *running,
+                            cai_error *error);
+bool cai_trainer_run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error);
+
 bool cai_measure_run(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
+/* Only for what it leaves in states: nothing is told or kept. */
+bool cai_measure_again(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
+
+/* ---- infinite.c ---- */
+
+/* Says in which step, up to `last`, and in which layer something became infinite first:
+ * lines behind a message, or "" where that cannot be found. States and point are not what
+ * they were then. */
+void cai_infinite_find(cai_trainer *trainer, const cai_phase *phase, cai_running *running, int64_t last,
+                       char *out, size_t size);
 
 /* ---- folder.c: the folder of a run ---- */
 
@@ -200,6 +241,8 @@ char *cai_folder_path(const cai_trainer *trainer, const char *name, char *out, s
 
 /* ---- log.c, progress.c: what a person sees ---- */
 
+#define CAI_LOG_HELD_OUT "held out" /* true in lines of measurements */
+
 /* without lines of steps that the point has not come to */
 bool cai_log_open(cai_trainer *trainer, cai_error *error);
 void cai_log_step(cai_trainer *trainer, const cai_phase *phase, uint32_t guards);
@@ -210,6 +253,77 @@ void cai_progress_say(cai_trainer *trainer, const char *format, ...) CAI_PRINTF(
 void cai_progress_clear(void);                                     /* so that another line can be written */
 const char *cai_count_text(int64_t count, char *out, size_t size); /* "80,000" */
 const char *cai_time_text(double milliseconds, char *out, size_t size); /* "1 h 52" */
+
+/* ---- history.c: log.jsonl as curves ---- */
+
+typedef struct cai_curve {
+    char *name;
+    bool held_out; /* it was measured */
+    int64_t count, room;
+    double *points; /* x and y in turn: steps of all phases, and what was shown; a NaN is a gap */
+    int64_t best;   /* the last one that `save` kept; -1 */
+} cai_curve;
+
+typedef struct cai_history {
+    cai_curve *curves;
+    int count;
+} cai_history;
+
+bool cai_history_read(const char *path, cai_history *history, cai_error *error);
+void cai_history_free(cai_history *history);
+
+/* ---- chart.c: curves as SVG ---- */
+
+typedef struct cai_line {
+    const char *label;
+    const double *points; /* x and y in turn */
+    int64_t count;
+} cai_line;
+
+typedef struct cai_panel {
+    const char *title;
+    const cai_line *lines;
+    int count;
+    bool logarithmic; /* over the logarithm of x */
+} cai_panel;
+
+void cai_chart_print(const cai_panel *panels, int count, FILE *out);
+void cai_print_xml(const char *text, FILE *out); /* what stands between marks and in quotes */
+
+/* ---- samples.c: sheets of what is shown ---- */
+
+typedef struct cai_sample_name { /* of a file in samples/ */
+    char show[100];
+    int phase; /* from 1 */
+    long long step;
+} cai_sample_name;
+
+bool cai_sample_parse(const char *name, cai_sample_name *out);
+void cai_sample_file(const cai_sample_name *name, char *out, size_t size); /* "samples/fake-00000400.png" */
+/* By show, and by steps; free(*list). */
+int cai_samples_list(const cai_trainer *trainer, cai_sample_name **list);
+/* Removes those of steps that the point has not come to, or all. */
+bool cai_samples_cut(const cai_trainer *trainer, bool all, cai_error *error);
+void cai_samples_step(cai_trainer *trainer, const cai_phase *phase, const cai_running *running,
+                      uint32_t guards);
+void cai_samples_measured(cai_trainer *trainer, const cai_measure *measure, const cai_running *running);
+
+/* ---- page.c: curves.svg and index.html ---- */
+
+void cai_page_step(cai_trainer *trainer); /* now and then, while it runs */
+void cai_page_write(cai_trainer *trainer, bool running);
+
+/* ---- events.c ---- */
+
+/* What is new in the log and the samples. */
+void cai_events_write(cai_trainer *trainer, const cai_history *history);
+void cai_events_forget(const cai_trainer *trainer);
+void cai_events_close(cai_events *events);
+
+/* ---- rate.c ---- */
+
+bool cai_training_finds_rate(const cai_training *training); /* it can do nothing else */
+bool cai_rate_find(cai_trainer *trainer, cai_error *error);
 
 /* ---- signals.c ---- */
 

@@ -76,6 +76,47 @@ static void find_lengths(cai_trainer *trainer) {
     }
 }
 
+static bool fail_phase(const cai_trainer *trainer, cai_error *error) {
+    const cai_training *training = trainer->training;
+    char names[500] = "";
+    for (int i = 0; i < training->phase_count && *training->phases[0].name; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s`%s`", i ? ", " : ": there are ",
+                 training->phases[i].name);
+    }
+    return cai_fail(error, CAI_BAD_USAGE, "`%s` has no phase `%s`%s", training->name, trainer->command->phase,
+                    *names ? names : ": it has no phases");
+}
+
+static bool find_only_phase(cai_trainer *trainer, cai_error *error) {
+    const char *name = trainer->command->phase;
+    trainer->only = -1;
+    for (int i = 0; name && i < trainer->training->phase_count; i++)
+        if (strcmp(trainer->training->phases[i].name, name) == 0) trainer->only = i;
+    return !name || trainer->only >= 0 || fail_phase(trainer, error);
+}
+
+bool cai_trainer_is_over(const cai_trainer *trainer) {
+    return trainer->point.phase == trainer->training->phase_count ||
+           (trainer->only >= 0 && trainer->point.phase > trainer->only);
+}
+
+/* A phase that is run alone begins from the text, as if those before it took no steps;
+ * in a run that has come to it, it goes on there. */
+bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *error) {
+    if (trainer->only < 0 || trainer->point.phase >= trainer->only) return true;
+    if (resumed)
+        return cai_fail(
+            error, CAI_BAD_INPUT,
+            "%s: its run is in phase `%s`, before `%s`\n  help: --phase \"%s\" ends that first; -o "
+            "names another folder",
+            trainer->command->folder, trainer->training->phases[trainer->point.phase].name,
+            trainer->command->phase, trainer->training->phases[trainer->point.phase].name);
+    for (int i = 0; i < trainer->only; i++) trainer->point.lengths[i] = 0;
+    trainer->point.phase = trainer->only;
+    return true;
+}
+
 bool cai_trainer_open(cai_trainer *trainer, cai_error *error) {
     const cai_training *training = trainer->training;
     trainer->point = (cai_point){.seed = cai_folder_seed(trainer), .best = NAN};
@@ -84,13 +125,14 @@ bool cai_trainer_open(cai_trainer *trainer, cai_error *error) {
     if (!trainer->point.lengths || !trainer->pool) return cai_fail_memory(error, 0, "starting");
     if (!cai_states_new(training, &trainer->states, error) || !open_sets(trainer, error)) return false;
     find_lengths(trainer);
-    return true;
+    return find_only_phase(trainer, error);
 }
 
 void cai_trainer_close(cai_trainer *trainer) {
     for (int i = 0; trainer->sets && i < trainer->training->set_count; i++)
         if (trainer->sets[i]) cai_dataset_free(trainer->sets[i]);
     if (trainer->log) fclose(trainer->log);
+    cai_events_close(&trainer->events);
     if (trainer->states.data) cai_states_free(&trainer->states);
     cai_pool_free(trainer->pool);
     free(trainer->sets);
@@ -102,11 +144,10 @@ void cai_trainer_close(cai_trainer *trainer) {
 bool cai_trainer_keep(cai_trainer *trainer, cai_error *error) {
     char last[4096], previous[4096];
     int broken = cai_states_find_infinite(&trainer->states);
-    if (broken >= 0) {
+    if (broken >= 0)
         return cai_fail(error, CAI_BAD_INPUT,
                         "`%s` is no longer finite after step %lld: no checkpoint is made of it",
                         trainer->training->states[broken].path, (long long)trainer->point.step);
-    }
     cai_folder_path(trainer, "last.safetensors", last, sizeof last);
     cai_folder_path(trainer, "previous.safetensors", previous, sizeof previous);
     unlink(previous);
@@ -125,12 +166,10 @@ static bool is_checkpoint_due(const cai_trainer *trainer) {
 
 /* On the way a run outlives a full disk: it is told, and the next checkpoint may find
  * room. */
-static bool keep_on_the_way(cai_trainer *trainer, cai_error *error) {
-    if (!is_checkpoint_due(trainer)) return true;
-    if (cai_trainer_keep(trainer, error)) return true;
-    if (cai_states_find_infinite(&trainer->states) >= 0) return false;
-    cai_progress_say(trainer, "no checkpoint could be written, and the run goes on: %s", error->message);
-    return true;
+static void keep_on_the_way(cai_trainer *trainer) {
+    cai_error error;
+    if (cai_trainer_keep(trainer, &error)) return;
+    cai_progress_say(trainer, "no checkpoint could be written, and the run goes on: %s", error.message);
 }
 
 /* ---- steps ---- */
@@ -146,9 +185,10 @@ uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step) {
     return guards;
 }
 
-/* Takes what the step shows; a loss must be a number. */
-static bool take_shown(cai_trainer *trainer, const cai_running *running, uint32_t guards, cai_error *error) {
+/* Takes what the step shows. Gives the first loss that is no finite number, or NULL. */
+static const cai_shown *take_shown(cai_trainer *trainer, const cai_running *running, uint32_t guards) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
+    const cai_shown *infinite = NULL;
     for (int i = 0; i < running->entry->program->output_count; i++) {
         const cai_binding *binding = &running->entry->outputs[i];
         if (binding->kind != CAI_BIND_SHOWN || (binding->guard >= 0 && !(guards >> binding->guard & 1)))
@@ -158,23 +198,51 @@ static bool take_shown(cai_trainer *trainer, const cai_running *running, uint32_
         double value = (double)*(const float *)running->outputs[i];
         cai_value *kept = &trainer->values[binding->index];
         *kept = (cai_value){kept->sum + value, value, kept->count + 1};
-        if (isfinite(value) || !shown->is_loss) continue;
-        return cai_fail(
-            error, CAI_BAD_INPUT,
-            "`%s` is %s in step %lld%s%s: the run stops. %s/last.safetensors is of the last checkpoint before it; a smaller "
-            "step, or `clip`, may keep it finite",
-            shown->name, isnan(value) ? "no number" : "infinite", (long long)trainer->point.step + 1,
-            *phase->name ? " of phase " : "", phase->name, trainer->command->folder);
+        if (!isfinite(value) && shown->is_loss && !infinite) infinite = shown;
     }
-    return true;
+    return infinite;
+}
+
+/* ---- what is not finite ends the run ---- */
+
+static bool fail_infinite(cai_trainer *trainer, cai_running *running, int64_t step, const char *what,
+                          cai_error *error) {
+    const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
+    char where[500];
+    cai_infinite_find(trainer, phase, running, step, where, sizeof where);
+    return cai_fail(
+        error, CAI_BAD_INPUT,
+        "%s in step %lld%s%s: the run stops%s\n  help: %s/last.safetensors is of the last checkpoint "
+        "before it; a smaller step, or `clip`, may keep it finite",
+        what, (long long)step + 1, *phase->name ? " of phase " : "", phase->name, where,
+        trainer->command->folder);
+}
+
+static bool check_losses(cai_trainer *trainer, cai_running *running, uint32_t guards, cai_error *error) {
+    char what[200];
+    const cai_shown *shown = take_shown(trainer, running, guards);
+    if (!shown) return true;
+    double value = trainer->values[shown - trainer->training->phases[trainer->point.phase].shown].last;
+    snprintf(what, sizeof what, "`%s` is %s", shown->name, isnan(value) ? "no number" : "infinite");
+    return fail_infinite(trainer, running, trainer->point.step, what, error);
+}
+
+/* Weights are looked at where they would be kept. */
+static bool check_states(cai_trainer *trainer, cai_running *running, cai_error *error) {
+    char what[300];
+    int broken = cai_states_find_infinite(&trainer->states);
+    if (broken < 0) return true;
+    snprintf(what, sizeof what, "`%s` is no longer finite, which was met",
+             trainer->training->states[broken].path);
+    return fail_infinite(trainer, running, trainer->point.step - 1, what, error);
 }
 
 static void find_positions(const cai_trainer *trainer, int64_t *positions) {
     for (int i = 0; i < trainer->training->set_count; i++) positions[i] = cai_trainer_drawn(trainer, i);
 }
 
-static bool run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
-                      cai_error *error) {
+bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
+                           cai_error *error) {
     int64_t positions[trainer->training->set_count + 1];
     find_positions(trainer, positions);
     int64_t seed = cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, step);
@@ -183,7 +251,8 @@ static bool run_entry(cai_trainer *trainer, cai_running *running, int64_t step, 
 }
 
 /* Each set's batch stands in the shapes that the step was compiled for. */
-static bool open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running *running, cai_error *error) {
+bool cai_trainer_open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running *running,
+                            cai_error *error) {
     if (!cai_running_open(trainer, entry, running, error)) return false;
     if (cai_running_prepare(running, error)) return true;
     cai_running_close(running);
@@ -191,11 +260,11 @@ static bool open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running
 }
 
 /* What is bound once: before the first step, with a seed that no step has. */
-static bool run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error) {
+bool cai_trainer_run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error) {
     cai_running running;
     if (!phase->once.program) return true;
-    if (!open_entry(trainer, &phase->once, &running, error)) return false;
-    bool done = run_entry(trainer, &running, -1, UINT32_MAX, error);
+    if (!cai_trainer_open_entry(trainer, &phase->once, &running, error)) return false;
+    bool done = cai_trainer_run_entry(trainer, &running, -1, UINT32_MAX, error);
     cai_running_close(&running);
     return done;
 }
@@ -223,12 +292,21 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
     const int64_t step = trainer->point.step;
     double begun = cai_milliseconds();
     uint32_t guards = cai_trainer_guards(trainer, step);
-    if (!run_entry(trainer, running, step, guards, error) || !take_shown(trainer, running, guards, error))
+    if (!cai_trainer_run_entry(trainer, running, step, guards, error) ||
+        !check_losses(trainer, running, guards, error))
         return false;
     trainer->point.step++;
     cai_log_step(trainer, phase, guards);
+    cai_samples_step(trainer, phase, running, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
-    return measure_after_step(trainer, phase, step, error) && keep_on_the_way(trainer, error);
+    bool due = is_checkpoint_due(trainer),
+         ends =
+             trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) || is_to_stop(trainer);
+    if ((due || ends) && !check_states(trainer, running, error)) return false;
+    if (!measure_after_step(trainer, phase, step, error)) return false;
+    if (due) keep_on_the_way(trainer);
+    cai_page_step(trainer);
+    return true;
 }
 
 /* ---- a phase of so many minutes ----
@@ -241,10 +319,10 @@ enum { TIMED_STEPS = 20 };
 
 static bool time_steps(cai_trainer *trainer, cai_running *running, double *each, cai_error *error) {
     int64_t done = 0;
-    if (!run_entry(trainer, running, 0, 0, error)) return false; /* memory is touched first */
+    if (!cai_trainer_run_entry(trainer, running, 0, 0, error)) return false; /* memory is touched first */
     double begun = cai_milliseconds();
     while (done < TIMED_STEPS && (done < 2 || cai_milliseconds() - begun < TIMED_MOST)) {
-        if (!run_entry(trainer, running, 0, 0, error)) return false;
+        if (!cai_trainer_run_entry(trainer, running, 0, 0, error)) return false;
         done++;
     }
     *each = (cai_milliseconds() - begun) / (double)done;
@@ -272,7 +350,7 @@ static bool find_length(cai_trainer *trainer, const cai_phase *phase, cai_runnin
 static bool run_steps(cai_trainer *trainer, const cai_phase *phase, cai_running *running, cai_error *error) {
     if (!find_length(trainer, phase, running, error)) return false;
     int64_t steps = cai_trainer_steps(trainer, trainer->point.phase);
-    if (trainer->point.step == 0 && !run_once(trainer, phase, error)) return false;
+    if (trainer->point.step == 0 && !cai_trainer_run_once(trainer, phase, error)) return false;
     while (trainer->point.step < steps && !is_to_stop(trainer))
         if (!run_step(trainer, phase, running, error)) return false;
     return true;
@@ -283,7 +361,7 @@ static bool run_phase(cai_trainer *trainer, cai_error *error) {
     cai_running running;
     trainer->values = calloc((size_t)phase->shown_count + 1, sizeof *trainer->values);
     if (!trainer->values) return cai_fail_memory(error, 0, "a phase");
-    bool done = open_entry(trainer, &phase->step, &running, error);
+    bool done = cai_trainer_open_entry(trainer, &phase->step, &running, error);
     if (done) {
         done = run_steps(trainer, phase, &running, error);
         cai_running_close(&running);
@@ -295,7 +373,7 @@ static bool run_phase(cai_trainer *trainer, cai_error *error) {
 
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
     trainer->written = cai_milliseconds();
-    while (trainer->point.phase < trainer->training->phase_count) {
+    while (!cai_trainer_is_over(trainer)) {
         if (!run_phase(trainer, error)) return false;
         bool over = trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) ||
                     has_lost_patience(trainer);
@@ -304,6 +382,7 @@ bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
         trainer->point =
             (cai_point){trainer->point.phase + 1, 0, trainer->point.lengths, trainer->point.seed, NAN, 0};
         if (cai_stop_is_asked()) break;
+        if (trainer->point.phase < trainer->training->phase_count) keep_on_the_way(trainer);
     }
     return cai_trainer_keep(trainer, error);
 }

@@ -1,0 +1,151 @@
+"""What lies in the folder of a run of painter.cai, read by other programs than cai.
+
+usage: look.py data              writes code.npy and truth.npy
+       look.py samples RUN       the sheets have the pictures that they should
+       look.py events RUN       the events of TensorBoard have what the log and the sheets have
+       look.py page RUN [DOM]    index.html and curves.svg have the curves and all sheets; DOM: as a browser has it
+"""
+import base64, json, os, re, struct, sys, zlib
+import xml.etree.ElementTree as xml
+import numpy as np
+
+
+def data():
+    random = np.random.default_rng(1)
+    code, weight = random.random((64, 4), dtype='f4'), random.random((4, 144), dtype='f4') / 4
+    np.save('code.npy', code)
+    np.save('truth.npy', (code @ weight).reshape(64, 3, 6, 8).astype('f4'))
+
+
+def png(bytes):
+    """8 bits a sample, not interlaced, to [height, width, channels]."""
+    assert bytes[:8] == b'\x89PNG\r\n\x1a\n'
+    at, packed = 8, b''
+    while at < len(bytes):
+        length, kind = struct.unpack('>I4s', bytes[at:at + 8])
+        body = bytes[at + 8:at + 8 + length]
+        if kind == b'IHDR': width, height, depth, colour = struct.unpack('>IIBB', body[:10])
+        if kind == b'IDAT': packed += body
+        at += length + 12
+    channels = {0: 1, 2: 3}[colour]
+    assert depth == 8
+    rows = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + width * channels)
+    out = np.zeros((height + 1, (width + 1) * channels), int)
+    for y in range(height):
+        for x in range(width * channels):
+            left, up, corner = out[y + 1, x], out[y, x + channels], out[y, x]
+            estimate = left + up - corner
+            near = min((abs(estimate - left), 0, left), (abs(estimate - up), 1, up), (abs(estimate - corner), 2, corner))
+            add = [0, left, up, (left + up) // 2, near[2]][rows[y, 0]]
+            out[y + 1, x + channels] = (rows[y, 1 + x] + add) % 256
+    return out[1:, channels:].reshape(height, width, channels)
+
+
+def sheet(run, name):
+    return png(open(f'{run}/samples/{name}.png', 'rb').read())
+
+
+def samples(run):
+    names = sorted(os.listdir(f'{run}/samples'))
+    assert names == ['clamp_made_0_1-00000020.png', 'clamp_made_0_1-00000040.png', 'made-00000016.png',
+                     'made-00000032.png', 'made-00000040.png', 'measured.code_paint-00000020.png',
+                     'measured.code_paint-00000040.png'], names
+    truth = np.rint(np.load('truth.npy').clip(0, 1) * 255).astype(int).transpose(0, 2, 3, 1)
+    seen, rows = set(), sheet(run, 'made-00000040')
+    assert rows.shape == (8 * 8 - 2, 8 + 2 + 8, 3), rows.shape
+    assert (rows[6:8] == 255).all() and (rows[:, 8:10] == 255).all()
+    for row in range(8):
+        cell = rows[8 * row:8 * row + 6, 10:]
+        found = [i for i in range(64) if (truth[i] == cell).all()]
+        assert len(found) == 1, row
+        seen.add(found[0])
+        error = np.abs(rows[8 * row:8 * row + 6, :8] - cell).mean()
+        assert error < 25, error  # it has learned
+    assert len(seen) == 8
+    square = sheet(run, 'clamp_made_0_1-00000040')
+    assert square.shape == (3 * 8 - 2, 3 * 10 - 2, 3), square.shape
+    for i in range(8):
+        y, x = i // 3 * 8, i % 3 * 10
+        assert (square[y:y + 6, x:x + 8] == rows[8 * i:8 * i + 6, :8]).all()
+    assert (square[16:, 20:] == 255).all()
+
+
+def page(run, dom=None):
+    text = open(dom or f'{run}/index.html').read()
+    pictures = re.findall(r'<img alt="(samples/[^"]*)" src="data:image/png;base64,([^"]*)"', text)
+    assert sorted(name for name, _ in pictures) == sorted('samples/' + name for name in os.listdir(f'{run}/samples'))
+    for name, packed in pictures:
+        assert base64.b64decode(packed) == open(f'{run}/{name}', 'rb').read(), name
+    assert 'http-equiv' not in text and not re.search(r'(src|href)="(?!data:)', text)
+    lines = [json.loads(line) for line in open(f'{run}/log.jsonl')]
+    curves = xml.fromstring(open(f'{run}/curves.svg').read()).findall('.//{*}path[@class="curve"]')
+    counts = [len(re.findall('[ML]', curve.get('d'))) for curve in curves]
+    assert counts == [sum('held out' not in line for line in lines), sum('held out' in line for line in lines)], counts
+    inline = re.findall(r'<path class="curve"[^>]* d="([^"]*)"', text)
+    assert inline == [curve.get('d') for curve in curves]
+
+
+def crc32c(bytes):
+    crc = 0xffffffff
+    for byte in bytes:
+        crc ^= byte
+        for _ in range(8): crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def records(bytes):
+    def check(part, masked):
+        crc = crc32c(part)
+        assert masked == ((crc >> 15 | crc << 17 & 0xffffffff) + 0xa282ead8) & 0xffffffff
+    at = 0
+    while at < len(bytes):
+        length, of_length = struct.unpack('<QI', bytes[at:at + 12])
+        check(bytes[at:at + 8], of_length)
+        event = bytes[at + 12:at + 12 + length]
+        check(event, struct.unpack('<I', bytes[at + 12 + length:at + 16 + length])[0])
+        yield event
+        at += length + 16
+
+
+def message(bytes):
+    """Fields of a protocol buffer, by number: the last of each."""
+    fields, at = {}, 0
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = bytes[at]; at += 1
+            value |= (byte & 127) << shift; shift += 7
+            if byte < 128: return value
+    while at < len(bytes):
+        key = varint()
+        if key & 7 == 0: fields[key >> 3] = varint(); continue
+        size = {1: 8, 5: 4}.get(key & 7) or varint()
+        fields[key >> 3] = bytes[at:at + size]
+        at += size
+    return fields
+
+
+def events(run):
+    assert crc32c(b'123456789') == 0xe3069283
+    files = os.listdir(f'{run}/tensorboard')
+    assert len(files) == 1, files
+    first, *rest = map(message, records(open(f'{run}/tensorboard/{files[0]}', 'rb').read()))
+    assert first[3] == b'brain.Event:2'
+    scalars, pictures = set(), {}
+    for event in rest:
+        value = message(message(event[5])[1])
+        if 2 in value: scalars.add((value[1].decode(), event[2], struct.unpack('<f', value[2])[0]))
+        else: pictures[f"{value[1].decode()}-{event[2]:08}.png"] = message(value[4])
+    log = set()
+    for line in map(json.loads, open(f'{run}/log.jsonl')):
+        name = 'held out/loss' if 'held out' in line else 'loss'
+        log.add((name, line['step'], float(np.float32(line['loss']))))
+    assert scalars == log
+    assert sorted(pictures) == sorted(os.listdir(f'{run}/samples'))
+    for name, image in pictures.items():
+        file = open(f'{run}/samples/{name}', 'rb').read()
+        assert image[4] == file and [image[1], image[2], image[3]] == list(png(file).shape)
+
+
+{'data': data, 'events': events, 'samples': samples, 'page': page}[sys.argv[1]](*sys.argv[2:])
