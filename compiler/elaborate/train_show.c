@@ -139,6 +139,7 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
     pass->measuring = true;
     pass->quiet++;
     pass->first_measured = ev->graph->nodes.count;
+    pass->sizes_of_all = map_new(ev->arena);
     const FieldPlace *places =
         arena_copy(ev->arena, pass->fields.items, sizeof *places * (size_t)pass->fields.count);
     train_declare_anew(ev, &stmt->inputs, true);
@@ -219,6 +220,14 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
     return joined(ev, node, CAI_BIND_TOTAL, &ev->train->measured->totals, "total", node->shape, span);
 }
 
+/* Over all batches as many as any other size that is the same in each. */
+static Dim size_of_all(Evaluator *ev, Dim of_batch) {
+    Map *sizes = ev->train->sizes_of_all;
+    Dim all = map_get(sizes, of_batch);
+    if (!all) map_set(sizes, of_batch, (void *)(all = dim_symbol(ev->dims, intern(ev->names, "all"), 1)));
+    return all;
+}
+
 Value train_collect(Evaluator *ev, const Arguments *arguments, Span span) {
     if (!in_measure(ev, "collect", span)) return value_error;
     Node *node = as_node(ev, arguments->given.items[0].value, DTYPE_F32, span);
@@ -228,7 +237,7 @@ Value train_collect(Evaluator *ev, const Arguments *arguments, Span span) {
         return value_error;
     }
     Dim *dims = arena_copy(ev->arena, node->shape.dims, sizeof *dims * (size_t)node->shape.rank);
-    dims[0] = dim_symbol(ev->dims, intern(ev->names, "all"), 1);
+    dims[0] = size_of_all(ev, dims[0]);
     Shape all = {node->shape.type, node->shape.rank, dims};
     return joined(ev, node, CAI_BIND_COLLECTED, &ev->train->measured->collected, "collect", all, span);
 }
