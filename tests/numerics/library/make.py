@@ -378,6 +378,40 @@ def boxes():
         half = width / 2 * (x[..., 2:] / 5).exp()
         return torch.cat([centre - half, centre + half], -1)
     expression("moved_boxes(x, y)", [(2, 7, 4), (7, 4)], moved, use="detect")
+    expression(f"overlaps({boxed}, (y[:, :, 0:2], y[:, :, 0:2] + abs(y[:, :, 2:4])) -> concat(axis = 2))", [(2, 5, 4), (2, 6, 4)],
+               lambda x, y: torch.stack([torchvision.ops.box_iou(a, b) for a, b in zip(corners(x), corners(y))]))
+    matches(corners)
+
+
+def matches(corners):
+    """torchvision's SSD: its matcher, its coder of boxes, and its choice of hard negatives."""
+    from torchvision.models.detection import _utils as detection
+    things = '((3 * y[:, :, 0:2], 3 * y[:, :, 0:2] + 0.3 + 3 * abs(y[:, :, 2:4])) -> concat(axis = 2), cast(z - 1, type = "f32")) -> concat(axis = 2)'
+    own = "(3 * x[:, 0:2], 3 * x[:, 0:2] + 0.3 + 3 * abs(x[:, 2:4])) -> concat(axis = 1)"
+    sized = lambda x: torch.cat([3 * x[..., :2], 3 * x[..., :2] + 0.3 + 3 * x[..., 2:].abs()], -1)
+
+    def matched(x, y, z, iou):
+        default, matcher, coder = sized(x), detection.SSDMatcher(iou), detection.BoxCoder((10.0, 10.0, 5.0, 5.0))
+        for box, kind in zip(sized(y), z[..., 0] - 1):
+            box, kind = box[kind >= 0], kind[kind >= 0]
+            owner = matcher(torchvision.ops.box_iou(box, default))
+            says = coder.encode([box[owner.clamp(0)]], [default])[0]
+            yield torch.where((owner >= 0)[:, None], says, 0 * says), torch.where(owner >= 0, kind[owner.clamp(0)] + 1, 0)
+    shapes = [(30, 4), (2, 6, 4), ((2, 6, 1), "i")]
+    for setting, iou in (("", 0.5), (", iou = 0.3", 0.3)):
+        call = f"match({own}, {things}{setting})"
+        expression(f"{call}[0]", shapes, lambda x, y, z: torch.stack([m[0] for m in matched(x, y, z, iou)]), use="detect")
+        expression(f'cast({call}[1], type = "f32")', shapes, lambda x, y, z: torch.stack([m[1] for m in matched(x, y, z, iou)]), use="detect")
+
+    def hard(cost, kind, ratio):
+        found, cost = kind > 0, cost.clone()
+        cost[found] = -float("inf")
+        rank = cost.sort(1, descending=True)[1].sort(1)[1]
+        return (rank < ratio * found.sum(1, keepdim=True)) & ~found
+    rare = 'select(x > 0.9, y, 0)'
+    for ratio in (1, 3):
+        expression(f"hard_negatives(abs(x), {rare}, ratio = {ratio})", [(3, 40), ((3, 40), "i")],
+                   lambda x, y: hard(x.abs(), torch.where(x > 0.9, y, 0), ratio), use="detect")
 
 
 def sampling():
@@ -414,15 +448,17 @@ def sampling():
         expression(f'warp(x, 3 * y, border = "{border}")', [picture, (2, 2, 5, 7)], lambda x, y: warp(border)(x, 3 * y))
 
 
+def drawn(stream, shape):
+    """uniform's numbers in a run with seed 7."""
+    begin = splitmix64(7 ^ fnv1a64(stream))
+    return torch.tensor([(splitmix64((begin + i) & MASK) >> 40) / 2**24 for i in range(math.prod(shape))]).reshape(shape)
+
+
+def normal(layer, shape):
+    return (-2 * torch.log(1 - drawn(layer + "#0", shape))).sqrt() * torch.cos(2 * math.pi * drawn(layer + "#1", shape))
+
+
 def noise():
-    def drawn(stream, shape):
-        """uniform's numbers in a run with seed 7."""
-        begin = splitmix64(7 ^ fnv1a64(stream))
-        return torch.tensor([(splitmix64((begin + i) & MASK) >> 40) / 2**24 for i in range(math.prod(shape))]).reshape(shape)
-
-    def normal(layer, shape):
-        return (-2 * torch.log(1 - drawn(layer + "#0", shape))).sqrt() * torch.cos(2 * math.pi * drawn(layer + "#1", shape))
-
     expression("x + uniform(2, 30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)))
     expression("x + uniform(x.shape) * uniform(30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)) * drawn("#1", (30,)))
     expression("x + normal(x.shape) + normal([2, 30])", [(2, 30)],
@@ -446,6 +482,160 @@ def reductions():
     expression("(x, log(0 * x)) -> concat -> cross_entropy(y)", [(4, 5), ((4,), "i")], lambda x, y: F.cross_entropy(x, y.long()))  # classes left out
     expression("mse(x, y)", [(2, 3), (2, 3)], F.mse_loss)
     expression("l1(x, y)", [(2, 3), (2, 3)], F.l1_loss)
+
+
+def losses():
+    scores, classes = (2, 3, 5, 4), ((2, 5, 4), "i")
+    expression("x -> cross_entropy(y, smooth = 0.2)", [(4, 5), ((4,), "i")], lambda x, y: F.cross_entropy(x, y.long(), label_smoothing=0.2))
+    expression("x -> cross_entropy(softmax(y, axis = 1))", [(4, 5), (4, 5)], lambda x, y: F.cross_entropy(x, y.softmax(1)))
+    expression("x -> cross_entropy(softmax(y, axis = 1), smooth = 0.1)", [(4, 5), (4, 5)], lambda x, y: F.cross_entropy(x, y.softmax(1), label_smoothing=0.1))
+    expression("x -> cross_entropy_each(y)", [(2, 6, 5), ((2, 6), "i")], lambda x, y: F.cross_entropy(x.movedim(2, 1), y.long(), reduction="none"))
+    expression("x -> cross_entropy_map(y, ignore = 1)", [scores, classes], lambda x, y: F.cross_entropy(x, y.long(), ignore_index=1))
+    expression("x -> cross_entropy_map(y)", [scores, classes], lambda x, y: F.cross_entropy(x, y.long()))
+    expression("sigmoid(x) -> bce(cast(y, type = \"f32\") / 2)", [(2, 9), ((2, 9), "i")], lambda x, y: F.binary_cross_entropy(x.sigmoid(), y / 2))
+    expression("smooth_l1(x - y)", [(2, 9), (2, 9)], lambda x, y: F.smooth_l1_loss(x, y, reduction="none"))
+    expression("smooth_l1(x - y, beta = 0.3)", [(2, 9), (2, 9)], lambda x, y: F.smooth_l1_loss(x, y, reduction="none", beta=0.3))
+    expression("x -> focal(cast(y > 0, type = \"f32\"))", [(2, 9), ((2, 9), "i")],
+               lambda x, y: torchvision.ops.sigmoid_focal_loss(x, (y > 0).double(), reduction="mean"))
+    expression("x -> focal(cast(y > 0, type = \"f32\"), alpha = 0.6, gamma = 1.5)", [(2, 9), ((2, 9), "i")],
+               lambda x, y: torchvision.ops.sigmoid_focal_loss(x, (y > 0).double(), 0.6, 1.5, reduction="mean"))
+    stage("total_variation", lambda x: x.diff(dim=2).abs().mean() + x.diff(dim=3).abs().mean())
+
+    def dice(ignore):
+        def loss(x, y):
+            counted = (y != ignore)[:, None]
+            share, hot = x.softmax(1) * counted, F.one_hot(y.long(), 3).movedim(3, 1) * counted
+            both, all = (share * hot).sum((0, 2, 3)), (share + hot).sum((0, 2, 3))
+            return 1 - ((2 * both + 1) / (all + 1)).mean()
+        return loss
+    expression("x -> dice_loss(y)", [scores, classes], dice(255))
+    expression("x -> dice_loss(y, ignore = 2)", [scores, classes], dice(2))
+
+    def scale_invariant(x, y, share=0.5):  # equation 4 of the paper
+        d = (x - y).flatten(1)
+        n = d.shape[1]
+        return ((d * d).sum(1) / n - share * d.sum(1) ** 2 / n**2).mean()
+    expression("scale_invariant(x, y)", [(2, 1, 3, 4)] * 2, scale_invariant)
+    expression("scale_invariant(x, y, share = 0.85)", [(2, 1, 3, 4)] * 2, lambda x, y: scale_invariant(x, y, 0.85))
+    ones = lambda x: torch.ones(len(x), 1)
+
+    def players(block, call, function):
+        w, b = weight(f"{block}.D.weight", (1, 6)), weight(f"{block}.D.bias", (1,))
+        expression(f"{block}({call})", [(3, 6), (3, 6)], lambda x, y: function(F.linear(x, w, b), F.linear(y, w, b)), use="gan")
+    players("ls_gan", "dense(1), x, y", lambda x, y: F.mse_loss(x, ones(x)) + F.mse_loss(y, 0 * ones(y)))
+    players("fools", "dense(1), x * 1 + 0 * y", lambda x, y: F.mse_loss(x, ones(x)))
+    players("hinge_gan", "dense(1), x, y", lambda x, y: F.relu(1 - x).mean() + F.relu(1 + y).mean())
+    expression("drawn(x, y)", [(3, 6), (3, 6)], lambda x, y: x + (y / 2).exp() * normal("drawn.normal", (3, 6)), use="gan")
+
+
+def similarities():
+    def ssim(a, b):
+        """Of each picture, by its windows, as Wang et al. have it."""
+        line = torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
+        window = line[:, None] * line / line.sum() ** 2
+        under = lambda x: (x.unfold(2, 11, 1).unfold(3, 11, 1) * window).sum((-1, -2))
+        p, q = under(a), under(b)
+        spread = lambda x, y: under(x * y) - under(x) * under(y)
+        index = (2 * p * q + 0.01**2) * (2 * spread(a, b) + 0.03**2) / ((p * p + q * q + 0.01**2) * (spread(a, a) + spread(b, b) + 0.03**2))
+        return index.mean((1, 2, 3))
+    expression("structural_similarity(x, y)", [(2, 3, 14, 12)] * 2, ssim)
+    expression("structural_similarity(x, x + 0.05 * y)", [(2, 1, 14, 12)] * 2, lambda x, y: ssim(x, x + 0.05 * y))
+
+    def best(x, y, k):
+        return (x.topk(k, 1)[1] == y[:, None]).any(1)
+    expression("among_best(x, y, 2)", [(6, 5), ((6,), "i")], lambda x, y: best(x, y, 2))
+
+
+def augmented():
+    """Against the same draws: of run with seed 7."""
+    picture, mask = (4, 3, 8, 8), ((4, 8, 8), "i")
+    chosen = lambda coin, a, b: torch.where(coin.reshape([-1] + [1] * (a.dim() - 1)), a, b)
+    whole = lambda written: f'cast({written}, type = "f32")'
+
+    coin, boxes_coin = (drawn(f"{name}#0", (4,)) < 0.5 for name in ("mirrored", "mirrored_boxes"))
+    expression("mirrored(x)", [picture], lambda x: chosen(coin, x.flip(3), x))
+    expression(whole("((x, y) -> mirrored)[1]"), [picture, mask], lambda x, y: chosen(coin, y.flip(2), y))
+    flips = [drawn(f"turned#{i}", (4,)) < 0.5 for i in range(3)]
+
+    def turned(x):
+        y = chosen(flips[0], x.flip(-2), x)
+        y = chosen(flips[1], y.flip(-1), y)
+        return chosen(flips[2], y.transpose(-1, -2), y)
+    expression("turned(x)", [picture], turned)
+    expression(whole("((x, y) -> turned)[1]"), [picture, mask], lambda x, y: turned(y))
+
+    def cropped(x, size):
+        down, right = ((drawn(f"cropped#{i}", (4,)) * (8 - size + 1)).long() for i in range(2))
+        return torch.stack([one[..., a:a + size, b:b + size] for one, a, b in zip(x, down, right)])
+    expression("x -> cropped(5)", [picture], lambda x: cropped(x, 5))
+    expression(whole("((x, y) -> cropped(3))[1]"), [picture, mask], lambda x, y: cropped(y, 3))
+    stage("middle(5)", lambda x: x[:, :, 1:6, 1:6], picture)
+
+    def jittered(x):
+        by = [1 + 0.4 * (2 * drawn(f"jittered._about_one{name}#0", (4,)) - 1) for name in ("", "_2", "_3")]
+        f = torchvision.transforms.functional
+        return torch.stack([f.adjust_saturation(f.adjust_contrast(f.adjust_brightness(one, b), c), s) for one, b, c, s in zip(x, *by)])
+    expression("jittered(clamp(x, 0, 1))", [picture], lambda x: jittered(x.clamp(0, 1)))
+
+    def bent(x, by, points, mode):
+        flow = F.interpolate(by * normal("bent.normal", (4, 2, points, points)), x.shape[2:], mode="bicubic", align_corners=True)
+        rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+        at = torch.stack([(columns + flow[:, 0]) / 3.5 - 1, (rows + flow[:, 1]) / 3.5 - 1], -1)
+        return F.grid_sample(x, at, mode, "reflection", align_corners=True)
+    expression("x -> bent(by = 1.5)", [picture], lambda x: bent(x, 1.5, 3, "bilinear"))
+    expression(whole("((x, y) -> bent(by = 2, points = 4))[1]"), [picture, mask], lambda x, y: bent(y[:, None].double(), 2, 4, "nearest")[:, 0])
+
+    def beta(block, alpha):
+        a, b = (drawn(f"{block}._beta#{i}", (24, 4)) ** (1 / alpha) for i in range(2))
+        first = [next(i for i in range(24) if a[i, n] + b[i, n] <= 1) for n in range(4)]
+        return torch.stack([a[i, n] / (a[i, n] + b[i, n]) for n, i in enumerate(first)])
+
+    def mixed(share, x):
+        share = share.reshape([-1] + [1] * (x.dim() - 1))
+        return share * x + (1 - share) * x.roll(1, 0)
+    hot = lambda y: F.one_hot(y.long(), 5).double()
+    pair = [picture, ((4,), "i")]
+    expression("((x, y) -> mixup(5))[0]", pair, lambda x, y: mixed(beta("mixup", 0.2), x))
+    expression("((x, y) -> mixup(5, alpha = 0.7))[1]", pair, lambda x, y: mixed(beta("mixup", 0.7), hot(y)))
+
+    def windows(alpha):
+        """torchvision's CutMix, of each sample: first and last row and column."""
+        side = 0.5 * (1 - beta("cutmix", alpha)).sqrt()
+        for n in range(4):
+            middle = [int(drawn(f"cutmix._between{name}#0", (4,))[n] * 8) for name in ("", "_2")]
+            reach = int(side[n] * 8)
+            yield [(max(m - reach, 0), min(m + reach, 8)) for m in middle]
+
+    def cut(x, alpha):
+        y = x.clone()
+        for n, ((top, bottom), (left, right)) in enumerate(windows(alpha)):
+            y[n, :, top:bottom, left:right] = x[n - 1, :, top:bottom, left:right]
+        return y
+
+    def cut_classes(y, alpha):
+        return mixed(torch.tensor([1 - (bottom - top) * (right - left) / 64 for (top, bottom), (left, right) in windows(alpha)]), hot(y))
+    expression("((x, y) -> cutmix(5))[0]", pair, lambda x, y: cut(x, 1))
+    expression("((x, y) -> cutmix(5, alpha = 0.5))[1]", pair, lambda x, y: cut_classes(y, 0.5))
+
+    def boxes_turned(y):
+        return torch.cat([8 - y[..., 2:3], y[..., 1:2], 8 - y[..., 0:1], y[..., 3:]], -1)
+    expression("mirrored_boxes(x, y)[0]", [picture, (4, 3, 5)], lambda x, y: chosen(boxes_coin, x.flip(3), x))
+    expression("mirrored_boxes(x, y)[1]", [picture, (4, 3, 5)], lambda x, y: chosen(boxes_coin, boxes_turned(y), y))
+
+
+def beginnings():
+    """Of weights: what PyTorch's initialisers make of the same draws."""
+    shape = (6, 4, 3, 3)
+    fans = nn.init._calculate_fan_in_and_fan_out
+    stage("gaussian(0.3)", lambda x: 0.3 * normal("l.normal", x.shape), shape)
+    stage("gaussian(0.3)", lambda x: x, (5,))
+    stage("xavier", lambda x: math.sqrt(6 / sum(fans(x))) * (2 * drawn("l#0", x.shape) - 1), shape)
+    stage("xavier(gain = 0.5)", lambda x: 0.5 * math.sqrt(6 / sum(fans(x))) * (2 * drawn("l#0", x.shape) - 1), (5, 7))
+    stage("xavier", lambda x: x, (5,))
+    gain = nn.init.calculate_gain
+    stage("kaiming", lambda x: gain("relu") / math.sqrt(fans(x)[0]) * normal("l.normal", x.shape), shape)
+    stage('kaiming(slope = 0.2, mode = "fan_out")', lambda x: gain("leaky_relu", 0.2) / math.sqrt(fans(x)[1]) * normal("l.normal", x.shape), shape)
+    stage("kaiming", lambda x: x, (5,))
 
 
 def blocks():
@@ -632,7 +822,7 @@ class Nested(nn.Module):
 
 def gans():
     lrelu, norm = nn.LeakyReLU(0.2), nn.InstanceNorm2d
-    normal = lambda path, shape: weight(path, shape, "normal") * math.sqrt(2 / math.prod(shape[1:]))
+    scaled = lambda path, shape: weight(path, shape, "normal") * math.sqrt(2 / math.prod(shape[1:]))
     stage("signed", lambda x: 2 * x - 1, use="gan")
     stage("unsigned", lambda x: 0.5 * x + 0.5, use="gan")
     stage("one_hot(5)", lambda x: F.one_hot(x.long(), 5), ((6,), "i"), use="gan")
@@ -644,9 +834,9 @@ def gans():
     stage("unet_level([8, 5, 6], 1)", Skip(8, 5, Skip(5, 6)), (2, 8, 12, 8), use="gan")
     unet = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1, bias=False), Skip(4, 8), nn.ReLU(), nn.ConvTranspose2d(8, 2, 4, 2, 1), nn.Tanh())
     stage("unet_generator(2, c = 4, depth = 2)", Nested("model", Nested("model", *unet)), (1, 3, 12, 8), use="gan")
-    stage("equal_conv(5, 3)", lambda x: F.conv2d(x, normal("l.weight", (5, 8, 3, 3)), weight("l.bias", (5,)), padding=1), use="gan")
-    stage("equal_dense(5)", lambda x: F.linear(x, normal("l.weight", (5, 6)), weight("l.bias", (5,))), (3, 6), use="gan")
-    stage("equal_maps(5, 4)", lambda x: F.linear(x, normal("l.weight", (80, 6))).view(3, 5, 4, 4) + weight("l.bias", (5,))[:, None, None], (3, 6), use="gan")
+    stage("equal_conv(5, 3)", lambda x: F.conv2d(x, scaled("l.weight", (5, 8, 3, 3)), weight("l.bias", (5,)), padding=1), use="gan")
+    stage("equal_dense(5)", lambda x: F.linear(x, scaled("l.weight", (5, 6)), weight("l.bias", (5,))), (3, 6), use="gan")
+    stage("equal_maps(5, 4)", lambda x: F.linear(x, scaled("l.weight", (80, 6))).view(3, 5, 4, 4) + weight("l.bias", (5,))[:, None, None], (3, 6), use="gan")
 
     def deviation(group):
         def joined(x):
@@ -676,7 +866,8 @@ def poses():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, kernels_for_each_sample, spectral_norms, norms, ranks, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
+    for family in (convolutions, kernels_for_each_sample, spectral_norms, norms, ranks, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions,
+                   losses, similarities, augmented, beginnings, blocks, arithmetic, gans, poses):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
