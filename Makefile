@@ -168,6 +168,8 @@ test-all: deps
 	CAI_SWEEP=1 $(BUILD)/unit_tests library_gradients
 	$(call stage,all networks against PyTorch for each target)
 	tests/numerics/run --all
+	$(call stage,train blocks against PyTorch for each target)
+	tests/learning/run --all
 	$(call stage,each target of tests/fuzz for two minutes)
 	tests/fuzz/run 120
 	$(call stage,all of ONNX's own tests)
