@@ -283,6 +283,13 @@ static void check_on(Evaluator *ev, const TrainingSet *set) {
     }
 }
 
+/* A list of what is the same for the whole run has as many samples as it declares. */
+static void count_once(TrainingSet *set) {
+    if (!set->batch && set->fields.count && set->fields.items[0].once &&
+        dim_is_const(set->fields.items[0].shape.dims[0], NULL))
+        set->batch = dim_const_value(set->fields.items[0].shape.dims[0]);
+}
+
 void train_bind_sets(Evaluator *ev, const Decl *decl) {
     Training *training = ev->train->plan->training;
     for (int i = decl->lists.count > 1; i < decl->lists.count; i++) {
@@ -296,6 +303,7 @@ void train_bind_sets(Evaluator *ev, const Decl *decl) {
         if (!list->count)
             report(ev, DIAG_train_header, decl->name_span, "a set of `%s` has no fields", decl->name);
         check_on(ev, &training->sets.items[index]);
+        count_once(&training->sets.items[index]);
     }
     for (int i = 0; i < decl->where.count; i++) require_condition(ev, decl->where.items[i], NULL, DIAG_where);
 }

@@ -166,7 +166,7 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     int index = pass->measures++;
     if (pass->goal != GOAL_FIND && !(pass->goal == GOAL_MEASURE && pass->measure == index)) return;
     TrainingMeasure *measured = NEW(ev->arena, TrainingMeasure);
-    *measured = (TrainingMeasure){.when = when, .set = -1, .save_by = -1};
+    *measured = (TrainingMeasure){.when = when, .save_by = -1};
     pass->measured = measured;
     run_measure(ev, stmt);
     if (pass->goal == GOAL_FIND && !measured->shown.count && !ev->errors && !pass->plan->unresolved)
