@@ -218,7 +218,8 @@ static bool same_batch(Evaluator *ev, TrainingSet *set, const TrainingField *fie
 static Node *field_node(Evaluator *ev, const FieldPlace *place, int round, const char *name, Shape shape) {
     const TrainingField *field =
         &ev->train->plan->training->sets.items[place->set].fields.items[place->field];
-    cai_binding binding = {CAI_BIND_FIELD, place->set, place->field, round, -1};
+    cai_binding binding = {
+        .kind = CAI_BIND_FIELD, .index = place->set, .field = place->field, .round = round, .guard = -1};
     return train_input(ev, intern(ev->names, name), shape, field->form, FIT_EXACT, binding, field->span);
 }
 

@@ -73,8 +73,9 @@ static int show_one(Evaluator *ev, Value v, const char *name, int row, int guard
     if (!pass->measuring && pass->goal != GOAL_FIND && pass->goal != GOAL_STEP) return -1;
     ShownList *list = pass->measuring ? &pass->measured->shown : &train_phase(ev)->shown;
     int index = train_shown(list, ev, name, form, row, pass->measuring ? -1 : guard, false, span);
-    train_output(ev, v.node, (cai_binding){CAI_BIND_SHOWN, index, 0, 0, pass->measuring ? -1 : guard}, name,
-                 span);
+    train_output(ev, v.node,
+                 (cai_binding){.kind = CAI_BIND_SHOWN, .index = index, .guard = pass->measuring ? -1 : guard},
+                 name, span);
     return index;
 }
 
@@ -198,7 +199,7 @@ static bool shows_batch(Evaluator *ev, const Node *node, const char *word, Span 
 
 static Value joined(Evaluator *ev, Node *node, int kind, int *count, const char *word, Shape shape,
                     Span span) {
-    cai_binding binding = {kind, (*count)++, 0, 0, -1};
+    cai_binding binding = {.kind = kind, .index = (*count)++, .guard = -1};
     const char *name = arena_printf(ev->arena, "%s.%d.%d", word, ev->train->measures, binding.index);
     train_output(ev, node, binding, name, span);
     return value_node(train_input(ev, intern(ev->names, name), shape, FORM_TENSOR, FIT_EXACT, binding, span));

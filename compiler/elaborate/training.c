@@ -281,7 +281,8 @@ static void write_states(Evaluator *ev) {
         const Weight *place = pass->weights.items[i];
         if (place->value == place->node) continue;
         const Chosen *chosen = chosen_last(pass, place);
-        cai_binding binding = {CAI_BIND_STATE, place->index, 0, 0, chosen ? chosen->guard : -1};
+        cai_binding binding = {
+            .kind = CAI_BIND_STATE, .index = place->index, .guard = chosen ? chosen->guard : -1};
         train_output(ev, chosen ? chosen->changed : place->value, binding, place->path, place->span);
     }
 }
