@@ -164,8 +164,12 @@ test-all: deps
 	CAI_SWEEP=61 $(BUILD)/unit_tests activations
 	$(call stage,the kernels on every shape of tests/kernels/shapes.txt)
 	CAI_SWEEP=1 $(BUILD)/unit_tests kernels
+	$(call stage,gradients of all cases of the library for each target)
+	CAI_SWEEP=1 $(BUILD)/unit_tests library_gradients
 	$(call stage,all networks against PyTorch for each target)
 	tests/numerics/run --all
+	$(call stage,train blocks against PyTorch for each target)
+	tests/learning/run --all
 	$(call stage,each target of tests/fuzz for two minutes)
 	tests/fuzz/run 120
 	$(call stage,all of ONNX's own tests, and the examples as ONNX)

@@ -85,7 +85,7 @@ DESCRIBE(cai_set, VALUE(name), VALUE(place), ARRAY(fields, cai_field, field_coun
          VALUE(batch), VALUE(anew));
 #undef T
 #define T cai_binding
-DESCRIBE(cai_binding, VALUE(kind), VALUE(index), VALUE(field), VALUE(round), VALUE(guard));
+DESCRIBE(cai_binding, VALUE(kind), VALUE(index), VALUE(field), VALUE(round), VALUE(guard), VALUE(sets));
 #undef T
 #define T cai_entry
 DESCRIBE(cai_entry, LINK(program), ARRAY(inputs, cai_binding, input_count),
@@ -100,7 +100,7 @@ DESCRIBE(cai_shown, VALUE(name), VALUE(form), VALUE(row), VALUE(is_loss), VALUE(
 #define T cai_measure
 DESCRIBE(cai_measure, STRUCT(when, cai_interval), STRUCT(batch, cai_entry), STRUCT(last, cai_entry),
          ARRAY(shown, cai_shown, shown_count), VALUE(shown_count), VALUE(total_count), VALUE(collected_count),
-         VALUE(set), VALUE(save), VALUE(save_by));
+         VALUE(sets), VALUE(save), VALUE(save_by));
 #undef T
 #define T cai_phase
 DESCRIBE(cai_phase, VALUE(name), STRUCT(length, cai_interval), STRUCT(once, cai_entry),

@@ -9,7 +9,7 @@
 /* Of a phase: which sets it reads, and on which it measures. */
 static cai_phase describe_phase(Arena *arena, const TrainingPhase *phase) {
     cai_measure *measures = NEW_ARRAY(arena, cai_measure, phase->measures.count);
-    for (int i = 0; i < phase->measures.count; i++) measures[i].set = phase->measures.items[i].set;
+    for (int i = 0; i < phase->measures.count; i++) measures[i].sets = phase->measures.items[i].sets;
     return (cai_phase){.measures = measures,
                        .measure_count = phase->measures.count,
                        .rounds = (const int32_t *)phase->rounds};

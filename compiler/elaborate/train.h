@@ -99,7 +99,8 @@ struct TrainPass {
     int other_once;          /* of others, which only say what they bind */
     int quiet;               /* depth of `show` and `measure`: nothing trains */
     bool measuring;          /* the body of a measure runs, and */
-    int first_measured;      /* nodes from here on are its own */
+    int first_measured;      /* nodes from here on are its own; */
+    Map *sizes_of_all;       /* the size along which `collect` joins batches, by that of a batch */
     int first_repeated;      /* within `repeat`: nodes from here on are of its rounds; else 0 */
     int round;               /* the batch of a step that input names mean */
     int guard;               /* of the `every` that runs; -1 */

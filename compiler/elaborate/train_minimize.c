@@ -230,7 +230,8 @@ static void show_loss(Evaluator *ev, const Stmt *stmt, Node *loss) {
     const char *name = stmt->value->kind == EXPR_NAME ? stmt->value->name : "loss";
     int shown = train_shown(&train_phase(ev)->shown, ev, name, CAI_SHOW_CURVE, -1, pass->guard, true,
                             stmt->value->span);
-    train_output(ev, loss, (cai_binding){CAI_BIND_SHOWN, shown, 0, 0, pass->guard}, name, stmt->value->span);
+    train_output(ev, loss, (cai_binding){.kind = CAI_BIND_SHOWN, .index = shown, .guard = pass->guard}, name,
+                 stmt->value->span);
 }
 
 typedef struct Wanted { const Trained *pair; Target target; } Wanted;

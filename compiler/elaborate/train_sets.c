@@ -218,7 +218,8 @@ static bool same_batch(Evaluator *ev, TrainingSet *set, const TrainingField *fie
 static Node *field_node(Evaluator *ev, const FieldPlace *place, int round, const char *name, Shape shape) {
     const TrainingField *field =
         &ev->train->plan->training->sets.items[place->set].fields.items[place->field];
-    cai_binding binding = {CAI_BIND_FIELD, place->set, place->field, round, -1};
+    cai_binding binding = {
+        .kind = CAI_BIND_FIELD, .index = place->set, .field = place->field, .round = round, .guard = -1};
     return train_input(ev, intern(ev->names, name), shape, field->form, FIT_EXACT, binding, field->span);
 }
 
@@ -283,6 +284,13 @@ static void check_on(Evaluator *ev, const TrainingSet *set) {
     }
 }
 
+/* A list of what is the same for the whole run has as many samples as it declares. */
+static void count_once(TrainingSet *set) {
+    if (!set->batch && set->fields.count && set->fields.items[0].once &&
+        dim_is_const(set->fields.items[0].shape.dims[0], NULL))
+        set->batch = dim_const_value(set->fields.items[0].shape.dims[0]);
+}
+
 void train_bind_sets(Evaluator *ev, const Decl *decl) {
     Training *training = ev->train->plan->training;
     for (int i = decl->lists.count > 1; i < decl->lists.count; i++) {
@@ -296,6 +304,7 @@ void train_bind_sets(Evaluator *ev, const Decl *decl) {
         if (!list->count)
             report(ev, DIAG_train_header, decl->name_span, "a set of `%s` has no fields", decl->name);
         check_on(ev, &training->sets.items[index]);
+        count_once(&training->sets.items[index]);
     }
     for (int i = 0; i < decl->where.count; i++) require_condition(ev, decl->where.items[i], NULL, DIAG_where);
 }

@@ -73,8 +73,9 @@ static int show_one(Evaluator *ev, Value v, const char *name, int row, int guard
     if (!pass->measuring && pass->goal != GOAL_FIND && pass->goal != GOAL_STEP) return -1;
     ShownList *list = pass->measuring ? &pass->measured->shown : &train_phase(ev)->shown;
     int index = train_shown(list, ev, name, form, row, pass->measuring ? -1 : guard, false, span);
-    train_output(ev, v.node, (cai_binding){CAI_BIND_SHOWN, index, 0, 0, pass->measuring ? -1 : guard}, name,
-                 span);
+    train_output(ev, v.node,
+                 (cai_binding){.kind = CAI_BIND_SHOWN, .index = index, .guard = pass->measuring ? -1 : guard},
+                 name, span);
     return index;
 }
 
@@ -139,6 +140,7 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
     pass->measuring = true;
     pass->quiet++;
     pass->first_measured = ev->graph->nodes.count;
+    pass->sizes_of_all = map_new(ev->arena);
     const FieldPlace *places =
         arena_copy(ev->arena, pass->fields.items, sizeof *places * (size_t)pass->fields.count);
     train_declare_anew(ev, &stmt->inputs, true);
@@ -165,7 +167,7 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     int index = pass->measures++;
     if (pass->goal != GOAL_FIND && !(pass->goal == GOAL_MEASURE && pass->measure == index)) return;
     TrainingMeasure *measured = NEW(ev->arena, TrainingMeasure);
-    *measured = (TrainingMeasure){.when = when, .set = -1, .save_by = -1};
+    *measured = (TrainingMeasure){.when = when, .save_by = -1};
     pass->measured = measured;
     run_measure(ev, stmt);
     if (pass->goal == GOAL_FIND && !measured->shown.count && !ev->errors && !pass->plan->unresolved)
@@ -197,7 +199,7 @@ static bool shows_batch(Evaluator *ev, const Node *node, const char *word, Span 
 
 static Value joined(Evaluator *ev, Node *node, int kind, int *count, const char *word, Shape shape,
                     Span span) {
-    cai_binding binding = {kind, (*count)++, 0, 0, -1};
+    cai_binding binding = {.kind = kind, .index = (*count)++, .guard = -1};
     const char *name = arena_printf(ev->arena, "%s.%d.%d", word, ev->train->measures, binding.index);
     train_output(ev, node, binding, name, span);
     return value_node(train_input(ev, intern(ev->names, name), shape, FORM_TENSOR, FIT_EXACT, binding, span));
@@ -219,6 +221,14 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
     return joined(ev, node, CAI_BIND_TOTAL, &ev->train->measured->totals, "total", node->shape, span);
 }
 
+/* Over all batches as many as any other size that is the same in each. */
+static Dim size_of_all(Evaluator *ev, Dim of_batch) {
+    Map *sizes = ev->train->sizes_of_all;
+    Dim all = map_get(sizes, of_batch);
+    if (!all) map_set(sizes, of_batch, (void *)(all = dim_symbol(ev->dims, intern(ev->names, "all"), 1)));
+    return all;
+}
+
 Value train_collect(Evaluator *ev, const Arguments *arguments, Span span) {
     if (!in_measure(ev, "collect", span)) return value_error;
     Node *node = as_node(ev, arguments->given.items[0].value, DTYPE_F32, span);
@@ -228,7 +238,7 @@ Value train_collect(Evaluator *ev, const Arguments *arguments, Span span) {
         return value_error;
     }
     Dim *dims = arena_copy(ev->arena, node->shape.dims, sizeof *dims * (size_t)node->shape.rank);
-    dims[0] = dim_symbol(ev->dims, intern(ev->names, "all"), 1);
+    dims[0] = size_of_all(ev, dims[0]);
     Shape all = {node->shape.type, node->shape.rank, dims};
     return joined(ev, node, CAI_BIND_COLLECTED, &ev->train->measured->collected, "collect", all, span);
 }

@@ -170,7 +170,7 @@ Value train_read(Evaluator *ev, Name name, Value v, Span span) {
 }
 
 static Node *counter_node(Evaluator *ev, int which, Name name, Span span) {
-    cai_binding binding = {CAI_BIND_STEP + which, 0, 0, 0, -1};
+    cai_binding binding = {.kind = CAI_BIND_STEP + which, .guard = -1};
     return train_input(ev, name, (Shape){DTYPE_F32, 0, NULL}, FORM_TENSOR, FIT_EXACT, binding, span);
 }
 
@@ -243,7 +243,7 @@ static Node *state_port(Evaluator *ev, int index, Span span) {
     const TrainingState *row = &ev->train->plan->training->states.items[index];
     Shape shape = shape_in(ev->arena, ev->dims, row->shape);
     return train_input(ev, row->path, shape, FORM_TENSOR, FIT_EXACT,
-                       (cai_binding){CAI_BIND_STATE, index, 0, 0, -1}, span);
+                       (cai_binding){.kind = CAI_BIND_STATE, .index = index, .guard = -1}, span);
 }
 
 Node *train_state(Evaluator *ev, const Weight *weight, bool kept) {

@@ -166,7 +166,7 @@ void execute_once(Evaluator *ev, const Stmt *stmt) {
 static Node *active_node(Evaluator *ev, int guard, Span span) {
     Name name = intern(ev->names, arena_printf(ev->arena, "active.%d", guard));
     return train_input(ev, name, (Shape){DTYPE_BOOL, 0, NULL}, FORM_TENSOR, FIT_EXACT,
-                       (cai_binding){CAI_BIND_ACTIVE, guard, 0, 0, -1}, span);
+                       (cai_binding){.kind = CAI_BIND_ACTIVE, .index = guard, .guard = -1}, span);
 }
 
 /* What later lines of the step read: the new value in the steps of the guard, the old one

@@ -281,7 +281,8 @@ static void write_states(Evaluator *ev) {
         const Weight *place = pass->weights.items[i];
         if (place->value == place->node) continue;
         const Chosen *chosen = chosen_last(pass, place);
-        cai_binding binding = {CAI_BIND_STATE, place->index, 0, 0, chosen ? chosen->guard : -1};
+        cai_binding binding = {
+            .kind = CAI_BIND_STATE, .index = place->index, .guard = chosen ? chosen->guard : -1};
         train_output(ev, chosen ? chosen->changed : place->value, binding, place->path, place->span);
     }
 }
@@ -336,20 +337,47 @@ static bool make_once(TrainPlan *plan, int index) {
     return true;
 }
 
-static bool find_set(Evaluator *ev, TrainingMeasure *measured) {
-    for (int i = 0; i < measured->batch.inputs.count; i++) {
-        const cai_binding *binding = &measured->batch.inputs.items[i];
-        if (binding->kind != CAI_BIND_FIELD ||
-            ev->train->plan->training->sets.items[binding->index].fields.items[binding->field].once)
-            continue;
-        if (measured->set < 0) measured->set = binding->index;
-        if (measured->set == binding->index) continue;
-        report(ev, DIAG_measure, ev->train->plan->block->decl->name_span,
-               "a `measure` reads samples of two sets, and goes through one");
-        return false;
+/* The set that an input of a measure is a field of, as a bit; 0 of others. */
+static int set_of_input(const TrainPlan *plan, const TrainingEntry *batch, int input) {
+    const cai_binding *binding = &batch->inputs.items[input];
+    if (binding->kind != CAI_BIND_FIELD) return 0;
+    const TrainingSet *set = &plan->training->sets.items[binding->index];
+    return set->fields.items[binding->field].once ? 0 : 1 << binding->index;
+}
+
+/* Those whose samples a node is, or as many numbers as their batches have. */
+static int own_sets(const TrainPlan *plan, const TrainingEntry *batch, const Node *node) {
+    int sets = 0;
+    for (int i = 0; node->input_count == 0 && node->shape.rank > 0 && i < batch->inputs.count; i++) {
+        const Node *input = batch->graph->inputs.items[i].node;
+        bool of_input =
+            node == input || (node->op != OP_input && node->shape.dims[0] == input->shape.dims[0] &&
+                              !dim_is_const(input->shape.dims[0], NULL));
+        if (of_input) sets |= set_of_input(plan, batch, i);
     }
-    if (measured->set < 0) measured->set = 0;
-    return true;
+    return sets;
+}
+
+/* What is made of one set goes through that one, what is made of several through all of
+ * them, side by side, as far as the shortest reaches. */
+static void find_sets(const TrainPlan *plan, TrainingMeasure *measured) {
+    TrainingEntry *batch = &measured->batch;
+    if (!batch->graph) return;
+    Arena *scratch = arena_new();
+    int *sets = NEW_ARRAY(scratch, int, batch->graph->nodes.count);
+    for (int id = 0; id < batch->graph->nodes.count; id++) {
+        const Node *node = batch->graph->nodes.items[id];
+        sets[id] = own_sets(plan, batch, node);
+        for (int i = 0; i < node->input_count; i++) sets[id] |= sets[node->inputs[i]->id];
+        measured->sets |= sets[id];
+    }
+    if (!measured->sets) measured->sets = 1;
+    int first = measured->sets & -measured->sets; /* which counts what is made of none */
+    for (int i = 0; i < batch->outputs.count; i++) {
+        int of = sets[batch->graph->outputs.items[i].node->id];
+        batch->outputs.items[i].sets = of ? of : first;
+    }
+    arena_free(scratch);
 }
 
 static bool make_measure(TrainPlan *plan, int index, int number) {
@@ -361,7 +389,7 @@ static bool make_measure(TrainPlan *plan, int index, int number) {
     write_states(&ev);
     pass.measured->batch = train_entry(&ev, is_of_batch);
     pass.measured->last = train_entry(&ev, is_of_set);
-    if (!find_set(&ev, pass.measured)) return false;
+    find_sets(plan, pass.measured);
     vec_push(ev.arena, &plan->training->phases.items[index].measures, *pass.measured);
     return true;
 }

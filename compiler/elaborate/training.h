@@ -59,7 +59,7 @@ typedef struct TrainingMeasure {
     cai_interval when;
     TrainingEntry batch, last;
     ShownList shown;
-    int totals, collected, set, save, save_by;
+    int totals, collected, sets, save, save_by;
 } TrainingMeasure;
 
 typedef struct TrainingPhase {

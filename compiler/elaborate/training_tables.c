@@ -114,7 +114,7 @@ static cai_measure table_of_measure(Arena *arena, const TrainingMeasure *measure
                          .shown_count = measure->shown.count,
                          .total_count = measure->totals,
                          .collected_count = measure->collected,
-                         .set = measure->set,
+                         .sets = measure->sets,
                          .save = measure->save,
                          .save_by = measure->save_by};
 }

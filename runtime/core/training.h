@@ -114,6 +114,7 @@ enum { /* of cai_binding.kind */
 typedef struct cai_binding {
     int32_t kind, index, field, round;
     int32_t guard; /* outputs: written only in steps in which this guard holds; -1: always */
+    int32_t sets;  /* outputs of a measure's batch entry: bits of the sets that it is made of */
 } cai_binding;
 
 typedef struct cai_entry {
@@ -150,7 +151,7 @@ typedef struct cai_measure {
     cai_entry batch, last; /* last.program is NULL where nothing is made of totals */
     const cai_shown *shown;
     int32_t shown_count, total_count, collected_count;
-    int32_t set;  /* whose held-out part is gone through */
+    int32_t sets; /* bits: whose held-out parts are gone through */
     int32_t save; /* CAI_SAVE_*, by shown[save_by] */
     int32_t save_by;
 } cai_measure;

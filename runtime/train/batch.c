@@ -8,14 +8,14 @@ typedef struct Reading {
     const cai_running *running;
     const int64_t *positions; /* by set */
     int part;
-    int64_t rows;         /* of each batch; 0: the set's own number */
+    const int64_t *rows;  /* by set, 0 where nothing is read; NULL: the sets' own numbers */
     pthread_mutex_t lock; /* of what follows */
     int64_t failed;       /* the first task that failed, or -1 */
     cai_error error;
 } Reading;
 
 static int64_t rows_of_batch(const Reading *r, const cai_batch *batch) {
-    return r->rows ? r->rows : r->trainer->training->sets[batch->set].batch;
+    return r->rows ? r->rows[batch->set] : r->trainer->training->sets[batch->set].batch;
 }
 
 static void note_failure(Reading *r, int64_t task, const cai_error *error) {
@@ -50,7 +50,7 @@ static void read_samples(void *context, int64_t begin, int64_t end, int worker) 
 }
 
 bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part,
-                    const int64_t *positions, int64_t rows, cai_error *error) {
+                    const int64_t *positions, const int64_t *rows, cai_error *error) {
     Reading r = {.trainer = trainer,
                  .running = running,
                  .positions = positions,

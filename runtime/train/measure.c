@@ -1,7 +1,9 @@
 /* A measurement: all held-out samples go through the batch entry, the last batch being
  * the rest; totals are added up in double over the batches, in order, and what is
- * collected is joined. The last entry makes of both what is shown. It belongs to the step
- * behind which it stands: a run that is asked to stop finishes it. */
+ * collected is joined. Several sets are gone through side by side, each in batches of its
+ * own: what is made of one that is through is not taken any more. The last entry makes of
+ * both what is shown. It belongs to the step behind which it stands: a run that is asked
+ * to stop finishes it. */
 #include "train/train.h"
 #include <math.h>
 #include <stdlib.h>
@@ -20,8 +22,10 @@ typedef struct Measuring {
     cai_running batch, last;
     double **totals; /* by index */
     Joined *joined;
-    double *values; /* of what is shown */
-    bool again;     /* nothing is told or kept */
+    int64_t *positions, *rows; /* by set: of the batch that runs */
+    int32_t unread;            /* bits of the sets that are through */
+    double *values;            /* of what is shown */
+    bool again;                /* nothing is told or kept */
 } Measuring;
 
 /* ---- what batches leave ---- */
@@ -67,6 +71,7 @@ static bool take_batch(Measuring *m, cai_error *error) {
     for (int i = 0; i < entry->program->output_count; i++) {
         const cai_port *port = &entry->program->outputs[i];
         int index = entry->outputs[i].index;
+        if (entry->outputs[i].sets & m->unread) continue;
         if (entry->outputs[i].kind == CAI_BIND_TOTAL &&
             !add_total(m, index, port, m->batch.outputs[i], error))
             return false;
@@ -79,21 +84,21 @@ static bool take_batch(Measuring *m, cai_error *error) {
 
 /* ---- batches ---- */
 
-/* Batches of so many rows; where pictures have sizes of their own, those of the
- * sample. */
-static bool prepare_batch(Measuring *m, int64_t position, int64_t rows, cai_error *error) {
+/* Where pictures have sizes of their own, those of the sample; a set that is through
+ * keeps its last batch. */
+static bool prepare_batch(Measuring *m, cai_error *error) {
     const cai_entry *entry = &m->measure->batch;
     for (int i = 0; i < entry->program->input_count; i++) {
         const cai_binding *binding = &entry->inputs[i];
         const cai_port *port = &entry->program->inputs[i];
         int64_t *shape = m->batch.shapes[i], sizes[CAI_MAX_RANK];
         bool free_sizes = false;
-        if (binding->kind != CAI_BIND_FIELD) continue;
-        shape[0] = rows;
+        if (binding->kind != CAI_BIND_FIELD || !m->rows[binding->index]) continue;
+        shape[0] = m->rows[binding->index];
         for (int axis = 1; axis < port->rank; axis++) free_sizes |= port->dims[axis].symbol != -1;
         if (!free_sizes) continue;
-        if (!cai_dataset_sizes(m->trainer->sets[binding->index], CAI_PART_HELD_OUT, position, binding->field,
-                               sizes, error))
+        if (!cai_dataset_sizes(m->trainer->sets[binding->index], CAI_PART_HELD_OUT,
+                               m->positions[binding->index], binding->field, sizes, error))
             return false;
         for (int axis = 1; axis < port->rank; axis++) shape[axis] = sizes[axis - 1];
     }
@@ -104,23 +109,33 @@ static int64_t measure_seed(const cai_trainer *trainer, int64_t batch) {
     return cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, -2 - batch); /* no step has it */
 }
 
+/* Where each set's batch of this number begins, and how many rows it has; false where all
+ * are through. */
+static bool place_batches(Measuring *m, int64_t number) {
+    const cai_training *training = m->trainer->training;
+    m->unread = 0;
+    for (int set = 0; set < training->set_count; set++) {
+        m->rows[set] = 0;
+        if (!(m->measure->sets >> set & 1)) continue;
+        const int64_t batch = training->sets[set].batch, first = number * batch,
+                      left = cai_dataset_count(m->trainer->sets[set], CAI_PART_HELD_OUT) - first;
+        m->positions[set] = first;
+        m->rows[set] = left > batch ? batch : left > 0 ? left : 0;
+        if (!m->rows[set]) m->unread |= 1 << set;
+    }
+    return m->unread != m->measure->sets;
+}
+
 static bool run_batches(Measuring *m, cai_error *error) {
     cai_trainer *trainer = m->trainer;
-    const int set = m->measure->set;
-    const int64_t all = cai_dataset_count(trainer->sets[set], CAI_PART_HELD_OUT),
-                  batch = trainer->training->sets[set].batch;
-    int64_t positions[trainer->training->set_count + 1];
-    memset(positions, 0, sizeof positions);
-    for (int64_t first = 0; first < all; first += batch) {
-        int64_t rows = all - first < batch ? all - first : batch;
-        positions[set] = first;
-        if (!prepare_batch(m, first, rows, error) ||
-            !cai_batch_read(trainer, &m->batch, CAI_PART_HELD_OUT, positions, rows, error) ||
+    for (int64_t number = 0; place_batches(m, number); number++) {
+        if (!prepare_batch(m, error) ||
+            !cai_batch_read(trainer, &m->batch, CAI_PART_HELD_OUT, m->positions, m->rows, error) ||
             !cai_running_run(trainer, &m->batch, trainer->point.step, UINT32_MAX,
-                             measure_seed(trainer, first / batch), error) ||
+                             measure_seed(trainer, number), error) ||
             !take_batch(m, error))
             return false;
-        if (first == 0 && !m->again) cai_samples_measured(trainer, m->measure, &m->batch);
+        if (number == 0 && !m->again) cai_samples_measured(trainer, m->measure, &m->batch);
     }
     return true;
 }
@@ -211,7 +226,10 @@ static bool begin_measure(Measuring *m, cai_error *error) {
     m->totals = calloc((size_t)measure->total_count + 1, sizeof *m->totals);
     m->joined = calloc((size_t)measure->collected_count + 1, sizeof *m->joined);
     m->values = calloc((size_t)measure->shown_count + 1, sizeof *m->values);
-    return (m->totals && m->joined && m->values) || cai_fail_memory(error, 0, "a measurement");
+    m->positions = calloc((size_t)m->trainer->training->set_count + 1, sizeof *m->positions);
+    m->rows = calloc((size_t)m->trainer->training->set_count + 1, sizeof *m->rows);
+    return (m->totals && m->joined && m->values && m->positions && m->rows) ||
+           cai_fail_memory(error, 0, "a measurement");
 }
 
 static void end_measure(Measuring *m) {
@@ -220,6 +238,8 @@ static void end_measure(Measuring *m) {
     free(m->totals);
     free(m->joined);
     free(m->values);
+    free(m->positions);
+    free(m->rows);
 }
 
 static bool measure_all(Measuring *m, cai_error *error) {

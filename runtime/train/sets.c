@@ -8,7 +8,7 @@
 static bool is_measured(const cai_training *training, int set) {
     for (int i = 0; i < training->phase_count; i++)
         for (int k = 0; k < training->phases[i].measure_count; k++)
-            if (training->phases[i].measures[k].set == set) return true;
+            if (training->phases[i].measures[k].sets >> set & 1) return true;
     return false;
 }
 

@@ -201,10 +201,10 @@ bool cai_running_run(cai_trainer *trainer, cai_running *running, int64_t step, u
                      cai_error *error);
 uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step); /* that hold in the step */
 
-/* Reads rows first .. first + rows of what the entry's ports take: of each set the
- * samples from a position on. */
+/* Reads what the entry's ports take: of each set so many rows, its samples from a
+ * position on. Without `rows` it is the set's batch; where it is 0 nothing is read. */
 bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part,
-                    const int64_t *positions, int64_t rows, cai_error *error);
+                    const int64_t *positions, const int64_t *rows, cai_error *error);
 
 /* The entry on the batch of a step of the point's phase. */
 bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,

@@ -246,7 +246,7 @@ bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t s
     int64_t positions[trainer->training->set_count + 1];
     find_positions(trainer, positions);
     int64_t seed = cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, step);
-    return cai_batch_read(trainer, running, CAI_PART_TRAINING, positions, 0, error) &&
+    return cai_batch_read(trainer, running, CAI_PART_TRAINING, positions, NULL, error) &&
            cai_running_run(trainer, running, trainer->point.step, guards, seed, error);
 }
 

@@ -212,6 +212,7 @@ static void everything_measure(Block *b, TrainingPhase *phase, int w_state, int 
     *measure = (TrainingMeasure){.when = {.count = 1, .unit = CAI_UNIT_EPOCHS, .last = 1},
                                  .totals = 2,
                                  .collected = 1,
+                                 .sets = 1,
                                  .save = CAI_SAVE_LARGEST};
     Entry e = entry_new(b, &measure->batch, "everything.measure");
     Node *x = entry_input(&e, "x", DTYPE_F32, 2, x_dims, (cai_binding){.kind = CAI_BIND_FIELD, .field = 0});

@@ -14,12 +14,15 @@ typedef struct Trainer {
     TrainingPhase *phase;
     RefTensor *states;
     int step;
-    /* of a measure: the batch within the set, and how many samples it has */
-    int set_batch, set_count;
-    Vec(RefTensor) totals;      /* of a measure, added up */
+    bool measuring;
+    int set_batch; /* of a measure: the batch within the set */
+    /* of a measure: totals added up, collected tensors joined */
+    Vec(RefTensor) totals, collected;
     const TrainingEntry *entry; /* that runs */
     RefTensor *results;
 } Trainer;
+
+enum { SAMPLES = 10 }; /* of each set */
 
 /* ---- the same whole-number arithmetic as in make.py ---- */
 
@@ -85,7 +88,16 @@ static const cai_binding *binding_of(const Trainer *t, const Node *node) {
 }
 
 static int64_t batch_of(const Trainer *t, const cai_binding *b) {
-    return t->set_count ? t->set_batch : t->step * t->phase->rounds[b->index] + b->round;
+    return t->measuring ? t->set_batch : t->step * t->phase->rounds[b->index] + b->round;
+}
+
+/* Epochs of the first set. */
+static double epoch_of(const Trainer *t) {
+    return floor((double)(t->step * t->phase->rounds[0] * t->training->sets.items[0].batch) / SAMPLES);
+}
+
+static void copy_values(RefTensor *out, const RefTensor *from) {
+    memcpy(out->values, from->values, sizeof(Number) * (size_t)out->shape.count);
 }
 
 static void fill_samples(const Trainer *t, const cai_binding *b, RefTensor *out) {
@@ -99,13 +111,11 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
     const cai_binding *b = binding_of(t, node);
     switch (b->kind) {
     case CAI_BIND_FIELD: fill_samples(t, b, out); break;
-    case CAI_BIND_STATE:
-        memcpy(out->values, t->states[b->index].values, sizeof(Number) * (size_t)out->shape.count);
-        break;
-    case CAI_BIND_TOTAL:
-        memcpy(out->values, t->totals.items[b->index].values, sizeof(Number) * (size_t)out->shape.count);
-        break;
+    case CAI_BIND_STATE: copy_values(out, &t->states[b->index]); break;
+    case CAI_BIND_TOTAL: copy_values(out, &t->totals.items[b->index]); break;
+    case CAI_BIND_COLLECTED: copy_values(out, &t->collected.items[b->index]); break;
     case CAI_BIND_STEP: out->values->real = t->step; break;
+    case CAI_BIND_EPOCH: out->values->real = epoch_of(t); break;
     case CAI_BIND_PROGRESS: out->values->real = t->step / t->phase->length.count; break;
     case CAI_BIND_ACTIVE: out->values->whole = holds(t, b->index); break;
     default: CU_FAIL_FATAL("a binding that no text of these has");
@@ -113,6 +123,7 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
     return true;
 }
 
+/* The step's number is the seed of its draws. */
 static void run_entry(Trainer *t, const TrainingEntry *entry, const int64_t *symbols) {
     int count = entry->graph->outputs.count;
     Node **wanted = NEW_ARRAY(t->arena, Node *, count);
@@ -121,8 +132,8 @@ static void run_entry(Trainer *t, const TrainingEntry *entry, const int64_t *sym
     t->results = NEW_ARRAY(t->arena, RefTensor, count);
     for (int i = 0; i < count; i++) wanted[i] = entry->graph->outputs.items[i].node;
     graph_verify(entry->graph, "elaboration");
-    CU_ASSERT_FATAL(
-        reference_evaluate(entry->graph, wanted, count, symbols, 0, &source, t->arena, t->results));
+    CU_ASSERT_FATAL(reference_evaluate(entry->graph, wanted, count, symbols, (uint64_t)t->step, &source,
+                                       t->arena, t->results));
 }
 
 static void store_states(Trainer *t) {
@@ -185,64 +196,96 @@ static int compare_step(const Trainer *t, const ShownList *list, const char *pat
 
 /* ---- whole runs ---- */
 
-static void train_and_compare(Trainer *t, const char *name) {
+static void train_and_compare(Trainer *t, const char *name, int steps) {
     const char *expected = arena_printf(t->arena, "tests/unit/training/%s.txt", name);
     if (t->phase->once.graph) {
         run_entry(t, &t->phase->once, NULL);
         store_states(t);
     }
-    for (t->step = 0; t->step < 4; t->step++) {
+    for (t->step = 0; t->step < steps; t->step++) {
         run_entry(t, &t->phase->step, NULL);
         store_states(t);
         CU_ASSERT(compare_step(t, &t->phase->shown, expected) > 2);
     }
 }
 
-static void add_totals(Trainer *t) {
-    for (int i = 0, at = 0; i < t->entry->outputs.count; i++) {
-        if (t->entry->outputs.items[i].kind != CAI_BIND_TOTAL) continue;
-        if (at == t->totals.count) vec_push(t->arena, &t->totals, t->results[i]);
-        else
-            for (int64_t k = 0; k < t->results[i].shape.count; k++)
-                t->totals.items[at].values[k].real += t->results[i].values[k].real;
-        at++;
+static void add_to_total(RefTensor *total, const RefTensor *batch) {
+    for (int64_t k = 0; k < batch->shape.count; k++) total->values[k].real += batch->values[k].real;
+}
+
+static void join(Trainer *t, RefTensor *all, const RefTensor *batch) {
+    int64_t count = all->shape.count + batch->shape.count;
+    Number *values = NEW_ARRAY(t->arena, Number, count);
+    memcpy(values, all->values, sizeof *values * (size_t)all->shape.count);
+    memcpy(values + all->shape.count, batch->values, sizeof *values * (size_t)batch->shape.count);
+    *all = (RefTensor){.shape.count = count, .values = values};
+}
+
+static void add_batch(Trainer *t) {
+    for (int i = 0, total = 0, collected = 0; i < t->entry->outputs.count; i++) {
+        int kind = t->entry->outputs.items[i].kind;
+        if (kind == CAI_BIND_TOTAL) {
+            if (total == t->totals.count) vec_push(t->arena, &t->totals, t->results[i]);
+            else add_to_total(&t->totals.items[total], &t->results[i]);
+            total++;
+        }
+        if (kind == CAI_BIND_COLLECTED) {
+            if (collected == t->collected.count) vec_push(t->arena, &t->collected, t->results[i]);
+            else join(t, &t->collected.items[collected], &t->results[i]);
+            collected++;
+        }
     }
 }
 
-static void measure_and_compare(Trainer *t, const char *name) {
+/* Ten samples, the last batch the rest; gives how many numbers were compared. */
+static int measure_and_compare(Trainer *t, const char *name) {
     TrainingMeasure *m = &t->phase->measures.items[0];
     const int64_t batches[] = {4, 4, 2};
-    t->set_count = 10;
-    for (t->set_batch = 0; t->set_batch < 3; t->set_batch++) {
+    int symbols = dims_symbol_count(m->last.graph->dims);
+    int64_t *all = NEW_ARRAY(t->arena, int64_t, symbols);
+    t->measuring = true;
+    for (t->set_batch = 0; t->set_batch < COUNT_OF(batches); t->set_batch++) {
         run_entry(t, &m->batch, &batches[t->set_batch]);
-        add_totals(t);
+        add_batch(t);
     }
-    run_entry(t, &m->last, NULL);
-    CU_ASSERT_EQUAL(compare_step(t, &m->shown, arena_printf(t->arena, "tests/unit/training/%s.txt", name)),
-                    2);
-    CU_ASSERT_EQUAL(m->save, CAI_SAVE_LARGEST);
-    CU_ASSERT_STRING_EQUAL(m->shown.items[m->save_by].name, "accuracy");
+    for (int i = 0; i < symbols; i++) all[i] = SAMPLES;
+    run_entry(t, &m->last, all);
+    return compare_step(t, &m->shown, arena_printf(t->arena, "tests/unit/training/%s.txt", name));
 }
 
-static Trainer trained(const char *name) {
+static Trainer trained(const char *name, int steps) {
     Arena *arena = arena_new();
     Trainer t = open_trainer(arena_printf(arena, "tests/unit/training/%s.cai", name));
-    train_and_compare(&t, name);
+    train_and_compare(&t, name, steps);
     arena_free(arena);
     return t;
 }
 
 TEST(batch_norm_momentum_and_what_is_measured) {
-    Trainer t = trained("classifier");
-    measure_and_compare(&t, "classifier");
+    Trainer t = trained("classifier", 4);
+    CU_ASSERT_EQUAL(measure_and_compare(&t, "classifier"), 2);
+    const TrainingMeasure *m = &t.phase->measures.items[0];
+    CU_ASSERT_EQUAL(m->save, CAI_SAVE_LARGEST);
+    CU_ASSERT_STRING_EQUAL(m->shown.items[m->save_by].name, "accuracy");
     arena_free(t.arena);
 }
 
-TEST(two_optimizers_in_one_minimize) { arena_free(trained("adamw").arena); }
-TEST(players_in_turn) { arena_free(trained("gan").arena); }
-TEST(frozen_layers_and_averages) { arena_free(trained("frozen").arena); }
-TEST(rounds_every_and_once) { arena_free(trained("critic").arena); }
-TEST(a_layer_whose_weights_are_constants) { arena_free(trained("code").arena); }
+TEST(two_optimizers_in_one_minimize) { arena_free(trained("adamw", 4).arena); }
+TEST(players_in_turn) { arena_free(trained("players", 4).arena); }
+TEST(frozen_layers_and_averages) { arena_free(trained("frozen", 4).arena); }
+TEST(rounds_every_and_once) { arena_free(trained("critic", 4).arena); }
+TEST(a_layer_whose_weights_are_constants) { arena_free(trained("code", 4).arena); }
+
+TEST(spectral_norms_turn_their_directions) { arena_free(trained("spectral", 4).arena); }
+TEST(a_pool_of_pictures) { arena_free(trained("replay", 4).arena); }
+TEST(ten_steps_of_each_optimizer) { arena_free(trained("optimizers", 10).arena); }
+TEST(schedules) { arena_free(trained("schedules", 10).arena); }
+
+TEST(what_is_measured_over_a_set) {
+    Trainer t = open_trainer("tests/unit/training/measures.cai");
+    CU_ASSERT_EQUAL(measure_and_compare(&t, "measures"), 10);
+    arena_free(t.arena);
+}
 
 /* ---- how weights begin ---- */
 

@@ -15,6 +15,9 @@ import torchvision
 torch.set_default_dtype(torch.float64)
 MASK = (1 << 64) - 1
 SAMPLES = 24
+run_seed = 7  # of what is drawn
+training = False  # whether modules are, and gradients by weights are wanted: tests/numerics/gradients/make.py
+leaves, modules = [], []  # in training: (path, weight), and all modules
 
 
 def splitmix64(x):
@@ -43,7 +46,10 @@ def weight(path, shape, declared=None, state=False, seed=7):
     for i in range(math.prod(shape)):
         u = (splitmix64((stream + i) & MASK) >> 40) / 2**24
         values.append(f32(f32(2 * u - 1) * f32(math.sqrt(3))) if declared == "normal" else f32(0.5 + u) if declared == 1 else f32(declared) if declared else f32(f32(2 * u - 1) * bound))
-    return torch.tensor(values).reshape(shape)
+    made = torch.tensor(values).reshape(shape)
+    if training and not state:
+        leaves.append((path, made.requires_grad_()))
+    return made
 
 
 def source(shape, k, integer=False):
@@ -65,9 +71,12 @@ def load(module, prefix):
                 state[full] = value
                 continue
             declared = 0.25 if isinstance(part, nn.PReLU) else 1 if key == "running_var" or (isinstance(part, NORMS) and key == "weight") else None
-            state[full] = weight(path, tuple(value.shape), declared, key.startswith("running") or key in ("weight_u", "weight_v"))
+            state[full] = weight(path, tuple(value.shape), declared, key.startswith("running") or key in ("weight_u", "weight_v")).detach()
     module.load_state_dict(state)
-    return module.eval()
+    if training:
+        modules.append(module)
+        leaves.extend((f"{prefix}.{name}", value) for name, value in module.named_parameters())
+    return module.train(training)
 
 
 lines = []
@@ -186,17 +195,23 @@ def ranks():
         expression(f"x * per_channel(y, rank = {len(shape)})", [shape, (2, 8)], lambda x, y: x * y.reshape([2, 8] + [1] * (len(shape) - 2)))
 
 
+def dropped(x):
+    return torch.where(drawn("l#0", x.shape) < 0.5, torch.zeros((), dtype=x.dtype), 2 * x)
+
+
 def activations():
     modules = dict(relu=nn.ReLU(), relu6=nn.ReLU6(), elu=nn.ELU(), selu=nn.SELU(), gelu=nn.GELU(), silu=nn.SiLU(), sigmoid=nn.Sigmoid(),
-                   tanh=nn.Tanh(), hardswish=nn.Hardswish(), hardsigmoid=nn.Hardsigmoid(), softplus=nn.Softplus(), mish=nn.Mish(),
-                   leaky_relu=nn.LeakyReLU(), softmax=nn.Softmax(-1), log_softmax=nn.LogSoftmax(-1), prelu=nn.PReLU(), dropout=nn.Identity())
+                   tanh=nn.Tanh(), hardswish=nn.Hardswish(),
+                   hardsigmoid=lambda x: F.relu6(x + 3) / 6,  # PyTorch's own has the 1/6 of f32 as its derivative
+                   softplus=nn.Softplus(), mish=nn.Mish(),
+                   leaky_relu=nn.LeakyReLU(), softmax=nn.Softmax(-1), log_softmax=nn.LogSoftmax(-1), prelu=nn.PReLU(), dropout=dropped if training else nn.Identity())
     for name, module in modules.items():
         stage(name, module)
     stage("leaky_relu(0.2)", nn.LeakyReLU(0.2))
     stage("softmax(axis = 1)", nn.Softmax(1))
     stage("log_softmax(axis = 2)", nn.LogSoftmax(2))
     stage("hardsigmoid(slope = 0.2)", lambda x: (0.2 * x + 0.5).clamp(0, 1))
-    stage("hardsigmoid(slope = 2, shift = -0.5)", lambda x: (2 * x - 0.5).clamp(0, 1))
+    stage("hardsigmoid(slope = 2, shift = -0.5)", lambda x: F.hardtanh(2 * x - 0.5, 0, 1))
     slopes(modules)
 
 
@@ -205,12 +220,11 @@ def slopes(modules):
     def gradient(function, value):
         def run(x, y):
             with torch.enable_grad():
-                x = x.clone().requires_grad_()
+                x = x.detach().clone().requires_grad_()
                 (function(x - x.detach() + value(x.detach())) * y).sum().backward()
             return x.grad
         return run
     zero, steps = ("x - stop(x)", torch.zeros_like), ("x - stop(x) + stop(round(2 * x))", lambda x: (2 * x).round())
-    modules["hardsigmoid"] = lambda x: F.relu6(x + 3) / 6  # whose own derivative is the 1/6 of f32
     for name in ("leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "mish", "relu", "hardsigmoid", "log_softmax"):
         for written, value in (zero, steps):
             expression(f"grad(sum(({written} -> {name}) * y), x)", [(2, 7), (2, 7)], gradient(modules[name], value))
@@ -309,15 +323,15 @@ def sizes():
 
 
 def indices():
-    """Of x f32[4, 5, 6]; backwards by numpy, since PyTorch has no negative steps, all else as PyTorch has it."""
+    """Of x f32[4, 5, 6]; backwards by lists, since PyTorch has no negative steps, all else as PyTorch has it."""
     shape = [(4, 5, 6)]
     for written, expected in [
             ("x[..., 0]", lambda x: x[..., 0]),
             ("x[:, none, ..., none]", lambda x: x[:, None, ..., None]),
             ("x[:, [2, 1, 0]]", lambda x: x[:, [2, 1, 0]]),
             ("x[-1, ..., [[0, -1], [2, 2]]]", lambda x: x[-1][..., torch.tensor([[0, -1], [2, 2]])]),
-            ("x[::-1, 1, 4:0:-2]", lambda x: torch.tensor(x.numpy()[::-1, 1, 4:0:-2].copy())),
-            ("x[2::-1, ..., ::-3]", lambda x: torch.tensor(x.numpy()[2::-1, ..., ::-3].copy())),
+            ("x[::-1, 1, 4:0:-2]", lambda x: x.flip(0)[:, 1, [4, 2]]),
+            ("x[2::-1, ..., ::-3]", lambda x: x[[2, 1, 0]][..., [5, 2]]),
             ("x[[0, -1], [3, 1]]", lambda x: x[[0, -1], [3, 1]]),
             ("x[[[0], [3]], :, [1, 2]]", lambda x: x[torch.tensor([[0], [3]]), :, torch.tensor([1, 2])]),
             ("x[0, none, [4, 1], [5, -6]]", lambda x: x[0, None, [4, 1], [5, -6]]),
@@ -378,13 +392,58 @@ def boxes():
         half = width / 2 * (x[..., 2:] / 5).exp()
         return torch.cat([centre - half, centre + half], -1)
     expression("moved_boxes(x, y)", [(2, 7, 4), (7, 4)], moved, use="detect")
+    expression(f"overlaps({boxed}, (y[:, :, 0:2], y[:, :, 0:2] + abs(y[:, :, 2:4])) -> concat(axis = 2))", [(2, 5, 4), (2, 6, 4)],
+               lambda x, y: torch.stack([torchvision.ops.box_iou(a, b) for a, b in zip(corners(x), corners(y))]))
+
+    def found(box, score):
+        rows = []
+        for n in range(len(box)):
+            of_picture = [torch.cat([box[n, i], score[n, i, k, None], torch.tensor([k + 1.0])]) for k in range(3)
+                          for i in places(box[n:n + 1], score[n:n + 1, :, k], 20, 0.3, 0.1)[0] if i >= 0]
+            best = sorted(of_picture, key=lambda row: -row[4])[:7]
+            rows.append(torch.stack(best + [torch.zeros(6)] * (7 - len(best))))
+        return torch.stack(rows)
+    expression(f"detections({boxed}, y, most = 7, candidates = 20, iou = 0.3, score = 0.1, first = 1)", [(2, 20, 4), (2, 20, 3)],
+               lambda x, y: found(corners(x), y).detach(), use="detect")
+    matches(corners)
+
+
+def matches(corners):
+    """torchvision's SSD: its matcher, its coder of boxes, and its choice of hard negatives."""
+    from torchvision.models.detection import _utils as detection
+    things = '((3 * y[:, :, 0:2], 3 * y[:, :, 0:2] + 0.3 + 3 * abs(y[:, :, 2:4])) -> concat(axis = 2), cast(z - 1, type = "f32")) -> concat(axis = 2)'
+    own = "(3 * x[:, 0:2], 3 * x[:, 0:2] + 0.3 + 3 * abs(x[:, 2:4])) -> concat(axis = 1)"
+    sized = lambda x: torch.cat([3 * x[..., :2], 3 * x[..., :2] + 0.3 + 3 * x[..., 2:].abs()], -1)
+
+    def matched(x, y, z, iou):
+        default, matcher, coder = sized(x), detection.SSDMatcher(iou), detection.BoxCoder((10.0, 10.0, 5.0, 5.0))
+        for box, kind in zip(sized(y), z[..., 0] - 1):
+            box, kind = box[kind >= 0], kind[kind >= 0]
+            owner = matcher(torchvision.ops.box_iou(box, default))
+            says = coder.encode([box[owner.clamp(0)]], [default])[0]
+            yield torch.where((owner >= 0)[:, None], says, 0 * says), torch.where(owner >= 0, kind[owner.clamp(0)] + 1, 0)
+    shapes = [(30, 4), (2, 6, 4), ((2, 6, 1), "i")]
+    for setting, iou in (("", 0.5), (", iou = 0.3", 0.3)):
+        call = f"match({own}, {things}{setting})"
+        expression(f"{call}[0]", shapes, lambda x, y, z: torch.stack([m[0] for m in matched(x, y, z, iou)]), use="detect")
+        expression(f'cast({call}[1], type = "f32")', shapes, lambda x, y, z: torch.stack([m[1] for m in matched(x, y, z, iou)]), use="detect")
+
+    def hard(cost, kind, ratio):
+        found, cost = kind > 0, cost.clone()
+        cost[found] = -float("inf")
+        rank = cost.sort(1, descending=True)[1].sort(1)[1]
+        return (rank < ratio * found.sum(1, keepdim=True)) & ~found
+    rare = 'select(x > 0.9, y, 0)'
+    for ratio in (1, 3):
+        expression(f"hard_negatives(abs(x), {rare}, ratio = {ratio})", [(3, 40), ((3, 40), "i")],
+                   lambda x, y: hard(x.abs(), torch.where(x > 0.9, y, 0), ratio), use="detect")
 
 
 def sampling():
     def gradient(function, by):
         def run(*tensors):
             with torch.enable_grad():
-                tensors = [t.clone().requires_grad_() for t in tensors]
+                tensors = [t.detach().clone().requires_grad_() for t in tensors]
                 (function(*tensors[:2]) * tensors[2]).sum().backward()
             return tensors[by].grad
         return run
@@ -414,15 +473,17 @@ def sampling():
         expression(f'warp(x, 3 * y, border = "{border}")', [picture, (2, 2, 5, 7)], lambda x, y: warp(border)(x, 3 * y))
 
 
+def drawn(stream, shape):
+    """uniform's numbers."""
+    begin = splitmix64(run_seed ^ fnv1a64(stream))
+    return torch.tensor([(splitmix64((begin + i) & MASK) >> 40) / 2**24 for i in range(math.prod(shape))]).reshape(shape)
+
+
+def normal(layer, shape):
+    return (-2 * torch.log(1 - drawn(layer + "#0", shape))).sqrt() * torch.cos(2 * math.pi * drawn(layer + "#1", shape))
+
+
 def noise():
-    def drawn(stream, shape):
-        """uniform's numbers in a run with seed 7."""
-        begin = splitmix64(7 ^ fnv1a64(stream))
-        return torch.tensor([(splitmix64((begin + i) & MASK) >> 40) / 2**24 for i in range(math.prod(shape))]).reshape(shape)
-
-    def normal(layer, shape):
-        return (-2 * torch.log(1 - drawn(layer + "#0", shape))).sqrt() * torch.cos(2 * math.pi * drawn(layer + "#1", shape))
-
     expression("x + uniform(2, 30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)))
     expression("x + uniform(x.shape) * uniform(30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)) * drawn("#1", (30,)))
     expression("x + normal(x.shape) + normal([2, 30])", [(2, 30)],
@@ -443,9 +504,164 @@ def reductions():
     stage("bce_logits(0)", lambda x: F.binary_cross_entropy_with_logits(x, torch.zeros_like(x)))
     stage("bce_logits(target = 0.3)", lambda x: F.binary_cross_entropy_with_logits(x, torch.full_like(x, 0.3)))
     expression("x -> cross_entropy(y)", [(4, 5), ((4,), "i")], lambda x, y: F.cross_entropy(x, y.long()))
-    expression("(x, log(0 * x)) -> concat -> cross_entropy(y)", [(4, 5), ((4,), "i")], lambda x, y: F.cross_entropy(x, y.long()))  # classes left out
+    expression("(x, log(0 * x)) -> concat -> cross_entropy(y)", [(4, 5), ((4,), "i")],
+               lambda x, y: F.cross_entropy(torch.cat([x, (0 * x).log()], 1), y.long()))  # classes left out
     expression("mse(x, y)", [(2, 3), (2, 3)], F.mse_loss)
     expression("l1(x, y)", [(2, 3), (2, 3)], F.l1_loss)
+
+
+def losses():
+    scores, classes = (2, 3, 5, 4), ((2, 5, 4), "i")
+    expression("x -> cross_entropy(y, smooth = 0.2)", [(4, 5), ((4,), "i")], lambda x, y: F.cross_entropy(x, y.long(), label_smoothing=0.2))
+    expression("x -> cross_entropy(softmax(y, axis = 1))", [(4, 5), (4, 5)], lambda x, y: F.cross_entropy(x, y.softmax(1)))
+    expression("x -> cross_entropy(softmax(y, axis = 1), smooth = 0.1)", [(4, 5), (4, 5)], lambda x, y: F.cross_entropy(x, y.softmax(1), label_smoothing=0.1))
+    expression("x -> cross_entropy_each(y)", [(2, 6, 5), ((2, 6), "i")], lambda x, y: F.cross_entropy(x.movedim(2, 1), y.long(), reduction="none"))
+    expression("x -> cross_entropy_map(y, ignore = 1)", [scores, classes], lambda x, y: F.cross_entropy(x, y.long(), ignore_index=1))
+    expression("x -> cross_entropy_map(y)", [scores, classes], lambda x, y: F.cross_entropy(x, y.long()))
+    expression("sigmoid(x) -> bce(cast(y, type = \"f32\") / 2)", [(2, 9), ((2, 9), "i")], lambda x, y: F.binary_cross_entropy(x.sigmoid(), y / 2))
+    expression("smooth_l1(x - y)", [(2, 9), (2, 9)], lambda x, y: F.smooth_l1_loss(x, y, reduction="none"))
+    expression("smooth_l1(x - y, beta = 0.3)", [(2, 9), (2, 9)], lambda x, y: F.smooth_l1_loss(x, y, reduction="none", beta=0.3))
+    expression("x -> focal(cast(y > 0, type = \"f32\"))", [(2, 9), ((2, 9), "i")],
+               lambda x, y: torchvision.ops.sigmoid_focal_loss(x, (y > 0).to(x.dtype), reduction="mean"))
+    expression("x -> focal(cast(y > 0, type = \"f32\"), alpha = 0.6, gamma = 1.5)", [(2, 9), ((2, 9), "i")],
+               lambda x, y: torchvision.ops.sigmoid_focal_loss(x, (y > 0).to(x.dtype), 0.6, 1.5, reduction="mean"))
+    stage("total_variation", lambda x: x.diff(dim=2).abs().mean() + x.diff(dim=3).abs().mean())
+
+    def dice(ignore):
+        def loss(x, y):
+            counted = (y != ignore)[:, None]
+            share, hot = x.softmax(1) * counted, F.one_hot(y.long(), 3).movedim(3, 1) * counted
+            both, all = (share * hot).sum((0, 2, 3)), (share + hot).sum((0, 2, 3))
+            return 1 - ((2 * both + 1) / (all + 1)).mean()
+        return loss
+    expression("x -> dice_loss(y)", [scores, classes], dice(255))
+    expression("x -> dice_loss(y, ignore = 2)", [scores, classes], dice(2))
+
+    def scale_invariant(x, y, share=0.5):  # equation 4 of the paper
+        d = (x - y).flatten(1)
+        n = d.shape[1]
+        return ((d * d).sum(1) / n - share * d.sum(1) ** 2 / n**2).mean()
+    expression("scale_invariant(x, y)", [(2, 1, 3, 4)] * 2, scale_invariant)
+    expression("scale_invariant(x, y, share = 0.85)", [(2, 1, 3, 4)] * 2, lambda x, y: scale_invariant(x, y, 0.85))
+    ones = lambda x: torch.ones(len(x), 1)
+
+    def players(block, call, function):
+        w, b = weight(f"{block}.D.weight", (1, 6)), weight(f"{block}.D.bias", (1,))
+        expression(f"{block}({call})", [(3, 6), (3, 6)], lambda x, y: function(F.linear(x, w, b), F.linear(y, w, b)), use="gan")
+    players("ls_gan", "dense(1), x, y", lambda x, y: F.mse_loss(x, ones(x)) + F.mse_loss(y, 0 * ones(y)))
+    players("fools", "dense(1), x * 1 + 0 * y", lambda x, y: F.mse_loss(x, ones(x)))
+    players("hinge_gan", "dense(1), x, y", lambda x, y: F.relu(1 - x).mean() + F.relu(1 + y).mean())
+    expression("drawn(x, y)", [(3, 6), (3, 6)], lambda x, y: x + (y / 2).exp() * normal("drawn.normal", (3, 6)), use="gan")
+
+
+def similarities():
+    def ssim(a, b):
+        """Of each picture, by its windows, as Wang et al. have it."""
+        line = torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
+        window = line[:, None] * line / line.sum() ** 2
+        under = lambda x: (x.unfold(2, 11, 1).unfold(3, 11, 1) * window).sum((-1, -2))
+        p, q = under(a), under(b)
+        spread = lambda x, y: under(x * y) - under(x) * under(y)
+        index = (2 * p * q + 0.01**2) * (2 * spread(a, b) + 0.03**2) / ((p * p + q * q + 0.01**2) * (spread(a, a) + spread(b, b) + 0.03**2))
+        return index.mean((1, 2, 3))
+    expression("structural_similarity(x, y)", [(2, 3, 14, 12)] * 2, ssim)
+    expression("structural_similarity(x, x + 0.05 * y)", [(2, 1, 14, 12)] * 2, lambda x, y: ssim(x, x + 0.05 * y))
+
+    def best(x, y, k):
+        return (x.topk(k, 1)[1] == y[:, None]).any(1)
+    expression("among_best(x, y, 2)", [(6, 5), ((6,), "i")], lambda x, y: best(x, y, 2))
+
+
+def augmented():
+    """Against the same draws: of run with seed 7."""
+    picture, mask = (4, 3, 8, 8), ((4, 8, 8), "i")
+    chosen = lambda coin, a, b: torch.where(coin.reshape([-1] + [1] * (a.dim() - 1)), a, b)
+    whole = lambda written: f'cast({written}, type = "f32")'
+
+    coin, boxes_coin = (drawn(f"{name}#0", (4,)) < 0.5 for name in ("mirrored", "mirrored_boxes"))
+    expression("mirrored(x)", [picture], lambda x: chosen(coin, x.flip(3), x))
+    expression(whole("((x, y) -> mirrored)[1]"), [picture, mask], lambda x, y: chosen(coin, y.flip(2), y))
+    flips = [drawn(f"turned#{i}", (4,)) < 0.5 for i in range(3)]
+
+    def turned(x):
+        y = chosen(flips[0], x.flip(-2), x)
+        y = chosen(flips[1], y.flip(-1), y)
+        return chosen(flips[2], y.transpose(-1, -2), y)
+    expression("turned(x)", [picture], turned)
+    expression(whole("((x, y) -> turned)[1]"), [picture, mask], lambda x, y: turned(y))
+
+    def cropped(x, size):
+        down, right = ((drawn(f"cropped#{i}", (4,)) * (8 - size + 1)).long() for i in range(2))
+        return torch.stack([one[..., a:a + size, b:b + size] for one, a, b in zip(x, down, right)])
+    expression("x -> cropped(5)", [picture], lambda x: cropped(x, 5))
+    expression(whole("((x, y) -> cropped(3))[1]"), [picture, mask], lambda x, y: cropped(y, 3))
+    stage("middle(5)", lambda x: x[:, :, 1:6, 1:6], picture)
+
+    def jittered(x):
+        by = [1 + 0.4 * (2 * drawn(f"jittered._about_one{name}#0", (4,)) - 1) for name in ("", "_2", "_3")]
+        f = torchvision.transforms.functional
+        return torch.stack([f.adjust_saturation(f.adjust_contrast(f.adjust_brightness(one, b), c), s) for one, b, c, s in zip(x, *by)])
+    expression("jittered(clamp(x, 0, 1))", [picture], lambda x: jittered(x.clamp(0, 1)))
+
+    def bent(x, by, points, mode):
+        flow = F.interpolate(by * normal("bent.normal", (4, 2, points, points)), x.shape[2:], mode="bicubic", align_corners=True)
+        rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+        at = torch.stack([(columns + flow[:, 0]) / 3.5 - 1, (rows + flow[:, 1]) / 3.5 - 1], -1)
+        return F.grid_sample(x, at, mode, "reflection", align_corners=True)
+    expression("x -> bent(by = 1.5)", [picture], lambda x: bent(x, 1.5, 3, "bilinear"))
+    expression(whole("((x, y) -> bent(by = 2, points = 4))[1]"), [picture, mask], lambda x, y: bent(y[:, None].double(), 2, 4, "nearest")[:, 0])
+
+    def beta(block, alpha):
+        a, b = (drawn(f"{block}._beta#{i}", (24, 4)) ** (1 / alpha) for i in range(2))
+        first = [next(i for i in range(24) if a[i, n] + b[i, n] <= 1) for n in range(4)]
+        return torch.stack([a[i, n] / (a[i, n] + b[i, n]) for n, i in enumerate(first)])
+
+    def mixed(share, x):
+        share = share.reshape([-1] + [1] * (x.dim() - 1))
+        return share * x + (1 - share) * x.roll(1, 0)
+    hot = lambda y: F.one_hot(y.long(), 5).double()
+    pair = [picture, ((4,), "i")]
+    expression("((x, y) -> mixup(5))[0]", pair, lambda x, y: mixed(beta("mixup", 0.2), x))
+    expression("((x, y) -> mixup(5, alpha = 0.7))[1]", pair, lambda x, y: mixed(beta("mixup", 0.7), hot(y)))
+
+    def windows(alpha):
+        """torchvision's CutMix, of each sample: first and last row and column."""
+        side = 0.5 * (1 - beta("cutmix", alpha)).sqrt()
+        for n in range(4):
+            middle = [int(drawn(f"cutmix._between{name}#0", (4,))[n] * 8) for name in ("", "_2")]
+            reach = int(side[n] * 8)
+            yield [(max(m - reach, 0), min(m + reach, 8)) for m in middle]
+
+    def cut(x, alpha):
+        y = x.clone()
+        for n, ((top, bottom), (left, right)) in enumerate(windows(alpha)):
+            y[n, :, top:bottom, left:right] = x[n - 1, :, top:bottom, left:right]
+        return y
+
+    def cut_classes(y, alpha):
+        return mixed(torch.tensor([1 - (bottom - top) * (right - left) / 64 for (top, bottom), (left, right) in windows(alpha)]), hot(y))
+    expression("((x, y) -> cutmix(5))[0]", pair, lambda x, y: cut(x, 1))
+    expression("((x, y) -> cutmix(5, alpha = 0.5))[1]", pair, lambda x, y: cut_classes(y, 0.5))
+
+    def boxes_turned(y):
+        return torch.cat([8 - y[..., 2:3], y[..., 1:2], 8 - y[..., 0:1], y[..., 3:]], -1)
+    expression("mirrored_boxes(x, y)[0]", [picture, (4, 3, 5)], lambda x, y: chosen(boxes_coin, x.flip(3), x))
+    expression("mirrored_boxes(x, y)[1]", [picture, (4, 3, 5)], lambda x, y: chosen(boxes_coin, boxes_turned(y), y))
+
+
+def beginnings():
+    """Of weights: what PyTorch's initialisers make of the same draws."""
+    shape = (6, 4, 3, 3)
+    fans = nn.init._calculate_fan_in_and_fan_out
+    stage("gaussian(0.3)", lambda x: 0.3 * normal("l.normal", x.shape), shape)
+    stage("gaussian(0.3)", lambda x: x, (5,))
+    stage("xavier", lambda x: math.sqrt(6 / sum(fans(x))) * (2 * drawn("l#0", x.shape) - 1), shape)
+    stage("xavier(gain = 0.5)", lambda x: 0.5 * math.sqrt(6 / sum(fans(x))) * (2 * drawn("l#0", x.shape) - 1), (5, 7))
+    stage("xavier", lambda x: x, (5,))
+    gain = nn.init.calculate_gain
+    stage("kaiming", lambda x: gain("relu") / math.sqrt(fans(x)[0]) * normal("l.normal", x.shape), shape)
+    stage('kaiming(slope = 0.2, mode = "fan_out")', lambda x: gain("leaky_relu", 0.2) / math.sqrt(fans(x)[1]) * normal("l.normal", x.shape), shape)
+    stage("kaiming", lambda x: x, (5,))
 
 
 def blocks():
@@ -454,7 +670,7 @@ def blocks():
     fc = lambda path, out, inputs: (lambda x: F.conv2d(x, weight(path + ".weight", (out, inputs, 1, 1)), weight(path + ".bias", (out,))))
     excite = lambda squeeze, act, gate: (lambda x: x * gate(fc("l.fc2", 8, squeeze)(act(fc("l.fc1", squeeze, 8)(x.mean((2, 3), keepdim=True))))))
     stage("squeeze_excite(r = 2)", excite(4, F.relu, torch.sigmoid))
-    stage("squeeze_excite(squeeze = 3, activation = silu, gate = hardsigmoid)", excite(3, F.silu, F.hardsigmoid))
+    stage("squeeze_excite(squeeze = 3, activation = silu, gate = hardsigmoid)", excite(3, F.silu, lambda x: F.relu6(x + 3) / 6))
     step = lambda i, o: [nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
     stage("double_conv(5)", nn.Sequential(*step(8, 5), *step(5, 5)))
     stage("conv_norm(6, 3, stride = 2, groups = 2, activation = relu6)",
@@ -504,8 +720,7 @@ class Multihead(nn.Module):
     def forward(self, query, key=None, value=None):
         key, value = (query, query) if key is None else (key, value)
         made = nn.MultiheadAttention(query.shape[2], self.heads, batch_first=True)
-        made.load_state_dict(self.state_dict())
-        return made.eval()(query, key, value)[0]
+        return nn.utils.stateless.functional_call(made, dict(self.named_parameters()), (query, key, value))[0]
 
 
 class NonLocal(nn.Module):
@@ -585,7 +800,7 @@ def arithmetic():
     expression("x @ y", [(4,), (4,)], torch.matmul)
     expression("x @ y", [(1, 2, 3, 4), (5, 1, 4, 3)], torch.matmul)
     expression("x + y", [(2, 3, 1), (4,)], lambda x, y: x + y)
-    expression("x // 0.3 + x % 0.3", [(2, 3)], lambda x: x // 0.3 + x % 0.3)
+    expression("x // 0.3 + x % 0.3", [(2, 3)], lambda x: (x / 0.3).floor() + x % 0.3)
     expression("2 - x ** 2 / 3 + -x", [(2, 3)], lambda x: 2 - x**2 / 3 - x)
     expression("select(x > 0.2 and x < 0.6, x, y)", [(2, 4), (4,)], lambda x, y: torch.where((x > 0.2) & (x < 0.6), x, y))
     expression("select(x > 0.2, x, -1)", [(5,)], lambda x: torch.where(x > 0.2, x, -1.0))
@@ -632,7 +847,7 @@ class Nested(nn.Module):
 
 def gans():
     lrelu, norm = nn.LeakyReLU(0.2), nn.InstanceNorm2d
-    normal = lambda path, shape: weight(path, shape, "normal") * math.sqrt(2 / math.prod(shape[1:]))
+    scaled = lambda path, shape: weight(path, shape, "normal") * math.sqrt(2 / math.prod(shape[1:]))
     stage("signed", lambda x: 2 * x - 1, use="gan")
     stage("unsigned", lambda x: 0.5 * x + 0.5, use="gan")
     stage("one_hot(5)", lambda x: F.one_hot(x.long(), 5), ((6,), "i"), use="gan")
@@ -644,9 +859,9 @@ def gans():
     stage("unet_level([8, 5, 6], 1)", Skip(8, 5, Skip(5, 6)), (2, 8, 12, 8), use="gan")
     unet = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1, bias=False), Skip(4, 8), nn.ReLU(), nn.ConvTranspose2d(8, 2, 4, 2, 1), nn.Tanh())
     stage("unet_generator(2, c = 4, depth = 2)", Nested("model", Nested("model", *unet)), (1, 3, 12, 8), use="gan")
-    stage("equal_conv(5, 3)", lambda x: F.conv2d(x, normal("l.weight", (5, 8, 3, 3)), weight("l.bias", (5,)), padding=1), use="gan")
-    stage("equal_dense(5)", lambda x: F.linear(x, normal("l.weight", (5, 6)), weight("l.bias", (5,))), (3, 6), use="gan")
-    stage("equal_maps(5, 4)", lambda x: F.linear(x, normal("l.weight", (80, 6))).view(3, 5, 4, 4) + weight("l.bias", (5,))[:, None, None], (3, 6), use="gan")
+    stage("equal_conv(5, 3)", lambda x: F.conv2d(x, scaled("l.weight", (5, 8, 3, 3)), weight("l.bias", (5,)), padding=1), use="gan")
+    stage("equal_dense(5)", lambda x: F.linear(x, scaled("l.weight", (5, 6)), weight("l.bias", (5,))), (3, 6), use="gan")
+    stage("equal_maps(5, 4)", lambda x: F.linear(x, scaled("l.weight", (80, 6))).view(3, 5, 4, 4) + weight("l.bias", (5,))[:, None, None], (3, 6), use="gan")
 
     def deviation(group):
         def joined(x):
@@ -655,6 +870,180 @@ def gans():
         return joined
     stage("minibatch_deviation", deviation(6), (6, 2, 4, 5), use="gan")
     stage("minibatch_deviation(group = 3)", deviation(3), (6, 2, 4, 5), use="gan")
+
+
+class CodeLevel(nn.Module):
+    """A level of BicycleGAN's U-Net: the code joins what goes down."""
+
+    def __init__(self, widths, i, came, code, out):
+        super().__init__()
+        outer, within = i == 0, i + 1 < len(widths)
+        down = [] if outer else [nn.LeakyReLU(0.2)]
+        down += [nn.Conv2d(came + code, widths[i], 4, 2, 1)] + ([nn.InstanceNorm2d(widths[i])] if within and not outer else [])
+        up = [nn.ReLU(), nn.ConvTranspose2d(2 * widths[i] if within else widths[i], out, 4, 2, 1), nn.Tanh() if outer else nn.InstanceNorm2d(out)]
+        self.down, self.up, self.outer = nn.Sequential(*down), nn.Sequential(*up), outer
+        self.submodule = CodeLevel(widths, i + 1, widths[i], code, widths[i]) if within else None
+
+    def forward(self, x, code):
+        y = self.down(torch.cat([x, code[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1))
+        y = self.up(self.submodule(y, code) if self.submodule else y)
+        return y if self.outer else torch.cat([y, x], 1)
+
+
+class Shrinking(nn.Module):
+    def __init__(self, came, c):
+        super().__init__()
+        norm, act = nn.InstanceNorm2d(came), nn.LeakyReLU(0.2)
+        self.conv = nn.Sequential(norm, act, nn.Conv2d(came, came, 3, padding=1), norm, act, nn.Sequential(nn.Conv2d(came, c, 3, padding=1), nn.AvgPool2d(2)))
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(came, c, 1))
+
+    def forward(self, x):
+        return self.conv(x) + self.shortcut(x)
+
+
+def bicycle():
+    unet = nn.Module()
+    unet.model = CodeLevel([2, 4], 0, 3, 2, 3)
+    load(unet, "l")
+    case("use gan model m(x: f32[2, 3, 8, 8], y: f32[2, 2]) { return (x, y) -> l: code_unet(3, c = 2, depth = 2) }", [(2, 3, 8, 8), (2, 2)],
+         lambda x, y: unet.model(x, y))
+    encoder = nn.Module()
+    encoder.conv = nn.Sequential(nn.Conv2d(3, 2, 4, 2, 1), Shrinking(2, 4))
+    encoder.fc, encoder.fcVar = nn.Sequential(nn.Linear(16, 3)), nn.Sequential(nn.Linear(16, 3))
+    load(encoder, "l")
+    coded = lambda x: F.avg_pool2d(F.leaky_relu(encoder.conv(x), 0.2), 8).flatten(1)
+    case("use gan model m(x: f32[2, 3, 64, 64]) { return (x -> l: resnet_encoder(3, c = 2, blocks = 2)) -> concat }", [(2, 3, 64, 64)],
+         lambda x: torch.cat([encoder.fc(coded(x)), encoder.fcVar(coded(x))], 1))
+
+
+class Level(nn.Module):
+    """A level of U-Net with all that lie within."""
+
+    def __init__(self, came, c, depth):
+        super().__init__()
+        step = lambda i, o: [nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
+        self.down = nn.Sequential(*step(came, c), *step(c, c))
+        if depth:
+            self.inner, self.upconv, self.up = Level(c, 2 * c, depth - 1), nn.ConvTranspose2d(2 * c, c, 2, 2), nn.Sequential(*step(2 * c, c), *step(c, c))
+        self.depth = depth
+
+    def forward(self, x):
+        e = self.down(x)
+        return self.up(torch.cat([e, self.upconv(self.inner(F.max_pool2d(e, 2)))], 1)) if self.depth else e
+
+
+def backbones():
+    models, norm, down = torchvision.models, nn.BatchNorm2d, lambda i, o, s: nn.Sequential(nn.Conv2d(i, o, 1, s, bias=False), nn.BatchNorm2d(o))
+    basic = models.resnet.BasicBlock
+    stage("stage(basic, 6, 2, stride = 2)", nn.Sequential(basic(8, 6, 2, down(8, 6, 2)), basic(6, 6)), use="resnet")
+    stage("bottleneck(2, stride = 2)", models.resnet.Bottleneck(8, 2, 2, down(8, 8, 2)), use="resnet")
+    trunk = models.resnet.ResNet(basic, [1, 1, 1, 1])
+    trunk.inplanes = 4
+    trunk.conv1, trunk.bn1, trunk.fc = nn.Conv2d(3, 4, 7, 2, 3, bias=False), norm(4), nn.Identity()
+    for i in range(4):
+        setattr(trunk, f"layer{i + 1}", trunk._make_layer(basic, 4 * 2**i, 1, stride=1 if i == 0 else 2))
+    load(trunk, "l")
+    case('use resnet model m(x: f32[1, 3, 64, 64]) { return (x -> l: trunk(depths = [1, 1, 1, 1], step = basic, c = 4)).c5 -> global_avgpool }', [(1, 3, 64, 64)], trunk)
+    vgg = load(nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 4, 3, padding=1), nn.ReLU()), "l")
+    case('use vgg model m(x: f32[2, 3, 8, 8]) { return (x -> l: vgg_features(11, width = 2, last = "relu2_1")).relu2_1 }', [(2, 3, 8, 8)], vgg)
+    mb = models.efficientnet
+    inverted = lambda norm: mb.MBConv(mb.MBConvConfig(2, 3, 1, 8, 8, 1), 0.0, norm)
+    stage("mobile_block(16, 8, squeeze = 2, activation = silu, squeeze_activation = silu)", inverted(norm), use="mobile")
+    stage("mobile_block(16, 8, squeeze = 2, norm = norm_1e3, activation = silu, squeeze_activation = silu)", inverted(lambda c: norm(c, eps=1e-3)), use="mobile")
+    expression("x * channels_of(35) / channels_of(11)", [(3,)], lambda x: x * models._utils._make_divisible(35, 8) / models._utils._make_divisible(11, 8), use="mobile")
+    stage("level(2, 1)", Level(3, 2, 1), (2, 3, 8, 8), use="unet")
+    stage("unit(6, 3)", models.inception.BasicConv2d(8, 6, kernel_size=3, padding=1), use="inception")
+    stage("dense_block(2, 3)", models.densenet._DenseBlock(2, 8, 4, 3, 0.0))
+
+
+def pictures():
+    def voc(classes):
+        rows = [[sum((c >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8)) for channel in range(3)] for c in range(classes)]
+        return torch.tensor(rows) / 255.0
+    coloured = lambda table, scores: table[scores.argmax(1)].movedim(3, 1)
+    stage("colour_map(voc_colours(8))", lambda x: coloured(voc(8), x), use="segmentation")
+    expression("cityscapes_colours()[3][0] * x + len(cityscapes_colours())", [(3,)], lambda x: 102 * x + 19, use="segmentation")
+    scores = (2, 4, 5, 6)
+    expression("(x, y) -> overlay(voc_colours(4))", [(2, 3, 5, 6), scores], lambda x, y: 0.4 * x + 0.6 * coloured(voc(4).to(x.dtype), y), use="segmentation")
+
+    def clear(x, y):
+        return torch.where(y.argmax(1, keepdim=True) == 2, x, 0.7 * x + 0.3 * coloured(voc(4).to(x.dtype), y))
+    expression("(x, y) -> overlay(voc_colours(4), share = 0.3, clear = 2)", [(2, 3, 5, 6), scores], clear, use="segmentation")
+    stage("shares", lambda x: F.one_hot(x.argmax(1), 8).to(x.dtype).mean((1, 2)), use="segmentation")
+
+    def up(x, factor):
+        line = 1 - (torch.arange(2 * factor) + 0.5 - factor).abs() / factor
+        return F.conv_transpose2d(x, (line[:, None] * line).expand(x.shape[1], 1, -1, -1), stride=factor, groups=x.shape[1])
+    stage("bilinear_up(2)", lambda x: up(x, 2), use="segmentation")
+    stage("bilinear_up(3)", lambda x: up(x, 3), use="segmentation")
+
+
+def steps():
+    """ONNX's recurrent operators: gates in, out, forget, cell; update, reset, hidden."""
+    def lstm(x, w, r):
+        h = c = torch.zeros(2, 3, dtype=x.dtype)
+        seen = []
+        for one in x:
+            i, o, f, g = (one @ w.T + h @ r.T).chunk(4, 1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            seen.append(h)
+        return torch.stack(seen)
+
+    def gru(x, w, r):
+        h, seen = torch.zeros(2, 3, dtype=x.dtype), []
+        for one in x:
+            (z, reset), late = (one @ w[:6].T + h @ r[:6].T).sigmoid().chunk(2, 1), (one @ w[6:].T)
+            h = (1 - z) * (late + (reset * h) @ r[6:].T).tanh() + z * h
+            seen.append(h)
+        return torch.stack(seen)
+
+    def rnn(x, w, r):
+        h, seen = torch.zeros(2, 3, dtype=x.dtype), []
+        for one in x:
+            h = (one @ w.T + h @ r.T).tanh()
+            seen.append(h)
+        return torch.stack(seen)
+    for gates, call, function in ((4, "lstm_steps(x, y, z, zeros([12]), zeros([2, 3]), zeros([2, 3]))", lstm),
+                                  (3, "gru_steps(x, y, z, zeros([9]), zeros([9]), zeros([2, 3]))", gru), (1, "rnn_steps(x, y, z, zeros([3]), zeros([2, 3]))", rnn)):
+        expression(f"{call}[0]", [(4, 2, 5), (3 * gates, 5), (3 * gates, 3)], function, use="onnx")
+
+
+def operators():
+    expression("sin(x)", [(2, 9)], torch.sin)
+    expression("erf(x)", [(2, 9)], torch.erf)
+
+
+def penalties():
+    """Gradients as part of a loss, whose own are of the second order."""
+    def slope(function, by=0):
+        def run(*tensors):
+            with torch.enable_grad():
+                tensors = [t if t.requires_grad else t.detach().requires_grad_() for t in tensors]
+                return torch.autograd.grad(function(*tensors), tensors[by], create_graph=True)[0]
+        return run
+    picture, kernel = (2, 4, 7, 6), (6, 2, 3, 3)
+    conv = lambda x, y: (F.conv2d(x, y, stride=2, padding=1, groups=2) ** 3).sum()
+    written = "convolve(x, y, stride = 2, pad = 1, groups = 2)"
+    up = lambda x, y: (F.conv_transpose2d(x, y, stride=2, groups=2) ** 3).sum()
+    for by in (0, 1):
+        expression(f"grad(sum({written} ** 3), {'xy'[by]})", [picture, kernel], slope(conv, by))
+        expression(f"grad(sum(convolve_transposed(x, y, stride = 2, groups = 2) ** 3), {'xy'[by]})", [picture, (4, 3, 2, 3)], slope(up, by))
+    for call, function in (("x -> avgpool(3, stride = 2, pad = 1)", lambda x: F.avg_pool2d(x, 3, 2, 1)),
+                           ("x -> maxpool(3, stride = 2, pad = 1)", lambda x: F.max_pool2d(x, 3, 2, 1)),
+                           ('x -> pad(2, mode = "reflect")', lambda x: F.pad(x, (2,) * 4, mode="reflect")),
+                           ('x -> pad((1, 2), mode = "replicate")', lambda x: F.pad(x, (2, 2, 1, 1), mode="replicate")),
+                           ("x -> resize(size = (9, 4))", lambda x: F.interpolate(x, (9, 4), mode="bilinear")),
+                           ("x -> layernorm(affine = false)", lambda x: F.layer_norm(x, x.shape[-1:])),
+                           ("x -> instancenorm", lambda x: F.instance_norm(x)), ("x -> softmax", lambda x: x.softmax(-1)),
+                           ("sin(x) * erf(x)", lambda x: x.sin() * x.erf()), ("x -> silu", F.silu), ("x -> gelu", F.gelu), ("x -> softplus", F.softplus),
+                           ("cumsum(x, axis = 2)", lambda x: x.cumsum(2)), ("sort(x, axis = 1)", lambda x: x.sort(1)[0])):
+        expression(f"grad(sum(({call}) ** 3), x)", [picture], slope(lambda x: (function(x) ** 3).sum()))
+    expression("grad(sum(take_along(x, y, axis = 1) ** 3), x)", [(2, 5, 3), ((2, 4, 3), "i")],
+               lambda x, y: slope(lambda x: (x.gather(1, y) ** 3).sum())(x))
+    pooled = slope(lambda x: (F.max_pool2d(x, 3, 2, 1) ** 3).sum())
+    expression("grad(sum(grad(sum((x -> maxpool(3, stride = 2, pad = 1)) ** 3), x) ** 2), x)", [picture], slope(lambda x: (pooled(x) ** 2).sum()))
+    expression("grad(sum((x @ y) ** 3), y)", [(3, 4), (4, 5)], slope(lambda x, y: ((x @ y) ** 3).sum(), 1))
 
 
 def joint_boxes(maps):
@@ -675,9 +1064,14 @@ def poses():
     stage("joint_boxes(4)", joint_boxes, (1, 25, 3, 3), use="pose")
 
 
-if __name__ == "__main__":
-    for family in (convolutions, kernels_for_each_sample, spectral_norms, norms, ranks, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
+def cases():
+    for family in (convolutions, kernels_for_each_sample, spectral_norms, norms, ranks, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions,
+                   losses, similarities, augmented, beginnings, blocks, arithmetic, gans, bicycle, backbones, pictures, steps, operators, penalties, poses):
         family()
+
+
+if __name__ == "__main__":
+    cases()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
     print(len(lines) // 2, "cases")

@@ -32,6 +32,19 @@ def label(batch, n, classes):
     return torch.tensor([(batch * n + i) * 7 % 5 % classes for i in range(n)])
 
 
+def mixed(x):
+    """splitmix64."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31
+
+
+def drawn(stream, seed):
+    """The first number of a stream in a run of this seed."""
+    return (mixed(mixed(seed ^ hashed(stream))) >> 40) / 2**24
+
+
 def prepare(modules):
     """Modules by path; their parameters begin as their paths say, but for norms, which begin as they do."""
     for path, module in modules.items():
@@ -113,7 +126,7 @@ def sequence(*layers):
     return torch.nn.Sequential(*layers)
 
 
-def gan():
+def players():
     L = torch.nn.Linear
     G = sequence(L(2, 4), torch.nn.BatchNorm1d(4), torch.nn.ReLU(), L(4, 2))
     D = sequence(L(2, 4), torch.nn.LeakyReLU(0.2), L(4, 1))
@@ -122,7 +135,7 @@ def gan():
     opt_D = torch.optim.Adam(D.parameters(), lr=0.1, betas=(0.5, 0.999))
     opt_G = torch.optim.Adadelta(G.parameters())
     bce = lambda x, t: F.binary_cross_entropy_with_logits(x, torch.full_like(x, t))
-    out = Record("gan")
+    out = Record("players")
     for step in range(4):
         x = sample("x", step, [4, 2])
         fake = G(x[:, [1, 0]] * 2)
@@ -219,6 +232,200 @@ def code():
         out.states(step, modules)
 
 
+class Mean(torch.nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+def spectral():
+    norm = torch.nn.utils.spectral_norm
+    D = sequence(norm(torch.nn.Conv2d(2, 4, 3, stride=2, padding=1)), torch.nn.LeakyReLU(0.2),
+                 norm(torch.nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1)), torch.nn.Tanh(), Mean(),
+                 norm(torch.nn.Linear(3, 2)))
+    prepare(dict(D=D))
+    for name, t in D.state_dict().items():  # u begins as zeros, which count as ones; v is what the first round makes of them
+        if name.endswith("weight_u"):
+            t.fill_(1)
+    opt = torch.optim.SGD(D.parameters(), lr=0.3)
+    out = Record("spectral")
+    for step in range(4):
+        x = sample("x", step, [4, 2, 4, 4])
+        loss = (D(x) ** 2).mean() - (D(x * x) ** 3).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        out.put(step, "loss", loss)
+        out.states(step, dict(D=D))
+
+
+def replay():
+    """ImagePool of the authors' code, its draws those of the block: where a full pool gives one, and whether it does."""
+    net, pool = sequence(torch.nn.Linear(3, 3)), []
+    prepare(dict(net=net))
+    opt = torch.optim.SGD(net.parameters(), lr=0.1)
+    out = Record("replay")
+    for step in range(4):
+        y, given = net(sample("x", step, [4, 3])), []
+        for n, one in enumerate(y.detach()):
+            place, coin = (drawn(f"pool#{2 * n + i}", step) for i in range(2))
+            if len(pool) < 6:
+                pool.append(one)
+                given.append(one)
+            elif coin < 0.5:
+                given.append(pool[int(6 * place)])
+                pool[int(6 * place)] = one
+            else:
+                given.append(one)
+        loss = (y**2).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        out.put(step, "loss", loss)
+        out.put(step, "seen", (torch.stack(given) * (torch.arange(12).reshape(4, 3) + 1)).sum())
+        out.put(step, "pool.pool", torch.stack(pool + [torch.zeros(3)] * (6 - len(pool))))
+        out.states(step, dict(net=net))
+
+
+class Lars:
+    """You et al. 2017, algorithm 1, as the authors' code has it."""
+
+    def __init__(self, weights, lr, momentum, decay, trust):
+        self.weights, self.settings = [(w, torch.zeros_like(w)) for w in weights], (lr, momentum, decay, trust)
+
+    def step(self):
+        lr, momentum, decay, trust = self.settings
+        for w, v in self.weights:
+            rate, g = lr, w.grad
+            if w.dim() > 1:
+                rate = lr * trust * w.data.norm() / (g.norm() + decay * w.data.norm())
+                g = g + decay * w.data
+            v.mul_(momentum).add_(rate * g)
+            w.data -= v
+
+
+class EachByItself:
+    """PyTorch's L-BFGS, an optimizer for each tensor."""
+
+    def __init__(self, weights, **settings):
+        self.all = [torch.optim.LBFGS([w], max_iter=1, tolerance_grad=0, tolerance_change=0, **settings) for w in weights]
+
+    def step(self):
+        for one in self.all:
+            one.step(lambda: torch.zeros(()))
+
+
+def optimizers():
+    def decaying(make, decay, **settings):
+        def made(net):
+            kernels, rest = [p for p in net.parameters() if p.dim() > 1], [p for p in net.parameters() if p.dim() == 1]
+            return make([dict(params=kernels, weight_decay=decay), dict(params=rest, weight_decay=0)], **settings)
+        return made
+    optim = torch.optim
+    kinds = dict(descent=decaying(optim.SGD, 0.1, lr=0.2), momentum=lambda net: optim.SGD(net.parameters(), lr=0.2, momentum=0.9),
+                 nesterov=lambda net: optim.SGD(net.parameters(), lr=0.1, momentum=0.8, nesterov=True),
+                 adam_like=lambda net: optim.Adam(net.parameters(), lr=0.05),
+                 adamw_like=decaying(optim.AdamW, 0.3, lr=0.05, betas=(0.5, 0.9), eps=1e-6), root=decaying(optim.RMSprop, 0.1, lr=0.02, alpha=0.9),
+                 delta=decaying(optim.Adadelta, 0.1, lr=2.0, rho=0.8, eps=1e-5), layered=lambda net: Lars(net.parameters(), 2.0, 0.9, 0.01, 0.1),
+                 curved=lambda net: EachByItself(net.parameters(), lr=0.5, history_size=4),
+                 short=lambda net: EachByItself(net.parameters(), lr=0.8, history_size=1))
+    nets = {name: torch.nn.ModuleDict(dict(a=torch.nn.Linear(3, 4), b=torch.nn.Linear(4, 2))) for name in kinds}
+    prepare(nets)
+    made = {name: kind(nets[name]) for name, kind in kinds.items()}
+    out = Record("optimizers")
+    for step in range(10):
+        for name, net in nets.items():
+            net.zero_grad()
+            F.mse_loss(net.b(torch.tanh(net.a(sample("x", step, [4, 3])))), sample("y", step, [4, 2])).backward()
+            if name == "momentum":
+                torch.nn.utils.clip_grad_norm_(net.parameters(), 0.1)
+            made[name].step()
+        out.states(step, nets)
+
+
+def schedules():
+    """By PyTorch's own schedulers where it has them, else by the formula of whoever has it."""
+    def rates(make):
+        opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        schedule = make(torch.optim.lr_scheduler, opt)
+        for _ in range(10):
+            yield opt.param_groups[0]["lr"]
+            opt.step()
+            schedule.step()
+    epochs = [step * 4 // 10 for step in range(10)]
+    all = dict(straight=rates(lambda s, o: s.LinearLR(o, 1.0, 1e-30, 10)),
+               later=rates(lambda s, o: s.LambdaLR(o, lambda n: 1 - max(0, n - 5) / 5)),
+               wave=rates(lambda s, o: s.CosineAnnealingLR(o, 10)), high_wave=rates(lambda s, o: s.CosineAnnealingLR(o, 10, eta_min=0.25)),
+               power=rates(lambda s, o: s.PolynomialLR(o, 10, 0.9)) if hasattr(torch.optim.lr_scheduler, "PolynomialLR") else
+               rates(lambda s, o: s.LambdaLR(o, lambda n: (1 - n / 10) ** 0.9)),
+               square=rates(lambda s, o: s.LambdaLR(o, lambda n: (1 - n / 10) ** 2)),
+               rise=rates(lambda s, o: s.LinearLR(o, 0.25, 1.0, 3)), stairs=rates(lambda s, o: s.LambdaLR(o, lambda n: 0.5 ** sum(epochs[min(n, 9)] >= e for e in (1, 3)))))
+    out = Record("schedules")
+    for step, values in enumerate(zip(*all.values())):
+        for name, value in zip(all, values):
+            out.put(step, name, torch.tensor(value))
+
+
+def mean_precision(found, truth, classes, least, points):
+    """VOC's way, a find at a time: each belongs to the thing of its class that it overlaps most."""
+    import torchvision
+    precisions = []
+    for c in range(classes):
+        finds = [(row[4].item(), n, row[:4]) for n, rows in enumerate(found) for row in rows if row[4] > 0 and row[5] == c]
+        things = [rows[rows[:, 4] == c] for rows in truth]
+        taken, hits, seen, curve = [set() for _ in things], 0, 0, []
+        for score, n, box in sorted(finds, key=lambda find: -find[0]):
+            seen += 1
+            overlap = torchvision.ops.box_iou(box[None], things[n][:, :4])[0]
+            if len(overlap) and overlap.max() >= least and overlap.argmax().item() not in taken[n]:
+                taken[n].add(overlap.argmax().item())
+                hits += 1
+            curve.append((hits / sum(map(len, things)), hits / seen))
+        precisions.append(sum(max([p for recall, p in curve if recall >= i / (points - 1)], default=0) for i in range(points)) / points)
+    return sum(precisions) / classes
+
+
+def measures():
+    all_of = lambda field, *shape: torch.cat([sample(field, batch, [4, *shape]) for batch in range(3)])[:10]
+    x, y, finds, things = all_of("x", 3, 12, 12), all_of("y", 3, 12, 12), all_of("finds", 6, 6), all_of("things", 4, 5)
+    mask = torch.tensor([i * 7 % 5 % 3 for i in range(10 * 144)]).reshape(10, 12, 12)
+    labels = label(0, 10, 3)
+    out = Record("measures")
+    out.put(0, "decibels", (-10 * ((x - y) ** 2).mean((1, 2, 3)).log10()).mean())
+
+    line = torch.exp(-((torch.arange(11) - 5.0) ** 2) / 4.5)
+    under = lambda a: (a.unfold(2, 11, 1).unfold(3, 11, 1) * (line[:, None] * line / line.sum() ** 2)).sum((-1, -2))
+    z = 0.7 * x + 0.3 * y
+    spread = lambda a, b: under(a * b) - under(a) * under(b)
+    index = ((2 * under(x) * under(z) + 1e-4) * (2 * spread(x, z) + 9e-4)
+             / ((under(x) ** 2 + under(z) ** 2 + 1e-4) * (spread(x, x) + spread(z, z) + 9e-4)))
+    out.put(0, "alike", index.mean())
+
+    best = x.argmax(1)
+    for name, counted in (("overlap", mask >= 0), ("overlap_but_2", mask != 2)):
+        shares = []
+        for c in range(3):
+            a, b = (best == c) & counted, (mask == c) & counted
+            if (a | b).any():
+                shares.append((a & b).sum() / (a | b).sum())
+        out.put(0, name, sum(shares) / len(shares))
+
+    a, b = x.mean((2, 3)), 1.5 * y.mean((2, 3))
+    cov_a, cov_b = (v.T.cov() for v in (a, b))
+    roots = torch.linalg.eigvals(cov_a @ cov_b).sqrt().real.sum()
+    out.put(0, "apart", ((a.mean(0) - b.mean(0)) ** 2).sum() + cov_a.trace() + cov_b.trace() - 2 * roots)
+
+    scores = x[:, :, 3, 4]
+    out.put(0, "right", (scores.argmax(1) == labels).double().mean())
+    out.put(0, "right_of_two", (scores.topk(2, 1)[1] == labels[:, None]).any(1).double().mean())
+    corner, place = (3 * finds[..., :2]).floor(), (3 * things[..., :2]).floor()
+    score = torch.where(finds[..., 4:5] < 0.2, torch.zeros(()), finds[..., 4:5])
+    found = torch.cat([corner, corner + 2 + finds[..., 2:4], score, (2 * finds[..., 5:6]).floor()], -1)
+    truth = torch.cat([place, place + 2 + things[..., 2:4], (3 * things[..., 4:5]).floor() - 1], -1)
+    out.put(0, "precision", torch.tensor(mean_precision(found, truth, 2, 0.5, 11)))
+    out.put(0, "strict_precision", torch.tensor(mean_precision(found, truth, 2, 0.75, 101)))
+    out.put(0, "agreement", (x[:, 0, 0, 0] * y[:, 0, 0, 0]).mean())
+
+
 def starts():
     """The bound within which PyTorch draws, or the one value that it sets: of many draws the largest, and the root of the mean square."""
     layers = sequence(torch.nn.Conv2d(4, 6, 3, groups=2), torch.nn.BatchNorm2d(6), torch.nn.ConvTranspose2d(6, 5, 2, stride=2),
@@ -237,5 +444,5 @@ def starts():
 
 
 if __name__ == "__main__":
-    for case in (classifier, adamw, gan, frozen, critic, code, starts):
+    for case in (classifier, adamw, players, frozen, critic, code, spectral, replay, optimizers, schedules, measures, starts):
         case()
