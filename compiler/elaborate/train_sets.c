@@ -283,9 +283,12 @@ static void check_on(Evaluator *ev, const TrainingSet *set) {
     }
 }
 
+/* `train t(N = 4)()` has no set: its samples are made in the text. */
+static bool has_no_set(const Decl *decl) { return decl->lists.count == 2 && decl->lists.items[1].count == 0; }
+
 void train_bind_sets(Evaluator *ev, const Decl *decl) {
     Training *training = ev->train->plan->training;
-    for (int i = decl->lists.count > 1; i < decl->lists.count; i++) {
+    for (int i = decl->lists.count > 1; i < decl->lists.count && !has_no_set(decl); i++) {
         const ParameterList *list = &decl->lists.items[i];
         int index = i - (decl->lists.count > 1);
         if (index == training->sets.count)

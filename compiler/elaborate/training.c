@@ -349,7 +349,10 @@ static bool find_set(Evaluator *ev, TrainingMeasure *measured) {
         return false;
     }
     if (measured->set < 0) measured->set = 0;
-    return true;
+    if (ev->train->plan->training->sets.count) return true;
+    report(ev, DIAG_measure, ev->train->plan->block->decl->name_span,
+           "a `measure` goes through samples that are held out, and this block has none");
+    return false;
 }
 
 static bool make_measure(TrainPlan *plan, int index, int number) {
