@@ -1,5 +1,5 @@
 /* cai weights: what a file of weights holds; with --for MODEL.cai, beside what the model
- * wants. */
+ * wants; with -o, written anew without what only training needs. */
 #include "commands/commands.h"
 #include "weights/fit.h"
 #include <math.h>
@@ -138,6 +138,62 @@ static void print_total(const WeightTable *table, const Wishes *wishes, const We
     printf(*fit->below ? ", below `%s`\n" : "\n", fit->below);
 }
 
+/* ---- a file of the weights alone ---- */
+
+/* What a run keeps of its own is below `train`. */
+static bool is_of_training(const char *name) { return strncmp(name, "train.", 6) == 0; }
+
+/* Names in the new file begin behind `below`. */
+static cai_tensor *kept_tensors(Session *s, const WeightTable *table, const char *below, int *count) {
+    cai_tensor *kept = NEW_ARRAY(s->arena, cai_tensor, table->tensors.count);
+    *count = 0;
+    for (int i = 0; i < table->tensors.count; i++) {
+        const char *name = name_below(table->tensors.items[i].name, below);
+        if (!name || is_of_training(name)) continue;
+        kept[*count] = table->tensors.items[i];
+        kept[(*count)++].name = name;
+    }
+    return kept;
+}
+
+static void write_kept(Session *s, const WeightTable *table, const char *below) {
+    int count;
+    cai_error error;
+    const cai_tensor *kept = kept_tensors(s, table, below, &count);
+    if (cai_tensors_write(s->options->output, kept, count, &error))
+        printf("%s has %d of them\n", s->options->output, count);
+    else diag_error(&s->diag, DIAG_file, (Span){0}, "%s", error.message);
+}
+
+/* ---- all of it ---- */
+
+static bool fits_wish(const Wishes *wishes, const cai_tensor *tensor, const char *below) {
+    const char *name = name_below(tensor->name, below);
+    return name && is_wished((void *)wishes, name, tensor);
+}
+
+/* Below the path that the command names, or where most of the model's weights are. */
+static WeightFit fit_below(Session *s, const WeightTable *table, Wishes *wishes, const char *below) {
+    if (!*below && s->options->model) return weights_fit(s->arena, table, is_wished, wishes);
+    WeightFit fit = {.below = below};
+    for (int i = 0; i < table->tensors.count; i++)
+        fit.fitting += fits_wish(wishes, &table->tensors.items[i], below);
+    return fit;
+}
+
+static void list_weights(Session *s, WeightTable *table, Wishes *wishes, const WeightFit *fit) {
+    RowList rows = {0};
+    for (int i = 0; i < table->tensors.count; i++) {
+        Row row = row_of(s, table, i);
+        if (s->options->model && !*row.remark)
+            row.remark = compare_with(wishes, &table->tensors.items[i], fit->below);
+        vec_push(s->arena, &rows, row);
+    }
+    add_missing(s, wishes, &rows);
+    print_rows(&rows);
+    print_total(table, wishes, fit);
+}
+
 int command_weights(Session *session) {
     const Options *options = session->options;
     if (options->rest.count > 0)
@@ -145,23 +201,15 @@ int command_weights(Session *session) {
     Wishes wishes = {.s = session, .by_path = map_new(session->arena)};
     WeightTable table;
     cai_error error;
+    const char *below;
     if (options->model && !open_model(session, &wishes, options->model)) return session_end(session);
-    if (!weight_table_open(options->file, &table, &error)) {
+    if (!weight_table_open(weights_path(session->arena, options->file, &below), &table, &error)) {
         diag_error(&session->diag, DIAG_weights_file, (Span){0}, "%s", error.message);
         return session_end(session);
     }
-    RowList rows = {0};
-    WeightFit fit = {.below = ""};
-    if (options->model) fit = weights_fit(session->arena, &table, is_wished, &wishes);
-    for (int i = 0; i < table.tensors.count; i++) {
-        Row row = row_of(session, &table, i);
-        if (options->model && !*row.remark)
-            row.remark = compare_with(&wishes, &table.tensors.items[i], fit.below);
-        vec_push(session->arena, &rows, row);
-    }
-    add_missing(session, &wishes, &rows);
-    print_rows(&rows);
-    print_total(&table, &wishes, &fit);
+    WeightFit fit = fit_below(session, &table, &wishes, below);
+    list_weights(session, &table, &wishes, &fit);
+    if (options->output) write_kept(session, &table, fit.below);
     weight_table_close(&table);
     return session_end(session);
 }

@@ -18,6 +18,8 @@ static const Option table[] = {
      "what to write: a program or library (default: after the model's name); the folder for a wheel; a picture, .svg, .png, .pdf, and of a graph .dot"},
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " import ",
      "the .cai file to write (default: after FILE); its weights go beside it, as .safetensors; -: the text alone, to standard output"},
+    {"-o", "OUT", OPTION_TEXT, FIELD(output), " weights ",
+     "a file to write, .safetensors: the same weights, or those below PATH of FILE.safetensors:PATH, without what only training needs"},
     {"-o", "SHEET", OPTION_TEXT, FIELD(output), " data ",
      "a picture to write, .png or .jpg: the first samples; of a second set of pictures in a second file, as sheet2.png"},
     {"--seed", "N", OPTION_TEXT, FIELD(seed), " data ",

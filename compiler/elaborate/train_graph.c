@@ -79,6 +79,36 @@ static void add_inputs(const Graph *from, const TrainPass *pass, const bool *nee
     }
 }
 
+/* ---- conditions on sizes, which an entry checks where its inputs have them ---- */
+
+static bool mentions_symbol(Dims *dims, Dim dim, int symbol) {
+    return dim_substitute(dims, dim, symbol, dim_const(dims, 1)) != dim;
+}
+
+static bool inputs_mention_symbol(const Graph *graph, int symbol) {
+    for (int i = 0; i < graph->inputs.count; i++) {
+        const Shape *shape = &graph->inputs.items[i].node->shape;
+        for (int axis = 0; axis < shape->rank; axis++)
+            if (mentions_symbol(graph->dims, shape->dims[axis], symbol)) return true;
+    }
+    return false;
+}
+
+static bool is_decided_by_inputs(const Graph *graph, const Check *check) {
+    for (int symbol = 0; symbol < dims_symbol_count(graph->dims); symbol++) {
+        bool mentioned = mentions_symbol(graph->dims, check->left, symbol) ||
+                         mentions_symbol(graph->dims, check->right, symbol);
+        if (mentioned && !inputs_mention_symbol(graph, symbol)) return false;
+    }
+    return true;
+}
+
+static void add_checks(const Graph *from, Graph *to) {
+    for (int i = 0; i < from->checks.count; i++)
+        if (is_decided_by_inputs(to, &from->checks.items[i]))
+            vec_push(to->arena, &to->checks, from->checks.items[i]);
+}
+
 static void add_bound_output(TrainingEntry *entry, const PassOutput *output, Node *node) {
     Port port = {.name = output->name, .node = node, .form = output->form, .span = output->span};
     vec_push(entry->graph->arena, &entry->graph->outputs, port);
@@ -98,10 +128,10 @@ TrainingEntry train_entry(Evaluator *ev, bool (*wanted)(const TrainPass *pass, c
     entry.graph = graph_new(ev->arena, ev->names, ev->dims);
     entry.graph->model = ev->graph->model;
     entry.graph->comment = ev->graph->comment;
-    entry.graph->checks = ev->graph->checks;
     Node **memo = NEW_ARRAY(ev->arena, Node *, ev->graph->nodes.count);
     copy_needed(ev->graph, entry.graph, needed, memo);
     add_inputs(ev->graph, pass, needed, memo, &entry);
+    add_checks(ev->graph, entry.graph);
     for (int i = 0; i < pass->outputs.count; i++)
         if (wanted(pass, &pass->outputs.items[i]))
             add_bound_output(&entry, &pass->outputs.items[i], memo[pass->outputs.items[i].node->id]);

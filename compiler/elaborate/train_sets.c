@@ -291,9 +291,12 @@ static void count_once(TrainingSet *set) {
         set->batch = dim_const_value(set->fields.items[0].shape.dims[0]);
 }
 
+/* `train t(N = 4)()` has no set: its samples are made in the text. */
+static bool has_no_set(const Decl *decl) { return decl->lists.count == 2 && decl->lists.items[1].count == 0; }
+
 void train_bind_sets(Evaluator *ev, const Decl *decl) {
     Training *training = ev->train->plan->training;
-    for (int i = decl->lists.count > 1; i < decl->lists.count; i++) {
+    for (int i = decl->lists.count > 1; i < decl->lists.count && !has_no_set(decl); i++) {
         const ParameterList *list = &decl->lists.items[i];
         int index = i - (decl->lists.count > 1);
         if (index == training->sets.count)

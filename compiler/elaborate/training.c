@@ -380,11 +380,19 @@ static void find_sets(const TrainPlan *plan, TrainingMeasure *measured) {
     arena_free(scratch);
 }
 
+/* A block whose samples are made in the text holds none out. */
+static bool has_samples_to_measure(Evaluator *ev) {
+    if (ev->train->plan->training->sets.count) return true;
+    report(ev, DIAG_measure, ev->train->plan->block->decl->name_span,
+           "a `measure` goes through samples that are held out, and this block has none");
+    return false;
+}
+
 static bool make_measure(TrainPlan *plan, int index, int number) {
     Evaluator ev;
     TrainPass pass;
     run_pass(plan, GOAL_MEASURE, index, number, &ev, &pass);
-    if (ev.errors || ev.stopped || !pass.measured) return false;
+    if (ev.errors || ev.stopped || !pass.measured || !has_samples_to_measure(&ev)) return false;
     pass.measuring = false;
     write_states(&ev);
     pass.measured->batch = train_entry(&ev, is_of_batch);

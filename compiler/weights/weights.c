@@ -97,16 +97,17 @@ static const char *path_beside(Arena *arena, Span span, const char *file) {
     return strcmp(folder, ".") == 0 ? file : arena_printf(arena, "%s/%s", folder, file);
 }
 
-/* FILE, or FILE:PATH. */
-static FileEntry entry_of_file(Arena *arena, const char *prefix, const char *file, Span span) {
+const char *weights_path(Arena *arena, const char *file, const char **below) {
     static const char ending[] = ".safetensors:";
-    const char *found = strstr(file, ending), *path = path_beside(arena, span, file);
-    if (!found) return (FileEntry){.prefix = prefix, .path = path, .below = "", .span = span};
-    const char *below = found + sizeof ending - 1;
-    return (FileEntry){.prefix = prefix,
-                       .path = arena_strndup(arena, path, strlen(path) - strlen(below) - 1),
-                       .below = below,
-                       .span = span};
+    const char *found = strstr(file, ending);
+    *below = found ? found + sizeof ending - 1 : "";
+    return found ? arena_strndup(arena, file, strlen(file) - strlen(*below) - 1) : file;
+}
+
+static FileEntry entry_of_file(Arena *arena, const char *prefix, const char *file, Span span) {
+    FileEntry entry = {.prefix = prefix, .span = span};
+    entry.path = path_beside(arena, span, weights_path(arena, file, &entry.below));
+    return entry;
 }
 
 static void collect_entries(Weights *w, Model *const *models, int count, const WeightOptions *options) {

@@ -14,6 +14,9 @@ typedef struct WeightFile {
     const char *prefix, *file;
 } WeightFile;
 
+/* The path of FILE or FILE:BELOW; *below is "" where there is none. */
+const char *weights_path(Arena *arena, const char *file, const char **below);
+
 typedef struct WeightOptions {
     const WeightFile *files;
     int file_count;

@@ -145,7 +145,7 @@ def main():
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
 
-    paths = find_photos(args.folders, read_list(args.list) if args.list else None)
+    paths = find_photos(args.folders, [line.split()[0] for line in read_list(args.list)] if args.list else None)
     photos = [load_photo(path) for path in paths]
     areas = np.array([photo.shape[0] * photo.shape[1] for photo in photos], float)
     chances = np.sqrt(areas) / np.sqrt(areas).sum()
