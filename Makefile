@@ -31,13 +31,13 @@ FORMATS   := runtime/files/formats.def
 CODECS    := $(shell sed -nE 's/^PICTURE\(.*"([^"]*)", "[^"]*"\)$$/\1/p' $(FORMATS))
 CODEC_DEV := $(shell sed -nE 's/^PICTURE\(.*, "([^"]*)"\)$$/\1/p' $(FORMATS))
 # LLVM compresses sections by libzstd, whose -dev package nothing else needs; z3 and libxml2 belong to parts that are not linked.
-LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -l:libopenblas.a -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -l:libprotobuf-c.a -ljson-c -lzip -lexpat $(CODECS:%=-l%) -lm -lpthread
+LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -l:libopenblas.a -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -l:libprotobuf-c.a -ljson-c -lexpat $(CODECS:%=-l%) -lm -lpthread
 # lld where it is installed: LLVM's archives take it a second, and GNU ld ten.
 LLD       := $(shell $(LLVM) --bindir 2>/dev/null)
 LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD)/ld.lld),-B$(LLD) -fuse-ld=lld)
 
 # What a Debian 12 needs to build cai, to build with it, and to test it.
-PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(CODEC_DEV) libjson-c-dev libzip-dev libexpat1-dev \
+PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(CODEC_DEV) libjson-c-dev libexpat1-dev \
              libopenblas-serial-dev libprotobuf-c-dev protobuf-c-compiler libcunit1-dev clang-19 libclang-rt-19-dev python3-dev python3-numpy python3-venv clang-format graphviz libcairo2-dev
 
 # Commands are told in short; V=1 shows them whole.
