@@ -70,13 +70,18 @@ enum { /* what a format holds; requests may combine several */
 };
 
 #define CAI_MAX_ENDINGS 4
+#define CAI_MAX_BEGINS 2
+
+typedef struct cai_beginning {
+    char bytes[12]; /* a ? is any byte */
+    int count;
+} cai_beginning;
 
 typedef struct cai_format {
-    int holds;                         /* one of CAI_HOLDS_* */
-    char text[12];                     /* of pictures: the name in messages */
-    char endings[CAI_MAX_ENDINGS][16]; /* endings of file names, the usual one first; then "" */
-    char begins[12];                   /* how such a file begins; a ? is any byte */
-    int begins_count;                  /* 0: not recognised by its beginning */
+    int holds;                            /* one of CAI_HOLDS_* */
+    char text[12];                        /* of pictures: the name in messages */
+    char endings[CAI_MAX_ENDINGS][16];    /* endings of file names, the usual one first; then "" */
+    cai_beginning begins[CAI_MAX_BEGINS]; /* how such a file begins; none: it is not recognised by that */
 } cai_format;
 extern const cai_format cai_formats[CAI_FORMAT_COUNT];
 
@@ -89,7 +94,7 @@ bool cai_has_extension(const char *path, const char *extension); /* letters of e
 
 typedef struct cai_list { char text[200]; } cai_list; /* "a, b or c", by value: for messages */
 cai_list cai_format_endings(int holds);               /* ".png, .jpg or .jpeg" */
-cai_list cai_picture_formats(void);                   /* "PNG or JPEG" */
+cai_list cai_picture_formats(void);                   /* "PNG, JPEG or WebP" */
 
 /* ---- inflate.c: what deflate packed ---- */
 
