@@ -26,12 +26,13 @@ RUNOBJ    := $(RUNTIME:runtime/%.c=$(RUNTIME_OF)/%.o)
 SHARED    := $(filter-out %/start.o $(RUNTIME_OF)/library/% $(RUNTIME_OF)/python/%,$(RUNOBJ))
 # Debian's Python, whose stable ABI the runtime's part for wheels is made for.
 PYTHON     = $(patsubst -I%,-isystem %,$(shell /usr/bin/python3-config --includes))
-# What the rows of pictures in formats.def name: libraries, and the packages that have them.
+# What the rows of pictures in formats.def name: libraries, and the packages that have them. All are linked statically, cai
+# too: runtime/files/tiff.c chooses among the parts of one.
 FORMATS   := runtime/files/formats.def
 CODECS    := $(shell sed -nE 's/^PICTURE\(.*"([^"]*)", "[^"]*"\)$$/\1/p' $(FORMATS))
 CODEC_DEV := $(shell sed -nE 's/^PICTURE\(.*, "([^"]*)"\)$$/\1/p' $(FORMATS))
 # LLVM compresses sections by libzstd, whose -dev package nothing else needs; z3 and libxml2 belong to parts that are not linked.
-LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -l:libopenblas.a -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -l:libprotobuf-c.a -ljson-c -lzip -lexpat $(CODECS:%=-l%) -lm -lpthread
+LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -l:libopenblas.a -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -l:libprotobuf-c.a -ljson-c -lzip -lexpat $(CODECS:%=-l:lib%.a) -lm -lpthread
 # lld where it is installed: LLVM's archives take it a second, and GNU ld ten.
 LLD       := $(shell $(LLVM) --bindir 2>/dev/null)
 LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD)/ld.lld),-B$(LLD) -fuse-ld=lld)
@@ -65,7 +66,7 @@ LINKLIST  := start:crt1.o start:crti.o start:crtbeginT.o $(CODECS:%=image:lib%.a
 ifneq ($(findstring address,$(filter -fsanitize%,$(CFLAGS))),)
 LINKWORDS  = --dynamic-linker=/lib64/ld-linux-x86-64.so.2 --export-dynamic -rpath=$(dir $(shell $(CC) -print-file-name=libclang_rt.asan-x86_64.so))
 LINKLIST  := start:crt1.o start:crti.o start:crtbegin.o start:libclang_rt.asan-x86_64.so start:libclang_rt.asan_static-x86_64.a \
-             $(CODECS:%=image:lib%.so) blas:libopenblas.a data:libexpat.so data:libjson-c.so system:libm.so.6 system:libc.so.6 system:libc_nonshared.a system:libgcc.a system:libgcc_s.so.1 \
+             $(CODECS:%=image:lib%.a) blas:libopenblas.a data:libexpat.so data:libjson-c.so system:libm.so.6 system:libc.so.6 system:libc_nonshared.a system:libgcc.a system:libgcc_s.so.1 \
              end:crtend.o end:crtn.o shared:libc.so.6
 endif
 $(RUNTIME_OF)/link.txt: Makefile $(FORMATS)
@@ -205,7 +206,7 @@ RACES = $(addprefix tests/unit/,main.c thread.c run.c data.c parallel.c referenc
 races: deps $(BUILD)/grammar/cai.tab.h
 	@mkdir -p build/races
 	clang-19 $(filter-out -MMD -MP,$(CINCLUDE)) -Itests/unit -O1 -fsanitize=thread $(RACES) $(wildcard compiler/base/*.c compiler/graph/*.c) \
-	  $(filter-out %/start.c runtime/library/% runtime/python/%,$(RUNTIME)) -o build/races/tests -lcunit -ljson-c -lexpat $(CODECS:%=-l%) -lm
+	  $(filter-out %/start.c runtime/library/% runtime/python/%,$(RUNTIME)) -o build/races/tests -lcunit -ljson-c -lexpat $(CODECS:%=-l:lib%.a) -lm
 	build/races/tests
 # Each target of tests/fuzz for FUZZ_SECONDS; corpora stay in build/fuzz, findings too.
 fuzz: deps

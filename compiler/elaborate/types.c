@@ -12,8 +12,11 @@ bool dtype_from_name(Name name, DType *out) {
 }
 
 static bool fit_from(Evaluator *ev, const Argument *argument, Fit *out) {
-    static const char *const fits[] = {
-        [FIT_EXACT] = "exact", [FIT_CROP] = "crop", [FIT_STRETCH] = "stretch", [FIT_PAD] = "pad"};
+    static const char *const fits[] = {[FIT_EXACT] = "exact",
+                                       [FIT_CROP] = "crop",
+                                       [FIT_STRETCH] = "stretch",
+                                       [FIT_PAD] = "pad",
+                                       [FIT_LETTERBOX] = "letterbox"};
     Value v = evaluate(ev, argument->value);
     if (v.kind == VALUE_ERROR) return false;
     for (int i = 0; v.kind == VALUE_STRING && i < COUNT_OF(fits); i++)
@@ -24,7 +27,8 @@ static bool fit_from(Evaluator *ev, const Argument *argument, Fit *out) {
     Diagnostic *d =
         report(ev, DIAG_unknown_fit, argument->span, "there is no fit %s", value_describe(ev->arena, v));
     if (v.kind == VALUE_STRING) report_suggestion(ev, d, v.string, fits, COUNT_OF(fits));
-    if (d && !d->help) report_help(ev, d, "the fits are \"exact\", \"crop\", \"stretch\" and \"pad\"");
+    if (d && !d->help)
+        report_help(ev, d, "the fits are \"exact\", \"crop\", \"stretch\", \"pad\" and \"letterbox\"");
     return false;
 }
 

@@ -283,7 +283,7 @@ struct RefCall {
 /* ---- graph.c ---- */
 
 typedef enum PortForm { FORM_TENSOR, FORM_IMAGE, FORM_LABELS, FORM_BOXES, FORM_NAMES, FORM_TEXT } PortForm;
-typedef enum Fit { FIT_EXACT, FIT_CROP, FIT_STRETCH, FIT_PAD } Fit;
+typedef enum Fit { FIT_EXACT, FIT_CROP, FIT_STRETCH, FIT_PAD, FIT_LETTERBOX } Fit;
 
 typedef struct Port { /* an input or an output of the model */
     Name name;

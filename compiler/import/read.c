@@ -2,6 +2,7 @@
  * consistent: sizes are at least 0, counts match the sizes, and data has all its
  * elements. */
 #include "import/import.h"
+#include <ctype.h>
 #include "onnx.pb-c.h"
 #include "files/files.h"
 #include <math.h>
@@ -261,6 +262,14 @@ static OnnxNode read_node(OnnxReader *reader, const Onnx__NodeProto *proto) {
                       .attributes = attributes};
 }
 
+/* Sizes of one name are equal. Some exporters write "?" for each that they do not
+ * know. */
+static bool names_a_size(const char *param) {
+    if (!param) return false;
+    while (*param && !isalpha((unsigned char)*param)) param++;
+    return *param != 0;
+}
+
 static OnnxPort read_port(OnnxReader *reader, const Onnx__ValueInfoProto *proto) {
     OnnxPort port = {.name = intern(reader->names, proto->name ? proto->name : "")};
     const Onnx__TypeProto__Tensor *type = proto->type ? proto->type->tensor_type : NULL;
@@ -276,7 +285,7 @@ static OnnxPort read_port(OnnxReader *reader, const Onnx__ValueInfoProto *proto)
     for (size_t i = 0; i < rank; i++) {
         const Onnx__TensorShapeProto__Dimension *dim = type->shape->dim[i];
         dims[i] = dim->has_dim_value && dim->dim_value >= 0 ? dim->dim_value : -1;
-        symbols[i] = dim->dim_param && *dim->dim_param ? dim->dim_param : NULL;
+        symbols[i] = names_a_size(dim->dim_param) ? dim->dim_param : NULL;
     }
     port.has_shape = true, port.rank = (int)rank, port.dims = dims, port.symbols = symbols;
     return port;

@@ -74,7 +74,7 @@ typedef struct LinkOptions {
      * found at install time */
     const char *runtime_dir;
     LinkForm form;
-    bool images; /* the signature has pictures: PNG and JPEG are linked */
+    bool images; /* the signature has pictures: the formats of formats.def are linked */
     bool boxes;  /* ... and boxes, which are drawn on them */
     bool blas;
     bool trains;             /* it is a trainer */

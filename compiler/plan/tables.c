@@ -27,6 +27,7 @@ SAME(FIT_EXACT, CAI_FIT_EXACT);
 SAME(FIT_CROP, CAI_FIT_CROP);
 SAME(FIT_STRETCH, CAI_FIT_STRETCH);
 SAME(FIT_PAD, CAI_FIT_PAD);
+SAME(FIT_LETTERBOX, CAI_FIT_LETTERBOX);
 #undef SAME
 
 static int request_size(Tables *t, SizeKind kind, Dim dim, int slot) {

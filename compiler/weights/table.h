@@ -62,7 +62,7 @@ int64_t archive_count(const Archive *archive);
 const char *archive_name(const Archive *archive, int64_t member);
 int64_t archive_bytes(const Archive *archive, int64_t member);  /* unpacked */
 int64_t archive_find(const Archive *archive, const char *name); /* -1: it has none */
-/* A copy of the whole member, in a block of the table. */
+/* The whole member, where it lies in the file or in a block of the table. */
 const unsigned char *archive_read(Archive *archive, int64_t member, WeightTable *table, cai_error *error);
 
 #endif

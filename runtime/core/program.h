@@ -23,7 +23,7 @@
 #define CAI_ALIGNMENT 64
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
 
-enum { CAI_FIT_EXACT, CAI_FIT_CROP, CAI_FIT_STRETCH, CAI_FIT_PAD }; /* Fit */
+enum { CAI_FIT_EXACT, CAI_FIT_CROP, CAI_FIT_STRETCH, CAI_FIT_PAD, CAI_FIT_LETTERBOX }; /* Fit */
 
 /* of an input: symbol < 0: `multiple`; else multiple * symbols[symbol]; symbol -2: any
  * size that the sizes[] agree with */

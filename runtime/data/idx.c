@@ -54,9 +54,12 @@ static bool parse_packed(cai_arena *arena, const char *path, const unsigned char
     size_t known = cai_inflate_begin(CAI_GZIP, bytes, count, header, sizeof header);
     size_t length = read_header(header, known, tensor, &size);
     if (length == 0) return fail_header(path, error);
-    unsigned char *whole = cai_inflate(arena, path, CAI_GZIP, bytes, count, length + size, error);
-    if (whole) tensor->data = whole + length;
-    return whole != NULL;
+    if (!cai_inflates_to(count, size))
+        return cai_fail(error, CAI_BAD_INPUT, "%s: broken: the file is cut off", path);
+    unsigned char *whole = cai_arena_take(arena, length + size, error);
+    if (!whole || !cai_inflate(path, CAI_GZIP, bytes, count, whole, length + size, error)) return false;
+    tensor->data = whole + length;
+    return true;
 }
 
 static bool parse_plain(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,

@@ -43,17 +43,6 @@ int64_t cai_order_at(const cai_order *order, int64_t position);
  * letters alone, so that a name stays where it is when others come and go. */
 bool cai_name_within(const char *name, double from, double to);
 
-/* ---- inflate.c: what deflate packed ---- */
-
-enum { CAI_GZIP = 15 + 16, CAI_DEFLATE = -15 }; /* zlib's words for a file and for bare data */
-
-/* `count` bytes in memory of the arena; NULL where there are fewer or more. */
-unsigned char *cai_inflate(cai_arena *arena, const char *path, int window, const unsigned char *bytes,
-                           size_t packed, uint64_t count, cai_error *error);
-/* The first bytes, as many as there are up to `most`; gives how many. */
-size_t cai_inflate_begin(int window, const unsigned char *bytes, size_t packed, unsigned char *out,
-                         size_t max);
-
 /* ---- picture.c: pictures and masks before they are cut ---- */
 
 typedef struct cai_picture {

@@ -70,13 +70,18 @@ enum { /* what a format holds; requests may combine several */
 };
 
 #define CAI_MAX_ENDINGS 4
+#define CAI_MAX_BEGINS 2
+
+typedef struct cai_beginning {
+    char bytes[12]; /* a ? is any byte */
+    int count;
+} cai_beginning;
 
 typedef struct cai_format {
-    int holds;                         /* one of CAI_HOLDS_* */
-    char text[12];                     /* of pictures: the name in messages */
-    char endings[CAI_MAX_ENDINGS][16]; /* endings of file names, the usual one first; then "" */
-    char begins[12];                   /* how such a file begins; a ? is any byte */
-    int begins_count;                  /* 0: not recognised by its beginning */
+    int holds;                            /* one of CAI_HOLDS_* */
+    char text[12];                        /* of pictures: the name in messages */
+    char endings[CAI_MAX_ENDINGS][16];    /* endings of file names, the usual one first; then "" */
+    cai_beginning begins[CAI_MAX_BEGINS]; /* how such a file begins; none: it is not recognised by that */
 } cai_format;
 extern const cai_format cai_formats[CAI_FORMAT_COUNT];
 
@@ -89,7 +94,50 @@ bool cai_has_extension(const char *path, const char *extension); /* letters of e
 
 typedef struct cai_list { char text[200]; } cai_list; /* "a, b or c", by value: for messages */
 cai_list cai_format_endings(int holds);               /* ".png, .jpg or .jpeg" */
-cai_list cai_picture_formats(void);                   /* "PNG or JPEG" */
+cai_list cai_picture_formats(void);                   /* "PNG, JPEG or WebP" */
+
+/* ---- inflate.c: what deflate packed ---- */
+
+enum { CAI_GZIP = 15 + 16, CAI_DEFLATE = -15 }; /* zlib's words for a file and for bare data */
+
+/* Exactly `count` bytes; false where there are fewer or more. */
+bool cai_inflate(const char *path, int window, const unsigned char *bytes, size_t packed, unsigned char *out,
+                 uint64_t count, cai_error *error);
+/* A deflated byte unpacks to 1032 at most: more is not even to be allocated, whatever a
+ * header claims. */
+bool cai_inflates_to(size_t packed, uint64_t count);
+/* The first bytes, as many as there are up to `most`; gives how many. */
+size_t cai_inflate_begin(int window, const unsigned char *bytes, size_t packed, unsigned char *out,
+                         size_t max);
+
+/* ---- zip.c: the members of a zip file ---- */
+
+typedef struct cai_zip_member {
+    const char *name;
+    const unsigned char *data; /* within the file, `packed` bytes */
+    uint64_t packed, bytes;    /* bytes: unpacked */
+    uint32_t checksum;
+    uint16_t method, flags;
+} cai_zip_member;
+
+typedef struct cai_zip {
+    const char *path;
+    cai_zip_member *members; /* in the directory's order */
+    int64_t count;
+    char *names;
+} cai_zip;
+
+/* Reads the directory of a zip file in memory, which must outlive *zip; `path` is for
+ * messages. After success every member lies within the file, and all of them together
+ * are no larger than so many bytes could unpack to. */
+bool cai_zip_open(const char *path, const unsigned char *bytes, size_t count, cai_zip *zip, cai_error *error);
+void cai_zip_close(cai_zip *zip);
+/* Where the member lies if it is not packed, else NULL. Its checksum is not compared. */
+const unsigned char *cai_zip_stored(const cai_zip_member *member);
+/* The member's `bytes` to `out`, by their checksum those that were packed. */
+bool cai_zip_unpack(const cai_zip *zip, const cai_zip_member *member, unsigned char *out, cai_error *error);
+/* Whether a member that is stored has its checksum. */
+bool cai_zip_is_sound(const cai_zip *zip, const cai_zip_member *member, cai_error *error);
 
 /* ---- tensor_type.c: conversions between types of elements ---- */
 

@@ -1,4 +1,5 @@
-/* Fits a picture to the sizes that a model takes: exact, crop, stretch, pad. */
+/* Fits a picture to the sizes that a model takes: exact, crop, stretch, pad,
+ * letterbox. */
 #include "files/files.h"
 #include <math.h>
 #include <stdlib.h>
@@ -219,7 +220,8 @@ static bool fail_exact(const cai_image *image, cai_extent height, cai_extent wid
     char wanted[200] = "";
     describe_side("width", image->width, width, wanted, sizeof wanted);
     describe_side("height", image->height, height, wanted, sizeof wanted);
-    const char *modes = height.fixed > 0 && width.fixed > 0 ? "\"crop\", \"stretch\" or \"pad\"" : "\"pad\"";
+    const char *modes =
+        height.fixed > 0 && width.fixed > 0 ? "\"crop\", \"stretch\", \"letterbox\" or \"pad\"" : "\"pad\"";
     bool by_others = height.by_others || width.by_others;
     return cai_fail(error, CAI_BAD_INPUT,
                     "the picture is %lld wide and %lld high%s\n"
@@ -274,6 +276,46 @@ static bool pad_to_extents(cai_image *image, cai_extent height, cai_extent width
     return cai_image_pad(image, h, w, error);
 }
 
+/* ---- letterboxes ---- */
+
+/* Puts the picture into the middle of a gray one, half a pixel up and to the left where
+ * that is none. */
+static bool put_on_gray(cai_image *image, int64_t height, int64_t width, cai_error *error) {
+    const float gray = 114.0f / 255; /* as detectors are trained with */
+    cai_image out;
+    if (height == image->height && width == image->width) return true;
+    if (!new_like(image, height, width, &out, error)) return false;
+    const int64_t top = (height - image->height) / 2, left = (width - image->width) / 2;
+    for (int64_t i = 0; i < image->channels * height * width; i++) out.pixels[i] = gray;
+    for (int64_t c = 0; c < image->channels; c++)
+        for (int64_t y = 0; y < image->height; y++)
+            memcpy(out.pixels + (c * height + top + y) * width + left,
+                   image->pixels + (c * image->height + y) * image->width,
+                   (size_t)image->width * sizeof *out.pixels);
+    out.place.left -= image->place.across * (double)left;
+    out.place.top -= image->place.down * (double)top;
+    replace_image(image, out);
+    return true;
+}
+
+static int64_t scaled_side(int64_t size, double scale, cai_extent extent) {
+    int64_t scaled = llround((double)size * scale);
+    if (extent.fixed > 0 && scaled > extent.fixed) scaled = extent.fixed;
+    return scaled > 0 ? scaled : 1;
+}
+
+/* As large as it fits into the sides that are fixed; where none is, as it is. */
+static bool letterbox_to_extents(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
+    double by_height = (double)height.fixed / (double)image->height,
+           by_width = (double)width.fixed / (double)image->width;
+    double scale =
+        height.fixed > 0 && width.fixed > 0 ? fmin(by_height, by_width) : fmax(by_height, by_width);
+    if (scale <= 0) scale = 1;
+    int64_t h = scaled_side(image->height, scale, height), w = scaled_side(image->width, scale, width);
+    return cai_image_resize(image, h, w, error) &&
+           put_on_gray(image, rounded_up_extent(h, height), rounded_up_extent(w, width), error);
+}
+
 bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error) {
     switch (fit) {
     case CAI_FIT_CROP: return crop_to_extents(image, height, width, error);
@@ -281,6 +323,7 @@ bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent widt
         return cai_image_resize(image, nearest_extent(image->height, height),
                                 nearest_extent(image->width, width), error);
     case CAI_FIT_PAD: return pad_to_extents(image, height, width, error);
+    case CAI_FIT_LETTERBOX: return letterbox_to_extents(image, height, width, error);
     default:
         return (fits_extent(image->height, height) && fits_extent(image->width, width)) ||
                fail_exact(image, height, width, error);

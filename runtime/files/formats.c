@@ -4,16 +4,15 @@
 #include <string.h>
 
 #define LIST(...) {__VA_ARGS__}
-#define BEGINS(bytes) bytes, sizeof bytes - 1
+#define BEGINS(bytes) {bytes, sizeof bytes - 1}
 
 const cai_format cai_formats[CAI_FORMAT_COUNT] = {
 #define PICTURE(name, text, endings, begins, libraries, packages) \
-    [CAI_FORMAT_##name] = {CAI_HOLDS_PICTURE, text, LIST endings, BEGINS(begins)},
-#define BOXES(name, endings) [CAI_FORMAT_##name] = {CAI_HOLDS_BOXES, "", LIST endings, BEGINS("")},
-#define TENSOR(name, endings, begins) \
-    [CAI_FORMAT_##name] = {CAI_HOLDS_TENSOR, "", LIST endings, BEGINS(begins)},
+    [CAI_FORMAT_##name] = {CAI_HOLDS_PICTURE, text, LIST endings, LIST begins},
+#define BOXES(name, endings) [CAI_FORMAT_##name] = {CAI_HOLDS_BOXES, "", LIST endings, {{{0}, 0}}},
+#define TENSOR(name, endings, begins) [CAI_FORMAT_##name] = {CAI_HOLDS_TENSOR, "", LIST endings, LIST begins},
 #define TENSORS(name, endings, begins) \
-    [CAI_FORMAT_##name] = {CAI_HOLDS_TENSORS, "", LIST endings, BEGINS(begins)},
+    [CAI_FORMAT_##name] = {CAI_HOLDS_TENSORS, "", LIST endings, LIST begins},
 #include "files/formats.def"
 };
 
@@ -28,11 +27,17 @@ static bool is_named_as(const char *path, const cai_format *format) {
     return false;
 }
 
-static bool begins_as(const unsigned char *bytes, size_t count, const cai_format *format) {
-    if (format->begins_count == 0 || count < (size_t)format->begins_count) return false;
-    for (int i = 0; i < format->begins_count; i++)
-        if (format->begins[i] != '?' && bytes[i] != (unsigned char)format->begins[i]) return false;
+static bool has_beginning(const unsigned char *bytes, size_t count, const cai_beginning *begins) {
+    if (begins->count == 0 || count < (size_t)begins->count) return false;
+    for (int i = 0; i < begins->count; i++)
+        if (begins->bytes[i] != '?' && bytes[i] != (unsigned char)begins->bytes[i]) return false;
     return true;
+}
+
+static bool begins_as(const unsigned char *bytes, size_t count, const cai_format *format) {
+    for (int i = 0; i < CAI_MAX_BEGINS; i++)
+        if (has_beginning(bytes, count, &format->begins[i])) return true;
+    return false;
 }
 
 int cai_format_of_name(const char *path, int holds) {

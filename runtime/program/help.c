@@ -30,6 +30,7 @@ static const char *fit_text(int fit) {
     case CAI_FIT_CROP: return "resized and cropped to fit";
     case CAI_FIT_STRETCH: return "stretched to fit";
     case CAI_FIT_PAD: return "padded to fit, results cropped back";
+    case CAI_FIT_LETTERBOX: return "resized to fit within, gray beside it";
     default: return "of exactly this size";
     }
 }

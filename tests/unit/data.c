@@ -620,6 +620,6 @@ TEST(files_that_lie_over_each_other) {
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT));
     char path[100];
     snprintf(path, sizeof path, "%s/bomb.npz", folder);
-    CU_ASSERT(fails_with(&set, path, "bomb.npz: broken .npz: the files in it lie over each other"));
+    CU_ASSERT(fails_with(&set, path, "bomb.npz: broken zip file: its members lie over each other"));
     remove_scratch(folder);
 }

@@ -50,6 +50,33 @@ TEST(pad_mirrors) {
     cai_image_free(&image);
 }
 
+/* Ratio, gray and middle as Ultralytics' LetterBox has them: 640 by 480 into 320 by 320
+ * is 320 by 240 with 40 rows above; what is odd is less above and on the left. */
+TEST(letterbox_keeps_the_ratio) {
+    cai_error error;
+    cai_image image = make(480, 640);
+    CU_ASSERT_FATAL(cai_image_fit(&image, CAI_FIT_LETTERBOX, FIXED(320), FIXED(320), &error));
+    CU_ASSERT_FATAL(has_size(&image, 320, 320));
+    CU_ASSERT_DOUBLE_EQUAL(image.pixels[39 * 320 + 5], 114 / 255.0, 1e-7);
+    CU_ASSERT(image.pixels[41 * 320 + 5] > 1);
+    CU_ASSERT_DOUBLE_EQUAL(image.pixels[280 * 320], 114 / 255.0, 1e-7);
+    /* the corners of the picture, from those of what is within */
+    CU_ASSERT_DOUBLE_EQUAL(image.place.top + image.place.down * 40, 0, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(image.place.top + image.place.down * 280, 480, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(image.place.left + image.place.across * 320, 640, 1e-9);
+    cai_image_free(&image);
+    image = make(5, 3);
+    CU_ASSERT_FATAL(cai_image_fit(&image, CAI_FIT_LETTERBOX, MULTIPLE(8), MULTIPLE(8), &error));
+    CU_ASSERT_FATAL(has_size(&image, 8, 8));
+    CU_ASSERT_EQUAL(image.pixels[1 * 8 + 2], 0);
+    CU_ASSERT_EQUAL(image.pixels[5 * 8 + 4], 402);
+    CU_ASSERT_EQUAL(image.place.left, -2);
+    cai_image_free(&image);
+    image = make(1, 1000); /* a side that would vanish */
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_LETTERBOX, FIXED(8), FIXED(8), &error) && has_size(&image, 8, 8));
+    cai_image_free(&image);
+}
+
 TEST(crop) {
     cai_error error;
     cai_image image = make(333, 501);

@@ -100,7 +100,8 @@ static void check_picture(int format, int64_t channels) {
     cai_image image;
     CU_ASSERT_FATAL(cai_image_write(path, planes, channels, HEIGHT, WIDTH, &error));
     CU_ASSERT_FATAL(cai_image_read(path, &image, &error));
-    CU_ASSERT(image.channels == channels && image.height == HEIGHT && image.width == WIDTH);
+    CU_ASSERT(image.channels >= channels && image.height == HEIGHT && image.width == WIDTH);
+    CU_ASSERT_FATAL(cai_image_set_channels(&image, channels, &error)); /* not every format has gray */
     for (int i = 0; i < channels * HEIGHT * WIDTH; i++)
         CU_ASSERT_DOUBLE_EQUAL(image.pixels[i], planes[i], 0.02);
     cai_image_free(&image);

@@ -1,5 +1,5 @@
 /* What is packed by deflate, through zlib: gzip files, and the files within zip files. */
-#include "data/sources.h"
+#include "files/files.h"
 #include <zlib.h>
 
 #define MOST ((size_t)1 << 30) /* at once: zlib counts in 32 bits */
@@ -35,12 +35,8 @@ static const char *what_is_wrong(const z_stream *stream, int status) {
     return stream->msg ? stream->msg : "its data is damaged";
 }
 
-/* A deflated byte unpacks to 1032 at most: more is not even asked for, whatever a header
- * claims. */
-static bool is_plausible(size_t packed, uint64_t count) { return count / 1032 <= packed; }
-
-static bool inflate_into(const char *path, int window, const unsigned char *bytes, size_t packed,
-                         unsigned char *out, uint64_t count, cai_error *error) {
+bool cai_inflate(const char *path, int window, const unsigned char *bytes, size_t packed, unsigned char *out,
+                 uint64_t count, cai_error *error) {
     z_stream stream = {.next_in = (unsigned char *)bytes};
     if (inflateInit2(&stream, window) != Z_OK) return cai_fail_memory(error, 65536, path);
     int status = unpack_stream(&stream, &packed, out, (size_t)count);
@@ -50,15 +46,7 @@ static bool inflate_into(const char *path, int window, const unsigned char *byte
     return done;
 }
 
-unsigned char *cai_inflate(cai_arena *arena, const char *path, int window, const unsigned char *bytes,
-                           size_t packed, uint64_t count, cai_error *error) {
-    if (!is_plausible(packed, count)) {
-        cai_fail(error, CAI_BAD_INPUT, "%s: broken: the file is cut off", path);
-        return NULL;
-    }
-    unsigned char *out = cai_arena_take(arena, count, error);
-    return out && inflate_into(path, window, bytes, packed, out, count, error) ? out : NULL;
-}
+bool cai_inflates_to(size_t packed, uint64_t count) { return count / 1032 <= packed; }
 
 size_t cai_inflate_begin(int window, const unsigned char *bytes, size_t packed, unsigned char *out,
                          size_t max) {
