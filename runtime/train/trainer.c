@@ -1,5 +1,6 @@
 /* A run from a point to its end: phase by phase, step by step; measurements between
  * steps, checkpoints now and then. */
+#include "program/main.h"
 #include "train/train.h"
 #include <errno.h>
 #include <math.h>
@@ -226,6 +227,7 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
     if (!run_entry(trainer, running, step, guards, error) || !take_shown(trainer, running, guards, error))
         return false;
     trainer->point.step++;
+    if (trainer->command->time) cai_progress_time(trainer, cai_milliseconds() - begun);
     cai_log_step(trainer, phase, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
     return measure_after_step(trainer, phase, step, error) && keep_on_the_way(trainer, error);
@@ -306,4 +308,25 @@ bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
         if (cai_stop_is_asked()) break;
     }
     return cai_trainer_keep(trainer, error);
+}
+
+/* ---- --profile ---- */
+
+static bool profile_step(cai_trainer *trainer, cai_running *running, cai_error *error) {
+    const cai_rerun rerun = {running->context, trainer->pool, (const void *const *)running->inputs,
+                             running->outputs, cai_step_seed(trainer->point.seed, 0, 0), 0};
+    return run_entry(trainer, running, 0, cai_trainer_guards(trainer, 0), error) &&
+           cai_profile(running->entry->program, &rerun, false, error);
+}
+
+bool cai_trainer_profile(cai_trainer *trainer, cai_error *error) {
+    const cai_phase *phase = &trainer->training->phases[0];
+    cai_running running;
+    if (trainer->point.lengths[0] < 0) trainer->point.lengths[0] = 1; /* progress is defined */
+    if (!cai_states_start(&trainer->states, trainer->point.seed, error) || !run_once(trainer, phase, error) ||
+        !open_entry(trainer, &phase->step, &running, error))
+        return false;
+    bool done = profile_step(trainer, &running, error);
+    cai_running_close(&running);
+    return done;
 }
