@@ -313,8 +313,12 @@ bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
 /* ---- --profile ---- */
 
 static bool profile_step(cai_trainer *trainer, cai_running *running, cai_error *error) {
-    const cai_rerun rerun = {running->context, trainer->pool, (const void *const *)running->inputs,
-                             running->outputs, cai_step_seed(trainer->point.seed, 0, 0), 0};
+    const cai_rerun rerun = {running->context,
+                             trainer->pool,
+                             (const void *const *)running->inputs,
+                             running->outputs,
+                             cai_step_seed(trainer->point.seed, 0, 0),
+                             0};
     return run_entry(trainer, running, 0, cai_trainer_guards(trainer, 0), error) &&
            cai_profile(running->entry->program, &rerun, false, error);
 }
