@@ -208,8 +208,9 @@ void cai_log_step(cai_trainer *trainer, const cai_phase *phase, uint32_t guards)
 void cai_log_measured(cai_trainer *trainer, const cai_measure *measure, const double *values, bool saved);
 
 void cai_progress_step(cai_trainer *trainer, double milliseconds);
-/* --time: "step 3  loss 6.95338297  612.312 ms", of the step that was last taken */
-void cai_progress_time(const cai_trainer *trainer, double milliseconds);
+/* --time: "step 3  loss 6.95338297  612.312 ms  1201.733 ms of CPU time", of the step that
+ * was last taken; what all threads used */
+void cai_progress_time(const cai_trainer *trainer, double milliseconds, double of_processors);
 void cai_progress_say(cai_trainer *trainer, const char *format, ...) CAI_PRINTF(2, 3); /* a line that stays */
 void cai_progress_clear(void);                                     /* so that another line can be written */
 const char *cai_count_text(int64_t count, char *out, size_t size); /* "80,000" */
