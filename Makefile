@@ -45,7 +45,7 @@ PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(COD
 Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
-.PHONY: all deps learn bench-networks check format-c test test-all conformance recipes sanitize races fuzz bench bless lint docs install clean demo
+.PHONY: all deps learn bench-networks bench-train check format-c test test-all conformance recipes sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(RUNTIME_OF)/libcai_runtime.a $(RUNTIME_OF)/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -140,6 +140,12 @@ bench: deps all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machi
 bench-networks: PACKAGES += python3-torch python3-torchvision
 bench-networks: deps all
 	tests/bench/all --write docs/networks/table.md
+
+# Steps of training beside PyTorch's, a quarter of an hour; TORCH=PYTHON is one that has a later PyTorch than Debian's.
+TORCH ?= /usr/bin/python3
+bench-train: PACKAGES += python3-torch python3-torchvision
+bench-train: deps all $(BUILD)/bench/machine
+	tests/bench/train --python $(TORCH)
 
 deps:
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \

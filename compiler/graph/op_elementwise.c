@@ -257,11 +257,14 @@ Node *grad_pow(Graph *g, Node *node, int input, Node *dy) {
 
 /* The operand that is strictly beyond the other gets all of the gradient. Where both are
  * equal, each gets half, or nothing against a constant: so relu, relu6 and hardtanh are
- * flat at their kinks, as in PyTorch. */
+ * flat at their kinks, as in PyTorch. Whether an operand is beyond a constant the result
+ * says, too: a relu's operand need not be kept for its gradient, and so is not stored. */
 static Node *grad_extreme(Graph *g, Node *node, int input, Node *dy, bool largest) {
     Node *mine = node->inputs[input], *other = node->inputs[1 - input], *zero = splat_as(g, dy, 0);
-    Node *wins = largest ? build_binary(g, OP_lt, other, mine) : build_binary(g, OP_lt, mine, other);
-    if (constant_behind(other)) return build_select(g, wins, dy, zero);
+    bool fixed = constant_behind(other);
+    Node *compared = fixed ? node : mine;
+    Node *wins = largest ? build_binary(g, OP_lt, other, compared) : build_binary(g, OP_lt, compared, other);
+    if (fixed) return build_select(g, wins, dy, zero);
     return build_select(g, wins, dy,
                         build_select(g, build_binary(g, OP_eq, mine, other), scaled_node(g, dy, 0.5), zero));
 }

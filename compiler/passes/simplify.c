@@ -20,6 +20,7 @@
  *                       bounds, as in the text. The kernel chooses the order of a sum, and so
  *                       where a partial sum overflows.
  *     sum of repeats    to a multiple: 2 u of the result; the text rounds once a term.
+ *     sum of products   over a batch, sum(x^T y), to one product of all rows: as of sum(sum(x)).
  *     pad by zeros      to padding of the convolution or pool: exact, except that a weight of
  *                       NaN or infinity meets no padding.
  *
@@ -245,6 +246,22 @@ static Node *simplify_reshape(Graph *g, const Node *old, Node *const *in) {
                                    : NULL;
 }
 
+/* Where the operand has axes of size 1 in front that its reshape put there, and they stay
+ * there, the others are turned before: so turns there and back meet. */
+static Node *transpose_below_ones(Graph *g, const Node *old, const Node *reshape) {
+    Node *x = reshape->inputs[0];
+    IntList order = ATTRIBUTES(old, transpose)->permutation;
+    int64_t inner[REF_MAX_RANK];
+    int ones = order.count - x->shape.rank;
+    for (int i = 0; i < ones; i++)
+        if (order.items[i] != i || reshape->shape.dims[i] != dim_const(g->dims, 1)) return NULL;
+    for (int i = 0; i < x->shape.rank && ones > 0; i++) {
+        if (reshape->shape.dims[ones + i] != x->shape.dims[i]) return NULL;
+        inner[i] = order.items[ones + i] - ones;
+    }
+    return ones > 0 ? build_reshape(g, build_transpose(g, x, inner), old->shape.rank, old->shape.dims) : NULL;
+}
+
 static Node *simplify_transpose(Graph *g, const Node *old, Node *const *in) {
     IntList order = ATTRIBUTES(old, transpose)->permutation;
     int64_t composed[REF_MAX_RANK], last = -1;
@@ -255,6 +272,10 @@ static Node *simplify_transpose(Graph *g, const Node *old, Node *const *in) {
         last = order.items[i];
     }
     if (in_order) return build_reshape(g, in[0], old->shape.rank, old->shape.dims);
+    if (in[0]->op == OP_broadcast)
+        return build_broadcast(g, build_transpose(g, in[0]->inputs[0], order.items), old->shape.rank,
+                               old->shape.dims);
+    if (in[0]->op == OP_reshape) return transpose_below_ones(g, old, in[0]);
     if (in[0]->op != OP_transpose) return NULL;
     for (int i = 0; i < order.count; i++)
         composed[i] = ATTRIBUTES(in[0], transpose)->permutation.items[order.items[i]];
@@ -372,10 +393,7 @@ static Node *simplify_reduction(Graph *g, const Node *old, Node *const *in) {
 }
 
 /* The sum of a broadcast is a multiple of its operand. */
-static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
-    Node *plain = simplify_reduction(g, old, in);
-    /* the number of repeats may not fit f16 */
-    if (plain || in[0]->op != OP_broadcast || old->shape.type != DTYPE_F32) return plain;
+static Node *sum_of_broadcast(Graph *g, const Node *old, Node *const *in) {
     IntList axes = ATTRIBUTES(old, sum)->axes;
     const Node *x = in[0]->inputs[0];
     int64_t repeats = 1, size;
@@ -389,6 +407,45 @@ static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
     return build_broadcast(g, scaled, old->shape.rank, old->shape.dims);
 }
 
+/* Whether it turns matrices, and nothing else. */
+static bool turns_matrices(const Node *node) {
+    if (node->op != OP_transpose) return false;
+    IntList order = ATTRIBUTES(node, transpose)->permutation;
+    for (int i = 0; i < order.count - 2; i++)
+        if (order.items[i] != i) return false;
+    return order.items[order.count - 2] == order.count - 1;
+}
+
+static bool is_sum_over_batch(const Node *sum) {
+    IntList axes = ATTRIBUTES(sum, sum)->axes;
+    bool all = axes.count == sum->shape.rank - 2;
+    for (int i = 0; i < axes.count; i++) all = all && axes.items[i] == i;
+    return all;
+}
+
+/* All matrices of a batch below each other. */
+static Node *stack_matrices(Graph *g, Node *x) {
+    int rank = x->shape.rank;
+    Dim rows = x->shape.dims[rank - 2];
+    for (int i = 0; i < rank - 2; i++) rows = dim_mul(g->dims, rows, x->shape.dims[i]);
+    return build_reshape(g, x, 2, (Dim[]){rows, x->shape.dims[rank - 1]});
+}
+
+/* The sum of x^T y over a batch, a dense layer's gradient, is one product of all rows. */
+static Node *sum_of_products(Graph *g, const Node *old, Node *const *in) {
+    if (old->shape.rank == 2 || !is_sum_over_batch(old) || !turns_matrices(in[0]->inputs[0])) return NULL;
+    Node *x = stack_matrices(g, in[0]->inputs[0]->inputs[0]), *y = stack_matrices(g, in[0]->inputs[1]);
+    Node *operands[2] = {build_transpose(g, x, (int64_t[]){1, 0}), y};
+    return build_reshape(g, graph_make(g, OP_matmul, operands, 2, NULL), old->shape.rank, old->shape.dims);
+}
+
+static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
+    Node *plain = simplify_reduction(g, old, in);
+    if (plain || old->shape.type != DTYPE_F32) return plain; /* f16 has other sums, and less room for them */
+    if (in[0]->op == OP_broadcast) return sum_of_broadcast(g, old, in);
+    return in[0]->op == OP_matmul ? sum_of_products(g, old, in) : NULL;
+}
+
 /* ---- matrix products ---- */
 
 /* One matrix repeated for the whole batch: all rows of the batch become rows of a single
@@ -399,14 +456,10 @@ static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
     if (rank == 2 || w->shape.dims[rank - 1] != in[1]->shape.dims[rank - 1] ||
         w->shape.dims[rank - 2] != in[1]->shape.dims[rank - 2])
         return NULL;
-    Dim rows = in[0]->shape.dims[rank - 2];
-    for (int i = 0; i < rank - 2; i++) {
+    for (int i = 0; i < rank - 2; i++)
         if (w->shape.dims[i] != dim_const(g->dims, 1)) return NULL;
-        rows = dim_mul(g->dims, rows, in[0]->shape.dims[i]);
-    }
-    Node *x = build_reshape(g, in[0], 2, (Dim[]){rows, in[0]->shape.dims[rank - 1]});
-    Node *product =
-        graph_make(g, OP_matmul, (Node *[]){x, build_reshape(g, w, 2, w->shape.dims + rank - 2)}, 2, NULL);
+    Node *operands[2] = {stack_matrices(g, in[0]), build_reshape(g, w, 2, w->shape.dims + rank - 2)};
+    Node *product = graph_make(g, OP_matmul, operands, 2, NULL);
     return build_reshape(g, product, rank, old->shape.dims);
 }
 

@@ -14,7 +14,11 @@
  * along which it was moved since: so a comparison knows whether its operands are one map
  * at different places. Backward, `by` is what compares a node's places, axis by axis. A
  * comparison of classes is along the axis of channels, along which no convolution has
- * places, and so restricts nothing. */
+ * places, and so restricts nothing.
+ *
+ * A comparison counts where somebody sees what comes of it. Of a step of training the new
+ * values of states are not seen: which of equal places takes the gradient of a maximum
+ * pool is a choice, and rounding may make it. */
 #include "plan/stages.h"
 #include "plan/winograd.h"
 
@@ -24,6 +28,7 @@ typedef struct TieMark {
     const Node *map; /* NULL: of no map, or no floats */
     AxisSet moved;
     const Node **by; /* by axis: NULL where nothing compares places along it */
+    bool seen;       /* an output follows from it that is no state's new value */
 } TieMark;
 
 typedef struct Search {
@@ -158,6 +163,7 @@ static void compare_maps(Search *s, const Node *node) {
 
 /* What the node itself compares. */
 static void find_comparison(Search *s, const Node *node) {
+    if (!s->marks[node->id].seen) return;
     switch (node->op) {
     case OP_max_pool_scatter:
     case OP_max_pool_gather:
@@ -168,8 +174,14 @@ static void find_comparison(Search *s, const Node *node) {
     }
 }
 
+static void see_outputs(Search *s, const Program *program) {
+    for (int i = 0; i < s->graph->outputs.count; i++)
+        if (program_shared_input(program, i) < 0) s->marks[s->graph->outputs.items[i].node->id].seen = true;
+}
+
 static void hand_on(Search *s, const Node *node) {
     const TieMark *mark = &s->marks[node->id];
+    for (int i = 0; i < node->input_count; i++) s->marks[node->inputs[i]->id].seen |= mark->seen;
     for (int axis = 0; axis < node->shape.rank; axis++) {
         if (!mark->by[axis]) continue;
         for (int i = 0; i < node->input_count; i++)
@@ -193,6 +205,7 @@ void find_ties(Program *program, Arena *scratch) {
         s.marks[i].by = NEW_ARRAY(scratch, const Node *, graph->nodes.items[i]->shape.rank);
         find_map(&s, graph->nodes.items[i]);
     }
+    see_outputs(&s, program);
     for (int i = count - 1; i >= 0; i--) {
         const Node *node = graph->nodes.items[i];
         find_comparison(&s, node);

@@ -45,6 +45,10 @@ static const Option options[] = {
      "write events for TensorBoard, too, into the folder's tensorboard/"},
     {"--strict", NULL, FLAG, FIELD(strict), 0, 0,
      "stop at a sample that cannot be read, instead of leaving it out"},
+    {"--time", NULL, FLAG, FIELD(time), 0, 0,
+     "a line for each step, with its losses and its time, and CPU time of all threads"},
+    {"--profile", NULL, FLAG, FIELD(profile), 0, 0,
+     "run a step of the first phase repeatedly, and print where its time goes; no run is begun"},
     {"--help", NULL, FLAG, FIELD(help), 0, 0, "print this"},
     {"--version", NULL, FLAG, FIELD(version), 0, 0, "print what the trainer is, and what built it"},
 };

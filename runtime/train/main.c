@@ -105,13 +105,18 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
     return true;
 }
 
-static int train_in_folder(const cai_training *training, const cai_train_command *command, cai_error *error) {
+/* --profile leaves the folder alone. */
+static bool train_or_profile(cai_trainer *trainer, cai_error *error) {
+    if (trainer->command->profile)
+        return cai_trainer_open(trainer, error) && cai_trainer_profile(trainer, error);
+    bool (*train)(cai_trainer *, cai_error *) = cai_training_finds_rate(trainer->training) ? cai_rate_find : run_trainer;
+    return cai_folder_open(trainer, error) && cai_trainer_open(trainer, error) && train(trainer, error);
+}
+
+static int run_command(const cai_training *training, const cai_train_command *command, cai_error *error) {
     cai_trainer trainer = {.training = training, .command = command};
     int status = 0;
-    if (!check_program(training, error) || !cai_folder_open(&trainer, error) ||
-        !cai_trainer_open(&trainer, error) ||
-        !(cai_training_finds_rate(training) ? cai_rate_find : run_trainer)(&trainer, error))
-        status = end_training(error);
+    if (!check_program(training, error) || !train_or_profile(&trainer, error)) status = end_training(error);
     cai_trainer_close(&trainer);
     return status;
 }
@@ -131,7 +136,7 @@ int cai_train_main(const cai_training *training, int argc, char **argv) {
     if (command.help) cai_train_help(training, command.program, stdout);
     else if (command.version)
         printf("%s, built by cai " CAI_VERSION " for %s\n", training->name, training->target);
-    else status = train_in_folder(training, &command, &error);
+    else status = run_command(training, &command, &error);
     cai_train_command_free(&command);
     fflush(stdout);
     return status;

@@ -109,6 +109,16 @@ static void add_pace(Line *line, const cai_trainer *trainer, const cai_phase *ph
     add_text(line, "  left %s", cai_time_text((double)steps * all, left, sizeof left));
 }
 
+void cai_progress_time(const cai_trainer *trainer, double milliseconds, double of_processors) {
+    const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
+    Line line = {.used = 0};
+    add_text(&line, "step %lld", (long long)trainer->point.step);
+    for (int i = 0; i < phase->shown_count; i++)
+        if (phase->shown[i].is_loss)
+            add_text(&line, "  %s %.9g", phase->shown[i].name, trainer->values[i].last);
+    fprintf(stderr, "%s  %.3f ms  %.3f ms of CPU time\n", line.text, milliseconds, of_processors);
+}
+
 void cai_progress_step(cai_trainer *trainer, double milliseconds) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     cai_progress *progress = &trainer->progress;
@@ -116,6 +126,7 @@ void cai_progress_step(cai_trainer *trainer, double milliseconds) {
     if (!progress->begun) progress->begun = progress->shown = now - milliseconds;
     progress->busy += milliseconds;
     progress->counted++;
+    if (trainer->command->time) return; /* each step has its line */
     if (now - progress->shown < (is_terminal() ? SHOWN_EVERY : TOLD_EVERY)) return;
     progress->shown = now;
     Line line = {.used = 0};

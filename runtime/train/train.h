@@ -1,6 +1,6 @@
 /* The runtime's wing of trainers: what a program does that the compiler made of a `train`
- * block. It stands on data/, files/ and core/; a trainer's object brings the tables
- * (core/training.h).
+ * block. It stands on data/, files/ and core/, and on program/ for --profile; a trainer's
+ * object brings the tables (core/training.h).
  *
  * A run is a folder. What it has come to is a point: states, and how many steps of which
  * phase are done. All else follows from the point, the seed and the data: which samples a
@@ -33,7 +33,7 @@ typedef struct cai_train_command {
     int64_t threads, held_out;                       /* held_out: a percentage */
     int fold, folds;                                 /* of --fold; 0: not given */
     const char *phase;                               /* NULL: all */
-    bool fresh, anyway, strict, tensorboard, help, version;
+    bool fresh, anyway, strict, time, profile, tensorboard, help, version;
 } cai_train_command;
 
 /* Paths point into argv. After a failure, too, command->program is set. */
@@ -189,6 +189,8 @@ int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase);
 int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase); /* that the phase takes */
 /* The position of a set's sequence at which the point's step begins. */
 int64_t cai_trainer_drawn(const cai_trainer *trainer, int set);
+/* --profile: what each kernel takes in a step of the first phase, on its first samples. */
+bool cai_trainer_profile(cai_trainer *trainer, cai_error *error);
 /* Writes last.safetensors; the one before it is then previous.safetensors. */
 bool cai_trainer_keep(cai_trainer *trainer, cai_error *error);
 
@@ -249,6 +251,9 @@ void cai_log_step(cai_trainer *trainer, const cai_phase *phase, uint32_t guards)
 void cai_log_measured(cai_trainer *trainer, const cai_measure *measure, const double *values, bool saved);
 
 void cai_progress_step(cai_trainer *trainer, double milliseconds);
+/* --time: "step 3  loss 6.95338297  612.312 ms  1201.733 ms of CPU time", of the step that
+ * was last taken; what all threads used */
+void cai_progress_time(const cai_trainer *trainer, double milliseconds, double of_processors);
 void cai_progress_say(cai_trainer *trainer, const char *format, ...) CAI_PRINTF(2, 3); /* a line that stays */
 void cai_progress_clear(void);                                     /* so that another line can be written */
 const char *cai_count_text(int64_t count, char *out, size_t size); /* "80,000" */

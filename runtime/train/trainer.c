@@ -1,11 +1,13 @@
 /* A run from a point to its end: phase by phase, step by step; measurements between
  * steps, checkpoints now and then. */
+#include "program/main.h"
 #include "train/train.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHECKPOINT_EVERY 600e3 /* milliseconds, where the command line gives no number of steps */
@@ -288,14 +290,18 @@ static bool is_to_stop(const cai_trainer *trainer) {
     return cai_stop_is_asked() || reached || has_lost_patience(trainer);
 }
 
+static double used_milliseconds(void) { return (double)clock() * 1e3 / CLOCKS_PER_SEC; } /* of CPU time */
+
 static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *running, cai_error *error) {
     const int64_t step = trainer->point.step;
-    double begun = cai_milliseconds();
+    double begun = cai_milliseconds(), used = used_milliseconds();
     uint32_t guards = cai_trainer_guards(trainer, step);
     if (!cai_trainer_run_entry(trainer, running, step, guards, error) ||
         !check_losses(trainer, running, guards, error))
         return false;
     trainer->point.step++;
+    if (trainer->command->time)
+        cai_progress_time(trainer, cai_milliseconds() - begun, used_milliseconds() - used);
     cai_log_step(trainer, phase, guards);
     cai_samples_step(trainer, phase, running, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
@@ -385,4 +391,29 @@ bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
         if (trainer->point.phase < trainer->training->phase_count) keep_on_the_way(trainer);
     }
     return cai_trainer_keep(trainer, error);
+}
+
+/* ---- --profile ---- */
+
+static bool profile_step(cai_trainer *trainer, cai_running *running, cai_error *error) {
+    const cai_rerun rerun = {running->context,
+                             trainer->pool,
+                             (const void *const *)running->inputs,
+                             running->outputs,
+                             cai_step_seed(trainer->point.seed, 0, 0),
+                             0};
+    return run_entry(trainer, running, 0, cai_trainer_guards(trainer, 0), error) &&
+           cai_profile(running->entry->program, &rerun, false, error);
+}
+
+bool cai_trainer_profile(cai_trainer *trainer, cai_error *error) {
+    const cai_phase *phase = &trainer->training->phases[0];
+    cai_running running;
+    if (trainer->point.lengths[0] < 0) trainer->point.lengths[0] = 1; /* progress is defined */
+    if (!cai_states_start(&trainer->states, trainer->point.seed, error) || !run_once(trainer, phase, error) ||
+        !open_entry(trainer, &phase->step, &running, error))
+        return false;
+    bool done = profile_step(trainer, &running, error);
+    cai_running_close(&running);
+    return done;
 }

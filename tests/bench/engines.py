@@ -59,41 +59,64 @@ class Program:
         pass
 
 
-class Peer:
-    """peer.py in its process, which is stopped (SIGSTOP) but in its turns."""
+class Stopped:
+    """A process that is stopped (SIGSTOP) but in its turns, and writes lines to `pipe`, its stdout or stderr."""
 
-    def __init__(self, engine, path, threads):
-        self.process = subprocess.Popen([peer_python(), "tests/bench/peer.py", engine, path, str(threads)], cwd=ROOT, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
-        self.answer()
+    def __init__(self, command, pipe="stdout"):
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        preexec_fn=die_with_parent)
+        self.pipe = getattr(self.process, pipe)
+
+    def line(self):
+        line = self.pipe.readline()
+        if not line:
+            raise Failed(f"{' '.join(self.process.args)} ended:\n{self.process.communicate()}")
+        return line
+
+    def wake(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def sleep(self):
+        self.process.send_signal(signal.SIGSTOP)
 
     def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise Failed(f"{self.process.args[2]} ended:\n{self.process.stderr.read()}")
-        self.process.send_signal(signal.SIGSTOP)
-        return float(line)
+        line = self.line()
+        self.sleep()
+        return line
 
     def turn(self, seconds):
-        self.process.send_signal(signal.SIGCONT)
+        self.wake()
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
-        return self.answer()
+        return float(self.answer())
+
+    def peak_memory(self):
+        """The most that was resident, in MB."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return int(re.search(r"VmHWM:\s+(\d+)", status.read()).group(1)) * 1024e-6
 
     def stop(self):
         self.process.kill()
         self.process.communicate()
 
 
-def take_turns(engines, turns, seconds):
-    """The medians of their turns in milliseconds; afterwards they are stopped."""
+class Peer(Stopped):
+    """peer.py in its process."""
+
+    def __init__(self, engine, path, threads):
+        super().__init__([peer_python(), "tests/bench/peer.py", engine, path, str(threads)])
+        self.answer()
+
+
+def take_turns(engines, turns, seconds, best=statistics.median):
+    """The medians of their turns in milliseconds, or the least; afterwards they are stopped."""
     times = [[] for _ in engines]
     for _ in range(turns):
         for engine, mine in zip(engines, times):
             mine.append(engine.turn(seconds))
     for engine in engines:
         engine.stop()
-    return [statistics.median(t) for t in times]
+    return [best(t) for t in times]
 
 
 def differences(*paths):

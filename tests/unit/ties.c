@@ -166,3 +166,27 @@ TEST(convolutions_behind_an_unpooling) {
     }
     arena_free(t.arena);
 }
+
+/* A step of training: the gradient of a pool's maximum by the weight before it is seen
+ * where it is an output, and not where it is a state's new value. */
+TEST(gradients_that_only_states_see) {
+    for (int shares = 0; shares < 2; shares++) {
+        TestGraph t = test_graph(1);
+        const PortPlan inputs[3] = {0}, outputs[2] = {{.shares = 0}, {.shares = shares ? 2 : 0}};
+        Node *x = new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 32), size(&t, 32)));
+        Node *w = new_input(&t, -1, 1, SIZES(size(&t, 16), size(&t, 16), size(&t, 3), size(&t, 3)));
+        IntList one = INTS(1, 1);
+        Node *y =
+            MAKE(&t, convolution, ((Node *[]){x, w}), 2, one, one, one, DIMS(size(&t, 32), size(&t, 32)), 1);
+        Node *loss = build_sum(t.graph, binary(&t, OP_mul, pooled(&t, y), pooled(&t, y)),
+                               (int64_t[]){0, 1, 2, 3}, 4),
+             *gradient;
+        loss = build_reshape(t.graph, loss, 0, NULL);
+        graph_gradient(t.graph, loss, &w, 1, &gradient);
+        new_output(&t, loss);
+        new_output(&t, gradient);
+        LowerOptions options = WITH_TABLE(.target = target_at(0), .inputs = inputs, .outputs = outputs);
+        CU_ASSERT((lower(t.graph, &options, t.arena)->ties[y->id] == NULL) == (shares == 1));
+        arena_free(t.arena);
+    }
+}

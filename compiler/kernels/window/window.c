@@ -130,6 +130,10 @@ static LLVMValueRef resample_emit(Module *m, const Kernel *kernel) {
     return is_upsample(kernel) ? emit_rows(m, kernel, emit_upsample_row) : emit_resample(m, kernel);
 }
 
+static LLVMValueRef max_pool_scatter_emit(Module *m, const Kernel *kernel) {
+    return emit_rows(m, kernel, scatters_by_lines(kernel) ? emit_scatter_row : emit_pool_transposed_row);
+}
+
 #define BY_ROWS(name, emit_row)                                        \
     static LLVMValueRef name##_emit(Module *m, const Kernel *kernel) { \
         return emit_rows(m, kernel, emit_row);                         \
@@ -139,7 +143,6 @@ BY_ROWS(pool_sum, emit_pool_row)
 BY_ROWS(pool_max, emit_pool_row)
 BY_ROWS(max_pool_gather, emit_pool_row)
 BY_ROWS(pool_sum_input, emit_pool_transposed_row)
-BY_ROWS(max_pool_scatter, emit_pool_transposed_row)
 
 static LLVMValueRef (*const windows[OP_COUNT])(Module *, const Kernel *) = {
 #undef ROW_OF_CLASS_WINDOW

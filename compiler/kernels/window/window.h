@@ -39,9 +39,15 @@ static inline LLVMValueRef emit_real_op(Module *m, LLVMOpcode op, LLVMValueRef a
     return LLVMBuildBinOp(m->builder, op, a, b, "");
 }
 
-/* window_pool.c, window_resample.c */
+/* window_pool.c */
 void emit_pool_row(WindowRows *rows);
 void emit_pool_transposed_row(WindowRows *rows);
+
+/* window_scatter.c: max_pool_scatter of small windows where lanes are channels */
+bool scatters_by_lines(const Kernel *kernel);
+void emit_scatter_row(WindowRows *rows);
+
+/* window_resample.c */
 Dim count_resample_rows(const Kernel *kernel); /* all channels of a row are one task */
 LLVMValueRef emit_resample(Module *m, const Kernel *kernel);
 void emit_resample_transposed_row(WindowRows *rows);

@@ -12,8 +12,8 @@
  * pool_sum_input, max_pool_scatter: for each place in the map the windows that cover it,
  * so that every output is written once and the epilogue can work on it. A place gets a
  * window's dy if it is the first maximum of the window: it is above all elements before
- * it, and none after it is above it. Where windows tile the map (max unpooling), each
- * window is searched once instead, and its dy goes to the place found.
+ * it, and none after it is above it. (window_scatter.c has max_pool_scatter where lanes
+ * are channels.)
  *
  * Memory is the bound of the forward operators. The transposed ones are correct and
  * vectorised, but not tuned. */
@@ -320,80 +320,9 @@ static void visit_windows(const Pool *p, int axis, const Point *at, Point window
     end_loop_carried(m, &loop, sum);
 }
 
-/* ---- transposed, of windows that tile the map ---- */
-
-static bool tiles_map(const Pool *p) {
-    const Node *node = p->rows->kernel->anchor;
-    Dims *dims = p->rows->kernel->program->graph->dims;
-    if (p->op != OP_max_pool_scatter || !p->rows->blocked || p->axes != 2 ||
-        p->kernel[0] * p->kernel[1] > 2 * MAX_UNROLLED)
-        return false;
-    for (int i = 0; i < 2; i++) {
-        int64_t rest, max;
-        Dim covered = dim_scale(dims, node->inputs[1]->shape.dims[2 + i], p->kernel[i]);
-        if (p->kernel[i] != p->stride[i] || p->dilation[i] != 1 || p->before[i] != 0) return false;
-        if (!dim_bounds(dim_sub(dims, node->shape.dims[2 + i], covered), &rest, &max) || rest < 0)
-            return false;
-    }
-    return true;
-}
-
-/* The number of the tap at which the window that begins at (y, x) has its maximum, for
- * each channel. */
-static LLVMValueRef find_maximum(const Pool *p, LLVMValueRef y, LLVMValueRef x) {
-    Module *m = p->m;
-    LLVMValueRef best = NULL, place = NULL;
-    for (int64_t tap = 0; tap < p->kernel[0] * p->kernel[1]; tap++) {
-        Point at = p->rows->point;
-        at.mask = NULL;
-        at.at[2] = coord_fixed(emit_add(m, y, get_i64(m, tap / p->kernel[1])));
-        at.at[3] = coord_fixed(emit_add(m, x, get_i64(m, tap % p->kernel[1])));
-        LLVMValueRef value = load_operand(p->rows, 0, &at),
-                     here = get_splat(m, get_i32(m, tap), p->rows->lanes);
-        LLVMValueRef larger = best ? emit_is_above(p, value, best) : NULL;
-        best = emit_choice(p, larger, value, best);
-        place = emit_choice(p, larger, here, place);
-    }
-    return place;
-}
-
-static void emit_tiled_row(const Pool *p) {
-    WindowRows *rows = p->rows;
-    Module *m = p->m;
-    LLVMBuilderRef b = m->builder;
-    LLVMValueRef height = get_i64(m, p->kernel[0]), width = get_i64(m, p->kernel[1]), none = get_i64(m, 0);
-    LLVMValueRef y = rows->point.at[2].base, row = emit_div(m, y, height), top = emit_mul(m, row, height);
-    LLVMValueRef covered = LLVMBuildICmp(b, LLVMIntULT, row, p->windows[0], "");
-    LLVMValueRef count = LLVMBuildSelect(b, covered, p->windows[1], none, "");
-    LLVMValueRef first = LLVMBuildTrunc(b, emit_mul(m, emit_sub(m, y, top), width), m->i32, "");
-    LLVMValueRef zero = get_number(m, operand_type(rows, 0), 0, rows->lanes);
-    Point at = rows->point, window = at;
-    window.mask = NULL;
-    window.at[2] = coord_fixed(row);
-    Loop loop = begin_loop(m, none, count, 1);
-    LLVMValueRef x = emit_mul(m, loop.index, width), place = find_maximum(p, top, x);
-    window.at[3] = coord_fixed(loop.index);
-    LLVMValueRef dy = load_operand(rows, 1, &window);
-    for (int64_t tap = 0; tap < p->kernel[1]; tap++) {
-        LLVMValueRef here = get_splat(m, LLVMBuildAdd(b, first, get_i32(m, tap), ""), rows->lanes);
-        at.at[3] = coord_fixed(emit_add(m, x, get_i64(m, tap)));
-        emit_epilogue_store(&rows->epilogue, &at,
-                            LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, place, here, ""), dy, zero, ""));
-    }
-    end_loop(m, &loop);
-    loop = begin_loop(m, emit_mul(m, count, width), p->width, 1);
-    at.at[3] = coord_fixed(loop.index);
-    emit_epilogue_store(&rows->epilogue, &at, zero);
-    end_loop(m, &loop);
-}
-
 void emit_pool_transposed_row(WindowRows *rows) {
     Pool p = pool_of_rows(rows);
     Module *m = rows->m;
-    if (tiles_map(&p)) {
-        emit_tiled_row(&p);
-        return;
-    }
     LLVMValueRef tap[MAX_AXES];
     Loop loop = begin_loop(m, get_i64(m, 0), p.width, rows->blocked ? 1 : rows->lanes);
     Point at = rows->point;
