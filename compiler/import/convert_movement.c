@@ -108,7 +108,7 @@ Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank) {
         const int a = i - (max - have), b = i - (max - rank);
         own[i] = a >= 0 ? wire_size(im, x, a) : one;
         wanted[i] = b >= 0 && dims[b] != one ? dims[b] : own[i];
-        if (!own[i] || !wanted[i]) return NULL; /* why is told */
+        if (!own[i] || !wanted[i]) return cannot(im, "to sizes that depend on values of the run");
         same = same && own[i] == wanted[i];
     }
     Wire *y = reshaped(im, x, own, max);

@@ -101,7 +101,7 @@ static bool read_bmp_header(BmpReader *reader) {
 /* ---- pixels ---- */
 
 /* Where rows begin; NULL where palette or rows do not lie in the file. */
-static const unsigned char *rows_of(const BmpReader *reader, size_t row_bytes) {
+static const unsigned char *bmp_rows_of(const BmpReader *reader, size_t row_bytes) {
     size_t at = number_at(reader->bytes + 10, 4),
            palette_end = (size_t)(reader->palette - reader->bytes) + reader->colours * (size_t)reader->entry;
     bool lies = palette_end <= reader->count && at <= reader->count &&
@@ -115,7 +115,7 @@ static float masked_level(uint32_t pixel, uint32_t mask) {
 }
 
 /* Red, green or blue of a pixel; colours stand as blue, green, red. */
-static float level_of(const BmpReader *reader, const unsigned char *row, int64_t x, int64_t channel) {
+static float bmp_level(const BmpReader *reader, const unsigned char *row, int64_t x, int64_t channel) {
     const int bits = (int)reader->bits;
     if (bits == 24) return (float)row[3 * x + 2 - channel] / 255.0f;
     if (bits > 8) return masked_level(number_at(row + x * bits / 8, bits / 8), reader->masks[channel]);
@@ -140,7 +140,7 @@ static void store_bmp_rows(const BmpReader *reader, const unsigned char *rows, s
         for (int64_t y = 0; y < image->height; y++) {
             int64_t row = reader->downward ? y : image->height - 1 - y;
             for (int64_t x = 0; x < image->width; x++)
-                *out++ = level_of(reader, rows + (size_t)row * row_bytes, x, c);
+                *out++ = bmp_level(reader, rows + (size_t)row * row_bytes, x, c);
         }
 }
 
@@ -151,7 +151,7 @@ bool cai_bmp_decode(const char *path, const unsigned char *bytes, size_t count, 
     if (!read_bmp_header(&reader)) return false;
     if (reader.width < 1 || reader.height < 1) return fail_bmp(&reader, "it has no pixels");
     size_t row_bytes = ((size_t)reader.width * reader.bits + 31) / 32 * 4;
-    const unsigned char *rows = rows_of(&reader, row_bytes);
+    const unsigned char *rows = bmp_rows_of(&reader, row_bytes);
     if (!rows) return fail_bmp(&reader, "the file is cut off");
     int64_t channels = has_gray_palette(&reader) ? 1 : 3;
     if (!cai_image_new(path, channels, reader.height, reader.width, image, error)) return false;

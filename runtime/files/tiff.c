@@ -50,7 +50,7 @@ static tsize_t read_tiff_bytes(thandle_t handle, void *out, tsize_t wanted) {
     return (tsize_t)count;
 }
 
-static bool make_room(TiffFile *file, size_t count) {
+static bool make_tiff_room(TiffFile *file, size_t count) {
     if (count <= file->room) return true;
     unsigned char *larger = cai_reallocate(file->written, 2 * count, "a TIFF", file->error);
     if (!larger) return file->failed = true, false;
@@ -62,7 +62,7 @@ static bool make_room(TiffFile *file, size_t count) {
 
 static tsize_t write_tiff_bytes(thandle_t handle, void *bytes, tsize_t count) {
     TiffFile *file = handle;
-    if (file->bytes || !make_room(file, file->at + (size_t)count)) return -1;
+    if (file->bytes || !make_tiff_room(file, file->at + (size_t)count)) return -1;
     memcpy(file->written + file->at, bytes, (size_t)count);
     file->at += (size_t)count;
     if (file->at > file->count) file->count = file->at;
@@ -119,7 +119,7 @@ typedef struct TiffForm { /* of the picture */
     uint16_t bits, samples, photometric, planes, format, compression, orientation;
 } TiffForm;
 
-static TiffForm form_of(TIFF *tiff) {
+static TiffForm tiff_form_of(TIFF *tiff) {
     TiffForm form = {0};
     TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &form.width);
     TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &form.height);
@@ -212,7 +212,7 @@ static bool has_whole_directory(TiffFile *file, TIFF *tiff) {
 }
 
 static bool read_tiff(TiffFile *file, TIFF *tiff, cai_image *image, int *orientation) {
-    TiffForm form = form_of(tiff);
+    TiffForm form = tiff_form_of(tiff);
     if (!has_whole_directory(file, tiff) || !is_plausible_tiff(file, &form)) return false;
     if (!TIFFIsCODECConfigured(form.compression))
         return cai_fail(file->error, CAI_BAD_INPUT,

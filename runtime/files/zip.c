@@ -120,7 +120,7 @@ static const unsigned char *data_of(const ZipReader *reader, const Entry *entry)
 
 enum { STORED = 0, DEFLATED = 8 };
 
-static bool add_member(ZipReader *reader, Entry *entry) {
+static bool add_zip_member(ZipReader *reader, Entry *entry) {
     cai_zip_member *member = &entry->member;
     member->data = data_of(reader, entry);
     if (!member->data) return fail_zip(reader, "a member lies beyond its end");
@@ -144,11 +144,11 @@ static bool lie_beside_each_other(const ZipReader *reader) {
     return true;
 }
 
-static bool read_members(ZipReader *reader, Directory directory) {
+static bool read_zip_members(ZipReader *reader, Directory directory) {
     for (uint64_t i = 0; i < directory.count; i++) {
         Entry entry;
         if (!read_entry(reader, &directory.at, &entry)) return fail_zip(reader, "its directory is damaged");
-        if (!add_member(reader, &entry)) return false;
+        if (!add_zip_member(reader, &entry)) return false;
     }
     return lie_beside_each_other(reader) || fail_zip(reader, "its members lie over each other");
 }
@@ -163,7 +163,7 @@ bool cai_zip_open(const char *path, const unsigned char *bytes, size_t count, ca
     /* an entry is longer than its name and a zero */
     zip->names = zip->members ? cai_allocate(count - directory.at, path, error) : NULL;
     reader.name = zip->names;
-    if (zip->names && read_members(&reader, directory)) return true;
+    if (zip->names && read_zip_members(&reader, directory)) return true;
     cai_zip_close(zip);
     return false;
 }
@@ -181,7 +181,7 @@ static bool fail_member(const cai_zip *zip, const cai_zip_member *member, const 
     return cai_fail(error, CAI_BAD_INPUT, "%s: its member %.200s %s", zip->path, member->name, what);
 }
 
-static bool is_readable(const cai_zip *zip, const cai_zip_member *member, cai_error *error) {
+static bool is_unpackable(const cai_zip *zip, const cai_zip_member *member, cai_error *error) {
     if (member->flags & 1) return fail_member(zip, member, "is encrypted", error);
     return member->method == STORED || member->method == DEFLATED ||
            fail_member(zip, member, "is packed in another way than by deflate", error);
@@ -204,7 +204,7 @@ bool cai_zip_is_sound(const cai_zip *zip, const cai_zip_member *member, cai_erro
 bool cai_zip_unpack(const cai_zip *zip, const cai_zip_member *member, unsigned char *out, cai_error *error) {
     char where[600];
     snprintf(where, sizeof where, "%.300s: its member %.200s", zip->path, member->name);
-    if (!is_readable(zip, member, error)) return false;
+    if (!is_unpackable(zip, member, error)) return false;
     if (member->method == STORED) memcpy(out, member->data, (size_t)member->bytes);
     else if (!cai_inflate(where, CAI_DEFLATE, member->data, (size_t)member->packed, out, member->bytes,
                           error))

@@ -505,7 +505,7 @@ TEST(nothing_that_can_be_read) {
     cai_error error;
     CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_TRAINING, 0, 0, buffers, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.message, "none of the 2 samples of the set of `test` can be read: "));
-    CU_ASSERT_PTR_NOT_NULL(strstr(error.message, ".png: is not a PNG or JPEG"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.message, ".png: is not a PNG, JPEG, WebP, BMP or TIFF"));
     CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_TRAINING, 1, 0, buffers, &error));
     CU_ASSERT_STRING_EQUAL(error.message,
                            "none of the 2 samples of the set of `test` can be read: they were told");
@@ -517,7 +517,8 @@ TEST(nothing_that_can_be_read) {
 TEST(sets_that_cannot_be_opened) {
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
     CU_ASSERT(fails_with(&set, DATA "nothing", "nothing: cannot be opened"));
-    CU_ASSERT(fails_with(&set, DATA "expected", "expected: the folder has no .png, .jpg or .jpeg"));
+    CU_ASSERT(fails_with(&set, DATA "expected",
+                         "expected: the folder has no .png, .jpg, .jpeg, .webp, .bmp, .tif or .tiff"));
     CU_ASSERT(fails_with(&set, DATA "inputs/photo", "photo: has nothing for `label`, which is i32[N]"));
     CU_ASSERT(fails_with(&set, DATA "idx_floats/some-labels-idx1-float",
                          "a sample of it is i16[], and `picture` is image[N, ..]"));
