@@ -179,6 +179,8 @@ test-all: deps
 	tests/learning/run --all
 	$(call stage,each target of tests/fuzz for two minutes)
 	tests/fuzz/run 120
+	$(call stage,runs that are killed fifty times)
+	tests/runs/kill 50
 	$(call stage,all of ONNX's own tests, and the examples as ONNX)
 	$(MAKE) conformance
 	$(call stage,the recipes of docs/new-operator.md on a copy of the tree)

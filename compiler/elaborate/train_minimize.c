@@ -87,14 +87,15 @@ static void scale_rate(Evaluator *ev, const Trainee *t, Layer *run) {
         report(ev, DIAG_optimizer, span, "`--find-rate` scales the argument `lr`, which `%s` does not have",
                layer_callee(run));
     if (!given) return;
-    cai_binding binding = {CAI_BIND_SCALE, 0, 0, 0, -1};
+    cai_binding binding = {.kind = CAI_BIND_SCALE, .guard = -1};
     Node *factor = train_input(ev, intern(ev->names, "scale of lr"), (Shape){DTYPE_F32, 0, NULL}, FORM_TENSOR,
                                FIT_EXACT, binding, span);
     rate->value = value_node(build_binary(ev->graph, OP_mul, given, factor));
     if (ev->train->shows_rate) return;
     ev->train->shows_rate = true;
     int shown = train_shown(&train_phase(ev)->shown, ev, CAI_SHOWN_RATE, CAI_SHOW_CURVE, -1, -1, false, span);
-    train_output(ev, rate->value.node, (cai_binding){CAI_BIND_SHOWN, shown, 0, 0, -1}, CAI_SHOWN_RATE, span);
+    train_output(ev, rate->value.node, (cai_binding){.kind = CAI_BIND_SHOWN, .index = shown, .guard = -1},
+                 CAI_SHOWN_RATE, span);
 }
 
 static void run_optimizer(Evaluator *ev, const Trainee *t) {

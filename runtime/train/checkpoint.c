@@ -67,20 +67,32 @@ static cai_tensor tensor_of(const cai_state *state, const void *data) {
     return tensor;
 }
 
-bool cai_checkpoint_write(const cai_states *states, const cai_point *point, uint64_t data, const char *folder,
-                          const char *name, cai_error *error) {
+#define VALUES "train.values" /* f64[values, 3]: no model reads what begins so */
+
+static cai_tensor tensor_of_values(const cai_value *values, int count) {
+    return (cai_tensor){.name = VALUES,
+                        .type = CAI_F64,
+                        .rank = 2,
+                        .dims = {count, 3},
+                        .count = 3 * (int64_t)count,
+                        .data = (const unsigned char *)values};
+}
+
+bool cai_checkpoint_write(const cai_states *states, const cai_point *point, const cai_value *values,
+                          uint64_t data, const char *folder, const char *name, cai_error *error) {
     const cai_training *training = states->training;
     Description description = {.count = 0};
     char path[4096];
     cai_tensor *tensors =
-        cai_allocate(sizeof *tensors * ((size_t)training->state_count + 1), "a checkpoint", error);
+        cai_allocate(sizeof *tensors * ((size_t)training->state_count + 2), "a checkpoint", error);
     if (!tensors) return false;
     for (int i = 0; i < training->state_count; i++)
         tensors[i] = tensor_of(&training->states[i], states->data[i]);
+    int count = training->state_count;
+    if (values) tensors[count++] = tensor_of_values(values, training->phases[point->phase].shown_count);
     describe_point(&description, training, point, data);
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    bool done = cai_tensors_write_with(path, tensors, training->state_count, description.list,
-                                       description.count, error) &&
+    bool done = cai_tensors_write_with(path, tensors, count, description.list, description.count, error) &&
                 cai_folder_sync(folder, error);
     free(tensors);
     return done;
@@ -161,6 +173,13 @@ bool cai_checkpoint_load(const cai_checkpoint *checkpoint, const char *path, cai
         memcpy(states->data[i], found->data, (size_t)(found->count * cai_type_bytes(found->type)));
     }
     return true;
+}
+
+void cai_checkpoint_values(const cai_checkpoint *checkpoint, cai_value *values, int count) {
+    const cai_tensor *found = cai_tensors_find(&checkpoint->file, VALUES);
+    memset(values, 0, sizeof *values * (size_t)count);
+    if (found && found->type == CAI_F64 && found->count == 3 * (int64_t)count)
+        memcpy(values, found->data, sizeof *values * (size_t)count);
 }
 
 void cai_checkpoint_close(cai_checkpoint *checkpoint) { cai_tensors_close(&checkpoint->file); }

@@ -9,6 +9,7 @@
  *     curves.svg            the curves of the log; index.html: with the samples (page.c)
  *     lock                  held while a trainer works in the folder */
 #include "train/train.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -157,6 +158,14 @@ static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, c
 
 /* ---- going on ---- */
 
+static bool take_values(cai_trainer *trainer, const cai_checkpoint *checkpoint, cai_error *error) {
+    if (trainer->point.phase >= trainer->training->phase_count) return true;
+    if (!cai_trainer_make_values(trainer, error)) return false;
+    cai_checkpoint_values(checkpoint, trainer->values,
+                          trainer->training->phases[trainer->point.phase].shown_count);
+    return true;
+}
+
 static bool resume_from(cai_trainer *trainer, const char *path, cai_error *error) {
     cai_checkpoint checkpoint;
     int64_t *lengths = trainer->point.lengths, read[trainer->training->phase_count + 1];
@@ -167,6 +176,7 @@ static bool resume_from(cai_trainer *trainer, const char *path, cai_error *error
         memcpy(lengths, read, sizeof *read * (size_t)trainer->training->phase_count);
         trainer->point = checkpoint.point;
         trainer->point.lengths = lengths;
+        good = take_values(trainer, &checkpoint, error);
     }
     cai_checkpoint_close(&checkpoint);
     return good;
@@ -191,9 +201,28 @@ uint64_t cai_folder_seed(const cai_trainer *trainer) {
     return seed;
 }
 
+/* A trainer that was killed while it wrote leaves the beginning of a file beside its
+ * name: .last.safetensors.4711.0. */
+static void remove_unfinished(const char *folder) {
+    char path[4400];
+    DIR *entries = opendir(folder);
+    for (struct dirent *entry; entries && (entry = readdir(entries)) != NULL;) {
+        const char *name = entry->d_name;
+        bool ours = *name == '.' &&
+                    (strstr(name, ".safetensors.") || strstr(name, ".png.") || strstr(name, ".html.") ||
+                     strstr(name, ".svg.") || strstr(name, ".json") || strstr(name, "run.cai."));
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        if (ours) unlink(path);
+    }
+    if (entries) closedir(entries);
+}
+
 bool cai_folder_open(cai_trainer *trainer, cai_error *error) {
-    return make_folder(trainer->command->folder, error) && lock_folder(trainer, error) &&
-           (!trainer->command->fresh || forget_run(trainer, error));
+    char samples[4096];
+    if (!make_folder(trainer->command->folder, error) || !lock_folder(trainer, error)) return false;
+    remove_unfinished(trainer->command->folder);
+    remove_unfinished(cai_folder_path(trainer, "samples", samples, sizeof samples));
+    return !trainer->command->fresh || forget_run(trainer, error);
 }
 
 bool cai_folder_resume(cai_trainer *trainer, bool *found, cai_error *error) {

@@ -97,9 +97,9 @@ void cai_log_step(cai_trainer *trainer, const cai_phase *phase, uint32_t guards)
     begin_log_line(trainer);
     for (int i = 0; i < phase->shown_count; i++) {
         cai_value *value = &trainer->values[i];
-        if (!value->count) continue;
-        log_value(trainer, phase->shown[i].name, value->sum / (double)value->count);
-        *value = (cai_value){.last = value->sum / (double)value->count};
+        if (value->count == 0) continue;
+        log_value(trainer, phase->shown[i].name, value->sum / value->count);
+        *value = (cai_value){.last = value->sum / value->count};
     }
     end_log_line(trainer);
 }

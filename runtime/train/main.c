@@ -91,6 +91,7 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
     if (!begin_or_resume(trainer, error)) return false;
     if (cai_trainer_is_over(trainer)) {
         char steps[32];
+        cai_page_write(trainer, false); /* it may have been killed before */
         printf("%s: its run is through: %s steps (--fresh begins anew)\n", trainer->command->folder,
                cai_count_text(all_steps(trainer), steps, sizeof steps));
         return true;
@@ -109,7 +110,8 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
 static bool train_or_profile(cai_trainer *trainer, cai_error *error) {
     if (trainer->command->profile)
         return cai_trainer_open(trainer, error) && cai_trainer_profile(trainer, error);
-    bool (*train)(cai_trainer *, cai_error *) = cai_training_finds_rate(trainer->training) ? cai_rate_find : run_trainer;
+    bool (*train)(cai_trainer *, cai_error *) =
+        cai_training_finds_rate(trainer->training) ? cai_rate_find : run_trainer;
     return cai_folder_open(trainer, error) && cai_trainer_open(trainer, error) && train(trainer, error);
 }
 

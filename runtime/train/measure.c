@@ -212,8 +212,8 @@ static void save_best(Measuring *m, bool *saved) {
     if (!is_better_than_best(m, value)) return;
     point->best = value;
     point->since_best = 0;
-    *saved = cai_checkpoint_write(&trainer->states, point, trainer->data, trainer->command->folder,
-                                  "best.safetensors", &error);
+    *saved = cai_checkpoint_write(&trainer->states, point, trainer->values, trainer->data,
+                                  trainer->command->folder, "best.safetensors", &error);
     if (*saved) return;
     *point = before;
     cai_progress_say(trainer, "the best so far could not be written, and the run goes on: %s", error.message);

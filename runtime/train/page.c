@@ -95,7 +95,17 @@ static const char page_style[] =
     "font-size:12px}img{min-width:128px;max-width:100%;image-rendering:pixelated;border:1px solid #ddd}"
     "pre{background:#f6f6f6;padding:12px;overflow:auto}";
 
-static void print_state(const cai_trainer *trainer, bool running, FILE *out) {
+static void print_measured(const cai_history *history, FILE *out) {
+    for (int i = 0; i < history->count; i++) {
+        const cai_curve *curve = &history->curves[i];
+        if (!curve->held_out) continue;
+        fputs("; ", out);
+        cai_print_xml(curve->name, out);
+        fprintf(out, " of held-out samples %.4g", curve->points[2 * curve->count - 1]);
+    }
+}
+
+static void print_state(const cai_trainer *trainer, const cai_history *history, bool running, FILE *out) {
     const cai_point *point = &trainer->point;
     char step[32], steps[32];
     if (point->phase == trainer->training->phase_count) fputs("<p>through", out);
@@ -107,10 +117,7 @@ static void print_state(const cai_trainer *trainer, bool running, FILE *out) {
                 cai_count_text(point->step, step, sizeof step),
                 cai_count_text(cai_trainer_steps(trainer, point->phase), steps, sizeof steps));
     }
-    if (*trainer->progress.measured) {
-        fputs("; measured: ", out);
-        cai_print_xml(trainer->progress.measured, out);
-    }
+    print_measured(history, out);
     fputs("</p>\n<p>settings ", out);
     cai_print_xml(trainer->training->settings ? trainer->training->settings : "{}", out);
     fprintf(out, ", seed %llu</p>\n", (unsigned long long)point->seed);
@@ -125,7 +132,7 @@ static void print_page(const cai_trainer *trainer, const cai_history *history, b
     fprintf(out, "</title><style>%s</style></head><body>\n<h1>", page_style);
     cai_print_xml(name, out);
     fputs("</h1>\n", out);
-    print_state(trainer, running, out);
+    print_state(trainer, history, running, out);
     print_curves(history, out);
     print_samples(trainer, out);
     if (trainer->training->text) {

@@ -84,7 +84,7 @@ static void add_losses(Line *line, const cai_trainer *trainer, const cai_phase *
         const cai_value *value = &trainer->values[i];
         if (!phase->shown[i].is_loss) continue;
         add_text(line, "  %s %.4g", phase->shown[i].name,
-                 value->count ? value->sum / (double)value->count : value->last);
+                 value->count ? value->sum / value->count : value->last);
     }
 }
 

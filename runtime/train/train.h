@@ -94,9 +94,15 @@ typedef struct cai_point {
     int64_t since_best; /* measurements since then */
 } cai_point;
 
-/* Writes FOLDER/NAME with all states and the point; it is on the disk then. */
-bool cai_checkpoint_write(const cai_states *states, const cai_point *point, uint64_t data, const char *folder,
-                          const char *name, cai_error *error);
+typedef struct cai_value { /* that is shown: the mean since it was last written down */
+    double sum, last;
+    double count;
+} cai_value;
+
+/* Writes FOLDER/NAME with all states, the point, and what the log has not written down
+ * yet of the phase's values (NULL: the phase is through); it is on the disk then. */
+bool cai_checkpoint_write(const cai_states *states, const cai_point *point, const cai_value *values,
+                          uint64_t data, const char *folder, const char *name, cai_error *error);
 
 typedef struct cai_checkpoint {
     cai_tensor_file file;
@@ -109,6 +115,8 @@ typedef struct cai_checkpoint {
  * closed. */
 bool cai_checkpoint_open(const cai_training *training, const char *path, int64_t *lengths,
                          cai_checkpoint *checkpoint, cai_error *error);
+/* The values as they were written; zeroed where there are none. */
+void cai_checkpoint_values(const cai_checkpoint *checkpoint, cai_value *values, int count);
 bool cai_checkpoint_load(const cai_checkpoint *checkpoint, const char *path, cai_states *states,
                          cai_error *error);
 void cai_checkpoint_close(cai_checkpoint *checkpoint);
@@ -129,11 +137,6 @@ typedef struct cai_running { /* an entry that is ready to run */
     cai_batch *batches;
     int batch_count;
 } cai_running;
-
-typedef struct cai_value { /* that is shown: the mean since it was last written down */
-    double sum, last;
-    int64_t count;
-} cai_value;
 
 typedef struct cai_progress {
     double begun, shown; /* times; of the line that was shown last */
@@ -166,7 +169,7 @@ typedef struct cai_trainer {
     FILE *log;
     bool log_is_lost; /* it could not be written, which has been said */
     cai_progress progress;
-    cai_value *values; /* of what the phase shows */
+    cai_value *values; /* of what the phase shows; NULL: it has not begun */
     double written;    /* when the last checkpoint was */
     cai_page page;
     bool samples_are_lost; /* as log_is_lost */
@@ -184,6 +187,8 @@ bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *erro
 /* Goes on from the point to the end, or until it is asked to stop. */
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error);
 cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase);
+/* Makes room for the values of the point's phase, unless there is. */
+bool cai_trainer_make_values(cai_trainer *trainer, cai_error *error);
 /* the set that counts; -1: there is none */
 int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase);
 int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase); /* that the phase takes */

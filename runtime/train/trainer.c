@@ -136,6 +136,7 @@ void cai_trainer_close(cai_trainer *trainer) {
     cai_events_close(&trainer->events);
     if (trainer->states.data) cai_states_free(&trainer->states);
     cai_pool_free(trainer->pool);
+    free(trainer->values);
     free(trainer->sets);
     free(trainer->point.lengths);
 }
@@ -155,8 +156,8 @@ bool cai_trainer_keep(cai_trainer *trainer, cai_error *error) {
     (void)!link(last, previous); /* there is none the first time */
     if (trainer->log) fflush(trainer->log);
     trainer->written = cai_milliseconds();
-    return cai_checkpoint_write(&trainer->states, &trainer->point, trainer->data, trainer->command->folder,
-                                "last.safetensors", error);
+    return cai_checkpoint_write(&trainer->states, &trainer->point, trainer->values, trainer->data,
+                                trainer->command->folder, "last.safetensors", error);
 }
 
 static bool is_checkpoint_due(const cai_trainer *trainer) {
@@ -359,18 +360,21 @@ static bool run_steps(cai_trainer *trainer, const cai_phase *phase, cai_running 
     return true;
 }
 
+bool cai_trainer_make_values(cai_trainer *trainer, cai_error *error) {
+    const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
+    if (!trainer->values) trainer->values = calloc((size_t)phase->shown_count + 1, sizeof *trainer->values);
+    return trainer->values || cai_fail_memory(error, 0, "a phase");
+}
+
 static bool run_phase(cai_trainer *trainer, cai_error *error) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     cai_running running;
-    trainer->values = calloc((size_t)phase->shown_count + 1, sizeof *trainer->values);
-    if (!trainer->values) return cai_fail_memory(error, 0, "a phase");
+    if (!cai_trainer_make_values(trainer, error)) return false;
     bool done = cai_trainer_open_entry(trainer, &phase->step, &running, error);
     if (done) {
         done = run_steps(trainer, phase, &running, error);
         cai_running_close(&running);
     }
-    free(trainer->values);
-    trainer->values = NULL;
     return done;
 }
 
@@ -382,6 +386,8 @@ bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
                     has_lost_patience(trainer);
         if (!over) break;
         trainer->point.lengths[trainer->point.phase] = trainer->point.step; /* patience may have ended it */
+        free(trainer->values);
+        trainer->values = NULL;
         trainer->point =
             (cai_point){trainer->point.phase + 1, 0, trainer->point.lengths, trainer->point.seed, NAN, 0};
         if (cai_stop_is_asked()) break;
@@ -399,7 +405,7 @@ static bool profile_step(cai_trainer *trainer, cai_running *running, cai_error *
                              running->outputs,
                              cai_step_seed(trainer->point.seed, 0, 0),
                              0};
-    return run_entry(trainer, running, 0, cai_trainer_guards(trainer, 0), error) &&
+    return cai_trainer_run_entry(trainer, running, 0, cai_trainer_guards(trainer, 0), error) &&
            cai_profile(running->entry->program, &rerun, false, error);
 }
 
@@ -407,8 +413,9 @@ bool cai_trainer_profile(cai_trainer *trainer, cai_error *error) {
     const cai_phase *phase = &trainer->training->phases[0];
     cai_running running;
     if (trainer->point.lengths[0] < 0) trainer->point.lengths[0] = 1; /* progress is defined */
-    if (!cai_states_start(&trainer->states, trainer->point.seed, error) || !run_once(trainer, phase, error) ||
-        !open_entry(trainer, &phase->step, &running, error))
+    if (!cai_states_start(&trainer->states, trainer->point.seed, error) ||
+        !cai_trainer_run_once(trainer, phase, error) ||
+        !cai_trainer_open_entry(trainer, &phase->step, &running, error))
         return false;
     bool done = profile_step(trainer, &running, error);
     cai_running_close(&running);

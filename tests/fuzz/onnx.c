@@ -17,11 +17,11 @@ void fuzz_onnx(const unsigned char *bytes, size_t count) {
     Arena *arena = arena_new();
     Names *names = names_new(arena);
     Diagnostics diag = {.arena = arena};
-    const ImportOptions options = {"m", count % 2, {"stdlib", NULL, 0, PATIENCE}};
+    const ImportOptions options = {"m", count % 2, {.stdlib_dir = "stdlib", .patience = PATIENCE}};
     Import im;
     Written written = {0};
     if (import_onnx(arena, names, &diag, "/nowhere/x.onnx", bytes, count, &options, &im, &written)) {
-        const ElaborateOptions again = {"stdlib", NULL, 0, 0};
+        const ElaborateOptions again = {.stdlib_dir = "stdlib"};
         read_again(arena, names, written.text, &again);
     } else DEMAND(diag.errors > 0);
     diag_print(&diag, fuzz_nowhere(), DIAG_TEXT, false);
