@@ -402,7 +402,7 @@ static bool profile_step(cai_trainer *trainer, cai_running *running, cai_error *
                              running->outputs,
                              cai_step_seed(trainer->point.seed, 0, 0),
                              0};
-    return run_entry(trainer, running, 0, cai_trainer_guards(trainer, 0), error) &&
+    return cai_trainer_run_entry(trainer, running, 0, cai_trainer_guards(trainer, 0), error) &&
            cai_profile(running->entry->program, &rerun, false, error);
 }
 
@@ -410,8 +410,8 @@ bool cai_trainer_profile(cai_trainer *trainer, cai_error *error) {
     const cai_phase *phase = &trainer->training->phases[0];
     cai_running running;
     if (trainer->point.lengths[0] < 0) trainer->point.lengths[0] = 1; /* progress is defined */
-    if (!cai_states_start(&trainer->states, trainer->point.seed, error) || !run_once(trainer, phase, error) ||
-        !open_entry(trainer, &phase->step, &running, error))
+    if (!cai_states_start(&trainer->states, trainer->point.seed, error) || !cai_trainer_run_once(trainer, phase, error) ||
+        !cai_trainer_open_entry(trainer, &phase->step, &running, error))
         return false;
     bool done = profile_step(trainer, &running, error);
     cai_running_close(&running);
