@@ -200,7 +200,7 @@ static bool sizes_are_known(Evaluator *ev, const Parameter *parameter, const Dec
 }
 
 static bool same_batch(Evaluator *ev, TrainingSet *set, const TrainingField *field, Shape shape) {
-    if (field->once || !dim_is_const(shape.dims[0], NULL)) return true;
+    if (!dim_is_const(shape.dims[0], NULL)) return true;
     int64_t batch = dim_const_value(shape.dims[0]);
     if (!set->batch) set->batch = batch;
     if (set->batch == batch) return true;
