@@ -87,8 +87,8 @@ static void choose_row(Export *e, Node *node) {
         need_operands(e, chosen);
         return;
     }
-    INTERNAL_ERROR("operators.def has no row for %s of %s", op_info[node->op].name,
-                   dtype_name(node->shape.type));
+    export_refuse(e, node, "it is not written of %s", dtype_name(node->shape.type));
+    e->values[node->id] = "";
 }
 
 static bool is_written_when_read(Export *e, const Node *node) {

@@ -72,9 +72,10 @@ void formula_needs(Export *e, const Chosen *chosen, NeedNode *need) {
     const int count = formula_nodes(chosen, nodes);
     const bool full = reads_first_in_full(chosen);
     for (int i = 0; i < count; i++) {
-        Node *node = full && nodes[i] == nodes[0] ? nodes[i] : without_broadcast(nodes[i]);
+        const bool whole = full && nodes[i] == nodes[0];
+        Node *node = whole ? nodes[i] : without_broadcast(nodes[i]);
         double number; /* which is written where it is read */
-        if (node == nodes[i] && full ? true : !node_is_splat(node, &number)) need(e, node);
+        if (whole || !node_is_splat(node, &number)) need(e, node);
     }
 }
 

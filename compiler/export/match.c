@@ -65,7 +65,11 @@ static bool number_of_operand(Node *node, double *number, Dim *size) {
     return *size != NULL;
 }
 
-static bool is_same_number(double a, double b) { return fabs(a - b) <= 1e-6 * fabs(b); }
+/* a: rounded to its type */
+static bool is_same_number(double a, double b, DType type) {
+    const double rounding = type == DTYPE_F16 ? 0x1p-11 : type == DTYPE_BF16 ? 0x1p-8 : 1e-6;
+    return fabs(a - b) <= rounding * fabs(b);
+}
 
 /* ---- matching ---- */
 
@@ -87,7 +91,7 @@ static bool match_number_operand(Matching *m, const char *at, size_t length, Nod
     Binding binding = {.name = at + 1, .length = length - 1, .node = node, .kind = BOUND_NUMBER};
     if (!number_of_operand(node, &binding.number, &binding.size)) return false;
     if (*at == '#') return bind_node(m, binding);
-    return !binding.size && is_same_number(binding.number, strtod(at, NULL));
+    return !binding.size && is_same_number(binding.number, strtod(at, NULL), node->shape.type);
 }
 
 static bool match_operands(Matching *m, const char *at, const Node *node, bool turned);
