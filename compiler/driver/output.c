@@ -11,12 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const kinds[] = {[OUTPUT_PROGRAM] = "program",
-                                    [OUTPUT_SHARED] = "shared",
-                                    [OUTPUT_STATIC] = "static",
-                                    [OUTPUT_OBJECT] = "object",
-                                     [OUTPUT_WHEEL] = "wheel",
-                                     [OUTPUT_ONNX] = "onnx"};
+static const char *const kinds[] = {
+    [OUTPUT_PROGRAM] = "program", [OUTPUT_SHARED] = "shared", [OUTPUT_STATIC] = "static",
+    [OUTPUT_OBJECT] = "object",   [OUTPUT_WHEEL] = "wheel",   [OUTPUT_ONNX] = "onnx"};
 
 bool output_kind(const char *word, OutputKind *kind) {
     *kind = OUTPUT_PROGRAM;
