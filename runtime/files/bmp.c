@@ -161,7 +161,7 @@ bool cai_bmp_decode(const char *path, const unsigned char *bytes, size_t count, 
 
 /* ---- writing ---- */
 
-static void put_number(unsigned char *at, int width, uint32_t value) {
+static void put_bmp_number(unsigned char *at, int width, uint32_t value) {
     for (int i = 0; i < width; i++) at[i] = (unsigned char)(value >> 8 * i);
 }
 
@@ -171,15 +171,15 @@ static size_t make_bmp_header(unsigned char *header, int channels, int64_t heigh
     uint32_t colours = channels == 1 ? 256 : 0, count = FILE_HEADER + INFO_HEADER + 4 * colours;
     memset(header, 0, count);
     memcpy(header, "BM", 2);
-    put_number(header + 2, 4, count + (uint32_t)(row_bytes * (size_t)height));
-    put_number(header + 10, 4, count);
-    put_number(header + 14, 4, INFO_HEADER);
-    put_number(header + 18, 4, (uint32_t)width);
-    put_number(header + 22, 4, (uint32_t)height);
-    put_number(header + 26, 2, 1); /* planes */
-    put_number(header + 28, 2, (uint32_t)channels * 8);
+    put_bmp_number(header + 2, 4, count + (uint32_t)(row_bytes * (size_t)height));
+    put_bmp_number(header + 10, 4, count);
+    put_bmp_number(header + 14, 4, INFO_HEADER);
+    put_bmp_number(header + 18, 4, (uint32_t)width);
+    put_bmp_number(header + 22, 4, (uint32_t)height);
+    put_bmp_number(header + 26, 2, 1); /* planes */
+    put_bmp_number(header + 28, 2, (uint32_t)channels * 8);
     for (uint32_t i = 0; i < colours; i++)
-        put_number(header + FILE_HEADER + INFO_HEADER + 4 * i, 4, i * 0x010101);
+        put_bmp_number(header + FILE_HEADER + INFO_HEADER + 4 * i, 4, i * 0x010101);
     return count;
 }
 

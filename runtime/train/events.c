@@ -20,7 +20,7 @@ typedef struct Bytes {
     bool failed; /* there was no memory */
 } Bytes;
 
-static void add_bytes(Bytes *b, const void *bytes, size_t count) {
+static void add_event_bytes(Bytes *b, const void *bytes, size_t count) {
     if (b->count + count > b->room) {
         unsigned char *larger = realloc(b->items, 2 * (b->count + count));
         if (!larger) {
@@ -36,7 +36,7 @@ static void add_bytes(Bytes *b, const void *bytes, size_t count) {
 
 /* ---- CRC-32C ---- */
 
-static uint32_t crc32c(const unsigned char *bytes, size_t count) {
+static uint32_t find_crc32c(const unsigned char *bytes, size_t count) {
     uint32_t crc = UINT32_MAX;
     for (size_t i = 0; i < count; i++) {
         crc ^= bytes[i];
@@ -46,7 +46,7 @@ static uint32_t crc32c(const unsigned char *bytes, size_t count) {
 }
 
 static uint32_t masked_crc(const void *bytes, size_t count) {
-    uint32_t crc = crc32c(bytes, count);
+    uint32_t crc = find_crc32c(bytes, count);
     return (crc >> 15 | crc << 17) + UINT32_C(0xa282ead8);
 }
 
@@ -55,21 +55,21 @@ static uint32_t masked_crc(const void *bytes, size_t count) {
 enum { VARINT, FIXED64, DELIMITED, FIXED32 = 5 };
 
 static void add_varint(Bytes *b, uint64_t value) {
-    for (; value >= 128; value >>= 7) add_bytes(b, (unsigned char[]){(unsigned char)(value | 128)}, 1);
-    add_bytes(b, (unsigned char[]){(unsigned char)value}, 1);
+    for (; value >= 128; value >>= 7) add_event_bytes(b, (unsigned char[]){(unsigned char)(value | 128)}, 1);
+    add_event_bytes(b, (unsigned char[]){(unsigned char)value}, 1);
 }
 
-static void add_key(Bytes *b, unsigned field, unsigned type) { add_varint(b, field << 3 | type); }
+static void add_event_key(Bytes *b, unsigned field, unsigned type) { add_varint(b, field << 3 | type); }
 
 static void add_number_field(Bytes *b, unsigned field, int64_t value) {
-    add_key(b, field, VARINT);
+    add_event_key(b, field, VARINT);
     add_varint(b, (uint64_t)value);
 }
 
 static void add_bytes_field(Bytes *b, unsigned field, const void *bytes, size_t count) {
-    add_key(b, field, DELIMITED);
+    add_event_key(b, field, DELIMITED);
     add_varint(b, count);
-    add_bytes(b, bytes, count);
+    add_event_bytes(b, bytes, count);
 }
 
 /* Puts a message into a field of another, and frees it. */
@@ -96,8 +96,8 @@ static bool write_event(cai_events *events, Bytes *event) {
 static Bytes begin_event(void) {
     Bytes event = {0};
     double now = (double)time(NULL);
-    add_key(&event, 1, FIXED64); /* wall_time */
-    add_bytes(&event, &now, sizeof now);
+    add_event_key(&event, 1, FIXED64); /* wall_time */
+    add_event_bytes(&event, &now, sizeof now);
     return event;
 }
 
@@ -121,13 +121,13 @@ static bool write_scalar(cai_events *events, const char *tag, int64_t step, doub
     Bytes value = {0};
     float single = (float)number;
     add_bytes_field(&value, 1, tag, strlen(tag));
-    add_key(&value, 2, FIXED32);
-    add_bytes(&value, &single, sizeof single);
+    add_event_key(&value, 2, FIXED32);
+    add_event_bytes(&value, &single, sizeof single);
     return write_value(events, step, &value);
 }
 
 /* A PNG says its sizes and colours in its first 26 bytes. */
-static bool write_picture(cai_events *events, const char *tag, int64_t step, const cai_file *png) {
+static bool write_event_picture(cai_events *events, const char *tag, int64_t step, const cai_file *png) {
     if (png->count < 26) return true;
     const unsigned char *sides = png->data + 16;
     Bytes value = {0}, image = {0};
@@ -173,7 +173,7 @@ static bool write_new_samples(const cai_trainer *trainer, cai_events *events) {
         if (step <= events->last_sample) continue;
         cai_sample_file(&list[i], name, sizeof name);
         if (!cai_file_read(cai_folder_path(trainer, name, path, sizeof path), &png, &error)) continue;
-        good = write_picture(events, list[i].show, step, &png);
+        good = write_event_picture(events, list[i].show, step, &png);
         cai_file_close(&png);
         if (step > last) last = step;
     }

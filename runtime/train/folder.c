@@ -158,7 +158,7 @@ static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, c
 
 /* ---- going on ---- */
 
-static bool take_values(cai_trainer *trainer, const cai_checkpoint *checkpoint, cai_error *error) {
+static bool take_saved_values(cai_trainer *trainer, const cai_checkpoint *checkpoint, cai_error *error) {
     if (trainer->point.phase >= trainer->training->phase_count) return true;
     if (!cai_trainer_make_values(trainer, error)) return false;
     cai_checkpoint_values(checkpoint, trainer->values,
@@ -176,7 +176,7 @@ static bool resume_from(cai_trainer *trainer, const char *path, cai_error *error
         memcpy(lengths, read, sizeof *read * (size_t)trainer->training->phase_count);
         trainer->point = checkpoint.point;
         trainer->point.lengths = lengths;
-        good = take_values(trainer, &checkpoint, error);
+        good = take_saved_values(trainer, &checkpoint, error);
     }
     cai_checkpoint_close(&checkpoint);
     return good;
@@ -203,7 +203,7 @@ uint64_t cai_folder_seed(const cai_trainer *trainer) {
 
 /* A trainer that was killed while it wrote leaves the beginning of a file beside its
  * name: .last.safetensors.4711.0. */
-static void remove_unfinished(const char *folder) {
+static void remove_unfinished_files(const char *folder) {
     char path[4400];
     DIR *entries = opendir(folder);
     for (struct dirent *entry; entries && (entry = readdir(entries)) != NULL;) {
@@ -220,8 +220,8 @@ static void remove_unfinished(const char *folder) {
 bool cai_folder_open(cai_trainer *trainer, cai_error *error) {
     char samples[4096];
     if (!make_folder(trainer->command->folder, error) || !lock_folder(trainer, error)) return false;
-    remove_unfinished(trainer->command->folder);
-    remove_unfinished(cai_folder_path(trainer, "samples", samples, sizeof samples));
+    remove_unfinished_files(trainer->command->folder);
+    remove_unfinished_files(cai_folder_path(trainer, "samples", samples, sizeof samples));
     return !trainer->command->fresh || forget_run(trainer, error);
 }
 

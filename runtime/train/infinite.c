@@ -82,7 +82,7 @@ static bool step_again(Search *s, cai_error *error) {
 
 /* The first step that makes something infinite, as s->step; false where none does up to
  * `last`. */
-static bool find_step(Search *s, int64_t last, cai_error *error) {
+static bool find_bad_step(Search *s, int64_t last, cai_error *error) {
     for (s->step = s->trainer->point.step; s->step <= last && !cai_stop_is_asked(); s->step++) {
         cai_states before = s->kept[1];
         s->kept[1] = s->kept[0];
@@ -150,7 +150,7 @@ static void release_zeroed(void *user, void *memory, size_t bytes) {
     free(memory);
 }
 
-static bool find_layer(Search *s, int64_t first, cai_error *error) {
+static bool find_layer_of_launch(Search *s, int64_t first, cai_error *error) {
     const int64_t step = s->step;
     cai_context_set_memory(s->running->context, reserve_zeroed, release_zeroed, s);
     s->usual = calloc((size_t)s->running->entry->program->launch_count + 1, sizeof *s->usual);
@@ -201,8 +201,8 @@ void cai_infinite_find(cai_trainer *trainer, const cai_phase *phase, cai_running
     cai_progress_say(trainer, "something is not finite: the last %s steps are taken again to find where",
                      cai_count_text(last - first + 1, steps, sizeof steps));
     if (cai_states_new(trainer->training, &s.kept[0], &error) &&
-        cai_states_new(trainer->training, &s.kept[1], &error) && find_step(&s, last, &error) &&
-        find_layer(&s, first, &error))
+        cai_states_new(trainer->training, &s.kept[1], &error) && find_bad_step(&s, last, &error) &&
+        find_layer_of_launch(&s, first, &error))
         describe_launch(&s, out, size);
     cai_context_watch(running->context, NULL, NULL);
     cai_context_set_memory(running->context, NULL, NULL, NULL);
