@@ -7,12 +7,12 @@
 
 #define SECONDS 2.0
 
-static double used_milliseconds(void) { return (double)clock() * 1e3 / CLOCKS_PER_SEC; } /* of CPU time */
+double cai_used_milliseconds(void) { return (double)clock() * 1e3 / CLOCKS_PER_SEC; }
 
 /* Between exec and main only this process works, so that time is the CPU time used so
  * far. */
 void cai_clock_start(cai_clock *clock) {
-    *clock = (cai_clock){.before_main = used_milliseconds(), .main = cai_milliseconds()};
+    *clock = (cai_clock){.before_main = cai_used_milliseconds(), .main = cai_milliseconds()};
 }
 void cai_clock_begin(cai_clock *clock) { clock->begun = cai_milliseconds(); }
 void cai_clock_loaded(cai_clock *clock) { clock->loaded = cai_milliseconds(); }

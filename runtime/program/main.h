@@ -130,7 +130,8 @@ typedef struct cai_rerun { /* a run to repeat */
 
 /* Runs again, and prints a table to standard error. */
 bool cai_clock_repeat(cai_clock *clock, const cai_rerun *rerun, cai_error *error);
-double cai_peak_memory(void); /* the most that was resident so far, in MB */
+double cai_used_milliseconds(void); /* of CPU time, by all threads so far */
+double cai_peak_memory(void);       /* the most that was resident so far, in MB */
 
 /* ---- profile.c: --profile ---- */
 

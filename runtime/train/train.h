@@ -1,6 +1,6 @@
 /* The runtime's wing of trainers: what a program does that the compiler made of a `train`
- * block. It stands on data/, files/ and core/, and on program/ for --profile; a trainer's
- * object brings the tables (core/training.h).
+ * block. It stands on data/, files/ and core/, and on program/ for --time and --profile;
+ * a trainer's object brings the tables (core/training.h).
  *
  * A run is a folder. What it has come to is a point: states, and how many steps of which
  * phase are done. All else follows from the point, the seed and the data: which samples a

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CHECKPOINT_EVERY 600e3 /* milliseconds, where the command line gives no number of steps */
@@ -221,17 +220,15 @@ static bool is_to_stop(const cai_trainer *trainer) {
     return cai_stop_is_asked() || reached || has_lost_patience(trainer);
 }
 
-static double used_milliseconds(void) { return (double)clock() * 1e3 / CLOCKS_PER_SEC; } /* of CPU time */
-
 static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *running, cai_error *error) {
     const int64_t step = trainer->point.step;
-    double begun = cai_milliseconds(), used = used_milliseconds();
+    double begun = cai_milliseconds(), used = cai_used_milliseconds();
     uint32_t guards = cai_trainer_guards(trainer, step);
     if (!run_entry(trainer, running, step, guards, error) || !take_shown(trainer, running, guards, error))
         return false;
     trainer->point.step++;
     if (trainer->command->time)
-        cai_progress_time(trainer, cai_milliseconds() - begun, used_milliseconds() - used);
+        cai_progress_time(trainer, cai_milliseconds() - begun, cai_used_milliseconds() - used);
     cai_log_step(trainer, phase, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
     return measure_after_step(trainer, phase, step, error) && keep_on_the_way(trainer, error);

@@ -23,7 +23,9 @@ typedef struct Line { /* a row of windows that may cover the row */
     LLVMValueRef before; /* taps in rows above this one, a vector */
 } Line;
 
-typedef struct Found { LLVMValueRef tap, dy; } Found; /* vectors; tap counts from the row's first one */
+typedef struct Found {
+    LLVMValueRef tap, dy;
+} Found; /* vectors; tap counts from the row's first one */
 
 typedef struct Scatter {
     WindowRows *rows;
@@ -63,7 +65,7 @@ static Scatter scatter_of_rows(WindowRows *rows) {
 
 /* ---- lines ---- */
 
-static LLVMValueRef is_below(Module *m, LLVMValueRef a, LLVMValueRef b) { /* and not negative */
+static LLVMValueRef is_index_below(Module *m, LLVMValueRef a, LLVMValueRef b) { /* and not negative */
     return LLVMBuildICmp(m->builder, LLVMIntULT, a, b, "");
 }
 
@@ -84,22 +86,22 @@ static void find_line(Scatter *s, int which) {
                  stride = get_i64(m, s->stride[0]);
     LLVMValueRef tap = emit_add(m, emit_rem(m, place, stride), get_i64(m, which * s->stride[0]));
     line->number = emit_sub(m, emit_div(m, place, stride), get_i64(m, which));
-    line->exists =
-        emit_and(m, is_below(m, line->number, s->windows[0]), is_below(m, tap, get_i64(m, s->kernel[0])));
+    line->exists = emit_and(m, is_index_below(m, line->number, s->windows[0]),
+                            is_index_below(m, tap, get_i64(m, s->kernel[0])));
     LLVMValueRef top = emit_affine(m, line->number, s->stride[0], -s->before[0]);
     line->first = emit_max(m, top, get_i64(m, 0));
     line->first_tap = emit_mul(m, emit_sub(m, line->first, top), get_i64(m, s->kernel[1]));
     line->before = splat_i32(s, emit_mul(m, tap, get_i64(m, s->kernel[1])));
     for (int64_t i = 0; i < s->kernel[0]; i++) {
         LLVMValueRef at = emit_add(m, top, get_i64(m, i));
-        line->on_map[i] = is_below(m, at, s->map[0]);
+        line->on_map[i] = is_index_below(m, at, s->map[0]);
         line->at[i] = clamp_to_map(s, 0, at);
     }
 }
 
 /* ---- the search ---- */
 
-static LLVMValueRef load_place(const Scatter *s, LLVMValueRef y, LLVMValueRef x) {
+static LLVMValueRef load_map_place(const Scatter *s, LLVMValueRef y, LLVMValueRef x) {
     Point at = s->rows->point;
     at.mask = NULL;
     at.at[2] = coord_fixed(y);
@@ -113,13 +115,14 @@ static LLVMValueRef find_maximum(const Scatter *s, const Line *line, LLVMValueRe
     Module *m = s->m;
     LLVMBuilderRef b = m->builder;
     LLVMValueRef from = inside ? get_i64(m, 0) : emit_max(m, emit_sub(m, get_i64(m, 0), left), get_i64(m, 0));
-    LLVMValueRef best = load_place(s, line->first, emit_add(m, left, from));
+    LLVMValueRef best = load_map_place(s, line->first, emit_add(m, left, from));
     LLVMValueRef place = splat_i32(s, emit_add(m, line->first_tap, from));
     for (int64_t i = 0; i < s->kernel[0] * s->kernel[1]; i++) {
         LLVMValueRef x = emit_add(m, left, get_i64(m, i % s->kernel[1])),
                      on_map = line->on_map[i / s->kernel[1]];
-        if (!inside) on_map = emit_and(m, on_map, is_below(m, x, s->map[1]));
-        LLVMValueRef value = load_place(s, line->at[i / s->kernel[1]], inside ? x : clamp_to_map(s, 1, x));
+        if (!inside) on_map = emit_and(m, on_map, is_index_below(m, x, s->map[1]));
+        LLVMValueRef value =
+            load_map_place(s, line->at[i / s->kernel[1]], inside ? x : clamp_to_map(s, 1, x));
         LLVMValueRef larger = emit_and(m, emit_above(m, operand_type(s->rows, 0), value, best),
                                        get_splat(m, on_map, s->rows->lanes));
         best = LLVMBuildSelect(b, larger, value, best, "");
@@ -133,7 +136,7 @@ static Found find_window_of_line(const Scatter *s, const Line *line, LLVMValueRe
                                  bool inside) {
     Module *m = s->m;
     LLVMValueRef exists =
-        inside ? line->exists : emit_and(m, line->exists, is_below(m, number, s->windows[1]));
+        inside ? line->exists : emit_and(m, line->exists, is_index_below(m, number, s->windows[1]));
     LoopCarried found = {.count = 2};
     found.at[0] = get_splat(m, get_i32(m, -1), s->rows->lanes);
     found.at[1] = get_number(m, operand_type(s->rows, 1), 0, s->rows->lanes);
@@ -189,14 +192,14 @@ static void keep_found(Scatter *s, const Found *now) {
 static void store_column(const Scatter *s, LLVMValueRef x, LLVMValueRef sum, bool inside) {
     Module *m = s->m;
     Branch exists = {0};
-    if (!inside) exists = begin_if(m, is_below(m, x, s->map[1]));
+    if (!inside) exists = begin_if(m, is_index_below(m, x, s->map[1]));
     Point at = s->rows->point;
     at.at[3] = coord_fixed(x);
     emit_epilogue_store(&s->rows->epilogue, &at, sum);
     if (!inside) end_if(m, &exists);
 }
 
-static void emit_group(Scatter *s, LLVMValueRef number, bool inside) {
+static void emit_column_group(Scatter *s, LLVMValueRef number, bool inside) {
     Module *m = s->m;
     LLVMValueRef left = emit_affine(m, number, s->stride[1], -s->before[1]);
     Found now[MAX_LINES];
@@ -206,9 +209,9 @@ static void emit_group(Scatter *s, LLVMValueRef number, bool inside) {
     keep_found(s, now);
 }
 
-static void emit_groups(Scatter *s, LLVMValueRef from, LLVMValueRef to, bool inside) {
+static void emit_column_groups(Scatter *s, LLVMValueRef from, LLVMValueRef to, bool inside) {
     Loop loop = begin_loop_carried(s->m, &s->earlier, from, to, 1);
-    emit_group(s, loop.index, inside);
+    emit_column_group(s, loop.index, inside);
     end_loop_carried(s->m, &loop, &s->earlier);
 }
 
@@ -232,7 +235,7 @@ void emit_scatter_row(WindowRows *rows) {
     LLVMValueRef begin = emit_min(m, get_i64(m, ceil_div(s.before[1], stride)), count);
     LLVMValueRef room = emit_max(m, emit_sub(m, padded, get_i64(m, reach - stride)), get_i64(m, 0));
     LLVMValueRef end = emit_max(m, emit_min(m, emit_div(m, room, each), s.windows[1]), begin);
-    emit_groups(&s, get_i64(m, 0), begin, false);
-    emit_groups(&s, begin, end, true);
-    emit_groups(&s, end, count, false);
+    emit_column_groups(&s, get_i64(m, 0), begin, false);
+    emit_column_groups(&s, begin, end, true);
+    emit_column_groups(&s, end, count, false);
 }
