@@ -23,7 +23,9 @@ typedef struct Line { /* a row of windows that may cover the row */
     LLVMValueRef before; /* taps in rows above this one, a vector */
 } Line;
 
-typedef struct Found { LLVMValueRef tap, dy; } Found; /* vectors; tap counts from the row's first one */
+typedef struct Found {
+    LLVMValueRef tap, dy;
+} Found; /* vectors; tap counts from the row's first one */
 
 typedef struct Scatter {
     WindowRows *rows;
@@ -197,7 +199,7 @@ static void store_column(const Scatter *s, LLVMValueRef x, LLVMValueRef sum, boo
     if (!inside) end_if(m, &exists);
 }
 
-static void emit_columns(Scatter *s, LLVMValueRef number, bool inside) {
+static void emit_column_group(Scatter *s, LLVMValueRef number, bool inside) {
     Module *m = s->m;
     LLVMValueRef left = emit_affine(m, number, s->stride[1], -s->before[1]);
     Found now[MAX_LINES];
@@ -209,7 +211,7 @@ static void emit_columns(Scatter *s, LLVMValueRef number, bool inside) {
 
 static void emit_column_groups(Scatter *s, LLVMValueRef from, LLVMValueRef to, bool inside) {
     Loop loop = begin_loop_carried(s->m, &s->earlier, from, to, 1);
-    emit_columns(s, loop.index, inside);
+    emit_column_group(s, loop.index, inside);
     end_loop_carried(s->m, &loop, &s->earlier);
 }
 
