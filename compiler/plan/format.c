@@ -288,7 +288,7 @@ static void transform_kernels(const Winograd *w, double kernels[9][TOGETHER], do
 static void transform_cell(Fill *fill) {
     const Cell *cell = fill->cell;
     const int64_t *stride = cell->stride, taps = way_along_axis(fill, WINOGRAD_TAPS);
-    Winograd w = winograd(fill->format->winograd);
+    Winograd w = winograd(fill->format->winograd, 3);
     double kernels[9][TOGETHER] = {0}, u[MAX_WINOGRAD * MAX_WINOGRAD][TOGETHER];
     bool transposed = fill->format->transposed;
     int64_t begin = cell->first[WINOGRAD_OUTPUTS],

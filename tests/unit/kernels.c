@@ -38,12 +38,16 @@ static LowerOptions shape_options(const ShapeLine *shape, const char *target) {
                       .winograd = winograd);
 }
 
+static double terms_of_convolution(const ShapeLine *shape) {
+    return strcmp(shape->op, "convw") ? 9.0 * (double)shape->ic : (double)(shape->n * shape->h * shape->w);
+}
+
 static void compare(TestGraph *t, const ShapeLine *shape, const char *target, const char *text) {
     LowerOptions options = shape_options(shape, target),
                  any = WITH_TABLE(.target = target_at(0), .force = "conv_any", .own_slots = true);
     double tolerance = strcmp(shape->mode, "nearest") && strstr(shape->op, "resample") ? 1e-5 : 0;
     /* Winograd: 1e-5 of the outputs' root mean square */
-    if (shape->tile) tolerance = 2.5e-5 * sqrt(9.0 * (double)shape->ic);
+    if (shape->tile) tolerance = 2.5e-5 * sqrt(terms_of_convolution(shape));
     /* what is nearly the same may round to the other neighbour */
     if (tolerance > 0 && shape->type != DTYPE_F32) tolerance += 1.0 / 128;
     options.own_slots = true;
@@ -130,7 +134,25 @@ TEST_IN_PARTS(matrix_products, 8) { check_operators(" matmul dense ", part, part
 
 /* ---- what --explain promises of Winograd's accuracy ---- */
 
-/* Root mean square of the error over that of the outputs, on random numbers. */
+/* Root mean square of the error over that of the output y, on random numbers. */
+static double relative_error(TestGraph *t, Node *y, const LowerOptions *options) {
+    Compiled compiled;
+    RefTensor wanted;
+    Number *got;
+    double error = 0, all = 0;
+    round_inputs(t);
+    evaluate(t, t->graph, &y, 1, &wanted);
+    if (compile_and_load(t, options, &compiled) && run_compiled(&compiled, 1, &got))
+        for (int64_t i = 0; i < wanted.shape.count; i++) {
+            error += (got[i].real - wanted.values[i].real) * (got[i].real - wanted.values[i].real);
+            all += wanted.values[i].real * wanted.values[i].real;
+        }
+    unload(&compiled);
+    arena_free(t->arena);
+    return sqrt(error / all);
+}
+
+/* Of a convolution. */
 static double measured_error(int64_t inputs, int winograd, bool computed, const char *target) {
     TestGraph t = test_graph(5);
     Dim twelve = size(&t, 12), channels = size(&t, inputs);
@@ -142,20 +164,7 @@ static double measured_error(int64_t inputs, int winograd, bool computed, const 
     new_output(&t, y);
     LowerOptions options = WITH_TABLE(.target = target_find(target), .winograd = winograd,
                                       .force = winograd > 0 ? "conv_winograd" : NULL);
-    Compiled compiled;
-    RefTensor wanted;
-    Number *got;
-    double error = 0, all = 0;
-    round_inputs(&t);
-    evaluate(&t, t.graph, &y, 1, &wanted);
-    if (compile_and_load(&t, &options, &compiled) && run_compiled(&compiled, 1, &got))
-        for (int64_t i = 0; i < wanted.shape.count; i++) {
-            error += (got[i].real - wanted.values[i].real) * (got[i].real - wanted.values[i].real);
-            all += wanted.values[i].real * wanted.values[i].real;
-        }
-    unload(&compiled);
-    arena_free(t.arena);
-    return sqrt(error / all);
+    return relative_error(&t, y, &options);
 }
 
 TEST(errors_of_winograd) {
@@ -168,6 +177,31 @@ TEST(errors_of_winograd) {
                 CU_ASSERT(ratio > 0.7 && ratio < 1.4);
             }
         }
+}
+
+/* The same of a gradient by weights, from maps of that many images and that side. */
+static double measured_gradient_error(int64_t images, int64_t side, const char *target) {
+    TestGraph t = test_graph(5);
+    Dim n = size(&t, images), channels = size(&t, 16), three = size(&t, 3), sides = size(&t, side);
+    Node *x = new_input(&t, -1, 1, SIZES(n, channels, sides, sides)),
+         *dy = new_input(&t, -1, 1, SIZES(n, channels, sides, sides));
+    Node *dw = MAKE(&t, convolution_backward_weights, ((Node *[]){x, dy}), 2, INTS(1, 1), INTS(1, 1),
+                    INTS(1, 1), DIMS(three, three), 1);
+    LowerOptions options = WITH_TABLE(.target = target_find(target), .force = "conv_winograd_gradient");
+    new_output(&t, dw);
+    return relative_error(&t, dw, &options);
+}
+
+TEST(errors_of_winograd_gradients) {
+    const int64_t maps[][2] = {{1, 12}, {8, 7}, {4, 28}, {1, 128}};
+    for (int i = 0; i < COUNT_OF(maps); i++) {
+        const char *target = target_at(i % target_count())->name;
+        if (!can_run(target)) continue;
+        double error = measured_gradient_error(maps[i][0], maps[i][1], target);
+        double ratio = error / winograd_gradient_error(maps[i][0] * maps[i][1] * maps[i][1]);
+        CU_ASSERT(ratio > 0.7 && ratio < 1.4);
+        CU_ASSERT(error < 1e-5);
+    }
 }
 
 /* ---- what shapes.txt cannot say: numbers of axes, types, unequal sides, a constant map ---- */

@@ -648,21 +648,25 @@ TEST(vectors_are_padded) {
     CU_ASSERT_TRUE(runs_right(program, 1, 2));
 }
 
-/* One dimension of F(m, 3): A^T (G w * B^T d) are the m sums of products. */
+/* One dimension of F(m, r): A^T (G w * B^T d) are the m sums of products. */
 TEST(matrices_of_winograd) {
-    for (int m = 2; m <= 4; m += 2) {
-        Winograd w = winograd(m);
-        const double kernel[] = {3, -1, 2}, data[] = {1, 5, -2, 7, 4, -3};
+    const int sizes[][2] = {{2, 3}, {4, 3}, {3, 4}};
+    for (int i = 0; i < COUNT_OF(sizes); i++) {
+        int m = sizes[i][0], taps = sizes[i][1];
+        Winograd w = winograd(m, taps);
+        const double kernel[] = {3, -1, 2, 5}, data[] = {1, 5, -2, 7, 4, -3};
         double results[4] = {0};
         for (int i = 0; i < w.size; i++) {
             double u = 0, v = 0;
-            for (int k = 0; k < 3; k++) u += w.weights[i][k] * kernel[k];
+            for (int k = 0; k < taps; k++) u += w.weights[i][k] * kernel[k];
             for (int k = 0; k < w.size; k++) v += w.inputs[i][k] * data[k];
             for (int k = 0; k < m; k++) results[k] += w.results[k][i] * u * v;
         }
-        for (int k = 0; k < m; k++)
-            CU_ASSERT_DOUBLE_EQUAL(
-                results[k], kernel[0] * data[k] + kernel[1] * data[k + 1] + kernel[2] * data[k + 2], 1e-12);
+        for (int k = 0; k < m; k++) {
+            double wanted = 0;
+            for (int tap = 0; tap < taps; tap++) wanted += kernel[tap] * data[k + tap];
+            CU_ASSERT_DOUBLE_EQUAL(results[k], wanted, 1e-12);
+        }
     }
 }
 

@@ -153,7 +153,7 @@ static void check_winograd(int outputs, int inputs, int tile, int m) {
     Node *node = new_parameter(t, -1, 1, SIZES(size(t, outputs), size(t, inputs), size(t, 3), size(t, 3)));
     WinogradTile chosen = {.blocks = tile, .outputs = m};
     Format format = winograd_format(LANES, &chosen);
-    Winograd w = winograd(m);
+    Winograd w = winograd(m, 3);
     int planes = w.size * w.size, blocks = (int)blocks_of(outputs);
     pack(&p, &format, node);
     CU_ASSERT_EQUAL(p.bytes.length, (size_t)(planes * blocks * LANES * inputs * 4));

@@ -251,20 +251,61 @@ static GradientTile choose_tile(const GradientPlan *plan, Dims *dims, const Targ
     return tile;
 }
 
+GradientPlan gradient_row_plan(Dims *dims, const Target *target, int64_t inputs, int64_t outputs,
+                               int64_t length) {
+    Dim one = dim_const(dims, 1), row = dim_const(dims, length);
+    GradientPlan plan = {.shape = {.stride = {1, 1},
+                                   .dilation = {1, 1},
+                                   .kernel = {1, 1},
+                                   .groups = 1,
+                                   .inputs = inputs,
+                                   .outputs = outputs,
+                                   .images = one,
+                                   .in_size = {one, row},
+                                   .out_size = {one, row}},
+                         .width = 1,
+                         .tile = {.form = GRADIENT_BLOCKS}};
+    plan.tile.blocks = choose_gradient_blocks(&plan, target);
+    plan.tile = choose_tile(&plan, dims, target, true);
+    return plan;
+}
+
 /* ---- the proposal ---- */
 
-static double estimate_cycles(const GradientPlan *plan, const Dims *dims, const Target *t) {
+/* Which part of all taps at all places of dy lies on the map along an axis. */
+static double inside_share(const GradientPlan *plan, const Dims *dims, int axis) {
+    const ConvShape *s = &plan->shape;
+    int64_t count = max_i64(1, dim_typical(dims, s->out_size[axis])),
+            size = dim_typical(dims, s->in_size[axis]), inside = 0;
+    for (int64_t tap = 0; tap < s->kernel[axis]; tap++) {
+        int64_t first = tap * s->dilation[axis] - s->before[axis], stride = s->stride[axis];
+        int64_t from = first < 0 ? ceil_div(-first, stride) : 0;
+        int64_t to = size > first ? min_i64(count, ceil_div(size - first, stride)) : 0;
+        inside += max_i64(0, to - from);
+    }
+    return (double)inside / (double)(count * s->kernel[axis]);
+}
+
+double gradient_results_cycles(const GradientPlan *plan, const Target *t) {
+    double entries = (double)(gradient_turns(plan) * gradient_x_blocks(plan, t->lanes) *
+                              gradient_entries(plan, t->lanes) * plan->shape.groups);
+    return entries * (double)gradient_y_blocks(plan, t->lanes) * (4 + 2 * (double)plan->tile.parts);
+}
+
+double gradient_sums_cycles(const GradientPlan *plan, const Dims *dims, const Target *t) {
     const GradientTile *tile = &plan->tile;
     Map map = walked_map(plan, dims, false);
     double places = (double)(map.images * map.height * map.width),
            strip = (double)(tile->images * tile->rows * tile->columns);
     double turns = (double)(gradient_turns(plan) * gradient_x_blocks(plan, t->lanes) * plan->shape.groups);
+    double inside =
+        inside_share(plan, dims, 0) * (tile->form == GRADIENT_BLOCKS ? inside_share(plan, dims, 1) : 1);
     int64_t y_blocks = gradient_y_blocks(plan, t->lanes), entries = gradient_entries(plan, t->lanes);
-    double sums = turns * (double)(entries * y_blocks), once = sums * (4 + 2 * (double)tile->parts);
+    double sums = turns * (double)(entries * y_blocks);
     double tiles = turns * (double)(y_blocks * entries) /
                    (double)(tile->blocks * gradient_entries_at_once(t, tile->blocks));
-    return places * turns * place_cycles(t, entries, y_blocks, tile->blocks) +
-           places / strip * (tiles * tile_overhead + 2 * sums) + once;
+    return places * inside * turns * place_cycles(t, entries, y_blocks, tile->blocks) +
+           places / strip * (tiles * tile_overhead + 2 * sums);
 }
 
 static bool gradient_may_be_flat(const GradientPlan *plan) {
@@ -291,7 +332,7 @@ bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     if (plan.tile.form != GRADIENT_PLAIN) proposal->inputs[0].format = kernel->program->blocked;
     proposal->inputs[1].format = kernel->program->blocked;
     proposal->tile = arena_copy(kernel->program->arena, &plan, sizeof plan);
-    proposal->cycles = estimate_cycles(&plan, dims, target);
+    proposal->cycles = gradient_sums_cycles(&plan, dims, target) + gradient_results_cycles(&plan, target);
     return true;
 }
 
@@ -337,21 +378,27 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
 
 /* ---- emission ---- */
 
-Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name) {
-    Dims *dims = kernel->program->graph->dims;
-    const GradientPlan *plan = kernel->proposal.tile;
+Gradient gradient_of(Module *m, const Kernel *kernel, const GradientPlan *plan) {
     Gradient g = {.m = m,
                   .kernel = kernel,
                   .plan = plan,
                   .shape = &plan->shape,
                   .tile = &plan->tile,
-                  .lanes = m->target->lanes};
-    begin_kernel(m, name);
+                  .lanes = m->target->lanes,
+                  .parts = get_i64(m, 1)};
     g.y_blocks = gradient_y_blocks(plan, g.lanes);
     g.x_blocks = gradient_x_blocks(plan, g.lanes);
     split_evenly(g.y_blocks, plan->tile.blocks, &g.group_count, &g.longer);
     g.entries = gradient_entries(plan, g.lanes);
     g.cell = gradient_cell(plan, g.lanes);
+    return g;
+}
+
+static Gradient begin_gradient(Module *m, const Kernel *kernel, const char *name) {
+    Dims *dims = kernel->program->graph->dims;
+    const GradientPlan *plan = kernel->proposal.tile;
+    begin_kernel(m, name);
+    Gradient g = gradient_of(m, kernel, plan);
     g.units = get_dim(m, far_strips(dims, g.shape, g.tile));
     g.parts = emit_min(m, g.units, get_i64(m, plan->tile.parts));
     g.memory = plan->tile.parts > 1 ? get_argument(m, 1 + kernel->input_count) : m->scratch;
@@ -399,7 +446,7 @@ static void emit_part(const Gradient *g, const GradientSums *sums, LLVMValueRef 
 }
 
 static void emit_gradient_parts(Module *m, const Kernel *kernel, const char *name) {
-    Gradient g = gradient_begin(m, kernel, name);
+    Gradient g = begin_gradient(m, kernel, name);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index;
     GradientSums sums = find_sums(&g, &task, g.tile->groups, g.tile->x_blocks);
@@ -410,7 +457,7 @@ static void emit_gradient_parts(Module *m, const Kernel *kernel, const char *nam
 }
 
 static LLVMValueRef emit_totals(Module *m, const Kernel *kernel) {
-    Gradient g = gradient_begin(m, kernel, kernel->name);
+    Gradient g = begin_gradient(m, kernel, kernel->name);
     LLVMValueRef function = m->function;
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index;
@@ -423,7 +470,7 @@ static LLVMValueRef emit_totals(Module *m, const Kernel *kernel) {
 }
 
 static LLVMValueRef emit_whole_gradient(Module *m, const Kernel *kernel) {
-    Gradient g = gradient_begin(m, kernel, kernel->name);
+    Gradient g = begin_gradient(m, kernel, kernel->name);
     LLVMValueRef function = m->function;
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index;

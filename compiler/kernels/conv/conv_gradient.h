@@ -1,5 +1,6 @@
 /* What the files of conv_gradient share: its tile (conv_gradient.c chooses it), the sums
- * (conv_gradient_sums.c) and their way to the result (conv_gradient_store.c). */
+ * (conv_gradient_sums.c) and their way to the result (conv_gradient_store.c). Winograd's
+ * gradient has the same tile for its products, and the same way to the result. */
 #ifndef CAI_CONV_GRADIENT_H
 #define CAI_CONV_GRADIENT_H
 
@@ -46,6 +47,13 @@ int64_t gradient_y_blocks(const GradientPlan *plan, int lanes);
  * lanes]. */
 int64_t gradient_cell(const GradientPlan *plan, int lanes);
 
+/* The gradient of a 1x1 convolution over one row of `length` places. */
+GradientPlan gradient_row_plan(Dims *dims, const Target *target, int64_t inputs, int64_t outputs,
+                               int64_t length);
+/* Of adding up all sums, and of the way of each to the result. */
+double gradient_sums_cycles(const GradientPlan *plan, const Dims *dims, const Target *target);
+double gradient_results_cycles(const GradientPlan *plan, const Target *target);
+
 /* ---- emission ---- */
 
 typedef struct Gradient {
@@ -63,6 +71,12 @@ typedef struct Gradient {
     LLVMValueRef memory; /* of the sums: the scratch or the workspace */
 } Gradient;
 
+/* A map, and elements from one to the next; of PLAIN, `block` from channel to channel. */
+typedef struct GradientMap {
+    LLVMValueRef address, image, block, row;
+    int64_t pixel;
+} GradientMap;
+
 /* The sums of a task, or, of a result, of all its parts. */
 typedef struct GradientSums {
     LLVMValueRef first;        /* element of Gradient.memory */
@@ -72,11 +86,16 @@ typedef struct GradientSums {
     LLVMValueRef x_from, x_to; /* blocks of x */
 } GradientSums;
 
-Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name); /* begins a function, too */
+/* Of the function that is being emitted; `memory` is not set, and there is one part. */
+Gradient gradient_of(Module *m, const Kernel *kernel, const GradientPlan *plan);
 /* Of a group of blocks, counted from the first of its group of channels. */
 LLVMValueRef gradient_first_block(const Gradient *g, LLVMValueRef group);
 /* Adds up units `from` to `to`, at least one. */
 void gradient_emit_sums(const Gradient *g, const GradientSums *sums, LLVMValueRef from, LLVMValueRef to);
+/* Of a gradient_row_plan, `count` places of its row. `first`, i1: what the sums were
+ * before does not count. */
+void gradient_emit_row_sums(const Gradient *g, const GradientSums *sums, const GradientMap *x,
+                            const GradientMap *dy, LLVMValueRef count, LLVMValueRef first);
 /* Adds up the parts, `part_stride` elements from one to the next, and hands on the
  * results. */
 void gradient_emit_results(Gradient *g, const GradientSums *sums, LLVMValueRef part_stride);

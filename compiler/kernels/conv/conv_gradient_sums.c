@@ -4,18 +4,12 @@
 
 enum { EDGE_ENTRIES = 4 };
 
-typedef struct Operand {
-    /* and elements from one to the next; of PLAIN, `block` from channel to channel */
-    LLVMValueRef address, image, block, row;
-    int64_t pixel;
-} Operand;
-
 typedef struct Range { LLVMValueRef from, to; } Range;
 
 /* A strip of dy under one turn of one block of x. */
 typedef struct Strip {
     const Gradient *g;
-    Operand x, dy;
+    GradientMap x, dy;
     LLVMValueRef in_size[2], size[2]; /* of the maps as they are walked */
     LLVMValueRef zeros;
     Range images, far_rows, far_columns; /* of the strip of strips */
@@ -290,19 +284,19 @@ static void emit_groups(const Strip *s, const GradientSums *sums) {
 
 /* ---- units ---- */
 
-static Operand get_map_operand(const Gradient *g, int index) {
+static GradientMap get_gradient_map(const Gradient *g, int index) {
     const Value *value = g->kernel->inputs[index];
     Module *m = g->m;
-    return (Operand){.address = get_argument(m, 1 + index),
-                     .image = get_dim(m, value->strides[0]),
-                     .block = get_dim(m, value->strides[1]),
-                     .row = get_dim(m, value->strides[2]),
-                     .pixel = dim_const_value(value->strides[3])};
+    return (GradientMap){.address = get_argument(m, 1 + index),
+                         .image = get_dim(m, value->strides[0]),
+                         .block = get_dim(m, value->strides[1]),
+                         .row = get_dim(m, value->strides[2]),
+                         .pixel = dim_const_value(value->strides[3])};
 }
 
 static Strip begin_strips(const Gradient *g) {
     Module *m = g->m;
-    Strip s = {.g = g, .x = get_map_operand(g, 0), .dy = get_map_operand(g, 1), .zeros = conv_zeros(m)};
+    Strip s = {.g = g, .x = get_gradient_map(g, 0), .dy = get_gradient_map(g, 1), .zeros = conv_zeros(m)};
     for (int i = 0; i < 2; i++) {
         s.in_size[i] = get_dim(m, g->shape->in_size[i]);
         s.size[i] = get_dim(m, g->shape->out_size[i]);
@@ -330,4 +324,16 @@ void gradient_emit_sums(const Gradient *g, const GradientSums *sums, LLVMValueRe
     s.images = take_piece(m, &unit, get_dim(m, g->shape->images), g->tile->images);
     emit_groups(&s, sums);
     end_loop(m, &units);
+}
+
+void gradient_emit_row_sums(const Gradient *g, const GradientSums *sums, const GradientMap *x,
+                            const GradientMap *dy, LLVMValueRef count, LLVMValueRef first) {
+    Module *m = g->m;
+    LLVMValueRef zero = get_i64(m, 0), one = get_i64(m, 1);
+    Strip s = {.g = g, .x = *x, .dy = *dy, .first = first};
+    s.in_size[0] = s.size[0] = one;
+    s.in_size[1] = s.size[1] = count;
+    s.images = s.far_rows = (Range){zero, one};
+    s.far_columns = (Range){zero, count};
+    emit_groups(&s, sums);
 }

@@ -146,17 +146,17 @@ static void choose_register_tile(const WinogradLayer *l, WinogradTile *tile) {
     }
 }
 
-/* Cycles of one vector of channels in both passes of a transform: operations, loads,
- * stores, and the overhead of the loops. */
-static double transform_cycles(const Target *t, double operations, double loads, double stores) {
+double winograd_transform_cycles(const Target *t, double operations, double loads, double stores) {
     return operations / t->fmas_per_cycle + loads / t->loads_per_cycle + stores + 25;
 }
 
 /* A map beyond L2 costs half as much again (measured: 1.3 to 1.7 times). */
 static double transforms_cycles(const WinogradLayer *l) {
     const Target *t = l->target;
-    double in = l->size == 6 ? transform_cycles(t, 144, 72, 72) : transform_cycles(t, 32, 32, 32);
-    double out = l->size == 6 ? transform_cycles(t, 120, 60, 40) : transform_cycles(t, 24, 24, 12);
+    double in =
+        l->size == 6 ? winograd_transform_cycles(t, 144, 72, 72) : winograd_transform_cycles(t, 32, 32, 32);
+    double out =
+        l->size == 6 ? winograd_transform_cycles(t, 120, 60, 40) : winograd_transform_cycles(t, 24, 24, 12);
     for (int i = 0; i < 2; i++)
         if (l->map_bytes[i] > (double)t->l2_bytes) *(i ? &out : &in) *= 1.5;
     return (double)l->tiles * ((double)l->in_blocks * in + (double)l->out_blocks * out);
@@ -298,15 +298,23 @@ static Winograder begin_function(Module *m, const Kernel *kernel, const char *na
     begin_kernel(m, name);
     Winograder c = {.m = m, .kernel = kernel, .tile = kernel->proposal.tile, .lanes = m->target->lanes};
     c.shape = c.tile->shape;
-    c.w = winograd(c.tile->outputs);
+    c.w = winograd(c.tile->outputs, 3);
+    c.step = c.w.outputs;
+    c.plane = c.tile->plane;
+    c.block = winograd_block(c.tile);
     c.epilogue = (Epilogue){.module = m, .kernel = kernel};
     c.in_blocks = ceil_div(c.shape.inputs, c.lanes);
     c.out_blocks = ceil_div(c.shape.outputs, c.lanes);
     c.groups = ceil_div(c.out_blocks, c.tile->blocks);
-    c.input = get_argument(m, 1);
+    c.input = (WinogradMap){.address = get_argument(m, 1),
+                            .strides = kernel->inputs[0]->strides,
+                            .type = c.shape.types.left,
+                            .size = {c.shape.in_size[0], c.shape.in_size[1]},
+                            .before = {c.shape.before[0], c.shape.before[1]},
+                            .side = c.w.size};
     c.weights = get_argument(m, 2);
-    c.transformed = c.tile->phases ? get_argument(m, kernel->input_count + 1) : m->scratch;
-    c.products = get_element(m, m->f32, c.transformed, get_i64(m, c.in_blocks * winograd_block(c.tile)));
+    c.input.planes = c.tile->phases ? get_argument(m, kernel->input_count + 1) : m->scratch;
+    c.products = get_element(m, m->f32, c.input.planes, get_i64(m, c.in_blocks * winograd_block(c.tile)));
     c.rows = get_dim(m, tiles_along(dims, &c.shape, 0, c.w.outputs));
     c.columns = get_dim(m, tiles_along(dims, &c.shape, 1, c.w.outputs));
     c.count = get_dim(m, count_tiles(dims, &c.shape, c.w.outputs));
@@ -355,7 +363,7 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
     MapTiles tiles = {.from = emit_mul(m, tasks.index, together), .at = get_i64(m, 0)};
     tiles.count = emit_min(m, together, emit_sub(m, c.count, tiles.from));
     Loop blocks = begin_loop(m, get_i64(m, 0), get_i64(m, c.in_blocks), 1);
-    winograd_emit_inputs(&c, &tiles, blocks.index);
+    winograd_emit_inputs(&c, &c.input, &tiles, blocks.index);
     end_loop(m, &blocks);
     Loop groups = begin_loop(m, get_i64(m, 0), get_i64(m, c.groups), 1);
     emit_group(&c, groups.index, emit_whole_group, &tiles);
@@ -380,22 +388,13 @@ static MapTiles tiles_of_round(Winograder *c, LLVMValueRef round) {
     return tiles;
 }
 
-/* Part number `part` of the map tiles. */
-static MapTiles part_of_tiles(Winograder *c, MapTiles tiles, LLVMValueRef part) {
-    Module *m = c->m;
-    LLVMValueRef parts = get_i64(m, c->tile->parts);
-    LLVMValueRef begin = emit_div(m, emit_mul(m, tiles.count, part), parts);
-    LLVMValueRef end = emit_div(m, emit_mul(m, tiles.count, emit_add(m, part, get_i64(m, 1))), parts);
-    return (MapTiles){emit_add(m, tiles.from, begin), emit_sub(m, end, begin), begin};
-}
-
 static void emit_transforms(Module *m, const Kernel *kernel, const char *name, bool inputs) {
     Winograder c = begin_function(m, kernel, name);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, c.tile->parts));
     LLVMValueRef block = take_part(m, &task, get_i64(m, inputs ? c.in_blocks : c.out_blocks));
-    MapTiles tiles = part_of_tiles(&c, tiles_of_round(&c, task), part);
-    if (inputs) winograd_emit_inputs(&c, &tiles, block);
+    MapTiles tiles = winograd_part_of_tiles(&c, tiles_of_round(&c, task), part, c.tile->parts);
+    if (inputs) winograd_emit_inputs(&c, &c.input, &tiles, block);
     else winograd_emit_results(&c, &tiles, block, block);
     end_loop(m, &tasks);
     finish_kernel(m);

@@ -1,5 +1,6 @@
-/* What the files of the kind conv_winograd share: its choice (conv_winograd.c), the
- * transforms (winograd_transform.c), the products (winograd_product.c). */
+/* What the files of this folder share: the choice of conv_winograd (conv_winograd.c), its
+ * transforms (winograd_transform.c) and products (winograd_product.c), and the gradient
+ * by weights (winograd_gradient.c), which has the same transforms. */
 #ifndef CAI_CONV_WINOGRAD_H
 #define CAI_CONV_WINOGRAD_H
 
@@ -33,6 +34,17 @@ typedef struct WinogradTile {
  * narrow as its blocks are few. */
 Format winograd_format(int lanes, const WinogradTile *tile);
 
+/* A map that is transformed, tile by tile. */
+typedef struct WinogradMap {
+    LLVMValueRef address;
+    const Dim *strides; /* of images, blocks, rows, pixels */
+    DType type;
+    Dim size[2];
+    int64_t before[2];
+    int side;            /* places that a tile reads along an axis: Winograd.size, or of dy its taps */
+    LLVMValueRef planes; /* where they go: a block is winograd_block elements */
+} WinogradMap;
+
 typedef struct Winograder {
     Module *m;
     const Kernel *kernel;
@@ -42,8 +54,10 @@ typedef struct Winograder {
     Epilogue epilogue;
     int lanes;
     int64_t in_blocks, out_blocks, groups; /* blocks of channels; groups of Q blocks */
-    /* base addresses; the last two in scratch or workspace */
-    LLVMValueRef input, weights, transformed, products;
+    int step;                              /* from a map tile to the next */
+    int64_t plane, block; /* elements from one plane, and from one block of channels, to the next */
+    WinogradMap input;
+    LLVMValueRef weights, products;    /* base addresses; the second in scratch or workspace */
     LLVMValueRef rows, columns, count; /* map tiles: down, across, in all images */
     /* on the stack: a tile between the passes of a transform; an input tile with
      * padding */
@@ -54,13 +68,23 @@ typedef struct Winograder {
  * number `at` of those transformed together. */
 typedef struct MapTiles { LLVMValueRef from, count, at; } MapTiles;
 
+/* Cycles of one vector of channels in both passes of a transform: operations, loads,
+ * stores, and the overhead of the loops. */
+double winograd_transform_cycles(const Target *target, double operations, double loads, double stores);
+
 /* ---- winograd_transform.c ---- */
+/* Part number `part` of so many of the map tiles. */
+MapTiles winograd_part_of_tiles(Winograder *c, MapTiles tiles, LLVMValueRef part, int64_t of);
 int64_t winograd_block(const WinogradTile *tile); /* elements from one block of channels to the next */
-/* Block `block` of input channels: reads the map, writes all planes of c->transformed. */
-void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef block);
+/* Block `block` of the map's channels, to all planes. */
+void winograd_emit_inputs(Winograder *c, const WinogradMap *map, const MapTiles *tiles, LLVMValueRef block);
 /* Reads all planes of block `product` of c->products; epilogue and stores for block
  * `block` of output channels. */
 void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef product, LLVMValueRef block);
+
+/* A^T m A of a vector: from all planes, `plane` elements from one to the next, to
+ * outputs x outputs vectors. */
+void winograd_emit_taps(Winograder *c, LLVMValueRef from, int64_t plane, LLVMValueRef to, int64_t tap_stride);
 
 /* A row of G w G^T, of the nine taps w, vectors at `taps`: number i of all is stored i *
  * plane elements after `to`. */

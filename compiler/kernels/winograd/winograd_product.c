@@ -135,7 +135,7 @@ void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef grou
     Module *m = c->m;
     const WinogradTile *tile = c->tile;
     LLVMValueRef next = get_element_anywhere(m, m->f32, c->weights, find_next_panel(c, plane, group, blocks));
-    LLVMValueRef inputs = element_of_plane(m, c->transformed, emit_affine(m, plane, tile->plane, 0));
+    LLVMValueRef inputs = element_of_plane(m, c->input.planes, emit_affine(m, plane, tile->plane, 0));
     LLVMValueRef to =
         emit_add(m, emit_affine(m, plane, tile->plane, 0), emit_affine(m, product, winograd_block(tile), 0));
     to = element_of_plane(m, c->products, to);

@@ -1,14 +1,16 @@
-/* The transforms of Winograd convolution, a vector of channels at a time.
+/* The transforms of Winograd convolution and of its gradient, a vector of channels at a
+ * time.
  *
  *     for each map tile                              its place carried along, not divided out
  *       at an edge of the map: copy what is inside into a tile of zeros
  *       for each column of the tile: B^T down        size loads, size stores to the stack
  *       for each row:                B^T across      size loads, size stores, one to each plane
  *
- * and likewise A^T for the results, whose rows go through the epilogue into the map. Both
- * passes are rolled: size vectors in, size vectors out, which 16 registers hold; between
- * the passes they are in an array on the stack. A pair of opposite points shares its
- * sums: 12 operations a pass of F(4, 3) for 6 values in, and as many for 4 out. */
+ * and likewise A^T for the results, whose rows go through the epilogue into the map, and
+ * G for what a gradient reads of dy, tiles that do not overlap. Both passes are rolled:
+ * size vectors in, size vectors out, which 16 registers hold; between the passes they are
+ * in an array on the stack. A pair of opposite points shares its sums: 12 operations a
+ * pass of F(4, 3) for 6 values in, and as many for 4 out. */
 #include "kernels/winograd/conv_winograd.h"
 #include <math.h>
 
@@ -53,6 +55,28 @@ static void emit_inputs_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRef
     out[last] = emit_combination(c, w->inputs[last], 1, in, 0, 1);
 }
 
+/* G: `taps` values to `size`. A pair of opposite points shares the even and the odd
+ * part. */
+static void emit_weights_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRef *out) {
+    const Winograd *w = &c->w;
+    int last = w->size - 1;
+    out[0] = emit_transform_term(c, NULL, w->weights[0][0], in[0]);
+    for (int i = 1; i < last; i += 2) {
+        LLVMValueRef even = NULL, odd = NULL;
+        for (int k = 0; k < w->taps; k += 2) even = emit_transform_term(c, even, w->weights[i][k], in[k]);
+        for (int k = 1; k < w->taps; k += 2)
+            odd = emit_transform_term(c, odd, w->weights[i][k] / w->weights[i][1], in[k]);
+        for (int k = i; k <= i + 1; k++) out[k] = emit_transform_term(c, even, w->weights[k][1], odd);
+    }
+    out[last] = in[w->taps - 1];
+}
+
+/* The transform of a map that is read: B^T, or that of dy. */
+static void emit_map_pass(Winograder *c, const WinogradMap *map, const LLVMValueRef *in, LLVMValueRef *out) {
+    if (map->side == c->w.size) emit_inputs_pass(c, in, out);
+    else emit_weights_pass(c, in, out);
+}
+
 /* A^T: size values to `outputs` values. */
 static void emit_results_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRef *out) {
     const Winograd *w = &c->w;
@@ -90,6 +114,14 @@ int64_t winograd_block(const WinogradTile *tile) {
 }
 
 /* ---- the walk over map tiles ---- */
+
+MapTiles winograd_part_of_tiles(Winograder *c, MapTiles tiles, LLVMValueRef part, int64_t of) {
+    Module *m = c->m;
+    LLVMValueRef parts = get_i64(m, of);
+    LLVMValueRef begin = emit_div(m, emit_mul(m, tiles.count, part), parts);
+    LLVMValueRef end = emit_div(m, emit_mul(m, tiles.count, emit_add(m, part, get_i64(m, 1))), parts);
+    return (MapTiles){emit_add(m, tiles.from, begin), emit_sub(m, end, begin), begin};
+}
 
 /* number: among those transformed together; y, x: in map tiles */
 typedef struct TilePlace { LLVMValueRef number, image, y, x; } TilePlace;
@@ -129,55 +161,62 @@ static void end_walk(Winograder *c, TransformWalk *walk) {
 
 /* ---- inputs, until the first pass loads them ---- */
 
-static LLVMTypeRef input_type(const Winograder *c) { return get_memory_type(c->m, c->shape.types.left); }
+static LLVMTypeRef input_type(const Winograder *c, const WinogradMap *map) {
+    return get_memory_type(c->m, map->type);
+}
 
-typedef struct InputTile {         /* where a tile of the input is read */
+typedef struct InputTile { /* where a tile of a map is read */
+    const WinogradMap *map;
     LLVMValueRef base, row_stride; /* address of its first pixel */
     LLVMValueRef top, left;        /* of the map, perhaps negative */
 } InputTile;
 
-static LLVMValueRef map_size(Winograder *c, int axis) { return get_dim(c->m, c->shape.in_size[axis]); }
+static LLVMValueRef map_size(Winograder *c, const WinogradMap *map, int axis) {
+    return get_dim(c->m, map->size[axis]);
+}
 
-static InputTile find_input_tile(Winograder *c, const TilePlace *place, LLVMValueRef block) {
+static InputTile find_input_tile(Winograder *c, const WinogradMap *map, const TilePlace *place,
+                                 LLVMValueRef block) {
     Module *m = c->m;
-    const Dim *strides = c->kernel->inputs[0]->strides;
-    InputTile s = {.row_stride = get_dim(m, strides[2])};
-    s.top = emit_affine(m, place->y, c->w.outputs, -c->shape.before[0]);
-    s.left = emit_affine(m, place->x, c->w.outputs, -c->shape.before[1]);
+    const Dim *strides = map->strides;
+    InputTile s = {.map = map, .row_stride = get_dim(m, strides[2])};
+    s.top = emit_affine(m, place->y, c->step, -map->before[0]);
+    s.left = emit_affine(m, place->x, c->step, -map->before[1]);
     LLVMValueRef at = emit_add(m, emit_mul(m, place->image, get_dim(m, strides[0])),
                                emit_mul(m, block, get_dim(m, strides[1])));
     at = emit_add(m, at,
                   emit_add(m, emit_mul(m, s.top, s.row_stride), emit_mul(m, s.left, get_dim(m, strides[3]))));
-    s.base = get_element_anywhere(m, input_type(c), c->input, at);
+    s.base = get_element_anywhere(m, input_type(c, map), map->address, at);
     return s;
 }
 
 /* 0 <= first <= size of the map - size of the tile */
-static LLVMValueRef is_inside(Winograder *c, LLVMValueRef first, int axis) {
+static LLVMValueRef is_inside(Winograder *c, const WinogradMap *map, LLVMValueRef first, int axis) {
     Module *m = c->m;
-    LLVMValueRef last = emit_sub(m, map_size(c, axis), get_i64(m, c->w.size)), zero = get_i64(m, 0);
+    LLVMValueRef last = emit_sub(m, map_size(c, map, axis), get_i64(m, map->side)), zero = get_i64(m, 0);
     LLVMValueRef after = LLVMBuildICmp(m->builder, LLVMIntSGE, first, zero, "");
     return LLVMBuildAnd(m->builder, after, LLVMBuildICmp(m->builder, LLVMIntSLE, first, last, ""), "");
 }
 
-/* Of `size` places from `first` on, those that are inside the map. */
-static void find_range(Winograder *c, LLVMValueRef first, int axis, LLVMValueRef *from, LLVMValueRef *to) {
+/* Of `side` places from `first` on, those that are inside the map. */
+static void find_range(Winograder *c, const WinogradMap *map, LLVMValueRef first, int axis,
+                       LLVMValueRef *from, LLVMValueRef *to) {
     Module *m = c->m;
     *from = emit_max(m, emit_sub(m, get_i64(m, 0), first), get_i64(m, 0));
-    *to = emit_min(m, emit_sub(m, map_size(c, axis), first), get_i64(m, c->w.size));
+    *to = emit_min(m, emit_sub(m, map_size(c, map, axis), first), get_i64(m, map->side));
 }
 
 /* The tile with zeros for padding, on the stack. */
 static void copy_edge(Winograder *c, const InputTile *s) {
     Module *m = c->m;
-    LLVMTypeRef element = input_type(c), block = get_vector(m, element, c->lanes);
+    LLVMTypeRef element = input_type(c, s->map), block = get_vector(m, element, c->lanes);
     LLVMValueRef top, bottom, left, right, zero = LLVMConstNull(block);
     Loop clear = begin_loop(m, get_i64(m, 0), get_i64(m, c->w.size * c->w.size), 1);
     LLVMValueRef place = get_element(m, element, c->edge, emit_affine(m, clear.index, c->lanes, 0));
     emit_aligned_store(m, zero, place);
     end_loop(m, &clear);
-    find_range(c, s->top, 0, &top, &bottom);
-    find_range(c, s->left, 1, &left, &right);
+    find_range(c, s->map, s->top, 0, &top, &bottom);
+    find_range(c, s->map, s->left, 1, &left, &right);
     Loop rows = begin_loop(m, top, bottom, 1);
     LLVMValueRef row = get_element_anywhere(m, element, s->base, emit_mul(m, rows.index, s->row_stride));
     Loop columns = begin_loop(m, left, right, 1);
@@ -188,44 +227,47 @@ static void copy_edge(Winograder *c, const InputTile *s) {
     end_loop(m, &rows);
 }
 
-static void emit_input_passes(Winograder *c, LLVMValueRef base, LLVMValueRef row_stride, LLVMValueRef to) {
+static void emit_input_passes(Winograder *c, const WinogradMap *map, LLVMValueRef base,
+                              LLVMValueRef row_stride, LLVMValueRef to) {
     Module *m = c->m;
     LLVMValueRef in[MAX_WINOGRAD] = {0}, out[MAX_WINOGRAD];
     int size = c->w.size;
-    Loop down = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
-    LLVMValueRef column = get_element(m, input_type(c), base, emit_affine(m, down.index, c->lanes, 0));
-    for (int i = 0; i < size; i++) {
-        LLVMValueRef pixel = get_element(m, input_type(c), column, emit_mul(m, row_stride, get_i64(m, i)));
-        in[i] = emit_floats(m, c->shape.types.left, pixel, c->lanes, true, NULL);
+    Loop down = begin_loop(m, get_i64(m, 0), get_i64(m, map->side), 1);
+    LLVMValueRef column = get_element(m, input_type(c, map), base, emit_affine(m, down.index, c->lanes, 0));
+    for (int i = 0; i < map->side; i++) {
+        LLVMValueRef pixel =
+            get_element(m, input_type(c, map), column, emit_mul(m, row_stride, get_i64(m, i)));
+        in[i] = emit_floats(m, map->type, pixel, c->lanes, true, NULL);
     }
-    emit_inputs_pass(c, in, out);
+    emit_map_pass(c, map, in, out);
     for (int i = 0; i < size; i++)
         store_plane_vector(c, out[i], c->between, place_of_cell(c, get_i64(m, i), down.index));
     end_loop(m, &down);
     Loop across = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
-    for (int j = 0; j < size; j++)
+    for (int j = 0; j < map->side; j++)
         in[j] = load_plane_vector(c, c->between, place_of_cell(c, across.index, get_i64(m, j)));
-    emit_inputs_pass(c, in, out);
-    LLVMValueRef planes = get_element(m, m->f32, to, emit_affine(m, across.index, size * c->tile->plane, 0));
-    for (int j = 0; j < size; j++) store_plane_vector(c, out[j], planes, get_i64(m, j * c->tile->plane));
+    emit_map_pass(c, map, in, out);
+    LLVMValueRef planes = get_element(m, m->f32, to, emit_affine(m, across.index, size * c->plane, 0));
+    for (int j = 0; j < size; j++) store_plane_vector(c, out[j], planes, get_i64(m, j * c->plane));
     end_loop(m, &across);
 }
 
-void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef block) {
+void winograd_emit_inputs(Winograder *c, const WinogradMap *map, const MapTiles *tiles, LLVMValueRef block) {
     Module *m = c->m;
     TilePlace place;
     TransformWalk walk = begin_walk(c, tiles, &place);
-    InputTile s = find_input_tile(c, &place, block);
-    LLVMValueRef inside = LLVMBuildAnd(m->builder, is_inside(c, s.top, 0), is_inside(c, s.left, 1), "inside");
+    InputTile s = find_input_tile(c, map, &place, block);
+    LLVMValueRef inside =
+        LLVMBuildAnd(m->builder, is_inside(c, map, s.top, 0), is_inside(c, map, s.left, 1), "inside");
     Branch edge = begin_if(m, LLVMBuildNot(m->builder, inside, ""));
     copy_edge(c, &s);
     end_if(m, &edge);
     LLVMValueRef base = LLVMBuildSelect(m->builder, inside, s.base, c->edge, "tile");
     LLVMValueRef row_stride =
         LLVMBuildSelect(m->builder, inside, s.row_stride, get_i64(m, c->w.size * c->lanes), "");
-    LLVMValueRef to = emit_add(m, emit_affine(m, block, winograd_block(c->tile), 0),
-                               emit_affine(m, place.number, c->lanes, 0));
-    emit_input_passes(c, base, row_stride, get_element(m, m->f32, c->transformed, to));
+    LLVMValueRef to =
+        emit_add(m, emit_affine(m, block, c->block, 0), emit_affine(m, place.number, c->lanes, 0));
+    emit_input_passes(c, map, base, row_stride, get_element(m, m->f32, map->planes, to));
     end_walk(c, &walk);
 }
 
@@ -270,12 +312,12 @@ static void store_map_row(Winograder *c, const TilePlace *place, LLVMValueRef ch
     }
 }
 
-static void emit_result_passes(Winograder *c, const TilePlace *place, LLVMValueRef from,
-                               LLVMValueRef channel) {
+/* The first pass: all planes of a vector at `from`, `plane` elements from one to the
+ * next, to rows on the stack. */
+static void emit_results_down(Winograder *c, LLVMValueRef from, int64_t plane) {
     Module *m = c->m;
-    LLVMValueRef in[MAX_WINOGRAD] = {0}, out[MAX_WINOGRAD], rows = get_i64(m, c->w.outputs);
+    LLVMValueRef in[MAX_WINOGRAD] = {0}, out[MAX_WINOGRAD];
     int size = c->w.size;
-    int64_t plane = c->tile->plane;
     Loop down = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
     LLVMValueRef planes = get_element(m, m->f32, from, emit_affine(m, down.index, plane, 0));
     for (int i = 0; i < size; i++) in[i] = load_plane_vector(c, planes, get_i64(m, i * size * plane));
@@ -283,12 +325,26 @@ static void emit_result_passes(Winograder *c, const TilePlace *place, LLVMValueR
     for (int k = 0; k < c->w.outputs; k++)
         store_plane_vector(c, out[k], c->between, place_of_cell(c, get_i64(m, k), down.index));
     end_loop(m, &down);
+}
+
+/* The second pass, of one of those rows. */
+static void emit_results_across(Winograder *c, LLVMValueRef row, LLVMValueRef *out) {
+    Module *m = c->m;
+    LLVMValueRef in[MAX_WINOGRAD] = {0};
+    for (int j = 0; j < c->w.size; j++)
+        in[j] = load_plane_vector(c, c->between, place_of_cell(c, row, get_i64(m, j)));
+    emit_results_pass(c, in, out);
+}
+
+static void emit_result_passes(Winograder *c, const TilePlace *place, LLVMValueRef from,
+                               LLVMValueRef channel) {
+    Module *m = c->m;
+    LLVMValueRef out[MAX_WINOGRAD], rows = get_i64(m, c->w.outputs);
+    emit_results_down(c, from, c->plane);
     if (!always_whole(c, 0))
         rows = emit_min(m, rows, emit_sub(m, result_size(c, 0), emit_affine(m, place->y, c->w.outputs, 0)));
     Loop across = begin_loop(m, get_i64(m, 0), rows, 1);
-    for (int j = 0; j < size; j++)
-        in[j] = load_plane_vector(c, c->between, place_of_cell(c, across.index, get_i64(m, j)));
-    emit_results_pass(c, in, out);
+    emit_results_across(c, across.index, out);
     store_map_row(c, place, channel, across.index, out);
     end_loop(m, &across);
 }
@@ -298,30 +354,30 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef pr
     TilePlace place;
     LLVMValueRef channel = emit_affine(m, block, c->lanes, 0);
     TransformWalk walk = begin_walk(c, tiles, &place);
-    LLVMValueRef from = emit_add(m, emit_affine(m, product, winograd_block(c->tile), 0),
-                                 emit_affine(m, place.number, c->lanes, 0));
+    LLVMValueRef from =
+        emit_add(m, emit_affine(m, product, c->block, 0), emit_affine(m, place.number, c->lanes, 0));
     emit_result_passes(c, &place, get_element(m, m->f32, c->products, from), channel);
     end_walk(c, &walk);
 }
 
-/* ---- weights ---- */
-
-/* G: three values to `size`. A pair of opposite points shares the even part. */
-static void emit_weights_pass(Winograder *c, const LLVMValueRef in[3], LLVMValueRef *out) {
-    const Winograd *w = &c->w;
-    int last = w->size - 1;
-    out[0] = emit_transform_term(c, NULL, w->weights[0][0], in[0]);
-    for (int i = 1; i < last; i += 2) {
-        LLVMValueRef even = emit_transform_term(c, emit_transform_term(c, NULL, w->weights[i][0], in[0]),
-                                                w->weights[i][2], in[2]);
-        for (int k = i; k <= i + 1; k++) out[k] = emit_transform_term(c, even, w->weights[k][1], in[1]);
-    }
-    out[last] = in[2];
+void winograd_emit_taps(Winograder *c, LLVMValueRef from, int64_t plane, LLVMValueRef to,
+                        int64_t tap_stride) {
+    Module *m = c->m;
+    LLVMValueRef out[MAX_WINOGRAD];
+    int64_t row_stride = c->w.outputs * tap_stride;
+    emit_results_down(c, from, plane);
+    Loop across = begin_loop(m, get_i64(m, 0), get_i64(m, c->w.outputs), 1);
+    emit_results_across(c, across.index, out);
+    for (int j = 0; j < c->w.outputs; j++)
+        store_plane_vector(c, out[j], to, emit_affine(m, across.index, row_stride, j * tap_stride));
+    end_loop(m, &across);
 }
+
+/* ---- weights ---- */
 
 void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to,
                            LLVMValueRef plane) {
-    Winograder c = {.m = m, .w = winograd(outputs), .lanes = m->target->lanes};
+    Winograder c = {.m = m, .w = winograd(outputs, 3), .lanes = m->target->lanes};
     LLVMValueRef down[3] = {NULL}, across[MAX_WINOGRAD];
     for (int x = 0; x < 3; x++)
         for (int k = 0; k < 3; k++)
