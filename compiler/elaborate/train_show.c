@@ -150,7 +150,7 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
     for (int i = 0; values[i]; i++) pass->weights.items[i]->value = values[i];
     pass->quiet--;
     pass->measuring = false;
-    if (places) memcpy(pass->fields.items, places, sizeof *places * (size_t)pass->fields.count);
+    for (int i = 0; i < pass->fields.count; i++) pass->fields.items[i] = places[i];
     frame_pop(ev);
 }
 
