@@ -1,8 +1,13 @@
-"""The whole-number arithmetic that trainers draw by, written anew from its descriptions (docs/training.md, runtime/data/order.c), and the
+"""The order and the random numbers of a training, written anew from their descriptions (docs/training.md, runtime/data/order.c), and the
 samples that the blocks beside this file learn from. Needs nothing but Python."""
 import math
+import os
+import sys
 
-MASK = (1 << 64) - 1
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import draws
+from draws import MASK, splitmix64
+
 SAMPLES, STEPS = 40, 100
 
 # block: the shapes of its inputs' samples; an empty one is a class
@@ -16,29 +21,14 @@ FIELDS = {
 }
 
 
-def splitmix(x):
-    x = (x + 0x9E3779B97F4A7C15) & MASK
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK
-    x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK
-    return x ^ x >> 31
-
-
-def hashed(text):
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = (value ^ byte) * 0x100000001B3 & MASK
-    return value
-
-
 def units(name, count, seed=0):
     """The first numbers of a stream, in 0..1."""
-    begin = splitmix(seed ^ hashed(name))
-    return [(splitmix((begin + i) & MASK) >> 40) / 2**24 for i in range(count)]
+    return draws.units(splitmix64(seed ^ draws.fnv1a64(name)), count)
 
 
 def step_seed(step):
     """Of what is drawn in a step of the first phase, in a run with seed 0."""
-    return splitmix(splitmix(splitmix(0)) + step & MASK)
+    return splitmix64(splitmix64(splitmix64(0)) + step & MASK)
 
 
 def field(name, shape):
@@ -50,7 +40,7 @@ def field(name, shape):
 # ---- the order of samples: a Feistel network over the indices of an epoch ----
 
 def keyed(key, i):
-    return splitmix(splitmix(key) + i & MASK)
+    return splitmix64(splitmix64(key) + i & MASK)
 
 
 def permuted(key, count, i):

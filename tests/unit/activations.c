@@ -4,11 +4,10 @@
  * so 1 is all there are, and the figures are printed. Derivatives and losses are held to
  * the same. */
 #include "backend_support.h"
-#include "elaborate/elaborate.h"
+#include "library_support.h"
 #include "passes/passes.h"
 #include "core/core.h"
 #include <math.h>
-#include <unistd.h>
 
 enum { BATCH = 1 << 14 };
 
@@ -94,19 +93,11 @@ static const Case cases[] = {
 /* ---- running ---- */
 
 static Graph *elaborated(Arena *arena, const char *expression) {
-    char path[] = "/tmp/cai_activation_XXXXXX.cai";
-    int descriptor = mkstemps(path, 4);
-    CU_ASSERT_FATAL(descriptor >= 0);
-    FILE *file = fdopen(descriptor, "w");
-    CU_ASSERT_FATAL(file != NULL);
-    fprintf(file, "model m(x: f32[N]) -> y: f32[N] { return (%s) + zeros([x.batch]) }\n", expression);
-    CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
     Diagnostics diag = {.arena = arena};
-    Library *library =
-        library_open(arena, names_new(arena), &diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
-    Graph *graph = library ? elaborate_model(library, 0)->graph : NULL;
-    diag_print(&diag, stderr, DIAG_TEXT, false);
-    unlink(path);
+    const char *text = arena_printf(
+        arena, "model m(x: f32[N]) -> y: f32[N] { return (%s) + zeros([x.batch]) }\n", expression);
+    Model *model = model_of_text(names_new(arena), &diag, text);
+    Graph *graph = model ? model->graph : NULL;
     CU_ASSERT_FATAL(graph != NULL);
     return passes_run(graph, &(PassOptions){.verify = true});
 }

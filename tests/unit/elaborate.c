@@ -6,7 +6,6 @@
 #include "test.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 typedef struct Run {
     Arena *arena;
@@ -18,18 +17,13 @@ typedef struct Run {
 
 static Run run_with(const char *text, const char *name, const char *value) {
     Run run = {.arena = arena_new()};
-    char path[] = "/tmp/cai_elaborate_XXXXXX.cai";
-    int file = mkstemps(path, 4);
-    CU_ASSERT_FATAL(file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text));
-    close(file);
     run.names = names_new(run.arena);
     run.diag = NEW(run.arena, Diagnostics);
     run.diag->arena = run.arena;
     Define define = {name ? intern(run.names, name) : NULL, value};
     ElaborateOptions options = {.stdlib_dir = "stdlib", .defines = &define, .define_count = name != NULL};
-    run.library = library_open(run.arena, run.names, run.diag, path, &options);
+    run.library = library_of_text(run.arena, run.names, run.diag, text, &options);
     run.model = library_model_count(run.library) ? elaborate_model(run.library, 0) : NULL;
-    unlink(path);
     return run;
 }
 

@@ -1,12 +1,10 @@
 /* The blocks of stdlib/ against PyTorch: tests/numerics/library/make.py says how
  * library.txt is written. */
-#include "elaborate/elaborate.h"
-#include "test.h"
+#include "library_support.h"
 #include "weights/weights.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static bool weight_values(void *context, const Node *node, RefTensor *out) {
     (void)context;
@@ -31,22 +29,12 @@ static bool input_values(void *context, const Node *node, RefTensor *out) {
 
 /* What a model uses stands before it: `use gan model m(...`. */
 static Model *read_model(Arena *arena, const char *text) {
-    char path[] = "/tmp/cai_library_XXXXXX.cai";
-    int descriptor = mkstemps(path, 4);
-    CU_ASSERT_FATAL(descriptor >= 0);
-    FILE *file = fdopen(descriptor, "w");
     const char *begin = strstr(text, "model ");
-    CU_ASSERT_FATAL(file && begin);
-    fprintf(file, "%.*s\n%s", (int)(begin - text), text, begin);
-    CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
+    CU_ASSERT_FATAL(begin != NULL);
     Diagnostics *diag = NEW(arena, Diagnostics);
     diag->arena = arena;
-    Library *library =
-        library_open(arena, names_new(arena), diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
-    Model *model = elaborate_model(library, 0);
-    diag_print(diag, stderr, DIAG_TEXT, false);
-    unlink(path);
-    return model;
+    return model_of_text(names_new(arena), diag,
+                         arena_printf(arena, "%.*s\n%s", (int)(begin - text), text, begin));
 }
 
 static const char *dims_text(Arena *arena, const RefShape *shape) {

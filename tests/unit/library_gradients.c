@@ -5,7 +5,6 @@
 #include "backend_support.h"
 #include "elaborate/training.h"
 #include "weights/weights.h"
-#include <unistd.h>
 
 static const char gradients_path[] = "tests/numerics/gradients/gradients.txt";
 
@@ -131,19 +130,12 @@ static const char *train_text(Arena *arena, const Case *c) {
 }
 
 static Training *elaborate_case(Arena *arena, const Case *c) {
-    char path[] = "/tmp/cai_gradients_XXXXXX.cai";
-    int descriptor = mkstemps(path, 4);
-    FILE *file = descriptor >= 0 ? fdopen(descriptor, "w") : NULL;
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    fputs(train_text(arena, c), file);
-    CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
     Diagnostics *diag = NEW(arena, Diagnostics);
     diag->arena = arena;
-    Library *library =
-        library_open(arena, names_new(arena), diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
+    Library *library = library_of_text(arena, names_new(arena), diag, train_text(arena, c),
+                                       &(ElaborateOptions){.stdlib_dir = "stdlib"});
     Training *training = elaborate_training(library, 0);
     diag_print(diag, stderr, DIAG_TEXT, false);
-    unlink(path);
     return training;
 }
 

@@ -2,38 +2,24 @@
 """The numbers of tests/unit/trainer.c: the same networks, data and first weights, trained by PyTorch in double precision.
 
 usage: tests/unit/trainer_torch.py"""
+import os
+import sys
+
 import numpy
 import torch
 
-MASK = (1 << 64) - 1
-
-
-def mix(x):
-    x = (x + 0x9E3779B97F4A7C15) & MASK
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK
-    x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK
-    return x ^ x >> 31
-
-
-def fnv(text):
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = (value ^ byte) * 0x100000001B3 & MASK
-    return value
-
-
-def units(stream, count):
-    return numpy.array([(mix((stream + i) & MASK) >> 40) * 2.0 ** -24 for i in range(count)])
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from draws import fnv1a64, splitmix64, units
 
 
 def weights(path, bound, *shape):
     """What a run of seed 0 begins with."""
-    numbers = bound * (2 * units(mix(fnv(path)), int(numpy.prod(shape))) - 1)
+    numbers = bound * (2 * numpy.array(units(splitmix64(fnv1a64(path)), int(numpy.prod(shape)))) - 1)
     return torch.tensor(numbers.astype(numpy.float32).reshape(shape), dtype=torch.float64, requires_grad=True)
 
 
 def data(*shape):
-    x = 2 * units(7, int(numpy.prod(shape))) - 1
+    x = 2 * numpy.array(units(7, int(numpy.prod(shape)))) - 1
     labels = [(i * i + i // 5) % 3 for i in range(shape[0])]
     return torch.tensor(x.reshape(shape)), torch.tensor(labels)
 

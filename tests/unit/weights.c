@@ -1,6 +1,6 @@
 /* Random weights are the same bits as tests/numerics/init_weights.py gives; names match
  * patterns and are mapped. Loading itself is tested in tests/golden/commands. */
-#include "test.h"
+#include "library_support.h"
 #include "weights/weights.h"
 #include <math.h>
 #include <stdlib.h>
@@ -91,18 +91,13 @@ static int errors_with(const char *weights, const cai_metadata *metadata, int me
         {"scale", CAI_F32, 1, {2}, 2, (const unsigned char *)values[0]},
         {"smooth.scale", CAI_F32, 1, {2}, 2, (const unsigned char *)values[1]},
         {"train.adam.scale.m", CAI_F32, 1, {2}, 2, (const unsigned char *)values[2]}};
-    char path[] = "/tmp/cai-weights-XXXXXX.cai";
     cai_error error;
-    int file = mkstemps(path, 4);
-    CU_ASSERT_FATAL(file >= 0 && write(file, model_text, strlen(model_text)) == (ssize_t)strlen(model_text));
-    close(file);
     CU_ASSERT_FATAL(cai_tensors_write_with("/tmp/cai-weights-last.safetensors", tensors, 3, metadata,
                                            metadata_count, &error));
     Arena *arena = arena_new();
     Names *names = names_new(arena);
     Diagnostics diag = {.arena = arena};
-    Library *library = library_open(arena, names, &diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
-    Model *model = elaborate_model(library, 0);
+    Model *model = model_of_text(names, &diag, model_text);
     WeightFile given = {NULL, weights};
     Weights *found =
         weights_open(arena, names, &diag, &model, 1, 0, &(WeightOptions){.files = &given, .file_count = 1});
@@ -114,7 +109,6 @@ static int errors_with(const char *weights, const cai_metadata *metadata, int me
         if (source.parameter(source.context, model->graph->nodes.items[i], &out)) *first = numbers[0].real;
     }
     weights_close(found);
-    unlink(path);
     unlink("/tmp/cai-weights-last.safetensors");
     int errors = diag.errors;
     arena_free(arena);

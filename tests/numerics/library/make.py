@@ -5,37 +5,27 @@ python3-torch, when a case is added.
 A case is two lines: the text of a model (behind `use FILE`, where its blocks are no part of the prelude), and `expect SHAPE STEP V...`, every STEP-th value of its output. Inputs are
 sin(0.37 i + k) + 0.25 cos(1.7 i) for the k-th input's element i (i32: i mod 3); weights are those of --init 7 (see compiler/weights/init.c)."""
 import math
+import os
 import struct
+import sys
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 import torchvision
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+from draws import MASK, fnv1a64, splitmix64, units
+
 torch.set_default_dtype(torch.float64)
-MASK = (1 << 64) - 1
 SAMPLES = 24
 run_seed = 7  # of what is drawn
 training = False  # whether modules are, and gradients by weights are wanted: tests/numerics/gradients/make.py
 leaves, modules = [], []  # in training: (path, weight), and all modules
 
 
-def splitmix64(x):
-    x = (x + 0x9E3779B97F4A7C15) & MASK
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK
-    x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK
-    return x ^ x >> 31
-
-
 def f32(x):
     return struct.unpack("f", struct.pack("f", x))[0]
-
-
-def fnv1a64(text):
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = (value ^ byte) * 0x100000001B3 & MASK
-    return value
 
 
 def weight(path, shape, declared=None, state=False, seed=7):
@@ -476,7 +466,7 @@ def sampling():
 def drawn(stream, shape):
     """uniform's numbers."""
     begin = splitmix64(run_seed ^ fnv1a64(stream))
-    return torch.tensor([(splitmix64((begin + i) & MASK) >> 40) / 2**24 for i in range(math.prod(shape))]).reshape(shape)
+    return torch.tensor(units(begin, math.prod(shape))).reshape(shape)
 
 
 def normal(layer, shape):

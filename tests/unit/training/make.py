@@ -4,45 +4,35 @@
 Weights begin as value(path, i), samples are sample(step, round, i): whole-number arithmetic that tests/unit/training.c has too. All in
 float64, as the reference evaluator computes."""
 import os
+import sys
+
 import torch
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+from draws import fnv1a64, splitmix64, units
 
 torch.set_default_dtype(torch.float64)
 F = torch.nn.functional
 here = os.path.dirname(os.path.abspath(__file__))
 
 
-def hashed(text):
-    h = 0xCBF29CE484222325
-    for c in text.encode():
-        h = (h ^ c) * 0x100000001B3 % 2**64
-    return h
-
-
 def value(path, shape):
     n = torch.Size(shape).numel()
-    return torch.tensor([(hashed(path) + i * 2654435761) % 2**64 % 1000 / 1000 - 0.5 for i in range(n)]).reshape(shape)
+    return torch.tensor([(fnv1a64(path) + i * 2654435761) % 2**64 % 1000 / 1000 - 0.5 for i in range(n)]).reshape(shape)
 
 
 def sample(field, batch, shape):
     n = torch.Size(shape).numel()
-    return torch.tensor([(hashed(field) + (batch * n + i) * 7919 * 104729) % 2**64 % 1000 / 1000 for i in range(n)]).reshape(shape)
+    return torch.tensor([(fnv1a64(field) + (batch * n + i) * 7919 * 104729) % 2**64 % 1000 / 1000 for i in range(n)]).reshape(shape)
 
 
 def label(batch, n, classes):
     return torch.tensor([(batch * n + i) * 7 % 5 % classes for i in range(n)])
 
 
-def mixed(x):
-    """splitmix64."""
-    x = (x + 0x9E3779B97F4A7C15) % 2**64
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
-    return x ^ x >> 31
-
-
 def drawn(stream, seed):
     """The first number of a stream in a run of this seed."""
-    return (mixed(mixed(seed ^ hashed(stream))) >> 40) / 2**24
+    return units(splitmix64(seed ^ fnv1a64(stream)), 1)[0]
 
 
 def prepare(modules):
