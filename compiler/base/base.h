@@ -117,6 +117,12 @@ void text_add_bytes(Text *text, const char *bytes, size_t count);
 void text_add_real(Text *text, double value); /* in nine digits at most */
 const char *text_string(Text *text);
 
+/* ---- pattern.c: what patterns of operators are written in ---- */
+
+const char *pattern_word(const char *at); /* behind blanks */
+size_t pattern_word_length(const char *at);
+const char *pattern_behind(const char *at); /* the operand that begins there */
+
 /* ---- intern.c: equal strings are equal pointers ---- */
 
 typedef const char *Name;

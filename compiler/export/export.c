@@ -10,12 +10,6 @@ const ExportRow export_rows[] = {
 #define AS(formula) NULL, formula, NULL
 #define NEVER(why) NULL, NULL, why
 #include "export/operators.def"
-#undef ROW
-#undef IF
-#undef ALWAYS
-#undef BY
-#undef AS
-#undef NEVER
 };
 const int export_row_count = COUNT_OF(export_rows);
 

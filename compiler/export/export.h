@@ -177,11 +177,5 @@ const char *checks_doc(Arena *arena, const Graph *graph); /* what must hold of s
 #define AS(formula)
 #define NEVER(why)
 #include "export/operators.def"
-#undef ROW
-#undef IF
-#undef ALWAYS
-#undef BY
-#undef AS
-#undef NEVER
 
 #endif

@@ -12,26 +12,6 @@ typedef struct Matching {
     int matched_count;
 } Matching;
 
-/* ---- the text of patterns ---- */
-
-static const char *pattern_word(const char *at) {
-    while (*at == ' ') at++;
-    return at;
-}
-
-static size_t pattern_word_length(const char *at) { return strcspn(at, " ():"); }
-
-/* What follows an operand, `x`, `#n`, `d:(..)` or `(..)`. */
-static const char *behind_operand(const char *at) {
-    if (*at != '(') at += pattern_word_length(at);
-    if (*at == ':') at++;
-    if (*at != '(') return at;
-    int depth = 0;
-    do depth += *at == '(' ? 1 : *at == ')' ? -1 : 0;
-    while (at++, depth);
-    return at;
-}
-
 static bool may_turn(Op op) {
     return op == OP_add || op == OP_mul || op == OP_min || op == OP_max || op == OP_eq;
 }
@@ -137,7 +117,7 @@ static bool match_operand_of(Matching *m, const char *at, Node *node) {
 static bool match_operands(Matching *m, const char *at, const Node *node, bool turned) {
     at = pattern_word(at);
     if (!strncmp(at, "..", 2)) return true;
-    for (int i = 0; i < node->input_count; i++, at = pattern_word(behind_operand(at)))
+    for (int i = 0; i < node->input_count; i++, at = pattern_word(pattern_behind(at)))
         if (*at == ')' || !match_operand_of(m, at, node->inputs[turned ? node->input_count - 1 - i : i]))
             return false;
     return *at == ')';

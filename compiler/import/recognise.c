@@ -24,27 +24,6 @@ typedef struct Match {
 
 /* ---- matching ---- */
 
-static const char *skip_blanks(const char *at) {
-    while (*at == ' ') at++;
-    return at;
-}
-
-static size_t word_length(const char *at) { return strcspn(at, " ():"); }
-
-/* Skips one operand of a pattern. */
-static const char *skip_operand(const char *at) {
-    at = skip_blanks(at);
-    at += *at == '(' ? 0 : word_length(at);
-    if (*at == ':') at++;
-    if (*at != '(') return at;
-    int depth = 0;
-    do {
-        depth += *at == '(' ? 1 : *at == ')' ? -1 : 0;
-        at++;
-    } while (depth);
-    return at;
-}
-
 static bool is_callee(const Line *line, const char *words, size_t length) {
     const size_t own = strlen(line->callee);
     for (const char *at = words; at < words + length; at += strcspn(at, "| ") + 1)
@@ -56,17 +35,17 @@ static bool match_operand(Match *m, const char *at, const Operand *operand);
 
 static bool match_in_order(Match *m, const char *at, const Line *line, bool turned) {
     for (int i = 0; i < line->inputs.count; i++) {
-        at = skip_blanks(at);
+        at = pattern_word(at);
         if (*at == ')' || !match_operand(m, at, &line->inputs.items[turned ? line->inputs.count - 1 - i : i]))
             return false;
-        at = skip_operand(at);
+        at = pattern_behind(at);
     }
-    return *skip_blanks(at) == ')';
+    return *pattern_word(at) == ')';
 }
 
 /* A line without a name in the pattern must have no settings. */
 static bool match_line(Match *m, const char *at, Line *line, bool named) {
-    const size_t length = word_length(at);
+    const size_t length = pattern_word_length(at);
     if (line && line->settings.count && !named) return false;
     if (!line || line->results.count != 1 || m->line_count == MAX_LINES || !is_callee(line, at, length))
         return false;
@@ -99,7 +78,7 @@ static bool match_number(Match *m, const char *at, size_t length, const Operand 
 
 static bool match_operand(Match *m, const char *at, const Operand *operand) {
     if (*at == '(') return operand->wire && match_line(m, at + 1, operand->wire->line, false);
-    const size_t length = word_length(at);
+    const size_t length = pattern_word_length(at);
     if (*at == '#' || isdigit((unsigned char)*at)) return match_number(m, at, length, operand);
     if (!operand->wire || !bind_matched(m, at, length, operand->wire)) return false;
     return at[length] != ':' || match_line(m, at + length + 2, operand->wire->line, true);

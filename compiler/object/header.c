@@ -32,10 +32,10 @@ static void add_ports(Text *text, const char *what, const Port *ports, int count
     }
 }
 
-static void add_sizes(Text *text, const Dims *dims) {
+void text_add_sizes(Text *text, const char *margin, const Dims *dims) {
     for (int i = 0; i < dims_symbol_count(dims); i++) {
         const Symbol *symbol = dims_symbol(dims, i);
-        text_add(text, " *     %s is any size", symbol->name);
+        text_add(text, "%s    %s is any size", margin, symbol->name);
         if (symbol->multiple > 1) text_add(text, ", a multiple of %lld", (long long)symbol->multiple);
         text_add(text, "\n");
     }
@@ -49,7 +49,7 @@ static void add_about(Text *text, const Program *program) {
     text_add(text, "\n *\n");
     add_ports(text, "input ", graph->inputs.items, graph->inputs.count);
     add_ports(text, "output", graph->outputs.items, graph->outputs.count);
-    add_sizes(text, graph->dims);
+    text_add_sizes(text, " * ", graph->dims);
     text_add(text, " */\n\n");
 }
 

@@ -99,6 +99,8 @@ bool archive_write(const char *object, const ExportedNames *names, const char *o
 /* Writes the C header of a model: runtime/cai.h in the model's name. */
 bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path,
                   const char **error);
+/* A line a symbol: which sizes it may have. */
+void text_add_sizes(Text *text, const char *margin, const Dims *dims);
 bool header_is_ours(const char *path); /* whether header_write wrote the file, or there is none */
 
 /* ---- glibc.c, python_text.c, wheel.c: Python packages ---- */

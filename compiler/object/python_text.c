@@ -110,15 +110,6 @@ static void add_port(Text *text, const char *what, const char *name, const Port 
     text_add(text, "\n");
 }
 
-static void add_axes(Text *text, const Dims *dims) {
-    for (int i = 0; i < dims_symbol_count(dims); i++) {
-        const Symbol *symbol = dims_symbol(dims, i);
-        text_add(text, "    %s is any size", symbol->name);
-        if (symbol->multiple > 1) text_add(text, ", a multiple of %lld", (long long)symbol->multiple);
-        text_add(text, "\n");
-    }
-}
-
 static const char *summary_of_model(const Graph *graph, Arena *arena) {
     return graph->comment ? graph->comment : arena_printf(arena, "Runs the model %s.", graph->model);
 }
@@ -131,7 +122,7 @@ static void add_about_function(Text *text, const Graph *graph) {
         add_port(text, "", python_name(text->arena, graph->inputs.items[i].name), &graph->inputs.items[i]);
     for (int i = 0; i < graph->outputs.count; i++)
         add_port(text, "gives ", graph->outputs.items[i].name, &graph->outputs.items[i]);
-    add_axes(text, graph->dims);
+    text_add_sizes(text, "", graph->dims);
     text_add(text, "    threads: to run on, 0: as many as there are cores\n"
                    "    seed: of the model's random numbers, where it has any\n"
                    "    \"\"\"\n");
