@@ -44,8 +44,10 @@ static void emit_dims(const Preparation *e) {
     for (int i = 0; i < program->slots.count; i++)
         for (int k = 0; k < program->slots.items[i].bytes.count; k++)
             get_dim(e->m, program->slots.items[i].bytes.items[k]);
-    for (int i = 0; i < program->launches.count; i++)
-        if (program->launches.items[i]->scratch) get_dim(e->m, program->launches.items[i]->scratch);
+    for (int i = 0; i < program->launches.count; i++) {
+        Dim scratch = program->launches.items[i]->proposal.memory.scratch;
+        if (scratch) get_dim(e->m, scratch);
+    }
     for (int i = 0; i < program->graph->checks.count; i++) {
         get_dim(e->m, program->graph->checks.items[i].left);
         get_dim(e->m, program->graph->checks.items[i].right);
@@ -73,7 +75,7 @@ static LLVMValueRef *emit_slots(const Preparation *e) {
 static LLVMValueRef emit_scratch(const Preparation *e) {
     LLVMValueRef max = get_i64(e->m, 0);
     for (int i = 0; i < e->program->launches.count; i++) {
-        Dim scratch = e->program->launches.items[i]->scratch;
+        Dim scratch = e->program->launches.items[i]->proposal.memory.scratch;
         if (scratch) max = emit_max(e->m, max, get_dim(e->m, scratch));
     }
     return max;

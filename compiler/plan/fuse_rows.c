@@ -177,6 +177,7 @@ static void share_rows(RowFusion *fusion, int64_t rows) {
         nest->split = fusion->nests[0].parallel_count - 1;
         nest->chunk = rows * (nest->parallel[nest->split] == nest->lane ? fusion->program->target->lanes : 1);
         nest->split_reduction = -1;
+        kernel->proposal.memory.workspace = NULL;
         kernel->rows = described;
         kernel->fused = fusion->count - 1 - i;
     }

@@ -21,8 +21,9 @@ struct KernelKind {
      * inputs[i]->node and ->space, shapes and target; layouts and strides are not known
      * yet. Weights among the inputs are those in SPACE_WEIGHTS. */
     bool (*propose)(const Kernel *kernel, Proposal *proposal);
-    /* Layouts, strides and packed operands are as proposed: sets tasks, phases, working
-     * memory and name by the proposal's tile. */
+    /* Layouts, strides and packed operands are as proposed: sets tasks, phases and name by
+     * the proposal's tile. Where the kind proposed two tiles, one of them for maps whose
+     * rows lie side by side, it takes one here, with its working memory. */
     void (*settle)(Program *program, Kernel *kernel);
     /* The LLVM function of type cai_kernel (runtime/core/program.h), named
      * kernel->name. */

@@ -410,13 +410,6 @@ static Nest *nest_new(Program *program, const Kernel *kernel) {
     return nest;
 }
 
-void make_nests(Program *program) {
-    for (int i = 0; i < program->launches.count; i++) {
-        Kernel *kernel = program->launches.items[i];
-        if (kernel->proposal.is_nest) kernel->proposal.tile = nest_new(program, kernel);
-    }
-}
-
 /* Steps of a parallel group before the split: vectors of the lane group, else
  * coordinates. */
 Dim nest_tasks(const Program *program, const Nest *nest) {
@@ -431,4 +424,27 @@ Dim nest_tasks(const Program *program, const Nest *nest) {
 
 Dim nest_parts(const Program *program, const Nest *nest) {
     return dim_ceil_div(program->graph->dims, nest->groups[nest->split_reduction].size, nest->part);
+}
+
+int64_t nest_part_bytes(const Target *target, const Node *anchor) {
+    DType value = dtype_sum(anchor->inputs[0]->shape.type);
+    return target->lanes * (dtype_bytes(value) + (anchor->op == OP_argmax ? dtype_bytes(DTYPE_I32) : 0));
+}
+
+/* The totals of all parts. */
+static Dim nest_workspace(const Program *program, const Kernel *kernel, const Nest *nest) {
+    Dims *dims = program->graph->dims;
+    if (nest->split_reduction < 0) return NULL;
+    Dim parts = dim_mul(dims, nest_tasks(program, nest), nest_parts(program, nest));
+    return dim_scale(dims, parts, nest_part_bytes(program->target, kernel->anchor));
+}
+
+void make_nests(Program *program) {
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
+        if (!kernel->proposal.is_nest) continue;
+        Nest *nest = nest_new(program, kernel);
+        kernel->proposal.tile = nest;
+        kernel->proposal.memory.workspace = nest_workspace(program, kernel, nest);
+    }
 }

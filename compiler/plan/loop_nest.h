@@ -45,11 +45,15 @@ typedef struct Nest {
     int interleaved;
 } Nest;
 
-/* proposal.tile of all launches that are nests, by the layouts and strides granted. */
+/* proposal.tile and .memory of all launches that are nests, by the layouts and strides
+ * granted. */
 void make_nests(Program *program);
 Dim nest_tasks(const Program *program, const Nest *nest);
 /* coordinates of a group in one step of loops and tasks */
 int64_t nest_step(const Nest *nest, int group, const Target *target);
 Dim nest_parts(const Program *program, const Nest *nest); /* of a result */
+/* Bytes of a part's total in the workspace: a vector of values, and for argmax a vector
+ * of places. */
+int64_t nest_part_bytes(const Target *target, const Node *anchor);
 
 #endif

@@ -318,8 +318,8 @@ Dim program_arena_bytes(const Program *program) {
 int64_t program_scratch_bytes(const Program *program) {
     int64_t max = 0;
     for (int i = 0; i < program->launches.count; i++) {
-        const Kernel *kernel = program->launches.items[i];
-        if (kernel->scratch) max = max_i64(max, dim_typical(program->graph->dims, kernel->scratch));
+        Dim scratch = program->launches.items[i]->proposal.memory.scratch;
+        if (scratch) max = max_i64(max, dim_typical(program->graph->dims, scratch));
     }
     return max;
 }

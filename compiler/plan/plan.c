@@ -4,11 +4,19 @@
 
 #include <stdlib.h>
 
+static void give_workspace(Program *program, Kernel *kernel) {
+    Dim bytes = kernel->proposal.memory.workspace;
+    if (!bytes) return;
+    kernel->workspace = value_new(program, kernel->anchor, &format_plain, SPACE_SLOT);
+    kernel->workspace->bytes = bytes;
+}
+
 static void settle_all(Program *program) {
     for (int i = 0; i < program->launches.count; i++) {
         Kernel *kernel = program->launches.items[i];
         kernel->kind->settle(program, kernel);
         CHECK(kernel->name && kernel->tasks);
+        give_workspace(program, kernel);
         pack_weights(program, kernel);
         estimate(kernel);
         kernel->id = i;

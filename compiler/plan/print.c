@@ -134,6 +134,14 @@ static void explain_tie(const Kernel *kernel, Text *out) {
                  span_place(program->arena, by->origin->span));
 }
 
+static void explain_working_memory(const Kernel *kernel, Text *out) {
+    WorkingMemory memory = kernel->proposal.memory;
+    if (memory.scratch)
+        text_add(out, "  (scratch %.1f KB a thread)", (double)typical(kernel, memory.scratch) / 1e3);
+    if (memory.workspace)
+        text_add(out, "  (workspace %.1f KB)", (double)typical(kernel, memory.workspace) / 1e3);
+}
+
 static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     const Proposal *proposal = &kernel->proposal;
     double flops = kernel_typical_flops(kernel), bytes = kernel_typical_bytes(kernel),
@@ -154,6 +162,7 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     if (proposal->error > 0)
         text_add(out, "  (weights +%.3f MB, error %.1e)", (double)proposal->more_weights / 1e6,
                  proposal->error);
+    explain_working_memory(kernel, out);
     explain_tie(kernel, out);
     text_add(out, "\n");
 }

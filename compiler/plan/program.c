@@ -48,11 +48,6 @@ void kernel_add_input(Kernel *kernel, Value *value) {
     kernel->inputs[kernel->input_count++] = value;
 }
 
-void kernel_set_workspace(Kernel *kernel, Dim bytes) {
-    kernel->workspace = value_new(kernel->program, kernel->anchor, &format_plain, SPACE_SLOT);
-    kernel->workspace->bytes = bytes;
-}
-
 int kernel_operand_count(const Kernel *kernel) {
     if (!kernel->anchor || op_info[kernel->anchor->op].class == CLASS_REDUCTION) return 0;
     return kernel->anchor->input_count;

@@ -71,9 +71,17 @@ typedef struct OperandPreference {
     StridePreference strides;
 } OperandPreference;
 
+/* Bytes of memory beside operands and result; NULL: none. The scratch belongs to a thread
+ * while it runs tasks. The workspace belongs to the kernel, and carries results from one
+ * phase to the next. */
+typedef struct WorkingMemory {
+    Dim scratch, workspace;
+} WorkingMemory;
+
 /* What a kind of kernel wants for a kernel, and what it would cost; made once, before
  * layouts and strides are known. select.c takes the cheapest, layout.c grants what it
- * wants, and the kind's settle and emitter read its tile. */
+ * wants, memory.c plans the working memory, and the kind's settle and emitter read its
+ * tile. */
 typedef struct Proposal {
     double cycles; /* estimated, on one core at typical sizes */
     /* the format wanted, which the kernel will then have; NULL where all strided ones
@@ -83,8 +91,9 @@ typedef struct Proposal {
      * layout */
     OperandPreference *inputs;
     void *tile; /* private to the kind: the shape that it computes, and the tile that it chose */
-    /* the loops of loop_nest.c, which makes the tile once strides are granted; it may run
-     * row by row with its neighbours (fuse_rows.c) */
+    WorkingMemory memory; /* of that tile */
+    /* the loops of loop_nest.c, which makes tile and memory once strides are granted; it
+     * may run row by row with its neighbours (fuse_rows.c) */
     bool is_nest;
     bool calls_blas;      /* the program has to be linked with OpenBLAS */
     int64_t more_weights; /* bytes of weights beyond those of the operator, for --explain */
@@ -122,11 +131,9 @@ typedef struct Proposal {
  * input that the epilogue reads (or, with no anchor, any elementwise input): element i is
  * loaded before element i is stored, never after.
  *
- * Working memory: `scratch` belongs to a thread while it runs tasks; the workspace
- * belongs to the kernel, and carries results from one phase to the next. A kernel of
- * several phases is as many functions and launches over the same arguments, one after the
- * other, and all of them `rounds` times (see runtime/core/program.h: the tasks of later
- * rounds have higher numbers). */
+ * A kernel of several phases is as many functions and launches over the same arguments,
+ * one after the other, and all of them `rounds` times (see runtime/core/program.h: the
+ * tasks of later rounds have higher numbers). */
 typedef struct Phase {
     const char *name; /* of the function */
     Dim tasks;        /* of a round */
@@ -149,8 +156,7 @@ struct Kernel {
     const Phase *phases; /* NULL: one, of the kernel's name and tasks */
     int phase_count;
     Dim rounds;       /* NULL: one */
-    Dim scratch;      /* bytes; NULL: none */
-    Value *workspace; /* or NULL; made by kernel_set_workspace in `settle` */
+    Value *workspace; /* planned like any other buffer; NULL: the proposal wants none */
     Dim flops, bytes; /* for --explain and --profile; filled by lower() (cost.c) */
     /* of launches that are fused by rows: which rows are a task's (fuse_rows.c); else
      * NULL */
@@ -172,10 +178,6 @@ Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
  * compared, so that a kernel whose hash collides with another's gets a name of its own,
  * with "_2" at its end. */
 void kernel_set_name(Kernel *kernel, const char *format, ...) PRINTF_LIKE(2, 3);
-
-/* Gives the kernel working memory for as long as it runs, planned like any other
- * buffer. */
-void kernel_set_workspace(Kernel *kernel, Dim bytes);
 
 /* ---- packing: weights that are computed while building ---- */
 

@@ -94,6 +94,7 @@ typedef struct ConvPlan {
     /* conv_direct: for where rows lie side by side, to walk as one, of as many blocks;
      * pixels is 0 where they never do */
     ConvTile flat;
+    Dim flat_scratch;
 } ConvPlan;
 
 /* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, followed by s for strips, d16 for
@@ -117,8 +118,9 @@ int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer
 
 /* ---- conv_plan.c ---- */
 
-/* Begins a proposal, with a plan for that shape. */
-ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal);
+/* Begins a proposal, with a plan for that shape and tile. */
+ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, const ConvTile *tile,
+                        Proposal *proposal);
 /* BLOCKED for input, output, and the maps that an epilogue reads beside the result,
  * anything for what else it reads; weights in that format. */
 void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const Format *format);

@@ -70,17 +70,18 @@ static bool lies_flat(const Kernel *kernel) {
 
 bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
-    const Dims *dims = kernel->program->graph->dims;
+    Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     double cycles, other;
     if (!conv_shape(kernel, &s) || !conv_turn(&s) || s.kernel[1] > MAX_COLUMN_TAPS) return false;
     if (!conv_has_whole_blocks(&s, target->lanes)) return false;
-    ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     TileLimits limits = {.plain = wants_plain(&s), .flat = may_be_flat(kernel, &s)};
-    plan->tile = conv_choose_tile(&s, dims, target, limits, &cycles);
+    ConvTile tile = conv_choose_tile(&s, dims, target, limits, &cycles), flat = tile;
+    if (limits.flat) tile = conv_choose_tile(&s, dims, target, (TileLimits){.blocks = flat.blocks}, &other);
+    ConvPlan *plan = conv_new_plan(kernel, &s, &tile, proposal);
     if (limits.flat) {
-        plan->flat = plan->tile;
-        plan->tile = conv_choose_tile(&s, dims, target, (TileLimits){.blocks = plan->flat.blocks}, &other);
+        plan->flat = flat;
+        plan->flat_scratch = conv_scratch(dims, &s, &flat, target->lanes);
     }
     Format format = conv_format(&s, target->lanes, plan->tile.blocks);
     conv_prefer_blocks(kernel, proposal, &format);
@@ -91,7 +92,10 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
 
 void conv_direct_settle(Program *program, Kernel *kernel) {
     ConvPlan *plan = kernel->proposal.tile;
-    if (plan->flat.pixels && lies_flat(kernel)) plan->tile = plan->flat;
+    if (plan->flat.pixels && lies_flat(kernel)) {
+        plan->tile = plan->flat;
+        kernel->proposal.memory.scratch = plan->flat_scratch;
+    }
     conv_settle(program, kernel);
 }
 

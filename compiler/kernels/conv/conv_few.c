@@ -48,9 +48,9 @@ bool conv_few_propose(const Kernel *kernel, Proposal *proposal) {
     if (!conv_shape(kernel, &s) || !takes_few(&s, target->lanes)) return false;
     prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     proposal->inputs[0].format = kernel->program->blocked;
-    ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
-    plan->tile = (ConvTile){.pixels = pixels_for_few(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1};
-    plan->tile.task_rows = conv_needs_strip(&s) ? STRIP_ROWS : 1;
+    ConvTile tile = {.pixels = pixels_for_few(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1};
+    tile.task_rows = conv_needs_strip(&s) ? STRIP_ROWS : 1;
+    conv_new_plan(kernel, &s, &tile, proposal);
     Format format = conv_few_format(&s, target->lanes);
     prefer_packed(kernel, proposal, 1, &format);
     proposal->cycles = conv_few_cycles(&s, kernel->program->graph->dims, target);

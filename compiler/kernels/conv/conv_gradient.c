@@ -317,6 +317,22 @@ static bool gradient_may_be_flat(const GradientPlan *plan) {
     return flat;
 }
 
+static int64_t count_cells(const GradientPlan *plan, const GradientTile *tile, int lanes) {
+    int64_t groups = (gradient_y_blocks(plan, lanes) + tile->blocks - 1) / tile->blocks;
+    return plan->shape.groups * groups * gradient_x_blocks(plan, lanes);
+}
+
+/* The sums of a task; or, of several parts, those of all tasks, which a second phase adds
+ * up. */
+static WorkingMemory gradient_memory(const GradientPlan *plan, const GradientTile *tile, Dims *dims,
+                                     int lanes) {
+    int64_t cell = 4 * gradient_cell(plan, lanes);
+    if (tile->parts > 1)
+        return (WorkingMemory){.workspace =
+                                   dim_const(dims, tile->parts * count_cells(plan, tile, lanes) * cell)};
+    return (WorkingMemory){.scratch = dim_const(dims, tile->groups * tile->x_blocks * cell)};
+}
+
 static bool is_f32(const ConvShape *s) { return s->types.left == DTYPE_F32 && s->types.right == DTYPE_F32; }
 
 bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
@@ -326,8 +342,12 @@ bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     if (!conv_gradient_shape(kernel, &plan.shape) || !is_f32(&plan.shape)) return false;
     if (!find_form(&plan, &plan.tile, target->lanes)) return false;
     plan.tile.blocks = choose_gradient_blocks(&plan, target);
-    if (gradient_may_be_flat(&plan)) plan.flat = choose_tile(&plan, dims, target, true);
+    if (gradient_may_be_flat(&plan)) {
+        plan.flat = choose_tile(&plan, dims, target, true);
+        plan.flat_memory = gradient_memory(&plan, &plan.flat, dims, target->lanes);
+    }
     plan.tile = choose_tile(&plan, dims, target, false);
+    proposal->memory = gradient_memory(&plan, &plan.tile, dims, target->lanes);
     prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     if (plan.tile.form != GRADIENT_PLAIN) proposal->inputs[0].format = kernel->program->blocked;
     proposal->inputs[1].format = kernel->program->blocked;
@@ -342,16 +362,12 @@ static bool lies_row_by_row(Dims *dims, const Value *value) {
 
 static void set_phases(Program *program, Kernel *kernel, const GradientPlan *plan) {
     Dims *dims = program->graph->dims;
-    const GradientTile *tile = &plan->tile;
-    int lanes = program->target->lanes;
-    int64_t groups = (gradient_y_blocks(plan, lanes) + tile->blocks - 1) / tile->blocks;
-    int64_t cells = plan->shape.groups * groups * gradient_x_blocks(plan, lanes);
+    int64_t cells = count_cells(plan, &plan->tile, program->target->lanes);
     Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), kernel->tasks},
                       {kernel->name, dim_const(dims, cells)}};
     kernel->tasks = dim_add(dims, phases[0].tasks, phases[1].tasks);
     kernel->phases = arena_copy(program->arena, phases, sizeof phases);
     kernel->phase_count = COUNT_OF(phases);
-    kernel_set_workspace(kernel, dim_const(dims, 4 * tile->parts * cells * gradient_cell(plan, lanes)));
 }
 
 void conv_gradient_settle(Program *program, Kernel *kernel) {
@@ -359,8 +375,10 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
     if (plan->flat.blocks && lies_row_by_row(dims, kernel->inputs[0]) &&
-        lies_row_by_row(dims, kernel->inputs[1]))
+        lies_row_by_row(dims, kernel->inputs[1])) {
         plan->tile = plan->flat;
+        kernel->proposal.memory = plan->flat_memory;
+    }
     const GradientTile *tile = &plan->tile;
     ConvTile registers = {.pixels = (int)even_length(gradient_entries(plan, lanes),
                                                      gradient_entries_at_once(program->target, tile->blocks)),
@@ -373,7 +391,6 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
                     (long long)tile->far_columns, tile->groups, tile->x_blocks, tile->parts);
     kernel->tasks = dim_const(dims, count_tasks(plan, tile, lanes) * tile->parts);
     if (tile->parts > 1) set_phases(program, kernel, plan);
-    else kernel->scratch = dim_const(dims, 4 * tile->groups * tile->x_blocks * gradient_cell(plan, lanes));
 }
 
 /* ---- emission ---- */

@@ -35,6 +35,7 @@ typedef struct GradientPlan { /* proposal.tile */
     int64_t width;
     GradientTile tile;
     GradientTile flat; /* for where rows lie side by side; blocks is 0 where they never do */
+    WorkingMemory flat_memory;
 } GradientPlan;
 
 int64_t gradient_turns(const GradientPlan *plan);              /* of a block of x */

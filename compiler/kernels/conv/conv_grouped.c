@@ -95,8 +95,8 @@ bool conv_grouped_propose(const Kernel *kernel, Proposal *proposal) {
     const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     if (!walked_shape(kernel, target->lanes, &s)) return false;
-    ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
-    plan->tile = choose_grouped_tile(&s, dims, target);
+    ConvTile tile = choose_grouped_tile(&s, dims, target);
+    conv_new_plan(kernel, &s, &tile, proposal);
     Format format = conv_grouped_format(&s, target->lanes);
     conv_prefer_blocks(kernel, proposal, &format);
     proposal->cycles = conv_grouped_cycles(&s, dims, target);

@@ -1,10 +1,14 @@
 /* What the proposals and settlements of the kinds of convolution share. */
 #include "kernels/conv/conv.h"
 
-ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal) {
-    ConvPlan *plan = NEW(kernel->program->arena, ConvPlan);
+ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, const ConvTile *tile,
+                        Proposal *proposal) {
+    const Program *program = kernel->program;
+    ConvPlan *plan = NEW(program->arena, ConvPlan);
     plan->shape = *shape;
+    plan->tile = *tile;
     proposal->tile = plan;
+    proposal->memory.scratch = conv_scratch(program->graph->dims, shape, tile, program->target->lanes);
     return plan;
 }
 
@@ -25,7 +29,6 @@ void conv_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
     kernel->tasks = conv_tasks(dims, &plan->shape, &plan->tile, lanes);
-    kernel->scratch = conv_scratch(dims, &plan->shape, &plan->tile, lanes);
     kernel_set_name(kernel, "%s_%s", kernel->kind->name,
                     conv_describe(program->arena, &plan->shape, &plan->tile));
 }

@@ -20,9 +20,10 @@ bool conv_transposed_propose(const Kernel *kernel, Proposal *proposal) {
     ConvShape s;
     double cycles;
     if (!conv_shape(kernel, &s) || !takes_transposed(&s, target->lanes)) return false;
-    ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
-    plan->tile = conv_choose_tile(&s, kernel->program->graph->dims, target, (TileLimits){0}, &cycles);
-    Format format = conv_format(&s, target->lanes, plan->tile.blocks);
+    ConvTile tile =
+        conv_choose_tile(&s, kernel->program->graph->dims, target, (TileLimits){0}, &cycles);
+    conv_new_plan(kernel, &s, &tile, proposal);
+    Format format = conv_format(&s, target->lanes, tile.blocks);
     conv_prefer_blocks(kernel, proposal, &format);
     proposal->cycles = cycles * (double)(s.groups * conv_phases(&s));
     return true;

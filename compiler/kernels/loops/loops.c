@@ -65,13 +65,6 @@ static bool is_multiple(const NestWalk *walk, int group) {
            (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of_walk(walk) == 0);
 }
 
-/* Bytes of a part's total in the workspace: a vector of values, and for argmax a vector
- * of places. */
-static int64_t part_bytes(const Target *target, const Node *anchor) {
-    DType value = dtype_sum(anchor->inputs[0]->shape.type);
-    return target->lanes * (dtype_bytes(value) + (anchor->op == OP_argmax ? dtype_bytes(DTYPE_I32) : 0));
-}
-
 /* ---- points ---- */
 
 static Point domain_point(const NestWalk *walk) {
@@ -394,7 +387,7 @@ static RunningSum part_address(NestWalk *walk, LLVMValueRef number) {
     Module *m = walk->m;
     RunningSum identity = get_identity(walk);
     LLVMValueRef base = get_argument(m, 1 + walk->kernel->input_count);
-    int64_t wide = part_bytes(m->target, walk->kernel->anchor),
+    int64_t wide = nest_part_bytes(m->target, walk->kernel->anchor),
             places = wide - m->target->lanes * dtype_bytes(DTYPE_I32);
     LLVMValueRef value = get_element(m, m->i8, base, emit_mul(m, number, get_i64(m, wide)));
     return (RunningSum){value, identity.index ? get_element(m, m->i8, value, get_i64(m, places)) : NULL};
@@ -737,8 +730,6 @@ static void set_nest_name(Kernel *kernel) {
 /* A reduction in parts has two phases: the parts, then their sums. */
 static void set_loops_phases(Program *program, Kernel *kernel, const Nest *nest) {
     Dim parts = dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest));
-    kernel_set_workspace(kernel,
-                         dim_scale(program->graph->dims, parts, part_bytes(program->target, kernel->anchor)));
     Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), parts},
                       {kernel->name, kernel->tasks}};
     kernel->phases = arena_copy(program->arena, phases, sizeof phases);

@@ -3,11 +3,12 @@
 #include "kernels/order/order.h"
 
 static const struct {
+    Dim (*scratch)(const Kernel *kernel);
     void (*settle)(Program *program, Kernel *kernel);
     void (*emit)(Module *m, const Kernel *kernel);
 } orders[OP_COUNT] = {
 #undef ROW_OF_CLASS_ORDER
-#define ROW_OF_CLASS_ORDER(name) [OP_##name] = {name##_settle, name##_emit},
+#define ROW_OF_CLASS_ORDER(name) [OP_##name] = {name##_scratch, name##_settle, name##_emit},
 #define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
 #include "graph/ops.def"
 #undef OP
@@ -18,6 +19,7 @@ bool order_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     if (!takes_anchor(KERNEL_order, kernel)) return false;
     prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
+    proposal->memory.scratch = orders[kernel->anchor->op].scratch(kernel);
     proposal->cycles =
         cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
     return true;

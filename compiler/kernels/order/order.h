@@ -30,10 +30,12 @@ void begin_keys(Module *m, LLVMValueRef memory);
 void count_key(Module *m, LLVMValueRef memory, LLVMValueRef key);
 void sort_keys_by_digits(Module *m, LLVMValueRef memory, LLVMValueRef room, LLVMValueRef count);
 
-/* ---- order_NAME.c, of every operator of order: its tasks and its kernel's name, and the code ---- */
+/* ---- order_NAME.c, of every operator of order: bytes of scratch that it needs, or NULL; its tasks
+ * and its kernel's name; and the code ---- */
 
 #undef ROW_OF_CLASS_ORDER
 #define ROW_OF_CLASS_ORDER(name)                          \
+    Dim name##_scratch(const Kernel *kernel);             \
     void name##_settle(Program *program, Kernel *kernel); \
     void name##_emit(Module *m, const Kernel *kernel);
 #define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)

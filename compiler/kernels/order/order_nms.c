@@ -24,12 +24,16 @@ static int64_t array_bytes(const Target *target, const nms_attributes *nms) {
     return round_up(nms->most, target->lanes) * dtype_bytes(DTYPE_F32);
 }
 
-void nms_settle(Program *program, Kernel *kernel) {
+Dim nms_scratch(const Kernel *kernel) {
+    Dims *dims = kernel->program->graph->dims;
     const nms_attributes *nms = ATTRIBUTES(kernel->anchor, nms);
-    Shape scores = kernel->anchor->inputs[1]->shape;
-    kernel->tasks = scores.dims[0];
-    kernel->scratch = dim_offset(program->graph->dims, sort_bytes(program->graph->dims, scores.dims[1]),
-                                 SIDES * array_bytes(program->target, nms));
+    return dim_offset(dims, sort_bytes(dims, kernel->anchor->inputs[1]->shape.dims[1]),
+                      SIDES * array_bytes(kernel->program->target, nms));
+}
+
+void nms_settle(Program *program, Kernel *kernel) {
+    (void)program;
+    kernel->tasks = kernel->anchor->inputs[1]->shape.dims[0];
     kernel_set_name(kernel, "nms");
 }
 

@@ -29,13 +29,19 @@ static bool is_listed_output(const Node *node) {
            (dim_is_const(node->inputs[0]->shape.dims[top->axis], &size) && size <= SHORT_LINE);
 }
 
-void top_k_settle(Program *program, Kernel *kernel) {
+/* The keys of the list, or of all elements. */
+Dim top_k_scratch(const Kernel *kernel) {
     const Node *node = kernel->anchor;
-    Dims *dims = program->graph->dims;
+    Dims *dims = kernel->program->graph->dims;
     const top_k_attributes *top = ATTRIBUTES(node, top_k);
-    kernel->tasks = count_lines(kernel, node->shape, (int)top->axis);
-    kernel->scratch = is_listed_output(node) ? dim_scale(dims, top->k.items[0], 8)
-                                             : sort_bytes(dims, node->inputs[0]->shape.dims[top->axis]);
+    return is_listed_output(node) ? dim_scale(dims, top->k.items[0], sizeof(int64_t))
+                                  : sort_bytes(dims, node->inputs[0]->shape.dims[top->axis]);
+}
+
+void top_k_settle(Program *program, Kernel *kernel) {
+    (void)program;
+    const Node *node = kernel->anchor;
+    kernel->tasks = count_lines(kernel, node->shape, (int)ATTRIBUTES(node, top_k)->axis);
     kernel_set_name(kernel, "top_k_%s", is_listed_output(node) ? "list" : "digits");
 }
 

@@ -54,6 +54,7 @@ bool window_propose(const Kernel *kernel, Proposal *proposal) {
     for (int i = anchor->input_count; i < kernel->input_count; i++)
         if (anchor->shape.rank == 4 && shape_dims_equal(kernel->inputs[i]->node->shape, anchor->shape))
             proposal->inputs[i].format = format;
+    if (has_taps(kernel)) proposal->memory = taps_memory(kernel, format == kernel->program->blocked);
     proposal->cycles = window_cycles(kernel);
     return true;
 }

@@ -58,6 +58,8 @@ void emit_upsample_row(WindowRows *rows);
 
 /* window_taps.c: resampling from any number of places */
 bool has_taps(const Kernel *kernel);
+/* Of a result that lies BLOCKED, or not. */
+WorkingMemory taps_memory(const Kernel *kernel, bool blocked);
 void taps_settle(Program *program, Kernel *kernel);
 LLVMValueRef emit_by_taps(Module *m, const Kernel *kernel);
 

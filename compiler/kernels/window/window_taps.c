@@ -113,16 +113,22 @@ static Dim tables_before(const Kernel *kernel, int table) {
     return bytes;
 }
 
+/* A row of the source, and the tables. */
+WorkingMemory taps_memory(const Kernel *kernel, bool blocked) {
+    Dims *dims = kernel->program->graph->dims;
+    int lanes = kernel->program->target->lanes;
+    bool transposed = is_transposed(kernel);
+    Dim width = transposed ? size_out(kernel, 1) : size_in(kernel, 1);
+    Dim row = blocked ? dim_scale(dims, width, lanes) : dim_offset(dims, width, lanes);
+    return (WorkingMemory){.scratch = dim_scale(dims, row, dtype_bytes(DTYPE_F32)),
+                           .workspace = tables_before(kernel, transposed ? TABLES : 2)};
+}
+
 void taps_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
-    bool transposed = is_transposed(kernel), blocked = is_blocked(kernel->output);
-    Dim width = transposed ? size_out(kernel, 1) : size_in(kernel, 1);
-    kernel_set_name(kernel, "%s_taps_%s", op_info[kernel->anchor->op].name, blocked ? "blocked" : "plain");
-    kernel->scratch =
-        dim_scale(dims, blocked ? dim_scale(dims, width, lanes) : dim_offset(dims, width, lanes),
-                  dtype_bytes(DTYPE_F32));
-    kernel_set_workspace(kernel, tables_before(kernel, transposed ? TABLES : 2));
+    bool transposed = is_transposed(kernel);
+    kernel_set_name(kernel, "%s_taps_%s", op_info[kernel->anchor->op].name, kernel->output->format->name);
     Phase phases[3];
     int count = 0;
     phases[count++] = (Phase){arena_printf(program->arena, "%s_tables", kernel->name),

@@ -237,6 +237,15 @@ static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTi
     }
 }
 
+/* Transformed inputs and products. */
+static WorkingMemory winograd_memory(Dims *dims, const WinogradTile *tile, int lanes) {
+    const ConvShape *s = &tile->shape;
+    int64_t in_blocks = ceil_div(s->inputs, lanes), out_blocks = ceil_div(s->outputs, lanes);
+    int64_t blocks = in_blocks + (tile->phases ? out_blocks : tile->blocks);
+    Dim bytes = dim_const(dims, blocks * winograd_block(tile) * dtype_bytes(s->types.sum));
+    return tile->phases ? (WorkingMemory){.workspace = bytes} : (WorkingMemory){.scratch = bytes};
+}
+
 bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     const Program *program = kernel->program;
     ConvShape s;
@@ -246,6 +255,7 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose_winograd(kernel, &s, tile, proposal);
     proposal->tile = tile;
+    proposal->memory = winograd_memory(program->graph->dims, tile, program->target->lanes);
     int64_t lanes = program->target->lanes, outputs = round_up(s.outputs, lanes);
     proposal->more_weights =
         (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * dtype_bytes(s.types.sum);
@@ -272,23 +282,14 @@ static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShap
 
 void conv_winograd_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
-    int lanes = program->target->lanes;
     const WinogradTile *tile = kernel->proposal.tile;
     const ConvShape *s = &tile->shape;
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
     kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs,
                     conv_describe(program->arena, s, &registers), tile->phases ? "p" : "b",
                     (long long)tile->together);
-    int64_t in_blocks = ceil_div(s->inputs, lanes), out_blocks = ceil_div(s->outputs, lanes);
-    int64_t blocks = in_blocks + (tile->phases ? out_blocks : tile->blocks);
-    Dim memory = dim_const(dims, blocks * winograd_block(tile) * dtype_bytes(s->types.sum));
     kernel->tasks = dim_ceil_div(dims, count_tiles(dims, s, tile->outputs), tile->together);
-    if (!tile->phases) {
-        kernel->scratch = memory;
-        return;
-    }
-    set_winograd_phases(program, kernel, s, tile);
-    kernel_set_workspace(kernel, memory);
+    if (tile->phases) set_winograd_phases(program, kernel, s, tile);
 }
 
 /* ---- emission ---- */

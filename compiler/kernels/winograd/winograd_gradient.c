@@ -129,6 +129,13 @@ static WinogradGradient choose_winograd_gradient(const Kernel *kernel, const Con
     return w;
 }
 
+/* The taps of a cell; and all planes of both maps of a round, and of the sums. */
+static WorkingMemory winograd_gradient_memory(const WinogradGradient *w, Dims *dims, const Target *t) {
+    int64_t both = blocks_of_both(&w->shape, t);
+    return (WorkingMemory){.scratch = dim_const(dims, 4 * gradient_cell(&w->results, t->lanes)),
+                           .workspace = dim_const(dims, 4 * PLANES * (both * w->plane + w->sums))};
+}
+
 bool conv_winograd_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     const Program *program = kernel->program;
     ConvShape s;
@@ -141,6 +148,7 @@ bool conv_winograd_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     for (int i = 0; i < 2; i++) proposal->inputs[i].format = program->blocked;
     proposal->tile = arena_copy(program->arena, &w, sizeof w);
+    proposal->memory = winograd_gradient_memory(&w, program->graph->dims, program->target);
     proposal->cycles = estimate_winograd_gradient(kernel, &w, tiles);
     proposal->error = winograd_gradient_error(tiles * TAPS * TAPS);
     return true;
@@ -167,8 +175,6 @@ void conv_winograd_gradient_settle(Program *program, Kernel *kernel) {
     kernel->phase_count = COUNT_OF(phases);
     kernel->tasks = phases[1].tasks;
     kernel->rounds = dim_ceil_div(dims, count_gradient_tiles(dims, &w->shape), w->together);
-    kernel->scratch = dim_const(dims, 4 * gradient_cell(&w->results, t->lanes));
-    kernel_set_workspace(kernel, dim_const(dims, 4 * PLANES * (both * w->plane + w->sums)));
 }
 
 /* ---- emission ---- */
