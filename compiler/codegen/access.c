@@ -192,11 +192,12 @@ LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type) {
 
 /* ---- loads ---- */
 
-LLVMValueRef emit_floats(Module *m, DType type, LLVMValueRef address, int lanes, bool aligned,
-                         LLVMValueRef mask) {
-    LLVMTypeRef vector = get_vector(m, get_memory_type(m, type), lanes);
-    int bytes = dtype_bytes(type), align = aligned ? lanes * bytes : bytes;
-    return emit_from_memory(m, emit_masked_load(m, vector, address, align, mask), type);
+LLVMValueRef emit_load_as(Module *m, DType from, DType to, LLVMValueRef address, int lanes, bool aligned,
+                          LLVMValueRef mask) {
+    LLVMTypeRef vector = get_vector(m, get_memory_type(m, from), lanes);
+    int bytes = dtype_bytes(from), align = aligned ? lanes * bytes : bytes;
+    return emit_cast(m, emit_from_memory(m, emit_masked_load(m, vector, address, align, mask), from), from,
+                     to);
 }
 
 static LLVMValueRef emit_reverse(Module *m, LLVMValueRef vector) {

@@ -109,8 +109,11 @@ LLVMValueRef take_part(Module *m, LLVMValueRef *number, LLVMValueRef count);
 /* a OP b on floats, which may be contracted into a multiply-add: LLVMFAdd, LLVMFSub,
  * LLVMFMul, LLVMFDiv. */
 LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
-/* a * b + c on floats, rounded once: every target has the instruction. */
+/* a * b + c: on floats rounded once, for which every target has the instruction; ints
+ * wrap. */
 LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* a + b: on floats as emit_float's; ints wrap. */
+LLVMValueRef emit_sum(Module *m, LLVMValueRef a, LLVMValueRef b);
 /* overload NULL: none */
 LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count);
 /* space in the function's frame, 64-byte aligned */
@@ -192,7 +195,6 @@ LLVMValueRef get_number(Module *m, DType type, double value, int lanes);
 LLVMValueRef get_exact(Module *m, DType type, Number value, int lanes);
 LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to);
 LLVMValueRef emit_elementwise(Module *m, const Node *node, const LLVMValueRef *operands);
-LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b); /* ints wrap */
 /* by the order of graph/ops.h: NaN is above all numbers */
 LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b); /* NaN where either is */
@@ -237,10 +239,10 @@ bool point_varies(const Point *point);
 /* rounds to f16 or bf16 as a store would */
 LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type);
 LLVMTypeRef get_memory_type(Module *m, DType type); /* as elements are loaded: f16 and bf16 are i16 */
-/* Loads contiguous floats of the type, as f32. aligned: to the whole vector, else to an
- * element. Lanes outside the mask are not read. */
-LLVMValueRef emit_floats(Module *m, DType type, LLVMValueRef address, int lanes, bool aligned,
-                         LLVMValueRef mask);
+/* Loads contiguous elements of type `from`, and casts them to `to`. aligned: to the whole
+ * vector, else to an element. Lanes outside the mask are not read. */
+LLVMValueRef emit_load_as(Module *m, DType from, DType to, LLVMValueRef address, int lanes, bool aligned,
+                          LLVMValueRef mask);
 LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point);
 void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,
                       LLVMValueRef elements);

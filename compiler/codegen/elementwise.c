@@ -154,11 +154,7 @@ static LLVMValueRef emit_int_div(Module *m, Op op, LLVMValueRef a, LLVMValueRef 
     return LLVMBuildSelect(m->builder, by_zero, zero, value, "");
 }
 
-LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
-    return dtype_is_float(type) ? emit_float(m, LLVMFAdd, a, b) : LLVMBuildAdd(m->builder, a, b, "");
-}
-
-BOTH(add, emit_sum(m, type, x, y))
+BOTH(add, emit_sum(m, x, y))
 REAL(sub, emit_float(m, LLVMFSub, x, y))
 REAL(mul, emit_float(m, LLVMFMul, x, y))
 REAL(div, emit_float(m, LLVMFDiv, x, y))

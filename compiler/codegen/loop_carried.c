@@ -32,7 +32,7 @@ PartialSums begin_partial_sums(Module *m, LoopCarried *sums) {
 void emit_add_partial_sums(Module *m, const PartialSums *partial_sums, const LoopCarried *sums) {
     for (int i = 0; i < sums->count; i++) {
         LLVMValueRef before = emit_aligned_load(m, partial_sums->vector, partial_sums->at[i]);
-        emit_aligned_store(m, emit_float(m, LLVMFAdd, before, sums->at[i]), partial_sums->at[i]);
+        emit_aligned_store(m, emit_sum(m, before, sums->at[i]), partial_sums->at[i]);
     }
 }
 
@@ -64,7 +64,7 @@ LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector) {
             LLVMBuildShuffleVector(m->builder, vector, vector, LLVMConstVector(low, (unsigned)half), "");
         LLVMValueRef b =
             LLVMBuildShuffleVector(m->builder, vector, vector, LLVMConstVector(high, (unsigned)half), "");
-        vector = emit_float(m, LLVMFAdd, a, b);
+        vector = emit_sum(m, a, b);
     }
     return LLVMBuildExtractElement(m->builder, vector, get_i32(m, 0), "");
 }

@@ -501,7 +501,16 @@ LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b
     return value;
 }
 
+static bool holds_ints(LLVMValueRef value) {
+    return LLVMGetTypeKind(get_element_type(LLVMTypeOf(value))) == LLVMIntegerTypeKind;
+}
+
+LLVMValueRef emit_sum(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return holds_ints(a) ? LLVMBuildAdd(m->builder, a, b, "") : emit_float(m, LLVMFAdd, a, b);
+}
+
 LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
+    if (holds_ints(a)) return emit_sum(m, LLVMBuildMul(m->builder, a, b, ""), c);
     return emit_intrinsic(m, "llvm.fma", LLVMTypeOf(a), (LLVMValueRef[]){a, b, c}, 3);
 }
 

@@ -262,7 +262,7 @@ static LLVMValueRef border_run(const Border *border, int axis, const Point *from
     LLVMValueRef carried = add_carried(m, &loop, sum);
     LLVMValueRef term = border_term(border, axis, from, guard, coord_fixed(loop.index),
                                     emit_same(border, axis, LLVMIntEQ, edge));
-    set_carried(&loop, 0, emit_sum(m, border->node->shape.type, carried, term));
+    set_carried(&loop, 0, emit_sum(m, carried, term));
     end_loop(m, &loop);
     return carried_result(&loop, 0);
 }
@@ -286,11 +286,10 @@ static LLVMValueRef border_axis(const Border *border, int axis, const Point *fro
     Coord left = coord_affine(epilogue, coord, -1, before, from->lanes);
     Coord right =
         coord_affine(epilogue, coord, -1, emit_add(m, emit_mul(m, last, get_i64(m, 2)), before), from->lanes);
-    DType type = border->node->shape.type;
     sum = emit_sum(
-        m, type, sum,
+        m, sum,
         border_term(border, axis, from, guard, left, emit_same(border, axis, LLVMIntNE, get_i64(m, 0))));
-    return emit_sum(m, type, sum,
+    return emit_sum(m, sum,
                     border_term(border, axis, from, guard, right, emit_same(border, axis, LLVMIntNE, last)));
 }
 

@@ -68,17 +68,7 @@ void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, c
 
 static int64_t tensor_bytes(const FileTensor *tensor) { return tensor->count * dtype_bytes(tensor->type); }
 
-static void put_number(Number number, DType type, unsigned char *out) {
-    const float real = (float)number.real;
-    const uint16_t half = type == DTYPE_F16    ? cai_f32_to_f16(real)
-                          : type == DTYPE_BF16 ? cai_f32_to_bf16(real)
-                                               : 0;
-    if (type == DTYPE_F32) memcpy(out, &real, sizeof real);
-    else if (dtype_is_float(type)) memcpy(out, &half, sizeof half);
-    else memcpy(out, &number.whole, (size_t)dtype_bytes(type)); /* the machine is little-endian, as ONNX */
-}
-
-/* The elements as ONNX has them, in `arena`. */
+/* The elements as ONNX has them, in `arena`: little-endian, as this machine is. */
 static unsigned char *tensor_elements(const OnnxFile *file, const FileTensor *tensor, Arena *arena) {
     Arena *scratch = arena_new();
     const Number *numbers = tensor->numbers;
@@ -90,9 +80,8 @@ static unsigned char *tensor_elements(const OnnxFile *file, const FileTensor *te
         numbers = known ? result.values : NULL;
     }
     CHECK(numbers); /* weights.c has found them all */
-    const int bytes = dtype_bytes(tensor->type);
     unsigned char *out = arena_alloc(arena, (size_t)tensor_bytes(tensor));
-    for (int64_t i = 0; i < tensor->count; i++) put_number(numbers[i], tensor->type, out + i * bytes);
+    numbers_store(tensor->type, numbers, 1, tensor->count, out, 1);
     arena_free(scratch);
     return out;
 }

@@ -150,6 +150,9 @@ bool number_fits(int64_t value, DType type);   /* whether it is one of that type
 Number number_least(DType type);               /* minus infinity, or the least int */
 double number_value(Number value, DType type); /* as a double; i64 beyond 2^53 is rounded */
 void number_print(Text *out, Number value, DType type);
+/* Stores numbers, `step` from one to the next, as elements of the type, `stride` from one
+ * to the next. */
+void numbers_store(DType type, const Number *from, int64_t step, int64_t count, void *to, int64_t stride);
 
 /* A constant's elements. */
 typedef struct Data {

@@ -5,6 +5,7 @@
  * exact where a program is. f32 is not rounded, since the reference is what f32 is judged
  * by; f16 and bf16 are rounded after each operator, and ints wrap, as in a program. */
 #include "graph/graph.h"
+#include "files/files.h"
 #include <math.h>
 
 /* ---- floats ---- */
@@ -72,4 +73,25 @@ double number_value(Number value, DType type) {
 void number_print(Text *out, Number value, DType type) {
     if (dtype_is_float(type)) text_add_real(out, value.real);
     else text_add(out, "%lld", (long long)value.whole);
+}
+
+/* ---- as elements in memory ---- */
+
+void numbers_store(DType type, const Number *from, int64_t step, int64_t count, void *to, int64_t stride) {
+#define STORE(element, value)                 \
+    for (int64_t i = 0; i < count; i++) {     \
+        const Number number = from[i * step]; \
+        ((element *)to)[i * stride] = value;  \
+    }                                         \
+    return
+    switch (type) {
+    case DTYPE_F32: STORE(float, (float)number.real);
+    case DTYPE_F16: STORE(uint16_t, cai_f32_to_f16((float)number.real));
+    case DTYPE_BF16: STORE(uint16_t, cai_f32_to_bf16((float)number.real));
+    case DTYPE_I8: STORE(int8_t, (int8_t)number.whole);
+    case DTYPE_I32: STORE(int32_t, (int32_t)number.whole);
+    case DTYPE_I64: STORE(int64_t, number.whole);
+    case DTYPE_BOOL: STORE(unsigned char, number.whole != 0);
+    }
+#undef STORE
 }

@@ -1,6 +1,5 @@
 /* Formats: their sizes, their cells, and packing while building. */
 #include "plan/format.h"
-#include "files/files.h"
 #include "plan/winograd.h"
 
 enum {
@@ -186,7 +185,8 @@ typedef struct Fill { /* of a cell */
     const Node *node;
     const Cell *cell;
     const Number *values;
-    float *out;
+    DType type; /* of the elements */
+    unsigned char *out;
     int64_t node_strides[16];
     /* the axes of the cell, the one with the largest stride in the node first */
     int order[MAX_FORMAT_AXES], count;
@@ -234,25 +234,24 @@ static int64_t end_of_part(const Fill *fill, int axis, int64_t from, int64_t cou
     return min_i64(from + count, format_size(fill->format, fill->node, axis));
 }
 
-static void copy_format_line(const Fill *fill, int axis, int64_t count, float *out) {
-    int64_t way = way_along_axis(fill, axis), stride = fill->cell->stride[axis];
-    const Number *from = fill->values + source_offset(fill);
-    for (int64_t i = 0; i < count; i++) out[i * stride] = (float)from[i * way].real;
+static unsigned char *element_after(const Fill *fill, unsigned char *out, int64_t elements) {
+    return out + elements * dtype_bytes(fill->type);
 }
 
 /* `from` and `count`: the part of the axis `cut` that is being written. */
-static void copy_axes(Fill *fill, int depth, int cut, int64_t from, int64_t count, float *out) {
+static void copy_axes(Fill *fill, int depth, int cut, int64_t from, int64_t count, unsigned char *out) {
     const Cell *cell = fill->cell;
     int axis = fill->order[depth];
     int64_t begin = cell->first[axis] + (axis == cut ? from : 0),
             end = end_of_part(fill, axis, begin, axis == cut ? count : cell->extent[axis]);
-    out += (begin - cell->first[axis]) * cell->stride[axis];
+    out = element_after(fill, out, (begin - cell->first[axis]) * cell->stride[axis]);
     fill->at[axis] = begin;
     if (depth == fill->count - 1) {
-        copy_format_line(fill, axis, end - begin, out);
+        numbers_store(fill->type, fill->values + source_offset(fill), way_along_axis(fill, axis), end - begin,
+                      out, cell->stride[axis]);
         return;
     }
-    for (; fill->at[axis] < end; fill->at[axis]++, out += cell->stride[axis])
+    for (; fill->at[axis] < end; fill->at[axis]++, out = element_after(fill, out, cell->stride[axis]))
         copy_axes(fill, depth + 1, cut, from, count, out);
 }
 
@@ -304,22 +303,25 @@ static void transform_cell(Fill *fill) {
                     kernels[transposed ? 8 - k : k][l] = o + l < end ? from[k * taps].real : 0;
             }
             transform_kernels(&w, kernels, u);
-            float *to = fill->out + i * stride[WINOGRAD_INPUTS] + (o - begin) * stride[WINOGRAD_OUTPUTS];
+            float *to =
+                (float *)fill->out + i * stride[WINOGRAD_INPUTS] + (o - begin) * stride[WINOGRAD_OUTPUTS];
             for (int64_t k = 0; k < w.size * w.size; k++, to += stride[WINOGRAD_TAPS])
                 for (int l = 0; l < TOGETHER; l++) to[l] = (float)u[k][l];
         }
 }
 
-static void fill_cell(Fill *fill, const Cell *cell, float *out) {
+static void fill_cell(Fill *fill, const Cell *cell, unsigned char *out) {
     fill->cell = cell;
     fill->out = out;
-    memset(out, 0, (size_t)cell->elements * sizeof *out);
+    memset(out, 0, (size_t)(cell->elements * dtype_bytes(fill->type)));
     if (fill->format->winograd) transform_cell(fill);
     else copy_cell(fill);
 }
 
 static Fill begin_fill(const Format *format, const Node *node, const Number *values) {
-    Fill fill = {.format = format, .node = node, .values = values};
+    Fill fill = {.format = format, .node = node, .values = values, .type = format_type(format, node)};
+    CHECK(dtype_is_float(fill.type) == dtype_is_float(node->shape.type));
+    CHECK(!format->winograd || fill.type == DTYPE_F32);
     int64_t stride = 1;
     for (int i = node->shape.rank - 1; i >= 0; i--) {
         fill.node_strides[i] = stride;
@@ -329,35 +331,23 @@ static Fill begin_fill(const Format *format, const Node *node, const Number *val
     return fill;
 }
 
-/* Rounds the elements to a type, in place; returns their bytes. */
-static int64_t narrow_elements(DType type, float *elements, int64_t count) {
-    uint16_t half;
-    unsigned char *to = (unsigned char *)elements;
-    if (type == DTYPE_F32) return count * (int64_t)sizeof *elements;
-    for (int64_t i = 0; i < count; i++, to += sizeof half) {
-        half = type == DTYPE_F16 ? cai_f32_to_f16(elements[i]) : cai_f32_to_bf16(elements[i]);
-        memcpy(to, &half, sizeof half);
-    }
-    return count * (int64_t)sizeof half;
-}
-
 bool format_write(const Format *format, const Node *node, const Number *values, Arena *scratch,
                   FormatWriter write, void *context) {
     Fill fill = begin_fill(format, node, values);
     int64_t cells = format_cells(format, node), used = 0;
-    DType type = format_type(format, node);
     if (cells == 0) return true;
+    int64_t bytes = dtype_bytes(fill.type);
     int64_t room = max_i64(min_i64(WRITTEN_TOGETHER, format_elements(format, node)),
                            find_format_cell(format, node, 0).elements); /* no cell is larger */
-    float *out = arena_alloc(scratch, (size_t)room * sizeof *out);
+    unsigned char *out = arena_alloc(scratch, (size_t)(room * bytes));
     for (int64_t i = 0; i < cells; i++) {
         Cell cell = find_format_cell(format, node, i);
         if (used + cell.elements > room) {
-            if (!write(context, out, narrow_elements(type, out, used))) return false;
+            if (!write(context, out, used * bytes)) return false;
             used = 0;
         }
-        fill_cell(&fill, &cell, out + used);
+        fill_cell(&fill, &cell, element_after(&fill, out, used));
         used += cell.elements;
     }
-    return write(context, out, narrow_elements(type, out, used));
+    return write(context, out, used * bytes);
 }

@@ -21,9 +21,9 @@ struct KernelKind {
      * inputs[i]->node and ->space, shapes and target; layouts and strides are not known
      * yet. Weights among the inputs are those in SPACE_WEIGHTS. */
     bool (*propose)(const Kernel *kernel, Proposal *proposal);
-    /* Layouts, strides and packed operands are as proposed: sets tasks, phases and name by
-     * the proposal's tile. Where the kind proposed two tiles, one of them for maps whose
-     * rows lie side by side, it takes one here, with its working memory. */
+    /* Layouts, strides and packed operands are as proposed: sets tasks, phases and name
+     * by the proposal's tile. Where the kind proposed two tiles, one of them for maps
+     * whose rows lie side by side, it takes one here, with its working memory. */
     void (*settle)(Program *program, Kernel *kernel);
     /* The LLVM function of type cai_kernel (runtime/core/program.h), named
      * kernel->name. */
@@ -35,7 +35,10 @@ struct KernelTable {
     int count;
 };
 
-enum { MAX_INTERLEAVED = 8 }; /* the most vectors that code interleaves (codegen/shuffle.c) */
+enum {
+    MAX_INTERLEAVED = 8, /* the most vectors that code interleaves (codegen/shuffle.c) */
+    LINE_BYTES = 64      /* of a cache, on every target */
+};
 
 /* Whether a node depends on parameters, states and constants only, so that it is computed
  * while building and never by a kernel. */

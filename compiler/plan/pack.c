@@ -4,7 +4,7 @@
  * of it at a time, so that no more than the largest weight is in memory. A launch packs
  * what the run computes. */
 #include "plan/stages.h"
-#include "files/files.h"
+#include "core/program.h"
 
 #include <stdlib.h>
 
@@ -59,22 +59,6 @@ void count_parameters(Program *program) {
     }
 }
 
-/* ---- plain forms ---- */
-
-static void pack_plain(DType type, const Number *in, int64_t count, unsigned char *out) {
-    for (int64_t i = 0; i < count; i++) {
-        switch (type) {
-        case DTYPE_F32: ((float *)out)[i] = (float)in[i].real; break;
-        case DTYPE_F16: ((uint16_t *)out)[i] = cai_f32_to_f16((float)in[i].real); break;
-        case DTYPE_BF16: ((uint16_t *)out)[i] = cai_f32_to_bf16((float)in[i].real); break;
-        case DTYPE_I8: ((int8_t *)out)[i] = (int8_t)in[i].whole; break;
-        case DTYPE_I32: ((int32_t *)out)[i] = (int32_t)in[i].whole; break;
-        case DTYPE_I64: ((int64_t *)out)[i] = in[i].whole; break;
-        case DTYPE_BOOL: out[i] = in[i].whole != 0; break;
-        }
-    }
-}
-
 /* ---- the blob ---- */
 
 typedef struct PackWriter {
@@ -98,7 +82,7 @@ static bool write_plain(PackWriter *w) {
     unsigned char *out = arena_alloc(w->scratch, (size_t)(min_i64(count, ELEMENTS_AT_ONCE) * bytes));
     for (int64_t from = 0; from < count; from += ELEMENTS_AT_ONCE) {
         int64_t some = min_i64(ELEMENTS_AT_ONCE, count - from);
-        pack_plain(type, w->values + from, some, out);
+        numbers_store(type, w->values + from, 1, some, out, 1);
         if (!write_pack_bytes(w, out, some * bytes)) return false;
     }
     return true;

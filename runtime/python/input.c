@@ -119,6 +119,7 @@ void cai_input_convert(cai_array *input) {
     int64_t each = cai_array_bytes(input) / input->shape[0];
     for (int64_t i = 0; i < input->shape[0] && input->pixels; i++) {
         cai_pixels pixels = cai_array_pixels(input, i);
-        cai_model_from_pixels(&pixels, (float *)input->elements + i * (each / 4), (size_t)each);
+        cai_model_from_pixels(&pixels, (float *)input->elements + i * (each / (int64_t)sizeof(float)),
+                              (size_t)each);
     }
 }

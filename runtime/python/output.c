@@ -6,7 +6,7 @@
  * views. */
 static PyObject *make_memoryview(const cai_array *output, PyObject *shape) {
     int64_t bytes = cai_array_bytes(output);
-    if (output->pixels) return cai_make_memory("B", bytes / 4, shape);
+    if (output->pixels) return cai_make_memory("B", bytes / (int64_t)sizeof(float), shape);
     PyObject *made = cai_make_memory(cai_element_format(output->info.type), bytes, shape);
     if (made || output->info.type != CAI_F16 || !PyErr_ExceptionMatches(PyExc_ValueError)) return made;
     PyErr_Clear();
@@ -45,7 +45,8 @@ void cai_output_convert(cai_array *output) {
     int64_t each = cai_array_bytes(output) / output->shape[0];
     for (int64_t i = 0; i < output->shape[0] && output->pixels; i++) {
         cai_pixels pixels = cai_array_pixels(output, i);
-        cai_model_to_pixels((const float *)output->elements + i * (each / 4), (size_t)each, &pixels);
+        cai_model_to_pixels((const float *)output->elements + i * (each / (int64_t)sizeof(float)),
+                            (size_t)each, &pixels);
     }
 }
 

@@ -33,8 +33,8 @@ typedef struct ConvShape {
     Dim images, in_size[2], out_size[2];
 } ConvShape;
 
-/* False unless the anchor is a convolution or transposed convolution over two axes of
- * floats, with constant channels and kernel. */
+/* False unless the anchor is a convolution or transposed convolution over two axes, with
+ * constant channels and kernel. */
 bool conv_shape(const Kernel *kernel, ConvShape *shape);
 /* The same of a gradient by weights: its x, and sizes of its dy as those of the
  * result. */
@@ -131,8 +131,8 @@ void conv_settle(Program *program, Kernel *kernel);
 
 /* The number of tasks. */
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
-/* Bytes of scratch: the sums between passes, then the task's rows of the input as f32;
- * NULL for none. */
+/* Bytes of scratch: the sums between passes, then the task's rows of the input in the
+ * type of the sums; NULL for none. */
 Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
 
 enum { SITE_INSIDE = -1, SITE_COMPUTED = -2 };
@@ -163,6 +163,7 @@ struct Conv {
     ConvAxis rows, columns; /* of the phase being emitted */
     Epilogue epilogue;
     int lanes;
+    LLVMTypeRef element, vector; /* as they are multiplied and added up: of shape.types.sum */
     int64_t pixel_stride;
     int64_t flat_length; /* of the long rows of a flat map, or 0 */
     LLVMValueRef input, weights, zeros;
@@ -179,13 +180,13 @@ int64_t conv_input_blocks(const Conv *c); /* of the channels of a group */
 /* Bytes of the sums that a task keeps between passes. */
 Dim conv_sums_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
 
-/* Whether tasks convert what they read of the input, f16 or bf16, to f32. */
+/* Whether tasks convert what they read of the input, to the type of the sums. */
 bool conv_needs_strip(const ConvShape *shape);
 Dim conv_strip_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
 /* Fills the strip for rows of tiles `from` to `to`, and makes c read it instead of the
  * input. */
 void conv_read_strip(Conv *c, LLVMValueRef from, LLVMValueRef to);
-LLVMValueRef conv_zeros(Module *m); /* address of a vector of zeros */
+LLVMValueRef conv_zeros(Module *m, LLVMTypeRef element); /* address of a vector of zeros */
 /* Begins the kernel's function and fills all that does not depend on the task; emit_tile
  * is conv_emit_tile. */
 Conv conv_begin(Module *m, const Kernel *kernel);

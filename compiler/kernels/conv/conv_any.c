@@ -54,6 +54,7 @@ static bool any_conv(const Kernel *kernel, AnyConv *c) {
     const Node *node = kernel->anchor;
     if (!takes_anchor(KERNEL_conv_any, kernel)) return false;
     *c = (AnyConv){.kernel = kernel, .op = node->op, .axes = node->shape.rank - 2};
+    c->types = contraction_types(node);
     if (c->axes < 1 || c->axes > MAX_AXES) return false;
     read_any_attributes(c, node);
     const Node *weights = node->op == OP_convolution_backward_weights ? node : node->inputs[1];
@@ -118,8 +119,14 @@ void conv_any_settle(Program *program, Kernel *kernel) {
 LLVMValueRef any_load(AnyConv *c, int operand, const Point *point) {
     Module *m = c->m;
     LLVMValueRef value = emit_value_load(m, c->kernel->inputs[operand], get_argument(m, 1 + operand), point);
+    value = emit_cast(m, value, operand == 0 ? c->types.left : c->types.right, c->types.sum);
     if (!point->mask) return value;
     return LLVMBuildSelect(m->builder, point->mask, value, LLVMConstNull(LLVMTypeOf(value)), "");
+}
+
+void any_clear_sums(const AnyConv *c, LoopCarried *sums) {
+    for (int i = 0; i < sums->count; i++)
+        sums->at[i] = LLVMConstNull(get_register_type(c->m, c->types.sum, c->lanes));
 }
 
 static Coord vector_coord(const AnyWalk *w, int vector, int64_t step, LLVMValueRef first) {
@@ -240,8 +247,7 @@ static void store_any_output(AnyWalk *w, int output, const LoopCarried *sums) {
 static void emit_any_tile(AnyWalk *w, bool masked) {
     LoopCarried sums = {.count = OUTPUTS * VECTORS};
     w->masked = masked;
-    for (int i = 0; i < sums.count; i++)
-        sums.at[i] = LLVMConstNull(get_vector(w->c->m, w->c->m->f32, w->c->lanes));
+    any_clear_sums(w->c, &sums);
     if (w->last.taps > 0) add_channels(w, &sums);
     for (int o = 0; o < OUTPUTS; o++) store_any_output(w, o, &sums);
 }

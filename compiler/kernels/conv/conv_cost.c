@@ -16,7 +16,6 @@
 enum {
     CHAIN_LATENCY = 4,
     MAX_BLOCKS = 4,
-    LINE_BYTES = 64,
     LONG_STEP = 20,
     TASK_CYCLES = 6000,
     LEAST_TASKS = 64,

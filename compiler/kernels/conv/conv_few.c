@@ -68,15 +68,15 @@ typedef struct Block {
 static void add_few_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef place, LLVMValueRef input,
                         int64_t tap, LoopCarried *sums) {
     Module *m = c->m;
-    LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
     int64_t outputs = c->shape.outputs;
     LLVMValueRef w[MAX_OUTPUTS], first = emit_mul(m, place, get_i64(m, outputs * c->lanes));
     for (int64_t o = 0; o < outputs; o++)
         w[o] = emit_aligned_load(
-            m, vector, get_element(m, m->f32, c->weights, emit_add(m, first, get_i64(m, o * c->lanes))));
+            m, c->vector,
+            get_element(m, c->element, c->weights, emit_add(m, first, get_i64(m, o * c->lanes))));
     for (int p = 0; p < site->columns; p++) {
         if (!conv_reads(c, site, row, tap, p)) continue;
-        LLVMValueRef x = emit_aligned_load(m, vector, conv_pixel(c, site, input, tap, p));
+        LLVMValueRef x = emit_aligned_load(m, c->vector, conv_pixel(c, site, input, tap, p));
         for (int64_t o = 0; o < outputs; o++)
             sums->at[p * outputs + o] = emit_muladd(m, x, w[o], sums->at[p * outputs + o]);
     }
@@ -117,14 +117,13 @@ static LLVMValueRef emit_sums(Module *m, LLVMValueRef *vectors, int count, int l
     for (int left = count; left > 1; left /= 2)
         for (int i = 0; i < left / 2; i++) {
             LLVMValueRef a = all[2 * i], b = all[2 * i + 1];
-            all[i] = emit_float(m, LLVMFAdd, emit_every_other(m, a, b, lanes, 0),
-                                emit_every_other(m, a, b, lanes, 1));
+            all[i] = emit_sum(m, emit_every_other(m, a, b, lanes, 0), emit_every_other(m, a, b, lanes, 1));
         }
     for (int each = lanes / count; each > 1; each /= 2) { /* adjacent parts of each sum */
         int width = count * each / 2;
         LLVMValueRef even = emit_every_other(m, all[0], all[0], width, 0),
                      odd = emit_every_other(m, all[0], all[0], width, 1);
-        all[0] = emit_float(m, LLVMFAdd, even, odd);
+        all[0] = emit_sum(m, even, odd);
     }
     return all[0];
 }
@@ -140,8 +139,7 @@ static void store_few_output(Conv *c, const ConvSite *site, int64_t output, cons
     int count = power_of_two(site->columns);
     LLVMValueRef vectors[64];
     for (int p = 0; p < count; p++)
-        vectors[p] = p < site->columns ? sums->at[p * c->shape.outputs + output]
-                                       : LLVMConstNull(get_vector(m, m->f32, c->lanes));
+        vectors[p] = p < site->columns ? sums->at[p * c->shape.outputs + output] : LLVMConstNull(c->vector);
     LLVMValueRef result = emit_sums(m, vectors, count, c->lanes);
     Point point = conv_point(c, site, 0, 0);
     point.lanes = count;
@@ -158,7 +156,7 @@ static void store_few_output(Conv *c, const ConvSite *site, int64_t output, cons
 static void emit_few_tile(Conv *c, const ConvSite *site) {
     Module *m = c->m;
     LoopCarried sums = {.count = (int)(site->columns * c->shape.outputs)};
-    for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(m, m->f32, c->lanes));
+    for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(c->vector);
     int64_t blocks = conv_input_blocks(c);
     if (c->rows.taps > 0 && c->columns.taps > 0) {
         LLVMValueRef input = conv_site_input(c, site);

@@ -90,6 +90,12 @@ int64_t gradient_cell(const GradientPlan *plan, int lanes) {
     return gradient_turns(plan) * gradient_entries(plan, lanes) * plan->tile.blocks * lanes;
 }
 
+static int64_t sum_bytes(const GradientPlan *plan) { return dtype_bytes(plan->shape.types.sum); }
+
+static int64_t cell_bytes(const GradientPlan *plan, int lanes) {
+    return sum_bytes(plan) * gradient_cell(plan, lanes);
+}
+
 int gradient_entries_at_once(const Target *target, int blocks) {
     return (target->registers - 1 - blocks) / blocks;
 }
@@ -158,7 +164,7 @@ static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, in
     int64_t x = reach_of(&plan->shape, 0, rows) * reach_of(&plan->shape, 1, columns) * x_blocks;
     x *= plan->tile.form == GRADIENT_PLAIN ? plan->shape.inputs : lanes;
     if (plan->tile.form == GRADIENT_GROUPS) x *= groups * plan->tile.blocks;
-    return 4 * (x + rows * columns * groups * plan->tile.blocks * lanes);
+    return sum_bytes(plan) * (x + rows * columns * groups * plan->tile.blocks * lanes);
 }
 
 static int64_t even_length(int64_t count, int64_t max) {
@@ -200,8 +206,8 @@ static void choose_far_strip(const GradientPlan *plan, GradientTile *tile, const
 static double bytes_per_cycle(const GradientPlan *plan, const Target *t, int64_t groups, int64_t x_blocks) {
     const ConvShape *s = &plan->shape;
     int64_t x = plan->tile.form == GRADIENT_PLAIN ? s->inputs : t->lanes;
-    double bytes =
-        4.0 * (double)(x_blocks * x * s->stride[0] * s->stride[1] + groups * plan->tile.blocks * t->lanes);
+    int64_t elements = x_blocks * x * s->stride[0] * s->stride[1] + groups * plan->tile.blocks * t->lanes;
+    double bytes = (double)(sum_bytes(plan) * elements);
     double cycles =
         turn_cycles(t, gradient_entries(plan, t->lanes), plan->tile.blocks) * (double)gradient_turns(plan);
     return bytes / (cycles * (double)(groups * x_blocks));
@@ -211,7 +217,7 @@ static double bytes_per_cycle(const GradientPlan *plan, const Target *t, int64_t
  * of x take turns at dy in L1: they cost nothing. Groups read x again from L2. */
 static void choose_task(const GradientPlan *plan, GradientTile *tile, int64_t all_groups, int64_t all_blocks,
                         const Target *t) {
-    int64_t groups = 1, blocks = 1, max = max_i64(1, t->l2_bytes / 4 / (4 * gradient_cell(plan, t->lanes)));
+    int64_t groups = 1, blocks = 1, max = max_i64(1, t->l2_bytes / 4 / cell_bytes(plan, t->lanes));
     double rate = t->l3_bytes_per_cycle;
     while (blocks < all_blocks && blocks < max && bytes_per_cycle(plan, t, groups, blocks) > rate / 8)
         blocks++;
@@ -251,10 +257,11 @@ static GradientTile choose_tile(const GradientPlan *plan, Dims *dims, const Targ
     return tile;
 }
 
-GradientPlan gradient_row_plan(Dims *dims, const Target *target, int64_t inputs, int64_t outputs,
-                               int64_t length) {
+GradientPlan gradient_row_plan(Dims *dims, const Target *target, Contraction types, int64_t inputs,
+                               int64_t outputs, int64_t length) {
     Dim one = dim_const(dims, 1), row = dim_const(dims, length);
-    GradientPlan plan = {.shape = {.stride = {1, 1},
+    GradientPlan plan = {.shape = {.types = types,
+                                   .stride = {1, 1},
                                    .dilation = {1, 1},
                                    .kernel = {1, 1},
                                    .groups = 1,
@@ -326,20 +333,23 @@ static int64_t count_cells(const GradientPlan *plan, const GradientTile *tile, i
  * up. */
 static WorkingMemory gradient_memory(const GradientPlan *plan, const GradientTile *tile, Dims *dims,
                                      int lanes) {
-    int64_t cell = 4 * gradient_cell(plan, lanes);
+    int64_t cell = cell_bytes(plan, lanes);
     if (tile->parts > 1)
         return (WorkingMemory){.workspace =
                                    dim_const(dims, tile->parts * count_cells(plan, tile, lanes) * cell)};
     return (WorkingMemory){.scratch = dim_const(dims, tile->groups * tile->x_blocks * cell)};
 }
 
-static bool is_f32(const ConvShape *s) { return s->types.left == DTYPE_F32 && s->types.right == DTYPE_F32; }
+/* Operands are read as they lie. */
+static bool reads_sums_type(const ConvShape *s) {
+    return s->types.left == s->types.sum && s->types.right == s->types.sum;
+}
 
 bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     Dims *dims = kernel->program->graph->dims;
     GradientPlan plan = {0};
-    if (!conv_gradient_shape(kernel, &plan.shape) || !is_f32(&plan.shape)) return false;
+    if (!conv_gradient_shape(kernel, &plan.shape) || !reads_sums_type(&plan.shape)) return false;
     if (!find_form(&plan, &plan.tile, target->lanes)) return false;
     plan.tile.blocks = choose_gradient_blocks(&plan, target);
     if (gradient_may_be_flat(&plan)) {
@@ -402,7 +412,9 @@ Gradient gradient_of(Module *m, const Kernel *kernel, const GradientPlan *plan) 
                   .shape = &plan->shape,
                   .tile = &plan->tile,
                   .lanes = m->target->lanes,
+                  .element = get_register_type(m, plan->shape.types.sum, 1),
                   .parts = get_i64(m, 1)};
+    g.vector = get_vector(m, g.element, g.lanes);
     g.y_blocks = gradient_y_blocks(plan, g.lanes);
     g.x_blocks = gradient_x_blocks(plan, g.lanes);
     split_evenly(g.y_blocks, plan->tile.blocks, &g.group_count, &g.longer);

@@ -49,8 +49,8 @@ int64_t gradient_y_blocks(const GradientPlan *plan, int lanes);
 int64_t gradient_cell(const GradientPlan *plan, int lanes);
 
 /* The gradient of a 1x1 convolution over one row of `length` places. */
-GradientPlan gradient_row_plan(Dims *dims, const Target *target, int64_t inputs, int64_t outputs,
-                               int64_t length);
+GradientPlan gradient_row_plan(Dims *dims, const Target *target, Contraction types, int64_t inputs,
+                               int64_t outputs, int64_t length);
 /* Of adding up all sums, and of the way of each to the result. */
 double gradient_sums_cycles(const GradientPlan *plan, const Dims *dims, const Target *target);
 double gradient_results_cycles(const GradientPlan *plan, const Target *target);
@@ -64,6 +64,7 @@ typedef struct Gradient {
     const ConvShape *shape;
     const GradientTile *tile;
     int lanes;
+    LLVMTypeRef element, vector; /* as they are multiplied and added up: of shape.types.sum */
     /* of a group of channels; the first `longer` groups of blocks have Q */
     int64_t y_blocks, x_blocks, group_count, longer;
     int64_t entries, cell;

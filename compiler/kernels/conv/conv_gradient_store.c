@@ -29,14 +29,13 @@ static LLVMValueRef find_sums_row(const Gradient *g, LLVMValueRef at) {
 /* The parts' sums added up, part by part. */
 static void load_rows(const Gradient *g, LLVMValueRef *places, LLVMValueRef part_stride, LoopCarried *rows) {
     Module *m = g->m;
-    LLVMTypeRef vector = get_vector(m, m->f32, g->lanes);
     rows->count = g->lanes;
-    for (int r = 0; r < g->lanes; r++) rows->at[r] = LLVMConstNull(vector);
+    for (int r = 0; r < g->lanes; r++) rows->at[r] = LLVMConstNull(g->vector);
     Loop parts = begin_loop_carried(m, rows, get_i64(m, 0), g->parts, 1);
     LLVMValueRef part = emit_mul(m, parts.index, part_stride);
     for (int r = 0; r < g->lanes; r++) {
-        LLVMValueRef address = get_element(m, m->f32, g->memory, emit_add(m, places[r], part));
-        rows->at[r] = emit_float(m, LLVMFAdd, rows->at[r], emit_aligned_load(m, vector, address));
+        LLVMValueRef address = get_element(m, g->element, g->memory, emit_add(m, places[r], part));
+        rows->at[r] = emit_sum(m, rows->at[r], emit_aligned_load(m, g->vector, address));
     }
     end_loop_carried(m, &parts, rows);
 }

@@ -55,14 +55,13 @@ static LLVMValueRef load_of_row(const Strip *s, LLVMValueRef row, LLVMValueRef c
                                   tap_of(g, entry) * g->shape->dilation[1] - g->shape->before[1]);
     LLVMValueRef place = emit_add(m, row, emit_mul(m, at, get_i64(m, s->x.pixel)));
     place = emit_add(m, place, emit_mul(m, s->x.block, get_i64(m, plain ? channel_of(g, entry) : q)));
-    LLVMValueRef address = get_element(m, m->f32, s->x.address, place);
+    LLVMValueRef address = get_element(m, g->element, s->x.address, place);
     if (edge) {
         LLVMValueRef inside = LLVMBuildICmp(m->builder, LLVMIntULT, at, s->in_size[1], "inside");
         address = LLVMBuildSelect(m->builder, inside, address, s->zeros, "");
     }
-    if (plain) return get_splat(m, emit_load(m, m->f32, address), g->lanes);
-    return spread_channel(g, emit_aligned_load(m, get_vector(m, m->f32, g->lanes), address),
-                          channel_of(g, entry));
+    if (plain) return get_splat(m, emit_load(m, g->element, address), g->lanes);
+    return spread_channel(g, emit_aligned_load(m, g->vector, address), channel_of(g, entry));
 }
 
 static LLVMValueRef load_of_block(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry) {
@@ -70,8 +69,8 @@ static LLVMValueRef load_of_block(const Strip *s, LLVMValueRef row, LLVMValueRef
     Module *m = g->m;
     LLVMValueRef at = emit_mul(m, column, get_i64(m, g->shape->stride[1] * s->x.pixel));
     LLVMValueRef address =
-        get_element(m, m->f32, s->x.address, emit_add(m, emit_add(m, row, at), get_i64(m, entry)));
-    return get_splat(m, emit_load(m, m->f32, address), g->lanes);
+        get_element(m, g->element, s->x.address, emit_add(m, emit_add(m, row, at), get_i64(m, entry)));
+    return get_splat(m, emit_load(m, g->element, address), g->lanes);
 }
 
 static LLVMValueRef load_x(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry, int q,
@@ -97,8 +96,7 @@ static void add_columns(const Strip *s, Entries entries, int64_t from, int64_t t
     LLVMValueRef at = emit_add(m, row.dy, emit_mul(m, loop.index, get_i64(m, s->dy.pixel)));
     for (int q = 0; q < s->blocks; q++) {
         LLVMValueRef place = emit_add(m, at, emit_mul(m, s->dy.block, get_i64(m, q)));
-        dy[q] = emit_aligned_load(m, get_vector(m, m->f32, g->lanes),
-                                  get_element(m, m->f32, s->dy.address, place));
+        dy[q] = emit_aligned_load(m, g->vector, get_element(m, g->element, s->dy.address, place));
     }
     for (int64_t r = from; r < to; r++) {
         LLVMValueRef x = NULL;
@@ -149,16 +147,15 @@ static void put_by(const Strip *s, Entries entries, const LoopCarried *sums) {
     const Gradient *g = s->g;
     Module *m = g->m;
     int64_t width = (int64_t)g->tile->blocks * g->lanes;
-    LLVMTypeRef vector = get_vector(m, m->f32, g->lanes);
     LLVMValueRef turn =
         emit_add(m, s->sums, emit_affine(m, s->turn, g->entries * width, entries.first * width));
-    LLVMValueRef base = get_element(m, m->f32, g->memory, turn);
+    LLVMValueRef base = get_element(m, g->element, g->memory, turn);
     for (int i = 0; i < sums->count; i++) {
         LLVMValueRef address =
-            get_element(m, m->f32, base, get_i64(m, i / s->blocks * width + i % s->blocks * g->lanes));
-        LLVMValueRef before = emit_aligned_load(m, vector, address);
-        before = LLVMBuildSelect(m->builder, s->first, LLVMConstNull(vector), before, "");
-        emit_aligned_store(m, emit_float(m, LLVMFAdd, before, sums->at[i]), address);
+            get_element(m, g->element, base, get_i64(m, i / s->blocks * width + i % s->blocks * g->lanes));
+        LLVMValueRef before = emit_aligned_load(m, g->vector, address);
+        before = LLVMBuildSelect(m->builder, s->first, LLVMConstNull(g->vector), before, "");
+        emit_aligned_store(m, emit_sum(m, before, sums->at[i]), address);
     }
 }
 
@@ -171,8 +168,7 @@ static void emit_turn(const Strip *s) {
         LoopCarried sums = {.count = 0};
         entries.count = t < longer ? max : max - 1;
         sums.count = (int)entries.count * s->blocks;
-        for (int i = 0; i < sums.count; i++)
-            sums.at[i] = LLVMConstNull(get_vector(g->m, g->m->f32, g->lanes));
+        for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(g->vector);
         add_strip_rows(s, entries, &sums);
         put_by(s, entries, &sums);
         entries.first += entries.count;
@@ -296,7 +292,10 @@ static GradientMap get_gradient_map(const Gradient *g, int index) {
 
 static Strip begin_strips(const Gradient *g) {
     Module *m = g->m;
-    Strip s = {.g = g, .x = get_gradient_map(g, 0), .dy = get_gradient_map(g, 1), .zeros = conv_zeros(m)};
+    Strip s = {.g = g,
+               .x = get_gradient_map(g, 0),
+               .dy = get_gradient_map(g, 1),
+               .zeros = conv_zeros(m, g->element)};
     for (int i = 0; i < 2; i++) {
         s.in_size[i] = get_dim(m, g->shape->in_size[i]);
         s.size[i] = get_dim(m, g->shape->out_size[i]);

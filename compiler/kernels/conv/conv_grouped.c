@@ -108,7 +108,7 @@ void conv_grouped_settle(Program *program, Kernel *kernel) { conv_settle(program
 /* ---- emission ---- */
 
 static LLVMValueRef load_vector(Conv *c, LLVMValueRef address) {
-    return emit_aligned_load(c->m, get_vector(c->m, c->m->f32, c->lanes), address);
+    return emit_aligned_load(c->m, c->vector, address);
 }
 
 /* Vector `k` of the weights of kernel row ky and a tap of the columns. */
@@ -118,7 +118,7 @@ static LLVMValueRef load_weight(Conv *c, LLVMValueRef ky, int64_t tap, int64_t k
         emit_affine(m, ky, c->shape.kernel[1], c->columns.kernel_first + c->columns.kernel_step * tap);
     LLVMValueRef at =
         emit_add(m, c->tile_weights, emit_affine(m, place, c->shape.inputs * c->lanes, k * c->lanes));
-    return load_vector(c, get_element(m, m->f32, c->weights, at));
+    return load_vector(c, get_element(m, c->element, c->weights, at));
 }
 
 /* The element that the tile's first pixel reads with tap y_tap of the rows. */
@@ -253,8 +253,7 @@ static void emit_grouped_tile(Conv *c, const ConvSite *site) {
     for (int p = 0; p < results.count; p++) {
         results.at[p] = sums.at[p * group];
         for (int64_t k = 1; k < group; k++)
-            results.at[p] =
-                emit_float(m, LLVMFAdd, results.at[p], emit_rotated(c, sums.at[p * group + k], k));
+            results.at[p] = emit_sum(m, results.at[p], emit_rotated(c, sums.at[p * group + k], k));
     }
     conv_store_sums(c, site, &results);
 }

@@ -29,8 +29,8 @@ static LLVMValueRef emit_index_compare(Conv *c, LLVMIntPredicate predicate, LLVM
     return LLVMBuildICmp(c->m->builder, predicate, a, b, "");
 }
 
-LLVMValueRef conv_zeros(Module *m) {
-    LLVMTypeRef type = LLVMArrayType2(m->f32, (uint64_t)m->target->lanes);
+LLVMValueRef conv_zeros(Module *m, LLVMTypeRef element) {
+    LLVMTypeRef type = LLVMArrayType2(element, (uint64_t)m->target->lanes);
     LLVMValueRef zeros = LLVMGetNamedGlobal(m->module, "cai_zeros");
     if (zeros) return zeros;
     zeros = LLVMAddGlobal(m->module, type, "cai_zeros");
@@ -394,9 +394,11 @@ Conv conv_begin(Module *m, const Kernel *kernel) {
               .tile = &plan->tile,
               .shape = plan->shape,
               .lanes = m->target->lanes};
+    c.element = get_register_type(m, c.shape.types.sum, 1);
+    c.vector = get_vector(m, c.element, c.lanes);
     c.epilogue = (Epilogue){.module = m, .kernel = kernel};
     read_map_input(&c);
-    c.zeros = conv_zeros(m);
+    c.zeros = conv_zeros(m, c.element);
     return c;
 }
 

@@ -7,10 +7,6 @@
  * order of the places that they read, so that `step` is positive. */
 #include "kernels/conv/conv.h"
 
-static bool two_axes_of_floats(const Node *node) {
-    return dtype_is_float(node->shape.type) && node->shape.rank == 4;
-}
-
 static bool constant_dims(const Node *node, int from, int to) {
     for (int i = from; i < to; i++)
         if (!dim_is_const(node->shape.dims[i], NULL)) return false;
@@ -43,9 +39,9 @@ static void read_conv_attributes(const Node *anchor, const Node *y, ConvShape *s
 
 bool conv_shape(const Kernel *kernel, ConvShape *s) {
     const Node *anchor = kernel->anchor;
-    if (!anchor || (anchor->op != OP_convolution && anchor->op != OP_convolution_backward_data)) return false;
+    if (!anchor || anchor->shape.rank != 4) return false;
+    if (anchor->op != OP_convolution && anchor->op != OP_convolution_backward_data) return false;
     *s = (ConvShape){.anchor = anchor, .x = anchor->inputs[0], .w = anchor->inputs[1]};
-    if (!two_axes_of_floats(s->x) || !two_axes_of_floats(s->w) || !two_axes_of_floats(anchor)) return false;
     if (!constant_dims(s->w, 0, 4) || !constant_dims(s->x, 1, 2) || !constant_dims(anchor, 1, 2))
         return false;
     s->types = contraction_types(anchor);
@@ -59,10 +55,9 @@ bool conv_shape(const Kernel *kernel, ConvShape *s) {
 
 bool conv_gradient_shape(const Kernel *kernel, ConvShape *s) {
     const Node *anchor = kernel->anchor;
-    if (!anchor || anchor->op != OP_convolution_backward_weights) return false;
+    if (!anchor || anchor->op != OP_convolution_backward_weights || anchor->shape.rank != 4) return false;
     const Node *dy = anchor->inputs[1];
     *s = (ConvShape){.anchor = anchor, .x = anchor->inputs[0], .w = anchor};
-    if (!two_axes_of_floats(s->x) || !two_axes_of_floats(dy)) return false;
     if (!constant_dims(anchor, 0, 4) || !constant_dims(s->x, 1, 2)) return false;
     s->types = contraction_types(anchor);
     s->images = s->x->shape.dims[0];

@@ -1,4 +1,5 @@
-/* The strip: what a task reads of an input of f16 or bf16, as f32.
+/* The strip: what a task reads of an input whose type is not that of the sums (f16,
+ * bf16), in the type of the sums.
  *
  * Tiles load single elements, each once for every tap and group of outputs. So a task
  * converts its rows of the input once, beforehand, into the thread's scratch, after the
@@ -57,7 +58,8 @@ Dim conv_strip_bytes(Dims *dims, const ConvShape *s, const ConvTile *tile, int l
 /* ---- a row ---- */
 
 static void convert_lanes(const Conv *c, LLVMValueRef from, LLVMValueRef to, int lanes) {
-    LLVMValueRef elements = emit_floats(c->m, c->shape.types.left, from, lanes, !c->tile->plain, NULL);
+    LLVMValueRef elements =
+        emit_load_as(c->m, c->shape.types.left, c->shape.types.sum, from, lanes, !c->tile->plain, NULL);
     emit_aligned_store(c->m, elements, to);
 }
 
@@ -75,7 +77,7 @@ static void convert_blocks(const Conv *c, LLVMValueRef from, LLVMValueRef to, LL
     Module *m = c->m;
     Loop loop = begin_loop(m, get_i64(m, 0), pixels, step_of_axis(&c->columns));
     LLVMValueRef raw = raw_element(c, from, emit_mul(m, loop.index, get_i64(m, c->pixel_stride)));
-    convert_lanes(c, raw, get_element(m, m->f32, to, emit_affine(m, loop.index, c->lanes, 0)), c->lanes);
+    convert_lanes(c, raw, get_element(m, c->element, to, emit_affine(m, loop.index, c->lanes, 0)), c->lanes);
     end_loop(m, &loop);
 }
 
@@ -86,7 +88,7 @@ static LLVMValueRef convert_plane(const Conv *c, LLVMValueRef from, LLVMValueRef
     Module *m = c->m;
     LLVMValueRef end = emit_mul(m, emit_div(m, pixels, get_i64(m, lanes)), get_i64(m, lanes));
     Loop loop = begin_loop(m, begin, end, lanes);
-    convert_lanes(c, raw_element(c, from, loop.index), get_element(m, m->f32, to, loop.index), lanes);
+    convert_lanes(c, raw_element(c, from, loop.index), get_element(m, c->element, to, loop.index), lanes);
     end_loop(m, &loop);
     return end;
 }
@@ -151,7 +153,7 @@ static void fill_strip(const Conv *c, const Strip *strip) {
     Loop rows = begin_loop(m, strip->from, strip->to, step_of_axis(&c->rows));
     from = raw_element(c, c->input, emit_add(m, from, emit_mul(m, rows.index, c->row_stride)));
     to = emit_add(m, to, emit_mul(m, emit_sub(m, rows.index, strip->from), strip->row));
-    convert_strip_row(c, from, get_element(m, m->f32, strip->address, to), pixels_of_row(c, rows.index));
+    convert_strip_row(c, from, get_element(m, c->element, strip->address, to), pixels_of_row(c, rows.index));
     end_loop(m, &rows);
     end_loop(m, &outer);
 }

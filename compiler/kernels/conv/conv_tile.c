@@ -20,7 +20,7 @@
  * times. */
 #include "kernels/conv/conv.h"
 
-enum { LINE_FLOATS = 16 };
+static int64_t line_elements(const Conv *c) { return LINE_BYTES / dtype_bytes(c->shape.types.sum); }
 
 /* ---- which pixels a tap reaches, and where ---- */
 
@@ -65,10 +65,10 @@ static Pixel find_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input,
     const ConvAxis *x = &c->columns;
     int row = p / site->columns, column = p % site->columns;
     LLVMValueRef tapped = emit_add(m, input, get_i64(m, column_tap * x->step * c->pixel_stride));
-    LLVMValueRef first = get_element(m, m->f32, c->input, tapped);
+    LLVMValueRef first = get_element(m, c->element, c->input, tapped);
     LLVMValueRef offset = emit_mul(m, get_i64(m, row * c->rows.scale), c->row_stride);
     offset = emit_add(m, offset, get_i64(m, column * x->scale * c->pixel_stride));
-    Pixel pixel = {.address = get_element(m, m->f32, first, offset)};
+    Pixel pixel = {.address = get_element(m, c->element, first, offset)};
     if (site->fixed_x != SITE_COMPUTED) return pixel;
     LLVMValueRef at = emit_affine(m, site->x, x->scale, column * x->scale + x->first + x->step * column_tap);
     pixel.valid = LLVMBuildICmp(m->builder, LLVMIntULT, at, c->column_input, "inside");
@@ -107,16 +107,16 @@ static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLV
                          LLVMValueRef weights, LoopCarried *sums) {
     Module *m = c->m;
     int blocks = tap->site->blocks;
-    LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
     LLVMValueRef w[8];
     for (int q = 0; q < blocks; q++) {
         LLVMValueRef at = emit_add(m, weights, get_i64(m, q * c->lanes));
-        w[q] = emit_aligned_load(m, vector, get_element(m, m->f32, c->weights, at));
+        w[q] = emit_aligned_load(m, c->vector, get_element(m, c->element, c->weights, at));
     }
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
         if (!conv_reads(c, tap->site, tap->row, tap->column, p)) continue;
-        LLVMValueRef address = or_zeros(c, &pixels[p], get_element(m, m->f32, pixels[p].address, channel));
-        LLVMValueRef x = emit_load(m, m->f32, address);
+        LLVMValueRef address =
+            or_zeros(c, &pixels[p], get_element(m, c->element, pixels[p].address, channel));
+        LLVMValueRef x = emit_load(m, c->element, address);
         LLVMValueRef spread = get_splat(m, x, c->lanes);
         for (int q = 0; q < blocks; q++)
             sums->at[p * blocks + q] = emit_muladd(m, spread, w[q], sums->at[p * blocks + q]);
@@ -126,8 +126,8 @@ static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLV
 static void prefetch_lines(const Conv *c, LLVMValueRef base, LLVMValueRef first, int64_t lines,
                            int locality) {
     for (int64_t i = 0; i < lines; i++) {
-        LLVMValueRef at = emit_add(c->m, first, get_i64(c->m, i * LINE_FLOATS));
-        emit_prefetch(c->m, get_element(c->m, c->m->f32, base, at), locality);
+        LLVMValueRef at = emit_add(c->m, first, get_i64(c->m, i * line_elements(c)));
+        emit_prefetch(c->m, get_element(c->m, c->element, base, at), locality);
     }
 }
 
@@ -137,8 +137,8 @@ static void prefetch_input(const Conv *c, const Tap *tap) {
     for (int row = 0; row < tap->site->rows; row++) {
         LLVMValueRef at =
             emit_add(c->m, tap->input, emit_mul(c->m, get_i64(c->m, row * c->rows.scale), c->row_stride));
-        prefetch_lines(c, c->input, emit_add(c->m, at, get_i64(c->m, width)), ceil_div(width, LINE_FLOATS),
-                       3);
+        prefetch_lines(c, c->input, emit_add(c->m, at, get_i64(c->m, width)),
+                       ceil_div(width, line_elements(c)), 3);
     }
 }
 
@@ -152,7 +152,7 @@ static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
     Module *m = c->m;
     int64_t lanes = c->lanes, visits = conv_input_blocks(c) * c->shape.kernel[0] * c->shape.kernel[1];
     LLVMValueRef visit = emit_add(m, emit_mul(m, tap->site->share, get_i64(m, visits)), tap->visit);
-    LLVMValueRef line = emit_affine(m, visit, c->tile->next_lines * LINE_FLOATS,
+    LLVMValueRef line = emit_affine(m, visit, c->tile->next_lines * line_elements(c),
                                     reduction_length(c) * tap->site->blocks * lanes);
     return emit_add(m, c->tile_weights, line);
 }
@@ -176,14 +176,14 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
         LLVMValueRef plane = c->tile->plain ? emit_mul(m, channel, c->channel_stride) : channel;
         LLVMValueRef weights = emit_add(m, tap->weights, emit_affine(m, loop.index, width, u * width));
         multiply_tap(c, tap, pixels, plane, weights, sums);
-        int near = ceil_div(width, LINE_FLOATS);
+        int64_t near = ceil_div(width, line_elements(c));
         if (c->tile->near_lines)
-            prefetch_lines(c, c->weights, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)),
-                           near, 3);
+            prefetch_lines(c, c->weights,
+                           emit_add(m, weights, get_i64(m, c->tile->near_lines * line_elements(c))), near, 3);
         if (next_each)
             prefetch_lines(c, c->weights,
-                           emit_add(m, ahead, emit_affine(m, channel, next_each * LINE_FLOATS, 0)), next_each,
-                           2);
+                           emit_add(m, ahead, emit_affine(m, channel, next_each * line_elements(c), 0)),
+                           next_each, 2);
     }
     end_loop_carried(m, &loop, sums);
 }
@@ -372,7 +372,7 @@ void conv_store_sums(Conv *c, const ConvSite *site, const LoopCarried *sums) {
 void conv_start_sums(const Conv *c, const ConvSite *site, LoopCarried *sums) {
     sums->count = site->rows * site->columns * site->blocks;
     CHECK(sums->count <= MAX_CARRIED);
-    for (int i = 0; i < sums->count; i++) sums->at[i] = LLVMConstNull(get_vector(c->m, c->m->f32, c->lanes));
+    for (int i = 0; i < sums->count; i++) sums->at[i] = LLVMConstNull(c->vector);
 }
 
 static LLVMValueRef kept_tile_sum(const Conv *c, const ConvSite *site, int i) {
@@ -383,20 +383,18 @@ static LLVMValueRef kept_tile_sum(const Conv *c, const ConvSite *site, int i) {
         emit_affine(m, site->x, width, (pixel % site->columns) * width + i % site->blocks * c->lanes));
     if (pixel >= site->columns)
         at = emit_add(m, at, emit_mul(m, c->kept_row, get_i64(m, pixel / site->columns * width)));
-    return get_element(m, m->f32, m->scratch, at);
+    return get_element(m, c->element, m->scratch, at);
 }
 
 /* Ends a pass: adds the sums of the passes before, and keeps the sums for the next pass
  * or stores them through the epilogue. */
 static void finish_pass(Conv *c, const ConvSite *site, LoopCarried *sums) {
     Module *m = c->m;
-    LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
     LLVMValueRef blocks = get_i64(m, conv_input_blocks(c));
     Loop again = begin_loop_carried_if(
         m, sums, LLVMBuildICmp(m->builder, LLVMIntSGT, site->from, get_i64(m, 0), "again"));
     for (int i = 0; i < sums->count; i++)
-        sums->at[i] =
-            emit_float(m, LLVMFAdd, emit_aligned_load(m, vector, kept_tile_sum(c, site, i)), sums->at[i]);
+        sums->at[i] = emit_sum(m, emit_aligned_load(m, c->vector, kept_tile_sum(c, site, i)), sums->at[i]);
     end_loop_carried(m, &again, sums);
     Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, site->to, blocks, "last"));
     conv_store_sums(c, site, sums);

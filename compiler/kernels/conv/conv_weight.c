@@ -138,7 +138,7 @@ void emit_conv_weight_task(AnyConv *c, LLVMValueRef task) {
                     .dy = {.rank = c->axes + 2, .lanes = c->lanes}};
     find_weight_task(&w, task);
     LoopCarried sums = {.count = OUTPUTS * INPUTS};
-    for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(m, m->f32, c->lanes));
+    any_clear_sums(c, &sums);
     Loop images = begin_loop_carried(m, &sums, get_i64(m, 0),
                                      get_dim(m, weight_anchor(c)->inputs[0]->shape.dims[0]), 1);
     w.x.at[0] = w.dy.at[0] = coord_fixed(images.index);

@@ -15,9 +15,9 @@
  *
  * A is read where it lies: with six rows the addresses of the rows stay in registers, and
  * packing A would cost as much as half a tile. Of f16 and bf16 a row tile's piece is
- * copied to the stack as f32, a vector at a time, since a tile loads single elements. A
- * panel is on the stack because it belongs to a task: threads share nothing, and no
- * scratch memory is planned.
+ * copied to the stack as f32, the type of its sums, a vector at a time, since a tile
+ * loads single elements. A panel is on the stack because it belongs to a task: threads
+ * share nothing, and no scratch memory is planned.
  *
  * With few rows (matvec) the bound is reading the weights from memory: one tile has all
  * rows, and every weight is read once. */
@@ -35,10 +35,11 @@ typedef struct Matrix {
     MatrixShape shape;
     Epilogue epilogue;
     int lanes, rank;
+    LLVMTypeRef element, vector; /* as they are multiplied and added up: of shape.types.sum */
     LLVMValueRef rows, depth, columns;
     LLVMValueRef panel_space, sums_space; /* on the stack; sums only where the sum may have several pieces */
-    LLVMValueRef left_space;              /* a tile's piece of A as f32; NULL: A is read where it lies */
-    int64_t matrix_weights;               /* elements of one packed matrix */
+    LLVMValueRef left_space; /* a tile's piece of A in the type of the sums; NULL: A is read where it lies */
+    int64_t matrix_weights;  /* elements of one packed matrix */
     /* of the task */
     Point point; /* leading axes */
     LLVMValueRef matrix, panel, first_row, first_column;
@@ -161,7 +162,7 @@ static LLVMValueRef left_step(const Matrix *x) {
 static LLVMValueRef load_left(const Matrix *x, LLVMValueRef *address, int p, LLVMValueRef k) {
     Module *m = x->m;
     LLVMValueRef step = x->left_space ? get_i64(m, 1) : left_step(x);
-    return emit_load(m, m->f32, get_element(m, m->f32, address[p], emit_mul(m, k, step)));
+    return emit_load(m, x->element, get_element(m, x->element, address[p], emit_mul(m, k, step)));
 }
 
 /* Block q of a row of the panel; the row begins at element `at` of panel_base. */
@@ -170,8 +171,8 @@ static LLVMValueRef load_right(const Matrix *x, LLVMValueRef at, int q) {
     bool as_is = x->tile->right == RIGHT_AS_IS;
     DType type = as_is ? x->shape.types.right : x->shape.types.sum;
     LLVMValueRef address = get_element(m, get_memory_type(m, type), x->panel_base, at);
-    return emit_floats(m, type, address, x->lanes, !as_is,
-                       as_is ? column_mask(x, column_of_block(x, q)) : NULL);
+    return emit_load_as(m, type, x->shape.types.sum, address, x->lanes, !as_is,
+                        as_is ? column_mask(x, column_of_block(x, q)) : NULL);
 }
 
 /* A tile's product over part of the piece of K. */
@@ -199,6 +200,13 @@ static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Loo
     end_loop_carried(m, &loop, sums);
 }
 
+static LLVMValueRef load_operand_as_sums(const Matrix *x, int operand, const Point *point) {
+    const Contraction *types = &x->shape.types;
+    LLVMValueRef value =
+        emit_value_load(x->m, x->kernel->inputs[operand], get_argument(x->m, 1 + operand), point);
+    return emit_cast(x->m, value, operand == 0 ? types->left : types->right, types->sum);
+}
+
 /* Converts the row's piece from element `begin` on, `lanes` at a time; returns the first
  * element that is left. */
 static LLVMValueRef convert_elements(const Matrix *x, LLVMValueRef row, LLVMValueRef to, LLVMValueRef begin,
@@ -210,8 +218,8 @@ static LLVMValueRef convert_elements(const Matrix *x, LLVMValueRef row, LLVMValu
     point.lanes = lanes;
     point.at[x->rank - 2] = coord_fixed(row);
     point.at[x->rank - 1] = coord_lanes(emit_add(m, x->piece, loop.index), 1);
-    LLVMValueRef elements = emit_value_load(m, x->kernel->inputs[0], get_argument(m, 1), &point);
-    emit_store(m, elements, get_element(m, m->f32, to, loop.index));
+    LLVMValueRef elements = load_operand_as_sums(x, 0, &point);
+    emit_store(m, elements, get_element(m, x->element, to, loop.index));
     end_loop(m, &loop);
     return end;
 }
@@ -219,7 +227,7 @@ static LLVMValueRef convert_elements(const Matrix *x, LLVMValueRef row, LLVMValu
 /* Converts row p of the tile; returns the address of the copy. */
 static LLVMValueRef convert_matrix_row(const Matrix *x, LLVMValueRef row, int p) {
     Module *m = x->m;
-    LLVMValueRef to = get_element(m, m->f32, x->left_space, get_i64(m, (int64_t)p * x->tile->depth));
+    LLVMValueRef to = get_element(m, x->element, x->left_space, get_i64(m, (int64_t)p * x->tile->depth));
     LLVMValueRef end = convert_elements(x, row, to, get_i64(m, 0), x->lanes);
     convert_elements(x, row, to, end, 1);
     return to;
@@ -241,7 +249,7 @@ static LLVMValueRef kept_matrix_sum(const Matrix *x, const Rows *rows, int p, in
     LLVMValueRef row = emit_add(m, emit_sub(m, rows->first, x->first_row), get_i64(m, p));
     LLVMValueRef at =
         emit_add(m, emit_mul(m, row, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
-    return get_element(m, m->f32, x->sums_space, at);
+    return get_element(m, x->element, x->sums_space, at);
 }
 
 static void store_results(Matrix *x, const Rows *rows, const LoopCarried *sums) {
@@ -264,13 +272,12 @@ static void store_results(Matrix *x, const Rows *rows, const LoopCarried *sums) 
 
 static void emit_matrix_tile(Matrix *x, Rows rows) {
     Module *m = x->m;
-    LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
     LoopCarried sums = {.count = rows.count * x->blocks};
     for (int i = 0; i < sums.count; i++)
         sums.at[i] =
             x->sums_space
-                ? emit_aligned_load(m, vector, kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks))
-                : LLVMConstNull(vector);
+                ? emit_aligned_load(m, x->vector, kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks))
+                : LLVMConstNull(x->vector);
     multiply_rows(x, &rows, &sums);
     if (!x->sums_space) {
         store_results(x, &rows, &sums);
@@ -353,8 +360,8 @@ static void pack_rows(Matrix *x) {
         point.mask = column_mask(x, column_of_block(x, q));
         LLVMValueRef at =
             emit_add(m, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
-        LLVMValueRef b = emit_value_load(m, x->kernel->inputs[1], get_argument(m, 2), &point);
-        emit_aligned_store(m, b, get_element(m, m->f32, x->panel_space, at));
+        LLVMValueRef b = load_operand_as_sums(x, 1, &point);
+        emit_aligned_store(m, b, get_element(m, x->element, x->panel_space, at));
     }
     end_loop(m, &loop);
 }
@@ -371,13 +378,13 @@ static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValue
         LLVMValueRef column = emit_add(m, first, get_i64(m, l));
         LLVMValueRef address =
             right_address(x, emit_add(m, x->piece, k), whole ? column : emit_min(m, column, last));
-        rows[l] = emit_floats(m, x->shape.types.right, address, x->lanes, false, mask);
+        rows[l] = emit_load_as(m, x->shape.types.right, x->shape.types.sum, address, x->lanes, false, mask);
     }
     emit_transpose(m, rows, x->lanes);
     for (int l = 0; l < x->lanes; l++) {
         LLVMValueRef at = emit_add(
             m, emit_affine(m, emit_add(m, k, get_i64(m, l)), (int64_t)x->blocks * x->lanes, 0), block);
-        emit_aligned_store(m, rows[l], get_element(m, m->f32, x->panel_space, at));
+        emit_aligned_store(m, rows[l], get_element(m, x->element, x->panel_space, at));
     }
 }
 
@@ -428,10 +435,9 @@ static void find_matrix_panel(Matrix *x) {
 
 static void clear_sums(Matrix *x, LLVMValueRef rows) {
     Module *m = x->m;
-    LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
     LLVMValueRef count = emit_mul(m, rows, get_i64(m, x->blocks * x->lanes));
     Loop loop = begin_loop(m, get_i64(m, 0), count, x->lanes);
-    emit_aligned_store(m, LLVMConstNull(vector), get_element(m, m->f32, x->sums_space, loop.index));
+    emit_aligned_store(m, LLVMConstNull(x->vector), get_element(m, x->element, x->sums_space, loop.index));
     end_loop(m, &loop);
 }
 
@@ -494,6 +500,8 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
                 .epilogue = {.module = m, .kernel = kernel},
                 .lanes = m->target->lanes};
     x.shape = x.tile->shape;
+    x.element = get_register_type(m, x.shape.types.sum, 1);
+    x.vector = get_vector(m, x.element, x.lanes);
     x.rank = kernel->anchor->shape.rank;
     x.point = (Point){.rank = x.rank, .lanes = x.lanes};
     x.rows = get_dim(m, x.shape.rows);
@@ -501,12 +509,13 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     x.columns = get_dim(m, x.shape.columns);
     int64_t depth, width = (int64_t)x.tile->blocks * x.lanes;
     bool one_piece = dim_is_const(x.shape.depth, &depth) && depth <= x.tile->depth;
-    if (x.tile->right == RIGHT_PANEL) x.panel_space = emit_stack(m, m->f32, x.tile->depth * width);
+    if (x.tile->right == RIGHT_PANEL) x.panel_space = emit_stack(m, x.element, x.tile->depth * width);
     if (x.tile->right == RIGHT_PACKED)
         x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
     if (x.shape.types.left != x.shape.types.sum)
-        x.left_space = emit_stack(m, m->f32, (int64_t)x.tile->depth * x.tile->rows);
-    if (!one_piece) x.sums_space = emit_stack(m, m->f32, (int64_t)x.tile->task_tiles * x.tile->rows * width);
+        x.left_space = emit_stack(m, x.element, (int64_t)x.tile->depth * x.tile->rows);
+    if (!one_piece)
+        x.sums_space = emit_stack(m, x.element, (int64_t)x.tile->task_tiles * x.tile->rows * width);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     emit_matrix_task(&x, tasks.index);
     end_loop(m, &tasks);

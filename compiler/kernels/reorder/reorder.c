@@ -36,6 +36,7 @@ typedef struct Reorder {
     const Kernel *kernel;
     const Format *format;
     const Value *from;
+    DType type; /* of the output */
     int lanes, lane_axis, line_axis;
     LLVMValueRef input, output;
     /* of the cell, by axis */
@@ -132,19 +133,19 @@ static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
 }
 
 static LLVMValueRef element_at(const Reorder *r, LLVMValueRef base, LLVMValueRef index) {
-    return get_element(r->m, r->m->f32, base, index);
+    return get_element(r->m, get_memory_type(r->m, r->type), base, index);
 }
 
-/* An element of the weight, which has the type of its node; the output is f32. */
+/* An element of the weight, which has the type of its node. */
 static LLVMValueRef weight_element(const Reorder *r, LLVMValueRef base, LLVMValueRef index) {
     return get_element(r->m, get_memory_type(r->m, r->from->node->shape.type), base, index);
 }
 
 static LLVMValueRef load_weights(const Reorder *r, LLVMValueRef address, int lanes, LLVMValueRef mask) {
-    return emit_floats(r->m, r->from->node->shape.type, address, lanes, false, mask);
+    return emit_load_as(r->m, r->from->node->shape.type, r->type, address, lanes, false, mask);
 }
 
-static LLVMTypeRef reorder_vector(const Reorder *r) { return get_vector(r->m, r->m->f32, r->lanes); }
+static LLVMTypeRef reorder_vector(const Reorder *r) { return get_register_type(r->m, r->type, r->lanes); }
 
 /* ---- `count` places of the line, from `place` on, as vectors of lanes ---- */
 
@@ -386,7 +387,9 @@ LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     r.line_axis = find_reordered_line(&r);
     r.output = get_argument(m, 0);
     r.input = get_argument(m, 1);
-    if (format->winograd) r.taps = emit_stack(m, m->f32, ALL_TAPS * RUN * format->levels[0].block);
+    r.type = format_type(format, kernel->output->node);
+    if (format->winograd)
+        r.taps = emit_stack(m, get_register_type(m, r.type, 1), ALL_TAPS * RUN * format->levels[0].block);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef to = find_reordered_cell(&r, tasks.index);
     if (format->winograd) emit_transformed(&r, to);

@@ -79,8 +79,7 @@ static void emit_add_one(Scatter *s) {
         coord_fixed(emit_max(m, emit_min(m, place, emit_sub(m, size, get_i64(m, 1))), get_i64(m, 0)));
     LLVMValueRef term = emit_value_load(m, kernel->inputs[0], get_argument(m, 1), &s->from);
     LLVMValueRef old = emit_value_load(m, kernel->output, get_argument(m, 0), &s->to);
-    emit_value_store(m, kernel->output, get_argument(m, 0), &s->to,
-                     emit_sum(m, kernel->anchor->shape.type, old, term));
+    emit_value_store(m, kernel->output, get_argument(m, 0), &s->to, emit_sum(m, old, term));
 }
 
 static void emit_indices(Scatter *s, int axis) {

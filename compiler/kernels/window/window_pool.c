@@ -118,7 +118,7 @@ static void emit_gather_visit(const Pool *p, LLVMValueRef *state, const Point *a
 }
 
 static LLVMValueRef emit_pool_sum(const Pool *p, LLVMValueRef a, LLVMValueRef b) {
-    return emit_sum(p->m, operand_type(p->rows, 0), a, b);
+    return emit_sum(p->m, a, b);
 }
 
 static void emit_visit(const Pool *p, LLVMValueRef *state, const Point *at) {

@@ -171,7 +171,7 @@ static LLVMValueRef sum_of_column(const Scatter *s, const Found *now, int64_t co
             LLVMValueRef tap =
                 get_splat(m, get_i32(m, (int32_t)(column + ago * s->stride[1])), s->rows->lanes);
             LLVMValueRef here = LLVMBuildICmp(b, LLVMIntEQ, found.tap, tap, "");
-            LLVMValueRef with = sum ? emit_sum(m, type, sum, found.dy) : found.dy;
+            LLVMValueRef with = sum ? emit_sum(m, sum, found.dy) : found.dy;
             sum = LLVMBuildSelect(b, here, with, sum ? sum : zero, "");
         }
     }

@@ -41,7 +41,6 @@
 #include <math.h>
 
 enum {
-    LINE_BYTES = 64,
     MAX_TOGETHER = 144,
     PARTS = 4,
     LEAST_TASKS = 8,
@@ -251,7 +250,7 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     ConvShape s;
     if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor) || !conv_turn(&s))
         return false;
-    if (program->ties[kernel->anchor->id]) return false;
+    if (program->ties[kernel->anchor->id] || s.types.sum != DTYPE_F32) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose_winograd(kernel, &s, tile, proposal);
     proposal->tile = tile;

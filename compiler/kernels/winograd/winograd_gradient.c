@@ -26,7 +26,7 @@ enum {
     OUTPUTS = 3,
     TAPS = 4,
     PLANES = 36,
-    LINE_BYTES = 64,
+    SUM_BYTES = sizeof(float),
     FEW_TILES = 28,
     MANY_TILES = 64,
     PARTS = 4,
@@ -58,7 +58,7 @@ static Dim count_gradient_tiles(Dims *dims, const ConvShape *s) {
 
 /* An odd number of lines, so that planes spread over all sets of L1. */
 static int64_t spread_over_sets(int64_t elements) {
-    int64_t line = LINE_BYTES / 4;
+    int64_t line = LINE_BYTES / SUM_BYTES;
     return (ceil_div(elements, line) | 1) * line;
 }
 
@@ -69,14 +69,14 @@ static int64_t blocks_of_both(const ConvShape *s, const Target *t) {
 }
 
 static int64_t sums_bytes(const ConvShape *s, const Target *t) {
-    return 4 * PLANES * t->lanes * t->lanes * blocks_of(s->inputs, t) * blocks_of(s->outputs, t);
+    return SUM_BYTES * PLANES * t->lanes * t->lanes * blocks_of(s->inputs, t) * blocks_of(s->outputs, t);
 }
 
 /* Where L2 holds the sums of all planes, the transforms of a round take half of it. Else
  * each round reads and writes sums that come from afar, and has as many map tiles as half
  * of L2 holds of one plane, up to MANY_TILES. */
 static int64_t choose_gradient_together(const ConvShape *s, int64_t tiles, const Target *t) {
-    int64_t plane = 4 * t->lanes * blocks_of_both(s, t), room = t->l2_bytes / 2;
+    int64_t plane = SUM_BYTES * t->lanes * blocks_of_both(s, t), room = t->l2_bytes / 2;
     int64_t together = min_i64(max_i64(1, room / plane), MANY_TILES);
     if (sums_bytes(s, t) <= t->l2_bytes) together = max_i64(room / (plane * PLANES), FEW_TILES);
     return ceil_div(tiles, ceil_div(tiles, together));
@@ -120,7 +120,7 @@ static WinogradGradient choose_winograd_gradient(const Kernel *kernel, const Con
     WinogradGradient w = {.shape = *s};
     w.together = choose_gradient_together(s, tiles, t);
     w.plane = spread_over_sets(w.together * t->lanes);
-    w.products = gradient_row_plan(dims, t, s->inputs, s->outputs, w.together);
+    w.products = gradient_row_plan(dims, t, s->types, s->inputs, s->outputs, w.together);
     w.results =
         (GradientPlan){.shape = *s, .width = 1, .tile = {.blocks = w.products.tile.blocks, .parts = 1}};
     int64_t groups = count_groups(&w, t);
@@ -132,8 +132,8 @@ static WinogradGradient choose_winograd_gradient(const Kernel *kernel, const Con
 /* The taps of a cell; and all planes of both maps of a round, and of the sums. */
 static WorkingMemory winograd_gradient_memory(const WinogradGradient *w, Dims *dims, const Target *t) {
     int64_t both = blocks_of_both(&w->shape, t);
-    return (WorkingMemory){.scratch = dim_const(dims, 4 * gradient_cell(&w->results, t->lanes)),
-                           .workspace = dim_const(dims, 4 * PLANES * (both * w->plane + w->sums))};
+    return (WorkingMemory){.scratch = dim_const(dims, SUM_BYTES * gradient_cell(&w->results, t->lanes)),
+                           .workspace = dim_const(dims, SUM_BYTES * PLANES * (both * w->plane + w->sums))};
 }
 
 bool conv_winograd_gradient_propose(const Kernel *kernel, Proposal *proposal) {

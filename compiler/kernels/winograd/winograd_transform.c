@@ -237,7 +237,7 @@ static void emit_input_passes(Winograder *c, const WinogradMap *map, LLVMValueRe
     for (int i = 0; i < map->side; i++) {
         LLVMValueRef pixel =
             get_element(m, input_type(c, map), column, emit_mul(m, row_stride, get_i64(m, i)));
-        in[i] = emit_floats(m, map->type, pixel, c->lanes, true, NULL);
+        in[i] = emit_load_as(m, map->type, DTYPE_F32, pixel, c->lanes, true, NULL);
     }
     emit_map_pass(c, map, in, out);
     for (int i = 0; i < size; i++)
