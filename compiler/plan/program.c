@@ -249,3 +249,17 @@ bool kernel_reads_at_point(const Kernel *kernel, const Node *node, KeepsPoint *k
     }
     return true;
 }
+
+void kernel_set_phases(Kernel *kernel, const char *const *endings, const Dim *tasks, int count) {
+    Program *program = kernel->program;
+    Phase *phases = NEW_ARRAY(program->arena, Phase, count);
+    kernel->tasks = dim_const(program->graph->dims, 0);
+    for (int i = 0; i < count; i++) {
+        const char *name = kernel->name;
+        phases[i] =
+            (Phase){endings[i] ? arena_printf(program->arena, "%s_%s", name, endings[i]) : name, tasks[i]};
+        kernel->tasks = dim_add(program->graph->dims, kernel->tasks, tasks[i]);
+    }
+    kernel->phases = phases;
+    kernel->phase_count = count;
+}

@@ -90,7 +90,7 @@ typedef struct Proposal {
     /* one for each input of the kernel; weights that the epilogue reads may have any
      * layout */
     OperandPreference *inputs;
-    void *tile; /* private to the kind: the shape that it computes, and the tile that it chose */
+    void *tile;           /* private to the kind: the shape that it computes, and the tile that it chose */
     WorkingMemory memory; /* of that tile */
     /* the loops of loop_nest.c, which makes tile and memory once strides are granted; it
      * may run row by row with its neighbours (fuse_rows.c) */
@@ -178,6 +178,10 @@ Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
  * compared, so that a kernel whose hash collides with another's gets a name of its own,
  * with "_2" at its end. */
 void kernel_set_name(Kernel *kernel, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Gives a kernel that has its name phases with as many tasks: functions of its name, with
+ * an ending; of the last, which may be NULL, without. Its tasks are those of all. */
+void kernel_set_phases(Kernel *kernel, const char *const *endings, const Dim *tasks, int count);
 
 /* ---- packing: weights that are computed while building ---- */
 

@@ -370,16 +370,6 @@ static bool lies_row_by_row(Dims *dims, const Value *value) {
     return value->strides[2] == dim_mul(dims, value->node->shape.dims[3], value->strides[3]);
 }
 
-static void set_phases(Program *program, Kernel *kernel, const GradientPlan *plan) {
-    Dims *dims = program->graph->dims;
-    int64_t cells = count_cells(plan, &plan->tile, program->target->lanes);
-    Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), kernel->tasks},
-                      {kernel->name, dim_const(dims, cells)}};
-    kernel->tasks = dim_add(dims, phases[0].tasks, phases[1].tasks);
-    kernel->phases = arena_copy(program->arena, phases, sizeof phases);
-    kernel->phase_count = COUNT_OF(phases);
-}
-
 void conv_gradient_settle(Program *program, Kernel *kernel) {
     GradientPlan *plan = kernel->proposal.tile;
     Dims *dims = program->graph->dims;
@@ -400,7 +390,9 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
                     (long long)tile->rows, (long long)tile->columns, (long long)tile->far_rows,
                     (long long)tile->far_columns, tile->groups, tile->x_blocks, tile->parts);
     kernel->tasks = dim_const(dims, count_tasks(plan, tile, lanes) * tile->parts);
-    if (tile->parts > 1) set_phases(program, kernel, plan);
+    Dim cells = dim_const(dims, count_cells(plan, tile, lanes));
+    if (tile->parts > 1)
+        kernel_set_phases(kernel, (const char *[]){"parts", NULL}, (Dim[]){kernel->tasks, cells}, 2);
 }
 
 /* ---- emission ---- */

@@ -728,21 +728,13 @@ static void set_nest_name(Kernel *kernel) {
     else kernel_set_name(kernel, "map_%s%d", last, kernel->member_count);
 }
 
-/* A reduction in parts has two phases: the parts, then their sums. */
-static void set_loops_phases(Program *program, Kernel *kernel, const Nest *nest) {
-    Dim parts = dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest));
-    Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), parts},
-                      {kernel->name, kernel->tasks}};
-    kernel->phases = arena_copy(program->arena, phases, sizeof phases);
-    kernel->phase_count = COUNT_OF(phases);
-    kernel->tasks = dim_add(program->graph->dims, parts, kernel->tasks);
-}
-
 void loops_settle(Program *program, Kernel *kernel) {
     const Nest *nest = kernel->proposal.tile;
     kernel->tasks = nest_tasks(program, nest);
     set_nest_name(kernel);
-    if (nest->split_reduction >= 0) set_loops_phases(program, kernel, nest);
+    if (nest->split_reduction < 0) return;
+    Dim parts = dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest));
+    kernel_set_phases(kernel, (const char *[]){"parts", NULL}, (Dim[]){parts, kernel->tasks}, 2);
 }
 
 static LLVMValueRef emit_nest(Module *m, const Kernel *kernel, const char *name, bool parts) {

@@ -127,20 +127,13 @@ WorkingMemory taps_memory(const Kernel *kernel, bool blocked) {
 void taps_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
-    bool transposed = is_transposed(kernel);
     kernel_set_name(kernel, "%s_taps_%s", op_info[kernel->anchor->op].name, kernel->output->format->name);
-    Phase phases[3];
-    int count = 0;
-    phases[count++] = (Phase){arena_printf(program->arena, "%s_tables", kernel->name),
-                              dim_add(dims, size_out(kernel, 0), size_out(kernel, 1))};
-    if (transposed)
-        phases[count++] = (Phase){arena_printf(program->arena, "%s_transposed", kernel->name),
-                                  dim_add(dims, size_in(kernel, 0), size_in(kernel, 1))};
-    phases[count++] = (Phase){kernel->name, count_rows(kernel, lanes)};
-    kernel->phases = arena_copy(program->arena, phases, sizeof *phases * (size_t)count);
-    kernel->phase_count = count;
-    kernel->tasks = dim_const(dims, 0);
-    for (int i = 0; i < count; i++) kernel->tasks = dim_add(dims, kernel->tasks, phases[i].tasks);
+    Dim places_out = dim_add(dims, size_out(kernel, 0), size_out(kernel, 1)),
+        places_in = dim_add(dims, size_in(kernel, 0), size_in(kernel, 1)), rows = count_rows(kernel, lanes);
+    if (is_transposed(kernel))
+        kernel_set_phases(kernel, (const char *[]){"tables", "transposed", NULL},
+                          (Dim[]){places_out, places_in, rows}, 3);
+    else kernel_set_phases(kernel, (const char *[]){"tables", NULL}, (Dim[]){places_out, rows}, 2);
 }
 
 typedef struct TapTable { LLVMValueRef base, entries; } TapTable;

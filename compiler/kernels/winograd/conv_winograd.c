@@ -266,16 +266,11 @@ static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShap
                                 const WinogradTile *tile) {
     Dims *dims = program->graph->dims;
     int64_t lanes = program->target->lanes, planes = (tile->outputs + 2) * (tile->outputs + 2);
-    static const char *const names[] = {"inputs", "products", "results"};
-    int64_t tasks[] = {ceil_div(s->inputs, lanes) * tile->parts, planes * tile->group_parts,
-                       ceil_div(s->outputs, lanes) * tile->parts};
-    Phase *phases = NEW_ARRAY(program->arena, Phase, COUNT_OF(names));
-    for (int i = 0; i < COUNT_OF(names); i++)
-        phases[i] =
-            (Phase){arena_printf(program->arena, "%s_%s", kernel->name, names[i]), dim_const(dims, tasks[i])};
-    kernel->phases = phases;
-    kernel->phase_count = COUNT_OF(names);
-    kernel->tasks = phases[1].tasks;
+    int64_t inputs = ceil_div(s->inputs, lanes) * tile->parts, products = planes * tile->group_parts,
+            results = ceil_div(s->outputs, lanes) * tile->parts;
+    kernel_set_phases(kernel, (const char *[]){"inputs", "products", "results"},
+                      (Dim[]){dim_const(dims, inputs), dim_const(dims, products), dim_const(dims, results)},
+                      3);
     kernel->rounds = dim_ceil_div(dims, count_tiles(dims, s, tile->outputs), tile->together);
 }
 

@@ -155,7 +155,6 @@ bool conv_winograd_gradient_propose(const Kernel *kernel, Proposal *proposal) {
 }
 
 void conv_winograd_gradient_settle(Program *program, Kernel *kernel) {
-    static const char *const names[] = {"transforms", "products", "results"};
     Dims *dims = program->graph->dims;
     const Target *t = program->target;
     const WinogradGradient *w = kernel->proposal.tile;
@@ -164,16 +163,11 @@ void conv_winograd_gradient_settle(Program *program, Kernel *kernel) {
                           .blocks = w->products.tile.blocks};
     kernel_set_name(kernel, "conv_winograd_gradient_%s_b%lld",
                     conv_describe(program->arena, &w->shape, &registers), (long long)w->together);
-    int64_t both = blocks_of_both(&w->shape, t);
-    int64_t tasks[] = {both * PARTS, PLANES * w->group_parts,
-                       count_groups(w, t) * blocks_of(w->shape.inputs, t)};
-    Phase phases[COUNT_OF(names)];
-    for (int i = 0; i < COUNT_OF(names); i++)
-        phases[i] =
-            (Phase){arena_printf(program->arena, "%s_%s", kernel->name, names[i]), dim_const(dims, tasks[i])};
-    kernel->phases = arena_copy(program->arena, phases, sizeof phases);
-    kernel->phase_count = COUNT_OF(phases);
-    kernel->tasks = phases[1].tasks;
+    int64_t transforms = blocks_of_both(&w->shape, t) * PARTS, products = PLANES * w->group_parts,
+            results = count_groups(w, t) * blocks_of(w->shape.inputs, t);
+    kernel_set_phases(
+        kernel, (const char *[]){"transforms", "products", "results"},
+        (Dim[]){dim_const(dims, transforms), dim_const(dims, products), dim_const(dims, results)}, 3);
     kernel->rounds = dim_ceil_div(dims, count_gradient_tiles(dims, &w->shape), w->together);
 }
 
