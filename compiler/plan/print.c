@@ -1,7 +1,6 @@
 /* A program as text, for people and for golden tests (--emit=program), and what was
  * decided and why (--explain). */
 #include "plan/stages.h"
-#include "plan/winograd.h"
 
 static const char *layout_name(const Value *value) {
     return is_packed(value) ? "packed" : value->format->name;
@@ -124,14 +123,13 @@ static double kernel_milliseconds(const Kernel *kernel) {
     return kernel->proposal.cycles / (kernel->program->target->gigahertz * 1e6);
 }
 
-/* Why a convolution that Winograd could compute is computed directly. */
+/* The kind that ties hold back, and what compares places. */
 static void explain_tie(const Kernel *kernel, Text *out) {
     const Program *program = kernel->program;
-    if (!kernel->anchor || program->winograd == WINOGRAD_NEVER || !winograd_takes(kernel->anchor)) return;
+    if (!kernel->held_back) return;
     const Node *by = program->ties[kernel->anchor->id];
-    if (by)
-        text_add(out, "  (no Winograd: %s at %s compares its places)", op_info[by->op].name,
-                 span_place(program->arena, by->origin->span));
+    text_add(out, "  (no %s: %s at %s compares its places)", kernel->held_back->name, op_info[by->op].name,
+             span_place(program->arena, by->origin->span));
 }
 
 static void explain_working_memory(const Kernel *kernel, Text *out) {

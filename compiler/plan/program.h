@@ -96,6 +96,7 @@ typedef struct Proposal {
      * may run row by row with its neighbours (fuse_rows.c) */
     bool is_nest;
     bool calls_blas;      /* the program has to be linked with OpenBLAS */
+    bool rounds_by_place; /* equal windows may give different bits, which ties rule out (ties.c) */
     int64_t more_weights; /* bytes of weights beyond those of the operator, for --explain */
     double error;         /* the relative error to expect, where it is more than the operator's own; else 0 */
 } Proposal;
@@ -142,7 +143,8 @@ typedef struct Phase {
 struct Kernel {
     Program *program;
     const KernelKind *kind;
-    Proposal proposal; /* of the kind */
+    Proposal proposal;           /* of the kind */
+    const KernelKind *held_back; /* a kind that would compute it, if there were no ties; or NULL */
     Node *anchor;
     Value *output;
     Value **inputs;
@@ -238,8 +240,8 @@ struct Program {
     /* by node id: several nodes read it, or it is an output, too, and all must see the
      * same value */
     bool *shared;
-    /* by node id: the node that compares places of a convolution, which rules out
-     * Winograd, or NULL (ties.c) */
+    /* by node id: the node that compares places of a convolution, which rules out kinds
+     * that round by place, or NULL (ties.c) */
     const Node **ties;
     Vec(LeftConstant) left;           /* computed at each run instead, for --explain */
     Map *packed;                      /* Node -> its latest pack job, as index + 1 */

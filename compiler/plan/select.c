@@ -45,10 +45,14 @@ static void limit_preferences(const Kernel *kernel, Proposal *proposal) {
     }
 }
 
-static bool propose_kind(const Kernel *kernel, const KernelKind *kind, Proposal *proposal) {
-    *proposal =
-        (Proposal){.inputs = NEW_ARRAY(kernel->program->arena, OperandPreference, kernel->input_count + 1)};
+static bool propose_kind(Kernel *kernel, const KernelKind *kind, Proposal *proposal) {
+    const Program *program = kernel->program;
+    *proposal = (Proposal){.inputs = NEW_ARRAY(program->arena, OperandPreference, kernel->input_count + 1)};
     if (!kind->propose(kernel, proposal)) return false;
+    if (proposal->rounds_by_place && program->ties[kernel->anchor->id]) {
+        kernel->held_back = kind;
+        return false;
+    }
     limit_preferences(kernel, proposal);
     return true;
 }

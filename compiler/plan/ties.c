@@ -20,7 +20,6 @@
  * values of states are not seen: which of equal places takes the gradient of a maximum
  * pool is a choice, and rounding may make it. */
 #include "plan/stages.h"
-#include "plan/winograd.h"
 
 typedef uint32_t AxisSet; /* a bit an axis */
 

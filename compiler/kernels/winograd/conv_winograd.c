@@ -250,7 +250,7 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     ConvShape s;
     if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor) || !conv_turn(&s))
         return false;
-    if (program->ties[kernel->anchor->id] || s.types.sum != DTYPE_F32) return false;
+    if (s.types.sum != DTYPE_F32) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose_winograd(kernel, &s, tile, proposal);
     proposal->tile = tile;
@@ -258,6 +258,7 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     int64_t lanes = program->target->lanes, outputs = round_up(s.outputs, lanes);
     proposal->more_weights =
         (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * dtype_bytes(s.types.sum);
+    proposal->rounds_by_place = true;
     proposal->error = winograd_error(tile->outputs, s.inputs);
     return true;
 }

@@ -141,8 +141,7 @@ bool conv_winograd_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     ConvShape s;
     if (program->winograd < 0 || !conv_gradient_shape(kernel, &s) || !winograd_takes(kernel->anchor))
         return false;
-    if (program->ties[kernel->anchor->id] || s.types.left != DTYPE_F32 || s.types.right != DTYPE_F32)
-        return false;
+    if (s.types.left != DTYPE_F32 || s.types.right != DTYPE_F32) return false;
     int64_t tiles = max_i64(1, typical(kernel, count_gradient_tiles(program->graph->dims, &s)));
     WinogradGradient w = choose_winograd_gradient(kernel, &s, tiles);
     prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
@@ -150,6 +149,7 @@ bool conv_winograd_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     proposal->tile = arena_copy(program->arena, &w, sizeof w);
     proposal->memory = winograd_gradient_memory(&w, program->graph->dims, program->target);
     proposal->cycles = estimate_winograd_gradient(kernel, &w, tiles);
+    proposal->rounds_by_place = true;
     proposal->error = winograd_gradient_error(tiles * TAPS * TAPS);
     return true;
 }
