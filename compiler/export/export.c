@@ -2,13 +2,23 @@
  * the results back to the inputs, and then what they write, in the order of the graph. */
 #include "export/export.h"
 
+/* All that the pattern names; where it names nothing, all operands. */
+static void bindings_need(Export *e, const Chosen *chosen) {
+    for (int i = 0; i < chosen->count; i++)
+        if (chosen->bindings[i].kind == BOUND_NODE || chosen->bindings[i].kind == BOUND_WEIGHT)
+            export_need(e, chosen->bindings[i].root);
+    for (int i = 0; i < chosen->node->input_count && !chosen->count; i++)
+        export_need(e, chosen->node->inputs[i]);
+}
+
 const ExportRow export_rows[] = {
 #define ROW(pattern, types, opset, test, result) {pattern, types, opset, test result},
 #define IF(test) test,
 #define ALWAYS NULL,
-#define BY(writer) writer, NULL, NULL
-#define AS(formula) NULL, formula, NULL
-#define NEVER(why) NULL, NULL, why
+#define BY(writer) bindings_need, writer, NULL, NULL
+#define BY_READING(needs, writer) needs, writer, NULL, NULL
+#define AS(formula) formula_needs, formula_write, formula, NULL
+#define NEVER(why) bindings_need, NULL, NULL, why
 #include "export/operators.def"
 };
 const int export_row_count = COUNT_OF(export_rows);
@@ -24,6 +34,8 @@ const char *export_refuse(Export *e, const Node *node, const char *format, ...) 
     va_end(arguments);
     return NULL;
 }
+
+void export_need(Export *e, const Node *node) { e->needed[node->id] = true; }
 
 const char *export_name(Export *e, const char *wanted) {
     Name name = intern(e->names, wanted);
@@ -55,30 +67,12 @@ static void count_uses_from(Export *e) {
     }
 }
 
-static void need_node(Export *e, Node *node) { e->needed[node->id] = true; }
-
-static void need_operands(Export *e, const Chosen *chosen) {
-    Node *a, *b;
-    if (chosen->row->formula) {
-        formula_needs(e, chosen, need_node);
-    } else if (chosen->row->write == write_matmul) {
-        matmul_needs(chosen, &a, &b);
-        e->needed[a->id] = e->needed[b->id] = true;
-    } else {
-        for (int i = 0; i < chosen->count; i++)
-            if (chosen->bindings[i].kind == BOUND_NODE || chosen->bindings[i].kind == BOUND_WEIGHT)
-                e->needed[chosen->bindings[i].root->id] = true;
-        for (int i = 0; i < chosen->node->input_count && !chosen->count; i++)
-            e->needed[chosen->node->inputs[i]->id] = true;
-    }
-}
-
 static void choose_row(Export *e, Node *node) {
     Chosen *chosen = NEW(e->arena, Chosen);
     for (int i = 0; i < export_row_count; i++) {
         if (!export_match(e, &export_rows[i], node, chosen)) continue;
         e->chosen[node->id] = chosen;
-        need_operands(e, chosen);
+        chosen->row->needs(e, chosen);
         return;
     }
     export_refuse(e, node, "it is not written of %s", dtype_name(node->shape.type));
@@ -103,9 +97,8 @@ static void choose_rows(Export *e) {
 static void write_chosen(Export *e, const Chosen *chosen) {
     const int id = chosen->node->id;
     e->here = chosen->node;
-    e->values[id] = chosen->row->never   ? export_refuse(e, chosen->node, "%s", chosen->row->never)
-                    : chosen->row->write ? chosen->row->write(e, chosen)
-                                         : formula_write(e, chosen);
+    e->values[id] = chosen->row->never ? export_refuse(e, chosen->node, "%s", chosen->row->never)
+                                       : chosen->row->write(e, chosen);
     if (!e->values[id]) e->values[id] = ""; /* all that is refused is told at once */
 }
 

@@ -50,6 +50,8 @@ struct Chosen { /* a row, and what its names stand for */
 /* Writes the nodes of ONNX; gives the value that is the result, or NULL after
  * export_refuse. */
 typedef const char *ExportWriter(Export *e, const Chosen *chosen);
+/* calls export_need for each node whose value the writer reads */
+typedef void ExportNeeds(Export *e, const Chosen *chosen);
 /* whether the pattern is what it seems to be: axes, sizes, numbers */
 typedef bool ExportTest(Export *e, const Chosen *chosen);
 
@@ -59,9 +61,10 @@ struct ExportRow {
     enum { OF_ANY, OF_FLOATS, OF_INTS } types; /* of the result */
     int opset;                                 /* from which on the row holds */
     ExportTest *test;                          /* or NULL */
-    ExportWriter *write;                       /* or NULL: by `formula` */
-    const char *formula;
-    const char *never; /* why there is nothing; else NULL */
+    ExportNeeds *needs;
+    ExportWriter *write; /* NULL where there is nothing */
+    const char *formula; /* of formula_write; else NULL */
+    const char *never;   /* why there is nothing; else NULL */
 };
 extern const ExportRow export_rows[];
 extern const int export_row_count;
@@ -94,6 +97,7 @@ struct Export {
 
 /* The node has nothing in ONNX; gives NULL. */
 const char *export_refuse(Export *e, const Node *node, const char *format, ...) PRINTF_LIKE(3, 4);
+void export_need(Export *e, const Node *node);
 const char *export_name(Export *e, const char *wanted); /* itself, or with a number where it is taken */
 bool export_is_folded(Export *e, const Node *node);     /* of constants alone, and small */
 
@@ -106,15 +110,8 @@ Node *without_broadcast(Node *node);                          /* nor the axes th
 
 /* ---- formula.c ---- */
 
-/* Calls back for each node whose value the chosen row reads. */
-typedef void NeedNode(Export *e, Node *node);
-void formula_needs(Export *e, const Chosen *chosen, NeedNode *need);
-const char *formula_write(Export *e, const Chosen *chosen);
-
-/* ---- write_conv.c ---- */
-
-/* Which nodes a matrix product reads: ONNX repeats leading axes by itself. */
-void matmul_needs(const Chosen *chosen, Node **a, Node **b);
+ExportNeeds formula_needs;
+ExportWriter formula_write;
 
 /* ---- value.c: values of ONNX ---- */
 
@@ -174,6 +171,9 @@ const char *checks_doc(Arena *arena, const Graph *graph); /* what must hold of s
 #define IF(test) ExportTest test;
 #define ALWAYS
 #define BY(writer) ExportWriter writer;
+#define BY_READING(needs, writer) \
+    ExportNeeds needs;            \
+    ExportWriter writer;
 #define AS(formula)
 #define NEVER(why)
 #include "export/operators.def"

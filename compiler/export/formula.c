@@ -67,7 +67,7 @@ static bool reads_first_in_full(const Chosen *chosen) {
     return !operands_cover(nodes, count, chosen->node->shape);
 }
 
-void formula_needs(Export *e, const Chosen *chosen, NeedNode *need) {
+void formula_needs(Export *e, const Chosen *chosen) {
     Node *nodes[MOST_BINDINGS];
     const int count = formula_nodes(chosen, nodes);
     const bool full = reads_first_in_full(chosen);
@@ -75,7 +75,7 @@ void formula_needs(Export *e, const Chosen *chosen, NeedNode *need) {
         const bool whole = full && nodes[i] == nodes[0];
         Node *node = whole ? nodes[i] : without_broadcast(nodes[i]);
         double number; /* which is written where it is read */
-        if (whole || !node_is_splat(node, &number)) need(e, node);
+        if (whole || !node_is_splat(node, &number)) export_need(e, node);
     }
 }
 

@@ -222,15 +222,21 @@ static Node *matrix_operand(Node *node, const Node *other) {
     return short_form;
 }
 
-void matmul_needs(const Chosen *chosen, Node **a, Node **b) {
+static void find_matrices(const Chosen *chosen, Node **a, Node **b) {
     Node *x = bound(chosen, "x")->node, *y = bound(chosen, "y")->node;
     *b = matrix_operand(y, x);
     *a = *b == y ? matrix_operand(x, y) : x;
 }
 
+void matmul_needs(Export *e, const Chosen *chosen) {
+    Node *a, *b;
+    find_matrices(chosen, &a, &b);
+    export_need(e, a), export_need(e, b);
+}
+
 const char *write_matmul(Export *e, const Chosen *chosen) {
     Node *a, *b;
-    matmul_needs(chosen, &a, &b);
+    find_matrices(chosen, &a, &b);
     return call_2(e, "MatMul", value_of(e, a), value_of(e, b));
 }
 
