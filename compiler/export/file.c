@@ -252,22 +252,19 @@ static Onnx__ModelProto *model_proto(OnnxFile *file, Onnx__TensorProto **tensors
     return model;
 }
 
-typedef struct OutputBuffer { /* protobuf's, that writes to a file */
+typedef struct SinkBuffer { /* protobuf's */
     ProtobufCBuffer base;
-    cai_output *output;
-    cai_error *error;
-    bool failed;
-} OutputBuffer;
+    cai_sink sink;
+} SinkBuffer;
 
-static void append_to_output(ProtobufCBuffer *base, size_t count, const uint8_t *bytes) {
-    OutputBuffer *buffer = (OutputBuffer *)base;
-    buffer->failed = buffer->failed || !cai_output_write(buffer->output, bytes, count, buffer->error);
+static void append_to_sink(ProtobufCBuffer *base, size_t count, const uint8_t *bytes) {
+    cai_sink_write(&((SinkBuffer *)base)->sink, bytes, count);
 }
 
 static bool pack_model(const Onnx__ModelProto *model, cai_output *output, cai_error *error) {
-    OutputBuffer buffer = {.base = {.append = append_to_output}, .output = output, .error = error};
+    SinkBuffer buffer = {.base = {.append = append_to_sink}, .sink = {.output = output, .error = error}};
     onnx__model_proto__pack_to_buffer(model, &buffer.base);
-    return !buffer.failed;
+    return !buffer.sink.failed;
 }
 
 /* Both are written before the first takes the place of an older one. */

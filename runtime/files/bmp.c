@@ -9,9 +9,7 @@
 enum { FILE_HEADER = 14, CORE_HEADER = 12, INFO_HEADER = 40, MASKS_END = 54 - FILE_HEADER + 12 };
 
 static uint32_t number_at(const unsigned char *at, int width) {
-    uint32_t value = 0;
-    for (int i = width - 1; i >= 0; i--) value = value << 8 | at[i];
-    return value;
+    return (uint32_t)cai_little_endian(at, width);
 }
 
 /* ---- reading ---- */

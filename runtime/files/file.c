@@ -269,6 +269,11 @@ bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_e
     return true;
 }
 
+bool cai_sink_write(cai_sink *sink, const void *bytes, size_t count) {
+    sink->failed = sink->failed || !cai_output_write(sink->output, bytes, count, sink->error);
+    return !sink->failed;
+}
+
 static void release_output(cai_output *output) {
     if (output->beside) forget_name(output->beside);
     free(output->path);
@@ -307,4 +312,18 @@ bool cai_folder_sync(const char *path, cai_error *error) {
     if (!done) cai_fail(error, CAI_BAD_INPUT, "%s: cannot be written: %s", path, strerror(errno));
     close(descriptor);
     return done;
+}
+
+/* ---- numbers ---- */
+
+uint64_t cai_little_endian(const unsigned char *at, int width) {
+    uint64_t value = 0;
+    for (int i = width - 1; i >= 0; i--) value = value << 8 | at[i];
+    return value;
+}
+
+uint64_t cai_big_endian(const unsigned char *at, int width) {
+    uint64_t value = 0;
+    for (int i = 0; i < width; i++) value = value << 8 | at[i];
+    return value;
 }

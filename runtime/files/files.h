@@ -37,6 +37,20 @@ bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_e
 /* fsync, close, rename; on failure discards. */
 bool cai_output_finish(cai_output *output, cai_error *error);
 void cai_output_discard(cai_output *output);
+
+/* An output to which a codec writes piece by piece. */
+typedef struct cai_sink {
+    cai_output *output;
+    cai_error *error;
+    bool failed; /* an error is told, and the output discarded */
+} cai_sink;
+
+bool cai_sink_write(cai_sink *sink, const void *bytes, size_t count);
+
+/* Numbers of up to eight bytes in files. */
+uint64_t cai_little_endian(const unsigned char *at, int width);
+uint64_t cai_big_endian(const unsigned char *at, int width);
+
 /* Has the system put a folder's names on the disk, as a file's bytes are when it is
  * finished. */
 bool cai_folder_sync(const char *path, cai_error *error);
@@ -254,7 +268,8 @@ bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t w
  * of gray. */
 bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
                             cai_error *error);
-int cai_exif_orientation(const unsigned char *tiff, size_t count); /* 0 where there is none */
+/* Sets the orientation where the EXIF data has one. */
+void cai_read_exif(const unsigned char *tiff, size_t count, int *orientation);
 
 /* What one side must be: `fixed` where > 0, else any multiple of `multiple`. */
 typedef struct cai_extent {

@@ -36,26 +36,21 @@ void cai_image_free(cai_image *image) {
 
 /* ---- orientation ---- */
 
-static unsigned read_exif_bytes(const unsigned char *at, int count, bool big_endian) {
-    unsigned value = 0;
-    for (int i = 0; i < count; i++) value = value << 8 | at[big_endian ? i : count - 1 - i];
-    return value;
-}
-
 /* EXIF is a TIFF: byte order, 42, the offset of a directory; a directory is a count and
  * entries of twelve bytes. */
-int cai_exif_orientation(const unsigned char *tiff, size_t count) {
-    if (count < 14 || (memcmp(tiff, "II*\0", 4) != 0 && memcmp(tiff, "MM\0*", 4) != 0)) return 0;
-    bool big_endian = tiff[0] == 'M';
-    size_t directory = read_exif_bytes(tiff + 4, 4, big_endian);
-    if (directory > count - 2) return 0;
-    unsigned entries = read_exif_bytes(tiff + directory, 2, big_endian);
+void cai_read_exif(const unsigned char *tiff, size_t count, int *orientation) {
+    if (count < 14 || (memcmp(tiff, "II*\0", 4) != 0 && memcmp(tiff, "MM\0*", 4) != 0)) return;
+    uint64_t (*number)(const unsigned char *at, int width) =
+        tiff[0] == 'M' ? cai_big_endian : cai_little_endian;
+    size_t directory = number(tiff + 4, 4);
+    if (directory > count - 2) return;
+    uint64_t entries = number(tiff + directory, 2);
     for (size_t at = directory + 2; entries > 0 && at + 12 <= count; at += 12, entries--) {
-        if (read_exif_bytes(tiff + at, 2, big_endian) != 0x112) continue;
-        unsigned orientation = read_exif_bytes(tiff + at + 8, 2, big_endian);
-        return orientation >= 1 && orientation <= 8 ? (int)orientation : 0;
+        if (number(tiff + at, 2) != 0x112) continue;
+        uint64_t found = number(tiff + at + 8, 2);
+        if (found >= 1 && found <= 8) *orientation = (int)found;
+        return;
     }
-    return 0;
 }
 
 /* Orientations 5 to 8 exchange rows and columns of the result; then 3, 4, 6, 7 reverse

@@ -72,8 +72,7 @@ static void read_orientation(j_decompress_ptr jpeg, int *orientation) {
         if (marker->marker != JPEG_APP0 + 1 || marker->data_length < 6 ||
             memcmp(marker->data, "Exif\0\0", 6) != 0)
             continue;
-        int found = cai_exif_orientation(marker->data + 6, marker->data_length - 6);
-        if (found) *orientation = found;
+        cai_read_exif(marker->data + 6, marker->data_length - 6, orientation);
     }
 }
 

@@ -138,8 +138,7 @@ static size_t header_start(const unsigned char *bytes, size_t count, size_t *len
     if (count < 10) return 0;
     size_t start = bytes[6] == 1 ? 10 : 12;
     if (count < start) return 0;
-    *length = bytes[8] | (size_t)bytes[9] << 8;
-    if (start == 12) *length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+    *length = cai_little_endian(bytes + 8, (int)start - 8);
     return *length <= count - start ? start : 0;
 }
 

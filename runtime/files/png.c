@@ -102,10 +102,7 @@ static bool read_png(PngReader *reader, png_structp png, png_infop info, int *or
     png_read_end(png, info);
     png_bytep exif;
     png_uint_32 count;
-    if (png_get_eXIf_1(png, info, &count, &exif)) {
-        int found = cai_exif_orientation(exif, count);
-        if (found) *orientation = found;
-    }
+    if (png_get_eXIf_1(png, info, &count, &exif)) cai_read_exif(exif, count, orientation);
     return true;
 }
 
@@ -161,31 +158,23 @@ bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t
 
 /* ---- writing ---- */
 
-typedef struct PngWriter {
-    cai_output *output;
-    cai_error *error;
-    bool failed_output; /* the output is then already discarded */
-} PngWriter;
-
 static void on_write_error(png_structp png, png_const_charp text) {
-    PngWriter *writer = png_get_error_ptr(png);
-    if (!writer->failed_output) cai_fail(writer->error, CAI_BAD_INPUT, "PNG: %s", text);
+    cai_sink *sink = png_get_error_ptr(png);
+    if (!sink->failed) cai_fail(sink->error, CAI_BAD_INPUT, "PNG: %s", text);
     png_longjmp(png, 1);
 }
 
-static void write_bytes(png_structp png, png_bytep bytes, size_t count) {
-    PngWriter *writer = png_get_io_ptr(png);
-    writer->failed_output = !cai_output_write(writer->output, bytes, count, writer->error);
-    if (writer->failed_output) png_error(png, "not written");
+static void write_png_bytes(png_structp png, png_bytep bytes, size_t count) {
+    if (!cai_sink_write(png_get_io_ptr(png), bytes, count)) png_error(png, "not written");
 }
 
 static void flush_nothing(png_structp png) { (void)png; }
 
-static bool write_png(PngWriter *writer, png_structp png, png_infop info, const unsigned char *pixels,
+static bool write_png(cai_sink *sink, png_structp png, png_infop info, const unsigned char *pixels,
                       int channels, int64_t height, int64_t width) {
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-    png_set_write_fn(png, writer, write_bytes, flush_nothing);
+    png_set_write_fn(png, sink, write_png_bytes, flush_nothing);
     png_set_compression_buffer_size(png, 1 << 16);
     png_set_compression_level(png, 4); /* within a few per cent of level 6, at twice the speed */
     png_set_filter(png, 0, PNG_FILTER_SUB | PNG_FILTER_UP | PNG_FILTER_PAETH);
@@ -200,12 +189,12 @@ static bool write_png(PngWriter *writer, png_structp png, png_infop info, const 
 
 bool cai_png_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height,
                    int64_t width, cai_error *error) {
-    PngWriter writer = {.output = output, .error = error};
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &writer, on_write_error, on_warning);
+    cai_sink sink = {.output = output, .error = error};
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &sink, on_write_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
-    bool written = info ? write_png(&writer, png, info, pixels, channels, height, width)
+    bool written = info ? write_png(&sink, png, info, pixels, channels, height, width)
                         : cai_fail_memory(error, 0, "a PNG");
     png_destroy_write_struct(&png, &info);
-    if (!written && !writer.failed_output) cai_output_discard(output);
+    if (!written && !sink.failed) cai_output_discard(output);
     return written;
 }

@@ -206,7 +206,7 @@ static bool is_plausible_tiff(TiffFile *file, const TiffForm *form) {
  * one, which libtiff does not miss. */
 static bool has_whole_directory(TiffFile *file, TIFF *tiff) {
     const unsigned char *at = file->bytes + TIFFCurrentDirOffset(tiff);
-    size_t entries = file->bytes[0] == 'M' ? (size_t)at[0] << 8 | at[1] : at[0] | (size_t)at[1] << 8;
+    size_t entries = file->bytes[0] == 'M' ? cai_big_endian(at, 2) : cai_little_endian(at, 2);
     return 2 + 12 * entries + 4 <= file->count - TIFFCurrentDirOffset(tiff) ||
            fail_tiff(file, "the file is cut off");
 }

@@ -7,10 +7,6 @@
 
 /* ---- reading ---- */
 
-static uint32_t little_endian_32(const unsigned char *at) {
-    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
 static bool fail_webp(const char *path, const char *what, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT, "%s: broken WebP: %s", path, what);
 }
@@ -18,10 +14,9 @@ static bool fail_webp(const char *path, const char *what, cai_error *error) {
 /* A chunk is a name, a length, and data of an even number of bytes. */
 static void read_webp_orientation(const unsigned char *bytes, size_t count, int *orientation) {
     for (size_t at = 12; at + 8 <= count;) {
-        size_t length = little_endian_32(bytes + at + 4), left = count - at - 8;
+        size_t length = cai_little_endian(bytes + at + 4, 4), left = count - at - 8;
         if (length > left) return;
-        int found = memcmp(bytes + at, "EXIF", 4) == 0 ? cai_exif_orientation(bytes + at + 8, length) : 0;
-        if (found) *orientation = found;
+        if (memcmp(bytes + at, "EXIF", 4) == 0) cai_read_exif(bytes + at + 8, length, orientation);
         at += 8 + length + (length & 1);
     }
 }
@@ -38,7 +33,7 @@ static bool store_pixels(const char *path, const unsigned char *pixels, int64_t 
 bool cai_webp_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
                      int *orientation, cai_error *error) {
     WebPBitstreamFeatures features;
-    if (little_endian_32(bytes + 4) > count - 8) return fail_webp(path, "the file is cut off", error);
+    if (cai_little_endian(bytes + 4, 4) > count - 8) return fail_webp(path, "the file is cut off", error);
     if (WebPGetFeatures(bytes, count, &features) != VP8_STATUS_OK)
         return fail_webp(path, "its header is damaged", error);
     if (features.has_animation)
@@ -56,16 +51,8 @@ bool cai_webp_decode(const char *path, const unsigned char *bytes, size_t count,
 
 /* ---- writing ---- */
 
-typedef struct WebpWriter {
-    cai_output *output;
-    cai_error *error;
-    bool failed_output; /* the output is then already discarded */
-} WebpWriter;
-
 static int write_webp_bytes(const uint8_t *bytes, size_t count, const WebPPicture *picture) {
-    WebpWriter *writer = picture->custom_ptr;
-    writer->failed_output = !cai_output_write(writer->output, bytes, count, writer->error);
-    return !writer->failed_output;
+    return cai_sink_write(picture->custom_ptr, bytes, count);
 }
 
 /* Gray is coloured as its three channels are. */
@@ -87,7 +74,7 @@ static bool encode_webp(WebPPicture *picture, const unsigned char *pixels, int c
 
 bool cai_webp_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height,
                     int64_t width, cai_error *error) {
-    WebpWriter writer = {.output = output, .error = error};
+    cai_sink sink = {.output = output, .error = error};
     WebPPicture picture;
     bool fits = height <= WEBP_MAX_DIMENSION && width <= WEBP_MAX_DIMENSION, written = false;
     if (fits && WebPPictureInit(&picture)) {
@@ -95,11 +82,11 @@ bool cai_webp_write(cai_output *output, const unsigned char *pixels, int channel
         picture.height = (int)height;
         picture.width = (int)width;
         picture.writer = write_webp_bytes;
-        picture.custom_ptr = &writer;
+        picture.custom_ptr = &sink;
         written = encode_webp(&picture, pixels, channels);
         WebPPictureFree(&picture);
     }
-    if (written || writer.failed_output) return written;
+    if (written || sink.failed) return written;
     cai_output_discard(output);
     return fits ? cai_fail_memory(error, (uint64_t)(height * width) * 16, "a WebP")
                 : cai_fail(error, CAI_BAD_INPUT,

@@ -19,13 +19,6 @@ static bool fail_zip(const ZipReader *reader, const char *what) {
     return cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken zip file: %s", reader->zip->path, what);
 }
 
-/* A little endian number of `width` bytes. */
-static uint64_t little_endian(const unsigned char *at, int width) {
-    uint64_t value = 0;
-    for (int i = width - 1; i >= 0; i--) value = value << 8 | at[i];
-    return value;
-}
-
 /* ---- where the directory is ---- */
 
 enum { END = 22, END64 = 56, LOCATOR = 20, ENTRY = 46, LOCAL = 30 }; /* bytes of the fixed parts */
@@ -48,17 +41,17 @@ static const unsigned char *find_end(const ZipReader *reader) {
 static bool find_wide_end(const ZipReader *reader, const unsigned char *end, Directory *directory) {
     const unsigned char *locator = end - LOCATOR;
     if (end - reader->bytes < LOCATOR || memcmp(locator, "PK\6\7", 4) != 0) return false;
-    uint64_t at = little_endian(locator + 8, 8);
+    uint64_t at = cai_little_endian(locator + 8, 8);
     if (reader->count < END64 || at > reader->count - END64) return false;
     const unsigned char *wide = reader->bytes + at;
-    *directory = (Directory){.at = little_endian(wide + 48, 8), .count = little_endian(wide + 32, 8)};
+    *directory = (Directory){.at = cai_little_endian(wide + 48, 8), .count = cai_little_endian(wide + 32, 8)};
     return memcmp(wide, "PK\6\6", 4) == 0;
 }
 
 static bool find_directory(const ZipReader *reader, Directory *directory) {
     const unsigned char *end = find_end(reader);
     if (!end) return fail_zip(reader, "the file is cut off");
-    *directory = (Directory){.at = little_endian(end + 16, 4), .count = little_endian(end + 10, 2)};
+    *directory = (Directory){.at = cai_little_endian(end + 16, 4), .count = cai_little_endian(end + 10, 2)};
     bool wide = directory->at == UINT32_MAX || directory->count == UINT16_MAX;
     if (wide && !find_wide_end(reader, end, directory)) return fail_zip(reader, "its end is damaged");
     bool fits = directory->at <= reader->count && directory->count <= (reader->count - directory->at) / ENTRY;
@@ -78,12 +71,12 @@ typedef struct Entry {
  * order. */
 static void read_zip64(Entry *entry, const unsigned char *extra, size_t length) {
     uint64_t *const wide[] = {&entry->member.bytes, &entry->member.packed, &entry->local};
-    for (size_t at = 0; at + 4 <= length; at += 4 + little_endian(extra + at + 2, 2)) {
-        size_t next = at + 4, end = next + little_endian(extra + at + 2, 2);
-        if (little_endian(extra + at, 2) != 1 || end > length) continue;
+    for (size_t at = 0; at + 4 <= length; at += 4 + cai_little_endian(extra + at + 2, 2)) {
+        size_t next = at + 4, end = next + cai_little_endian(extra + at + 2, 2);
+        if (cai_little_endian(extra + at, 2) != 1 || end > length) continue;
         for (int i = 0; i < 3; i++) {
             if (*wide[i] != UINT32_MAX || next + 8 > end) continue;
-            *wide[i] = little_endian(extra + next, 8);
+            *wide[i] = cai_little_endian(extra + next, 8);
             next += 8;
         }
     }
@@ -93,15 +86,15 @@ static void read_zip64(Entry *entry, const unsigned char *extra, size_t length) 
 static bool read_entry(const ZipReader *reader, uint64_t *at, Entry *entry) {
     if (*at > reader->count || reader->count - *at < ENTRY) return false;
     const unsigned char *e = reader->bytes + *at;
-    size_t name = little_endian(e + 28, 2), extra = little_endian(e + 30, 2),
-           length = ENTRY + name + extra + little_endian(e + 32, 2);
+    size_t name = cai_little_endian(e + 28, 2), extra = cai_little_endian(e + 30, 2),
+           length = ENTRY + name + extra + cai_little_endian(e + 32, 2);
     if (memcmp(e, "PK\1\2", 4) != 0 || length > reader->count - *at) return false;
-    *entry = (Entry){.name = e + ENTRY, .name_length = name, .local = little_endian(e + 42, 4)};
-    entry->member = (cai_zip_member){.flags = (uint16_t)little_endian(e + 8, 2),
-                                     .method = (uint16_t)little_endian(e + 10, 2),
-                                     .checksum = (uint32_t)little_endian(e + 16, 4),
-                                     .packed = little_endian(e + 20, 4),
-                                     .bytes = little_endian(e + 24, 4)};
+    *entry = (Entry){.name = e + ENTRY, .name_length = name, .local = cai_little_endian(e + 42, 4)};
+    entry->member = (cai_zip_member){.flags = (uint16_t)cai_little_endian(e + 8, 2),
+                                     .method = (uint16_t)cai_little_endian(e + 10, 2),
+                                     .checksum = (uint32_t)cai_little_endian(e + 16, 4),
+                                     .packed = cai_little_endian(e + 20, 4),
+                                     .bytes = cai_little_endian(e + 24, 4)};
     read_zip64(entry, e + ENTRY + name, extra);
     *at += length;
     return true;
@@ -112,7 +105,7 @@ static bool read_entry(const ZipReader *reader, uint64_t *at, Entry *entry) {
 static const unsigned char *data_of(const ZipReader *reader, const Entry *entry) {
     if (entry->local > reader->count || reader->count - entry->local < LOCAL) return NULL;
     const unsigned char *local = reader->bytes + entry->local;
-    size_t skip = LOCAL + little_endian(local + 26, 2) + little_endian(local + 28, 2),
+    size_t skip = LOCAL + cai_little_endian(local + 26, 2) + cai_little_endian(local + 28, 2),
            left = reader->count - entry->local;
     bool lies = memcmp(local, "PK\3\4", 4) == 0 && skip <= left && entry->member.packed <= left - skip;
     return lies ? local + skip : NULL;
