@@ -2,8 +2,6 @@
 #include "commands/commands.h"
 #include "draw/draw.h"
 #include "codegen/emit.h"
-#include "kernels/kernels.h"
-#include "plan/plan.h"
 #include "files/files.h"
 #include <unistd.h>
 
@@ -107,8 +105,7 @@ static const char *free_sizes(Arena *arena, const Model *model) {
 static double activation_bytes(Session *s, Graph *graph) {
     const Target *target = build_target(s);
     if (!target) return 0;
-    LowerOptions options = {
-        .table = &kernel_table, .target = target, .winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0};
+    LowerOptions options = build_lowering(s, target);
     return (double)dim_const_value(
         program_arena_bytes(lower(build_passes(s, graph, NULL), &options, s->arena)));
 }

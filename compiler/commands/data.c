@@ -4,28 +4,6 @@
 #include "commands/commands.h"
 #include "train/train.h"
 
-/* ---- of a training what tells which data it reads ---- */
-
-/* Of a phase: which sets it reads, and on which it measures. */
-static cai_phase describe_phase(Arena *arena, const TrainingPhase *phase) {
-    cai_measure *measures = NEW_ARRAY(arena, cai_measure, phase->measures.count);
-    for (int i = 0; i < phase->measures.count; i++) measures[i].sets = phase->measures.items[i].sets;
-    return (cai_phase){.measures = measures,
-                       .measure_count = phase->measures.count,
-                       .rounds = (const int32_t *)phase->rounds};
-}
-
-static cai_training describe_training(Arena *arena, const Training *training) {
-    cai_phase *phases = NEW_ARRAY(arena, cai_phase, training->phases.count);
-    for (int i = 0; i < training->phases.count; i++)
-        phases[i] = describe_phase(arena, &training->phases.items[i]);
-    return (cai_training){.name = training->name,
-                          .sets = training_sets(arena, training),
-                          .set_count = training->sets.count,
-                          .phases = phases,
-                          .phase_count = training->phases.count};
-}
-
 /* ---- the words of the command line, as the trainer takes them ---- */
 
 static char *copy_word(Arena *arena, const char *text) { return arena_printf(arena, "%s", text); }
@@ -98,9 +76,9 @@ int command_data(Session *s) {
     const Training *training = block < 0 ? NULL : elaborate_training(library, block);
     int code = session_end(s);
     if (!training || code != EXIT_GOOD) return code ? code : EXIT_DIAGNOSED;
-    cai_training described = describe_training(s->arena, training);
+    const cai_training tables = training_tables(s->arena, training);
     cai_error error;
-    if (show_sets(s, &described, named, &error)) return EXIT_GOOD;
+    if (show_sets(s, &tables, named, &error)) return EXIT_GOOD;
     fprintf(stderr, "error: %s\n", error.message);
     return error.status == CAI_BAD_USAGE ? EXIT_USAGE : EXIT_DIAGNOSED;
 }

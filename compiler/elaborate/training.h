@@ -89,12 +89,11 @@ void library_check_trained(Library *library, const Training *training, Model *co
 /* NULL where there were errors. */
 Training *elaborate_training(Library *library, int index);
 
+/* ---- training_tables.c: the tables of core/training.h ---- */
+
 /* A file that the text names lies beside the text, and a trainer may run in another
  * folder: its absolute name; NULL stays NULL. */
 const char *training_file(Arena *arena, const char *file, Span span);
-/* ---- training_tables.c: the tables of core/training.h ---- */
-
-const cai_set *training_sets(Arena *arena, const Training *training);
 /* All but what only the compiled trainer has: its target, text, identity, and the
  * programs of its entries. */
 cai_training training_tables(Arena *arena, const Training *training);

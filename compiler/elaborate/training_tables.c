@@ -1,5 +1,5 @@
 /* A training as the runtime has it (core/training.h): codegen/ writes its tables into a
- * trainer, `cai data` hands those of its sets to the readers of data sets as they are. */
+ * trainer, `cai data` hands them to the readers of data sets as they are. */
 #include "elaborate/training.h"
 #include <libgen.h>
 #include <limits.h>
@@ -55,7 +55,7 @@ static cai_set table_of_set(Arena *arena, const TrainingSet *set) {
                      .anew = set->anew};
 }
 
-const cai_set *training_sets(Arena *arena, const Training *training) {
+static const cai_set *table_of_sets(Arena *arena, const Training *training) {
     cai_set *sets = NEW_ARRAY(arena, cai_set, training->sets.count);
     for (int i = 0; i < training->sets.count; i++) sets[i] = table_of_set(arena, &training->sets.items[i]);
     return sets;
@@ -147,7 +147,7 @@ cai_training training_tables(Arena *arena, const Training *training) {
                           .comment = training->comment,
                           .settings = training->settings,
                           .states = table_of_states(arena, training),
-                          .sets = training_sets(arena, training),
+                          .sets = table_of_sets(arena, training),
                           .phases = phases,
                           .state_count = training->states.count,
                           .set_count = training->sets.count,
