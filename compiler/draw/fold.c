@@ -162,8 +162,8 @@ static const char *pair_text(Fold *f, int64_t a, int64_t b, const char *between)
 }
 
 static const char *convolution_text(Fold *f, const Node *node) {
-    const bool back = node->op == OP_convolution_backward_data; /* both have the same attributes */
-    const convolution_attributes *a = node->attributes;
+    const bool back = node->op == OP_convolution_backward_data;
+    const Geometry *a = geometry_of(node);
     Shape w = node->inputs[1]->shape;
     int64_t channels = 0, groups = a->groups, in = 0, kernel[2] = {1, 1}, spatial = w.rank - 2;
     dim_is_const(node->shape.dims[1], &channels);

@@ -95,13 +95,13 @@ static View window_view(const Node *node, View view) {
         if (s < 0) return view_of_everything();
         switch (node->op) {
         case OP_convolution: {
-            const convolution_attributes *a = ATTRIBUTES(node, convolution);
+            const Geometry *a = geometry_of(node);
             slide_field(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]),
                         (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;
         }
         case OP_convolution_backward_data: {
-            const convolution_backward_data_attributes *a = ATTRIBUTES(node, convolution_backward_data);
+            const Geometry *a = geometry_of(node);
             unslide_field(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]),
                           (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;

@@ -89,9 +89,8 @@ static const Node *bound_or_root(const Chosen *chosen, const char *name) {
     return binding ? binding->node : chosen->node;
 }
 
-/* The attributes of both convolutions are the same. */
-static const convolution_attributes *convolution_of(const Chosen *chosen, Windows *w) {
-    const convolution_attributes *a = bound_or_root(chosen, "c")->attributes;
+static const Geometry *geometry_of_chosen(const Chosen *chosen, Windows *w) {
+    const Geometry *a = geometry_of(bound_or_root(chosen, "c"));
     const Node *x = bound(chosen, "x")->node;
     w->count = a->stride.count;
     for (int i = 0; i < w->count; i++) {
@@ -117,7 +116,7 @@ static const char *write_conv_call(Export *e, const char *op, const Chosen *chos
 
 const char *write_convolution(Export *e, const Chosen *chosen) {
     Windows w;
-    const convolution_attributes *a = convolution_of(chosen, &w);
+    const Geometry *a = geometry_of_chosen(chosen, &w);
     const char *value = value_of(e, bound(chosen, "x")->node);
     if (!find_kernel(bound(chosen, "w")->node, &w))
         return export_refuse(e, chosen->node, "the size of a convolution's kernel is free");
@@ -183,7 +182,7 @@ static const char *add_bias(Export *e, const Chosen *chosen, const char *value) 
 const char *write_transposed(Export *e, const Chosen *chosen) {
     Windows w;
     int64_t more[MOST_SPATIAL];
-    const convolution_attributes *a = convolution_of(chosen, &w);
+    const Geometry *a = geometry_of_chosen(chosen, &w);
     if (!find_kernel(bound(chosen, "w")->node, &w))
         return export_refuse(e, chosen->node, "the size of a convolution's kernel is free");
     if (!find_cut_behind(e, &w, more))

@@ -424,6 +424,11 @@ void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gr
 /* The same, with NULL for a node that y does not depend on. */
 void graph_gradient_of(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients);
 
+/* ---- op_conv.c ---- */
+/* stride, dilation, before, size, groups: the attributes of the three convolutions */
+typedef convolution_attributes Geometry;
+const Geometry *geometry_of(const Node *node); /* only of convolutions */
+
 /* ---- op_window.c ---- */
 /* kernel, stride, dilation, before: the attributes of all five pools begin with these */
 typedef max_pool_scatter_attributes Pooling;

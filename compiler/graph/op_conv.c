@@ -8,11 +8,15 @@
 #include <assert.h>
 #include <math.h>
 
-/* The five attributes that the three operators have in common. */
-typedef convolution_attributes Geometry;
 static_assert(sizeof(Geometry) == sizeof(convolution_backward_data_attributes) &&
                   sizeof(Geometry) == sizeof(convolution_backward_weights_attributes),
               "the three convolutions have the same attributes");
+
+const Geometry *geometry_of(const Node *node) {
+    CHECK(node->op == OP_convolution || node->op == OP_convolution_backward_data ||
+          node->op == OP_convolution_backward_weights);
+    return node->attributes;
+}
 
 /* ---- shapes ---- */
 
@@ -155,7 +159,7 @@ static void conv_spatial_sizes(int64_t *sizes, const RefShape *shape) {
 }
 
 static ConvNest nest_of(const RefCall *call) {
-    const Geometry *geometry = call->node->attributes;
+    const Geometry *geometry = geometry_of(call->node);
     ConvNest nest = {.op = call->node->op, .groups = geometry->groups, .to = &call->out->real};
     const RefShape *x, *w, *y;
     if (nest.op == OP_convolution) {

@@ -54,7 +54,7 @@ TEST(products_around_blocks) {
 
 /* ---- convolutions ---- */
 
-typedef struct Geometry { int64_t stride[3], dilation[3], before[3]; } Geometry;
+typedef struct ConvSizes { int64_t stride[3], dilation[3], before[3]; } ConvSizes;
 
 static IntList some(const int64_t *items, int count) { return (IntList){count, items}; }
 
@@ -62,7 +62,7 @@ static IntList some(const int64_t *items, int count) { return (IntList){count, i
  * chosen freely: windows may lie beyond any border. */
 static void check_convolutions(TestGraph *t, int axes, const int64_t *x, const int64_t *k, const int64_t *y,
                                int64_t batch, int64_t groups, int64_t inputs, int64_t outputs,
-                               const Geometry *g) {
+                               const ConvSizes *g) {
     Dim xs[5] = {size(t, batch), size(t, groups * inputs)},
         ws[5] = {size(t, groups * outputs), size(t, inputs)};
     Dim ys[5] = {size(t, batch), size(t, groups * outputs)};
@@ -87,7 +87,7 @@ TEST(convolutions) {
         TestGraph t = test_graph(seed);
         int axes = 1 + random_below(&t, 3);
         int64_t x[3], k[3], y[3];
-        Geometry g;
+        ConvSizes g;
         for (int i = 0; i < axes; i++) {
             x[i] = 1 + random_below(&t, 7), k[i] = 1 + random_below(&t, 4), y[i] = 1 + random_below(&t, 7);
             g.stride[i] = 1 + random_below(&t, 3), g.dilation[i] = 1 + random_below(&t, 3),
@@ -103,7 +103,7 @@ TEST(convolutions) {
 
 /* More than is unfolded at once: many rows of it, many columns, and both. */
 TEST(convolutions_in_parts) {
-    const Geometry g = {{1, 1}, {1, 1}, {1, 2}};
+    const ConvSizes g = {{1, 1}, {1, 1}, {1, 2}};
     const int64_t cases[][3] = {{700, 2, 70}, {2, 900, 1400}, {350, 80, 90}}; /* inputs, height, width */
     for (int i = 0; i < COUNT_OF(cases); i++) {
         TestGraph t = test_graph((uint64_t)i);

@@ -28,26 +28,14 @@ typedef struct AnyWalk {
 
 /* ---- attributes ---- */
 
-static void set_any_axes(AnyConv *c, IntList stride, IntList dilation, IntList before, int64_t groups) {
-    for (int i = 0; i < c->axes; i++) {
-        c->stride[i] = stride.items[i];
-        c->dilation[i] = dilation.items[i];
-        c->before[i] = before.items[i];
-    }
-    c->groups = groups;
-}
-
 static void read_any_attributes(AnyConv *c, const Node *node) {
-    if (node->op == OP_convolution) {
-        const convolution_attributes *a = ATTRIBUTES(node, convolution);
-        set_any_axes(c, a->stride, a->dilation, a->before, a->groups);
-    } else if (node->op == OP_convolution_backward_data) {
-        const convolution_backward_data_attributes *a = ATTRIBUTES(node, convolution_backward_data);
-        set_any_axes(c, a->stride, a->dilation, a->before, a->groups);
-    } else {
-        const convolution_backward_weights_attributes *a = ATTRIBUTES(node, convolution_backward_weights);
-        set_any_axes(c, a->stride, a->dilation, a->before, a->groups);
+    const Geometry *a = geometry_of(node);
+    for (int i = 0; i < c->axes; i++) {
+        c->stride[i] = a->stride.items[i];
+        c->dilation[i] = a->dilation.items[i];
+        c->before[i] = a->before.items[i];
     }
+    c->groups = a->groups;
 }
 
 static bool any_conv(const Kernel *kernel, AnyConv *c) {

@@ -13,28 +13,18 @@ static bool constant_dims(const Node *node, int from, int to) {
     return true;
 }
 
-static convolution_attributes attributes_of(const Node *anchor) {
-    if (anchor->op == OP_convolution) return *ATTRIBUTES(anchor, convolution);
-    if (anchor->op == OP_convolution_backward_data) {
-        const convolution_backward_data_attributes *t = ATTRIBUTES(anchor, convolution_backward_data);
-        return (convolution_attributes){t->stride, t->dilation, t->before, t->size, t->groups};
-    }
-    const convolution_backward_weights_attributes *t = ATTRIBUTES(anchor, convolution_backward_weights);
-    return (convolution_attributes){t->stride, t->dilation, t->before, t->size, t->groups};
-}
-
 /* s->x and s->w are set, and `y`, of the convolution's result, gives the sizes. */
 static void read_conv_attributes(const Node *anchor, const Node *y, ConvShape *s) {
-    convolution_attributes a = attributes_of(anchor);
+    const Geometry *a = geometry_of(anchor);
     for (int i = 0; i < 2; i++) {
-        s->stride[i] = a.stride.items[i];
-        s->dilation[i] = a.dilation.items[i];
-        s->before[i] = a.before.items[i];
+        s->stride[i] = a->stride.items[i];
+        s->dilation[i] = a->dilation.items[i];
+        s->before[i] = a->before.items[i];
         s->kernel[i] = dim_const_value(s->w->shape.dims[2 + i]);
         s->in_size[i] = s->x->shape.dims[2 + i];
         s->out_size[i] = y->shape.dims[2 + i];
     }
-    s->groups = a.groups;
+    s->groups = a->groups;
 }
 
 bool conv_shape(const Kernel *kernel, ConvShape *s) {
