@@ -241,7 +241,7 @@ static int unit_axis(const Kernel *kernel, const Node *node) {
 }
 
 /* Of elements of which a vector holds as many as there are lanes. */
-static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
+static void consider_transposed(const Kernel *kernel, Nest *nest, const Node *node) {
     const Target *target = kernel->program->target;
     int axis =
         dtype_bytes(node->shape.type) * target->lanes == target->vector_bytes ? unit_axis(kernel, node) : -1;
@@ -262,7 +262,7 @@ static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
  * registers. */
 typedef struct Where { const Node *node; bool here, elsewhere; } Where;
 
-enum { MAX_TURNED_MEMBERS = 12 }; /* of a kernel with squares, whose code is emitted once for each lane */
+enum { MAX_TRANSPOSED_MEMBERS = 12 }; /* of a kernel with squares, whose code is emitted once for each lane */
 
 /* Fills `where` for the members, from the output backwards, and for what they read;
  * returns the number of nodes. */
@@ -287,12 +287,12 @@ static int find_points(const Kernel *kernel, Where *where) {
 
 static void choose_transposed(const Kernel *kernel, Nest *nest) {
     /* no member has more than three operands */
-    Where where[3 * MAX_TURNED_MEMBERS + 1];
+    Where where[3 * MAX_TRANSPOSED_MEMBERS + 1];
     nest->transposed = -1;
-    if (kernel->anchor || nest->lane < 0 || kernel->member_count > MAX_TURNED_MEMBERS) return;
+    if (kernel->anchor || nest->lane < 0 || kernel->member_count > MAX_TRANSPOSED_MEMBERS) return;
     int count = find_points(kernel, where);
     for (int i = 0; i < count; i++)
-        if (where[i].here && !where[i].elsewhere) consider_turn(kernel, nest, where[i].node);
+        if (where[i].here && !where[i].elsewhere) consider_transposed(kernel, nest, where[i].node);
 }
 
 /* In blocks, the channels of a block are adjacent at each pixel, and so are the pixels of
@@ -323,7 +323,7 @@ static void order_transposed(const Kernel *kernel, Nest *nest) {
  * places, and squares would be masked to r. All inputs are then contiguous along the
  * transposed group, which becomes the group of the lanes, and elements of the output are
  * r apart. */
-static void choose_zip(const Kernel *kernel, Nest *nest) {
+static void choose_interleaved(const Kernel *kernel, Nest *nest) {
     const Value *output = kernel->output;
     int64_t narrow, lanes = kernel->program->target->lanes;
     nest->interleaved = -1;
@@ -404,7 +404,7 @@ static Nest *nest_new(Program *program, const Kernel *kernel) {
     nest->lane = choose_lane(kernel, nest, domain);
     choose_transposed(kernel, nest);
     order_transposed(kernel, nest);
-    choose_zip(kernel, nest);
+    choose_interleaved(kernel, nest);
     choose_tasks(kernel, nest);
     choose_parts(kernel, nest);
     return nest;

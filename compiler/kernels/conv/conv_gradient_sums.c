@@ -143,7 +143,7 @@ static void add_strip_rows(const Strip *s, Entries entries, LoopCarried *sums) {
 }
 
 /* Adds the tile's sums to the task's. */
-static void put_by(const Strip *s, Entries entries, const LoopCarried *sums) {
+static void add_to_task_sums(const Strip *s, Entries entries, const LoopCarried *sums) {
     const Gradient *g = s->g;
     Module *m = g->m;
     int64_t width = (int64_t)g->tile->blocks * g->lanes;
@@ -170,7 +170,7 @@ static void emit_turn(const Strip *s) {
         sums.count = (int)entries.count * s->blocks;
         for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(g->vector);
         add_strip_rows(s, entries, &sums);
-        put_by(s, entries, &sums);
+        add_to_task_sums(s, entries, &sums);
         entries.first += entries.count;
     }
 }
