@@ -172,7 +172,7 @@ const char *nearest_name(const char *wrong, const char *const *candidates, int c
 /* Removes the files that were not used for longest, until at most so many, and so many
  * bytes, are left. A file is used when it gets a new date. One with a dot in its name is
  * still being written, and goes after an hour. */
-void trim_folder(const char *path, int64_t most_files, int64_t max_bytes);
+void trim_folder(const char *path, int64_t max_files, int64_t max_bytes);
 
 /* ---- sha256.c ---- */
 

@@ -36,8 +36,8 @@ static Entries list_entries(Arena *arena, DIR *folder) {
     return entries;
 }
 
-void trim_folder(const char *path, int64_t most_files, int64_t max_bytes) {
-    bool bounded = most_files < INT64_MAX || max_bytes < INT64_MAX;
+void trim_folder(const char *path, int64_t max_files, int64_t max_bytes) {
+    bool bounded = max_files < INT64_MAX || max_bytes < INT64_MAX;
     DIR *folder = bounded ? opendir(path) : NULL;
     if (!folder) return;
     Arena *arena = arena_new();
@@ -45,7 +45,7 @@ void trim_folder(const char *path, int64_t most_files, int64_t max_bytes) {
     int64_t bytes = 0, files = entries.count;
     for (int i = 0; i < entries.count; i++) bytes += entries.items[i].bytes;
     if (entries.count) qsort(entries.items, (size_t)entries.count, sizeof(Entry), compare_entries);
-    for (int i = 0; i < entries.count && (files > most_files || bytes > max_bytes); i++) {
+    for (int i = 0; i < entries.count && (files > max_files || bytes > max_bytes); i++) {
         if (unlinkat(dirfd(folder), entries.items[i].name, 0) != 0) continue;
         files--;
         bytes -= entries.items[i].bytes;

@@ -23,7 +23,7 @@ const ExportRow export_rows[] = {
 };
 const int export_row_count = COUNT_OF(export_rows);
 
-enum { MOST_FOLDED = 1 << 16 }; /* elements that are computed here, and not by a node */
+enum { MAX_FOLDED = 1 << 16 }; /* elements that are computed here, and not by a node */
 
 /* ---- what the parts share ---- */
 
@@ -49,7 +49,7 @@ bool export_is_folded(Export *e, const Node *node) {
     int64_t count;
     if (node_sources(&e->sources, e->graph, node) & ~(unsigned)MADE_OF_PLACES) return false;
     return shape_element_count(node->shape, &count) &&
-           (count <= MOST_FOLDED || (node->op == OP_constant && ATTRIBUTES(node, constant)->data->count > 1));
+           (count <= MAX_FOLDED || (node->op == OP_constant && ATTRIBUTES(node, constant)->data->count > 1));
 }
 
 /* ---- choosing ---- */

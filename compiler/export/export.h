@@ -24,7 +24,7 @@ bool export_onnx(Diagnostics *diag, const Graph *graph, const ExportOptions *opt
 
 /* ---- what the parts share ---- */
 
-enum { MOST_BINDINGS = 16, MOST_MATCHED = 48 };
+enum { MAX_BINDINGS = 16, MAX_MATCHED = 48 };
 
 typedef struct Export Export;
 typedef struct Chosen Chosen;
@@ -43,7 +43,7 @@ typedef struct Binding { /* a name of a pattern */
 struct Chosen { /* a row, and what its names stand for */
     const ExportRow *row;
     Node *node;
-    Binding bindings[MOST_BINDINGS];
+    Binding bindings[MAX_BINDINGS];
     int count;
 };
 

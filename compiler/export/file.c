@@ -6,7 +6,7 @@
 #include "onnx.pb-c.h"
 
 /* A protobuf ends at 2 GB; the rest of the file needs some of it. */
-#define MOST_INSIDE (INT64_C(2000) << 20)
+#define MAX_INSIDE (INT64_C(2000) << 20)
 /* Tensors in a file of their own begin at multiples of this, and smaller ones are none:
  * the checker's shapes need them. */
 enum { EXTERNAL_UNIT = 64, LEAST_EXTERNAL = 1024 };
@@ -289,7 +289,7 @@ static bool write_whole(OnnxFile *file, Onnx__TensorProto **protos, const char *
 static bool is_kept_apart(const OnnxFile *file) {
     int64_t all = 0;
     for (int i = 0; i < file->tensors.count; i++) all += tensor_bytes(&file->tensors.items[i]);
-    return file->e->options->external || all > MOST_INSIDE;
+    return file->e->options->external || all > MAX_INSIDE;
 }
 
 bool onnx_file_write(OnnxFile *file) {

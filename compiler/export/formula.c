@@ -17,11 +17,6 @@ typedef struct FormulaText {
 
 static size_t formula_word_length(const char *at) { return strcspn(at, " ()="); }
 
-static const char *formula_word(const char *at) {
-    while (*at == ' ') at++;
-    return at;
-}
-
 static const Binding *binding_at(const Chosen *chosen, const char *at, size_t length) {
     for (int i = 0; i < chosen->count; i++)
         if (chosen->bindings[i].length == length && !strncmp(chosen->bindings[i].name, at, length))
@@ -36,7 +31,7 @@ static int formula_nodes(const Chosen *chosen, Node **nodes) {
     int count = 0;
     for (const char *at = chosen->row->formula; *at; at += strcspn(at, " ("), at += strspn(at, " (")) {
         const size_t length = formula_word_length(at);
-        if (islower((unsigned char)*at) && at[length] != '=' && count < MOST_BINDINGS)
+        if (islower((unsigned char)*at) && at[length] != '=' && count < MAX_BINDINGS)
             nodes[count++] = binding_at(chosen, at, length)->node;
     }
     return count;
@@ -62,13 +57,13 @@ static bool operands_cover(Node *const *nodes, int count, Shape result) {
 }
 
 static bool reads_first_in_full(const Chosen *chosen) {
-    Node *nodes[MOST_BINDINGS];
+    Node *nodes[MAX_BINDINGS];
     const int count = formula_nodes(chosen, nodes);
     return !operands_cover(nodes, count, chosen->node->shape);
 }
 
 void formula_needs(Export *e, const Chosen *chosen) {
-    Node *nodes[MOST_BINDINGS];
+    Node *nodes[MAX_BINDINGS];
     const int count = formula_nodes(chosen, nodes);
     const bool full = reads_first_in_full(chosen);
     for (int i = 0; i < count; i++) {
@@ -89,12 +84,12 @@ static double formula_number(const FormulaText *f, const char *at) {
 
 /* The type of numbers: that of the first operand. */
 static DType formula_type(const Chosen *chosen) {
-    Node *nodes[MOST_BINDINGS];
+    Node *nodes[MAX_BINDINGS];
     return formula_nodes(chosen, nodes) ? nodes[0]->shape.type : DTYPE_F32;
 }
 
 static const char *formula_named(const FormulaText *f, const char *at, size_t length) {
-    Node *node = binding_at(f->chosen, at, length)->node, *nodes[MOST_BINDINGS];
+    Node *node = binding_at(f->chosen, at, length)->node, *nodes[MAX_BINDINGS];
     double number;
     formula_nodes(f->chosen, nodes);
     if (f->full && node == nodes[0]) return value_of(f->e, node);
@@ -107,9 +102,9 @@ static const char *formula_operator(FormulaText *f) {
     const size_t length = formula_word_length(++f->at);
     const char *op = arena_strndup(f->e->arena, f->at, length), *operands[4];
     int count = 0;
-    f->at = formula_word(f->at + length);
+    f->at = pattern_word(f->at + length);
     OnnxCall *call = call_begin(f->e, op);
-    for (; *f->at != ')'; f->at = formula_word(f->at)) {
+    for (; *f->at != ')'; f->at = pattern_word(f->at)) {
         const size_t word = formula_word_length(f->at);
         if (f->at[word] != '=') {
             operands[count++] = formula_operand(f);
@@ -124,7 +119,7 @@ static const char *formula_operator(FormulaText *f) {
 }
 
 static const char *formula_operand(FormulaText *f) {
-    f->at = formula_word(f->at);
+    f->at = pattern_word(f->at);
     if (*f->at == '(') return formula_operator(f);
     const char *at = f->at;
     const size_t length = formula_word_length(at);

@@ -8,7 +8,7 @@
 typedef struct Matching {
     Export *e;
     Chosen *chosen;
-    const Node *matched[MOST_MATCHED]; /* what the pattern's operators stand for, and broadcasts between */
+    const Node *matched[MAX_MATCHED]; /* what the pattern's operators stand for, and broadcasts between */
     int matched_count;
 } Matching;
 
@@ -62,7 +62,7 @@ static bool bind_node(Matching *m, Binding binding) {
                        ? known->number == binding.number && known->size == binding.size
                        : known->node == binding.node;
     }
-    if (chosen->count == MOST_BINDINGS) return false;
+    if (chosen->count == MAX_BINDINGS) return false;
     chosen->bindings[chosen->count++] = binding;
     return true;
 }
@@ -80,7 +80,7 @@ static bool match_operands(Matching *m, const char *at, const Node *node, bool t
 static bool match_inner(Matching *m, const char *at, Node *node) {
     const size_t length = pattern_word_length(at);
     if (strlen(op_info[node->op].name) != length || strncmp(at, op_info[node->op].name, length)) return false;
-    if (m->matched_count == MOST_MATCHED) return false;
+    if (m->matched_count == MAX_MATCHED) return false;
     m->matched[m->matched_count++] = node;
     const Chosen before = *m->chosen;
     const int matched = m->matched_count;
@@ -106,7 +106,7 @@ static bool match_operand_of(Matching *m, const char *at, Node *node) {
     if (length && at[length] != ':') return match_named(m, at, node);
     const char *inner = at + length + (at[length] == ':') + 1;
     while ((node->op == OP_broadcast || adds_axes_before(node)) && strncmp(inner, "reshape", 7)) {
-        if (m->matched_count == MOST_MATCHED) return false;
+        if (m->matched_count == MAX_MATCHED) return false;
         m->matched[m->matched_count++] = node;
         node = node->inputs[0];
     }

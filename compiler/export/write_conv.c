@@ -3,13 +3,13 @@
 #include "export/export.h"
 #include <math.h>
 
-enum { MOST_SPATIAL = 3 };
+enum { MAX_SPATIAL = 3 };
 
 typedef struct Windows { /* of each spatial axis */
     int count;
-    int64_t kernel[MOST_SPATIAL], stride[MOST_SPATIAL], dilation[MOST_SPATIAL], before[MOST_SPATIAL];
-    Dim in[MOST_SPATIAL], out[MOST_SPATIAL];
-    int64_t pads[2 * MOST_SPATIAL]; /* all before, all behind */
+    int64_t kernel[MAX_SPATIAL], stride[MAX_SPATIAL], dilation[MAX_SPATIAL], before[MAX_SPATIAL];
+    Dim in[MAX_SPATIAL], out[MAX_SPATIAL];
+    int64_t pads[2 * MAX_SPATIAL]; /* all before, all behind */
 } Windows;
 
 static int64_t reach_of_window(const Windows *w, int axis) {
@@ -150,8 +150,8 @@ static bool is_any_above_0(const int64_t *numbers, int count) {
 static const char *write_cut_transposed(Export *e, const Chosen *chosen, Windows *w, int64_t groups) {
     const int rank = chosen->node->shape.rank;
     int64_t pads[2 * REF_MAX_RANK] = {0};
-    Dim begins[MOST_SPATIAL], ends[MOST_SPATIAL];
-    int64_t axes[MOST_SPATIAL];
+    Dim begins[MAX_SPATIAL], ends[MAX_SPATIAL];
+    int64_t axes[MAX_SPATIAL];
     for (int i = 0; i < w->count; i++) {
         w->pads[i] = w->pads[w->count + i] = 0;
         pads[rank + 2 + i] = w->stride[i];
@@ -181,7 +181,7 @@ static const char *add_bias(Export *e, const Chosen *chosen, const char *value) 
 
 const char *write_transposed(Export *e, const Chosen *chosen) {
     Windows w;
-    int64_t more[MOST_SPATIAL];
+    int64_t more[MAX_SPATIAL];
     const Geometry *a = geometry_of_chosen(chosen, &w);
     if (!find_kernel(bound(chosen, "w")->node, &w))
         return export_refuse(e, chosen->node, "the size of a convolution's kernel is free");

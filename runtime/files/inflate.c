@@ -2,9 +2,9 @@
 #include "files/files.h"
 #include <zlib.h>
 
-#define MOST ((size_t)1 << 30) /* at once: zlib counts in 32 bits */
+#define MAX_PIECE ((size_t)1 << 30) /* at once: zlib counts in 32 bits */
 
-static uInt zlib_piece(size_t count) { return (uInt)(count < MOST ? count : MOST); }
+static uInt zlib_piece(size_t count) { return (uInt)(count < MAX_PIECE ? count : MAX_PIECE); }
 
 /* Unpacks until `count` bytes are there or the data ends: Z_OK where more may follow. */
 static int unpack_stream(z_stream *stream, size_t *packed, unsigned char *out, size_t count) {
