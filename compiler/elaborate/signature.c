@@ -197,7 +197,7 @@ bool check_picture(Evaluator *ev, const TypeExpr *type, Fit fit, Shape shape) {
                                dim_string(ev->arena, shape.dims[1]));
         report_help(
             ev, d,
-            "`f32[N, %s, H, W]` is a tensor of any number of channels; an image is read from PNG, JPEG, WebP, BMP or TIFF",
+            "`f32[N, %s, H, W]` is a tensor of any number of channels; an image is read from the file of a picture, gray or coloured",
             dim_string(ev->arena, shape.dims[1]));
         return false;
     }
