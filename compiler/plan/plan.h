@@ -29,8 +29,7 @@ typedef struct LowerOptions {
     Map *names;
 } LowerOptions;
 
-/* The whole stage: fuse, find_ties, select_kinds, layout, fuse_rows, settle (which
- * packs), plan. The graph has been through the passes. */
+/* The whole stage, whose steps stand in plan.c. The graph has been through the passes. */
 Program *lower(Graph *graph, const LowerOptions *options, Arena *arena);
 
 #endif
