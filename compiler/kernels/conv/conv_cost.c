@@ -25,7 +25,7 @@ enum {
 
 int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer) {
     *tiles = ceil_div(count, max);
-    int64_t width = (count + *tiles - 1) / *tiles;
+    int64_t width = ceil_div(count, *tiles);
     *longer = count - (width - 1) * *tiles;
     return width;
 }

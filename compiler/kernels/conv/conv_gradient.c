@@ -79,11 +79,11 @@ int64_t gradient_entries(const GradientPlan *plan, int lanes) {
 }
 
 int64_t gradient_x_blocks(const GradientPlan *plan, int lanes) {
-    return plan->tile.form == GRADIENT_BLOCKS ? (plan->shape.inputs + lanes - 1) / lanes : 1;
+    return plan->tile.form == GRADIENT_BLOCKS ? ceil_div(plan->shape.inputs, lanes) : 1;
 }
 
 int64_t gradient_y_blocks(const GradientPlan *plan, int lanes) {
-    return (plan->shape.outputs + lanes - 1) / lanes;
+    return ceil_div(plan->shape.outputs, lanes);
 }
 
 int64_t gradient_cell(const GradientPlan *plan, int lanes) {
@@ -167,10 +167,7 @@ static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, in
     return sum_bytes(plan) * (x + rows * columns * groups * plan->tile.blocks * lanes);
 }
 
-static int64_t even_length(int64_t count, int64_t max) {
-    int64_t pieces = (count + max - 1) / max;
-    return (count + pieces - 1) / pieces;
-}
+static int64_t even_length(int64_t count, int64_t max) { return ceil_div(count, ceil_div(count, max)); }
 
 /* Whole rows if one fits L1, then several, then images. */
 static void choose_strip(const GradientPlan *plan, GradientTile *tile, const Map *map, const Target *t) {
@@ -228,11 +225,14 @@ static void choose_task(const GradientPlan *plan, GradientTile *tile, int64_t al
     tile->x_blocks = (int)even_length(all_blocks, blocks);
 }
 
+/* Groups of Q blocks of output channels, of a group of channels. */
+static int64_t gradient_groups(const GradientPlan *plan, const GradientTile *tile, int lanes) {
+    return ceil_div(gradient_y_blocks(plan, lanes), tile->blocks);
+}
+
 static int64_t count_tasks(const GradientPlan *plan, const GradientTile *tile, int lanes) {
-    int64_t groups = (gradient_y_blocks(plan, lanes) + tile->blocks - 1) / tile->blocks;
-    int64_t tasks = (groups + tile->groups - 1) / tile->groups;
-    tasks *= (gradient_x_blocks(plan, lanes) + tile->x_blocks - 1) / tile->x_blocks;
-    return tasks * plan->shape.groups;
+    return plan->shape.groups * ceil_div(gradient_groups(plan, tile, lanes), tile->groups) *
+           ceil_div(gradient_x_blocks(plan, lanes), tile->x_blocks);
 }
 
 static Dim far_strips(Dims *dims, const ConvShape *s, const GradientTile *tile) {
@@ -246,14 +246,13 @@ static Dim far_strips(Dims *dims, const ConvShape *s, const GradientTile *tile) 
 static GradientTile choose_tile(const GradientPlan *plan, Dims *dims, const Target *t, bool flat) {
     GradientTile tile = plan->tile;
     Map map = walked_map(plan, dims, flat);
-    int64_t groups = (gradient_y_blocks(plan, t->lanes) + tile.blocks - 1) / tile.blocks;
     tile.flat = flat;
-    choose_task(plan, &tile, groups, gradient_x_blocks(plan, t->lanes), t);
+    choose_task(plan, &tile, gradient_groups(plan, &tile, t->lanes), gradient_x_blocks(plan, t->lanes), t);
     choose_strip(plan, &tile, &map, t);
     choose_far_strip(plan, &tile, &map, t);
     int64_t tasks = count_tasks(plan, &tile, t->lanes),
             units = dim_typical(dims, far_strips(dims, &plan->shape, &tile));
-    tile.parts = (int)max_i64(1, min_i64(units, (LEAST_TASKS + tasks - 1) / tasks));
+    tile.parts = (int)max_i64(1, min_i64(units, ceil_div(LEAST_TASKS, tasks)));
     return tile;
 }
 
@@ -325,8 +324,7 @@ static bool gradient_may_be_flat(const GradientPlan *plan) {
 }
 
 static int64_t count_cells(const GradientPlan *plan, const GradientTile *tile, int lanes) {
-    int64_t groups = (gradient_y_blocks(plan, lanes) + tile->blocks - 1) / tile->blocks;
-    return plan->shape.groups * groups * gradient_x_blocks(plan, lanes);
+    return plan->shape.groups * gradient_groups(plan, tile, lanes) * gradient_x_blocks(plan, lanes);
 }
 
 /* The sums of a task; or, of several parts, those of all tasks, which a second phase adds
@@ -435,8 +433,7 @@ LLVMValueRef gradient_first_block(const Gradient *g, LLVMValueRef group) {
 /* Takes a task apart but for its part; its sums follow those of the tasks before it. */
 static GradientSums find_sums(const Gradient *g, LLVMValueRef *task, int64_t groups, int64_t x_blocks) {
     Module *m = g->m;
-    int64_t group_tasks = (g->group_count + groups - 1) / groups,
-            x_tasks = (g->x_blocks + x_blocks - 1) / x_blocks;
+    int64_t group_tasks = ceil_div(g->group_count, groups), x_tasks = ceil_div(g->x_blocks, x_blocks);
     GradientSums sums = {.first = get_i64(m, 0)};
     sums.x_from = emit_mul(m, take_part(m, task, get_i64(m, x_tasks)), get_i64(m, x_blocks));
     sums.x_to = emit_min(m, emit_add(m, sums.x_from, get_i64(m, x_blocks)), get_i64(m, g->x_blocks));

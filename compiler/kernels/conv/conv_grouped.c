@@ -70,7 +70,7 @@ static int pixels_for_grouped(const ConvShape *s, const Target *target, int rows
 /* Of the outputs along an axis; of a transposed one, those of a phase. */
 static int64_t outputs_along(const ConvShape *s, const Dims *dims, int axis) {
     int64_t step = s->transposed ? s->stride[axis] : 1;
-    return max_i64(1, (dim_typical(dims, s->out_size[axis]) + step - 1) / step);
+    return max_i64(1, ceil_div(dim_typical(dims, s->out_size[axis]), step));
 }
 
 static ConvTile choose_grouped_tile(const ConvShape *s, const Dims *dims, const Target *target) {
@@ -78,7 +78,7 @@ static ConvTile choose_grouped_tile(const ConvShape *s, const Dims *dims, const 
     ConvTile tile = {.rows = rows_of(s, target), .blocks = 1, .unroll = 1};
     tile.pixels = (int)split_evenly(outputs_along(s, dims, 1), pixels_for_grouped(s, target, tile.rows),
                                     &tiles, &longer);
-    int64_t height = (outputs_along(s, dims, 0) + tile.rows - 1) / tile.rows;
+    int64_t height = ceil_div(outputs_along(s, dims, 0), tile.rows);
     tile.task_rows =
         (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile.pixels * tile.rows * s->inputs), height));
     return tile;

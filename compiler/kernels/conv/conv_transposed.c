@@ -20,8 +20,7 @@ bool conv_transposed_propose(const Kernel *kernel, Proposal *proposal) {
     ConvShape s;
     double cycles;
     if (!conv_shape(kernel, &s) || !takes_transposed(&s, target->lanes)) return false;
-    ConvTile tile =
-        conv_choose_tile(&s, kernel->program->graph->dims, target, (TileLimits){0}, &cycles);
+    ConvTile tile = conv_choose_tile(&s, kernel->program->graph->dims, target, (TileLimits){0}, &cycles);
     conv_new_plan(kernel, &s, &tile, proposal);
     Format format = conv_format(&s, target->lanes, tile.blocks);
     conv_prefer_blocks(kernel, proposal, &format);

@@ -166,7 +166,7 @@ static void emit_blocked_columns(Resample *r, const AxisTaps *y, LLVMValueRef x,
     Module *m = r->m;
     WindowRows *rows = r->rows;
     int lanes = rows->lanes;
-    int64_t blocks = (dim_const_value(rows->kernel->anchor->shape.dims[1]) + lanes - 1) / lanes;
+    int64_t blocks = ceil_div(dim_const_value(rows->kernel->anchor->shape.dims[1]), lanes);
     Loop block = begin_loop(m, get_i64(m, 0), get_i64(m, blocks), 1);
     Point point = rows->point;
     rows->point.mask = NULL;
