@@ -120,6 +120,8 @@ LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, L
 LLVMValueRef emit_stack(Module *m, LLVMTypeRef element, int64_t count);
 void emit_prefetch(Module *m, LLVMValueRef address, int locality); /* 3: L1, 2: L2 */
 
+/* ---- control.c: loops and branches ---- */
+
 /* A counted loop: `Loop l = begin_loop(m, from, to, step); ... l.index ...; end_loop(m,
  * &l);` body runs while index < to. Loop-carried values are phis: add_carried before the
  * body, set_carried within it, carried_result after end_loop. */
@@ -137,6 +139,13 @@ void set_carried(Loop *loop, int which, LLVMValueRef next);
 void end_loop(Module *m, Loop *loop);
 /* valid after end_loop, also where the loop ran no iteration */
 LLVMValueRef carried_result(const Loop *loop, int which);
+
+/* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)`
+ * between where wanted. */
+typedef struct Branch { LLVMBasicBlockRef other, after; } Branch;
+Branch begin_if(Module *m, LLVMValueRef condition);
+void begin_else(Module *m, Branch *branch);
+void end_if(Module *m, Branch *branch);
 
 /* ---- loop_carried.c: loops with several loop-carried values ----
  *
@@ -174,13 +183,6 @@ LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector); /* its lanes added u
 /* No load moves across the barrier or is shared between both sides: else LLVM would keep
  * more values than there are registers in unrolled code. */
 void emit_barrier(Module *m);
-
-/* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)`
- * between where wanted. */
-typedef struct Branch { LLVMBasicBlockRef other, after; } Branch;
-Branch begin_if(Module *m, LLVMValueRef condition);
-void begin_else(Module *m, Branch *branch);
-void end_if(Module *m, Branch *branch);
 
 /* ---- elementwise.c, math.c: the arithmetic of elementwise operators on registers ----
  *
