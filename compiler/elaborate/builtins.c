@@ -259,6 +259,17 @@ static Value run_uniform(Evaluator *ev, const Arguments *arguments, Span span) {
 
 /* ---- weights ---- */
 
+/* within = 0.1: drawn at random, within that of 0. 0 where nothing says so. */
+static bool read_within(Evaluator *ev, const Arguments *arguments, Span span, double *out) {
+    const Binding *given = keyword_argument(arguments, "within");
+    *out = 0;
+    if (!given) return true;
+    *out = given->value.kind == VALUE_INT ? (double)given->value.integer : given->value.real;
+    if (value_is_number(given->value) && *out > 0 && isfinite(*out)) return true;
+    refuse_argument(ev, span, "param", "a number above 0 as within", given->value);
+    return false;
+}
+
 /* param(shape, ..), or param("name", shape, ..) where the name is not an identifier. */
 static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *function, Span span) {
     const bool state = !strcmp(function, "state");
@@ -267,7 +278,7 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *f
     const Name name = weight_name(builtin_find(function), &arguments->given);
     const int named = name != NULL;
     /* a parameter without `init` is drawn at random, scaled by its shape */
-    double init = state ? 0 : NAN;
+    double init = state ? 0 : NAN, within;
     const Binding *given = keyword_argument(arguments, "init");
     Value first = given ? given->value : positional_argument(arguments, named + 1),
           sizes = positional_argument(arguments, named);
@@ -290,7 +301,8 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *f
     }
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
     if (!shape_argument(ev, sizes, type, span, function, &shape)) return value_error;
-    const Value weight = weight_new(ev, state, shape, init, span);
+    if (!read_within(ev, arguments, span, &within)) return value_error;
+    const Value weight = weight_new(ev, state, shape, init, within, span);
     return named ? name_value(ev, weight, name, span) : weight;
 }
 
@@ -350,7 +362,7 @@ static const Builtin functions[] = {
     {"full", run_full, -1, 2, 2, "dtype"},
     {"arange", run_arange, -1, 1, 1, "dtype"},
     {"uniform", run_uniform, -1, 0, 16, ""},
-    {"param", run_param, -1, 0, 2, "init dtype"},
+    {"param", run_param, -1, 0, 2, "init dtype within"},
     {"state", run_state, -1, 0, 2, "init dtype"},
     {"grad", run_grad, -1, 2, 2, ""},
     {"copy", train_copy, -1, 1, 1, ""},

@@ -210,7 +210,7 @@ struct Weight {
     const char *path; /* NULL until it is named */
     const char *identity;
     Shape shape;
-    double init;
+    double init, within; /* drawn at random within that of 0; 0: within what its fan-in says */
     bool state;
     Span span;
     Node *node;
@@ -486,10 +486,11 @@ void claim_new(Evaluator *ev, Frame *frame, Name name, Span span);
 /* E.layer4: a part that has run, or a weight of E. Reports where there is none. */
 Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span);
 const char *path_join(Arena *arena, const char *path, const char *name);
+bool path_is_within(const char *path, const char *layer); /* `a.b` and `a.b.c` within `a.b` */
 
 /* ---- weight.c ---- */
 
-Value weight_new(Evaluator *ev, bool state, Shape shape, double init, Span span);
+Value weight_new(Evaluator *ev, bool state, Shape shape, double init, double within, Span span);
 /* of one that has a path, as it stands; NULL after an error */
 Node *weight_value(Evaluator *ev, const Weight *weight);
 Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span);

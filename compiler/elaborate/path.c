@@ -8,6 +8,11 @@ const char *path_join(Arena *arena, const char *path, const char *name) {
     return *path ? arena_printf(arena, "%s.%s", path, name) : arena_strndup(arena, name, strlen(name));
 }
 
+bool path_is_within(const char *path, const char *layer) {
+    size_t length = strlen(layer);
+    return !strncmp(path, layer, length) && (path[length] == '.' || !path[length]);
+}
+
 void claim_new(Evaluator *ev, Frame *frame, Name name, Span span) {
     NameClaim *claim = NEW(ev->arena, NameClaim);
     *claim = (NameClaim){span, 2};

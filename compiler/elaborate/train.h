@@ -16,7 +16,7 @@ typedef Vec(int) Phases;
 
 typedef struct StateFacts { /* of a row of Training.states */
     const char *identity;   /* as a weight's */
-    double init;
+    double init, within;
     bool given; /* `param(init = tensor)`: written before the first step */
     /* the state whose first elements it shares: of a copy its original, else itself */
     int like;

@@ -249,7 +249,9 @@ static Node *state_port(Evaluator *ev, int index, Span span) {
 Node *train_state(Evaluator *ev, const Weight *weight, bool kept) {
     int kind = !weight->state ? CAI_STATE_PARAMETER : kept ? CAI_STATE_TRAINING : CAI_STATE_LAYER;
     int index = add_row(ev, weight->path, weight->identity, weight->shape, kind, weight->init, weight->span);
-    ev->train->plan->facts.items[index].given |= weight->given != NULL;
+    StateFacts *facts = &ev->train->plan->facts.items[index];
+    facts->given |= weight->given != NULL;
+    facts->within = weight->within;
     return state_port(ev, index, weight->span);
 }
 
@@ -320,7 +322,7 @@ Value train_given(Evaluator *ev, Node *start, Span span) {
         report_help(ev, d, "in a model weights come from a file, or start as a number");
         return value_error;
     }
-    Value weight = weight_new(ev, false, start->shape, NAN, span);
+    Value weight = weight_new(ev, false, start->shape, NAN, 0, span);
     if (weight.kind == VALUE_WEIGHT) weight.weight->given = start;
     return weight;
 }
@@ -332,9 +334,7 @@ bool train_matches(const TrainPlan *plan, const Target *target, int state) {
     for (int i = 0; target->model && i < facts->models.count; i++)
         if (facts->models.items[i] == target->model) return true;
     if (target->model) return false;
-    const char *path = plan->training->states.items[state].path;
-    size_t length = strlen(target->path);
-    return !strncmp(path, target->path, length) && (path[length] == '.' || !path[length]);
+    return path_is_within(plan->training->states.items[state].path, target->path);
 }
 
 const char *train_below(const Target *target, const char *path) {
@@ -423,7 +423,8 @@ static Layer *copy_layer(Evaluator *ev, const Layer *original) {
 static Value copy_value(Evaluator *ev, Value v) {
     if (v.kind == VALUE_LAYER) return layer_value(copy_layer(ev, v.layer));
     if (v.kind != VALUE_WEIGHT) return v;
-    return weight_new(ev, v.weight->state, v.weight->shape, v.weight->init, v.weight->span);
+    const Weight *w = v.weight;
+    return weight_new(ev, w->state, w->shape, w->init, w->within, w->span);
 }
 
 /* A copy takes values where it stands. At the very beginning it begins as its original

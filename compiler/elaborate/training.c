@@ -203,14 +203,18 @@ static const TrainingState *weight_beside(const TrainPlan *plan, const char *pat
     return NULL;
 }
 
-/* As PyTorch's layers begin: within 1 / sqrt(fan_in) of 0. */
-static void begin_at_random(const TrainPlan *plan, TrainingState *state) {
+/* As most of PyTorch's layers begin: within 1 / sqrt(fan_in) of 0. */
+static double usual_bound(const TrainPlan *plan, const TrainingState *state) {
     const TrainingState *weight = state->shape.rank < 2 ? weight_beside(plan, state->path) : state;
     int64_t inputs = weight && weight->shape.rank > 1
                          ? fan_in(weight->shape)
                          : max_i64(1, dim_const_value(shape_elements(plan->dims, state->shape)));
+    return 1 / sqrt((double)inputs);
+}
+
+static void begin_at_random(const TrainPlan *plan, TrainingState *state, double within) {
     state->start = CAI_START_UNIFORM;
-    state->number = 1 / sqrt((double)inputs);
+    state->number = within > 0 ? within : usual_bound(plan, state);
 }
 
 static void begin_state(const TrainPlan *plan, int index) {
@@ -227,7 +231,7 @@ static void begin_state(const TrainPlan *plan, int index) {
         state->start = CAI_START_NORMAL;
         state->number = 1;
     } else if (!isnan(facts->init)) state->number = facts->init;
-    else if (!facts->given) begin_at_random(plan, state);
+    else if (!facts->given) begin_at_random(plan, state, facts->within);
 }
 
 /* The file that the longest path above it is loaded from, and its name there. */

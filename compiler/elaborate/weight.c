@@ -20,10 +20,10 @@ static bool shape_is_known(Evaluator *ev, Shape shape, Span span) {
     return true;
 }
 
-Value weight_new(Evaluator *ev, bool state, Shape shape, double init, Span span) {
+Value weight_new(Evaluator *ev, bool state, Shape shape, double init, double within, Span span) {
     if (!shape_is_known(ev, shape, span)) return value_error;
     Weight *weight = NEW(ev->arena, Weight);
-    *weight = (Weight){.shape = shape, .init = init, .state = state, .span = span};
+    *weight = (Weight){.shape = shape, .init = init, .within = within, .state = state, .span = span};
     return (Value){.kind = VALUE_WEIGHT, .weight = weight};
 }
 

@@ -222,6 +222,35 @@ def code():
         out.states(step, modules)
 
 
+def places():
+    L = torch.nn.Linear
+    net, spare = torch.nn.ModuleDict(dict(a=L(3, 4), bn=torch.nn.BatchNorm1d(4), b=L(4, 2))), torch.nn.ModuleDict(dict(a=L(3, 2), b=L(2, 2)))
+    modules = dict(net=net, spare=spare)
+    prepare(modules)
+    run = lambda x: net.b(net.bn(net.a(x)))
+    reached = [*net.parameters(), *spare.a.parameters()]
+    out = Record("places")
+    for step in range(4):
+        x = sample("x", step, [4, 3])
+        first, second = (run(x)**2).mean(), (run(x)**3).mean() + (spare.a(x)**2).mean()
+        of_first, of_second = torch.autograd.grad(first, list(net.parameters())), torch.autograd.grad(second, reached)
+        clip = min(1, 0.2 / (torch.stack([g.norm() for g in of_first]).norm() + 1e-6))
+        with torch.no_grad():
+            for (name, w), g in zip(net.named_parameters(), of_first):
+                w -= (0.1 if name.startswith("a.") else 0.3) * clip * g
+            for w, g in zip(reached, of_second):
+                w -= 0.1 * (g + (0.1 * w if w.dim() > 1 else 0))
+            for w in net.parameters():
+                w.clamp_(-0.4, 0.9)
+            net.eval()
+            seen = (run(x)**2).mean()
+            net.train()
+        out.put(step, "first", first)
+        out.put(step, "second", second)
+        out.put(step, "seen", seen)
+        out.states(step, modules)
+
+
 class Mean(torch.nn.Module):
     def forward(self, x):
         return x.mean((2, 3))
@@ -418,21 +447,24 @@ def measures():
 
 def starts():
     """The bound within which PyTorch draws, or the one value that it sets: of many draws the largest, and the root of the mean square."""
-    layers = sequence(torch.nn.Conv2d(4, 6, 3, groups=2), torch.nn.BatchNorm2d(6), torch.nn.ConvTranspose2d(6, 5, 2, stride=2),
-                      torch.nn.Conv2d(5, 5, 3, groups=5), torch.nn.LayerNorm(16), torch.nn.Flatten(), torch.nn.Linear(5, 7))
+    net = sequence(torch.nn.Conv2d(4, 6, 3, groups=2), torch.nn.BatchNorm2d(6), torch.nn.ConvTranspose2d(6, 5, 2, stride=2),
+                   torch.nn.Conv2d(5, 5, 3, groups=5), torch.nn.LayerNorm(16), torch.nn.Flatten(), torch.nn.Linear(5, 7))
+    reads = sequence(torch.nn.MultiheadAttention(16, 2), torch.nn.LSTM(16, 3, bidirectional=True), torch.nn.GRU(6, 4))
+    layers = torch.nn.ModuleDict(dict(net=net, reads=reads))
     out = Record("starts")
     torch.manual_seed(1)
     draws = {name: [] for name, _ in layers.named_parameters()}
     for _ in range(2000):
-        for layer in layers:
+        for layer in layers.modules():
             layer.reset_parameters() if hasattr(layer, "reset_parameters") else None
+        reads[0]._reset_parameters()
         for name, p in layers.named_parameters():
             draws[name].append(p.detach().clone().reshape(-1))
     for name, values in draws.items():
         values = torch.cat(values)
-        out.put(0, "net." + name, torch.stack([values.abs().max(), (values**2).mean().sqrt()]))
+        out.put(0, name, torch.stack([values.abs().max(), (values**2).mean().sqrt()]))
 
 
 if __name__ == "__main__":
-    for case in (classifier, adamw, players, frozen, critic, code, spectral, replay, optimizers, schedules, measures, starts):
+    for case in (classifier, adamw, players, frozen, critic, code, places, spectral, replay, optimizers, schedules, measures, starts):
         case()
