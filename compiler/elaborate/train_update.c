@@ -204,3 +204,9 @@ void execute_every(Evaluator *ev, const Stmt *stmt) {
         if (place->value != old) choose_where_active(ev, place, old, guard, stmt->span);
     }
 }
+    if (interval.unit == CAI_UNIT_MINUTES) {
+        Diagnostic *d = report(ev, DIAG_train_length, stmt->interval.unit_span,
+                               "what a run learns cannot depend on a clock: `every` is of steps, epochs or images");
+        report_help(ev, d, "`show`, `measure` and the length of a phase may be told in minutes");
+        return;
+    }

@@ -37,6 +37,7 @@ static bool go_to_checkpoint(cai_trainer *trainer, const char *path, int64_t pha
 static bool go_back(cai_trainer *trainer, const cai_phase *phase, cai_error *error) {
     char path[4096];
     cai_folder_path(trainer, "last.safetensors", path, sizeof path);
+    trainer->minutes[0] = trainer->minutes[1] = 0;
     if (!go_to_checkpoint(trainer, path, trainer->point.phase, error)) {
         if (trainer->point.phase > 0) return false;
         trainer->point.step = 0;

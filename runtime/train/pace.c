@@ -18,12 +18,18 @@ int64_t cai_pace_steps(cai_pace pace, cai_interval length) {
     return (int64_t)ceil(length.count * samples_of_unit(pace, length.unit) / (double)pace.samples);
 }
 
+/* Whether a multiple of `each` is passed on the way from `before` to `after`. */
+static bool passes_multiple(double before, double after, double each) {
+    return floor(after / each) > floor(before / each);
+}
+
 bool cai_pace_holds(cai_pace pace, cai_interval interval, int64_t step, int64_t steps) {
     if (interval.last && step == steps - 1) return true;
-    if (interval.count <= 0 || interval.unit == CAI_UNIT_MINUTES) return false;
+    if (interval.count <= 0) return false;
+    if (interval.unit == CAI_UNIT_MINUTES) return passes_multiple(pace.minutes[1], pace.minutes[0], interval.count);
     double each = interval.count * samples_of_unit(pace, interval.unit),
            before = (double)step * (double)pace.samples;
-    return floor((before + (double)pace.samples) / each) > floor(before / each);
+    return passes_multiple(before, before + (double)pace.samples, each);
 }
 
 int64_t cai_pace_epoch(cai_pace pace, int64_t step) { return step * pace.samples / pace.count; }

@@ -55,12 +55,13 @@ cai_dataset *cai_set_open(const cai_training *training, const cai_train_command 
 typedef struct cai_pace { /* of a phase: of the set that counts its epochs */
     int64_t samples;      /* that a step takes */
     int64_t count;        /* that the set has */
+    double minutes[2];    /* since the trainer began: when this step did, and the one before */
 } cai_pace;
 
 /* How many steps a phase takes; -1 where that is for a clock to say (minutes). */
 int64_t cai_pace_steps(cai_pace pace, cai_interval length);
 /* Whether step `step`, counted from 0, of `steps` is one of n, 2n, .. of the interval, or
- * the last. Never where it is of minutes. */
+ * the last; of minutes, whether the n-th, 2n-th, .. is over since the step before. */
 bool cai_pace_holds(cai_pace pace, cai_interval interval, int64_t step, int64_t steps);
 int64_t cai_pace_epoch(cai_pace pace, int64_t step);
 /* The seed of the random streams of a step:
@@ -171,6 +172,8 @@ typedef struct cai_trainer {
     cai_progress progress;
     cai_value *values; /* of what the phase shows; NULL: it has not begun */
     double written;    /* when the last checkpoint was */
+    double begun;      /* when the first step of this process was */
+    double minutes[2]; /* as cai_pace's; 0 while steps are taken again */
     cai_page page;
     bool samples_are_lost; /* as log_is_lost */
     cai_events events;

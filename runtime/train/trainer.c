@@ -49,9 +49,11 @@ int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase) {
 
 cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase) {
     int set = cai_trainer_paced_by(trainer, phase);
-    if (set < 0) return (cai_pace){1, 1};
-    return (cai_pace){trainer->training->sets[set].batch * phase->rounds[set],
-                      cai_dataset_count(trainer->sets[set], CAI_PART_TRAINING)};
+    cai_pace pace = {1, 1, {trainer->minutes[0], trainer->minutes[1]}};
+    if (set < 0) return pace;
+    pace.samples = trainer->training->sets[set].batch * phase->rounds[set];
+    pace.count = cai_dataset_count(trainer->sets[set], CAI_PART_TRAINING);
+    return pace;
 }
 
 int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase) { return trainer->point.lengths[phase]; }
@@ -300,9 +302,15 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
     trainer->point.step++;
     if (trainer->command->time)
         cai_progress_time(trainer, cai_milliseconds() - begun, cai_used_milliseconds() - used);
+static void look_at_clock(cai_trainer *trainer) {
+    trainer->minutes[1] = trainer->minutes[0];
+    trainer->minutes[0] = (cai_milliseconds() - trainer->begun) / 60e3;
+}
+
     cai_log_step(trainer, phase, guards);
     cai_samples_step(trainer, phase, running, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
+    look_at_clock(trainer);
     bool due = is_checkpoint_due(trainer),
          ends =
              trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) || is_to_stop(trainer);
@@ -379,7 +387,7 @@ static bool run_phase(cai_trainer *trainer, cai_error *error) {
 }
 
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
-    trainer->written = cai_milliseconds();
+    trainer->written = trainer->begun = cai_milliseconds();
     while (!cai_trainer_is_over(trainer)) {
         if (!run_phase(trainer, error)) return false;
         bool over = trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) ||
