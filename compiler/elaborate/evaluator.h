@@ -520,6 +520,8 @@ int64_t *receptive_fields(Evaluator *ev, bool *unbounded);
 
 void bind_settings(Evaluator *ev, const Decl *decl);
 void bind_symbols(Evaluator *ev, const Decl *decl, const ParameterList *inputs);
+/* what `where` says that a size is a multiple of */
+int64_t symbol_multiple(Evaluator *ev, const Decl *decl, Name symbol);
 bool input_sizes(Evaluator *ev, const TypeExpr *type, DType element, Shape *shape);
 bool check_picture(Evaluator *ev, const TypeExpr *type, Fit fit, Shape shape);
 void bind_inputs(Evaluator *ev, const Decl *decl);

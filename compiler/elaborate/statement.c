@@ -32,7 +32,7 @@ static void assign_targets(Evaluator *ev, const Expr *target, Value value) {
 void bind_target(Evaluator *ev, const Expr *target, Value value) {
     switch (target->kind) {
     case EXPR_NAME:
-        if (!strcmp(target->name, "_") || train_refuses_name(ev, target)) return;
+        if (!strcmp(target->name, "_") || train_refuses_name(ev, target->name, target->span)) return;
         frame_bind(ev, ev->frame, target->name, name_value(ev, value, target->name, target->span),
                    target->span);
         return;

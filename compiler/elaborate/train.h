@@ -141,6 +141,8 @@ enum {
     OF_OUTSIDE = 8 /* samples or draws from before a measure's body */
 };
 unsigned train_sources(Evaluator *ev, const Node *node);
+/* The path of a layer with weights that draws random numbers for a node, or NULL. */
+const char *train_drawing_layer(Evaluator *ev, const Node *node);
 
 /* ---- train_sets.c: a train block's lists ---- */
 
@@ -174,7 +176,7 @@ int train_round(Evaluator *ev, const Layer *layer); /* how often it ran before i
 const char *train_round_text(const Evaluator *ev);  /* what a random stream is called by beside its layer */
 Value train_read(Evaluator *ev, Name name, Value v, Span span); /* what is read by a name of this body */
 /* step, epoch, progress: told that nothing else is called so */
-bool train_refuses_name(Evaluator *ev, const Expr *target);
+bool train_refuses_name(Evaluator *ev, Name name, Span span);
 Value train_moment(Evaluator *ev, int which, Name name, Span span); /* step, epoch, progress, gradient_norm */
 /* the port of a place that is new to this pass */
 Node *train_state(Evaluator *ev, const Weight *weight, bool kept);

@@ -54,6 +54,32 @@ unsigned train_sources(Evaluator *ev, const Node *node) {
     return bits;
 }
 
+static bool has_weights_below(const Training *training, const char *path) {
+    for (int i = 0; i < training->states.count; i++)
+        if (path_is_within(training->states.items[i].path, path)) return true;
+    return false;
+}
+
+/* The outermost layer that a stream's name, `net.noise.normal@1#0`, says. */
+static const char *drawing_layer(Evaluator *ev, const char *stream) {
+    for (const char *dot = strchr(stream, '.'); dot; dot = strchr(dot + 1, '.')) {
+        const char *path = arena_strndup(ev->arena, stream, (size_t)(dot - stream));
+        if (has_weights_below(ev->train->plan->training, path)) return path;
+    }
+    return NULL;
+}
+
+const char *train_drawing_layer(Evaluator *ev, const Node *node) {
+    bool *needed = NEW_ARRAY(ev->arena, bool, node->id + 1);
+    const char *layer = NULL;
+    mark_made_of(ev->graph, node, needed);
+    for (int id = 0; id <= node->id && !layer; id++) {
+        const Node *at = ev->graph->nodes.items[id];
+        if (needed[id] && at->op == OP_uniform) layer = drawing_layer(ev, ATTRIBUTES(at, uniform)->stream);
+    }
+    return layer;
+}
+
 /* ---- cutting ---- */
 
 static void copy_needed(const Graph *from, Graph *to, const bool *needed, Node **memo) {

@@ -10,8 +10,18 @@ static const Parameter *first_typed(const ParameterList *list) {
     return NULL;
 }
 
+static bool takes_counter_name(Evaluator *ev, const Decl *decl) {
+    for (int i = 0; i < decl->lists.count; i++)
+        for (int k = 0; k < decl->lists.items[i].count; k++) {
+            const Parameter *parameter = &decl->lists.items[i].items[k];
+            if (train_refuses_name(ev, parameter->name, parameter->span)) return true;
+        }
+    return false;
+}
+
 bool train_has_lists(Evaluator *ev, const Decl *decl) {
     const Parameter *typed = first_typed(&decl->lists.items[0]);
+    if (takes_counter_name(ev, decl)) return false;
     if (decl->lists.count > 1 && typed) {
         Diagnostic *d =
             report(ev, DIAG_train_header, typed->span,
@@ -294,6 +304,11 @@ static void count_once(TrainingSet *set) {
 /* `train t(N = 4)()` has no set: its samples are made in the text. */
 static bool has_no_set(const Decl *decl) { return decl->lists.count == 2 && decl->lists.items[1].count == 0; }
 
+static void require_sizes(Evaluator *ev) {
+    const Decl *decl = ev->train->plan->block->decl;
+    for (int i = 0; i < decl->where.count; i++) require_condition(ev, decl->where.items[i], NULL, DIAG_where);
+}
+
 void train_bind_sets(Evaluator *ev, const Decl *decl) {
     Training *training = ev->train->plan->training;
     for (int i = decl->lists.count > 1; i < decl->lists.count && !has_no_set(decl); i++) {
@@ -309,7 +324,7 @@ void train_bind_sets(Evaluator *ev, const Decl *decl) {
         check_on(ev, &training->sets.items[index]);
         count_once(&training->sets.items[index]);
     }
-    for (int i = 0; i < decl->where.count; i++) require_condition(ev, decl->where.items[i], NULL, DIAG_where);
+    require_sizes(ev);
 }
 
 /* ---- other batches under the same names ---- */
@@ -335,8 +350,10 @@ static Dim measured_batch(Evaluator *ev, const FieldPlace *place, Dim *batches) 
     const TrainingSet *set = &ev->train->plan->training->sets.items[place->set];
     if (batches[place->set]) return batches[place->set];
     Name name = place->batch ? place->batch : intern(ev->names, "N");
-    Dim batch = batches[place->set] = dim_symbol(ev->dims, name, 1);
-    dims_symbol(ev->dims, dims_symbol_count(ev->dims) - 1)->typical = set->batch ? set->batch : 1;
+    int64_t multiple = symbol_multiple(ev, ev->train->plan->block->decl, name);
+    Dim batch = batches[place->set] = dim_symbol(ev->dims, name, multiple);
+    int64_t typical = set->batch ? set->batch / multiple : 1;
+    dims_symbol(ev->dims, dims_symbol_count(ev->dims) - 1)->typical = typical;
     if (place->batch) frame_bind(ev, ev->frame, place->batch, value_dim(batch), place->parameter->span);
     return batch;
 }
@@ -353,6 +370,7 @@ void train_bind_measured(Evaluator *ev) {
         Node *node = field_node(ev, place, 0, name, (Shape){place->shape.type, place->shape.rank, dims});
         frame_bind(ev, ev->frame, place->parameter->name, value_node(node), place->parameter->span);
     }
+    require_sizes(ev);
 }
 
 /* ---- declared anew ---- */

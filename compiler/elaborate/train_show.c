@@ -121,7 +121,8 @@ void execute_show(Evaluator *ev, const Stmt *stmt) {
 /* ---- measure ---- */
 
 /* A measure stands between steps: states are what they were when the step began. Gives
- * what they are in the step, behind which stands a NULL. */
+ * what they are in the step, behind which stands a NULL. In the measure's own pass no
+ * step has changed them, and what it makes of them stays. */
 static Node **states_as_saved(Evaluator *ev) {
     TrainPass *pass = ev->train;
     Node **values = NEW_ARRAY(ev->arena, Node *, pass->weights.count + 1);
@@ -147,7 +148,7 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
     train_bind_measured(ev);
     Node **values = states_as_saved(ev);
     execute_all(ev, &stmt->body);
-    for (int i = 0; values[i]; i++) pass->weights.items[i]->value = values[i];
+    for (int i = 0; pass->goal != GOAL_MEASURE && values[i]; i++) pass->weights.items[i]->value = values[i];
     pass->quiet--;
     pass->measuring = false;
     for (int i = 0; i < pass->fields.count; i++) pass->fields.items[i] = places[i];
@@ -157,7 +158,7 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
 void execute_measure(Evaluator *ev, const Stmt *stmt) {
     TrainPass *pass = ev->train;
     cai_interval when = {.last = 1};
-    if (!train_allows(ev, stmt, "measure") || !train_is_timed(ev, stmt, "measure")) return;
+    if (!train_allows(ev, stmt, "measure")) return;
     if (stmt->interval.count && !train_interval(ev, &stmt->interval, &when)) return;
     if (pass->measuring || pass->guard >= 0) {
         report(ev, DIAG_train_place, stmt->span, "`measure` stands within `every` or another `measure`");
@@ -197,9 +198,29 @@ static bool shows_batch(Evaluator *ev, const Node *node, const char *word, Span 
     return !(made_of & (OF_TOTALS | OF_OUTSIDE));
 }
 
+/* Another number with every measure: layers stop drawing where nothing is trained. */
+static void warn_of_draws(Evaluator *ev, const Node *node, Span span) {
+    const char *layer = ev->train->goal == GOAL_FIND ? train_drawing_layer(ev, node) : NULL;
+    if (!layer) return;
+    report_warning(ev, DIAG_measure, user_span(ev, span),
+                   arena_printf(ev->arena, "`%s` draws random numbers for what is measured", layer),
+                   "let it do so in training only, as `dropout` does: `if training { ... }`");
+}
+
+/* mean(x), whose x has the batch's size. */
+static void warn_of_means(Evaluator *ev, const Node *node, Span span) {
+    bool mean = node->op == OP_div && node->inputs[1]->op == OP_size;
+    if (!mean || ev->train->goal != GOAL_FIND) return;
+    report_warning(ev, DIAG_measure, user_span(ev, span),
+                   "`total` adds up means of batches, and the last batch is smaller",
+                   "`average(x)` of the library is the mean over all samples, x being f32[N]: "
+                   "`average(mean(x, axes = (1, 2, 3)))`");
+}
+
 static Value joined(Evaluator *ev, Node *node, int kind, int *count, const char *word, Shape shape,
                     Span span) {
     cai_binding binding = {.kind = kind, .index = (*count)++, .guard = -1};
+    warn_of_draws(ev, node, span);
     const char *name = arena_printf(ev->arena, "%s.%d.%d", word, ev->train->measures, binding.index);
     train_output(ev, node, binding, name, span);
     return value_node(train_input(ev, intern(ev->names, name), shape, FORM_TENSOR, FIT_EXACT, binding, span));
@@ -218,6 +239,7 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
             "the last batch is smaller: sum over it first, `total(sum(x))`; `collect` joins batches of any size");
         return value_error;
     }
+    warn_of_means(ev, node, span);
     return joined(ev, node, CAI_BIND_TOTAL, &ev->train->measured->totals, "total", node->shape, span);
 }
 

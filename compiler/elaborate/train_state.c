@@ -191,12 +191,12 @@ static Value gradient_norm(Evaluator *ev, Span span) {
     return value_node(gradients->norm = build_unary(ev->graph, OP_sqrt, sum));
 }
 
-bool train_refuses_name(Evaluator *ev, const Expr *target) {
+bool train_refuses_name(Evaluator *ev, Name name, Span span) {
     static const char *const counters[] = {"step", "epoch", "progress"};
     for (int i = 0; train_is_body(ev) && i < COUNT_OF(counters); i++) {
-        if (strcmp(counters[i], target->name)) continue;
-        report(ev, DIAG_reserved_word, target->span,
-               "`%s` is a counter of training, and nothing else can be called so here", target->name);
+        if (strcmp(counters[i], name)) continue;
+        report(ev, DIAG_reserved_word, span,
+               "`%s` is a counter of training, and nothing else can be called so here", name);
         return true;
     }
     return false;

@@ -20,17 +20,25 @@ static Node *updated_value(Evaluator *ev, const Weight *place, Value v, const Ex
     return NULL;
 }
 
+static bool is_in_measure(const Evaluator *ev) { return ev->train->measuring && train_is_body(ev); }
+
 /* In `measure` a block's own state may follow from totals, as in schedules that wait for
  * a plateau. */
-static bool acts_on(const Evaluator *ev, const Weight *place) {
-    const TrainPass *pass = ev->train;
-    bool own = ev->train->plan->training->states.items[place->index].kind == CAI_STATE_TRAINING;
-    return train_acts(ev) || (pass->goal == GOAL_MEASURE && pass->measuring && own && train_is_body(ev));
+static bool follows_from_totals(Evaluator *ev, const Node *value, Span span) {
+    if (!is_in_measure(ev) || !(train_sources(ev, value) & (OF_SAMPLES | OF_DRAWS))) return true;
+    Diagnostic *d = report(ev, DIAG_measure, span, "this is of one batch, not of the whole set");
+    report_help(ev, d, "in `measure` a state follows from what is made of `total(x)` or `collect(x)`");
+    return false;
+}
+
+static bool acts_here(const Evaluator *ev) {
+    return train_acts(ev) || (ev->train->goal == GOAL_MEASURE && is_in_measure(ev));
 }
 
 static void update_place(Evaluator *ev, Weight *place, const Stmt *stmt) {
     Node *value = updated_value(ev, place, evaluate(ev, stmt->value), stmt->value);
-    if (value && acts_on(ev, place)) train_assign(ev, place, value);
+    if (value && follows_from_totals(ev, value, stmt->value->span) && acts_here(ev))
+        train_assign(ev, place, value);
 }
 
 /* ---- update of a layer: the line runs for each of its weights ---- */
@@ -82,6 +90,16 @@ static Weight *place_of(Evaluator *ev, const Target *target) {
     return target->path && *target->path ? map_get(ev->weights, intern(ev->names, target->path)) : NULL;
 }
 
+/* Nothing of a layer changes in a measure. */
+static bool is_own_in_measure(Evaluator *ev, const Weight *place, const Target *target, const Stmt *stmt) {
+    const TrainingState *states = ev->train->plan->training->states.items;
+    if (!is_in_measure(ev) || (place && states[place->index].kind == CAI_STATE_TRAINING)) return true;
+    Diagnostic *d = report(ev, DIAG_measure, stmt->target->span, "`%s` is not changed by what is measured",
+                           target->text);
+    report_help(ev, d, "in `measure` only what `state` of this block makes can be updated");
+    return false;
+}
+
 void execute_update(Evaluator *ev, const Stmt *stmt) {
     Targets targets = {0};
     if (!ev->train) {
@@ -93,6 +111,7 @@ void execute_update(Evaluator *ev, const Stmt *stmt) {
     if (!train_is_timed(ev, stmt, "update") || !train_targets(ev, stmt->target, "update", &targets)) return;
     for (int i = 0; i < targets.count; i++) {
         Weight *place = place_of(ev, &targets.items[i]);
+        if (!is_own_in_measure(ev, place, &targets.items[i], stmt)) return;
         if (place) update_place(ev, place, stmt);
         else update_layer(ev, stmt, &targets.items[i]);
     }
@@ -188,6 +207,12 @@ void execute_every(Evaluator *ev, const Stmt *stmt) {
     if (!train_allows(ev, stmt, "every") || !train_is_timed(ev, stmt, "every") ||
         !train_interval(ev, &stmt->interval, &interval))
         return;
+    if (interval.unit == CAI_UNIT_MINUTES) {
+        Diagnostic *d = report(ev, DIAG_train_length, stmt->interval.unit_span,
+                               "what a run learns cannot depend on a clock: `every` is of steps, epochs or images");
+        report_help(ev, d, "`show`, `measure` and the length of a phase may be told in minutes");
+        return;
+    }
     if (pass->guard >= 0 || pass->measuring) {
         report(ev, DIAG_train_place, stmt->span, "`every` stands within another `every`, or in `measure`");
         return;
@@ -204,9 +229,3 @@ void execute_every(Evaluator *ev, const Stmt *stmt) {
         if (place->value != old) choose_where_active(ev, place, old, guard, stmt->span);
     }
 }
-    if (interval.unit == CAI_UNIT_MINUTES) {
-        Diagnostic *d = report(ev, DIAG_train_length, stmt->interval.unit_span,
-                               "what a run learns cannot depend on a clock: `every` is of steps, epochs or images");
-        report_help(ev, d, "`show`, `measure` and the length of a phase may be told in minutes");
-        return;
-    }
