@@ -146,9 +146,10 @@ static void give_totals(Measuring *m) {
     const cai_entry *entry = &m->measure->last;
     for (int i = 0; i < entry->program->input_count; i++) {
         const cai_binding *binding = &entry->inputs[i];
-        const double *total = binding->kind == CAI_BIND_TOTAL ? m->totals[binding->index] : NULL;
+        if (binding->kind != CAI_BIND_TOTAL) continue;
+        const double *total = m->totals[binding->index]; /* NULL: the set has no samples */
         int64_t count = cai_context_elements(m->last.context, &entry->program->inputs[i]);
-        for (int64_t k = 0; total && k < count; k++) ((float *)m->last.inputs[i])[k] = (float)total[k];
+        for (int64_t k = 0; k < count; k++) ((float *)m->last.inputs[i])[k] = total ? (float)total[k] : 0;
     }
 }
 
@@ -251,8 +252,17 @@ static bool measure_all(Measuring *m, cai_error *error) {
     return true;
 }
 
+/* Of no samples nothing is said: that there are none was told when the run began. */
+static bool has_held_out(const cai_trainer *trainer, const cai_measure *measure) {
+    int64_t count = 0;
+    for (int set = 0; set < trainer->training->set_count; set++)
+        if (measure->sets >> set & 1) count += cai_dataset_count(trainer->sets[set], CAI_PART_HELD_OUT);
+    return count > 0 || !measure->sets;
+}
+
 static bool run_measuring(cai_trainer *trainer, const cai_measure *description, bool again,
                           cai_error *error) {
+    if (!has_held_out(trainer, description)) return true;
     Measuring m = {.trainer = trainer, .measure = description, .again = again};
     bool done = begin_measure(&m, error) && cai_running_open(trainer, &description->batch, &m.batch, error);
     if (done) {
@@ -269,4 +279,41 @@ bool cai_measure_run(cai_trainer *trainer, const cai_measure *measure, cai_error
 
 bool cai_measure_again(cai_trainer *trainer, const cai_measure *measure, cai_error *error) {
     return run_measuring(trainer, measure, true, error);
+}
+
+/* ---- before the first step ---- */
+
+/* Whether one of them is smaller than the others. */
+static bool place_last_batches(Measuring *m) {
+    const cai_training *training = m->trainer->training;
+    bool smaller = false;
+    for (int set = 0; set < training->set_count; set++) {
+        const int64_t batch = training->sets[set].batch;
+        if (!(m->measure->sets >> set & 1)) continue;
+        int64_t count = cai_dataset_count(m->trainer->sets[set], CAI_PART_HELD_OUT);
+        m->rows[set] = count > 0 ? (count - 1) % batch + 1 : 0;
+        m->positions[set] = count - m->rows[set];
+        smaller |= count > 0 && m->rows[set] < batch;
+    }
+    return smaller;
+}
+
+static bool fail_rest(cai_error *error) {
+    const cai_error inner = *error;
+    return cai_fail(error, inner.status,
+                    "the last batch that is measured on is the rest: %s\n  help: --held-out PERCENT changes "
+                    "how many samples there are; a `measure` may declare a batch of its own",
+                    inner.message);
+}
+
+bool cai_measure_check(cai_trainer *trainer, const cai_measure *measure, cai_error *error) {
+    Measuring m = {.trainer = trainer, .measure = measure};
+    if (!measure->batch.program) return true;
+    bool done = begin_measure(&m, error) && cai_running_open(trainer, &measure->batch, &m.batch, error);
+    if (done) {
+        done = !place_last_batches(&m) || prepare_batch(&m, error) || fail_rest(error);
+        cai_running_close(&m.batch);
+    }
+    end_measure(&m);
+    return done;
 }

@@ -49,5 +49,9 @@ cai_dataset *cai_set_open(const cai_training *training, const cai_train_command 
         paths[count] = command->operands[i].path;
         names[count++] = command->operands[i].name;
     }
-    return cai_dataset_open(&training->sets[set], paths, names, count, &options, error);
+    cai_dataset *data = cai_dataset_open(&training->sets[set], paths, names, count, &options, error);
+    if (data && is_measured(training, set) && cai_dataset_count(data, CAI_PART_HELD_OUT) == 0)
+        notice(training->sets[set].name, "none of its samples is held out, so that nothing is measured on "
+                                         "them: --held-out PERCENT says how many");
+    return data;
 }

@@ -225,6 +225,9 @@ bool cai_trainer_open_entry(cai_trainer *trainer, const cai_entry *entry, cai_ru
 bool cai_trainer_run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error);
 
 bool cai_measure_run(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
+/* Before the first step: the last batch, which is smaller, has sizes that the text
+ * allows. */
+bool cai_measure_check(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
 /* Only for what it leaves in states: nothing is told or kept. */
 bool cai_measure_again(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
 

@@ -120,13 +120,23 @@ bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *erro
     return true;
 }
 
+static bool check_measures(cai_trainer *trainer, cai_error *error) {
+    const cai_training *training = trainer->training;
+    for (int i = 0; i < training->phase_count; i++)
+        for (int k = 0; k < training->phases[i].measure_count; k++)
+            if (!cai_measure_check(trainer, &training->phases[i].measures[k], error)) return false;
+    return true;
+}
+
 bool cai_trainer_open(cai_trainer *trainer, cai_error *error) {
     const cai_training *training = trainer->training;
     trainer->point = (cai_point){.seed = cai_folder_seed(trainer), .best = NAN};
     trainer->point.lengths = calloc((size_t)training->phase_count + 1, sizeof *trainer->point.lengths);
     trainer->pool = cai_pool_new((int)trainer->command->threads);
     if (!trainer->point.lengths || !trainer->pool) return cai_fail_memory(error, 0, "starting");
-    if (!cai_states_new(training, &trainer->states, error) || !open_sets(trainer, error)) return false;
+    if (!cai_states_new(training, &trainer->states, error) || !open_sets(trainer, error) ||
+        !check_measures(trainer, error))
+        return false;
     find_lengths(trainer);
     return find_only_phase(trainer, error);
 }
@@ -292,9 +302,15 @@ static bool is_to_stop(const cai_trainer *trainer) {
     return cai_stop_is_asked() || reached || has_lost_patience(trainer);
 }
 
+static void look_at_clock(cai_trainer *trainer) {
+    trainer->minutes[1] = trainer->minutes[0];
+    trainer->minutes[0] = (cai_milliseconds() - trainer->begun) / 60e3;
+}
+
 static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *running, cai_error *error) {
     const int64_t step = trainer->point.step;
     double begun = cai_milliseconds(), used = cai_used_milliseconds();
+    look_at_clock(trainer);
     uint32_t guards = cai_trainer_guards(trainer, step);
     if (!cai_trainer_run_entry(trainer, running, step, guards, error) ||
         !check_losses(trainer, running, guards, error))
@@ -302,15 +318,9 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
     trainer->point.step++;
     if (trainer->command->time)
         cai_progress_time(trainer, cai_milliseconds() - begun, cai_used_milliseconds() - used);
-static void look_at_clock(cai_trainer *trainer) {
-    trainer->minutes[1] = trainer->minutes[0];
-    trainer->minutes[0] = (cai_milliseconds() - trainer->begun) / 60e3;
-}
-
     cai_log_step(trainer, phase, guards);
     cai_samples_step(trainer, phase, running, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
-    look_at_clock(trainer);
     bool due = is_checkpoint_due(trainer),
          ends =
              trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) || is_to_stop(trainer);
