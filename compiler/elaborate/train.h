@@ -103,6 +103,8 @@ struct TrainPass {
     Map *sizes_of_all;       /* the size along which `collect` joins batches, by that of a batch */
     int first_repeated;      /* within `repeat`: nodes from here on are of its rounds; else 0 */
     int round;               /* the batch of a step that input names mean */
+    /* in rounds behind the first: the place of what is shown next, plus 1; else 0 */
+    int shown_again;
     int guard;               /* of the `every` that runs; -1 */
     Vec(cai_binding) inputs; /* one a port of the graph */
     Map *of_input;           /* Node to its place there, plus 1 */
@@ -117,7 +119,7 @@ struct TrainPass {
     Map *optimizers;           /* key of an optimizer's states to the place in the text that has it */
     Gradients *gradients;
     const Stmt *minimize; /* the last one that took effect */
-    bool shows_rate;      /* of --find-rate */
+    Node *rate;           /* of --find-rate: that of the minimize which runs */
     /* of a layer's update: the path of a weight below the layer, for which its line
      * runs; */
     const char *below;
@@ -226,6 +228,8 @@ bool train_allows(Evaluator *ev, const Stmt *stmt, const char *word);
 bool train_is_timed(Evaluator *ev, const Stmt *stmt, const char *word);
 bool train_once_acts(const Evaluator *ev); /* `once` here is that of the phase which is elaborated */
 int train_guard(Evaluator *ev, const cai_interval *interval);
+/* A place for what is shown: each round of a `repeat` has the same, and two of one name
+ * are told apart by a number. */
 int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int row, int guard, bool is_loss,
                 Span span);
 TrainingPhase *train_phase(const Evaluator *ev);

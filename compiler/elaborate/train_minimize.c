@@ -91,11 +91,7 @@ static void scale_rate(Evaluator *ev, const Trainee *t, Layer *run) {
     Node *factor = train_input(ev, intern(ev->names, "scale of lr"), (Shape){DTYPE_F32, 0, NULL}, FORM_TENSOR,
                                FIT_EXACT, binding, span);
     rate->value = value_node(build_binary(ev->graph, OP_mul, given, factor));
-    if (ev->train->shows_rate) return;
-    ev->train->shows_rate = true;
-    int shown = train_shown(&train_phase(ev)->shown, ev, CAI_SHOWN_RATE, CAI_SHOW_CURVE, -1, -1, false, span);
-    train_output(ev, rate->value.node, (cai_binding){.kind = CAI_BIND_SHOWN, .index = shown, .guard = -1},
-                 CAI_SHOWN_RATE, span);
+    ev->train->rate = rate->value.node;
 }
 
 static void run_optimizer(Evaluator *ev, const Trainee *t) {
@@ -226,13 +222,18 @@ static void train_all(Evaluator *ev, const Trainees *found) {
     ev->train->gradients = NULL;
 }
 
-static void show_loss(Evaluator *ev, const Stmt *stmt, Node *loss) {
-    const TrainPass *pass = ev->train;
-    const char *name = stmt->value->kind == EXPR_NAME ? stmt->value->name : "loss";
-    int shown = train_shown(&train_phase(ev)->shown, ev, name, CAI_SHOW_CURVE, -1, pass->guard, true,
+static void show_curve(Evaluator *ev, const Stmt *stmt, Node *node, const char *name, bool is_loss) {
+    int guard = ev->train->guard;
+    int shown = train_shown(&train_phase(ev)->shown, ev, name, CAI_SHOW_CURVE, -1, guard, is_loss,
                             stmt->value->span);
-    train_output(ev, loss, (cai_binding){.kind = CAI_BIND_SHOWN, .index = shown, .guard = pass->guard}, name,
+    train_output(ev, node, (cai_binding){.kind = CAI_BIND_SHOWN, .index = shown, .guard = guard}, name,
                  stmt->value->span);
+}
+
+static void show_loss(Evaluator *ev, const Stmt *stmt, Node *loss) {
+    const char *name = stmt->value->kind == EXPR_NAME ? stmt->value->name : "loss";
+    show_curve(ev, stmt, loss, name, true);
+    if (ev->train->rate) show_curve(ev, stmt, ev->train->rate, CAI_SHOWN_RATE, false);
 }
 
 typedef struct Wanted { const Trained *pair; Target target; } Wanted;

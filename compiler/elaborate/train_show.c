@@ -13,10 +13,23 @@ int train_guard(Evaluator *ev, const cai_interval *interval) {
     return phase->guards.count - 1;
 }
 
+/* What each line of log.jsonl has is taken, too. */
+static bool is_shown_as(const ShownList *list, const char *name) {
+    static const char *const keys[] = {"phase", "step", "epoch", "best"};
+    for (int i = 0; i < COUNT_OF(keys); i++)
+        if (!strcmp(keys[i], name)) return true;
+    for (int i = 0; i < list->count; i++)
+        if (!strcmp(list->items[i].name, name)) return true;
+    return false;
+}
+
 int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int row, int guard, bool is_loss,
                 Span span) {
+    const char *free = name;
+    if (ev->train->shown_again) return ev->train->shown_again++ - 1;
+    for (int i = 2; is_shown_as(list, free); i++) free = arena_printf(ev->arena, "%s_%d", name, i);
     TrainingShown shown = {
-        .name = name, .form = form, .row = row, .guard = guard, .is_loss = is_loss, .span = span};
+        .name = free, .form = form, .row = row, .guard = guard, .is_loss = is_loss, .span = span};
     vec_push(ev->arena, list, shown);
     return list->count - 1;
 }

@@ -101,15 +101,23 @@ void execute_phase(Evaluator *ev, const Stmt *stmt) {
     pass->in_phase = false;
 }
 
-/* Each round draws the next batch. */
+static int shown_so_far(const Evaluator *ev) {
+    const TrainPass *pass = ev->train;
+    return pass->measuring ? pass->measured->shown.count : train_phase(ev)->shown.count;
+}
+
+/* Each round draws the next batch; what it shows is that of the first round again. */
 void train_repeat(Evaluator *ev, const Stmt *stmt, int64_t rounds) {
     TrainPass *pass = ev->train;
-    int around = pass->round, outer = pass->first_repeated;
+    int around = pass->round, outer = pass->first_repeated, again = pass->shown_again,
+        first = again ? again : shown_so_far(ev) + 1;
     pass->first_repeated = rounds > 1 ? ev->graph->nodes.count : outer;
     for (int64_t i = 0; i < rounds && !ev->frame->returned && spend(ev, stmt->span, 1); i++) {
+        if (i > 0) pass->shown_again = first;
         if (!pass->measuring) train_rebind_fields(ev, pass->batches++);
         execute_all(ev, &stmt->body);
     }
+    if (!again) pass->shown_again = 0;
     pass->first_repeated = outer;
     if (!pass->measuring) train_rebind_fields(ev, around);
 }

@@ -39,7 +39,8 @@ def near(a, b): np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 def epochs(run):
     lines = log(run)
     assert len(lines) == 10  # 2 epochs of 40 samples, 8 in each step
-    near(column(lines, 'step'), range(10))
+    near(column(lines, 'step_2'), range(10))
+    near(column(lines, 'whole'), [0] * 5 + [1] * 5)
     assert column(lines, 'progress')[5] == 0.5
 
 
@@ -59,8 +60,7 @@ def intervals(run):
     lines = log(run)
     near(column(lines, 'seen'), [0, 0, 1, 1, 1, 2, 2])
     assert [line['step'] for line in log(run, True)] == [3, 6, 7]
-    shown = [line for line in open(f'{run}/log.jsonl') if line.count('"step"') == 2]
-    near([json.loads(line)['step'] for line in shown], [2, 5, 6])
+    near([line['step_2'] for line in lines if 'step_2' in line], [2, 5, 6])
 
 
 def by_minutes(run):
@@ -105,6 +105,13 @@ def best(run):
 def patient(run):
     metadata, _ = checkpoint(run)
     assert metadata['lengths'] == '14,14', metadata['lengths']  # best in step 8, then three that are not better
+
+
+def rounds(run):
+    lines = log(run)
+    near(column(lines, 'loss'), column(lines, 'b'))
+    near(column(lines, 'loss_2'), 2 * np.array(column(lines, 'b')))
+    assert column(lines, 'a') != column(lines, 'b') and column(lines, 'step_2') == [0, 1, 2]
 
 
 def placed(run):
