@@ -58,13 +58,22 @@ cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase) {
 
 int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase) { return trainer->point.lengths[phase]; }
 
+/* Of a set, in the sizes and batches that the phase declares. */
+static int64_t samples_of_step(const cai_training *training, const cai_phase *phase, int set) {
+    int64_t samples = 0;
+    for (int i = 0; i < training->set_count; i++)
+        if (cai_set_of_data(training->sets, i) == cai_set_of_data(training->sets, set))
+            samples += phase->rounds[i] * training->sets[i].batch;
+    return samples;
+}
+
 /* Sets move on from phase to phase. */
 int64_t cai_trainer_drawn(const cai_trainer *trainer, int set) {
     const cai_training *training = trainer->training;
     int64_t drawn = 0;
     for (int i = 0; i <= trainer->point.phase && i < training->phase_count; i++) {
         int64_t steps = i < trainer->point.phase ? trainer->point.lengths[i] : trainer->point.step;
-        drawn += steps * training->phases[i].rounds[set] * training->sets[set].batch;
+        drawn += steps * samples_of_step(training, &training->phases[i], set);
     }
     return drawn;
 }

@@ -56,6 +56,12 @@ def numbers(run):
     assert drawn[:40] != drawn[40:80]
 
 
+def moving(run):
+    lines, numbers = log(run), np.arange(40)
+    assert len(lines) == 13  # 20 + 8 + 12 samples
+    near([sum(column(lines, 'all')), sum(column(lines, 'squares'))], [numbers.sum(), (numbers ** 2).sum()])
+
+
 def intervals(run):
     lines = log(run)
     near(column(lines, 'seen'), [0, 0, 1, 1, 1, 2, 2])
