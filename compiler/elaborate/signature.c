@@ -132,8 +132,7 @@ static bool is_symbol_expr(Evaluator *ev, const Expr *expr) {
 
 static WantedName wanted_of(Evaluator *ev, const Decl *decl, Name symbol) {
     WantedName wanted = {.multiple = 1};
-    for (int i = 0; i < decl->where.count; i++)
-        read_constraint(ev, decl->where.items[i], symbol, &wanted);
+    for (int i = 0; i < decl->where.count; i++) read_constraint(ev, decl->where.items[i], symbol, &wanted);
     return wanted;
 }
 

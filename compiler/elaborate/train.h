@@ -103,8 +103,7 @@ struct TrainPass {
     Map *sizes_of_all;       /* the size along which `collect` joins batches, by that of a batch */
     int first_repeated;      /* within `repeat`: nodes from here on are of its rounds; else 0 */
     int round;               /* the batch of a step that input names mean */
-    /* in rounds behind the first: the place of what is shown next, plus 1; else 0 */
-    int shown_again;
+    int shown_again;         /* a later round: the place of what it shows next, plus 1 */
     int guard;               /* of the `every` that runs; -1 */
     Vec(cai_binding) inputs; /* one a port of the graph */
     Map *of_input;           /* Node to its place there, plus 1 */

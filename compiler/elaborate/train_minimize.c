@@ -224,8 +224,8 @@ static void train_all(Evaluator *ev, const Trainees *found) {
 
 static void show_curve(Evaluator *ev, const Stmt *stmt, Node *node, const char *name, bool is_loss) {
     int guard = ev->train->guard;
-    int shown = train_shown(&train_phase(ev)->shown, ev, name, CAI_SHOW_CURVE, -1, guard, is_loss,
-                            stmt->value->span);
+    int shown =
+        train_shown(&train_phase(ev)->shown, ev, name, CAI_SHOW_CURVE, -1, guard, is_loss, stmt->value->span);
     train_output(ev, node, (cai_binding){.kind = CAI_BIND_SHOWN, .index = shown, .guard = guard}, name,
                  stmt->value->span);
 }

@@ -94,8 +94,8 @@ static Weight *place_of(Evaluator *ev, const Target *target) {
 static bool is_own_in_measure(Evaluator *ev, const Weight *place, const Target *target, const Stmt *stmt) {
     const TrainingState *states = ev->train->plan->training->states.items;
     if (!is_in_measure(ev) || (place && states[place->index].kind == CAI_STATE_TRAINING)) return true;
-    Diagnostic *d = report(ev, DIAG_measure, stmt->target->span, "`%s` is not changed by what is measured",
-                           target->text);
+    Diagnostic *d =
+        report(ev, DIAG_measure, stmt->target->span, "`%s` is not changed by what is measured", target->text);
     report_help(ev, d, "in `measure` only what `state` of this block makes can be updated");
     return false;
 }
@@ -208,8 +208,9 @@ void execute_every(Evaluator *ev, const Stmt *stmt) {
         !train_interval(ev, &stmt->interval, &interval))
         return;
     if (interval.unit == CAI_UNIT_MINUTES) {
-        Diagnostic *d = report(ev, DIAG_train_length, stmt->interval.unit_span,
-                               "what a run learns cannot depend on a clock: `every` is of steps, epochs or images");
+        Diagnostic *d =
+            report(ev, DIAG_train_length, stmt->interval.unit_span,
+                   "what a run learns cannot depend on a clock: `every` is of steps, epochs or images");
         report_help(ev, d, "`show`, `measure` and the length of a phase may be told in minutes");
         return;
     }

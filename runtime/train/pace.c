@@ -26,7 +26,8 @@ static bool passes_multiple(double before, double after, double each) {
 bool cai_pace_holds(cai_pace pace, cai_interval interval, int64_t step, int64_t steps) {
     if (interval.last && step == steps - 1) return true;
     if (interval.count <= 0) return false;
-    if (interval.unit == CAI_UNIT_MINUTES) return passes_multiple(pace.minutes[1], pace.minutes[0], interval.count);
+    if (interval.unit == CAI_UNIT_MINUTES)
+        return passes_multiple(pace.minutes[1], pace.minutes[0], interval.count);
     double each = interval.count * samples_of_unit(pace, interval.unit),
            before = (double)step * (double)pace.samples;
     return passes_multiple(before, before + (double)pace.samples, each);
