@@ -130,18 +130,18 @@ static bool is_symbol_expr(Evaluator *ev, const Expr *expr) {
     return !(found.definition && found.definition->decl->kind == DECL_CONSTANT);
 }
 
-static WantedName wanted_of(Evaluator *ev, const Decl *decl, Name symbol) {
+static WantedName wanted_by_where(Evaluator *ev, const Decl *decl, Name symbol) {
     WantedName wanted = {.multiple = 1};
     for (int i = 0; i < decl->where.count; i++) read_constraint(ev, decl->where.items[i], symbol, &wanted);
     return wanted;
 }
 
 int64_t symbol_multiple(Evaluator *ev, const Decl *decl, Name symbol) {
-    return wanted_of(ev, decl, symbol).multiple;
+    return wanted_by_where(ev, decl, symbol).multiple;
 }
 
 static void bind_symbol(Evaluator *ev, const Decl *decl, const Expr *expr, bool batch) {
-    WantedName wanted = wanted_of(ev, decl, expr->name);
+    WantedName wanted = wanted_by_where(ev, decl, expr->name);
     read_define(ev, expr->name, expr->span, &wanted);
     Dim dim;
     if (wanted.fixed) dim = dim_const(ev->dims, wanted.fixed);

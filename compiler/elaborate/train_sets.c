@@ -346,11 +346,11 @@ void train_rebind_fields(Evaluator *ev, int round) {
     }
 }
 
-static Dim measured_batch(Evaluator *ev, const FieldPlace *place, Dim *batches) {
+static Dim measured_batch(Evaluator *ev, const FieldPlace *place, Dim *batches, bool anew) {
     const TrainingSet *set = &ev->train->plan->training->sets.items[place->set];
     if (batches[place->set]) return batches[place->set];
     Name name = place->batch ? place->batch : intern(ev->names, "N");
-    int64_t multiple = symbol_multiple(ev, ev->train->plan->block->decl, name);
+    int64_t multiple = anew ? 1 : symbol_multiple(ev, ev->train->plan->block->decl, name);
     Dim batch = batches[place->set] = dim_symbol(ev->dims, name, multiple);
     int64_t typical = set->batch ? set->batch / multiple : 1;
     dims_symbol(ev->dims, dims_symbol_count(ev->dims) - 1)->typical = typical;
@@ -358,19 +358,19 @@ static Dim measured_batch(Evaluator *ev, const FieldPlace *place, Dim *batches) 
     return batch;
 }
 
-void train_bind_measured(Evaluator *ev) {
+void train_bind_measured(Evaluator *ev, bool anew) {
     TrainPass *pass = ev->train;
     Dim *batches = NEW_ARRAY(ev->arena, Dim, pass->plan->training->sets.count);
     for (int i = 0; i < pass->fields.count; i++) {
         const FieldPlace *place = &pass->fields.items[i];
         if (place->parameter->once) continue;
         Dim *dims = arena_copy(ev->arena, place->shape.dims, sizeof *dims * (size_t)place->shape.rank);
-        if (!place->whole) dims[0] = measured_batch(ev, place, batches);
+        if (!place->whole) dims[0] = measured_batch(ev, place, batches, anew);
         const char *name = arena_printf(ev->arena, "held_out.%s.%d", place->parameter->name, pass->measures);
         Node *node = field_node(ev, place, 0, name, (Shape){place->shape.type, place->shape.rank, dims});
         frame_bind(ev, ev->frame, place->parameter->name, value_node(node), place->parameter->span);
     }
-    require_sizes(ev);
+    if (!anew) require_sizes(ev);
 }
 
 /* ---- declared anew ---- */

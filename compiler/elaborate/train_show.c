@@ -25,11 +25,11 @@ static bool is_shown_as(const ShownList *list, const char *name) {
 
 int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int row, int guard, bool is_loss,
                 Span span) {
-    const char *free = name;
+    const char *unlike = name;
     if (ev->train->shown_again) return ev->train->shown_again++ - 1;
-    for (int i = 2; is_shown_as(list, free); i++) free = arena_printf(ev->arena, "%s_%d", name, i);
+    for (int i = 2; is_shown_as(list, unlike); i++) unlike = arena_printf(ev->arena, "%s_%d", name, i);
     TrainingShown shown = {
-        .name = free, .form = form, .row = row, .guard = guard, .is_loss = is_loss, .span = span};
+        .name = unlike, .form = form, .row = row, .guard = guard, .is_loss = is_loss, .span = span};
     vec_push(ev->arena, list, shown);
     return list->count - 1;
 }
@@ -149,20 +149,23 @@ static Node **states_as_saved(Evaluator *ev) {
 static void run_measure(Evaluator *ev, const Stmt *stmt) {
     TrainPass *pass = ev->train;
     const Frame *around = ev->frame;
+    const int again = pass->shown_again;
     Frame *frame = frame_push(ev, around->unit, ev->root, stmt->span); /* what it binds is its own */
     bindings_add(ev, &frame->names, &around->names);
     pass->measuring = true;
+    pass->shown_again = 0;
     pass->quiet++;
     pass->first_measured = ev->graph->nodes.count;
     pass->sizes_of_all = map_new(ev->arena);
     const FieldPlace *places =
         arena_copy(ev->arena, pass->fields.items, sizeof *places * (size_t)pass->fields.count);
     train_declare_anew(ev, &stmt->inputs, true);
-    train_bind_measured(ev);
+    train_bind_measured(ev, stmt->inputs.count > 0);
     Node **values = states_as_saved(ev);
     execute_all(ev, &stmt->body);
     for (int i = 0; pass->goal != GOAL_MEASURE && values[i]; i++) pass->weights.items[i]->value = values[i];
     pass->quiet--;
+    pass->shown_again = again;
     pass->measuring = false;
     for (int i = 0; i < pass->fields.count; i++) pass->fields.items[i] = places[i];
     frame_pop(ev);
