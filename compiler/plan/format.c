@@ -1,6 +1,5 @@
 /* Formats: their sizes, their cells, and packing while building. */
 #include "plan/format.h"
-#include "plan/winograd.h"
 
 enum {
     /* places of a cell's outermost axis that are written together, to stay in the
@@ -74,7 +73,7 @@ static bool axes_equal(const FormatAxis *a, const FormatAxis *b) {
 bool format_equal(const Format *a, const Format *b) {
     bool equal = a->converts == b->converts && a->type == b->type && a->axis_count == b->axis_count &&
                  a->level_count == b->level_count && a->rotation == b->rotation &&
-                 a->winograd == b->winograd && a->transposed == b->transposed;
+                 a->winograd == b->winograd && a->stride == b->stride && a->transposed == b->transposed;
     for (int i = 0; equal && i < a->axis_count; i++) equal = axes_equal(&a->axes[i], &b->axes[i]);
     for (int i = 0; equal && i < a->level_count; i++)
         equal = a->levels[i].axis == b->levels[i].axis && a->levels[i].block == b->levels[i].block;
@@ -112,9 +111,25 @@ int64_t format_size(const Format *format, const Node *node, int axis) {
     return size;
 }
 
+Winograd format_winograd(const Format *format, const Node *node) {
+    return winograd(format->winograd, (int)(dim_const_value(node->shape.dims[3]) / format->stride));
+}
+
+int format_parities(const Format *format) { return (int)(format->stride * format->stride); }
+
+static int64_t count_winograd_places(const Format *format, const Node *node) {
+    Winograd w = format_winograd(format, node);
+    return format_parities(format) * winograd_planes(&w);
+}
+
+WinogradPlace format_winograd_place(const Format *format, int planes, int64_t place) {
+    int parities = format_parities(format), number = (int)place;
+    if (format->transposed) return (WinogradPlace){number % planes, number / planes};
+    return (WinogradPlace){number / parities, number % parities};
+}
+
 int64_t format_padded(const Format *format, const Node *node, int axis) {
-    int64_t across = format->winograd + 2;
-    if (format->winograd && axis == WINOGRAD_TAPS) return across * across;
+    if (format->winograd && axis == WINOGRAD_TAPS) return count_winograd_places(format, node);
     return round_up(format_size(format, node, axis), format->axes[axis].multiple);
 }
 
@@ -269,44 +284,61 @@ static void copy_cell(Fill *fill) {
  * four in a vector of weights. */
 enum { TOGETHER = 4 };
 
-/* u = G w G^T. */
-static void transform_kernels(const Winograd *w, double kernels[9][TOGETHER], double u[][TOGETHER]) {
-    double half[MAX_WINOGRAD][3][TOGETHER];
+typedef double Together[TOGETHER];
+
+enum { MAX_KERNEL = 8 };
+
+/* Keeps the taps of kernels o .. o + TOGETHER, in the order in which the convolution has
+ * them. */
+static void read_kernels(Fill *fill, int64_t o, int64_t end, int64_t count, Together *kernels) {
+    int64_t taps = way_along_axis(fill, WINOGRAD_TAPS);
+    for (int64_t l = 0; l < TOGETHER; l++) {
+        fill->at[WINOGRAD_OUTPUTS] = min_i64(o + l, end - 1);
+        const Number *from = fill->values + source_offset(fill);
+        for (int64_t k = 0; k < count; k++)
+            kernels[fill->format->transposed ? count - 1 - k : k][l] = o + l < end ? from[k * taps].real : 0;
+    }
+}
+
+/* u = G w G^T, of taps that are so far apart. */
+static void transform_kernels(const Winograd *w, Together *kernels, int64_t row, int64_t column,
+                              Together *u) {
+    double half[MAX_WINOGRAD][MAX_WINOGRAD][TOGETHER] = {0};
+    memset(u, 0, sizeof *u * (size_t)winograd_planes(w));
     for (int y = 0; y < w->size; y++)
-        for (int x = 0; x < 3; x++)
-            for (int l = 0; l < TOGETHER; l++)
-                half[y][x][l] = w->weights[y][0] * kernels[x][l] + w->weights[y][1] * kernels[3 + x][l] +
-                                w->weights[y][2] * kernels[6 + x][l];
+        for (int x = 0; x < w->taps; x++)
+            for (int k = 0; k < w->taps; k++)
+                for (int l = 0; l < TOGETHER; l++)
+                    half[y][x][l] += w->weights[y][k] * kernels[k * row + x * column][l];
     for (int y = 0; y < w->size; y++)
         for (int x = 0; x < w->size; x++, u++)
-            for (int l = 0; l < TOGETHER; l++)
-                (*u)[l] = half[y][0][l] * w->weights[x][0] + half[y][1][l] * w->weights[x][1] +
-                          half[y][2][l] * w->weights[x][2];
+            for (int k = 0; k < w->taps; k++)
+                for (int l = 0; l < TOGETHER; l++) (*u)[l] += half[y][k][l] * w->weights[x][k];
 }
 
 static void transform_cell(Fill *fill) {
     const Cell *cell = fill->cell;
-    const int64_t *stride = cell->stride, taps = way_along_axis(fill, WINOGRAD_TAPS);
-    Winograd w = winograd(fill->format->winograd, 3);
-    double kernels[9][TOGETHER] = {0}, u[MAX_WINOGRAD * MAX_WINOGRAD][TOGETHER];
-    bool transposed = fill->format->transposed;
+    const Format *format = fill->format;
+    const int64_t *stride = cell->stride, side = dim_const_value(fill->node->shape.dims[3]),
+                  by = format->stride;
+    Winograd w = format_winograd(format, fill->node);
+    int planes = winograd_planes(&w);
+    Together kernels[MAX_KERNEL * MAX_KERNEL], u[4][MAX_WINOGRAD * MAX_WINOGRAD];
     int64_t begin = cell->first[WINOGRAD_OUTPUTS],
             end = end_of_part(fill, WINOGRAD_OUTPUTS, begin, cell->extent[WINOGRAD_OUTPUTS]);
     fill->at[WINOGRAD_TAPS] = 0;
     for (int64_t i = 0; i < cell->extent[WINOGRAD_INPUTS]; i++)
         for (int64_t o = begin; o < end; o += TOGETHER) {
             fill->at[WINOGRAD_INPUTS] = cell->first[WINOGRAD_INPUTS] + i;
-            for (int64_t l = 0; l < TOGETHER; l++) {
-                fill->at[WINOGRAD_OUTPUTS] = min_i64(o + l, end - 1);
-                const Number *from = fill->values + source_offset(fill);
-                for (int k = 0; k < 9; k++)
-                    kernels[transposed ? 8 - k : k][l] = o + l < end ? from[k * taps].real : 0;
-            }
-            transform_kernels(&w, kernels, u);
+            read_kernels(fill, o, end, side * side, kernels);
+            for (int64_t parity = 0; parity < by * by; parity++)
+                transform_kernels(&w, kernels + parity / by * side + parity % by, by * side, by, u[parity]);
             float *to =
                 (float *)fill->out + i * stride[WINOGRAD_INPUTS] + (o - begin) * stride[WINOGRAD_OUTPUTS];
-            for (int64_t k = 0; k < w.size * w.size; k++, to += stride[WINOGRAD_TAPS])
-                for (int l = 0; l < TOGETHER; l++) to[l] = (float)u[k][l];
+            for (int64_t k = 0; k < cell->extent[WINOGRAD_TAPS]; k++, to += stride[WINOGRAD_TAPS]) {
+                WinogradPlace at = format_winograd_place(format, planes, cell->first[WINOGRAD_TAPS] + k);
+                for (int l = 0; l < TOGETHER; l++) to[l] = (float)u[at.parity][at.plane][l];
+            }
         }
 }
 

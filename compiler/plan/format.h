@@ -12,6 +12,7 @@
 #define CAI_PLAN_FORMAT_H
 
 #include "graph/graph.h"
+#include "plan/winograd.h"
 
 enum { MAX_FORMAT_AXES = 5, MAX_FORMAT_LEVELS = 8 };
 
@@ -41,9 +42,10 @@ typedef struct FormatLevel {
  * groups of R, and the element is that of node[l / R * R + (l + k) % R, l % R, ..]; of a
  * transposed one, of node[l, (l + k) % R, ..].
  *
- * `winograd` m, where it is not 0: axis WINOGRAD_TAPS runs over the 3x3 taps w, which
- * become the (m + 2)^2 numbers G w G^T; of a transposed one from the last to the
- * first. */
+ * `winograd` m, where it is not 0: axis WINOGRAD_TAPS runs over the taps w, of a
+ * transposed one from the last to the first. Of each parity, one for stride 1 and four
+ * for stride 2, they become the planes G w G^T: place number plane * parities + parity,
+ * of a transposed one parity * planes + plane. */
 typedef struct Format {
     const char *name;
     bool converts; /* elements are of `type`, else of the node's */
@@ -53,10 +55,18 @@ typedef struct Format {
     int axis_count, level_count;
     int64_t rotation;
     int winograd;
+    int64_t stride;  /* of the convolution, which `winograd` has to know */
     bool transposed; /* the convolution, which `rotation` and `winograd` have to know */
 } Format;
 
 enum { WINOGRAD_OUTPUTS, WINOGRAD_INPUTS, WINOGRAD_TAPS }; /* the axes of a format with `winograd` */
+
+/* F(m, r) of a format with `winograd`, for the taps of a parity. */
+Winograd format_winograd(const Format *format, const Node *node);
+int format_parities(const Format *format);
+/* Which plane of which parity a place of WINOGRAD_TAPS is. */
+typedef struct WinogradPlace { int plane, parity; } WinogradPlace;
+WinogradPlace format_winograd_place(const Format *format, int planes, int64_t place);
 
 extern const Format format_plain; /* row major over the node's axes */
 /* Maps [N, C, H, W] of floats as [N, ceil(C / lanes), H, W, lanes]. */

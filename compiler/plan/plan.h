@@ -13,8 +13,8 @@ typedef struct LowerOptions {
     const KernelTable *table; /* the kinds of kernels to choose from */
     /* --blas: OpenBLAS wherever it can compute the product (no product is worth its size: blas.c) */
     bool blas;
-    /* 0: wherever it pays; WINOGRAD_NEVER: --no-winograd; 2, 4, for tests: F(2, 3) or
-     * F(4, 3) only */
+    /* 0: wherever it pays; WINOGRAD_NEVER: --no-winograd; m, for tests: F(m, r)
+     * only */
     int winograd;
     /* for tests: the kind to take wherever it fits; where NULL, CAI_FORCE_KERNEL in the
      * environment names it */

@@ -136,6 +136,7 @@ static void put_format(Text *out, const Format *format) {
         put_word(out, (uint64_t)format->levels[i].axis), put_word(out, (uint64_t)format->levels[i].block);
     put_word(out, (uint64_t)format->rotation);
     put_word(out, (uint64_t)format->winograd);
+    put_word(out, (uint64_t)format->stride);
     put_word(out, format->transposed);
 }
 

@@ -1,12 +1,13 @@
 /* The three matrices of Winograd's minimal filtering F(m, r) by Toom and Cook: a
  * polynomial product evaluated at m + r - 2 points and infinity. A tile's outputs are A^T
- * ((G w G^T) * (B^T d B)) A. The gradient of a convolution by its 3x3 weights is F(3, 4):
- * a tile of 4x4 of dy are the taps, which give 3x3 outputs of 6x6 inputs.
+ * ((G w G^T) * (B^T d B)) A. The gradient of a convolution by its r x r weights is F(r,
+ * m): a tile of m x m of dy are the taps, which give r x r outputs of the same inputs.
  *
- * For six inputs the points are 0, +-sqrt(1/2) and +-sqrt(2), whose powers are nearest to
- * 1: they have half the error of the usual 0, +-1, +-2, and take no more operations.
  * Points other than 0 come in opposite pairs, which share the even and the odd part of a
- * sum. */
+ * sum, and where the size is even 0 is one, too. For six inputs the pairs are
+ * +-sqrt(1/2) and +-sqrt(2), whose powers are nearest to 1: they have half the error of
+ * the usual 0, +-1, +-2, and take no more operations. For five they are +-1/2 and +-5/4,
+ * with half the error of 0, +-1, 2. */
 #include "plan/winograd.h"
 #include <math.h>
 
@@ -16,19 +17,14 @@ static bool are_all_one(IntList numbers) {
     return true;
 }
 
-/* What a transpose's padding takes away from its result, zeros round its input would have
- * to. */
-static bool takes_away_more(IntList before) {
-    for (int i = 0; i < before.count; i++)
-        if (before.items[i] > 2) return true;
-    return false;
-}
-
+/* With stride 2 a kernel is four kernels of half its side, one for each parity of rows
+ * and columns. */
 static bool takes_kernel(const Node *w, IntList stride, IntList dilation, int64_t groups) {
-    int64_t kernel;
+    int64_t kernel[2], by = stride.items[0];
     for (int i = 0; i < 2; i++)
-        if (!dim_is_const(w->shape.dims[2 + i], &kernel) || kernel != 3) return false;
-    return groups == 1 && are_all_one(stride) && are_all_one(dilation);
+        if (!dim_is_const(w->shape.dims[2 + i], &kernel[i])) return false;
+    if (kernel[0] != kernel[1] || by != stride.items[1] || by > 2 || kernel[0] % by) return false;
+    return groups == 1 && are_all_one(dilation) && kernel[0] / by >= 2 && kernel[0] / by <= 4;
 }
 
 bool winograd_takes(const Node *node) {
@@ -43,12 +39,17 @@ bool winograd_takes(const Node *node) {
     }
     if (node->op != OP_convolution_backward_data) return false;
     const convolution_backward_data_attributes *c = ATTRIBUTES(node, convolution_backward_data);
-    return takes_kernel(node->inputs[1], c->stride, c->dilation, c->groups) && !takes_away_more(c->before);
+    return takes_kernel(node->inputs[1], c->stride, c->dilation, c->groups);
 }
 
 static void set_points(Winograd *w) {
-    double far = w->size == 6 ? sqrt(0.5) : 1;
-    for (int i = 1; i < w->size - 1; i++) w->points[i] = (i % 2 ? 1 : -1) * (i < 3 ? far : 1 / far);
+    const double pairs[][2] = {[3] = {1}, [4] = {1}, [5] = {0.5, 1.25}, [6] = {sqrt(0.5), sqrt(2)}};
+    CHECK(w->size >= 3 && w->size <= MAX_WINOGRAD);
+    w->first_pair = w->size % 2 == 0;
+    for (int i = w->first_pair; i < w->size - 1; i++) {
+        int place = i - w->first_pair;
+        w->points[i] = pairs[w->size][place / 2] * (place % 2 ? -1 : 1);
+    }
 }
 
 /* The coefficients of the product of (x - p) over all points but number `without`. */
@@ -83,14 +84,19 @@ Winograd winograd(int outputs, int taps) {
     return w;
 }
 
+int winograd_planes(const Winograd *w) { return w->size * w->size; }
+
 /* Measured on uniform random numbers (tests/unit/kernels.c compares): the error grows a
  * little slower than the square root of the number of terms, until sums are added up in
  * parts (emit_sum_in_parts). */
-double winograd_error(int outputs, int64_t inputs) {
-    double terms = (double)min_i64(inputs, 256);
-    return (outputs == 4 ? 5.3e-7 : 1.6e-7) * real_pow(terms / 16, 0.4);
+static const double errors[] = {[3] = 1.5e-7, [4] = 1.6e-7, [5] = 3.4e-7, [6] = 5.3e-7};
+
+double winograd_error(const Winograd *w, int64_t terms) {
+    return errors[w->size] * real_pow((double)min_i64(terms, 256) / 16, 0.4);
 }
 
 /* Sums are added up strip by strip (kernels/winograd/winograd_gradient.c), so that the
  * error grows slowly. */
-double winograd_gradient_error(int64_t places) { return 4.5e-7 * real_pow((double)places / 144, 0.16); }
+double winograd_gradient_error(const Winograd *w, int64_t places) {
+    return (w->size == 6 ? 4.5e-7 : 3.4e-7) * real_pow((double)places / 144, 0.16);
+}

@@ -12,8 +12,8 @@
  * height and width (rows of a matrix) are symbols. type=f16,bf16: operands are cast to
  * that type, which changes none of their integers, and results have it. computed=1: the
  * weight is an input; kernel_bench then compares. by=KIND: this kind of kernel is forced.
- * tile=2,4: by F(2, 3) or F(4, 3) where the kind is conv_winograd, which nothing else
- * lets in. timed=1: kernel_bench measures it. */
+ * tile=m: by F(m, r) where the kind is conv_winograd, and any number lets Winograd's
+ * gradients in, which nothing else does. timed=1: kernel_bench measures it. */
 #ifndef SHAPE_H
 #define SHAPE_H
 

@@ -123,7 +123,9 @@ TEST(bits_do_not_depend_on_threads) {
         "convw by=conv_gradient n=3 ic=3 oc=32 k=7 s=2 p=3 square=60",
         "convw by=conv_gradient n=4 ic=48 oc=48 k=3 p=1 g=48 square=30",
         "convw by=conv_winograd_gradient n=5 ic=32 oc=64 k=3 p=1 square=28 free=0,1",
-        "convw by=conv_winograd_gradient n=1 ic=24 oc=136 k=3 p=1 h=60 w=90"};
+        "convw by=conv_winograd_gradient n=1 ic=24 oc=136 k=3 p=1 h=60 w=90",
+        "convw by=conv_winograd_gradient n=5 ic=32 oc=64 k=4 s=1,2 p=1 square=28 free=0,1",
+        "convw by=conv_winograd_gradient n=2 ic=200 oc=264 k=4 s=1,2 p=1 square=8"};
     for (int i = 0; i < COUNT_OF(lines) * target_count(); i++) {
         const Target *target = target_at(i % target_count());
         if (can_run(target->name)) each_shape(lines[i / target_count()], compare_threads, (void *)target);

@@ -39,7 +39,8 @@ static LowerOptions shape_options(const ShapeLine *shape, const char *target) {
 }
 
 static double terms_of_convolution(const ShapeLine *shape) {
-    return strcmp(shape->op, "convw") ? 9.0 * (double)shape->ic : (double)(shape->n * shape->h * shape->w);
+    if (strcmp(shape->op, "convw") == 0) return (double)(shape->n * shape->h * shape->w);
+    return (double)(shape->kh * shape->kw * shape->ic);
 }
 
 static void compare(TestGraph *t, const ShapeLine *shape, const char *target, const char *text) {
@@ -152,41 +153,58 @@ static double relative_error(TestGraph *t, Node *y, const LowerOptions *options)
     return sqrt(error / all);
 }
 
-/* Of a convolution. */
-static double measured_error(int64_t inputs, int winograd, bool computed, const char *target) {
+/* Kernels by which Winograd convolves, and F(m, r) of convolutions and of gradients. */
+typedef struct WinogradKernel {
+    int64_t kernel, stride;
+    int outputs, gradient_tile;
+} WinogradKernel;
+
+static const WinogradKernel winograd_kernels[] = {{3, 1, 2, 4}, {3, 1, 4, 4}, {4, 1, 3, 3}, {4, 2, 4, 4}};
+
+static int taps_of(const WinogradKernel *k) { return (int)(k->kernel / k->stride); }
+
+/* Of a convolution, from inputs to 12x12. */
+static double measured_error(const WinogradKernel *k, int64_t inputs, bool computed, const char *target) {
     TestGraph t = test_graph(5);
-    Dim twelve = size(&t, 12), channels = size(&t, inputs);
-    Node *x = new_input(&t, -1, 1, SIZES(size(&t, 1), channels, twelve, twelve));
-    Dim three = size(&t, 3), kernel[] = {size(&t, 16), channels, three, three};
+    Dim twelve = size(&t, 12), channels = size(&t, inputs), taps = size(&t, k->kernel),
+        side = size(&t, 11 * k->stride + k->kernel - 2);
+    Node *x = new_input(&t, -1, 1, SIZES(size(&t, 1), channels, side, side));
+    Dim kernel[] = {size(&t, 16), channels, taps, taps};
     Node *w = computed ? new_input(&t, -1, 1, 4, kernel) : new_parameter(&t, -1, 1, 4, kernel);
-    Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1),
+    Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(k->stride, k->stride), INTS(1, 1), INTS(1, 1),
                    DIMS(twelve, twelve), 1);
     new_output(&t, y);
-    LowerOptions options = WITH_TABLE(.target = target_find(target), .winograd = winograd,
-                                      .force = winograd > 0 ? "conv_winograd" : NULL);
+    LowerOptions options =
+        WITH_TABLE(.target = target_find(target), .winograd = k->outputs, .force = "conv_winograd");
     return relative_error(&t, y, &options);
 }
 
 TEST(errors_of_winograd) {
     const int64_t inputs[] = {16, 64, 256, 512};
-    for (int i = 0; i < COUNT_OF(inputs); i++)
-        for (int m = 2; m <= 4; m += 2) {
-            const char *target = target_at(i % target_count())->name;
-            for (int computed = 0; computed < 2 && can_run(target); computed++) {
-                double ratio = measured_error(inputs[i], m, computed, target) / winograd_error(m, inputs[i]);
-                CU_ASSERT(ratio > 0.7 && ratio < 1.4);
-            }
+    for (int i = 0; i < COUNT_OF(inputs) * COUNT_OF(winograd_kernels); i++) {
+        const WinogradKernel *k = &winograd_kernels[i / COUNT_OF(inputs)];
+        Winograd w = winograd(k->outputs, taps_of(k));
+        int64_t channels = inputs[i % COUNT_OF(inputs)], terms = channels * k->stride * k->stride;
+        const char *target = target_at(i % target_count())->name;
+        for (int computed = 0; computed < 2 && can_run(target); computed++) {
+            double error = measured_error(k, channels, computed, target),
+                   ratio = error / winograd_error(&w, terms);
+            CU_ASSERT(ratio > 0.7 && ratio < 1.4);
+            CU_ASSERT(error < 1e-5);
         }
+    }
 }
 
-/* The same of a gradient by weights, from maps of that many images and that side. */
-static double measured_gradient_error(int64_t images, int64_t side, const char *target) {
+/* The same of a gradient by weights, from dy of that many images and that side. */
+static double measured_gradient_error(const WinogradKernel *k, int64_t images, int64_t side,
+                                      const char *target) {
     TestGraph t = test_graph(5);
-    Dim n = size(&t, images), channels = size(&t, 16), three = size(&t, 3), sides = size(&t, side);
-    Node *x = new_input(&t, -1, 1, SIZES(n, channels, sides, sides)),
+    Dim n = size(&t, images), channels = size(&t, 16), taps = size(&t, k->kernel), sides = size(&t, side),
+        before = size(&t, (side - 1) * k->stride + k->kernel - 2);
+    Node *x = new_input(&t, -1, 1, SIZES(n, channels, before, before)),
          *dy = new_input(&t, -1, 1, SIZES(n, channels, sides, sides));
-    Node *dw = MAKE(&t, convolution_backward_weights, ((Node *[]){x, dy}), 2, INTS(1, 1), INTS(1, 1),
-                    INTS(1, 1), DIMS(three, three), 1);
+    Node *dw = MAKE(&t, convolution_backward_weights, ((Node *[]){x, dy}), 2, INTS(k->stride, k->stride),
+                    INTS(1, 1), INTS(1, 1), DIMS(taps, taps), 1);
     LowerOptions options = WITH_TABLE(.target = target_find(target), .force = "conv_winograd_gradient");
     new_output(&t, dw);
     return relative_error(&t, dw, &options);
@@ -194,12 +212,16 @@ static double measured_gradient_error(int64_t images, int64_t side, const char *
 
 TEST(errors_of_winograd_gradients) {
     const int64_t maps[][2] = {{1, 12}, {8, 7}, {4, 28}, {1, 128}};
-    for (int i = 0; i < COUNT_OF(maps); i++) {
+    for (int i = 0; i < COUNT_OF(maps) * (COUNT_OF(winograd_kernels) - 1); i++) {
+        const WinogradKernel *k = &winograd_kernels[1 + i / COUNT_OF(maps)];
+        const int64_t *map = maps[i % COUNT_OF(maps)];
         const char *target = target_at(i % target_count())->name;
+        Winograd w = winograd(taps_of(k), k->gradient_tile);
         if (!can_run(target)) continue;
-        double error = measured_gradient_error(maps[i][0], maps[i][1], target);
-        double ratio = error / winograd_gradient_error(maps[i][0] * maps[i][1] * maps[i][1]);
-        CU_ASSERT(ratio > 0.7 && ratio < 1.4);
+        double error = measured_gradient_error(k, map[0], map[1], target);
+        int64_t places = round_up(map[1], w.taps);
+        double ratio = error / winograd_gradient_error(&w, map[0] * places * places);
+        CU_ASSERT(ratio > 0.6 && ratio < 1.6);
         CU_ASSERT(error < 1e-5);
     }
 }

@@ -650,12 +650,12 @@ TEST(vectors_are_padded) {
 
 /* One dimension of F(m, r): A^T (G w * B^T d) are the m sums of products. */
 TEST(matrices_of_winograd) {
-    const int sizes[][2] = {{2, 3}, {4, 3}, {3, 4}};
+    const int sizes[][2] = {{2, 3}, {4, 3}, {3, 4}, {4, 2}, {2, 4}, {2, 2}, {5, 2}};
     for (int i = 0; i < COUNT_OF(sizes); i++) {
         int m = sizes[i][0], taps = sizes[i][1];
         Winograd w = winograd(m, taps);
         const double kernel[] = {3, -1, 2, 5}, data[] = {1, 5, -2, 7, 4, -3};
-        double results[4] = {0};
+        double results[5] = {0};
         for (int i = 0; i < w.size; i++) {
             double u = 0, v = 0;
             for (int k = 0; k < taps; k++) u += w.weights[i][k] * kernel[k];

@@ -139,41 +139,58 @@ TEST(grouped) {
 
 /* ---- Winograd ---- */
 
-/* u[y, x] of a 3x3 kernel, by the definition. */
-static double transformed(const Winograd *w, const Number *kernel, int y, int x) {
+/* u[y, x] of a parity of a kernel, by the definition: of one of a transpose, whose taps
+ * count from the last. */
+static double transformed(const Winograd *w, const ConvShape *s, const Number *kernel, int parity, int y,
+                          int x) {
     double sum = 0;
-    for (int a = 0; a < 3; a++)
-        for (int b = 0; b < 3; b++) sum += w->weights[y][a] * kernel[3 * a + b].real * w->weights[x][b];
+    int by = (int)s->stride[0], side = w->taps * by;
+    for (int a = 0; a < w->taps; a++)
+        for (int b = 0; b < w->taps; b++) {
+            int tap = (a * by + parity / by) * side + b * by + parity % by;
+            if (s->transposed) tap = side * side - 1 - tap;
+            sum += w->weights[y][a] * kernel[tap].real * w->weights[x][b];
+        }
     return sum;
 }
 
-static void check_winograd(int outputs, int inputs, int tile, int m) {
+static void check_winograd(int outputs, int inputs, int tile, Winograd w, int64_t stride, bool transposed) {
     Packed p = {.t = test_graph(3)};
     TestGraph *t = &p.t;
-    Node *node = new_parameter(t, -1, 1, SIZES(size(t, outputs), size(t, inputs), size(t, 3), size(t, 3)));
-    WinogradTile chosen = {.blocks = tile, .outputs = m};
+    int side = w.taps * (int)stride, planes = w.size * w.size, blocks = (int)blocks_of(outputs);
+    int parities = (int)(stride * stride);
+    Dim first = size(t, transposed ? inputs : outputs), second = size(t, transposed ? outputs : inputs);
+    Node *node = new_parameter(t, -1, 1, SIZES(first, second, size(t, side), size(t, side)));
+    WinogradTile chosen = {.blocks = tile, .w = w};
+    chosen.shape = (ConvShape){.stride = {stride, stride}, .transposed = transposed};
     Format format = winograd_format(LANES, &chosen);
-    Winograd w = winograd(m, 3);
-    int planes = w.size * w.size, blocks = (int)blocks_of(outputs);
     pack(&p, &format, node);
-    CU_ASSERT_EQUAL(p.bytes.length, (size_t)(planes * blocks * LANES * inputs * 4));
+    CU_ASSERT_EQUAL(p.bytes.length, (size_t)(planes * parities * blocks * LANES * inputs * 4));
     for (int o = 0; o < outputs; o++)
         for (int i = 0; i < inputs; i++)
-            for (int k = 0; k < planes; k++) {
-                int at = o / LANES / tile, q = o / LANES % tile,
-                    width = (int)min_i64(tile, blocks - at * tile);
-                int64_t place = at * tile * LANES * inputs * planes + (k * inputs + i) * width * LANES +
-                                q * LANES + o % LANES;
+            for (int k = 0; k < planes * parities; k++) {
+                int at = o / LANES / tile, q = o / LANES % tile, plane = k % planes, parity = k / planes,
+                    width = (int)min_i64(tile, blocks - at * tile),
+                    row = transposed ? plane : plane * parities + parity;
+                int64_t all = (int64_t)LANES * inputs * planes * (transposed ? 1 : parities);
+                int64_t place = at * tile * all + (row * inputs + i) * width * LANES + q * LANES + o % LANES;
+                if (transposed) place += parity * blocks * all;
+                const Number *kernel =
+                    p.values + (transposed ? i * outputs + o : o * inputs + i) * side * side;
                 CU_ASSERT_DOUBLE_EQUAL(
                     packed_at(&p, place),
-                    transformed(&w, p.values + (o * inputs + i) * 9, k / w.size, k % w.size), 1e-7);
+                    transformed(&w, &chosen.shape, kernel, parity, plane / w.size, plane % w.size), 1e-7);
             }
     arena_free(t->arena);
 }
 
 TEST(winograd) {
-    check_winograd(16, 8, 2, 2);
-    check_winograd(37, 5, 2, 4);
+    for (int transposed = 0; transposed < 2; transposed++) {
+        check_winograd(16, 8, 2, winograd(2, 3), 1, transposed);
+        check_winograd(37, 5, 2, winograd(4, 3), 1, transposed);
+        check_winograd(37, 5, 2, winograd(3, 4), 1, transposed);
+        check_winograd(37, 8, 2, winograd(4, 2), 2, transposed);
+    }
 }
 
 /* ---- matrices ---- */

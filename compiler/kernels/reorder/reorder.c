@@ -11,17 +11,17 @@
  *
  * The line is the axis along which the elements of the weight are contiguous: inputs, or
  * taps. Where the lanes themselves are contiguous, vectors are copied; where neither is,
- * rows are gathered one by one. For Winograd a line is the nine taps:
+ * rows are gathered one by one. For Winograd a line is all taps:
  *
  *     task: a cell, all inputs of a tile
  *       for each run of inputs
  *         for each input, each block of lanes: the taps, transposed, to the stack
- *         for each row of the (m + 2)^2 numbers              unrolled
+ *         for each parity, each row of its planes            rows unrolled
  *           for each input and block of lanes                rolled
- *             G down: three numbers; G across, store each to its plane
+ *             G down: a number for each column of taps; G across, store each to its plane
  *
  * Planes are far apart, usually by a power of two, so that their lines fall into few sets
- * of L1. So six of them are written at a time, for a run of inputs. (Writing all 36 for
+ * of L1. So a row of them is written at a time, for a run of inputs. (Writing all 36 for
  * one input and block after another ran at 12 GB/s with AVX2, whose blocks are half
  * lines.)
  *
@@ -29,7 +29,7 @@
  * below 16 taps one shuffle an element. */
 #include "kernels/winograd/conv_winograd.h"
 
-enum { ALL_TAPS = 9, RUN = 8 /* inputs that Winograd transforms together */ };
+enum { RUN = 8 /* inputs that Winograd transforms together */ };
 
 typedef struct Reorder {
     Module *m;
@@ -45,7 +45,8 @@ typedef struct Reorder {
     LLVMValueRef to;     /* element of the output at that place, of the first of the line and the lanes */
     LLVMValueRef base;   /* address of the weight there, at the beginning of the line's axis */
     LLVMValueRef exists; /* lanes that have an element; NULL: all */
-    LLVMValueRef taps;   /* of Winograd, on the stack: nine vectors for each input of a run and block */
+    LLVMValueRef taps;   /* of Winograd, on the stack: vectors for each input of a run and block */
+    int64_t tap_count;
 } Reorder;
 
 /* ---- choice ---- */
@@ -268,11 +269,11 @@ static void emit_lane_blocks(Reorder *r, LLVMValueRef to) {
 static void keep_taps(const Reorder *r, LLVMValueRef taps) {
     Module *m = r->m;
     LLVMValueRef vectors[64];
-    for (int at = 0; at < ALL_TAPS; at += r->lanes) {
-        int count = (int)min_i64(r->lanes, ALL_TAPS - at);
+    for (int at = 0; at < r->tap_count; at += r->lanes) {
+        int count = (int)min_i64(r->lanes, r->tap_count - at);
         load_vectors(r, get_i64(m, at), count, vectors);
         for (int k = 0; k < count; k++) {
-            int tap = r->format->transposed ? ALL_TAPS - 1 - at - k : at + k;
+            int64_t tap = r->format->transposed ? r->tap_count - 1 - at - k : at + k;
             emit_aligned_store(m, vectors[k], element_at(r, taps, get_i64(m, tap * r->lanes)));
         }
     }
@@ -287,25 +288,55 @@ static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     LLVMValueRef base = emit_base(r), number = emit_mul(m, inputs.index, width);
     Loop blocks = begin_loop(m, get_i64(m, 0), width, r->lanes);
     set_block(r, base, get_i64(m, 0), blocks.index);
-    keep_taps(r, element_at(r, r->taps, emit_affine(m, emit_add(m, number, blocks.index), ALL_TAPS, 0)));
+    keep_taps(r, element_at(r, r->taps, emit_affine(m, emit_add(m, number, blocks.index), r->tap_count, 0)));
     end_loop(m, &blocks);
     end_loop(m, &inputs);
 }
 
+/* A parity of a run of `count` inputs: `taps` and `to` are the first's. */
+static void emit_parity(Reorder *r, LLVMValueRef parity, LLVMValueRef count, LLVMValueRef to,
+                        LLVMValueRef plane) {
+    Module *m = r->m;
+    Winograd w = format_winograd(r->format, r->from->node);
+    int64_t by = r->format->stride, side = dim_const_value(r->from->node->shape.dims[3]), lanes = r->lanes;
+    LLVMValueRef row = parity, column = by > 1 ? take_part(m, &row, get_i64(m, by)) : get_i64(m, 0);
+    LLVMValueRef first = emit_affine(m, emit_add(m, emit_mul(m, row, get_i64(m, side)), column), lanes, 0);
+    LLVMValueRef width = r->extent[WINOGRAD_OUTPUTS];
+    for (int y = 0; y < w.size; y++) {
+        Loop loop = begin_loop(m, get_i64(m, 0), emit_mul(m, count, width), lanes);
+        LLVMValueRef taps =
+            element_at(r, r->taps, emit_add(m, first, emit_affine(m, loop.index, r->tap_count, 0)));
+        winograd_emit_weights(m, &w, y, taps, by * side * lanes, by * lanes, element_at(r, to, loop.index),
+                              plane);
+        end_loop(m, &loop);
+    }
+}
+
+/* A transposed convolution has a cell for each parity. */
+static void emit_parities(Reorder *r, LLVMValueRef count, LLVMValueRef to) {
+    Module *m = r->m;
+    Winograd w = format_winograd(r->format, r->from->node);
+    int parities = format_parities(r->format);
+    LLVMValueRef place = r->stride[WINOGRAD_TAPS];
+    if (r->format->transposed) {
+        LLVMValueRef planes = get_i64(m, winograd_planes(&w));
+        emit_parity(r, emit_div(m, r->first[WINOGRAD_TAPS], planes), count, to, place);
+        return;
+    }
+    LLVMValueRef plane = emit_mul(m, place, get_i64(m, parities));
+    Loop loop = begin_loop(m, get_i64(m, 0), get_i64(m, parities), 1);
+    emit_parity(r, loop.index, count, element_at(r, to, emit_mul(m, loop.index, place)), plane);
+    end_loop(m, &loop);
+}
+
 static void emit_transformed(Reorder *r, LLVMValueRef to) {
     Module *m = r->m;
-    LLVMValueRef width = r->extent[WINOGRAD_OUTPUTS], all = r->extent[WINOGRAD_INPUTS];
+    LLVMValueRef all = r->extent[WINOGRAD_INPUTS];
     Loop runs = begin_loop(m, get_i64(m, 0), all, RUN);
     LLVMValueRef count = emit_min(m, get_i64(m, RUN), emit_sub(m, all, runs.index));
     keep_inputs(r, runs.index, count);
     LLVMValueRef first = emit_add(m, to, emit_mul(m, runs.index, r->stride[WINOGRAD_INPUTS]));
-    for (int y = 0; y < r->format->winograd + 2; y++) {
-        Loop loop = begin_loop(m, get_i64(m, 0), emit_mul(m, count, width), r->lanes);
-        LLVMValueRef taps = element_at(r, r->taps, emit_affine(m, loop.index, ALL_TAPS, 0));
-        LLVMValueRef planes = element_at(r, r->output, emit_add(m, first, loop.index));
-        winograd_emit_weights(m, r->format->winograd, y, taps, planes, r->stride[WINOGRAD_TAPS]);
-        end_loop(m, &loop);
-    }
+    emit_parities(r, count, element_at(r, r->output, first));
     end_loop(m, &runs);
 }
 
@@ -378,6 +409,13 @@ static int find_reordered_line(const Reorder *r) {
     return line;
 }
 
+/* Lanes of a tile of outputs, by the outermost of their levels. */
+static int64_t width_of_tile(const Format *format) {
+    int level = 0;
+    while (format->levels[level].axis != WINOGRAD_OUTPUTS) level++;
+    return format->levels[level].block;
+}
+
 LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
     const Format *format = kernel->output->format;
@@ -388,8 +426,10 @@ LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     r.output = get_argument(m, 0);
     r.input = get_argument(m, 1);
     r.type = format_type(format, kernel->output->node);
-    if (format->winograd)
-        r.taps = emit_stack(m, get_register_type(m, r.type, 1), ALL_TAPS * RUN * format->levels[0].block);
+    if (format->winograd) {
+        r.tap_count = format_size(format, r.from->node, WINOGRAD_TAPS);
+        r.taps = emit_stack(m, get_register_type(m, r.type, 1), r.tap_count * RUN * width_of_tile(format));
+    }
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef to = find_reordered_cell(&r, tasks.index);
     if (format->winograd) emit_transformed(&r, to);

@@ -1,14 +1,19 @@
-/* Winograd convolution, F(2x2, 3x3) and F(4x4, 3x3): 3x3 kernels of stride 1, by 2.25 and
- * 4 times fewer multiply-adds. A tile of (m + 2)^2 inputs is transformed, multiplied
- * place by place ("plane") with transformed weights and summed over input channels, and
- * transformed back to m^2 outputs (plan/winograd.c has the matrices). Input and output
- * BLOCKED, weights by winograd_format.
+/* Winograd convolution: 3x3 kernels of stride 1 by F(2x2, 3x3) and F(4x4, 3x3), with 2.25
+ * and 4 times fewer multiply-adds, 4x4 kernels by F(3x3, 4x4), 4 times, and 4x4 kernels
+ * of stride 2 by F(4x4, 2x2), 2.56 times. A tile of (m + r - 1)^2 inputs is transformed,
+ * multiplied place by place ("plane") with transformed weights and summed over input
+ * channels, and transformed back to m^2 outputs (plan/winograd.c has the matrices). Input
+ * and output BLOCKED, weights by winograd_format.
+ *
+ * With stride 2 the parities of the input are transformed like so many more channels, and
+ * those of a transpose's output are computed like so many more groups of output channels,
+ * each from tiles of its own: what a parity reads begins a place later than another.
  *
  * Where the weights of all planes stay in the cache, a task does everything for some map
  * tiles, in its own scratch:
  *
  *     task: `together` map tiles of all images
- *       for each block of input channels: transform the map tiles                  winograd_transform.c
+ *       for each block of input channels, of each parity: transform the map tiles  winograd_transform.c
  *       for each group of Q blocks of output channels
  *         for each plane: products, P map tiles at a time                          winograd_product.c
  *         for each block of the group: transform back, epilogue, store
@@ -46,20 +51,53 @@ enum {
     LEAST_TASKS = 8,
     MANY_TASKS = 16,
     PRODUCT_TASKS = 72,
-    LAUNCH_CYCLES = 3000
+    LAUNCH_CYCLES = 3000,
+    LEAST_PLACES = 4000
 };
+
+/* ---- the shape ---- */
+
+/* With K taps, and p places before it, tap k of a transpose gives output i of what it
+ * reads at (i + p - k) / stride. By the number q = K - 1 - k, output stride * i + e reads
+ * i + first + t, with the taps q = stride * t + parity, where e + p + parity - (K - 1) =
+ * stride * first. */
+static void set_transposed_axis(WinogradAxis *a, const ConvShape *s, int axis) {
+    for (int parity = 0; parity < 2; parity++) {
+        int64_t before = s->kernel[axis] - 1 - s->before[axis] - parity, stride = s->stride[axis];
+        a->out_first[parity] = (before % stride + stride) % stride;
+        a->first[parity] = (a->out_first[parity] - before) / stride;
+    }
+}
+
+WinogradAxis winograd_axis(const ConvShape *s, int axis) {
+    int64_t stride = s->stride[axis], before = s->before[axis];
+    WinogradAxis a = {.taps = (int)(s->kernel[axis] / stride), .stride = stride, .out_step = 1};
+    a.in_parities = a.out_parities = 1;
+    a.first[0] = -before;
+    a.first[1] = 1 - before;
+    *(s->transposed ? &a.out_parities : &a.in_parities) = (int)(s->stride[0] * s->stride[1]);
+    if (!s->transposed) return a;
+    a.out_step = stride;
+    a.stride = 1;
+    set_transposed_axis(&a, s, axis);
+    return a;
+}
+
+int64_t winograd_block(const WinogradTile *tile) { return winograd_planes(&tile->w) * tile->plane; }
 
 /* ---- the choice ---- */
 
 Format winograd_format(int lanes, const WinogradTile *tile) {
-    const bool turned = tile->shape.turned;
+    const bool transposed = tile->shape.transposed;
     Format format = {
-        .name = "winograd", .converts = true, .type = tile->shape.types.sum, .winograd = tile->outputs};
-    format.transposed = turned;
-    format_add_axis(&format, format_axis(turned ? 1 : 0));
-    format_add_axis(&format, format_axis(turned ? 0 : 1));
+        .name = "winograd", .converts = true, .type = tile->shape.types.sum, .winograd = tile->w.outputs};
+    format.stride = tile->shape.stride[0];
+    format.transposed = transposed;
+    format_add_axis(&format, format_axis(transposed ? 1 : 0));
+    format_add_axis(&format, format_axis(transposed ? 0 : 1));
     format_add_axis(&format, format_axes(2, 3));
     format.axes[WINOGRAD_OUTPUTS].multiple = lanes;
+    if (transposed) format_add_level(&format, WINOGRAD_TAPS, winograd_planes(&tile->w));
     format_add_level(&format, WINOGRAD_OUTPUTS, (int64_t)tile->blocks * lanes);
     format_add_level(&format, WINOGRAD_TAPS, 1);
     format_add_level(&format, WINOGRAD_INPUTS, 1);
@@ -69,18 +107,27 @@ Format winograd_format(int lanes, const WinogradTile *tile) {
 
 typedef struct WinogradLayer { /* the inputs of the model, at typical sizes */
     const Target *target;
-    int size;      /* of a transformed tile */
-    int64_t bytes; /* of an element, transformed */
-    int64_t tiles, in_blocks, out_blocks, inputs;
+    Winograd w;
+    int64_t bytes;                 /* of an element, transformed */
+    int64_t tiles, inputs;         /* of a parity of the output, of all parities of the input */
+    int64_t in_blocks, out_blocks; /* of channels, likewise */
+    int64_t in_parities, out_parities;
     bool fixed_map, fixed_count; /* height and width; the number of map tiles */
     double map_bytes[2];         /* of the input and the output */
     /* bytes of transformed weights: of this layer, and of the network, if all its layers
      * were transformed like this one */
     double weights, network;
+    double growth; /* how many times as many numbers the taps become */
 } WinogradLayer;
 
+/* How many times as many numbers the taps become. */
+static double winograd_growth(const ConvShape *s, const Winograd *w) {
+    double parities = (double)(s->stride[0] * s->stride[1]);
+    return parities * winograd_planes(w) / (double)(s->kernel[0] * s->kernel[1]);
+}
+
 static Dim tiles_along(Dims *dims, const ConvShape *s, int axis, int outputs) {
-    return dim_ceil_div(dims, s->out_size[axis], outputs);
+    return dim_ceil_div(dims, s->out_size[axis], outputs * winograd_axis(s, axis).out_step);
 }
 
 static Dim count_tiles(Dims *dims, const ConvShape *s, int outputs) {
@@ -88,27 +135,34 @@ static Dim count_tiles(Dims *dims, const ConvShape *s, int outputs) {
                    dim_mul(dims, tiles_along(dims, s, 0, outputs), tiles_along(dims, s, 1, outputs)));
 }
 
-static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *s, const Target *target,
-                                         int outputs) {
+static double bytes_of_map(const Kernel *kernel, int64_t channels, const Dim size[2], Dim images, int lanes) {
+    int64_t places = typical(kernel, images) * typical(kernel, size[0]) * typical(kernel, size[1]);
+    return (double)(places * round_up(channels, lanes));
+}
+
+static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *s, const Winograd *w) {
     const Program *program = kernel->program;
+    const Target *target = program->target;
     Dims *dims = program->graph->dims;
-    Dim tiles = count_tiles(dims, s, outputs);
-    WinogradLayer l = {.target = target, .size = outputs + 2, .inputs = s->inputs};
-    l.bytes = dtype_bytes(s->types.sum);
+    Dim tiles = count_tiles(dims, s, w->outputs);
+    WinogradAxis axis = winograd_axis(s, 0);
+    WinogradLayer l = {.target = target, .w = *w, .bytes = dtype_bytes(s->types.sum)};
+    l.in_parities = axis.in_parities;
+    l.out_parities = axis.out_parities;
+    l.inputs = s->inputs * l.in_parities;
     l.fixed_count = dim_is_const(tiles, NULL);
     l.fixed_map = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->out_size[1], NULL);
     l.tiles = typical(kernel, tiles);
-    l.in_blocks = ceil_div(s->inputs, target->lanes);
+    l.in_blocks = ceil_div(s->inputs, target->lanes) * l.in_parities;
     l.out_blocks = ceil_div(s->outputs, target->lanes);
-    double images = (double)(typical(kernel, s->images) * target->lanes * l.bytes);
-    l.map_bytes[0] =
-        images * (double)(l.in_blocks * typical(kernel, s->in_size[0]) * typical(kernel, s->in_size[1]));
-    l.map_bytes[1] =
-        images * (double)(l.out_blocks * typical(kernel, s->out_size[0]) * typical(kernel, s->out_size[1]));
-    double growth = l.size * l.size / 9.0;
-    l.weights = growth * 9 * (double)(l.bytes * s->inputs * l.out_blocks * target->lanes);
+    double bytes = (double)l.bytes;
+    l.growth = winograd_growth(s, w);
+    l.map_bytes[0] = bytes * bytes_of_map(kernel, s->inputs, s->in_size, s->images, target->lanes);
+    l.map_bytes[1] = bytes * bytes_of_map(kernel, s->outputs, s->out_size, s->images, target->lanes);
+    l.weights = l.growth * (double)(s->kernel[0] * s->kernel[1] * s->inputs * l.out_blocks * target->lanes);
+    l.weights *= bytes;
     bool just_packed = kernel->inputs[1]->space != SPACE_WEIGHTS;
-    l.network = just_packed ? l.weights : growth * (double)program->raw_weights_bytes;
+    l.network = just_packed ? l.weights : l.growth * (double)program->raw_weights_bytes;
     return l;
 }
 
@@ -127,7 +181,8 @@ static double product_cycles(const WinogradLayer *l, int pixels, int blocks) {
     if (is_deep(l) && blocks <= 2) step *= 1.05;
     double tiles = ceil((double)l->tiles / (double)pixels),
            groups = ceil((double)l->out_blocks / (double)blocks);
-    return l->size * l->size * groups * tiles * (step * (double)l->inputs + 1.5 * vectors + 24);
+    return winograd_planes(&l->w) * (double)l->out_parities * groups * tiles *
+           (step * (double)l->inputs + 1.5 * vectors + 24);
 }
 
 static void choose_register_tile(const WinogradLayer *l, WinogradTile *tile) {
@@ -145,20 +200,13 @@ static void choose_register_tile(const WinogradLayer *l, WinogradTile *tile) {
     }
 }
 
-double winograd_transform_cycles(const Target *t, double operations, double loads, double stores) {
-    return operations / t->fmas_per_cycle + loads / t->loads_per_cycle + stores + 25;
-}
-
 /* A map beyond L2 costs half as much again (measured: 1.3 to 1.7 times). */
 static double transforms_cycles(const WinogradLayer *l) {
     const Target *t = l->target;
-    double in =
-        l->size == 6 ? winograd_transform_cycles(t, 144, 72, 72) : winograd_transform_cycles(t, 32, 32, 32);
-    double out =
-        l->size == 6 ? winograd_transform_cycles(t, 120, 60, 40) : winograd_transform_cycles(t, 24, 24, 12);
+    double in = winograd_inputs_cycles(&l->w, t), out = winograd_results_cycles(&l->w, t);
     for (int i = 0; i < 2; i++)
         if (l->map_bytes[i] > (double)t->l2_bytes) *(i ? &out : &in) *= 1.5;
-    return (double)l->tiles * ((double)l->in_blocks * in + (double)l->out_blocks * out);
+    return (double)(l->tiles * l->out_parities) * ((double)l->in_blocks * in + (double)l->out_blocks * out);
 }
 
 /* The rate, in bytes a cycle, of reading weights that were last used in the run before:
@@ -174,7 +222,7 @@ static double cold_rate(const WinogradLayer *l) {
  * leaves them out. */
 static double winograd_stream_cycles(const WinogradLayer *l, double warm) {
     double cycles = l->weights / cold_rate(l), exposed = fmin(1, fmax(0.35, cycles / warm));
-    return cycles * (exposed - 0.35 * 9 / (l->size * l->size));
+    return cycles * (exposed - 0.35 / l->growth);
 }
 
 /* An odd number of lines, so that the planes of a map tile spread over all sets of L1. */
@@ -186,7 +234,7 @@ static int64_t plane_of(const WinogradLayer *l, int64_t together) {
 /* Chooses how many map tiles are transformed together: the transformed inputs (in phases,
  * one plane of them) take an eighth of L2, and the map of one image is divided evenly. */
 static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
-    int64_t each = l->in_blocks * l->target->lanes * l->bytes, planes = l->size * l->size,
+    int64_t each = l->in_blocks * l->target->lanes * l->bytes, planes = winograd_planes(&l->w),
             all = round_up(l->tiles, tile->pixels);
     tile->together = max_i64(2, l->target->l2_bytes / 8 / (each * planes) / tile->pixels) * tile->pixels;
     if (l->tiles < MANY_TASKS * tile->together) tile->together = tile->pixels;
@@ -199,36 +247,38 @@ static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
 }
 
 static WinogradTile choose_winograd_tile(const ConvShape *s, const WinogradLayer *l, double *cycles) {
-    WinogradTile tile = {.shape = *s, .outputs = l->size - 2, .unroll = 1};
-    int planes = l->size * l->size;
+    WinogradTile tile = {.shape = *s, .w = l->w, .unroll = 1};
     choose_register_tile(l, &tile);
     choose_together(l, &tile);
     if (!l->fixed_count) tile.rest = tile.pixels / 2;
     if (!conv_has_long_steps(l->target) && l->inputs % 2 == 0) tile.unroll = 2;
     tile.plane = plane_of(l, tile.together);
-    int64_t groups = ceil_div(l->out_blocks, tile.blocks);
+    int64_t groups = ceil_div(l->out_blocks, tile.blocks) * l->out_parities;
     tile.parts = PARTS;
-    tile.group_parts = (int)min_i64(groups, ceil_div(PRODUCT_TASKS, planes));
+    tile.group_parts = (int)min_i64(groups, ceil_div(PRODUCT_TASKS, winograd_planes(&l->w)));
     double warm = product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
     if (tile.phases) warm += LAUNCH_CYCLES;
     *cycles = warm + winograd_stream_cycles(l, warm);
     return tile;
 }
 
-/* Chooses the cheaper of F(2, 3) and F(4, 3). */
+/* The cheaper of all F(m, r) for the r taps of a parity. */
 static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTile *best,
                             Proposal *proposal) {
+    static const struct { int outputs, taps; } choices[] = {{4, 2}, {2, 3}, {4, 3}, {3, 4}};
     const Target *target = kernel->program->target;
+    int wanted = kernel->program->winograd;
     double best_all = 0;
-    for (int outputs = 2; outputs <= 4; outputs += 2) {
+    for (int i = 0; i < COUNT_OF(choices); i++) {
         double cycles;
-        WinogradLayer l = read_winograd_layer(kernel, s, target, outputs);
+        if (choices[i].taps != winograd_axis(s, 0).taps) continue;
+        if (wanted && choices[i].outputs != wanted) continue;
+        Winograd w = winograd(choices[i].outputs, choices[i].taps);
+        WinogradLayer l = read_winograd_layer(kernel, s, &w);
         WinogradTile tile = choose_winograd_tile(s, &l, &cycles);
         Format format = winograd_format(target->lanes, &tile);
         double all = cycles + packing_cycles(kernel, 1, &format);
-        int wanted = kernel->program->winograd;
-        if (wanted && outputs != wanted) continue;
-        if (best->outputs && all >= best_all) continue;
+        if (best->pixels && all >= best_all) continue;
         *best = tile;
         best_all = all;
         proposal->cycles = cycles;
@@ -239,40 +289,60 @@ static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTi
 /* Transformed inputs and products. */
 static WorkingMemory winograd_memory(Dims *dims, const WinogradTile *tile, int lanes) {
     const ConvShape *s = &tile->shape;
-    int64_t in_blocks = ceil_div(s->inputs, lanes), out_blocks = ceil_div(s->outputs, lanes);
-    int64_t blocks = in_blocks + (tile->phases ? out_blocks : tile->blocks);
+    WinogradAxis axis = winograd_axis(s, 0);
+    int64_t in_blocks = ceil_div(s->inputs, lanes) * axis.in_parities,
+            out_blocks = ceil_div(s->outputs, lanes);
+    int64_t blocks = tile->phases ? (in_blocks + out_blocks) * axis.out_parities : in_blocks + tile->blocks;
     Dim bytes = dim_const(dims, blocks * winograd_block(tile) * dtype_bytes(s->types.sum));
     return tile->phases ? (WorkingMemory){.workspace = bytes} : (WorkingMemory){.scratch = bytes};
 }
 
+/* Parities follow each other in a sum: their channels must be whole blocks. */
+static bool takes_parities(const ConvShape *s, int lanes) {
+    return winograd_axis(s, 0).in_parities == 1 || s->inputs % lanes == 0;
+}
+
+/* Transformed weights of stride 2 are 6.25 times as large. As constants they make a
+ * program larger, and its first run slower, by about what maps of fewer places save:
+ * pix2pix at 256 had 173 MB more, and took as long. */
+static bool is_worth_its_weights(const Kernel *kernel, const ConvShape *s) {
+    const Dim *smaller = s->transposed ? s->in_size : s->out_size;
+    int64_t places = typical(kernel, s->images) * typical(kernel, smaller[0]) * typical(kernel, smaller[1]);
+    bool constant = kernel->inputs[1]->space == SPACE_WEIGHTS;
+    return kernel->program->winograd || s->stride[0] == 1 || !constant || places >= LEAST_PLACES;
+}
+
 bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     const Program *program = kernel->program;
+    int64_t lanes = program->target->lanes;
     ConvShape s;
-    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor) || !conv_turn(&s))
-        return false;
-    if (s.types.sum != DTYPE_F32) return false;
+    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor)) return false;
+    if (s.types.sum != DTYPE_F32 || !takes_parities(&s, (int)lanes)) return false;
+    if (!is_worth_its_weights(kernel, &s)) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose_winograd(kernel, &s, tile, proposal);
+    if (!tile->pixels) return false;
     proposal->tile = tile;
-    proposal->memory = winograd_memory(program->graph->dims, tile, program->target->lanes);
-    int64_t lanes = program->target->lanes, outputs = round_up(s.outputs, lanes);
-    proposal->more_weights =
-        (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * dtype_bytes(s.types.sum);
+    proposal->memory = winograd_memory(program->graph->dims, tile, (int)lanes);
+    int64_t numbers = s.stride[0] * s.stride[1] * winograd_planes(&tile->w) - s.kernel[0] * s.kernel[1];
+    proposal->more_weights = numbers * round_up(s.outputs, lanes) * s.inputs * dtype_bytes(s.types.sum);
     proposal->rounds_by_place = true;
-    proposal->error = winograd_error(tile->outputs, s.inputs);
+    proposal->error = winograd_error(&tile->w, s.inputs * winograd_axis(&s, 0).in_parities);
     return true;
 }
 
 static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShape *s,
                                 const WinogradTile *tile) {
     Dims *dims = program->graph->dims;
-    int64_t lanes = program->target->lanes, planes = (tile->outputs + 2) * (tile->outputs + 2);
-    int64_t inputs = ceil_div(s->inputs, lanes) * tile->parts, products = planes * tile->group_parts,
-            results = ceil_div(s->outputs, lanes) * tile->parts;
+    WinogradAxis axis = winograd_axis(s, 0);
+    int64_t lanes = program->target->lanes, planes = winograd_planes(&tile->w);
+    int64_t inputs = ceil_div(s->inputs, lanes) * axis.in_parities * axis.out_parities * tile->parts,
+            products = planes * tile->group_parts,
+            results = ceil_div(s->outputs, lanes) * axis.out_parities * tile->parts;
     kernel_set_phases(kernel, (const char *[]){"inputs", "products", "results"},
                       (Dim[]){dim_const(dims, inputs), dim_const(dims, products), dim_const(dims, results)},
                       3);
-    kernel->rounds = dim_ceil_div(dims, count_tiles(dims, s, tile->outputs), tile->together);
+    kernel->rounds = dim_ceil_div(dims, count_tiles(dims, s, tile->w.outputs), tile->together);
 }
 
 void conv_winograd_settle(Program *program, Kernel *kernel) {
@@ -280,46 +350,60 @@ void conv_winograd_settle(Program *program, Kernel *kernel) {
     const WinogradTile *tile = kernel->proposal.tile;
     const ConvShape *s = &tile->shape;
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
-    kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs,
+    kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->w.outputs,
                     conv_describe(program->arena, s, &registers), tile->phases ? "p" : "b",
                     (long long)tile->together);
-    kernel->tasks = dim_ceil_div(dims, count_tiles(dims, s, tile->outputs), tile->together);
+    kernel->tasks = dim_scale(dims, dim_ceil_div(dims, count_tiles(dims, s, tile->w.outputs), tile->together),
+                              winograd_axis(s, 0).out_parities);
     if (tile->phases) set_winograd_phases(program, kernel, s, tile);
 }
 
 /* ---- emission ---- */
+
+static WinogradMap map_of_inputs(const Winograder *c) {
+    const ConvShape *s = &c->shape;
+    WinogradMap map = {.address = get_argument(c->m, 1),
+                       .strides = c->kernel->inputs[0]->strides,
+                       .type = s->types.left,
+                       .stride = c->axes[0].stride,
+                       .step = c->w.outputs * c->axes[0].stride,
+                       .side = c->w.size};
+    for (int i = 0; i < 2; i++) {
+        map.size[i] = s->in_size[i];
+        memcpy(map.first[i], c->axes[i].first, sizeof map.first[i]);
+    }
+    return map;
+}
 
 static Winograder begin_function(Module *m, const Kernel *kernel, const char *name) {
     Dims *dims = kernel->program->graph->dims;
     begin_kernel(m, name);
     Winograder c = {.m = m, .kernel = kernel, .tile = kernel->proposal.tile, .lanes = m->target->lanes};
     c.shape = c.tile->shape;
-    c.w = winograd(c.tile->outputs, 3);
-    c.step = c.w.outputs;
+    c.w = c.tile->w;
+    for (int i = 0; i < 2; i++) c.axes[i] = winograd_axis(&c.shape, i);
     c.plane = c.tile->plane;
     c.block = winograd_block(c.tile);
     c.epilogue = (Epilogue){.module = m, .kernel = kernel};
     c.in_blocks = ceil_div(c.shape.inputs, c.lanes);
     c.out_blocks = ceil_div(c.shape.outputs, c.lanes);
+    c.sum_blocks = c.in_blocks * c.axes[0].in_parities;
     c.groups = ceil_div(c.out_blocks, c.tile->blocks);
-    c.input = (WinogradMap){.address = get_argument(m, 1),
-                            .strides = kernel->inputs[0]->strides,
-                            .type = c.shape.types.left,
-                            .size = {c.shape.in_size[0], c.shape.in_size[1]},
-                            .before = {c.shape.before[0], c.shape.before[1]},
-                            .side = c.w.size};
+    c.input = map_of_inputs(&c);
     c.weights = get_argument(m, 2);
     c.input.planes = c.tile->phases ? get_argument(m, kernel->input_count + 1) : m->scratch;
-    c.products = get_element(m, m->f32, c.input.planes, get_i64(m, c.in_blocks * winograd_block(c.tile)));
+    int64_t transformed = c.sum_blocks * (c.tile->phases ? c.axes[0].out_parities : 1);
+    c.products = get_element(m, m->f32, c.input.planes, get_i64(m, transformed * c.block));
     c.rows = get_dim(m, tiles_along(dims, &c.shape, 0, c.w.outputs));
     c.columns = get_dim(m, tiles_along(dims, &c.shape, 1, c.w.outputs));
     c.count = get_dim(m, count_tiles(dims, &c.shape, c.w.outputs));
-    c.between = emit_stack(m, get_vector(m, m->f32, c.lanes), c.w.size * c.w.size);
-    c.edge = emit_stack(m, get_vector(m, m->f32, c.lanes), c.w.size * c.w.size);
+    c.between = emit_stack(m, get_vector(m, m->f32, c.lanes), winograd_planes(&c.w));
+    c.edge = emit_stack(m, get_vector(m, m->f32, c.lanes), winograd_planes(&c.w));
     return c;
 }
 
-/* Group `group` of output blocks may have fewer than the others. */
+/* A group of output blocks, counted over all parities of the output. Each parity's last
+ * may have fewer blocks than the others. */
 typedef void (*GroupEmitter)(Winograder *c, LLVMValueRef group, int blocks, void *context);
 
 static void emit_group(Winograder *c, LLVMValueRef group, GroupEmitter emit, void *context) {
@@ -329,41 +413,75 @@ static void emit_group(Winograder *c, LLVMValueRef group, GroupEmitter emit, voi
         emit(c, group, rest ? rest : blocks, context);
         return;
     }
-    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, group, get_i64(m, c->groups - 1), ""));
+    LLVMValueRef parity = group, number = take_part(m, &parity, get_i64(m, c->groups));
+    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, number, get_i64(m, c->groups - 1), ""));
     emit(c, group, blocks, context);
     begin_else(m, &whole);
     emit(c, group, rest, context);
     end_if(m, &whole);
 }
 
-static LLVMValueRef planes_of(Winograder *c) { return get_i64(c->m, c->w.size * c->w.size); }
+static LLVMValueRef planes_of(Winograder *c) { return get_i64(c->m, winograd_planes(&c->w)); }
+
+/* Block `number` of all parities, of which each has so many. */
+static WinogradBlock take_block(Winograder *c, LLVMValueRef number, int64_t blocks, int parities) {
+    Module *m = c->m;
+    WinogradBlock block = {.number = number};
+    block.block = parities > 1 ? take_part(m, &number, get_i64(m, blocks)) : number;
+    winograd_take_parity(m, &number, parities, block.parity);
+    return block;
+}
 
 /* ---- a task for all ---- */
 
+typedef struct WholeTask {
+    MapTiles tiles;
+    LLVMValueRef parity; /* of the output */
+} WholeTask;
+
 static void emit_whole_group(Winograder *c, LLVMValueRef group, int blocks, void *context) {
     Module *m = c->m;
-    const MapTiles *tiles = context;
-    Loop planes = begin_loop(m, get_i64(m, 0), planes_of(c), 1);
-    winograd_emit_products(c, planes.index, group, blocks, tiles->count, get_i64(m, 0));
+    const WholeTask *task = context;
+    LLVMValueRef zero = get_i64(m, 0), parity = task->parity;
+    Loop planes = begin_loop(m, zero, planes_of(c), 1);
+    winograd_emit_products(c, planes.index, group, blocks, zero, task->tiles.count, zero);
     end_loop(m, &planes);
-    Loop each = begin_loop(m, get_i64(m, 0), get_i64(m, blocks), 1);
-    winograd_emit_results(c, tiles, each.index,
-                          emit_add(m, emit_affine(m, group, c->tile->blocks, 0), each.index));
+    Loop each = begin_loop(m, zero, get_i64(m, blocks), 1);
+    WinogradBlock block = {.number = each.index};
+    LLVMValueRef first = emit_sub(m, group, emit_mul(m, parity, get_i64(m, c->groups)));
+    block.block = emit_add(m, emit_affine(m, first, c->tile->blocks, 0), each.index);
+    winograd_take_parity(m, &parity, c->axes[0].out_parities, block.parity);
+    winograd_emit_results(c, &task->tiles, &block);
     end_loop(m, &each);
+}
+
+/* A transposed convolution's task is of one parity of its output, and reads the whole
+ * input. */
+static void emit_whole_inputs(Winograder *c, const WholeTask *task) {
+    Module *m = c->m;
+    LLVMValueRef parity = task->parity;
+    Loop blocks = begin_loop(m, get_i64(m, 0), get_i64(m, c->sum_blocks), 1);
+    WinogradBlock block = take_block(c, blocks.index, c->in_blocks, c->axes[0].in_parities);
+    if (c->axes[0].out_parities > 1) winograd_take_parity(m, &parity, c->axes[0].out_parities, block.parity);
+    winograd_emit_inputs(c, &c->input, &task->tiles, &block);
+    end_loop(m, &blocks);
 }
 
 static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
     Winograder c = begin_function(m, kernel, kernel->name);
-    LLVMValueRef function = m->function, together = get_i64(m, c.tile->together);
+    LLVMValueRef function = m->function, together = get_i64(m, c.tile->together),
+                 groups = get_i64(m, c.groups);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    MapTiles tiles = {.from = emit_mul(m, tasks.index, together), .at = get_i64(m, 0)};
-    tiles.count = emit_min(m, together, emit_sub(m, c.count, tiles.from));
-    Loop blocks = begin_loop(m, get_i64(m, 0), get_i64(m, c.in_blocks), 1);
-    winograd_emit_inputs(&c, &c.input, &tiles, blocks.index);
-    end_loop(m, &blocks);
-    Loop groups = begin_loop(m, get_i64(m, 0), get_i64(m, c.groups), 1);
-    emit_group(&c, groups.index, emit_whole_group, &tiles);
-    end_loop(m, &groups);
+    LLVMValueRef number = tasks.index;
+    WholeTask task = {.tiles = {.at = get_i64(m, 0)}};
+    task.parity = take_part(m, &number, get_i64(m, c.axes[0].out_parities));
+    task.tiles.from = emit_mul(m, number, together);
+    task.tiles.count = emit_min(m, together, emit_sub(m, c.count, task.tiles.from));
+    emit_whole_inputs(&c, &task);
+    LLVMValueRef first = emit_mul(m, task.parity, groups);
+    Loop loop = begin_loop(m, first, emit_add(m, first, groups), 1);
+    emit_group(&c, loop.index, emit_whole_group, &task);
+    end_loop(m, &loop);
     end_loop(m, &tasks);
     finish_kernel(m);
     return function;
@@ -386,12 +504,15 @@ static MapTiles tiles_of_round(Winograder *c, LLVMValueRef round) {
 
 static void emit_transforms(Module *m, const Kernel *kernel, const char *name, bool inputs) {
     Winograder c = begin_function(m, kernel, name);
+    int parities = c.axes[0].out_parities * (inputs ? c.axes[0].in_parities : 1);
+    int64_t blocks = inputs ? c.in_blocks : c.out_blocks;
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, c.tile->parts));
-    LLVMValueRef block = take_part(m, &task, get_i64(m, inputs ? c.in_blocks : c.out_blocks));
+    LLVMValueRef number = take_part(m, &task, get_i64(m, blocks * parities));
+    WinogradBlock block = take_block(&c, number, blocks, parities);
     MapTiles tiles = winograd_part_of_tiles(&c, tiles_of_round(&c, task), part, c.tile->parts);
-    if (inputs) winograd_emit_inputs(&c, &c.input, &tiles, block);
-    else winograd_emit_results(&c, &tiles, block, block);
+    if (inputs) winograd_emit_inputs(&c, &c.input, &tiles, &block);
+    else winograd_emit_results(&c, &tiles, &block);
     end_loop(m, &tasks);
     finish_kernel(m);
 }
@@ -399,14 +520,21 @@ static void emit_transforms(Module *m, const Kernel *kernel, const char *name, b
 typedef struct Plane { LLVMValueRef plane, count; } Plane;
 
 static void emit_group_of_plane(Winograder *c, LLVMValueRef group, int blocks, void *context) {
+    Module *m = c->m;
     const Plane *p = context;
-    winograd_emit_products(c, p->plane, group, blocks, p->count,
-                           emit_affine(c->m, group, c->tile->blocks, 0));
+    LLVMValueRef parity = group, number = group;
+    if (c->axes[0].out_parities > 1) number = take_part(m, &parity, get_i64(m, c->groups));
+    else parity = get_i64(m, 0);
+    LLVMValueRef product =
+        emit_add(m, emit_affine(m, parity, c->out_blocks, 0), emit_affine(m, number, c->tile->blocks, 0));
+    winograd_emit_products(c, p->plane, group, blocks, emit_affine(m, parity, c->sum_blocks, 0), p->count,
+                           product);
 }
 
 static void emit_products(Module *m, const Kernel *kernel, const char *name) {
     Winograder c = begin_function(m, kernel, name);
-    LLVMValueRef parts = get_i64(m, c.tile->group_parts), groups = get_i64(m, c.groups), one = get_i64(m, 1);
+    LLVMValueRef parts = get_i64(m, c.tile->group_parts), one = get_i64(m, 1),
+                 groups = get_i64(m, c.groups * c.axes[0].out_parities);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index, part = take_part(m, &task, parts);
     Plane plane = {.plane = take_part(m, &task, planes_of(&c))};

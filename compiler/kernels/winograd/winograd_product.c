@@ -62,7 +62,7 @@ static void reduce_block(const PlaneProduct *p, LLVMValueRef block, LoopCarried 
     if (p->ahead)
         ahead = element_of_plane(m, p->ahead, emit_affine(m, block, p->ahead_lines * LINE_FLOATS, 0));
     if (ahead && !each) prefetch_ahead(c, ahead, p->ahead_lines);
-    LLVMValueRef inputs = element_of_plane(m, p->inputs, emit_affine(m, block, winograd_block(c->tile), 0));
+    LLVMValueRef inputs = element_of_plane(m, p->inputs, emit_affine(m, block, c->block, 0));
     LLVMValueRef weights = element_of_plane(m, p->weights, emit_affine(m, first, width, 0));
     Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), channels, c->tile->unroll);
     for (int u = 0; u < c->tile->unroll; u++) {
@@ -88,27 +88,31 @@ static void emit_register_tile(PlaneProduct *p, LLVMValueRef to) {
     Module *m = c->m;
     LoopCarried sums = {.count = p->tiles * p->blocks};
     for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(m, m->f32, c->lanes));
-    emit_sum_in_parts(m, &sums, get_i64(m, c->in_blocks), MAX_TERMS / c->lanes, reduce_product_blocks, p);
+    emit_sum_in_parts(m, &sums, get_i64(m, c->sum_blocks), MAX_TERMS / c->lanes, reduce_product_blocks, p);
     for (int i = 0; i < sums.count; i++) {
-        int64_t place = i % p->blocks * winograd_block(c->tile) + i / p->blocks * c->lanes;
+        int64_t place = i % p->blocks * c->block + i / p->blocks * c->lanes;
         emit_aligned_store(m, sums.at[i], element_of_plane(m, to, get_i64(m, place)));
     }
 }
 
-/* The address of the weights of a plane and group. */
+/* The element at which the weights of a plane and group begin. */
 static LLVMValueRef find_plane_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
     Module *m = c->m;
-    int64_t vector = c->shape.inputs * c->lanes, planes = c->w.size * c->w.size;
-    return emit_add(m, emit_affine(m, group, planes * c->tile->blocks * vector, 0),
-                    emit_affine(m, plane, blocks * vector, 0));
+    int64_t vector = c->axes[0].in_parities * c->shape.inputs * c->lanes, planes = winograd_planes(&c->w);
+    LLVMValueRef parity = group, number = group, at = emit_affine(m, plane, blocks * vector, 0);
+    if (c->axes[0].out_parities > 1) {
+        number = take_part(m, &parity, get_i64(m, c->groups));
+        at = emit_add(m, at, emit_affine(m, parity, planes * c->out_blocks * vector, 0));
+    }
+    return emit_add(m, emit_affine(m, number, planes * c->tile->blocks * vector, 0), at);
 }
 
 /* The weights of the next product: a task goes through the planes of a group, or, in
  * phases, through the groups of a plane. */
 static LLVMValueRef find_next_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
     Module *m = c->m;
-    LLVMValueRef planes = get_i64(m, c->w.size * c->w.size), groups = get_i64(m, c->groups),
-                 ahead = get_i64(m, AHEAD);
+    LLVMValueRef planes = get_i64(m, winograd_planes(&c->w)),
+                 groups = get_i64(m, c->groups * c->axes[0].out_parities), ahead = get_i64(m, AHEAD);
     LLVMValueRef number = c->tile->phases ? emit_add(m, emit_mul(m, plane, groups), group)
                                           : emit_add(m, emit_mul(m, group, planes), plane);
     number = emit_add(m, number, ahead);
@@ -127,18 +131,18 @@ static void set_ahead(PlaneProduct *p, LLVMValueRef first, LLVMValueRef next) {
     if (p->ahead_lines > c->lanes) p->ahead_lines = round_up(p->ahead_lines, c->lanes);
     LLVMValueRef number = emit_div(m, first, get_i64(m, c->tile->pixels));
     p->ahead = get_element_anywhere(m, m->f32, next,
-                                    emit_affine(m, number, p->ahead_lines * c->in_blocks * LINE_FLOATS, 0));
+                                    emit_affine(m, number, p->ahead_lines * c->sum_blocks * LINE_FLOATS, 0));
 }
 
 void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks,
-                            LLVMValueRef count, LLVMValueRef product) {
+                            LLVMValueRef input, LLVMValueRef count, LLVMValueRef product) {
     Module *m = c->m;
     const WinogradTile *tile = c->tile;
     LLVMValueRef next = get_element_anywhere(m, m->f32, c->weights, find_next_panel(c, plane, group, blocks));
-    LLVMValueRef inputs = element_of_plane(m, c->input.planes, emit_affine(m, plane, tile->plane, 0));
-    LLVMValueRef to =
-        emit_add(m, emit_affine(m, plane, tile->plane, 0), emit_affine(m, product, winograd_block(tile), 0));
-    to = element_of_plane(m, c->products, to);
+    LLVMValueRef at = emit_affine(m, plane, tile->plane, 0);
+    LLVMValueRef inputs =
+        element_of_plane(m, c->input.planes, emit_add(m, at, emit_affine(m, input, c->block, 0)));
+    LLVMValueRef to = element_of_plane(m, c->products, emit_add(m, at, emit_affine(m, product, c->block, 0)));
     PlaneProduct p = {.c = c,
                       .weights = element_of_plane(m, c->weights, find_plane_panel(c, plane, group, blocks)),
                       .blocks = blocks};

@@ -7,10 +7,11 @@
  *       for each row:                B^T across      size loads, size stores, one to each plane
  *
  * and likewise A^T for the results, whose rows go through the epilogue into the map, and
- * G for what a gradient reads of dy, tiles that do not overlap. Both passes are rolled:
- * size vectors in, size vectors out, which 16 registers hold; between the passes they are
- * in an array on the stack. A pair of opposite points shares its sums: 12 operations a
- * pass of F(4, 3) for 6 values in, and as many for 4 out. */
+ * G for what a gradient reads of dy, tiles that do not overlap. With stride 2 a parity of
+ * a map is transformed like a map of its own, whose places are every second one. Both
+ * passes are rolled: size vectors in, size vectors out, which 16 registers hold; between
+ * the passes they are in an array on the stack. A pair of opposite points shares its
+ * sums: 12 operations a pass of F(4, 3) for 6 values in, and as many for 4 out. */
 #include "kernels/winograd/conv_winograd.h"
 #include <math.h>
 
@@ -30,44 +31,44 @@ static LLVMValueRef emit_transform_term(Winograder *c, LLVMValueRef a, double fa
 
 /* The sum of factors[k] * in[k] over k = first, first + step ..; a term that needs no
  * multiplication comes first. */
-static LLVMValueRef emit_combination(Winograder *c, const double *factors, double scale,
+static LLVMValueRef emit_combination(Winograder *c, const double *factors, int count, double scale,
                                      const LLVMValueRef *in, int first, int step) {
     LLVMValueRef sum = NULL;
     int start = -1;
-    for (int k = first; k < c->w.size && start < 0; k += step)
+    for (int k = first; k < count && start < 0; k += step)
         if (is_near(factors[k] * scale, 1)) sum = in[start = k];
-    for (int k = first; k < c->w.size; k += step)
+    for (int k = first; k < count; k += step)
         if (k != start) sum = emit_transform_term(c, sum, factors[k] * scale, in[k]);
     return sum;
+}
+
+/* The rows of two opposite points from what they share: in the even or the odd places
+ * their factors are the same, in the others, of which `unit` is one, opposite. */
+static void emit_pair(Winograder *c, const double *row, const double *opposite, int count, int unit,
+                      const LLVMValueRef *in, LLVMValueRef *out) {
+    LLVMValueRef alike = emit_combination(c, row, count, 1, in, 1 - unit % 2, 2),
+                 unlike = emit_combination(c, row, count, 1 / row[unit], in, unit % 2, 2);
+    out[0] = emit_transform_term(c, alike, row[unit], unlike);
+    out[1] = emit_transform_term(c, alike, opposite[unit], unlike);
 }
 
 /* B^T: size values to size values. */
 static void emit_inputs_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRef *out) {
     const Winograd *w = &c->w;
     int last = w->size - 1;
-    out[0] = emit_combination(c, w->inputs[0], 1, in, 0, 1);
-    for (int i = 1; i < last; i += 2) {
-        LLVMValueRef even = emit_combination(c, w->inputs[i], 1, in, 0, 2);
-        LLVMValueRef odd = emit_combination(c, w->inputs[i], 1 / w->points[i], in, 1, 2);
-        out[i] = emit_transform_term(c, even, w->points[i], odd);
-        out[i + 1] = emit_transform_term(c, even, -w->points[i], odd);
-    }
-    out[last] = emit_combination(c, w->inputs[last], 1, in, 0, 1);
+    if (w->first_pair) out[0] = emit_combination(c, w->inputs[0], w->size, 1, in, 0, 1);
+    for (int i = w->first_pair; i < last; i += 2)
+        emit_pair(c, w->inputs[i], w->inputs[i + 1], w->size, w->size - 3, in, out + i);
+    out[last] = emit_combination(c, w->inputs[last], w->size, 1, in, 0, 1);
 }
 
-/* G: `taps` values to `size`. A pair of opposite points shares the even and the odd
- * part. */
+/* G: `taps` values to `size`. */
 static void emit_weights_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRef *out) {
     const Winograd *w = &c->w;
     int last = w->size - 1;
-    out[0] = emit_transform_term(c, NULL, w->weights[0][0], in[0]);
-    for (int i = 1; i < last; i += 2) {
-        LLVMValueRef even = NULL, odd = NULL;
-        for (int k = 0; k < w->taps; k += 2) even = emit_transform_term(c, even, w->weights[i][k], in[k]);
-        for (int k = 1; k < w->taps; k += 2)
-            odd = emit_transform_term(c, odd, w->weights[i][k] / w->weights[i][1], in[k]);
-        for (int k = i; k <= i + 1; k++) out[k] = emit_transform_term(c, even, w->weights[k][1], odd);
-    }
+    if (w->first_pair) out[0] = emit_transform_term(c, NULL, w->weights[0][0], in[0]);
+    for (int i = w->first_pair; i < last; i += 2)
+        emit_pair(c, w->weights[i], w->weights[i + 1], w->taps, 1 - w->size % 2, in, out + i);
     out[last] = in[w->taps - 1];
 }
 
@@ -82,13 +83,38 @@ static void emit_results_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRe
     const Winograd *w = &c->w;
     int last = w->size - 1;
     for (int k = 0; k < w->outputs; k++) out[k] = k == w->outputs - 1 ? in[last] : NULL;
-    for (int i = 1; i < last; i += 2) {
+    for (int i = w->first_pair; i < last; i += 2) {
         LLVMValueRef sum = emit_float(c->m, LLVMFAdd, in[i], in[i + 1]),
                      difference = emit_float(c->m, LLVMFSub, in[i], in[i + 1]);
         for (int k = 0; k < w->outputs; k++)
             out[k] = emit_transform_term(c, out[k], w->results[k][i], k % 2 ? difference : sum);
     }
-    out[0] = emit_float(c->m, LLVMFAdd, out[0], in[0]);
+    if (w->first_pair) out[0] = emit_float(c->m, LLVMFAdd, out[0], in[0]);
+}
+
+/* ---- what they cost ---- */
+
+static int count_pairs(const Winograd *w) { return (w->size - 1) / 2; }
+
+/* Both passes, each with so many operations for a row or column, and the overhead of
+ * their loops. */
+static double transform_cycles(const Target *t, int rows, int operations, int loads, int stores) {
+    return rows * operations / t->fmas_per_cycle + loads / t->loads_per_cycle + stores + 25;
+}
+
+double winograd_inputs_cycles(const Winograd *w, const Target *t) {
+    int pairs = count_pairs(w), all = 2 * w->size * w->size;
+    return transform_cycles(t, 2 * w->size, pairs * (2 * pairs + 1 + w->first_pair), all, all);
+}
+
+double winograd_weights_cycles(const Winograd *w, const Target *t) {
+    int rows = w->size + w->taps;
+    return transform_cycles(t, rows, count_pairs(w) * (w->taps + 1), w->taps * rows, w->size * rows);
+}
+
+double winograd_results_cycles(const Winograd *w, const Target *t) {
+    int rows = w->size + w->outputs;
+    return transform_cycles(t, rows, count_pairs(w) * (w->outputs + 2), w->size * rows, w->outputs * rows);
 }
 
 /* ---- vectors in memory ---- */
@@ -107,10 +133,6 @@ static void store_plane_vector(Winograder *c, LLVMValueRef value, LLVMValueRef b
 static LLVMValueRef place_of_cell(Winograder *c, LLVMValueRef row, LLVMValueRef column) {
     Module *m = c->m;
     return emit_affine(m, emit_add(m, emit_mul(m, row, get_i64(m, c->w.size)), column), c->lanes, 0);
-}
-
-int64_t winograd_block(const WinogradTile *tile) {
-    return (tile->outputs + 2) * (tile->outputs + 2) * tile->plane;
 }
 
 /* ---- the walk over map tiles ---- */
@@ -167,76 +189,102 @@ static LLVMTypeRef input_type(const Winograder *c, const WinogradMap *map) {
 
 typedef struct InputTile { /* where a tile of a map is read */
     const WinogradMap *map;
-    LLVMValueRef base, row_stride; /* address of its first pixel */
-    LLVMValueRef top, left;        /* of the map, perhaps negative */
+    LLVMValueRef base, row, pixel; /* address of its first place; elements from one to the next */
+    LLVMValueRef first[2];         /* row and column of the map, perhaps negative */
 } InputTile;
 
 static LLVMValueRef map_size(Winograder *c, const WinogradMap *map, int axis) {
     return get_dim(c->m, map->size[axis]);
 }
 
+void winograd_take_parity(Module *m, LLVMValueRef *number, int parities, LLVMValueRef parity[2]) {
+    for (int axis = 1; axis >= 0; axis--)
+        parity[axis] = parities > 1 ? take_part(m, number, get_i64(m, 2)) : get_i64(m, 0);
+}
+
+/* The number that belongs to a parity. */
+static LLVMValueRef of_parity(Module *m, const int64_t numbers[2], LLVMValueRef parity) {
+    return emit_affine(m, parity, numbers[1] - numbers[0], numbers[0]);
+}
+
 static InputTile find_input_tile(Winograder *c, const WinogradMap *map, const TilePlace *place,
-                                 LLVMValueRef block) {
+                                 const WinogradBlock *block) {
     Module *m = c->m;
     const Dim *strides = map->strides;
-    InputTile s = {.map = map, .row_stride = get_dim(m, strides[2])};
-    s.top = emit_affine(m, place->y, c->step, -map->before[0]);
-    s.left = emit_affine(m, place->x, c->step, -map->before[1]);
+    LLVMValueRef tile[2] = {place->y, place->x}, row = get_dim(m, strides[2]);
+    InputTile s = {.map = map, .row = emit_mul(m, row, get_i64(m, map->stride))};
+    s.pixel = get_i64(m, map->stride * c->lanes);
+    for (int axis = 0; axis < 2; axis++)
+        s.first[axis] = emit_add(m, emit_affine(m, tile[axis], map->step, 0),
+                                 of_parity(m, map->first[axis], block->parity[axis]));
     LLVMValueRef at = emit_add(m, emit_mul(m, place->image, get_dim(m, strides[0])),
-                               emit_mul(m, block, get_dim(m, strides[1])));
+                               emit_mul(m, block->block, get_dim(m, strides[1])));
     at = emit_add(m, at,
-                  emit_add(m, emit_mul(m, s.top, s.row_stride), emit_mul(m, s.left, get_dim(m, strides[3]))));
+                  emit_add(m, emit_mul(m, s.first[0], row), emit_mul(m, s.first[1], get_dim(m, strides[3]))));
     s.base = get_element_anywhere(m, input_type(c, map), map->address, at);
     return s;
 }
 
-/* 0 <= first <= size of the map - size of the tile */
-static LLVMValueRef is_inside(Winograder *c, const WinogradMap *map, LLVMValueRef first, int axis) {
+/* Whether all places of the tile are on the map. */
+static LLVMValueRef is_inside(Winograder *c, const InputTile *s, int axis) {
     Module *m = c->m;
-    LLVMValueRef last = emit_sub(m, map_size(c, map, axis), get_i64(m, map->side)), zero = get_i64(m, 0);
-    LLVMValueRef after = LLVMBuildICmp(m->builder, LLVMIntSGE, first, zero, "");
-    return LLVMBuildAnd(m->builder, after, LLVMBuildICmp(m->builder, LLVMIntSLE, first, last, ""), "");
+    int64_t reach = (s->map->side - 1) * s->map->stride + 1;
+    LLVMValueRef last = emit_sub(m, map_size(c, s->map, axis), get_i64(m, reach)), zero = get_i64(m, 0);
+    LLVMValueRef after = LLVMBuildICmp(m->builder, LLVMIntSGE, s->first[axis], zero, "");
+    return LLVMBuildAnd(m->builder, after, LLVMBuildICmp(m->builder, LLVMIntSLE, s->first[axis], last, ""),
+                        "");
 }
 
-/* Of `side` places from `first` on, those that are inside the map. */
-static void find_range(Winograder *c, const WinogradMap *map, LLVMValueRef first, int axis,
-                       LLVMValueRef *from, LLVMValueRef *to) {
+/* How many places of the tile are before place `end` of the map. */
+static LLVMValueRef count_places_before(Winograder *c, const InputTile *s, int axis, LLVMValueRef end) {
     Module *m = c->m;
-    *from = emit_max(m, emit_sub(m, get_i64(m, 0), first), get_i64(m, 0));
-    *to = emit_min(m, emit_sub(m, map_size(c, map, axis), first), get_i64(m, map->side));
+    LLVMValueRef way = emit_max(m, emit_sub(m, end, s->first[axis]), get_i64(m, 0));
+    LLVMValueRef count = emit_div(m, emit_affine(m, way, 1, s->map->stride - 1), get_i64(m, s->map->stride));
+    return emit_min(m, count, get_i64(m, s->map->side));
 }
 
 /* The tile with zeros for padding, on the stack. */
 static void copy_edge(Winograder *c, const InputTile *s) {
     Module *m = c->m;
     LLVMTypeRef element = input_type(c, s->map), block = get_vector(m, element, c->lanes);
-    LLVMValueRef top, bottom, left, right, zero = LLVMConstNull(block);
+    LLVMValueRef from[2], to[2], zero = LLVMConstNull(block);
     Loop clear = begin_loop(m, get_i64(m, 0), get_i64(m, c->w.size * c->w.size), 1);
     LLVMValueRef place = get_element(m, element, c->edge, emit_affine(m, clear.index, c->lanes, 0));
     emit_aligned_store(m, zero, place);
     end_loop(m, &clear);
-    find_range(c, s->map, s->top, 0, &top, &bottom);
-    find_range(c, s->map, s->left, 1, &left, &right);
-    Loop rows = begin_loop(m, top, bottom, 1);
-    LLVMValueRef row = get_element_anywhere(m, element, s->base, emit_mul(m, rows.index, s->row_stride));
-    Loop columns = begin_loop(m, left, right, 1);
-    LLVMValueRef pixel = get_element_anywhere(m, element, row, emit_affine(m, columns.index, c->lanes, 0));
-    LLVMValueRef to = place_of_cell(c, rows.index, columns.index), value = emit_aligned_load(m, block, pixel);
-    emit_aligned_store(m, value, get_element(m, element, c->edge, to));
+    for (int axis = 0; axis < 2; axis++) {
+        from[axis] = count_places_before(c, s, axis, get_i64(m, 0));
+        to[axis] = count_places_before(c, s, axis, map_size(c, s->map, axis));
+    }
+    Loop rows = begin_loop(m, from[0], to[0], 1);
+    LLVMValueRef row = get_element_anywhere(m, element, s->base, emit_mul(m, rows.index, s->row));
+    Loop columns = begin_loop(m, from[1], to[1], 1);
+    LLVMValueRef pixel = get_element_anywhere(m, element, row, emit_mul(m, columns.index, s->pixel));
+    LLVMValueRef cell = place_of_cell(c, rows.index, columns.index),
+                 value = emit_aligned_load(m, block, pixel);
+    emit_aligned_store(m, value, get_element(m, element, c->edge, cell));
     end_loop(m, &columns);
     end_loop(m, &rows);
 }
 
-static void emit_input_passes(Winograder *c, const WinogradMap *map, LLVMValueRef base,
-                              LLVMValueRef row_stride, LLVMValueRef to) {
+/* The tile, or its copy where it is not `inside`. */
+static InputTile choose_input_tile(Winograder *c, InputTile s, LLVMValueRef inside) {
     Module *m = c->m;
+    s.base = LLVMBuildSelect(m->builder, inside, s.base, c->edge, "tile");
+    s.row = LLVMBuildSelect(m->builder, inside, s.row, get_i64(m, c->w.size * c->lanes), "");
+    s.pixel = LLVMBuildSelect(m->builder, inside, s.pixel, get_i64(m, c->lanes), "");
+    return s;
+}
+
+static void emit_input_passes(Winograder *c, const InputTile *s, LLVMValueRef to) {
+    Module *m = c->m;
+    const WinogradMap *map = s->map;
     LLVMValueRef in[MAX_WINOGRAD] = {0}, out[MAX_WINOGRAD];
     int size = c->w.size;
     Loop down = begin_loop(m, get_i64(m, 0), get_i64(m, map->side), 1);
-    LLVMValueRef column = get_element(m, input_type(c, map), base, emit_affine(m, down.index, c->lanes, 0));
+    LLVMValueRef column = get_element(m, input_type(c, map), s->base, emit_mul(m, down.index, s->pixel));
     for (int i = 0; i < map->side; i++) {
-        LLVMValueRef pixel =
-            get_element(m, input_type(c, map), column, emit_mul(m, row_stride, get_i64(m, i)));
+        LLVMValueRef pixel = get_element(m, input_type(c, map), column, emit_mul(m, s->row, get_i64(m, i)));
         in[i] = emit_load_as(m, map->type, DTYPE_F32, pixel, c->lanes, true, NULL);
     }
     emit_map_pass(c, map, in, out);
@@ -252,62 +300,71 @@ static void emit_input_passes(Winograder *c, const WinogradMap *map, LLVMValueRe
     end_loop(m, &across);
 }
 
-void winograd_emit_inputs(Winograder *c, const WinogradMap *map, const MapTiles *tiles, LLVMValueRef block) {
+void winograd_emit_inputs(Winograder *c, const WinogradMap *map, const MapTiles *tiles,
+                          const WinogradBlock *block) {
     Module *m = c->m;
     TilePlace place;
     TransformWalk walk = begin_walk(c, tiles, &place);
     InputTile s = find_input_tile(c, map, &place, block);
-    LLVMValueRef inside =
-        LLVMBuildAnd(m->builder, is_inside(c, map, s.top, 0), is_inside(c, map, s.left, 1), "inside");
+    LLVMValueRef inside = LLVMBuildAnd(m->builder, is_inside(c, &s, 0), is_inside(c, &s, 1), "inside");
     Branch edge = begin_if(m, LLVMBuildNot(m->builder, inside, ""));
     copy_edge(c, &s);
     end_if(m, &edge);
-    LLVMValueRef base = LLVMBuildSelect(m->builder, inside, s.base, c->edge, "tile");
-    LLVMValueRef row_stride =
-        LLVMBuildSelect(m->builder, inside, s.row_stride, get_i64(m, c->w.size * c->lanes), "");
+    s = choose_input_tile(c, s, inside);
     LLVMValueRef to =
-        emit_add(m, emit_affine(m, block, c->block, 0), emit_affine(m, place.number, c->lanes, 0));
-    emit_input_passes(c, map, base, row_stride, get_element(m, m->f32, map->planes, to));
+        emit_add(m, emit_affine(m, block->number, c->block, 0), emit_affine(m, place.number, c->lanes, 0));
+    emit_input_passes(c, &s, get_element(m, m->f32, map->planes, to));
     end_walk(c, &walk);
 }
 
 /* ---- results ---- */
+
+/* Where the results of a map tile go: a block of channels, of a parity of the map. */
+typedef struct ResultTile {
+    const TilePlace *place;
+    LLVMValueRef channel;  /* the first */
+    LLVMValueRef first[2]; /* row and column of the map */
+} ResultTile;
 
 static LLVMValueRef result_size(Winograder *c, int axis) { return get_dim(c->m, c->shape.out_size[axis]); }
 
 /* Whether every map tile is fully inside the map along the axis. */
 static bool always_whole(Winograder *c, int axis) {
     Dims *dims = c->kernel->program->graph->dims;
-    return dim_div_exact(dims, c->shape.out_size[axis], dim_const(dims, c->w.outputs)) != NULL;
+    Dim side = dim_const(dims, c->w.outputs * c->axes[axis].out_step);
+    return dim_div_exact(dims, c->shape.out_size[axis], side) != NULL;
 }
 
-static void store_map_pixel(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef y,
-                            LLVMValueRef x, LLVMValueRef value) {
+static LLVMValueRef find_result(Winograder *c, const ResultTile *r, int axis, LLVMValueRef number) {
+    return emit_add(c->m, r->first[axis], emit_affine(c->m, number, c->axes[axis].out_step, 0));
+}
+
+static void store_map_pixel(Winograder *c, const ResultTile *r, LLVMValueRef y, LLVMValueRef x,
+                            LLVMValueRef value) {
     Module *m = c->m;
     Point point = {.rank = 4, .lanes = c->lanes};
-    point.at[0] = coord_fixed(place->image);
-    point.at[1] = coord_lanes(channel, 1);
+    point.at[0] = coord_fixed(r->place->image);
+    point.at[1] = coord_lanes(r->channel, 1);
     point.at[1].aligned = true;
     point.at[2] = coord_fixed(y);
     point.at[3] = coord_fixed(x);
     if (c->shape.outputs % c->lanes != 0)
-        point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs), channel), c->lanes);
+        point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs), r->channel), c->lanes);
     emit_epilogue_store(&c->epilogue, &point, value);
 }
 
-/* Row `row` of a map tile. Its first column is inside the map, since the tile exists. */
-static void store_map_row(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef row,
-                          const LLVMValueRef *values) {
+/* A row of a map tile. */
+static void store_map_row(Winograder *c, const ResultTile *r, LLVMValueRef row, const LLVMValueRef *values) {
     Module *m = c->m;
-    LLVMValueRef y = emit_add(m, emit_affine(m, place->y, c->w.outputs, 0), row);
+    LLVMValueRef y = find_result(c, r, 0, row);
     for (int j = 0; j < c->w.outputs; j++) {
-        LLVMValueRef x = emit_affine(m, place->x, c->w.outputs, j);
-        if (j == 0 || always_whole(c, 1)) {
-            store_map_pixel(c, place, channel, y, x, values[j]);
+        LLVMValueRef x = find_result(c, r, 1, get_i64(m, j));
+        if (always_whole(c, 1)) {
+            store_map_pixel(c, r, y, x, values[j]);
             continue;
         }
         Branch exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, result_size(c, 1), ""));
-        store_map_pixel(c, place, channel, y, x, values[j]);
+        store_map_pixel(c, r, y, x, values[j]);
         end_if(m, &exists);
     }
 }
@@ -336,54 +393,68 @@ static void emit_results_across(Winograder *c, LLVMValueRef row, LLVMValueRef *o
     emit_results_pass(c, in, out);
 }
 
-static void emit_result_passes(Winograder *c, const TilePlace *place, LLVMValueRef from,
-                               LLVMValueRef channel) {
+/* The rows of a map tile that are on the map. */
+static LLVMValueRef count_result_rows(Winograder *c, const ResultTile *r) {
     Module *m = c->m;
-    LLVMValueRef out[MAX_WINOGRAD], rows = get_i64(m, c->w.outputs);
-    emit_results_down(c, from, c->plane);
-    if (!always_whole(c, 0))
-        rows = emit_min(m, rows, emit_sub(m, result_size(c, 0), emit_affine(m, place->y, c->w.outputs, 0)));
-    Loop across = begin_loop(m, get_i64(m, 0), rows, 1);
-    emit_results_across(c, across.index, out);
-    store_map_row(c, place, channel, across.index, out);
-    end_loop(m, &across);
+    LLVMValueRef rows = get_i64(m, c->w.outputs), step = get_i64(m, c->axes[0].out_step);
+    if (always_whole(c, 0)) return rows;
+    LLVMValueRef left = emit_sub(m, result_size(c, 0), r->first[0]);
+    left = emit_max(m, emit_affine(m, left, 1, c->axes[0].out_step - 1), get_i64(m, 0));
+    return emit_min(m, rows, emit_div(m, left, step));
 }
 
-void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef product, LLVMValueRef block) {
+static ResultTile find_result_tile(Winograder *c, const TilePlace *place, const WinogradBlock *block) {
+    Module *m = c->m;
+    LLVMValueRef tile[2] = {place->y, place->x};
+    ResultTile r = {.place = place, .channel = emit_affine(m, block->block, c->lanes, 0)};
+    for (int axis = 0; axis < 2; axis++) {
+        const WinogradAxis *a = &c->axes[axis];
+        r.first[axis] = emit_add(m, emit_affine(m, tile[axis], c->w.outputs * a->out_step, 0),
+                                 of_parity(m, a->out_first, block->parity[axis]));
+    }
+    return r;
+}
+
+void winograd_emit_results(Winograder *c, const MapTiles *tiles, const WinogradBlock *block) {
     Module *m = c->m;
     TilePlace place;
-    LLVMValueRef channel = emit_affine(m, block, c->lanes, 0);
+    LLVMValueRef out[MAX_WINOGRAD];
     TransformWalk walk = begin_walk(c, tiles, &place);
+    ResultTile r = find_result_tile(c, &place, block);
     LLVMValueRef from =
-        emit_add(m, emit_affine(m, product, c->block, 0), emit_affine(m, place.number, c->lanes, 0));
-    emit_result_passes(c, &place, get_element(m, m->f32, c->products, from), channel);
+        emit_add(m, emit_affine(m, block->number, c->block, 0), emit_affine(m, place.number, c->lanes, 0));
+    emit_results_down(c, get_element(m, m->f32, c->products, from), c->plane);
+    Loop across = begin_loop(m, get_i64(m, 0), count_result_rows(c, &r), 1);
+    emit_results_across(c, across.index, out);
+    store_map_row(c, &r, across.index, out);
+    end_loop(m, &across);
     end_walk(c, &walk);
 }
 
-void winograd_emit_taps(Winograder *c, LLVMValueRef from, int64_t plane, LLVMValueRef to,
-                        int64_t tap_stride) {
+void winograd_emit_taps(Winograder *c, LLVMValueRef from, int64_t plane, LLVMValueRef to, int64_t row,
+                        int64_t column) {
     Module *m = c->m;
     LLVMValueRef out[MAX_WINOGRAD];
-    int64_t row_stride = c->w.outputs * tap_stride;
     emit_results_down(c, from, plane);
     Loop across = begin_loop(m, get_i64(m, 0), get_i64(m, c->w.outputs), 1);
     emit_results_across(c, across.index, out);
     for (int j = 0; j < c->w.outputs; j++)
-        store_plane_vector(c, out[j], to, emit_affine(m, across.index, row_stride, j * tap_stride));
+        store_plane_vector(c, out[j], to, emit_affine(m, across.index, row, j * column));
     end_loop(m, &across);
 }
 
 /* ---- weights ---- */
 
-void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to,
-                           LLVMValueRef plane) {
-    Winograder c = {.m = m, .w = winograd(outputs, 3), .lanes = m->target->lanes};
-    LLVMValueRef down[3] = {NULL}, across[MAX_WINOGRAD];
-    for (int x = 0; x < 3; x++)
-        for (int k = 0; k < 3; k++)
-            down[x] = emit_transform_term(&c, down[x], c.w.weights[row][k],
-                                          load_plane_vector(&c, taps, get_i64(m, (3 * k + x) * c.lanes)));
+void winograd_emit_weights(Module *m, const Winograd *w, int row, LLVMValueRef taps, int64_t tap_row,
+                           int64_t tap_column, LLVMValueRef to, LLVMValueRef plane) {
+    Winograder c = {.m = m, .w = *w, .lanes = m->target->lanes};
+    LLVMValueRef down[MAX_WINOGRAD] = {NULL}, across[MAX_WINOGRAD];
+    for (int x = 0; x < w->taps; x++)
+        for (int k = 0; k < w->taps; k++)
+            down[x] =
+                emit_transform_term(&c, down[x], w->weights[row][k],
+                                    load_plane_vector(&c, taps, get_i64(m, k * tap_row + x * tap_column)));
     emit_weights_pass(&c, down, across);
-    for (int x = 0; x < c.w.size; x++)
-        store_plane_vector(&c, across[x], to, emit_mul(m, plane, get_i64(m, row * c.w.size + x)));
+    for (int x = 0; x < w->size; x++)
+        store_plane_vector(&c, across[x], to, emit_mul(m, plane, get_i64(m, row * w->size + x)));
 }
