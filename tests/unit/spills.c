@@ -122,10 +122,10 @@ static int known_spills(const char *function, const char *target) {
 
 /* ---- what is scanned ---- */
 
-static void scan(TestGraph *t, const char *force, const char *what) {
+static void scan(TestGraph *t, const char *force, int winograd, const char *what) {
     for (int i = 0; i < target_count(); i++) {
         const char *target = target_at(i)->name;
-        LowerOptions options = WITH_TABLE(.target = target_at(i), .force = force);
+        LowerOptions options = WITH_TABLE(.target = target_at(i), .force = force, .winograd = winograd);
         char function[128], *text = (char *)print_compiled(t, &options, "asm");
         CU_ASSERT(strstr(text, "Loop Header") || strstr(text, "ret"));
         int spills = count_spills(text, function);
@@ -141,7 +141,7 @@ static void scan_shape(const ShapeLine *shape, const char *text, void *context) 
     int *nth = context;
     if (!shape->timed && (*nth)++) return;
     TestGraph t = shape_graph(shape, 1);
-    scan(&t, *shape->by ? shape->by : NULL, text);
+    scan(&t, *shape->by ? shape->by : NULL, (int)shape->tile, text);
     arena_free(t.arena);
 }
 
@@ -169,7 +169,7 @@ static void scan_case(const char *line, void *context) {
     if (sscanf(line, "%63s %15s", name, size) != 2) return;
     TestGraph t =
         network_graph("tests/kernels/memory.cai", name, (const char *[]){"S"}, (const char *[]){size}, 1);
-    scan(&t, NULL, line);
+    scan(&t, NULL, 0, line);
     arena_free(t.arena);
 }
 
@@ -184,6 +184,6 @@ TEST_IN_PARTS(examples, EXAMPLES) {
     (void)parts;
     snprintf(path, sizeof path, "examples/%s.cai", files[part]);
     TestGraph t = network_graph(path, NULL, names, values, part < 3 ? 1 : 3);
-    scan(&t, NULL, path);
+    scan(&t, NULL, 0, path);
     arena_free(t.arena);
 }
