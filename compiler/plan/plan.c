@@ -45,9 +45,12 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     find_ties(program, low.scratch); /* before selection, which depends on it */
     select_kinds(&low);              /* each kernel's kind, with its proposal */
     layout(&low);                    /* grants it; after this all launches are there */
+    update_early(program);           /* before launches that are neighbours are fused */
     make_nests(program);
     fuse_rows(program); /* gives some of the nests the same rows */
+    fuse_maps(program);
     settle_all(program);
+    recompute(program, options->again); /* of settled launches, whose working memory is known */
     pack_assign(program);
     guard_launches(program);
     store_in_place(program); /* after guards, which it goes by; takes launches away */

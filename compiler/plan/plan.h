@@ -22,6 +22,9 @@ typedef struct LowerOptions {
     /* for tests: every value has a slot of its own, so that a write out of bounds shows;
      * also CAI_OWN_SLOTS=1 */
     bool own_slots;
+    /* for tests: the share of the program's time that values may take that are made again
+     * (recompute.c); 0: as a rule */
+    double again;
     bool weak_names;                  /* for tests: the hash in every kernel's name is 0 */
     const PortPlan *inputs, *outputs; /* one a port, of a trainer's entry (program.h); NULL: a model's */
     /* of kernels, shared by programs that will be one object (Program.names); NULL: its

@@ -78,6 +78,12 @@ static const char *kernel_path(const Kernel *kernel) {
     return (kernel->anchor ? kernel->anchor : kernel->output->node)->origin->path;
 }
 
+void kernel_print_work(Text *out, const Kernel *kernel) {
+    if (kernel->member_count) print_members(out, kernel);
+    else text_add(out, "%s", movement_name(kernel));
+    if (*kernel_path(kernel)) text_add(out, "  %s", kernel_path(kernel));
+}
+
 static void print_launch(ProgramPrinter *p, const Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) introduce_value(p, kernel->inputs[i]);
     p->introduced[kernel->output->id] = true;
@@ -154,9 +160,8 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     long long tasks = typical(kernel, kernel->tasks);
     text_add(out, "%-54s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3,
              milliseconds);
-    if (kernel->member_count) print_members(out, kernel);
-    else text_add(out, "%s", movement_name(kernel));
-    text_add(out, "  %s%s", kernel_path(kernel), kernel->fused ? ", along with the next" : "");
+    kernel_print_work(out, kernel);
+    text_add(out, "%s", kernel->fused ? ", along with the next" : "");
     if (proposal->error > 0)
         text_add(out, "  (weights +%.3f MB, error %.1e)", (double)proposal->more_weights / 1e6,
                  proposal->error);
@@ -259,6 +264,7 @@ void program_explain(const Program *program, FILE *file) {
     explain_winograd(&totals, &out);
     explain_left(program, &out);
     explain_memory(program, &out);
+    explain_peak(program, &out);
     fputs(text_string(&out), file);
     arena_free(out.arena);
 }

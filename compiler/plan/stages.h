@@ -57,11 +57,18 @@ void select_kind(const Lowering *low, Kernel *kernel); /* of one kernel, whose i
  * program->launches. */
 void layout(Lowering *low);
 bool can_be_blocked(Shape shape);
+/* Of a buffer of its own; behind those of the axes, the elements of the whole. */
+Dim *dense_strides(Program *program, Shape shape, const Format *format); /* views.c */
 
 /* ---- fuse_rows.c: launches of loop nests that run row by row together ----
  *
  * Before they are settled. */
 void fuse_rows(Program *program);
+
+/* ---- fuse_maps.c: large elementwise launches that have operands in common ----
+ *
+ * Before they are settled, behind fuse_rows. */
+void fuse_maps(Program *program);
 
 /* ---- cost.c: fills kernel->flops and bytes ---- */
 void estimate(Kernel *kernel);
@@ -71,9 +78,25 @@ void count_parameters(Program *program);             /* fills raw_weights_bytes 
 void pack_weights(Program *program, Kernel *kernel); /* finds the pack jobs of what the kernel reads */
 void pack_assign(Program *program);                  /* offsets in the blob; program->weights_bytes */
 
+/* ---- recompute.c: what is made again behind the launch where most memory is live ---- */
+void recompute(Program *program, double share); /* of the program's time; 0: as a rule */
+
 /* ---- states.c: fills kernel->guards, and has new values of states made where the old ones lie ---- */
 void guard_launches(Program *program);
 void store_in_place(Program *program);
+/* a copy of a new value into the state's memory, behind all launches until
+ * store_in_place */
+bool is_state_store(const Program *program, const Kernel *kernel);
+/* where the old value lies of the state in whose memory the output is; NULL where nothing
+ * reads it */
+const Value *find_old_state(const Program *program, const Value *output);
+
+/* ---- updates.c: large states get their new values as soon as they can ---- */
+void update_early(Program *program);
+
+/* ---- print.c, peak.c: for --explain ---- */
+void kernel_print_work(Text *out, const Kernel *kernel); /* its operators and its path */
+void explain_peak(const Program *program, Text *out);
 
 /* ---- memory.c: fills first, last, slot; program->slots ---- */
 void plan(Program *program);

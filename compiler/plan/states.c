@@ -85,14 +85,14 @@ void guard_launches(Program *program) {
 
 /* ---- in place ---- */
 
-static bool is_store(const Program *program, const Kernel *kernel) {
+bool is_state_store(const Program *program, const Kernel *kernel) {
     const Value *output = kernel->output;
     return output->space == SPACE_OUTPUT && kernel->member_count == 0 &&
            program_shared_input(program, output->slot) >= 0;
 }
 
-/* Where the state's old value lies, or NULL where nothing reads it. */
-static const Value *find_old(const Program *program, int input) {
+const Value *find_old_state(const Program *program, const Value *output) {
+    int input = program_shared_input(program, output->slot);
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
         if (value->space == SPACE_INPUT && !value->parent && value->slot == input) return value;
@@ -109,18 +109,32 @@ static bool is_whole(const Value *value, const Value *port) {
     return !is_blocked(value) && value->bytes == root->bytes && value->offset->term_count == 0;
 }
 
-/* Whether the launch that makes `root` reads the old value only where it writes the new
- * one. */
-static bool is_made_of_old(const Program *program, const Value *root, const Value *old) {
-    const Kernel *kernel = program->launches.items[root->first];
-    int found = -1;
-    if (kernel->output != root) return false;
-    for (int i = 0; i < kernel->input_count; i++) {
-        if (value_root(kernel->inputs[i]) != old) continue;
-        if (found >= 0 || !reads_in_place(kernel, i)) return false;
-        found = i;
+static bool reads_state(const Kernel *kernel, const Value *old) {
+    for (int i = 0; i < kernel->input_count; i++)
+        if (value_root(kernel->inputs[i]) == old) return true;
+    return false;
+}
+
+/* Whether the launch reads the old value only where it writes. */
+static bool reads_where_it_writes(const Kernel *kernel, const Value *old) {
+    int found = 0;
+    for (int i = 0; i < kernel->input_count; i++)
+        if (value_root(kernel->inputs[i]) == old && (found++ || !reads_in_place(kernel, i))) return false;
+    return true;
+}
+
+/* Whether nobody needs the old value when the new one lies in its place: all that read it
+ * come before, or in the same task, up to the launch that makes the new one. */
+static bool is_read_in_time(const Program *program, const Value *old, const Value *root) {
+    int last = root->first + program->launches.items[root->first]->fused;
+    bool made = false;
+    if (old->last < root->first) return true;
+    for (int i = root->first; i <= last; i++) {
+        const Kernel *kernel = program->launches.items[i];
+        if (!reads_where_it_writes(kernel, old) || (made && reads_state(kernel, old))) return false;
+        made |= kernel->output == root;
     }
-    return found >= 0;
+    return made && old->last == last;
 }
 
 /* Whether all launches that write into the buffer run exactly when the store would. */
@@ -134,11 +148,10 @@ static bool is_guarded_alike(const Program *program, const Value *root, const Ke
 
 static bool can_store_in_place(const Program *program, const Kernel *store) {
     const Value *value = store->inputs[0], *root = value_root(value);
-    const Value *old = find_old(program, program_shared_input(program, store->output->slot));
+    const Value *old = find_old_state(program, store->output);
     if (program->own_slots || !is_whole(value, store->output) || !is_guarded_alike(program, root, store))
         return false;
-    return !old || old->last < root->first ||
-           (old->last == root->first && is_made_of_old(program, root, old));
+    return !old || is_read_in_time(program, old, root);
 }
 
 static void move_to_port(Program *program, const Value *root, int port) {
@@ -154,7 +167,7 @@ void store_in_place(Program *program) {
     find_lives(program);
     for (int i = 0; i < program->launches.count; i++) {
         Kernel *kernel = program->launches.items[i];
-        bool in_place = is_store(program, kernel) && can_store_in_place(program, kernel);
+        bool in_place = is_state_store(program, kernel) && can_store_in_place(program, kernel);
         if (in_place)
             move_to_port(program, value_root(kernel->inputs[0]), kernel->output->slot), program->copies--;
         else program->launches.items[kernel->id = kept++] = kernel;

@@ -102,15 +102,16 @@ void place_all(Layout *l) {
 
 /* ---- strides ---- */
 
-static Dim *dense_strides(Layout *l, Shape shape, const Format *format) {
-    Dim *strides = NEW_ARRAY(l->program->arena, Dim, shape.rank + 1);
+Dim *dense_strides(Program *program, Shape shape, const Format *format) {
+    Dims *dims = program->graph->dims;
+    Dim *strides = NEW_ARRAY(program->arena, Dim, shape.rank + 1);
     int blocked = format_blocked_axis(format);
-    Dim stride = dim_const(l->dims, format_block(format, blocked));
+    Dim stride = dim_const(dims, format_block(format, blocked));
     for (int i = shape.rank - 1; i >= 0; i--) {
         strides[i] = stride;
-        stride = dim_mul(l->dims, stride, dim_ceil_div(l->dims, shape.dims[i], format_block(format, i)));
+        stride = dim_mul(dims, stride, dim_ceil_div(dims, shape.dims[i], format_block(format, i)));
     }
-    strides[shape.rank] = stride; /* of the whole: elements of the buffer */
+    strides[shape.rank] = stride;
     return strides;
 }
 
@@ -157,7 +158,7 @@ static void derive_axes(Layout *l, Value *value) {
 static void derive_strides(Layout *l, Value *value) {
     const Position *place = &layout_state(l, value)->place;
     if (!value->parent || place->kind == PLACE_DENSE) {
-        value->strides = dense_strides(l, value->node->shape, value->format);
+        value->strides = dense_strides(l->program, value->node->shape, value->format);
         value->bytes =
             dim_scale(l->dims, value->strides[value->node->shape.rank], dtype_bytes(value->node->shape.type));
         if (value->parent) value->offset = value->parent->offset;
@@ -191,7 +192,7 @@ void resolve(Layout *l, Value *value) {
 bool is_dense(Layout *l, Value *value) {
     if (is_blocked(value)) return false;
     resolve(l, value);
-    Dim *dense = dense_strides(l, value->node->shape, &format_plain);
+    Dim *dense = dense_strides(l->program, value->node->shape, &format_plain);
     for (int i = 0; i < value->node->shape.rank; i++)
         if (value->strides[i] != dense[i] && !dim_is_one(value->node->shape.dims[i])) return false;
     return true;

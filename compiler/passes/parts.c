@@ -1,0 +1,82 @@
+/* Takes convolutions by weights of the run in parts of their channels, where the weights
+ * are large:
+ *
+ *     conv(x, w)                to concat(conv(x, w[0 : 256]), conv(x, w[256 : 512]), ..)
+ *     its gradient by x         to parts of the channels of x, by w[:, 0 : 256], ..
+ *     its gradient by w         to parts of w, by dy[:, 0 : 256], ..
+ *
+ * A kernel reads such weights packed, and Winograd transforms them to several times their
+ * size, as it does with the sums of a gradient: 151 MB of the 38 MB of a 3x3 kernel of
+ * 1024 channels. A part's are gone before the next part's come. Parts are as wide as
+ * they may be, and lie in the result where it is, so that they cost nothing but another
+ * pass over a map, which is small where weights are large.
+ *
+ * Weights that are parameters are packed while building, and are left alone. Needs
+ * nothing; stands last, since others look for whole convolutions. No sum changes its
+ * terms. */
+#include "graph/ops.h"
+#include "passes/passes.h"
+
+enum { MOST_BYTES = 1 << 24 /* of weights at once */, PART_CHANNELS = 64 /* a multiple of all blocks */ };
+
+typedef struct PartedOp {
+    Op op;
+    int cut, joined; /* the axes of the channels: of the right operand, and of the result */
+} PartedOp;
+
+static const PartedOp parted[] = {
+    {OP_convolution, 0, 1}, {OP_convolution_backward_data, 1, 1}, {OP_convolution_backward_weights, 1, 0}};
+
+static const PartedOp *parted_op(const Node *node) {
+    for (int i = 0; i < COUNT_OF(parted); i++)
+        if (parted[i].op == node->op) return &parted[i];
+    return NULL;
+}
+
+static bool depends_on_run(const bool *runs, const Node *node) {
+    bool run = node->op == OP_input;
+    for (int i = 0; i < node->input_count; i++) run = run || runs[node->inputs[i]->id];
+    return run;
+}
+
+/* The channels of a part; 0 where all are taken at once. */
+static int64_t channels_of_part(const Node *node, int64_t channels) {
+    const Node *w = node->op == OP_convolution_backward_weights ? node : node->inputs[1];
+    int64_t elements;
+    if (!shape_element_count(w->shape, &elements)) return 0;
+    int64_t parts = ceil_div(elements * dtype_bytes(w->shape.type), MOST_BYTES);
+    int64_t each = round_up(ceil_div(channels, parts), PART_CHANNELS);
+    return each < channels ? each : 0;
+}
+
+static Node *part_of_channels(Graph *g, Node *x, int axis, int64_t begin, int64_t count) {
+    Dim from[REF_MAX_RANK], size[REF_MAX_RANK];
+    for (int i = 0; i < x->shape.rank; i++) from[i] = dim_const(g->dims, 0), size[i] = x->shape.dims[i];
+    from[axis] = dim_const(g->dims, begin);
+    size[axis] = dim_const(g->dims, count);
+    return build_slice(g, x, from, size, NULL);
+}
+
+static Node *take_in_parts(Graph *g, const Node *old, Node *const *in, void *context) {
+    const bool *runs = context;
+    const PartedOp *op = parted_op(old);
+    int64_t channels;
+    if (!op || !runs[old->inputs[1]->id] || !dim_is_const(old->shape.dims[op->joined], &channels))
+        return NULL;
+    int64_t each = channels_of_part(old, channels);
+    /* the three have their attributes in common, and `groups` is the last */
+    if (each == 0 || ((const convolution_attributes *)old->attributes)->groups != 1) return NULL;
+    Node **parts = NEW_ARRAY(g->arena, Node *, ceil_div(channels, each));
+    int count = 0;
+    for (int64_t begin = 0; begin < channels; begin += each) {
+        Node *cut = part_of_channels(g, in[1], op->cut, begin, min_i64(each, channels - begin));
+        parts[count++] = graph_make(g, old->op, (Node *[]){in[0], cut}, 2, old->attributes);
+    }
+    return build_concat(g, parts, count, op->joined);
+}
+
+Graph *pass_parts(Graph *graph) {
+    bool *runs = NEW_ARRAY(graph->arena, bool, graph->nodes.count);
+    for (int i = 0; i < graph->nodes.count; i++) runs[i] = depends_on_run(runs, graph->nodes.items[i]);
+    return graph_rewrite(graph, take_in_parts, runs);
+}

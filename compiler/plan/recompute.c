@@ -1,0 +1,242 @@
+/* What is made again instead of kept. A step of training reads most values on its way
+ * forward and once more on its way back, and between these they wait. Elementwise work on
+ * values that wait in any case takes less to be done again than to be kept: an activation
+ * behind a norm, of the convolution's result and the norm's two vectors; a gelu of what
+ * stands before it; the shares of a softmax, of its exponentials.
+ *
+ * Where most memory is live, of all values that nobody reads there and that can be made
+ * again, the one is chosen that takes least time for its bytes; until there is none, or
+ * until it takes more than a hundredth of the program's time. What is made again is the
+ * same launch on the same operands, right before the first launch that reads it from
+ * there on: not a bit of a result depends on it.
+ *
+ * Needs: settled launches, so that all memory but the places of buffers is known. Gives:
+ * more launches. */
+#include "plan/stages.h"
+
+#include <limits.h>
+
+enum { LEAST_WAITING = 1 << 16 /* bytes: less is not worth a launch */ };
+
+#define SHARE_AGAIN 0.01 /* of the program's time, at most */
+
+typedef struct Waiting { /* of a root */
+    int before;          /* the last launch that uses it before the peak, or -1 */
+    int next;            /* the first that reads it behind the peak, or -1 */
+    const Value *read;   /* the value that is read behind the peak, in itself or in views of it */
+    bool stays;          /* it is in use at the peak, written behind it, or several values in it are read */
+} Waiting;
+
+typedef struct Peak {
+    Program *program;
+    Arena *scratch;
+    int64_t *live;    /* bytes, by launch */
+    int launch;       /* where most bytes are live */
+    int first, last;  /* the launches that run along with that one */
+    Waiting *waiting; /* by the id of a root */
+    int *made;        /* by the id of a value: the only launch that writes it, or -1 */
+    int *replaced;    /* by the index of an input: the launch that makes a state's new value, or INT_MAX */
+} Peak;
+
+static int64_t bytes_of_root(const Program *program, const Value *root) {
+    return root->space == SPACE_SLOT ? dim_typical(program->graph->dims, root->bytes) : 0;
+}
+
+/* ---- what is live, and where it is used ---- */
+
+static void find_live_bytes(Peak *peak) {
+    const Program *program = peak->program;
+    int count = program->launches.count;
+    peak->live = NEW_ARRAY(peak->scratch, int64_t, count + 1);
+    for (int i = 0; i < program->values.count; i++) {
+        const Value *value = program->values.items[i];
+        if (value->parent || value->first < 0) continue;
+        peak->live[value->first] += bytes_of_root(program, value);
+        peak->live[value->last + 1] -= bytes_of_root(program, value);
+    }
+    for (int i = 1; i < count; i++) {
+        peak->live[i] += peak->live[i - 1];
+        if (peak->live[i] > peak->live[peak->launch]) peak->launch = i;
+    }
+    peak->first = first_along(program, peak->launch);
+    peak->last = peak->launch + program->launches.items[peak->launch]->fused;
+}
+
+static void find_made(Peak *peak) {
+    const Program *program = peak->program;
+    peak->made = NEW_ARRAY(peak->scratch, int, program->values.count);
+    peak->replaced = NEW_ARRAY(peak->scratch, int, program->graph->inputs.count + 1);
+    for (int i = 0; i < program->values.count; i++) peak->made[i] = -1;
+    for (int i = 0; i < program->graph->inputs.count; i++) peak->replaced[i] = INT_MAX;
+    for (int i = 0; i < program->launches.count; i++) {
+        const Kernel *kernel = program->launches.items[i];
+        peak->made[kernel->output->id] = i;
+        if (is_state_store(program, kernel))
+            peak->replaced[program_shared_input(program, kernel->output->slot)] =
+                value_root(kernel->inputs[0])->first;
+    }
+}
+
+/* The value that a launch writes of which this one is a view. */
+static const Value *value_made(const Peak *peak, const Value *value) {
+    while (value->parent && peak->made[value->id] < 0) value = value->parent;
+    return value;
+}
+
+static void use_at_peak(Peak *peak, const Value *value, int launch) {
+    Waiting *waiting = &peak->waiting[value_root(value)->id];
+    if (launch < peak->first) waiting->before = launch;
+    else waiting->stays = true;
+}
+
+static void read_behind_peak(Peak *peak, const Value *value, int launch) {
+    Waiting *waiting = &peak->waiting[value_root(value)->id];
+    const Value *made = value_made(peak, value);
+    if (waiting->next < 0) waiting->next = launch, waiting->read = made;
+    else if (waiting->read != made) waiting->stays = true;
+}
+
+static void find_waiting(Peak *peak) {
+    const Program *program = peak->program;
+    peak->waiting = NEW_ARRAY(peak->scratch, Waiting, program->values.count);
+    for (int i = 0; i < program->values.count; i++) peak->waiting[i].before = peak->waiting[i].next = -1;
+    for (int i = 0; i < program->launches.count; i++) {
+        const Kernel *kernel = program->launches.items[i];
+        use_at_peak(peak, kernel->output, i);
+        for (int k = 0; k < kernel->input_count; k++)
+            if (i > peak->last) read_behind_peak(peak, kernel->inputs[k], i);
+            else use_at_peak(peak, kernel->inputs[k], i);
+    }
+}
+
+/* ---- what can be made again ---- */
+
+/* Elements must lie as those of a buffer of their own, since the code of those who read
+ * them depends on it. */
+static bool lies_densely(Program *program, const Value *value) {
+    const Dim *dense = dense_strides(program, value->node->shape, value->format);
+    for (int i = 0; i < value->node->shape.rank; i++)
+        if (value->strides[i] != dense[i] && !dim_is_one(value->node->shape.dims[i])) return false;
+    return true;
+}
+
+/* Whether all that the launch reads is there again, unchanged, before the launch
+ * `next`. */
+static bool has_operands_at(const Peak *peak, const Kernel *kernel, int next) {
+    for (int i = 0; i < kernel->input_count; i++) {
+        const Value *root = value_root(kernel->inputs[i]);
+        if (root->space == SPACE_INPUT && peak->replaced[root->slot] < next) return false;
+        if (root->space == SPACE_OUTPUT) return false;
+    }
+    return true;
+}
+
+/* The bytes that are live at the peak no more, less those that would be instead; 0 where
+ * there would be as many somewhere else. */
+static int64_t bytes_saved(const Peak *peak, const Kernel *kernel, const Waiting *waiting, int64_t bytes) {
+    int64_t saved = bytes;
+    for (int i = 0; i < kernel->input_count; i++) {
+        const Value *root = value_root(kernel->inputs[i]);
+        int64_t more = bytes_of_root(peak->program, root);
+        if (root->last < peak->launch) saved -= more;
+        for (int k = root->last + 1; more > 0 && k <= waiting->next; k++) {
+            bool waits = k > waiting->before && k < waiting->next;
+            if (peak->live[k] + more - (waits ? bytes : 0) >= peak->live[peak->launch]) return 0;
+        }
+    }
+    return saved;
+}
+
+typedef struct Again { /* what is made again */
+    const Value *value;
+    int next;
+    double cycles, worth; /* bytes saved for each cycle */
+} Again;
+
+static Again consider_again(const Peak *peak, const Value *root) {
+    const Waiting *waiting = &peak->waiting[root->id];
+    const Again none = {0};
+    int64_t bytes = bytes_of_root(peak->program, root);
+    if (root->parent || bytes < LEAST_WAITING || waiting->stays || waiting->before < 0 || waiting->next < 0)
+        return none;
+    int made = peak->made[waiting->read->id];
+    const Kernel *kernel = made >= 0 ? peak->program->launches.items[made] : NULL;
+    if (!kernel || kernel->anchor || !kernel->proposal.is_nest || kernel->member_count == 0) return none;
+    if (!has_operands_at(peak, kernel, waiting->next) || !lies_densely(peak->program, waiting->read))
+        return none;
+    double cycles = kernel->proposal.cycles;
+    return (Again){waiting->read, waiting->next, cycles,
+                   (double)bytes_saved(peak, kernel, waiting, bytes) / cycles};
+}
+
+static Again choose_again(const Peak *peak, double most_cycles) {
+    Again best = {0};
+    for (int i = 0; i < peak->program->values.count; i++) {
+        Again again = consider_again(peak, peak->program->values.items[i]);
+        if (again.worth > best.worth && again.cycles <= most_cycles) best = again;
+    }
+    return best;
+}
+
+/* ---- making it again ---- */
+
+static Value *value_copied(Program *program, const Value *value, Value *parent, Dim begin) {
+    Value *copy = value_new(program, value->node, value->format, SPACE_SLOT);
+    copy->strides = value->strides;
+    copy->parent = parent;
+    copy->offset = dim_sub(program->graph->dims, value->offset, begin);
+    copy->bytes = value->bytes;
+    return copy;
+}
+
+/* The view of `again` that lies in it as `view` in `value`. */
+static Value *view_again(Program *program, Value *view, const Value *value, Value *again) {
+    if (view == value) return again;
+    return value_copied(program, view, view_again(program, view->parent, value, again), value->offset);
+}
+
+static void insert_launch(Program *program, int at, Kernel *kernel) {
+    vec_push(program->arena, &program->launches, kernel);
+    Kernel **launches = program->launches.items;
+    for (int i = program->launches.count - 1; i > at; i--) launches[i] = launches[i - 1];
+    launches[at] = kernel;
+    for (int i = at; i < program->launches.count; i++) launches[i]->id = i;
+}
+
+static void make_again(Peak *peak, const Again *again) {
+    Program *program = peak->program;
+    const Kernel *before = program->launches.items[peak->made[again->value->id]];
+    Kernel *kernel = arena_copy(program->arena, before, sizeof *before);
+    Dim *dense = dense_strides(program, again->value->node->shape, again->value->format);
+    kernel->fused = 0;
+    kernel->output = value_copied(program, again->value, NULL, again->value->offset);
+    kernel->output->bytes = dim_scale(program->graph->dims, dense[again->value->node->shape.rank],
+                                      dtype_bytes(again->value->node->shape.type));
+    for (int i = again->next; i < program->launches.count; i++) {
+        Kernel *reader = program->launches.items[i];
+        for (int k = 0; k < reader->input_count; k++)
+            if (value_made(peak, reader->inputs[k]) == again->value)
+                reader->inputs[k] = view_again(program, reader->inputs[k], again->value, kernel->output);
+    }
+    insert_launch(program, first_along(program, again->next), kernel);
+}
+
+static bool lower_peak(Program *program, double *cycles) {
+    Peak peak = {.program = program, .scratch = arena_new()};
+    find_lives(program);
+    find_live_bytes(&peak);
+    find_made(&peak);
+    find_waiting(&peak);
+    Again again = choose_again(&peak, *cycles);
+    if (again.value) make_again(&peak, &again);
+    *cycles -= again.cycles;
+    arena_free(peak.scratch);
+    return again.value;
+}
+
+void recompute(Program *program, double share) {
+    double cycles = 0;
+    for (int i = 0; i < program->launches.count; i++) cycles += program->launches.items[i]->proposal.cycles;
+    cycles *= share > 0 ? share : SHARE_AGAIN;
+    while (program->launches.count > 0 && lower_peak(program, &cycles)) continue;
+}

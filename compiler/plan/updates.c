@@ -1,0 +1,149 @@
+/* When states get their new values. The graph has optimizers behind all gradients, where
+ * each gradient waits for the last: of a network of many weights that is as much memory
+ * as the weights take. So the launches that make a large state's new value come as soon
+ * as all is there that they read, and all others have read the old value: then it is made
+ * in the old one's place (states.c), and the gradient's memory is free. A gradient that
+ * is clipped by the norm of all of them waits for that norm, as it must.
+ *
+ * What only such launches read and is small comes along, as the rate that an optimizer
+ * has of its number of steps. All else keeps its place, so that launches that are to be
+ * fused by rows (fuse_rows.c) stay neighbours.
+ *
+ * Needs: the list of launches, with all copies. Gives: the list in another order. */
+#include "plan/stages.h"
+
+#include <stdlib.h>
+
+enum {                  /* bytes */
+       LARGE = 1 << 18, /* what waits for a state is less, as a rule, in all */
+       SMALL = 1 << 12
+};
+
+typedef struct UpdateRoot {
+    int made;         /* the last launch that writes it, or -1 */
+    int read;         /* the last launch that reads it, or -1 */
+    int read_behind;  /* the largest `behind` of those that read it, or -1 */
+    bool in_parts;    /* several launches write it */
+    bool hurried;     /* a launch reads it that comes early */
+    bool waited_for;  /* a launch reads it that keeps its place */
+    const Value *old; /* the root of the state's old value whose new one it is, or NULL */
+} UpdateRoot;
+
+typedef struct UpdatePlace { /* of a launch */
+    int behind;              /* the launch behind which it comes; itself where it keeps its place */
+    bool second;             /* of those behind one launch: not small, or behind what is not */
+    int launch;
+} UpdatePlace;
+
+typedef struct Updates {
+    Program *program;
+    UpdateRoot *roots;   /* by the id of a value that owns its buffer */
+    UpdatePlace *places; /* by launch */
+} Updates;
+
+static UpdateRoot *update_root(const Updates *u, const Value *value) {
+    return &u->roots[value_root(value)->id];
+}
+
+static void find_makers(Updates *u) {
+    for (int i = 0; i < u->program->values.count; i++)
+        u->roots[i].made = u->roots[i].read = u->roots[i].read_behind = -1;
+    for (int i = 0; i < u->program->launches.count; i++) {
+        const Kernel *kernel = u->program->launches.items[i];
+        UpdateRoot *root = update_root(u, kernel->output);
+        root->in_parts = root->made >= 0 || kernel->output->parent;
+        root->made = i;
+        for (int k = 0; k < kernel->input_count; k++) update_root(u, kernel->inputs[k])->read = i;
+        if (is_state_store(u->program, kernel))
+            update_root(u, kernel->inputs[0])->old = find_old_state(u->program, kernel->output);
+    }
+}
+
+static int64_t typical_root_bytes(const Updates *u, const Value *value) {
+    const Value *root = value_root(value);
+    return root->space == SPACE_SLOT ? dim_typical(u->program->graph->dims, root->bytes) : 0;
+}
+
+static bool has_large_operand(const Updates *u, const Kernel *kernel) {
+    bool large = typical_root_bytes(u, kernel->output) >= LARGE;
+    for (int i = 0; i < kernel->input_count; i++)
+        large = large || typical_root_bytes(u, kernel->inputs[i]) >= LARGE;
+    return large;
+}
+
+/* Whether the launch makes a state's new value for which something large waits, or
+ * something small that only those read that do. */
+static bool comes_early(const Updates *u, int launch) {
+    const Kernel *kernel = u->program->launches.items[launch];
+    const UpdateRoot *root = update_root(u, kernel->output);
+    if (value_root(kernel->output)->space != SPACE_SLOT || root->in_parts) return false;
+    if (root->old && update_root(u, root->old)->read > launch) return false;
+    bool small = typical_root_bytes(u, kernel->output) <= SMALL && root->hurried && !root->waited_for;
+    return small || (root->old && has_large_operand(u, kernel));
+}
+
+/* From the last launch to the first, so that all who read a value are known. */
+static void find_moves(Updates *u) {
+    for (int i = u->program->launches.count - 1; i >= 0; i--) {
+        const Kernel *kernel = u->program->launches.items[i];
+        bool early = comes_early(u, i), large = typical_root_bytes(u, kernel->output) > SMALL;
+        u->places[i] = (UpdatePlace){early ? -1 : i, early && large, i};
+        for (int k = 0; k < kernel->input_count && !is_state_store(u->program, kernel); k++) {
+            UpdateRoot *root = update_root(u, kernel->inputs[k]);
+            *(early ? &root->hurried : &root->waited_for) = true;
+        }
+    }
+}
+
+/* The launch comes behind all that make what it reads, and behind the others that read
+ * what it replaces. */
+static void find_update_place(Updates *u, int launch) {
+    const Kernel *kernel = u->program->launches.items[launch];
+    const Value *old = update_root(u, kernel->output)->old;
+    UpdatePlace *place = &u->places[launch];
+    if (old) place->behind = update_root(u, old)->read_behind, place->second |= place->behind >= 0;
+    for (int i = 0; i < kernel->input_count; i++) {
+        int made = update_root(u, kernel->inputs[i])->made;
+        if (made < 0) continue;
+        int behind = made < launch ? u->places[made].behind : launch;
+        if (behind > place->behind) place->behind = behind;
+        place->second |= behind < made && u->places[made].second;
+    }
+}
+
+static void find_update_places(Updates *u) {
+    for (int i = 0; i < u->program->launches.count; i++) {
+        const Kernel *kernel = u->program->launches.items[i];
+        if (u->places[i].behind < i) find_update_place(u, i);
+        for (int k = 0; k < kernel->input_count; k++) {
+            UpdateRoot *root = update_root(u, kernel->inputs[k]);
+            if (root->read_behind < u->places[i].behind) root->read_behind = u->places[i].behind;
+        }
+    }
+}
+
+static int compare_update_places(const void *a, const void *b) {
+    const UpdatePlace *x = a, *y = b;
+    if (x->behind != y->behind) return x->behind - y->behind;
+    return x->second != y->second ? x->second - y->second : x->launch - y->launch;
+}
+
+static void put_in_order(const Updates *u, Arena *scratch) {
+    int count = u->program->launches.count;
+    Kernel **launches = u->program->launches.items;
+    Kernel **before = arena_copy(scratch, launches, sizeof(Kernel *) * (size_t)count);
+    qsort(u->places, (size_t)count, sizeof *u->places, compare_update_places);
+    for (int i = 0; i < count; i++) launches[i] = before[u->places[i].launch];
+}
+
+void update_early(Program *program) {
+    if (!program->outputs || program->launches.count == 0) return;
+    Arena *scratch = arena_new();
+    Updates u = {program, NEW_ARRAY(scratch, UpdateRoot, program->values.count),
+                 NEW_ARRAY(scratch, UpdatePlace, program->launches.count)};
+    find_makers(&u);
+    find_moves(&u);
+    find_update_places(&u);
+    put_in_order(&u, scratch);
+    arena_free(scratch);
+}
