@@ -117,15 +117,24 @@ static bool load_state(Loading *loading, const cai_state *state, void *out, cai_
            cai_fail_within(error, "%s: %.200s", loading->path, name);
 }
 
-bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error) {
+static bool load_states(cai_states *states, cai_error *error) {
     Loading loading = {.open = false};
     bool good = true;
     for (int i = 0; i < states->training->state_count && good; i++) {
         const cai_state *state = &states->training->states[i];
         if (state->load) good = load_state(&loading, state, states->data[i], error);
-        else good = draw_start(state, seed, states->data[i], error);
     }
     if (loading.open) cai_tensors_close(&loading.file);
+    return good;
+}
+
+/* Files are closed before the others are drawn, which would be in memory beside them. */
+bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error) {
+    bool good = load_states(states, error);
+    for (int i = 0; i < states->training->state_count && good; i++) {
+        const cai_state *state = &states->training->states[i];
+        if (!state->load) good = draw_start(state, seed, states->data[i], error);
+    }
     return good;
 }
 
