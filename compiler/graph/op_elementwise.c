@@ -255,6 +255,20 @@ Node *grad_pow(Graph *g, Node *node, int input, Node *dy) {
     return build_select(g, flat, zero, times_node(g, dy, times_node(g, node, build_unary(g, OP_log, a))));
 }
 
+/* Where `dy` is not 0, the value that `node` has: of relu6, max(x, 0) has there what
+ * min(max(x, 0), 6) is, whose gradient is 0 at 6. */
+static Node *same_where_it_counts(Node *node, const Node *dy) {
+    double otherwise;
+    bool masked = dy->op == OP_select && is_splat(dy->inputs[2], &otherwise) && otherwise == 0;
+    const Node *mask = masked ? dy->inputs[0] : NULL;
+    for (int i = 0; i < 2 && mask && mask->op == OP_lt; i++) {
+        Node *clamped = mask->inputs[i];
+        bool clamps = (clamped->op == OP_min || clamped->op == OP_max) && clamped->inputs[0] == node;
+        if (clamps && clamped->inputs[1] == mask->inputs[1 - i]) return clamped;
+    }
+    return node;
+}
+
 /* The operand that is strictly beyond the other gets all of the gradient. Where both are
  * equal, each gets half, or nothing against a constant: so relu, relu6 and hardtanh are
  * flat at their kinks, as in PyTorch. Whether an operand is beyond a constant the result
@@ -262,7 +276,7 @@ Node *grad_pow(Graph *g, Node *node, int input, Node *dy) {
 static Node *grad_extreme(Graph *g, Node *node, int input, Node *dy, bool largest) {
     Node *mine = node->inputs[input], *other = node->inputs[1 - input], *zero = splat_as(g, dy, 0);
     bool fixed = constant_behind(other);
-    Node *compared = fixed ? node : mine;
+    Node *compared = fixed ? same_where_it_counts(node, dy) : mine;
     Node *wins = largest ? build_binary(g, OP_lt, other, compared) : build_binary(g, OP_lt, compared, other);
     if (fixed) return build_select(g, wins, dy, zero);
     return build_select(g, wins, dy,

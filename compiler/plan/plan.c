@@ -48,7 +48,7 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     update_early(program);           /* before launches that are neighbours are fused */
     make_nests(program);
     fuse_rows(program); /* gives some of the nests the same rows */
-    fuse_maps(program);
+    fuse_shared(program);
     settle_all(program);
     recompute(program, options->again); /* of settled launches, whose working memory is known */
     pack_assign(program);

@@ -65,10 +65,10 @@ Dim *dense_strides(Program *program, Shape shape, const Format *format); /* view
  * Before they are settled. */
 void fuse_rows(Program *program);
 
-/* ---- fuse_maps.c: large elementwise launches that have operands in common ----
+/* ---- fuse_shared.c: launches that have large operands in common ----
  *
  * Before they are settled, behind fuse_rows. */
-void fuse_maps(Program *program);
+void fuse_shared(Program *program);
 
 /* ---- cost.c: fills kernel->flops and bytes ---- */
 void estimate(Kernel *kernel);

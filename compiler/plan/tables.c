@@ -186,6 +186,8 @@ static cai_argument make_argument(Tables *t, const Value *value) {
     return (cai_argument){root->space == SPACE_INPUT ? CAI_ARG_INPUT : CAI_ARG_OUTPUT, begins, root->slot};
 }
 
+typedef Vec(cai_launch) Launches;
+
 /* What all launches of a kernel share. */
 static cai_launch make_common(Tables *t, const Kernel *kernel) {
     const Origin *origin = (kernel->anchor ? kernel->anchor : kernel->output->node)->origin;
@@ -205,52 +207,50 @@ static cai_launch make_common(Tables *t, const Kernel *kernel) {
                         .guards = kernel->guards};
 }
 
-/* Launches that belong together: phases of a kernel, or kernels that are fused by
- * rows. */
-typedef struct Whole { Dim flops, bytes; int more; bool fused; } Whole;
+/* Launches that belong together: phases of a kernel, or of kernels that are fused. */
+typedef struct Whole { Dim flops, bytes; int more, fused; } Whole;
 
-static Whole whole_of_launch(Tables *t, int launch) {
-    Kernel *const *launches = t->planned->launches.items;
-    const Kernel *kernel = launches[launch];
-    Whole whole = {.flops = kernel->flops, .bytes = kernel->bytes, .more = phase_count(kernel) - 1};
-    if (kernel->fused == 0) return whole;
-    whole = (Whole){dim_const(t->dims, 0), dim_const(t->dims, 0), kernel->fused, true};
-    for (int i = launch; i <= launch + kernel->fused; i++) {
-        whole.flops = dim_add(t->dims, whole.flops, launches[i]->flops);
-        whole.bytes = dim_add(t->dims, whole.bytes, launches[i]->bytes);
+static Whole whole_of_fused(Tables *t, Kernel *const *kernels, int count) {
+    Whole whole = {.more = count * phase_count(kernels[0]) - 1, .fused = count};
+    whole.flops = whole.bytes = dim_const(t->dims, 0);
+    for (int i = 0; i < count; i++) {
+        whole.flops = dim_add(t->dims, whole.flops, kernels[i]->flops);
+        whole.bytes = dim_add(t->dims, whole.bytes, kernels[i]->bytes);
     }
     return whole;
 }
 
 /* The first of several holds the estimates of all, and how many follow. */
-static cai_launch make_launch(Tables *t, cai_launch launch, const Kernel *kernel, const Phase *phase,
-                              const Whole *first) {
-    launch.name = phase->name;
-    launch.tasks = tables_size(t, phase->tasks);
-    if (!first) return launch;
-    launch.flops = tables_size(t, first->flops);
-    launch.bytes = tables_size(t, first->bytes);
-    launch.rounds = tables_size(t, kernel->rounds);
-    launch.more = first->more;
-    launch.fused = first->fused;
-    return launch;
+static void add_launch(Tables *t, Launches *made, const Kernel *kernel, int phase, const Whole *first) {
+    const Phase only = {kernel->name, kernel->tasks}, *phases = kernel->phases ? kernel->phases : &only;
+    cai_launch launch = make_common(t, kernel);
+    launch.name = phases[phase].name;
+    launch.tasks = tables_size(t, phases[phase].tasks);
+    if (first) {
+        launch.flops = tables_size(t, first->flops);
+        launch.bytes = tables_size(t, first->bytes);
+        launch.rounds = tables_size(t, kernel->rounds);
+        launch.more = first->more;
+        launch.fused = first->fused;
+    }
+    vec_push(t->arena, made, launch);
+}
+
+/* Kernels of several phases are fused phase by phase. */
+static void add_launches(Tables *t, Launches *made, Kernel *const *kernels, int count) {
+    Whole whole = {kernels[0]->flops, kernels[0]->bytes, phase_count(kernels[0]) - 1, 0};
+    if (count > 1) whole = whole_of_fused(t, kernels, count);
+    for (int phase = 0; phase < phase_count(kernels[0]); phase++)
+        for (int i = 0; i < count; i++)
+            add_launch(t, made, kernels[i], phase, phase == 0 && i == 0 ? &whole : NULL);
 }
 
 static void make_launches(Tables *t) {
-    Vec(cai_launch) made = {0};
-    int within = 0; /* launches of the group that are still to come */
-    for (int i = 0; i < t->planned->launches.count; i++) {
-        const Kernel *kernel = t->planned->launches.items[i];
-        Phase only = {kernel->name, kernel->tasks};
-        const Phase *phases = kernel->phases ? kernel->phases : &only;
-        cai_launch common = make_common(t, kernel);
-        for (int k = 0; k < phase_count(kernel); k++) {
-            Whole whole = {0};
-            bool first = within == 0;
-            if (first) whole = whole_of_launch(t, i);
-            within = first ? whole.more : within - 1;
-            vec_push(t->arena, &made, make_launch(t, common, kernel, &phases[k], first ? &whole : NULL));
-        }
+    Launches made = {0};
+    Kernel *const *launches = t->planned->launches.items;
+    for (int i = 0, count; i < t->planned->launches.count; i += count) {
+        count = 1 + launches[i]->fused;
+        add_launches(t, &made, launches + i, count);
     }
     t->program.launches = made.items;
     t->program.launch_count = made.count;

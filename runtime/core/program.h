@@ -90,8 +90,9 @@ typedef struct cai_launch {
     int32_t rounds;       /* index into sizes, in the first launch of a kernel; -1: one round */
     /* how many later launches belong to the same kernel and run in the same rounds */
     int32_t more;
-    /* 1: this launch and the `more` after it, all of equal numbers of tasks and at most
-     * CAI_MAX_FUSED, are fused by rows: a thread runs task t of each in turn */
+    /* where it is not 0: this launch and the `more` after it are taken so many at a time,
+     * at most CAI_MAX_FUSED. They have equal numbers of tasks, and a thread runs task t
+     * of each in turn */
     int32_t fused;
     /* bits: it runs only where the run has one of them (cai_context_set_guards); 0:
      * always. The same in all that belong together */

@@ -428,9 +428,9 @@ static void call_fused(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
-static void run_fused(cai_context *context, const cai_launch *first, const void *const *inputs,
+static void run_fused(cai_context *context, const cai_launch *first, int count, const void *const *inputs,
                       void *const *outputs) {
-    FusedCalls fused = {.count = 1 + first->more};
+    FusedCalls fused = {.count = count};
     void **arguments = context->arguments;
     for (int k = 0; k < fused.count; k++) {
         fused.calls[k] = make_call(context, &first[k], arguments, inputs, outputs);
@@ -466,7 +466,8 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
         more = first->more;
         if (!cai_launch_runs(first, context->guards)) continue;
         if (context->watch) context->watch(context->watch_data, i);
-        if (first->fused) run_fused(context, first, inputs, outputs);
+        for (int k = 0; first->fused && k <= more; k += first->fused)
+            run_fused(context, &first[k], first->fused, inputs, outputs);
         for (int64_t round = 0; round < rounds && !first->fused; round++)
             for (int k = 0; k <= more; k++) run_launch(context, &first[k], round, inputs, outputs);
     }
