@@ -53,7 +53,7 @@ static const Option table[] = {
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), CHECK_BUILD_RUN_SUMMARY,
      "fix a size or a hyperparameter of the model"},
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), " import ", "fix a free size of the model: -D H=48"},
-    {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run train compare ",
+    {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run train summary compare ",
      "the machine to build for: native (default), or one that `cai --targets` lists"},
     {"--emit", "STAGE", OPTION_TEXT, FIELD(emit), " check build ",
      "print what a stage made, and stop: ast, graph, program, llvm, asm"},
