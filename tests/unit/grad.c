@@ -379,6 +379,25 @@ TEST(equal_maxima_share) {
     arena_free(t.arena);
 }
 
+/* relu6: behind its derivative stands its result alone, and max(x, 0) is not kept. */
+TEST(clamps_are_known_by_their_result) {
+    TestGraph t = test_graph(1);
+    Node *x = new_input(&t, -9, 9, SIZES(size(&t, 64))), *gradient;
+    Dim dims[] = {size(&t, 64)};
+    Node *above = binary(&t, OP_max, x, build_splat(t.graph, 0, (Shape){DTYPE_F32, 1, dims}));
+    Node *clamped = binary(&t, OP_min, above, build_splat(t.graph, 6, (Shape){DTYPE_F32, 1, dims}));
+    Node *sum = build_reshape(t.graph, build_sum(t.graph, clamped, (int64_t[]){0}, 1), 0, NULL);
+    graph_gradient(t.graph, sum, &x, 1, &gradient);
+    new_output(&t, gradient);
+    RefTensor *slopes = output_values(&t, t.graph);
+    for (int i = 0; i < 64; i++) {
+        double at = t.inputs.items[0].values[i].real;
+        CU_ASSERT_EQUAL(element(&slopes[0], i), at > 0 && at < 6);
+    }
+    CU_ASSERT_EQUAL(graph_uses(t.graph)[above->id], 1);
+    arena_free(t.arena);
+}
+
 TEST(what_does_not_depend_has_gradient_0) {
     TestGraph t = test_graph(1);
     Node *xs[3] = {new_input(&t, 1, 2, 0, NULL), new_input(&t, 1, 2, 0, NULL), NULL}, *gradients[3];

@@ -160,6 +160,36 @@ TEST(moments_and_weight_share_a_pass) {
     check_step(&s, 1e-5, "Adam");
 }
 
+/* Of a map that L2 does not hold, in parts, and in two phases. */
+TEST(sums_over_one_map_share_a_pass) {
+    Step s = step_new();
+    Dim dims[] = {size(&s.t, 1), size(&s.t, 32), size(&s.t, 192), size(&s.t, 192)};
+    Node *x = state_of_step(&s, -1, 1, 4, dims), *y = state_of_step(&s, -1, 1, 4, dims);
+    const int64_t places[] = {0, 2, 3};
+    new_output(&s.t, build_sum(s.t.graph, x, places, 3));
+    new_output(&s.t, build_sum(s.t.graph, binary(&s.t, OP_mul, x, y), places, 3));
+    CU_ASSERT_EQUAL(count_along(&s), 1);
+    check_step(&s, 1e-5, "two sums");
+}
+
+/* ---- large weights ---- */
+
+/* 18 MB of weights, in two parts of 512 channels: forward, by x and by w. */
+TEST(large_weights_are_taken_in_parts) {
+    Step s = step_new();
+    Node *x = trained(&s, 1, SIZES(size(&s.t, 1), size(&s.t, 512), size(&s.t, 4), size(&s.t, 4)));
+    Node *w = trained(&s, 0.02, SIZES(size(&s.t, 1024), size(&s.t, 512), size(&s.t, 3), size(&s.t, 3)));
+    Node *y = MAKE(&s.t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1),
+                   DIMS(size(&s.t, 4), size(&s.t, 4)), 1);
+    descend(&s, total(&s, unary(&s.t, OP_tanh, y)));
+    const Graph *parts = passes_run(s.t.graph, &(PassOptions){.verify = true});
+    int convolutions = 0;
+    for (int i = 0; i < parts->nodes.count; i++)
+        convolutions += op_info[parts->nodes.items[i]->op].class == CLASS_CONTRACTION;
+    CU_ASSERT_EQUAL(convolutions, 6);
+    check_step(&s, 1e-4, "weights in parts");
+}
+
 /* ---- what is made again ---- */
 
 static Node *per_map(Step *s, Node *x, Node *like) {
