@@ -1,15 +1,18 @@
 /* --rename FILE: lines `THEIRS -> OURS [transpose]`; the arrow, and what is in brackets, may
  * be left out. A * in THEIRS stands for any text, and each * in OURS for what the * of
  * the same number in THEIRS matched. OURS may be `-`: the name is dropped. The first line
- * that matches counts; blank lines and lines that begin with # say nothing. */
+ * that fits counts; blank lines and lines that begin with # say nothing.
+ *
+ * A line with a fold has several names on one side, `*.weight_g *.weight_v -> *.weight
+ * [weight_norm]`, in which stars of one number stand for one text. */
 #include "weights/weights.h"
-#include "files/files.h"
 
 #define STARS_MAX 8
 static const char blanks[] = " \t\r";
 
 typedef struct Rename {
-    const char *theirs, *ours;
+    const char *theirs[RENAME_MAX], *ours[RENAME_MAX];
+    int their_count, our_count;
     const Transform *transform; /* or NULL */
 } Rename;
 
@@ -74,30 +77,52 @@ static bool read_transform(Arena *arena, const char *begin, const char **end, co
     return true;
 }
 
-/* One line; false where it is no rename. */
-static bool read_rename(Arena *arena, Renames *renames, const char *begin, const char *end) {
-    const char *words[3];
-    size_t lengths[3];
-    int count = 0;
-    Rename rename;
-    while (begin < end && strchr(blanks, *begin)) begin++;
-    if (begin == end || *begin == '#') return true;
-    if (!read_transform(arena, begin, &end, &rename.transform)) return false;
-    for (const char *at = begin; at < end && count < 3;) {
+static bool is_arrow(const char *word, size_t length) { return length == 2 && memcmp(word, "->", 2) == 0; }
+
+/* Splits a line into its names, theirs before the arrow; without one it has two. */
+static bool read_names(Arena *arena, const char *at, const char *end, Rename *rename) {
+    bool behind = false;
+    for (;;) {
+        size_t length = 0;
         while (at < end && strchr(blanks, *at)) at++;
-        words[count] = at;
-        while (at < end && !strchr(blanks, *at)) at++;
-        lengths[count] = (size_t)(at - words[count]);
-        bool arrow = count == 1 && lengths[count] == 2 && memcmp(words[count], "->", 2) == 0;
-        if (lengths[count] > 0 && !arrow) count++;
+        while (at + length < end && !strchr(blanks, at[length])) length++;
+        if (!length) break;
+        int *count = behind ? &rename->our_count : &rename->their_count;
+        if (is_arrow(at, length) && !behind) behind = true;
+        else if (*count == RENAME_MAX) return false;
+        else (behind ? rename->ours : rename->theirs)[(*count)++] = arena_strndup(arena, at, length);
+        at += length;
     }
-    if (count != 2) return false;
-    rename.theirs = arena_strndup(arena, words[0], lengths[0]),
-    rename.ours = arena_strndup(arena, words[1], lengths[1]);
-    if (count_stars(rename.theirs) > STARS_MAX || count_stars(rename.ours) > count_stars(rename.theirs))
-        return false;
+    if (!behind && rename->their_count == 2)
+        rename->ours[0] = rename->theirs[1], rename->their_count = rename->our_count = 1;
+    return rename->their_count > 0 && rename->our_count > 0;
+}
+
+/* All of theirs have as many stars, and none of ours has more. */
+static bool stars_agree(const Rename *rename) {
+    const int stars = count_stars(rename->theirs[0]);
+    for (int i = 1; i < rename->their_count; i++)
+        if (count_stars(rename->theirs[i]) != stars) return false;
+    for (int i = 0; i < rename->our_count; i++)
+        if (count_stars(rename->ours[i]) > stars) return false;
+    return stars <= STARS_MAX;
+}
+
+/* What is wrong with a line, which is added otherwise; NULL for nothing. */
+static const char *read_rename(Arena *arena, Renames *renames, const char *begin, const char *end) {
+    Rename rename = {0};
+    while (begin < end && strchr(blanks, *begin)) begin++;
+    if (begin == end || *begin == '#') return NULL;
+    if (!read_transform(arena, begin, &end, &rename.transform))
+        return "what stands in brackets is nothing known";
+    if (!read_names(arena, begin, end, &rename) || !stars_agree(&rename) ||
+        (!rename.transform && rename.their_count + rename.our_count > 2))
+        return "a line has two names, theirs and ours, with no more *s in ours";
+    if (rename.transform && !transform_takes(rename.transform, rename.their_count, rename.our_count))
+        return arena_printf(arena, "[%s] stands behind %s", transform_word(rename.transform),
+                            transform_names(rename.transform));
     vec_push(arena, &renames->list, rename);
-    return true;
+    return NULL;
 }
 
 Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
@@ -109,24 +134,23 @@ Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
     }
     Renames *renames = NEW(arena, Renames);
     const char *at = (const char *)file.data, *end = at + file.count;
-    bool good = true;
-    for (int line = 1; at < end && good; line++) {
+    const char *wrong = NULL;
+    for (int line = 1; at < end && !wrong; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
-        good = !memchr(at, 0, (size_t)(stop - at)) && read_rename(arena, renames, at, stop);
-        if (!good) {
-            Diagnostic *d = diag_error(
-                diag, DIAG_rename, (Span){0},
-                "%s:%d: a line has two names, theirs and ours, with no more *s in ours", path, line);
+        wrong = memchr(at, 0, (size_t)(stop - at)) ? "a line has no byte 0"
+                                                   : read_rename(arena, renames, at, stop);
+        if (wrong) {
+            Diagnostic *d = diag_error(diag, DIAG_rename, (Span){0}, "%s:%d: %s", path, line, wrong);
             diag_help(
                 diag, d,
                 "for example `module.* -> *`, `head.fc.* -> -` to drop names, `*.kernel -> *.weight [transpose]`, "
-                "[permute 3 2 0 1] or [reshape 64 -1 1 1] to turn what is named");
+                "[permute 3 2 0 1] or [reshape 64 -1 1 1] to turn what is named, `*.weight_g *.weight_v -> *.weight [weight_norm]` to fold several");
         }
         at = stop + 1;
     }
     cai_file_close(&file);
-    return good ? renames : NULL;
+    return wrong ? NULL : renames;
 }
 
 static const char *fill_stars(Arena *arena, const char *ours, const Star *stars) {
@@ -139,16 +163,38 @@ static const char *fill_stars(Arena *arena, const char *ours, const Star *stars)
     return text_string(&text);
 }
 
-const char *renames_apply(const Renames *renames, Arena *arena, const char *name,
-                          const Transform **transform) {
-    *transform = NULL;
-    Star stars[STARS_MAX];
+/* Which of theirs the name is, with what its stars stand for; -1. */
+static int match_theirs(const Rename *rename, const char *name, Star *stars) {
     int count;
+    for (int i = 0; i < rename->their_count; i++)
+        if (match_pattern(rename->theirs[i], name, stars, &count)) return i;
+    return -1;
+}
+
+static bool fill_theirs(const Rename *rename, Arena *arena, const Star *stars,
+                        bool (*has)(void *context, const char *name), void *context, Renamed *out) {
+    for (int i = 0; i < rename->their_count; i++) {
+        out->theirs[i] = fill_stars(arena, rename->theirs[i], stars);
+        if (rename->their_count > 1 && !has(context, out->theirs[i])) return false;
+    }
+    out->count = rename->their_count;
+    return true;
+}
+
+void renames_apply(const Renames *renames, Arena *arena, const char *name,
+                   bool (*has)(void *context, const char *name), void *context, RenamedList *out) {
+    Star stars[STARS_MAX];
     for (int i = 0; renames && i < renames->list.count; i++) {
         const Rename *rename = &renames->list.items[i];
-        if (!match_pattern(rename->theirs, name, stars, &count)) continue;
-        *transform = rename->transform;
-        return strcmp(rename->ours, "-") == 0 ? NULL : fill_stars(arena, rename->ours, stars);
+        const int which = match_theirs(rename, name, stars);
+        Renamed made = {.transform = rename->transform, .parts = rename->our_count};
+        if (which < 0 || !fill_theirs(rename, arena, stars, has, context, &made)) continue;
+        if (which > 0 || strcmp(rename->ours[0], "-") == 0) return;
+        for (; made.part < made.parts; made.part++) {
+            made.ours = fill_stars(arena, rename->ours[made.part], stars);
+            vec_push(arena, out, made);
+        }
+        return;
     }
-    return name;
+    vec_push(arena, out, (Renamed){.ours = name, .theirs = {name}, .count = 1, .parts = 1});
 }

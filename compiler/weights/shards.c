@@ -34,13 +34,15 @@ static const cai_tensor_file *open_part(Shards *s, const char *name) {
                  name);
         return NULL;
     }
-    if (!cai_tensors_open(part_path(s, name), &file, s->error)) {
+    const char *path = part_path(s, name);
+    if (!cai_tensors_open(path, &file, s->error)) {
         cai_fail_within(s->error, "%s, of which one part is missing or broken", s->table->path);
         return NULL;
     }
     vec_push(s->table->arena, &s->parts,
              (Part){arena_printf(s->table->arena, "%s", name), s->table->files.count});
     vec_push(s->table->arena, &s->table->files, file);
+    vec_push(s->table->arena, &s->table->parts, path);
     return &vec_last(&s->table->files);
 }
 

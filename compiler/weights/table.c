@@ -8,6 +8,13 @@ void *weight_table_block(WeightTable *table, uint64_t bytes, cai_error *error) {
     return block;
 }
 
+bool weight_table_part(WeightTable *table, const char *path, cai_file *file, cai_error *error) {
+    if (!cai_file_map(path, file, error)) return false;
+    vec_push(table->arena, &table->mapped, *file);
+    vec_push(table->arena, &table->parts, path);
+    return true;
+}
+
 static bool is_torch_member(const char *name) {
     const char *base = strrchr(name, '/');
     return base && strcmp(base, "/data.pkl") == 0;
@@ -34,22 +41,24 @@ static const struct Beginning {
     {"\x80\2\x8a\nl\xfc\x9c"
      "F\xf9 j\xa8P\x19.",
      15, torch_old_open},
+    {"7767517", 7, ncnn_param_open},
 };
 
-static WeightReader *reader_of(const cai_file *file) {
+static WeightReader *reader_of(const WeightTable *table) {
+    const cai_file *file = &table->file;
     for (int i = 0; i < COUNT_OF(beginnings); i++) {
         const struct Beginning *b = &beginnings[i];
         if (file->count >= (size_t)b->count && memcmp(file->data, b->bytes, (size_t)b->count) == 0)
             return b->open;
     }
     bool is_object = file->count > 0 && file->data[0] == '{';
-    return is_object && memmem(file->data, file->count, "\"weight_map\"", 12) ? shards_open
-                                                                              : tensor_file_open;
+    if (is_object && memmem(file->data, file->count, "\"weight_map\"", 12)) return shards_open;
+    return ncnn_has_param(table->arena, table->path) ? ncnn_bin_open : tensor_file_open;
 }
 
 bool weight_table_open(const char *path, WeightTable *table, cai_error *error) {
     *table = (WeightTable){.arena = arena_new(), .path = path};
-    if (cai_file_map(path, &table->file, error) && reader_of(&table->file)(table, error)) return true;
+    if (cai_file_map(path, &table->file, error) && reader_of(table)(table, error)) return true;
     weight_table_close(table);
     return false;
 }
@@ -70,6 +79,7 @@ void weight_table_close(WeightTable *table) {
     if (table->close) table->close(table);
     else archive_close(table->archive);
     for (int i = 0; i < table->files.count; i++) cai_tensors_close(&table->files.items[i]);
+    for (int i = 0; i < table->mapped.count; i++) cai_file_close(&table->mapped.items[i]);
     for (int i = 0; i < table->blocks.count; i++) free(table->blocks.items[i]);
     cai_file_close(&table->file);
     arena_free(table->arena);

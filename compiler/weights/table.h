@@ -24,6 +24,8 @@ struct WeightTable {
     Vec(cai_tensor) tensors;    /* type F64 to BOOL; data NULL until weight_table_read */
     Vec(TensorPlace) places;    /* beside them; none where all data is there */
     Vec(cai_tensor_file) files; /* that are open */
+    Vec(cai_file) mapped;       /* and those of other formats, beside `file` */
+    Vec(const char *) parts;    /* paths of all that is read beside `path` */
     Vec(void *) blocks;         /* malloc'd data */
     cai_file file;
     void *archive; /* of the reader */
@@ -31,8 +33,8 @@ struct WeightTable {
     void (*close)(WeightTable *table);
 };
 
-/* Opens .safetensors, .npy, .npz, the index of several .safetensors, and what torch.save
- * writes. */
+/* Opens .safetensors, .npy, .npz, the index of several .safetensors, what torch.save
+ * writes, and networks of ncnn. */
 bool weight_table_open(const char *path, WeightTable *table, cai_error *error);
 /* Whether the tensor has a type that cai reads, and elements; else *error says why not,
  * and type and shape are meaningless. */
@@ -43,6 +45,8 @@ bool weight_table_read(WeightTable *table, int64_t tensor, cai_error *error);
  * `from` and which are `strides` apart, in elements, along each axis. */
 void gather_elements(const cai_tensor *tensor, const int64_t *strides, const unsigned char *from,
                      unsigned char *out);
+/* Maps one more file, until the table is closed. */
+bool weight_table_part(WeightTable *table, const char *path, cai_file *file, cai_error *error);
 /* Memory that ends with the table. */
 void *weight_table_block(WeightTable *table, uint64_t bytes, cai_error *error);
 void weight_table_close(WeightTable *table);
@@ -51,7 +55,10 @@ void weight_table_close(WeightTable *table);
 
 /* of table->file, whose path is table->path */
 typedef bool WeightReader(WeightTable *table, cai_error *error);
-WeightReader torch_archive_open, torch_old_open, npz_open, shards_open, tensor_file_open;
+WeightReader torch_archive_open, torch_old_open, npz_open, shards_open, ncnn_param_open, ncnn_bin_open,
+    tensor_file_open;
+/* Whether it is a .bin with its .param beside. */
+bool ncnn_has_param(Arena *arena, const char *path);
 
 /* ---- archive.c: members of a zip file ---- */
 

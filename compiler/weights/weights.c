@@ -22,6 +22,7 @@ typedef struct FileEntry { /* a file, and the path that its names are below */
     /* the name in the table that its weights are below: "" but of checkpoints, and PATH
      * of FILE:PATH */
     const char *below;
+    Map *by_name; /* of the table's tensors: Name -> index, plus 1 */
 } FileEntry;
 
 typedef struct WantedWeight { /* a weight of one of the models */
@@ -41,6 +42,7 @@ struct Weights {
     Vec(WantedWeight) wanted;
     Map *by_path; /* Name -> index in wanted, plus 1 */
     Vec(const char *) unused;
+    const char *rename; /* the file of --rename, or NULL */
     bool random;
     uint64_t seed;
 };
@@ -188,12 +190,22 @@ static bool check_prefixes(Weights *w) {
     return good;
 }
 
+static Map *index_tensors(Weights *w, const WeightTable *table) {
+    Map *by_name = map_new(w->arena);
+    for (int i = 0; i < table->tensors.count; i++)
+        map_set(by_name, intern(w->names, table->tensors.items[i].name), (void *)(intptr_t)(i + 1));
+    return by_name;
+}
+
 static bool open_entries(Weights *w) {
     bool good = true;
     for (int i = 0; i < w->entries.count; i++) {
         cai_error error;
         FileEntry *entry = &w->entries.items[i];
-        if (weight_table_open(entry->path, &entry->table, &error)) continue;
+        if (weight_table_open(entry->path, &entry->table, &error)) {
+            entry->by_name = index_tensors(w, &entry->table);
+            continue;
+        }
         diag_error(w->diag, DIAG_weights_file, entry->span, "%s", error.message);
         good = false;
     }
@@ -281,41 +293,94 @@ static void take_values(Weights *w, WantedWeight *wanted, const cai_tensor *tens
                               element_place_text(w->arena, tensor, beyond), dtype_name(type)));
 }
 
-/* ---- a tensor of the file, as the line of --rename turns it ---- */
+/* ---- what a line of --rename makes of tensors of the file ---- */
+
+/* Names of tensors below a name of the file: "" or "state_dict". */
+typedef struct Below {
+    Weights *w;
+    FileEntry *entry;
+    const char *name;
+} Below;
+
+/* The place in the table, or -1. */
+static int find_below(const Below *below, const char *name) {
+    Weights *w = below->w;
+    const char *full = *below->name ? arena_printf(w->arena, "%s.%s", below->name, name) : name;
+    return (int)(intptr_t)map_get(below->entry->by_name, intern(w->names, full)) - 1;
+}
+
+static bool has_below(void *context, const char *name) { return find_below(context, name) >= 0; }
 
 typedef struct Offer {
     FileEntry *entry;
-    int index;                  /* in the table */
-    const Transform *transform; /* or NULL */
+    const char *path; /* of the weight that it is for */
+    const Renamed *made;
+    int indices[RENAME_MAX]; /* in the table */
 } Offer;
+typedef Vec(Offer) OfferList;
 
-/* Its type and sizes; false where they can't be turned so. */
+/* What the tensor `name` below `below` is made to, beginning with it. */
+static OfferList offers_of(const Below *below, const Renames *renames, const char *name) {
+    Weights *w = below->w;
+    OfferList offers = {0};
+    RenamedList *made = NEW(w->arena, RenamedList);
+    if (is_ignored(name)) return offers;
+    renames_apply(renames, w->arena, name, has_below, (void *)below, made);
+    for (int i = 0; i < made->count; i++) {
+        Offer offer = {.entry = below->entry, .path = made->items[i].ours, .made = &made->items[i]};
+        if (*below->entry->prefix)
+            offer.path = arena_printf(w->arena, "%s.%s", below->entry->prefix, offer.path);
+        for (int k = 0; k < offer.made->count; k++)
+            offer.indices[k] = find_below(below, offer.made->theirs[k]);
+        vec_push(w->arena, &offers, offer);
+    }
+    return offers;
+}
+
+static const cai_tensor *offered(const Offer *offer, int i) {
+    return &offer->entry->table.tensors.items[offer->indices[i]];
+}
+
+static TransformPlace place_of_offer(const Offer *offer) {
+    TransformPlace at = {.count = offer->made->count, .part = offer->made->part, .parts = offer->made->parts};
+    for (int i = 0; i < at.count; i++) at.theirs[i] = offered(offer, i);
+    return at;
+}
+
+/* Its type and sizes; false where they can't be made so. */
 static bool offer_sizes(const Offer *offer, cai_tensor *tensor) {
-    const cai_tensor *theirs = &offer->entry->table.tensors.items[offer->index];
-    *tensor = *theirs;
-    return !offer->transform || transform_sizes(offer->transform, theirs, tensor);
+    const TransformPlace at = place_of_offer(offer);
+    *tensor = *at.theirs[0];
+    return !offer->made->transform || transform_sizes(offer->made->transform, &at, tensor);
+}
+
+static bool offer_is_known(const Offer *offer, cai_error *error) {
+    for (int i = 0; i < offer->made->count; i++)
+        if (!weight_table_knows(&offer->entry->table, offer->indices[i], error)) return false;
+    return true;
 }
 
 /* NULL with *error. */
 static const cai_tensor *offer_values(Weights *w, const Offer *offer, cai_error *error) {
     WeightTable *table = &offer->entry->table;
-    if (!weight_table_read(table, offer->index, error)) return NULL;
-    const cai_tensor *theirs = &table->tensors.items[offer->index];
-    if (!offer->transform) return theirs;
-    cai_tensor turned;
+    for (int i = 0; i < offer->made->count; i++)
+        if (!weight_table_read(table, offer->indices[i], error)) return NULL;
+    if (!offer->made->transform) return offered(offer, 0);
+    const TransformPlace at = place_of_offer(offer);
+    cai_tensor made;
+    if (!offer_sizes(offer, &made)) return NULL;
     unsigned char *block =
-        weight_table_block(table, (uint64_t)(theirs->count * cai_type_bytes(theirs->type)), error);
-    if (!block || !offer_sizes(offer, &turned)) return NULL;
-    transform_elements(offer->transform, theirs, &turned, block);
-    turned.data = block;
-    return arena_copy(w->arena, &turned, sizeof turned);
+        weight_table_block(table, (uint64_t)(made.count * cai_type_bytes(made.type)), error);
+    if (!block) return NULL;
+    transform_elements(offer->made->transform, &at, &made, block);
+    made.data = block;
+    return arena_copy(w->arena, &made, sizeof made);
 }
 
 /* Help on how to make the shapes equal, where that can be seen. */
 static const char *shape_cure(const cai_tensor *tensor, Shape shape) {
-    static const Transform transpose = {.kind = TRANSFORM_TRANSPOSE};
     cai_tensor turned;
-    bool fits = !tensor_has_shape(tensor, shape) && transform_sizes(&transpose, tensor, &turned) &&
+    bool fits = !tensor_has_shape(tensor, shape) && transpose_fits(tensor, &turned) &&
                 tensor_has_shape(&turned, shape);
     return fits ? "; its transpose would fit: `THEIRS -> OURS [transpose]` in the file of --rename" : "";
 }
@@ -350,39 +415,33 @@ static void take_weight(Weights *w, WantedWeight *wanted, const Offer *offer, Mi
     bool turned = offer_sizes(offer, &tensor);
     if (wanted->value)
         vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s comes twice", wanted->info.path));
-    else if (!weight_table_knows(&offer->entry->table, offer->index, &error))
-        refuse_reading(w, wanted, offer, &error, mismatch);
+    else if (!offer_is_known(offer, &error)) refuse_reading(w, wanted, offer, &error, mismatch);
     else if (!turned || !has_kind(&tensor, wanted->info.shape))
         refuse_shape(w, wanted, &tensor, turned, mismatch);
     else if (!(values = offer_values(w, offer, &error))) refuse_reading(w, wanted, offer, &error, mismatch);
     else take_values(w, wanted, values, mismatch);
 }
 
-/* The path of a weight that is called `name` in the file; NULL where it is to be left
- * out. */
-static const char *path_of_entry(Weights *w, const FileEntry *entry, const Renames *renames, const char *name,
-                                 const Transform **transform) {
-    *transform = NULL;
-    const char *ours = is_ignored(name) ? NULL : renames_apply(renames, w->arena, name, transform);
-    return ours && *entry->prefix ? arena_printf(w->arena, "%s.%s", entry->prefix, ours) : ours;
+static void add_unexpected(Weights *w, const Offer *offer, Mismatch *mismatch) {
+    char shape[400];
+    cai_tensor_shape_text(offered(offer, 0), shape, sizeof shape);
+    vec_push(w->arena, &mismatch->unexpected, arena_printf(w->arena, "%s %s", offer->path, shape));
+    vec_push(w->arena, &mismatch->unexpected_names, offer->path);
 }
 
 static void match_entry(Weights *w, int number, const Renames *renames, Mismatch *mismatch) {
     FileEntry *entry = &w->entries.items[number];
+    const Below below = {w, entry, entry->below};
     for (int i = 0; i < entry->table.tensors.count; i++) {
-        const cai_tensor *tensor = &entry->table.tensors.items[i];
-        Offer offer = {entry, i, NULL};
-        const char *name = name_below(tensor->name, entry->below),
-                   *path = name ? path_of_entry(w, entry, renames, name, &offer.transform) : NULL;
-        if (!path) continue;
-        WantedWeight *wanted = find_wanted(w, path);
-        if (wanted && wanted->owner == number) {
-            take_weight(w, wanted, &offer, mismatch);
-        } else if (!wanted && !is_checkpoint(entry) && !is_excused(w, path)) {
-            char shape[400];
-            cai_tensor_shape_text(tensor, shape, sizeof shape);
-            vec_push(w->arena, &mismatch->unexpected, arena_printf(w->arena, "%s %s", path, shape));
-            vec_push(w->arena, &mismatch->unexpected_names, path);
+        const char *name = name_below(entry->table.tensors.items[i].name, entry->below);
+        OfferList offers = {0};
+        if (name) offers = offers_of(&below, renames, name);
+        for (int k = 0; k < offers.count; k++) {
+            const Offer *offer = &offers.items[k];
+            WantedWeight *wanted = find_wanted(w, offer->path);
+            if (wanted && wanted->owner == number) take_weight(w, wanted, offer, mismatch);
+            else if (!wanted && !is_checkpoint(entry) && !is_excused(w, offer->path))
+                add_unexpected(w, offer, mismatch);
         }
     }
 }
@@ -410,15 +469,21 @@ typedef struct Seeker {
     const Renames *renames;
 } Seeker;
 
+/* `name` is how tensor->name ends, behind a dot. */
 static bool is_wanted_tensor(void *context, const char *name, const cai_tensor *tensor) {
     const Seeker *s = context;
-    const Transform *transform;
-    cai_tensor turned = *tensor;
-    const char *path = path_of_entry(s->w, &s->w->entries.items[s->number], s->renames, name, &transform);
-    const WantedWeight *wanted = path ? find_wanted(s->w, path) : NULL;
-    if (!wanted || wanted->owner != s->number) return false;
-    return (!transform || transform_sizes(transform, tensor, &turned)) &&
-           tensor_has_shape(&turned, wanted->info.shape);
+    const size_t before = strlen(tensor->name) - strlen(name);
+    const Below below = {s->w, &s->w->entries.items[s->number],
+                         before ? arena_strndup(s->w->arena, tensor->name, before - 1) : ""};
+    const OfferList offers = offers_of(&below, s->renames, name);
+    for (int i = 0; i < offers.count; i++) {
+        cai_tensor made;
+        const WantedWeight *wanted = find_wanted(s->w, offers.items[i].path);
+        if (wanted && wanted->owner == s->number && offer_sizes(&offers.items[i], &made) &&
+            tensor_has_shape(&made, wanted->info.shape))
+            return true;
+    }
+    return false;
 }
 
 /* Reports where the choice is not clear. */
@@ -542,7 +607,11 @@ static bool use_files(Weights *w, Model *const *models, int count, int built, co
 Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count,
                       int built, const WeightOptions *options) {
     Weights *w = NEW(arena, Weights);
-    *w = (Weights){.arena = arena, .names = names, .diag = diag, .by_path = map_new(arena)};
+    *w = (Weights){.arena = arena,
+                   .names = names,
+                   .diag = diag,
+                   .by_path = map_new(arena),
+                   .rename = options->init ? NULL : options->rename};
     collect_wanted(w, models, count, built);
     if (fits_program(w) &&
         (options->init ? use_seed(w, options->init) : use_files(w, models, count, built, options)))
@@ -643,17 +712,25 @@ RefSource weights_source(Weights *weights) {
     return (RefSource){.context = weights, .parameter = fill_weight, .largest = largest_of_node};
 }
 
+static void add_file_identity(Text *key, const char *path, const char *prefix) {
+    struct stat status = {0};
+    char real[4096];
+    if (stat(path, &status) != 0 || !realpath(path, real)) return;
+    text_add(key, " %lld %lld.%ld %llu", (long long)status.st_size, (long long)status.st_mtim.tv_sec,
+             status.st_mtim.tv_nsec, (unsigned long long)status.st_ino);
+    text_add(key, " %zu %s %zu %s", strlen(real), real, strlen(prefix), prefix);
+}
+
 void weights_identity(const Weights *w, Text *key) {
     text_add(key, "%llu %d", (unsigned long long)w->seed, w->random);
     for (int i = 0; i < w->entries.count; i++) {
         const FileEntry *entry = &w->entries.items[i];
-        struct stat status = {0};
-        char real[4096];
-        if (stat(entry->path, &status) != 0 || !realpath(entry->path, real)) continue;
-        text_add(key, " %lld %lld.%ld %llu", (long long)status.st_size, (long long)status.st_mtim.tv_sec,
-                 status.st_mtim.tv_nsec, (unsigned long long)status.st_ino);
-        text_add(key, " %zu %s %zu %s", strlen(real), real, strlen(entry->prefix), entry->prefix);
+        add_file_identity(key, entry->path, entry->prefix);
+        text_add(key, " %zu %s", strlen(entry->below), entry->below);
+        for (int k = 0; k < entry->table.parts.count; k++)
+            add_file_identity(key, entry->table.parts.items[k], entry->prefix);
     }
+    if (w->rename) add_file_identity(key, w->rename, "");
 }
 
 void weights_close(Weights *w) {

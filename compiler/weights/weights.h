@@ -4,7 +4,7 @@
 #define CAI_WEIGHTS_H
 
 #include "elaborate/elaborate.h"
-#include "files/files.h"
+#include "weights/transform.h"
 
 /* ---- weights.c ---- */
 
@@ -33,8 +33,8 @@ Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *cons
                       int built, const WeightOptions *options);
 /* its input() is NULL: it gives only parameters and states */
 RefSource weights_source(Weights *weights);
-/* A hash of the files (path, size and time of change) and the seed, for the cache of `cai
- * run`. */
+/* What the values follow from, for the cache of `cai run`: the files that are read, that
+ * of --rename too (path, size and time of change), and the seed. */
 void weights_identity(const Weights *weights, Text *key);
 void weights_close(Weights *weights); /* NULL is fine */
 /* The elements of a tensor of the runtime's. */
@@ -51,36 +51,26 @@ void init_fill(uint64_t seed, const char *path, const RefShape *shape, double in
                Number *values);
 bool init_seed(const char *text, uint64_t *seed); /* false where it is no number */
 
-/* ---- transform.c: what --rename does to elements ---- */
-
-typedef enum TransformKind { TRANSFORM_PERMUTE, TRANSFORM_TRANSPOSE, TRANSFORM_RESHAPE } TransformKind;
-typedef struct Transform {
-    TransformKind kind;
-    int rank; /* PERMUTE, RESHAPE */
-    /* PERMUTE: the axis of theirs that becomes each of ours; RESHAPE: sizes, one may be
-     * -1 */
-    int64_t numbers[CAI_MAX_RANK];
-} Transform;
-
-/* "transpose", "permute 3 2 0 1" or "reshape 64 3 -1"; false where it is none of
- * these. */
-bool transform_parse(const char *text, size_t length, Transform *transform);
-/* The sizes that a tensor then has; false where it has not the axes, or the elements, for
- * it. */
-bool transform_sizes(const Transform *transform, const cai_tensor *from, cai_tensor *to);
-/* The elements, into to->data's place: as many bytes as they are in `from`. */
-void transform_elements(const Transform *transform, const cai_tensor *from, const cai_tensor *to,
-                        unsigned char *out);
-
 /* ---- rename.c: --rename FILE ---- */
 
 typedef struct Renames Renames;
+/* One of our weights, and the tensors of theirs that it is made of. */
+typedef struct Renamed {
+    const char *ours, *theirs[RENAME_MAX];
+    int count;                  /* of theirs */
+    int part, parts;            /* it is this one of those that they make */
+    const Transform *transform; /* NULL: it is theirs[0] as it is */
+} Renamed;
+typedef Vec(Renamed) RenamedList;
+
 /* NULL with a diagnostic where the file is wrong. */
 Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path);
-/* Our name for theirs: itself where no line matches, NULL where a line drops it.
- * *transform is what the line says of the elements, NULL for nothing. */
-const char *renames_apply(const Renames *renames, Arena *arena, const char *name,
-                          const Transform **transform);
+/* What a tensor is made to, beginning with it, by the first line that fits: a line of
+ * several names fits where `has` says that all of them are there, and makes its weights
+ * of the first. Nothing where a line drops the tensor, or uses it up; the tensor itself
+ * where no line fits. */
+void renames_apply(const Renames *renames, Arena *arena, const char *name,
+                   bool (*has)(void *context, const char *name), void *context, RenamedList *out);
 /* Whether `text` has the form of `pattern`, in which * stands for any text. */
 bool pattern_matches(const char *pattern, const char *text);
 

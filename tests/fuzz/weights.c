@@ -1,7 +1,7 @@
 /* Any bytes as a file of weights and as a file of renames, for a model of some weights
  * and states: what is accepted gives every weight a value, and what a table lists is
  * readable to its last element, or told. The bytes up to the first zero are the
- * renames. */
+ * renames; of a network of ncnn, the .bin follows another zero. */
 #include "fuzz.h"
 #include "weights/table.h"
 #include "weights/weights.h"
@@ -67,6 +67,16 @@ static void read_table(const char *path) {
     weight_table_close(&table);
 }
 
+/* The path of the file that these bytes are. */
+static const char *weights_file(Arena *arena, const unsigned char *bytes, size_t count) {
+    static const char ncnn[] = "7767517";
+    const bool is_ncnn = count >= strlen(ncnn) && memcmp(bytes, ncnn, strlen(ncnn)) == 0;
+    const unsigned char *zero = is_ncnn ? memchr(bytes, 0, count) : NULL;
+    const size_t first = zero ? (size_t)(zero - bytes) : count, behind = zero ? first + 1 : count;
+    if (is_ncnn) fuzz_file(".bin", bytes + behind, count - behind);
+    return arena_printf(arena, "%s", fuzz_file(is_ncnn ? ".param" : ".safetensors", bytes, first));
+}
+
 void fuzz_weights(const unsigned char *bytes, size_t count) {
     Arena *arena = arena_new();
     Names *names = names_new(arena);
@@ -75,8 +85,7 @@ void fuzz_weights(const unsigned char *bytes, size_t count) {
     size_t renames = zero ? (size_t)(zero - bytes) : 0, data = zero ? renames + 1 : 0;
     Model *model = make_model(arena, names);
     const char *rename_path = arena_printf(arena, "%s", fuzz_file(".txt", bytes, renames));
-    WeightFile file = {.file =
-                           arena_printf(arena, "%s", fuzz_file(".safetensors", bytes + data, count - data))};
+    WeightFile file = {.file = weights_file(arena, bytes + data, count - data)};
     WeightOptions options = {.files = &file, .file_count = 1, .rename = renames ? rename_path : NULL};
     read_table(file.file);
     Weights *weights = weights_open(arena, names, &diag, &model, 1, 0, &options);

@@ -55,29 +55,95 @@ TEST(patterns) {
     CU_ASSERT(!pattern_matches("", "a"));
 }
 
-TEST(renames) {
-    static const char text[] = "# theirs ours\n\n  *.gamma\t*.weight \r\nhead.* -\nblocks.*.mlp.* *.ffn.*\n"
-                               "*.kernel -> *.weight [permute 3 2 0 1]\nmodule.* -> *\n";
-    const Transform *transform;
+static Renames *renames_of(Arena *arena, Diagnostics *diag, const char *text) {
     char path[] = "/tmp/cai-renames-XXXXXX";
     int descriptor = mkstemp(path);
     CU_ASSERT_FATAL(descriptor >= 0 && write(descriptor, text, strlen(text)) == (ssize_t)strlen(text));
     close(descriptor);
-    Arena *arena = arena_new();
-    Diagnostics diag = {.arena = arena};
-    const Renames *renames = renames_read(arena, &diag, path);
+    *diag = (Diagnostics){.arena = arena};
+    Renames *renames = renames_read(arena, diag, path);
     unlink(path);
+    return renames;
+}
+
+/* The names that are in the file, each between blanks. */
+static bool is_listed(void *context, const char *name) {
+    char word[100];
+    snprintf(word, sizeof word, " %s ", name);
+    return strstr(context, word) != NULL;
+}
+
+/* "ours = theirs theirs [word], ..": what a tensor is made to. */
+static const char *renamed_text(const Renames *renames, Arena *arena, const char *names, const char *name) {
+    RenamedList list = {0};
+    Text text = {.arena = arena};
+    renames_apply(renames, arena, name, is_listed, (void *)names, &list);
+    for (int i = 0; i < list.count; i++) {
+        const Renamed *made = &list.items[i];
+        text_add(&text, "%s%s =", i ? ", " : "", made->ours);
+        for (int k = 0; k < made->count; k++) text_add(&text, " %s", made->theirs[k]);
+        if (made->transform)
+            text_add(&text, " [%s %d/%d]", transform_word(made->transform), made->part, made->parts);
+    }
+    return text_string(&text);
+}
+
+TEST(renames) {
+    Arena *arena = arena_new();
+    Diagnostics diag;
+    const Renames *renames =
+        renames_of(arena, &diag,
+                   "# theirs ours\n\n  *.gamma\t*.weight \r\nhead.* -\nblocks.*.mlp.* *.ffn.*\n"
+                   "*.kernel -> *.weight [permute 3 2 0 1]\nmodule.* -> *\n");
     CU_ASSERT_PTR_NOT_NULL_FATAL(renames);
-    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "bn.gamma", &transform), "bn.weight");
-    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "blocks.3.mlp.0.bias", &transform), "3.ffn.0.bias");
-    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "module.head.x", &transform), "head.x");
-    CU_ASSERT_PTR_NULL(transform);
-    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "c.kernel", &transform), "c.weight");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(transform);
-    CU_ASSERT(transform->kind == TRANSFORM_PERMUTE && transform->rank == 4 && transform->numbers[0] == 3);
-    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "other", &transform), "other");
-    CU_ASSERT_PTR_NULL(renames_apply(renames, arena, "head.fc.weight", &transform));
+#define CHECK_RENAMED(name, expected) CU_ASSERT_STRING_EQUAL(renamed_text(renames, arena, "", name), expected)
+    CHECK_RENAMED("bn.gamma", "bn.weight = bn.gamma");
+    CHECK_RENAMED("blocks.3.mlp.0.bias", "3.ffn.0.bias = blocks.3.mlp.0.bias");
+    CHECK_RENAMED("module.head.x", "head.x = module.head.x");
+    CHECK_RENAMED("c.kernel", "c.weight = c.kernel [permute 0/1]");
+    CHECK_RENAMED("other", "other = other");
+    CHECK_RENAMED("head.fc.weight", "");
     arena_free(arena);
+}
+
+TEST(folds_take_what_is_there) {
+    static const char names[] = " a.weight_g a.weight_v b.weight_v q.x k.x qkv ";
+    Arena *arena = arena_new();
+    Diagnostics diag;
+    const Renames *renames = renames_of(arena, &diag,
+                                        "*.weight_g *.weight_v -> *.weight [weight_norm]\n"
+                                        "q.* k.* -> qk.* [concat 1]\nqkv -> q k v [split]\n* -> m.*\n");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(renames);
+#define CHECK_FOLDED(name, expected) \
+    CU_ASSERT_STRING_EQUAL(renamed_text(renames, arena, names, name), expected)
+    CHECK_FOLDED("a.weight_g", "a.weight = a.weight_g a.weight_v [weight_norm 0/1]");
+    CHECK_FOLDED("a.weight_v", "");
+    CHECK_FOLDED("b.weight_v", "m.b.weight_v = b.weight_v");
+    CHECK_FOLDED("q.x", "qk.x = q.x k.x [concat 0/1]");
+    CHECK_FOLDED("qkv", "q = qkv [split 0/3], k = qkv [split 1/3], v = qkv [split 2/3]");
+    arena_free(arena);
+}
+
+TEST(renames_that_are_none) {
+    static const char *const wrong[] = {"a",
+                                        "a b c",
+                                        "a -> b c",
+                                        "a b -> c",
+                                        "a.* -> *.*",
+                                        "a.* b -> c.* [concat]",
+                                        "a -> b [turn]",
+                                        "a -> b [concat]",
+                                        "a b -> c [transpose]",
+                                        "a b -> c [batchnorm]",
+                                        "a -> b [split]",
+                                        "a b c d e f g h i -> j [concat]"};
+    for (int i = 0; i < COUNT_OF(wrong); i++) {
+        Arena *arena = arena_new();
+        Diagnostics diag;
+        CU_ASSERT_PTR_NULL(renames_of(arena, &diag, wrong[i]));
+        CU_ASSERT_EQUAL(diag.errors, 1);
+        arena_free(arena);
+    }
 }
 
 /* ---- checkpoints of cai train ---- */
@@ -141,6 +207,9 @@ TEST(transforms_are_read_or_refused) {
     CU_ASSERT(!parses("permute 0 0") && !parses("permute 0 2") && !parses("permute -1 0") &&
               !parses("permute 1 0 x"));
     CU_ASSERT(!parses("reshape 0") && !parses("reshape -1 -1") && !parses("reshape 99999999999999999999"));
+    CU_ASSERT(parses("concat") && parses("concat 1") && !parses("concat -1") && !parses("concat 0 1"));
+    CU_ASSERT(parses("batchnorm") && parses("batchnorm 1e-3") && !parses("batchnorm 0") &&
+              !parses("batchnorm x"));
 }
 
 /* [2, 3] of 0 .. 5, turned; NumPy's x.T, x.transpose(1, 0) and x.reshape(3, -1). */
@@ -154,10 +223,10 @@ static void check_turned(const char *text, const int8_t *expected) {
                to;
     Transform transform;
     unsigned char out[6];
-    CU_ASSERT_FATAL(transform_parse(text, strlen(text), &transform) &&
-                    transform_sizes(&transform, &from, &to));
+    const TransformPlace at = {.theirs = {&from}, .count = 1, .parts = 1};
+    CU_ASSERT_FATAL(transform_parse(text, strlen(text), &transform) && transform_sizes(&transform, &at, &to));
     CU_ASSERT(to.rank == 2 && to.dims[0] == 3 && to.dims[1] == 2);
-    transform_elements(&transform, &from, &to, out);
+    transform_elements(&transform, &at, &to, out);
     CU_ASSERT(memcmp(out, expected, 6) == 0);
 }
 
@@ -168,11 +237,29 @@ TEST(transforms_turn_elements) {
     check_turned("reshape 3 -1", same);
 }
 
-TEST(transforms_want_the_right_sizes) {
-    const cai_tensor from = {.type = CAI_I8, .rank = 2, .dims = {2, 3}, .count = 6};
+static bool makes_sizes(const char *text, const TransformPlace *at) {
     cai_tensor to;
     Transform transform;
-    CU_ASSERT(transform_parse("permute 2 0 1", 13, &transform) && !transform_sizes(&transform, &from, &to));
-    CU_ASSERT(transform_parse("reshape 4 -1", 12, &transform) && !transform_sizes(&transform, &from, &to));
-    CU_ASSERT(transform_parse("reshape 7", 9, &transform) && !transform_sizes(&transform, &from, &to));
+    return transform_parse(text, strlen(text), &transform) && transform_sizes(&transform, at, &to);
+}
+
+TEST(transforms_want_the_right_sizes) {
+    const cai_tensor from = {.type = CAI_F32, .rank = 2, .dims = {2, 3}, .count = 6},
+                     wide = {.type = CAI_F32, .rank = 2, .dims = {2, 4}, .count = 8},
+                     two = {.type = CAI_F32, .rank = 1, .dims = {2}, .count = 2},
+                     half = {.type = CAI_F16, .rank = 2, .dims = {2, 3}, .count = 6},
+                     whole = {.type = CAI_I64, .rank = 2, .dims = {2, 3}, .count = 6};
+    const TransformPlace one = {.theirs = {&from}, .count = 1, .parts = 3},
+                         both = {.theirs = {&from, &wide}, .count = 2, .parts = 1},
+                         types = {.theirs = {&from, &half}, .count = 2, .parts = 1},
+                         ints = {.theirs = {&whole, &whole}, .count = 2, .parts = 1},
+                         norm = {.theirs = {&two, &from}, .count = 2, .parts = 1},
+                         no_norm = {.theirs = {&from, &two}, .count = 2, .parts = 1};
+    CU_ASSERT(!makes_sizes("permute 2 0 1", &one) && !makes_sizes("reshape 4 -1", &one) &&
+              !makes_sizes("reshape 7", &one));
+    CU_ASSERT(makes_sizes("split 1", &one) && !makes_sizes("split", &one) && !makes_sizes("split 2", &one));
+    CU_ASSERT(makes_sizes("concat 1", &both) && !makes_sizes("concat", &both) && !makes_sizes("sum", &both));
+    CU_ASSERT(!makes_sizes("concat", &types) && makes_sizes("sum", &types) && makes_sizes("concat", &ints) &&
+              !makes_sizes("sum", &ints));
+    CU_ASSERT(makes_sizes("weight_norm", &norm) && !makes_sizes("weight_norm", &no_norm));
 }
