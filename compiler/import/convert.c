@@ -75,8 +75,27 @@ static bool is_initializer(const OnnxGraph *graph, Name name) {
     return false;
 }
 
-/* "x: f32[N, 3, 224, 224]" */
-static bool add_onnx_input(Import *im, Text *text, const OnnxPort *port, Map *taken, Symbols *symbols) {
+/* The type of an input: f32[N, 3, 224, 224]; false with a diagnostic. */
+static bool type_of_input(Import *im, const OnnxPort *port, Symbols *symbols, InputType *type) {
+    const char **sizes = NEW_ARRAY(im->arena, const char *, port->rank + 1);
+    Text text = {.arena = im->arena};
+    for (int i = 0; i < port->rank; i++) {
+        if (port->dims[i] == 0) {
+            diag_error(im->diag, DIAG_onnx_operator, (Span){0},
+                       "the input `%s` has no elements: axis %d is of size 0", port->name, i);
+            return false;
+        }
+        sizes[i] = port->dims[i] > 0 ? arena_printf(im->arena, "%lld", (long long)port->dims[i])
+                                     : symbol_of_axis(im, port, i, symbols);
+        text_add(&text, "%s%s", i ? ", " : "", sizes[i]);
+    }
+    *type = (InputType){dtype_name(dtype_of(port->type)), text_string(&text)};
+    if (!asked_picture(im, port->name)) return true;
+    type->element = "image";
+    return picture_sizes(im, port, sizes, &type->sizes);
+}
+
+static bool add_onnx_input(Import *im, const OnnxPort *port, Map *taken, Symbols *symbols) {
     if (!port->has_shape || onnx_type_bytes(port->type) == 0) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the input `%s` %s", port->name,
                    port->type == 0 || onnx_type_bytes(port->type)
@@ -88,17 +107,9 @@ static bool add_onnx_input(Import *im, Text *text, const OnnxPort *port, Map *ta
     for (int i = 2; map_get(taken, intern(im->names, name)); i++)
         name = arena_printf(im->arena, "%s_%d", base, i);
     map_set(taken, intern(im->names, name), (void *)name);
-    text_add(text, "%s%s: %s[", im->inputs.count ? ", " : "", name, dtype_name(dtype_of(port->type)));
-    for (int i = 0; i < port->rank; i++) {
-        if (port->dims[i] == 0) {
-            diag_error(im->diag, DIAG_onnx_operator, (Span){0},
-                       "the input `%s` has no elements: axis %d is of size 0", port->name, i);
-            return false;
-        }
-        if (port->dims[i] > 0) text_add(text, "%s%lld", i ? ", " : "", (long long)port->dims[i]);
-        else text_add(text, "%s%s", i ? ", " : "", symbol_of_axis(im, port, i, symbols));
-    }
-    text_add(text, "]");
+    InputType type;
+    if (!type_of_input(im, port, symbols, &type)) return false;
+    vec_push(im->arena, &im->types, type);
     Wire *wire = NEW(im->arena, Wire);
     *wire = (Wire){.type = port->type, .name = intern(im->names, name), .hint = name};
     vec_push(im->arena, &im->inputs, wire);
@@ -108,14 +119,14 @@ static bool add_onnx_input(Import *im, Text *text, const OnnxPort *port, Map *ta
 }
 
 /* An intermediate tensor as an input: its shape is that in the file. */
-static bool add_cut(Import *im, Text *text, Name name, Map *taken, Symbols *symbols) {
+static bool add_cut(Import *im, Name name, Map *taken, Symbols *symbols) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->values.count; i++)
         if (graph->values.items[i].name == name)
-            return add_onnx_input(im, text, &graph->values.items[i], taken, symbols);
+            return add_onnx_input(im, &graph->values.items[i], taken, symbols);
     for (int i = 0; i < graph->outputs.count; i++)
         if (graph->outputs.items[i].name == name)
-            return add_onnx_input(im, text, &graph->outputs.items[i], taken, symbols);
+            return add_onnx_input(im, &graph->outputs.items[i], taken, symbols);
     Diagnostic *d = diag_error(im->diag, DIAG_onnx_operator, (Span){0},
                                "`%s` can't become an input: the file does not say its shape", name);
     diag_help(
@@ -126,36 +137,35 @@ static bool add_cut(Import *im, Text *text, Name name, Map *taken, Symbols *symb
 
 static bool begin_trial(Import *im) {
     const OnnxGraph *graph = im->model->graph;
-    Text text = {.arena = im->arena};
     Map *taken = map_new(im->arena);
     Symbols symbols = {.by_name = map_new(im->arena), .by_param = map_new(im->arena)};
     bool good = true;
     const char *why = NULL;
     for (int i = 0; i < graph->inputs.count; i++)
         if (!is_initializer(graph, graph->inputs.items[i].name))
-            good = add_onnx_input(im, &text, &graph->inputs.items[i], taken, &symbols) && good;
-    for (int i = 0; i < im->cut.count; i++)
-        good = add_cut(im, &text, im->cut.items[i], taken, &symbols) && good;
+            good = add_onnx_input(im, &graph->inputs.items[i], taken, &symbols) && good;
+    for (int i = 0; i < im->cut.count; i++) good = add_cut(im, im->cut.items[i], taken, &symbols) && good;
     if (!good) return false;
-    im->signature = text_string(&text);
     Text where = {.arena = im->arena};
     for (int i = 0; im->multiple > 1 && i < symbols.spatial.count; i++)
         text_add(&where, "%s%s %% %d == 0", i ? ", " : " where ", symbols.spatial.items[i], im->multiple);
     im->where = text_string(&where);
     const char *signature =
-        arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", im->signature, im->where);
+        arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", inputs_text(im), im->where);
     const ElaborateOptions options = {im->options.stdlib_dir, NULL, 0, im->options.patience,
                                       false}; /* its defines are in the signature */
     im->trial = trial_begin(im->arena, im->names, &options, signature, &why);
     if (!im->trial) {
-        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", im->signature,
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", inputs_text(im),
                    why ? why : "no model");
         return false;
     }
     im->dims = trial_dims(im->trial);
     for (int i = 0; i < im->inputs.count; i++)
         trial_shape(im->trial, im->inputs.items[i]->name, &im->inputs.items[i]->shape);
-    return true;
+    const int errors = im->diag->errors;
+    begin_pictures(im);
+    return im->diag->errors == errors;
 }
 
 /* ---- nodes ---- */

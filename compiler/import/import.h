@@ -10,6 +10,7 @@
  *   operators.def, convert_*.c
  *                a row an operator, and the function that writes it
  *   recognise.c  what the library has a block for is written by its name
+ *   picture.c    inputs that are pictures
  *   repeat.c     what repeats becomes a block
  *   write.c      the text */
 #ifndef CAI_IMPORT_H
@@ -216,6 +217,16 @@ typedef struct Unread {
     const char *why;
 } Unread; /* what could not be read */
 
+typedef struct AskedPicture { /* an input that --image names */
+    const char *name;
+    bool blue_first, levels; /* levels: from 0 to 255 in the file */
+    bool found;
+} AskedPicture;
+
+typedef struct InputType { /* in the text: image[N, 3, H, W] */
+    const char *element, *sizes;
+} InputType;
+
 struct Import {
     Arena *arena;
     Names *names;
@@ -225,13 +236,15 @@ struct Import {
     const OnnxModel *model;
     int opset; /* of the nodes that are being read: a function has its own */
     Trial *trial;
-    const char *signature; /* of its inputs: x: f32[N, 3, H, W] */
-    int multiple;          /* of which free heights and widths are multiples */
-    const char *where;     /* in the text: " where H % 32 == 0"; or "" */
+    int multiple;      /* of which free heights and widths are multiples */
+    const char *where; /* in the text: " where H % 32 == 0"; or "" */
     Dims *dims;
     LineList lines;
     Vec(Wire *) inputs, outputs;
     Vec(OnnxPort) input_ports, output_ports;
+    Vec(InputType) types; /* of inputs */
+    Vec(AskedPicture) asked;
+    const char *remarks;  /* lines of the first comment; NULL for none */
     Vec(Block *) blocks;  /* in their order in the text */
     Map *wires;           /* ONNX's name to Wire, of the graph that is being read */
     const OnnxNode *node; /* that is being read */
@@ -346,6 +359,16 @@ void order_lines(Import *im); /* puts related lines together; drops lines withou
 
 void recognise(Import *im); /* pieces of library blocks become these */
 
+/* ---- picture.c ---- */
+
+bool read_asked_pictures(Import *im, const char *text); /* of --image; NULL for none */
+AskedPicture *asked_picture(Import *im, const char *name);
+/* The sizes of a port as those of an image; false with a diagnostic where it is none. */
+bool picture_sizes(Import *im, const OnnxPort *port, const char *const *sizes, const char **out);
+void begin_pictures(Import *im);     /* what the nodes read in the place of those asked for */
+void find_pictures(Import *im);      /* those that the model normalizes */
+const char *inputs_text(Import *im); /* x: f32[N, 8], photo: image[N, 3, H, W] */
+
 /* ---- scalar.c ---- */
 
 void move_scalars(Import *im); /* learnt numbers become weights */
@@ -388,6 +411,7 @@ typedef struct ImportOptions {
     const char *model; /* its name */
     bool partial;
     ElaborateOptions elaborate; /* its defines fix free sizes */
+    const char *images;         /* inputs that are pictures: photo:bgr,mask; or NULL */
 } ImportOptions;
 /* Reads an ONNX file's bytes and writes the text; false with diagnostics. */
 bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes,

@@ -84,9 +84,11 @@ static bool match_operand(Match *m, const char *at, const Operand *operand) {
     return at[length] != ':' || match_line(m, at + length + 2, operand->wire->line, true);
 }
 
-/* Whether only the pattern itself reads its inner lines. */
+/* Whether only the pattern itself reads its inner lines; numbers in the text may be read
+ * by others, too. */
 static bool stands_alone(const Match *m, Map *uses) {
     for (int i = 0; i < m->line_count; i++) {
+        if (!strcmp(m->lines[i]->callee, "tensor")) continue;
         const Wire *wire = m->lines[i]->results.items[0];
         int within = 0;
         for (int k = 0; k < m->line_count; k++)
@@ -267,6 +269,29 @@ static bool read_order(const Line *permute, int rank, int *order) {
     return true;
 }
 
+/* Turned there and back, with a cast between. */
+static Line *finish_turned_cast(const Match *m, const char *callee) {
+    const Line *first = matched_wire(m, "p")->line, *cast = matched_wire(m, "c")->line;
+    const int rank = matched_wire(m, "x")->shape.rank;
+    int there[16], back[16];
+    if (!read_order(first, rank, there) || !read_order(m->root, rank, back)) return NULL;
+    for (int i = 0; i < rank; i++)
+        if (there[back[i]] != i) return NULL;
+    Line *line = line_in_place(m, STYLE_STAGE, callee);
+    add_matched_input(m, line, matched_wire(m, "x"));
+    add_matched_setting(m, line, "type", setting_of_line(cast, "type"));
+    return line;
+}
+
+/* Whole numbers as ints and back. */
+static Line *finish_round(const Match *m, const char *callee) {
+    const Line *ints = matched_wire(m, "d")->line;
+    return has_setting(m->root, "type", "\"f32\"") && has_setting(ints, "type", "\"i32\"") &&
+                   matched_wire(m, "x")->shape.type == DTYPE_F32
+               ? finish_stage(m, callee)
+               : NULL;
+}
+
 /* The keys come with their last two axes exchanged; exchanged once more, they are as
  * attention takes them. */
 static Line *finish_attention(const Match *m, const char *callee) {
@@ -319,27 +344,66 @@ static Line *finish_join_heads(const Match *m, const char *callee) {
     return finish_stage(m, callee);
 }
 
-static const char *list_of(const Match *m, const Wire *wire, int64_t channels) {
-    const Known *k = wire->known;
-    Text text = {.arena = m->im->arena};
+/* The numbers of a constant for each channel of [N, C, H, W]; false where it is none. */
+static bool channel_numbers(const Wire *wire, int64_t channels, double *out) {
+    const Known *k = wire ? wire->known : NULL;
     if (!k || !k->reals || k->count != channels || k->rank < 3 || k->dims[k->rank - 3] != channels)
-        return NULL;
-    for (int64_t i = 0; i < channels; i++)
-        text_add(&text, "%s%s", i ? ", " : "[", number_text(m->im->arena, k->reals[i], true));
+        return false;
+    memcpy(out, k->reals, sizeof *out * (size_t)channels);
+    return true;
+}
+
+static const char *numbers_text(const Match *m, const double *numbers, int64_t count) {
+    Text text = {.arena = m->im->arena};
+    for (int64_t i = 0; i < count; i++)
+        text_add(&text, "%s%s", i ? ", " : "[", number_text(m->im->arena, (float)numbers[i], true));
     text_add(&text, "]");
     return text_string(&text);
 }
 
+enum { MAX_CHANNELS = 16 };
+
+/* By the names of its pattern, each a constant for each channel or a number: (x - m) / d,
+ * (x - m) * s, x * s + b or x * s - n. */
 static Line *finish_normalize(const Match *m, const char *callee) {
     const Shape x = matched_wire(m, "x")->shape;
+    double mean[MAX_CHANNELS], std[MAX_CHANNELS], scale[MAX_CHANNELS], shift[MAX_CHANNELS];
     int64_t channels;
-    if (x.rank != 4 || !dim_is_const(x.dims[1], &channels)) return NULL;
-    const char *mean = list_of(m, matched_wire(m, "m"), channels),
-               *std = list_of(m, matched_wire(m, "s"), channels);
-    if (!mean || !std) return NULL;
+    if (x.rank != 4 || !dim_is_const(x.dims[1], &channels) || channels > MAX_CHANNELS) return NULL;
+    const bool divided = channel_numbers(matched_wire(m, "d"), channels, std),
+               scaled = channel_numbers(matched_wire(m, "s"), channels, scale),
+               added = channel_numbers(matched_wire(m, "b"), channels, shift),
+               taken = !added && channel_numbers(matched_wire(m, "n"), channels, shift);
+    if (!channel_numbers(matched_wire(m, "m"), channels, mean) && !(scaled && (added || taken))) return NULL;
+    for (int64_t i = 0; i < channels; i++) {
+        if (!divided) std[i] = scaled ? 1 / scale[i] : matched_number(m, "d", 1 / matched_number(m, "s", 1));
+        if (added || taken) mean[i] = (added ? -shift[i] : shift[i]) * std[i];
+    }
     Line *line = finish_stage(m, callee);
-    if (line) add_matched_setting(m, line, "mean", mean), add_matched_setting(m, line, "std", std);
+    if (!line) return NULL;
+    add_matched_setting(m, line, "mean", numbers_text(m, mean, channels));
+    add_matched_setting(m, line, "std", numbers_text(m, std, channels));
     return line;
+}
+
+static bool is_scaled(const Match *m, const Wire *wire) {
+    for (int i = 0; i < m->im->lines.count; i++) {
+        const Line *line = m->im->lines.items[i];
+        for (int k = 0; k < line->inputs.count; k++)
+            if (line->inputs.items[k].wire == wire && is_callee(line, "*|/)", 3)) return true;
+    }
+    return false;
+}
+
+/* Forms that normalize an input, and further in may be anything; a mean alone where no
+ * deviation follows. */
+static Line *finish_normalize_input(const Match *m, const char *callee) {
+    const Wire *x = matched_wire(m, "x");
+    const bool mean_alone = m->line_count == 2;
+    int64_t channels;
+    if (mean_alone && is_scaled(m, m->root->results.items[0])) return NULL;
+    const bool is_colour = x->shape.rank == 4 && dim_is_const(x->shape.dims[1], &channels) && channels == 3;
+    return is_colour && !x->line && !wire_is_constant(x) ? finish_normalize(m, callee) : NULL;
 }
 
 /* ---- the table ---- */

@@ -417,7 +417,7 @@ static void add_model(Text *out, Import *im, const char *name) {
     const char *list = im->outputs.count > 1 ? arena_printf(im->arena, "(%s)", text_string(&results))
                                              : text_string(&results);
     add_wrapped(out, "",
-                arena_printf(im->arena, "model %s(%s) -> %s%s {", name, im->signature, list, im->where));
+                arena_printf(im->arena, "model %s(%s) -> %s%s {", name, inputs_text(im), list, im->where));
     add_body(out, &body);
     text_add(out, "}\n");
 }
@@ -527,10 +527,11 @@ bool import_write(Import *im, const char *model, const char *comment, Written *o
     Text text = {.arena = im->arena};
     order_lines(im);
     recognise(im);
+    find_pictures(im);
     move_scalars(im);
     find_repeats(im);
     name_lines(im);
-    text_add(&text, "%s\n%s", comment, uses_onnx(im) ? "use onnx\n\n" : "");
+    text_add(&text, "%s%s\n%s", comment, im->remarks ? im->remarks : "", uses_onnx(im) ? "use onnx\n\n" : "");
     for (int i = 0; i < im->blocks.count; i++) add_block(&text, im, im->blocks.items[i]);
     add_model(&text, im, model);
     for (int i = 0; i < im->lines.count; i++)

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+# Makes pictures.onnx and bytes.onnx for tests/golden/commands/import-pictures.cai. Needs numpy and onnx, which the tests do not.
+import os
+import numpy as np, onnx
+from onnx import TensorProto, helper, numpy_helper
+
+os.chdir(os.path.dirname(os.path.abspath(__file__)))
+
+
+def per_channel(name, numbers):
+    return numpy_helper.from_array(np.array(numbers, 'f4').reshape(1, -1, 1, 1), name)
+
+
+def save(path, ports, nodes, constants):
+    graph = helper.make_graph(nodes, 'pictures', ports, [helper.make_tensor_value_info(n.output[0], TensorProto.FLOAT, None) for n in nodes if n.output[0].startswith('y')], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand')
+    onnx.save(model, path)
+
+
+def port(name, *sizes, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, sizes)
+
+
+node = helper.make_node
+# Each input is normalized in another way: mean and deviation of levels 0 to 1, of levels 0 to 255 after 1 / 255, as a scale and a shift,
+# a mean with blue first, gray levels; and three that are not known to be pictures.
+save('pictures.onnx', [port('rgb', 1, 3, 4, 4), port('levels', 1, 3, 4, 4), port('scaled', 1, 3, 4, 4), port('bgr', 1, 3, 4, 4), port('gray', 1, 1, 4, 4),
+                       port('half', 1, 3, 4, 4), port('waves', 1, 3, 4, 4), port('plain', 1, 3, 4, 4)], [
+    node('Sub', ['rgb', 'mean'], ['a']), node('Div', ['a', 'std'], ['y_rgb']),
+    node('Div', ['levels', 'most'], ['b']), node('Sub', ['b', 'mean'], ['c']), node('Div', ['c', 'std'], ['y_levels']),
+    node('Mul', ['scaled', 'scale'], ['d']), node('Add', ['d', 'shift'], ['y_scaled']),
+    node('Sub', ['bgr', 'caffe'], ['y_bgr']),
+    node('Mul', ['gray', 'least'], ['e']), node('Neg', ['e'], ['y_gray']),
+    node('Sub', ['half', 'middle'], ['f']), node('Div', ['f', 'middle'], ['y_half']),
+    node('Sub', ['waves', 'odd'], ['g']), node('Div', ['g', 'std'], ['y_waves']),
+    node('Neg', ['plain'], ['y_plain']),
+], [per_channel('mean', [0.485, 0.456, 0.406]), per_channel('std', [0.229, 0.224, 0.225]), per_channel('scale', 1 / np.array([58.395, 57.12, 57.375])),
+    per_channel('shift', -np.array([123.675, 116.28, 103.53]) / [58.395, 57.12, 57.375]), per_channel('caffe', [103.939, 116.779, 123.68]),
+    numpy_helper.from_array(np.array(255, 'f4'), 'most'), numpy_helper.from_array(np.array(1 / 255, 'f4'), 'least'),
+    per_channel('middle', [0.5] * 3), per_channel('odd', [0.4, 0.5, 0.4])])
+# As converters from TensorFlow write detectors.
+save('bytes.onnx', [port('frame', 'N', 'H', 'W', 3, kind=TensorProto.UINT8)], [
+    node('Cast', ['frame'], ['a'], to=TensorProto.FLOAT), node('Transpose', ['a'], ['b'], perm=[0, 3, 1, 2]), node('Neg', ['b'], ['y'])], [])
