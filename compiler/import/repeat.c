@@ -9,7 +9,14 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-enum { LONGEST_WINDOW = 160, MAX_PARAMETERS = 8, MAX_INPUTS = 6, MAX_ROUNDS = 24, FEWEST_IN_LOOP = 3 };
+enum {
+    MAX_BOUNDS = 3,
+    LONGEST_WINDOW = 160,
+    MAX_PARAMETERS = 8,
+    MAX_INPUTS = 6,
+    MAX_ROUNDS = 24,
+    FEWEST_IN_LOOP = 3
+};
 static const double FEWEST_UNITS = 2.6, LEAST_GAIN = 2.5;
 
 /* ---- the parts of a line that may differ ---- */
@@ -45,16 +52,56 @@ static const char *setting_of(const Line *line, const char *key) {
     return NULL;
 }
 
+enum { FEWEST_CHANNELS = 4 }; /* smaller bounds of a slice tell what it is, and stay as they are */
+
+static bool has_letters(const char *text) {
+    for (; *text; text++)
+        if (isalpha((unsigned char)*text)) return true;
+    return false;
+}
+
+/* The next number of channels in the places of a slice, `16` of ":16"; *length is 0 where
+ * there is none, and the end of the text is returned. Formulas have none. */
+static const char *next_bound(const char *at, size_t *length) {
+    const bool formula = has_letters(at);
+    for (; *at; at += *length ? *length : 1) {
+        *length = strspn(at, "0123456789");
+        if (*length && !formula && strtoll(at, NULL, 10) >= FEWEST_CHANNELS) return at;
+    }
+    return *length = 0, at;
+}
+
+static void add_bound_slots(Import *im, const char *text, ArgumentSlots *slots) {
+    size_t length;
+    for (const char *at = next_bound(text, &length); length; at = next_bound(at + length, &length))
+        vec_push(im->arena, slots, (ArgumentSlot){NULL, arena_strndup(im->arena, at, length), NULL});
+}
+
+/* The places of a slice with other bounds, or "#" in the place of each where `bounds` is
+ * NULL. */
+static const char *with_bounds(Import *im, const char *text, const char *const *bounds) {
+    Text out = {.arena = im->arena};
+    size_t length;
+    for (const char *at = next_bound(text, &length);; at = next_bound(text, &length)) {
+        text_add_bytes(&out, text, (size_t)(at - text));
+        if (!length) return text_string(&out);
+        text_add(&out, "%s", bounds ? *bounds++ : "#");
+        text = at + length;
+    }
+}
+
 /* Literal operands, then settings by position, then those with a key; for library layers
- * with their defaults, all of them in a fixed order. */
+ * with their defaults, all of them in a fixed order. Of slices the bounds of channels. */
 static ArgumentSlots slots_of(Import *im, const Line *line) {
     ArgumentSlots slots = {0};
     for (int i = 0; i < line->inputs.count; i++)
         if (!line->inputs.items[i].wire)
             vec_push(im->arena, &slots, (ArgumentSlot){NULL, line->inputs.items[i].text, NULL});
-    for (int i = 0; i < line->settings.count; i++)
-        if (!line->settings.items[i].key)
-            vec_push(im->arena, &slots, (ArgumentSlot){NULL, line->settings.items[i].text, NULL});
+    for (int i = 0; i < line->settings.count; i++) {
+        if (line->settings.items[i].key) continue;
+        if (line->style == STYLE_INDEX) add_bound_slots(im, line->settings.items[i].text, &slots);
+        else vec_push(im->arena, &slots, (ArgumentSlot){NULL, line->settings.items[i].text, NULL});
+    }
     for (int i = 0; i < COUNT_OF(defaults); i++) {
         if (strcmp(defaults[i].callee, line->callee)) continue;
         const char *given = setting_of(line, defaults[i].key);
@@ -80,10 +127,10 @@ static Name kind_of_line(Import *im, const Line *line) {
         text_add(&text, "|%s", slots.items[i].key ? slots.items[i].key : "");
     for (int i = 0; i < line->weights.count; i++)
         text_add(&text, "|%s:%d", line->weights.items[i].name, line->weights.items[i].rank);
-    const bool fixed = !strcmp(line->callee, "cast") ||
-                       /* what a parameter cannot stand for, or would make hard to read */
-                       line->style == STYLE_INDEX;
+    const bool fixed = !strcmp(line->callee, "cast"); /* what a parameter cannot stand for */
     for (int i = 0; fixed && i < slots.count; i++) text_add(&text, "|=%s", slots.items[i].text);
+    for (int i = 0; line->style == STYLE_INDEX && i < line->settings.count; i++)
+        text_add(&text, "|=%s", with_bounds(im, line->settings.items[i].text, NULL));
     return intern(im->names, text_string(&text));
 }
 
@@ -324,6 +371,7 @@ static const char *parameter_name(const Line *line, const ArgumentSlot *slot, in
         !strcmp(line->callee, "conv_transpose") || !strcmp(line->callee, "maxpool"))
         return "kernel";
     if (!strcmp(line->callee, "reshape")) return "shape";
+    if (line->style == STYLE_INDEX) return "c";
     return line->style == STYLE_INFIX ? "factor" : "setting";
 }
 
@@ -433,6 +481,14 @@ static void write_settings(Import *im, Line *line, const Line *from, Column *col
     line->settings.items = NULL, line->settings.count = line->settings.capacity = 0;
     for (int i = 0; i < line->inputs.count; i++)
         if (!line->inputs.items[i].wire) line->inputs.items[i].text = columns[at++].written;
+    for (int i = 0; line->style == STYLE_INDEX && i < from->settings.count; i++) {
+        ArgumentSlots bounds = {0};
+        add_bound_slots(im, from->settings.items[i].text, &bounds);
+        const char **written = NEW_ARRAY(im->arena, const char *, bounds.count + 1);
+        for (int k = 0; k < bounds.count; k++) written[k] = columns[at++].written;
+        vec_push(im->arena, &line->settings,
+                 (Setting){NULL, with_bounds(im, from->settings.items[i].text, written)});
+    }
     for (; at < slots.count; at++) {
         const bool usual = slots.items[at].usual && !strcmp(columns[at].written, slots.items[at].usual);
         if (!usual || line->block)
@@ -502,6 +558,16 @@ static Line *run_line(Import *im, const RepeatedBody *body, int begin, int lengt
     return line;
 }
 
+/* x + y, and not x + a learnt number. */
+static bool adds_tensors(const Line *line) {
+    bool adds = line->style == STYLE_INFIX && !strcmp(line->callee, "+");
+    for (int i = 0; adds && i < line->inputs.count; i++) {
+        const Wire *wire = line->inputs.items[i].wire;
+        adds = wire && !(wire->line && is_param(wire->line));
+    }
+    return adds;
+}
+
 static const char *block_name(Import *im, const RepeatedBody *body, const RepeatChoice *choice) {
     static const struct {
         const char *callee, *name;
@@ -510,16 +576,21 @@ static const char *block_name(Import *im, const RepeatedBody *body, const Repeat
                  {"squeeze_excite", "mobile"},   {"depthwise", "separable"},
                  {"conv_transpose", "up"}};
     const char *base = NULL;
-    bool adds = false, calls = false;
+    bool adds = false, calls = false, layers = false;
     for (int k = 0; k < choice->length; k++) {
         const Line *line = body->lines[choice->begins[0] + k];
         for (int i = 0; i < COUNT_OF(kinds) && !base; i++)
             if (!strcmp(kinds[i].callee, line->callee)) base = kinds[i].name;
-        adds = adds || (line->style == STYLE_INFIX && !strcmp(line->callee, "+") && !line->weights.count);
+        adds = adds || adds_tensors(line);
         calls = calls || line->block;
+        layers = layers || (line->weights.count && !is_param(line));
     }
     if (!base || !strcmp(base, "separable"))
-        base = adds ? base ? "inverted" : "residual_unit" : base ? base : calls ? "stage" : "unit";
+        base = adds     ? base ? "inverted" : "residual_unit"
+               : base   ? base
+               : calls  ? "stage"
+               : layers ? "unit"
+                        : "affine";
     const char *name = base;
     for (int i = 2;; i++) {
         bool taken = false;

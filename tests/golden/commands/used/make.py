@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Makes pictures.onnx and bytes.onnx for tests/golden/commands/import-pictures.cai. Needs numpy and onnx, which the tests do not.
+# Makes pictures.onnx, bytes.onnx and slices.onnx for tests/golden/commands/import-*.cai. Needs numpy and onnx, which the tests do not.
 import os
 import numpy as np, onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -41,3 +41,21 @@ save('pictures.onnx', [port('rgb', 1, 3, 4, 4), port('levels', 1, 3, 4, 4), port
 # As converters from TensorFlow write detectors.
 save('bytes.onnx', [port('frame', 'N', 'H', 'W', 3, kind=TensorProto.UINT8)], [
     node('Cast', ['frame'], ['a'], to=TensorProto.FLOAT), node('Transpose', ['a'], ['b'], perm=[0, 3, 1, 2]), node('Neg', ['b'], ['y'])], [])
+
+
+# Twice the same module, of 4 and of 8 channels, that takes its first and its second half apart.
+def halves(i, x, c, channels):
+    weight = lambda name, *shape: numpy_helper.from_array(np.zeros(shape, 'f4'), f'm.{i}.{name}.weight')
+    at = lambda name, value: numpy_helper.from_array(np.array([value]), f'{name}{c}')
+    out = f'm{i}'
+    return [node('Conv', [x, f'm.{i}.cv1.weight'], [f'{out}a']), node('Relu', [f'{out}a'], [f'{out}b']),
+            node('Slice', [f'{out}b', f'zero{c}', f'half{c}', 'one'], [f'{out}c']), node('Slice', [f'{out}b', f'half{c}', f'whole{c}', 'one'], [f'{out}d']),
+            node('Conv', [f'{out}d', f'm.{i}.cv.weight'], [f'{out}e']), node('Relu', [f'{out}e'], [f'{out}f']),
+            node('Concat', [f'{out}c', f'{out}d', f'{out}f'], [f'{out}g'], axis=1), node('Conv', [f'{out}g', f'm.{i}.cv2.weight'], [f'y{i}'])], \
+        [weight('cv1', 2 * c, channels, 1, 1), weight('cv', c, c, 1, 1), weight('cv2', 2 * c, 3 * c, 1, 1), at('zero', 0), at('half', c), at('whole', 2 * c)]
+
+
+first, weights = halves(0, 'x', 4, 3)
+second, others = halves(1, 'y0', 8, 8)
+graph = helper.make_graph(first + second, 'slices', [port('x', 1, 3, 4, 4)], [port('y1', 1, 16, 4, 4)], weights + others + [numpy_helper.from_array(np.array([1]), 'one')])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'slices.onnx')
