@@ -61,10 +61,20 @@ void convert_infix(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         im, infix(im, current_row(im)->as, input_at(inputs, count, 0), operand_of_many(im, inputs, count)));
 }
 
+/* Of a constant that could not be folded. */
+static const char *sizes_text(Import *im, Wire *wire) {
+    const Known *k = known_of(im, wire);
+    if (!k || !k->sizes) return "a constant";
+    return k->rank ? dims_text(im->arena, k->sizes, (int)k->count) : dim_string(im->arena, k->sizes[0]);
+}
+
 void convert_compare(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     if (a && b && a->type == ONNX_BOOL) a = cast_to(im, a, ONNX_INT32), b = cast_to(im, b, ONNX_INT32);
     if (a && a->type == ONNX_UINT64) cannot(im, "comparing uint64");
+    if (a && b && wire_is_constant(a) && wire_is_constant(b))
+        cannot(im, "it compares sizes that are free, %s and %s: -D fixes them", sizes_text(im, a),
+               sizes_text(im, b));
     outputs[0] = typed(infix(im, current_row(im)->as, a, b), ONNX_BOOL);
 }
 

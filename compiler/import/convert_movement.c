@@ -155,6 +155,10 @@ void convert_tile(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 /* ---- parts ---- */
 
 /* The index of an axis as text; ":" for all of it. */
+/* What stands for the end where a size is free: INT32_MAX and more, and 10^9 of
+ * tf2onnx. */
+enum { END_OF_AXIS = 1000000000 };
+
 static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end, int64_t step) {
     int64_t from, to, size = -1;
     const bool fixed = wire_fixed(im, x, axis, &size),
@@ -164,7 +168,7 @@ static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end,
     if (!known && step == 1) {
         if (dim_is_const(begin, &from) && from == 0) from_text = "";
         if (end == wire_size(im, x, axis)) to_text = "";
-        if (dim_is_const(end, &to) && to >= INT32_MAX) to_text = "";
+        if (dim_is_const(end, &to) && to >= END_OF_AXIS) to_text = "";
         return arena_printf(im->arena, "%s:%s", from_text, to_text);
     }
     if (!known) return cannot(im, "a slice whose ends are free, with steps"), "";
@@ -175,7 +179,7 @@ static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end,
     }
     const bool all_before = step > 0 ? from == 0 : fixed && from == size - 1;
     const bool all_behind =
-        step > 0 ? to >= INT32_MAX || (fixed && to == size) : to < (fixed ? 0 : -INT32_MAX);
+        step > 0 ? to >= END_OF_AXIS || (fixed && to == size) : to < (fixed ? 0 : -END_OF_AXIS);
     return arena_printf(im->arena, "%s:%s%s",
                         all_before ? "" : arena_printf(im->arena, "%lld", (long long)from),
                         all_behind ? "" : arena_printf(im->arena, "%lld", (long long)to), step_text);

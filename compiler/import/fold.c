@@ -255,7 +255,8 @@ static Known *fold_cast(Import *im, const Known *in, int type) {
                                                       : wrapped_to_onnx((int64_t)in->reals[i], type));
         } else if (dim_is_const(in->sizes[i], &whole)) {
             if (out->reals) out->reals[i] = (double)(float)whole;
-            else if (!free) out->sizes[i] = dim_const(im->dims, wrapped_to_onnx(whole, type));
+            else if (out->sizes != in->sizes)
+                out->sizes[i] = dim_const(im->dims, wrapped_to_onnx(whole, type));
         } else if (type == ONNX_BOOL || onnx_type_bytes(type) < 4) return NULL;
         else out->sizes[i] = in->sizes[i];
     }

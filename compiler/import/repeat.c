@@ -558,12 +558,20 @@ static Line *run_line(Import *im, const RepeatedBody *body, int begin, int lengt
     return line;
 }
 
+/* A weight, or one that is put into another shape. */
+static bool is_learnt_wire(const Wire *wire) {
+    const Line *line = wire->line;
+    if (line && !is_param(line) && line->inputs.count == 1 && line->inputs.items[0].wire)
+        line = line->inputs.items[0].wire->line;
+    return line && is_param(line);
+}
+
 /* x + y, and not x + a learnt number. */
 static bool adds_tensors(const Line *line) {
     bool adds = line->style == STYLE_INFIX && !strcmp(line->callee, "+");
     for (int i = 0; adds && i < line->inputs.count; i++) {
         const Wire *wire = line->inputs.items[i].wire;
-        adds = wire && !(wire->line && is_param(wire->line));
+        adds = wire && !is_learnt_wire(wire);
     }
     return adds;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Makes pictures.onnx, bytes.onnx and slices.onnx for tests/golden/commands/import-*.cai. Needs numpy and onnx, which the tests do not.
+# Makes pictures.onnx, bytes.onnx, slices.onnx and arithmetic.onnx for tests/golden/commands/import-*.cai. Needs numpy and onnx, which the tests do not.
 import os
 import numpy as np, onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -59,3 +59,11 @@ first, weights = halves(0, 'x', 4, 3)
 second, others = halves(1, 'y0', 8, 8)
 graph = helper.make_graph(first + second, 'slices', [port('x', 1, 3, 4, 4)], [port('y1', 1, 16, 4, 4)], weights + others + [numpy_helper.from_array(np.array([1]), 'one')])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'slices.onnx')
+
+# A free size and known ones through casts, as TensorFlow computes shapes, and 10^9 for the end of an axis.
+ints = lambda name, *numbers: numpy_helper.from_array(np.array(numbers), name)
+graph = helper.make_graph([node('Shape', ['x'], ['a']), node('Cast', ['a'], ['b'], to=TensorProto.INT32), node('Slice', ['b', 'zero', 'one', 'zero'], ['c']),
+                           node('Cast', ['parts'], ['d'], to=TensorProto.INT32), node('Concat', ['c', 'd'], ['e'], axis=0), node('Cast', ['e'], ['f'], to=TensorProto.INT64),
+                           node('Reshape', ['x', 'f'], ['g']), node('Slice', ['g', 'begins', 'ends'], ['y'])], 'arithmetic',
+                          [port('x', 'N', 8)], [port('y', 'N', 1, 4)], [ints('zero', 0), ints('one', 1), ints('parts', 2, 4), ints('begins', 0, 1), ints('ends', 10**9, 10**9)])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'arithmetic.onnx')
