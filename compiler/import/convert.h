@@ -22,6 +22,11 @@ Dim size_product(Import *im, Wire *x, int from, int to);
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);
 Wire *wire_of_reals(Import *im, int rank, const int64_t *dims, const double *values);
 
+/* Places for our operators: i32, counted from 0. */
+Wire *places_of(Import *im, Wire *index, Dim size);
+/* Places on the first axes, *count of them, as one place on these axes flattened. */
+Wire *rows_at(Import *im, Wire *x, Wire *index, int *count);
+
 #define OPERATOR(name, since, convert, as) Convert convert;
 #define UNREAD(name, why)
 #include "import/operators.def"

@@ -84,14 +84,14 @@ static Dim window_places_along(Import *im, Wire *x, const OnnxWindows *w, int ax
     return dim_offset(im->dims, dim_floor_div(im->dims, padded, w->stride[axis]), 1);
 }
 
-/* Windows of one or three axes, by the operator of the graph. */
+/* Windows of one or three axes, or what the library has no layer for, by the operator of
+ * the graph. */
 static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count,
                                const OnnxWindows *w, const Dim *sizes, int64_t groups) {
-    const char *kernel = strncmp(callee, "pool", 4) ? ""
-                                                    : arena_printf(im->arena, "kernel = %s, ",
-                                                                   tuple_text(im->arena, w->kernel, w->axes));
-    const char *last =
-        strncmp(callee, "pool", 4) ? arena_printf(im->arena, ", groups = %lld", (long long)groups) : "";
+    const bool pools = strstr(callee, "pool") != NULL;
+    const char *kernel =
+        pools ? arena_printf(im->arena, "kernel = %s, ", tuple_text(im->arena, w->kernel, w->axes)) : "";
+    const char *last = pools ? "" : arena_printf(im->arena, ", groups = %lld", (long long)groups);
     return call(im, arena_printf(im->arena, "primitive.%s", callee), xs, count,
                 "%sstride = %s, dilation = %s, before = %s, size = %s%s", kernel,
                 tuple_text(im->arena, w->stride, w->axes), tuple_text(im->arena, w->dilation, w->axes),
@@ -267,17 +267,34 @@ static Wire *pool_two(Import *im, Wire *x, const OnnxWindows *w, bool is_max, bo
     return stage(im, x, is_max ? "maxpool" : "avgpool", "%s", text_string(&text));
 }
 
+/* The place of each maximum in x as a flat tensor: in its plane, which f32 counts, and
+ * the planes before it. */
+static Wire *pool_places(Import *im, Wire *x, OnnxWindows *w, bool ceil_mode) {
+    Dim sizes[3], dims[4], plane = size_product(im, x, 2, 4), planes = size_product(im, x, 0, 2);
+    const bool by_columns = attribute_int(im, "storage_order", 0);
+    if (w->axes != 2) return cannot(im, "the places of a maximum pool over %d axes", w->axes);
+    if (!resolve_pads(im, x, w)) return NULL;
+    for (int i = 0; i < 4; i++) dims[i] = wire_size(im, x, i);
+    for (int i = 0; i < 2; i++) sizes[i] = pool_size(im, x, w, i, ceil_mode);
+    const Dim one = dim_const(im->dims, 1);
+    Wire *counted = call(im, "arange", NULL, 0, "%s, dtype = \"f32\"", dim_string(im->arena, plane));
+    counted = reshaped(im, counted, (Dim[]){one, one, dims[by_columns ? 3 : 2], dims[by_columns ? 2 : 3]}, 4);
+    if (by_columns) counted = permuted(im, counted, (int[]){0, 1, 3, 2});
+    Wire *both[] = {x, broadcasted(im, counted, dims, 4)};
+    Wire *places = cast_to(im, primitive_windows(im, "max_pool_gather", both, 2, w, sizes, 1), ONNX_INT64);
+    Wire *before = call(im, "arange", NULL, 0, "%s, dtype = \"i64\"", dim_string(im->arena, planes));
+    before = infix_size(im, "*", typed(before, ONNX_INT64), plane);
+    return infix(im, "+", places, reshaped(im, before, (Dim[]){dims[0], dims[1], one, one}, 4));
+}
+
 void convert_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     OnnxWindows w;
-    const bool is_max = !strcmp(current_row(im)->as, "maxpool"),
+    const bool is_max = !strcmp(current_row(im)->name, "MaxPool"),
                ceil_mode = attribute_int(im, "ceil_mode", 0),
                with_pad = attribute_int(im, "count_include_pad", 0);
     if (!x || !windows_of_node(im, x, NULL, &w)) return;
-    if (im->node->output_count > 1 && *im->node->outputs[1]) {
-        cannot(im, "the places of a maximum pool (its second output)");
-        return;
-    }
+    if (im->node->output_count > 1 && *im->node->outputs[1]) outputs[1] = pool_places(im, x, &w, ceil_mode);
     if (w.axes == 2) outputs[0] = pool_two(im, x, &w, is_max, ceil_mode, with_pad);
     else if (w.axes == 3) outputs[0] = pool_three(im, x, &w, is_max, ceil_mode, with_pad);
     else {
@@ -288,6 +305,43 @@ void convert_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         Wire *y = pool_two(im, reshaped(im, x, flat, 4), &w, is_max, ceil_mode, with_pad);
         if (y) outputs[0] = reshaped(im, y, (Dim[]){flat[0], flat[1], y->shape.dims[3]}, 3);
     }
+}
+
+/* Zeros behind y along each axis, to the sizes that are wanted. */
+static Wire *padded_to(Import *im, Wire *y, const Dim *wanted, const Dim *own, int rank) {
+    Dim after[16], none[16];
+    bool same = true;
+    for (int i = 0; i < rank; i++) {
+        none[i] = dim_const(im->dims, 0), after[i] = dim_sub(im->dims, wanted[i], own[i]);
+        same = same && wanted[i] == own[i];
+    }
+    if (same || !y) return y;
+    return call(im, "primitive.pad", &y, 1, "before = %s, after = %s, mode = \"constant\", value = 0.0",
+                dims_text(im->arena, none, rank), dims_text(im->arena, after, rank));
+}
+
+/* The second input has the places of the elements in the flat result. */
+void convert_max_unpool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *places = input_at(inputs, count, 1),
+         *shape = input_at(inputs, count, 2);
+    Dim own[16], wanted[16];
+    OnnxWindows w;
+    int rank = 0;
+    if (!x || !places || !windows_of_node(im, x, NULL, &w)) return;
+    for (int i = 0; i < w.axes + 2; i++) own[i] = wire_size(im, x, i);
+    for (int i = 0; i < w.axes; i++)
+        own[2 + i] =
+            dim_offset(im->dims, dim_scale(im->dims, dim_offset(im->dims, own[2 + i], -1), w.stride[i]),
+                       w.kernel[i] - w.before[i] - w.after[i]);
+    if (shape && (!sizes_of(im, shape, "the shape", wanted, &rank) || rank != w.axes + 2)) return;
+    Dim total = dim_const(im->dims, 1), elements = size_product(im, x, 0, wire_rank(im, x));
+    for (int i = 0; i < w.axes + 2; i++) total = dim_mul(im->dims, total, own[i]);
+    Wire *flat[] = {reshaped(im, x, &elements, 1), places_of(im, reshaped(im, places, &elements, 1), total)};
+    Wire *y = reshaped(
+        im,
+        call(im, "primitive.scatter_add", flat, 2, "axis = 0, size = %s", dims_text(im->arena, &total, 1)),
+        own, w.axes + 2);
+    outputs[0] = shape ? padded_to(im, y, wanted, own, w.axes + 2) : y;
 }
 
 static const char *all_places(Import *im, Wire *x) {

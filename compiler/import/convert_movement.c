@@ -283,8 +283,7 @@ void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 
 /* ---- elements at places ---- */
 
-/* Places for our operators: i32, counted from 0. */
-static Wire *places_of(Import *im, Wire *index, Dim size) {
+Wire *places_of(Import *im, Wire *index, Dim size) {
     if (!index) return NULL;
     const Known *k = known_of(im, index);
     bool below = !k || !k->sizes;
@@ -344,26 +343,34 @@ void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **
                           2, "axis = %d", axis);
 }
 
-/* Places on several axes as one place on these axes flattened. */
-void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *index = input_at(inputs, count, 1), *place = NULL;
+Wire *rows_at(Import *im, Wire *x, Wire *index, int *count) {
     int64_t deep;
-    if (!x || !index) return;
     const int last = wire_rank(im, index) - 1, rank = wire_rank(im, x);
-    if (attribute_int(im, "batch_dims", 0)) cannot(im, "batch_dims");
     if (last < 0 || !wire_fixed(im, index, last, &deep) || deep > rank)
-        cannot(im, "indices of a depth that is free");
+        return cannot(im, "indices of a depth that is free");
     const char *places[16];
+    Wire *place = NULL;
     for (int i = 0; i < 16; i++) places[i] = ":";
     for (int i = 0; !im->why && i < (int)deep; i++) {
         places[last] = arena_printf(im->arena, "%d", i);
         Wire *one = places_of(im, cut_wire(im, index, places), wire_size(im, x, i));
         place = place ? infix(im, "+", infix_size(im, "*", place, wire_size(im, x, i)), one) : one;
     }
+    *count = (int)deep;
+    return im->why ? NULL : place;
+}
+
+void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *index = input_at(inputs, count, 1);
+    int deep;
+    if (!x || !index) return;
+    if (attribute_int(im, "batch_dims", 0)) cannot(im, "batch_dims");
+    Wire *place = rows_at(im, x, index, &deep);
     if (im->why) return;
-    Dim dims[16] = {size_product(im, x, 0, (int)deep)};
-    for (int i = (int)deep; i < rank; i++) dims[i - deep + 1] = wire_size(im, x, i);
-    outputs[0] = gathered_wire(im, reshaped(im, x, dims, rank - (int)deep + 1), place, 0);
+    const int rank = wire_rank(im, x);
+    Dim dims[16] = {size_product(im, x, 0, deep)};
+    for (int i = deep; i < rank; i++) dims[i - deep + 1] = wire_size(im, x, i);
+    outputs[0] = gathered_wire(im, reshaped(im, x, dims, rank - deep + 1), place, 0);
 }
 
 void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs) {

@@ -997,6 +997,8 @@ def steps():
     for gates, call, function in ((4, "lstm_steps(x, y, z, zeros([12]), zeros([2, 3]), zeros([2, 3]))", lstm),
                                   (3, "gru_steps(x, y, z, zeros([9]), zeros([9]), zeros([2, 3]))", gru), (1, "rnn_steps(x, y, z, zeros([3]), zeros([2, 3]))", rnn)):
         expression(f"{call}[0]", [(4, 2, 5), (3 * gates, 5), (3 * gates, 3)], function, use="onnx")
+    places = [3, 0, 4]
+    expression(f'scatter_rows(x, tensor({places}, dtype = "i32"), y)', [(5, 2), (3, 2)], lambda x, y: x.index_copy(0, torch.tensor(places), y), use="onnx")
 
 
 def operators():

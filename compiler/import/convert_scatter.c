@@ -1,0 +1,76 @@
+/* Operators that put elements at places: ScatterND and ScatterElements, and what belongs
+ * to the places of maximum pools. */
+#include "import/convert.h"
+
+static Wire *flat(Import *im, Wire *x) {
+    return x ? reshaped(im, x, (Dim[]){size_product(im, x, 0, wire_rank(im, x))}, 1) : NULL;
+}
+
+static void dims_of(Import *im, Wire *x, Dim *dims) {
+    for (int i = 0; i < wire_rank(im, x); i++) dims[i] = wire_size(im, x, i);
+}
+
+static Wire *added_up(Import *im, Wire *updates, Wire *places, Dim size) {
+    return call(im, "primitive.scatter_add", (Wire *[]){updates, places}, 2, "axis = 0, size = %s",
+                dims_text(im->arena, &size, 1));
+}
+
+/* The rows of x, with updates at the places as the attribute `reduction` says. */
+static Wire *scattered(Import *im, Wire *x, Wire *places, Wire *updates) {
+    const char *how = attribute_string(im, "reduction", "none");
+    if (!x || !places || !updates) return NULL;
+    if (!strcmp(how, "add")) return infix(im, "+", x, added_up(im, updates, places, wire_size(im, x, 0)));
+    if (strcmp(how, "none")) return cannot(im, "putting elements by %s", how);
+    return call(im, "onnx.scatter_rows", (Wire *[]){x, places, updates}, 3, "%s", "");
+}
+
+static bool scatter_inputs(Import *im, Wire *const *inputs, int count, Wire **out) {
+    for (int i = 0; i < 3; i++) {
+        out[i] = input_at(inputs, count, i);
+        if (!out[i]) return false;
+    }
+    return out[0]->type != ONNX_BOOL || cannot(im, "putting elements of bool");
+}
+
+void convert_scatter_nd(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *in[3];
+    Dim dims[16], rows[16];
+    int deep;
+    if (!scatter_inputs(im, inputs, count, in)) return;
+    Wire *places = flat(im, rows_at(im, in[0], in[1], &deep));
+    const int rank = wire_rank(im, in[0]);
+    if (!places) return;
+    dims_of(im, in[0], dims);
+    rows[0] = size_product(im, in[0], 0, deep);
+    for (int i = deep; i < rank; i++) rows[i - deep + 1] = dims[i];
+    Wire *x = reshaped(im, in[0], rows, rank - deep + 1);
+    rows[0] = wire_size(im, places, 0);
+    Wire *y = scattered(im, x, places, reshaped(im, in[2], rows, rank - deep + 1));
+    outputs[0] = y ? reshaped(im, y, dims, rank) : NULL;
+}
+
+/* What the places along the other axes come to in the flat tensor: 0, 4, 8, .. */
+static Wire *along_axis(Import *im, Wire *index, int axis, Dim stride) {
+    Dim dims[16];
+    for (int i = 0; i < wire_rank(im, index); i++)
+        dims[i] = i == axis ? wire_size(im, index, i) : dim_const(im->dims, 1);
+    Wire *steps = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, dims[axis])), ONNX_INT32);
+    steps = reshaped(im, steps, dims, wire_rank(im, index));
+    return infix_size(im, "*", steps, stride);
+}
+
+void convert_scatter_elements(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *in[3];
+    Dim dims[16];
+    if (!scatter_inputs(im, inputs, count, in)) return;
+    const int rank = wire_rank(im, in[0]), axis = axis_of(im, attribute_int(im, "axis", 0), rank);
+    if (axis < 0 || wire_rank(im, in[1]) != rank) return;
+    dims_of(im, in[0], dims);
+    Wire *place =
+        infix_size(im, "*", places_of(im, in[1], dims[axis]), size_product(im, in[0], axis + 1, rank));
+    for (int i = 0; i < rank && place; i++)
+        if (i != axis)
+            place = infix(im, "+", place, along_axis(im, in[1], i, size_product(im, in[0], i + 1, rank)));
+    Wire *y = scattered(im, flat(im, in[0]), flat(im, place), flat(im, in[2]));
+    outputs[0] = y ? reshaped(im, y, dims, rank) : NULL;
+}
