@@ -2,7 +2,7 @@
  * to the places of maximum pools. */
 #include "import/convert.h"
 
-static Wire *flat(Import *im, Wire *x) {
+static Wire *flat_wire(Import *im, Wire *x) {
     return x ? reshaped(im, x, (Dim[]){size_product(im, x, 0, wire_rank(im, x))}, 1) : NULL;
 }
 
@@ -16,7 +16,7 @@ static Wire *added_up(Import *im, Wire *updates, Wire *places, Dim size) {
 }
 
 /* The rows of x, with updates at the places as the attribute `reduction` says. */
-static Wire *scattered(Import *im, Wire *x, Wire *places, Wire *updates) {
+static Wire *scattered_wire(Import *im, Wire *x, Wire *places, Wire *updates) {
     const char *how = attribute_string(im, "reduction", "none");
     if (!x || !places || !updates) return NULL;
     if (!strcmp(how, "add")) return infix(im, "+", x, added_up(im, updates, places, wire_size(im, x, 0)));
@@ -37,7 +37,7 @@ void convert_scatter_nd(Import *im, Wire *const *inputs, int count, Wire **outpu
     Dim dims[16], rows[16];
     int deep;
     if (!scatter_inputs(im, inputs, count, in)) return;
-    Wire *places = flat(im, rows_at(im, in[0], in[1], &deep));
+    Wire *places = flat_wire(im, rows_at(im, in[0], in[1], &deep));
     const int rank = wire_rank(im, in[0]);
     if (!places) return;
     dims_of(im, in[0], dims);
@@ -45,12 +45,12 @@ void convert_scatter_nd(Import *im, Wire *const *inputs, int count, Wire **outpu
     for (int i = deep; i < rank; i++) rows[i - deep + 1] = dims[i];
     Wire *x = reshaped(im, in[0], rows, rank - deep + 1);
     rows[0] = wire_size(im, places, 0);
-    Wire *y = scattered(im, x, places, reshaped(im, in[2], rows, rank - deep + 1));
+    Wire *y = scattered_wire(im, x, places, reshaped(im, in[2], rows, rank - deep + 1));
     outputs[0] = y ? reshaped(im, y, dims, rank) : NULL;
 }
 
 /* What the places along the other axes come to in the flat tensor: 0, 4, 8, .. */
-static Wire *along_axis(Import *im, Wire *index, int axis, Dim stride) {
+static Wire *places_along_axis(Import *im, Wire *index, int axis, Dim stride) {
     Dim dims[16];
     for (int i = 0; i < wire_rank(im, index); i++)
         dims[i] = i == axis ? wire_size(im, index, i) : dim_const(im->dims, 1);
@@ -70,7 +70,8 @@ void convert_scatter_elements(Import *im, Wire *const *inputs, int count, Wire *
         infix_size(im, "*", places_of(im, in[1], dims[axis]), size_product(im, in[0], axis + 1, rank));
     for (int i = 0; i < rank && place; i++)
         if (i != axis)
-            place = infix(im, "+", place, along_axis(im, in[1], i, size_product(im, in[0], i + 1, rank)));
-    Wire *y = scattered(im, flat(im, in[0]), flat(im, place), flat(im, in[2]));
+            place =
+                infix(im, "+", place, places_along_axis(im, in[1], i, size_product(im, in[0], i + 1, rank)));
+    Wire *y = scattered_wire(im, flat_wire(im, in[0]), flat_wire(im, place), flat_wire(im, in[2]));
     outputs[0] = y ? reshaped(im, y, dims, rank) : NULL;
 }

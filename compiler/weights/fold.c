@@ -16,7 +16,7 @@ static void put_element(unsigned char *out, int64_t index, double value) {
     memcpy(out + (size_t)index * sizeof value, &value, sizeof value);
 }
 
-static bool same_sizes(const cai_tensor *a, const cai_tensor *b) {
+static bool have_same_sizes(const cai_tensor *a, const cai_tensor *b) {
     return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof *a->dims * (size_t)a->rank) == 0;
 }
 
@@ -60,7 +60,7 @@ bool fold_concat_sizes(const Transform *t, const TransformPlace *at, cai_tensor 
             __builtin_add_overflow(to->dims[axis], other.dims[axis], &to->dims[axis]))
             return false;
         other.dims[axis] = to->dims[axis];
-        if (!same_sizes(&other, to)) return false;
+        if (!have_same_sizes(&other, to)) return false;
     }
     return true;
 }
@@ -107,7 +107,7 @@ bool fold_same_sizes(const Transform *t, const TransformPlace *at, cai_tensor *t
     *to = *at->theirs[0];
     to->type = CAI_F64;
     for (int i = 1; i < at->count; i++)
-        if (!same_sizes(at->theirs[i], to)) return false;
+        if (!have_same_sizes(at->theirs[i], to)) return false;
     return all_are_floats(at);
 }
 

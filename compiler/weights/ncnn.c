@@ -51,7 +51,7 @@ static void ncnn_fail(Ncnn *n, const char *why) {
              n->layer.kind, why);
 }
 
-static int64_t setting(const Ncnn *n, int id, int64_t otherwise) {
+static int64_t layer_setting(const Ncnn *n, int id, int64_t otherwise) {
     return n->layer.given[id] ? n->layer.settings[id] : otherwise;
 }
 
@@ -68,7 +68,7 @@ static int64_t size_left(Ncnn *n, int64_t total, const int64_t *sizes, int count
 /* ---- elements ---- */
 
 /* The next `bytes` of the .bin; NULL after a failure. */
-static const unsigned char *take_bytes(Ncnn *n, uint64_t bytes) {
+static const unsigned char *take_bin_bytes(Ncnn *n, uint64_t bytes) {
     if (!n->failed && bytes > (uint64_t)(n->end - n->at))
         ncnn_fail(n, "goes beyond the end of the file: it is cut off, or belongs to another .param");
     if (n->failed) return NULL;
@@ -86,8 +86,8 @@ static unsigned char *ncnn_block(Ncnn *n, uint64_t bytes) {
 /* A table of 256 numbers, and the place in it of each element. */
 static const unsigned char *take_places(Ncnn *n, int64_t count) {
     enum { TABLE = 256 * sizeof(float) };
-    const unsigned char *numbers = take_bytes(n, TABLE),
-                        *places = take_bytes(n, ((uint64_t)count + 3) & ~3ull);
+    const unsigned char *numbers = take_bin_bytes(n, TABLE),
+                        *places = take_bin_bytes(n, ((uint64_t)count + 3) & ~3ull);
     unsigned char *block = places ? ncnn_block(n, (uint64_t)count * sizeof(float)) : NULL;
     for (int64_t i = 0; block && i < count; i++)
         memcpy(block + (size_t)i * sizeof(float), numbers + places[i] * sizeof(float), sizeof(float));
@@ -102,16 +102,16 @@ static void take_elements(Ncnn *n, cai_tensor *tensor, bool tagged) {
     tensor->type = CAI_F32;
     if (!n->failed && (!cai_tensor_count(tensor, &bytes) || tensor->count <= 0))
         ncnn_fail(n, "has no elements, or too many");
-    const unsigned char *word = tagged ? take_bytes(n, sizeof tag) : NULL;
+    const unsigned char *word = tagged ? take_bin_bytes(n, sizeof tag) : NULL;
     if (word) memcpy(&tag, word, sizeof tag);
     if (n->failed) return;
     if (tag == TAG_INT8) {
         ncnn_fail(n, "is quantized to int8: give the network as it was before ncnn2int8");
     } else if (tag == TAG_F16) {
         tensor->type = CAI_F16;
-        tensor->data = take_bytes(n, (bytes / 2 + 3) & ~3ull);
+        tensor->data = take_bin_bytes(n, (bytes / 2 + 3) & ~3ull);
     } else {
-        tensor->data = tag && tag != TAG_F32 ? take_places(n, tensor->count) : take_bytes(n, bytes);
+        tensor->data = tag && tag != TAG_F32 ? take_places(n, tensor->count) : take_bin_bytes(n, bytes);
     }
 }
 
@@ -130,7 +130,7 @@ static void add_ncnn_weight(Ncnn *n, const char *part, cai_tensor tensor) {
 
 #define SIZES(...) (int64_t[]){__VA_ARGS__}, (int)(sizeof(int64_t[]){__VA_ARGS__} / sizeof(int64_t))
 
-static void take_weight(Ncnn *n, const char *part, bool tagged, const int64_t *sizes, int rank) {
+static void take_ncnn_weight(Ncnn *n, const char *part, bool tagged, const int64_t *sizes, int rank) {
     cai_tensor tensor = sized_tensor(sizes, rank);
     take_elements(n, &tensor, tagged);
     add_ncnn_weight(n, part, tensor);
@@ -141,20 +141,20 @@ static void take_weight(Ncnn *n, const char *part, bool tagged, const int64_t *s
 /* [.., depth, height, width] */
 static void kernel_sizes(const Ncnn *n, int axes, int64_t *kernel) {
     static const int ids[] = {1, 11, 21};
-    for (int i = 0; i < axes; i++) kernel[axes - 1 - i] = setting(n, ids[i], setting(n, 1, 0));
+    for (int i = 0; i < axes; i++) kernel[axes - 1 - i] = layer_setting(n, ids[i], layer_setting(n, 1, 0));
 }
 
 static void take_bias(Ncnn *n, int id, int64_t count) {
-    if (setting(n, id, 0)) take_weight(n, "bias", false, SIZES(count));
+    if (layer_setting(n, id, 0)) take_ncnn_weight(n, "bias", false, SIZES(count));
 }
 
 static void take_convolution(Ncnn *n) {
-    int64_t sizes[5] = {setting(n, 0, 0)}, known[4] = {sizes[0]};
-    if (setting(n, 19, 0)) return; /* the weights are computed */
+    int64_t sizes[5] = {layer_setting(n, 0, 0)}, known[4] = {sizes[0]};
+    if (layer_setting(n, 19, 0)) return; /* the weights are computed */
     kernel_sizes(n, n->kind->axes, sizes + 2);
     memcpy(known + 1, sizes + 2, sizeof *sizes * (size_t)n->kind->axes);
-    sizes[1] = size_left(n, setting(n, 6, 0), known, 1 + n->kind->axes);
-    take_weight(n, "weight", true, sizes, 2 + n->kind->axes);
+    sizes[1] = size_left(n, layer_setting(n, 6, 0), known, 1 + n->kind->axes);
+    take_ncnn_weight(n, "weight", true, sizes, 2 + n->kind->axes);
     take_bias(n, 5, sizes[0]);
 }
 
@@ -170,12 +170,12 @@ static void swap_channels(Ncnn *n, cai_tensor *tensor, int64_t groups, int64_t o
 }
 
 static void take_transposed(Ncnn *n) {
-    int64_t sizes[5], known[4] = {setting(n, 0, 0)}, groups = setting(n, 7, 1);
-    if (setting(n, 28, 0)) return; /* the weights are computed */
+    int64_t sizes[5], known[4] = {layer_setting(n, 0, 0)}, groups = layer_setting(n, 7, 1);
+    if (layer_setting(n, 28, 0)) return; /* the weights are computed */
     kernel_sizes(n, n->kind->axes, sizes + 2);
     memcpy(known + 1, sizes + 2, sizeof *sizes * (size_t)n->kind->axes);
     const int64_t out = size_left(n, known[0], &groups, 1),
-                  in = size_left(n, setting(n, 6, 0), known, 1 + n->kind->axes);
+                  in = size_left(n, layer_setting(n, 6, 0), known, 1 + n->kind->axes);
     sizes[0] = in * groups, sizes[1] = out;
     cai_tensor tensor = sized_tensor(sizes, 2 + n->kind->axes);
     take_elements(n, &tensor, true);
@@ -185,32 +185,32 @@ static void take_transposed(Ncnn *n) {
 }
 
 static void take_inner_product(Ncnn *n) {
-    const int64_t out = setting(n, 0, 0);
-    take_weight(n, "weight", true, SIZES(out, size_left(n, setting(n, 2, 0), &out, 1)));
+    const int64_t out = layer_setting(n, 0, 0);
+    take_ncnn_weight(n, "weight", true, SIZES(out, size_left(n, layer_setting(n, 2, 0), &out, 1)));
     take_bias(n, 1, out);
 }
 
 static void take_embedding(Ncnn *n) {
-    const int64_t width = setting(n, 0, 0);
-    take_weight(n, "weight", true, SIZES(setting(n, 1, 0), width));
+    const int64_t width = layer_setting(n, 0, 0);
+    take_ncnn_weight(n, "weight", true, SIZES(layer_setting(n, 1, 0), width));
     take_bias(n, 2, width);
 }
 
 /* Numbers for each channel. */
 static void take_vectors(Ncnn *n) {
-    const int64_t count = setting(n, n->kind->size, 0);
-    if (n->kind->affine >= 0 && !setting(n, n->kind->affine, 1)) return;
+    const int64_t count = layer_setting(n, n->kind->size, 0);
+    if (n->kind->affine >= 0 && !layer_setting(n, n->kind->affine, 1)) return;
     for (const char *at = n->kind->parts; *at; at += strspn(at, " ")) {
         size_t length = strcspn(at, " ");
-        take_weight(n, arena_strndup(n->table->arena, at, length), false, SIZES(count));
+        take_ncnn_weight(n, arena_strndup(n->table->arena, at, length), false, SIZES(count));
         at += length;
     }
 }
 
 static void take_scale(Ncnn *n) {
-    const int64_t count = setting(n, 0, 0);
+    const int64_t count = layer_setting(n, 0, 0);
     if (count == -233) return; /* the scale is computed */
-    take_weight(n, "weight", false, SIZES(count));
+    take_ncnn_weight(n, "weight", false, SIZES(count));
     take_bias(n, 1, count);
 }
 
@@ -219,39 +219,41 @@ static void take_memory(Ncnn *n) {
     int64_t sizes[COUNT_OF(ids)];
     int rank = 0;
     for (int i = 0; i < COUNT_OF(ids); i++)
-        if (setting(n, ids[i], 0)) sizes[rank++] = setting(n, ids[i], 0);
-    if (rank) take_weight(n, "", setting(n, 21, 1) == 0, sizes, rank);
+        if (layer_setting(n, ids[i], 0)) sizes[rank++] = layer_setting(n, ids[i], 0);
+    if (rank) take_ncnn_weight(n, "", layer_setting(n, 21, 1) == 0, sizes, rank);
 }
 
 static void take_gemm(Ncnn *n) {
-    const int64_t rows = setting(n, 7, 0), columns = setting(n, 8, 0), inner = setting(n, 9, 0);
-    const bool turn_a = setting(n, 2, 0), turn_b = setting(n, 3, 0);
-    if (setting(n, 4, 0)) take_weight(n, "A", true, SIZES(turn_a ? inner : rows, turn_a ? rows : inner));
-    if (setting(n, 5, 0))
-        take_weight(n, "B", true, SIZES(turn_b ? columns : inner, turn_b ? inner : columns));
-    if (!setting(n, 6, 0)) return;
-    switch (setting(n, 10, 0)) {
-    case 0: take_weight(n, "C", true, SIZES(1)); break;
-    case 1: take_weight(n, "C", true, SIZES(rows)); break;
-    case 2: take_weight(n, "C", true, SIZES(rows, 1)); break;
-    case 3: take_weight(n, "C", true, SIZES(rows, columns)); break;
-    case 4: take_weight(n, "C", true, SIZES(columns)); break;
+    const int64_t rows = layer_setting(n, 7, 0), columns = layer_setting(n, 8, 0),
+                  inner = layer_setting(n, 9, 0);
+    const bool turn_a = layer_setting(n, 2, 0), turn_b = layer_setting(n, 3, 0);
+    if (layer_setting(n, 4, 0))
+        take_ncnn_weight(n, "A", true, SIZES(turn_a ? inner : rows, turn_a ? rows : inner));
+    if (layer_setting(n, 5, 0))
+        take_ncnn_weight(n, "B", true, SIZES(turn_b ? columns : inner, turn_b ? inner : columns));
+    if (!layer_setting(n, 6, 0)) return;
+    switch (layer_setting(n, 10, 0)) {
+    case 0: take_ncnn_weight(n, "C", true, SIZES(1)); break;
+    case 1: take_ncnn_weight(n, "C", true, SIZES(rows)); break;
+    case 2: take_ncnn_weight(n, "C", true, SIZES(rows, 1)); break;
+    case 3: take_ncnn_weight(n, "C", true, SIZES(rows, columns)); break;
+    case 4: take_ncnn_weight(n, "C", true, SIZES(columns)); break;
     default: break;
     }
 }
 
 static void take_attention(Ncnn *n) {
-    const int64_t width = setting(n, 0, 0), query = size_left(n, setting(n, 2, 0), &width, 1);
+    const int64_t width = layer_setting(n, 0, 0), query = size_left(n, layer_setting(n, 2, 0), &width, 1);
     const struct Projection {
         const char *weight, *bias;
         int64_t out, in;
     } projections[] = {{"q.weight", "q.bias", width, query},
-                       {"k.weight", "k.bias", width, setting(n, 3, width)},
-                       {"v.weight", "v.bias", width, setting(n, 4, width)},
+                       {"k.weight", "k.bias", width, layer_setting(n, 3, width)},
+                       {"v.weight", "v.bias", width, layer_setting(n, 4, width)},
                        {"out_proj.weight", "out_proj.bias", query, width}};
     for (int i = 0; i < COUNT_OF(projections); i++) {
-        take_weight(n, projections[i].weight, true, SIZES(projections[i].out, projections[i].in));
-        take_weight(n, projections[i].bias, false, SIZES(projections[i].out));
+        take_ncnn_weight(n, projections[i].weight, true, SIZES(projections[i].out, projections[i].in));
+        take_ncnn_weight(n, projections[i].bias, false, SIZES(projections[i].out));
     }
 }
 
@@ -291,10 +293,10 @@ static cai_tensor take_directions(Ncnn *n, int64_t rows, int64_t columns, int ra
 }
 
 static void take_recurrent(Ncnn *n, const Gates *gates) {
-    const bool both = setting(n, 2, 0) == 2, reversed = setting(n, 2, 0) == 1;
-    const int64_t out = setting(n, 0, 0), hidden = gates->count == 4 ? setting(n, 3, out) : out,
+    const bool both = layer_setting(n, 2, 0) == 2, reversed = layer_setting(n, 2, 0) == 1;
+    const int64_t out = layer_setting(n, 0, 0), hidden = gates->count == 4 ? layer_setting(n, 3, out) : out,
                   directions = both ? 2 : 1, known[] = {directions, hidden, gates->count},
-                  in = size_left(n, setting(n, 1, 0), known, COUNT_OF(known));
+                  in = size_left(n, layer_setting(n, 1, 0), known, COUNT_OF(known));
     if (n->failed || size_left(n, hidden, &(int64_t){1}, 1) > INT32_MAX) return;
     const int64_t rows = directions * gates->count * hidden;
     cai_tensor w = take_directions(n, rows, in, 2),
@@ -382,7 +384,7 @@ static const NcnnKind *kind_of_layer(const char *name) {
 static void take_layer(Ncnn *n) {
     n->kind = kind_of_layer(n->layer.kind);
     if (!n->kind) return;
-    if (n->kind->int8 && setting(n, n->kind->int8, 0))
+    if (n->kind->int8 && layer_setting(n, n->kind->int8, 0))
         ncnn_fail(n, "is quantized: give the network as it was before ncnn2int8");
     else n->kind->take(n);
 }
@@ -401,7 +403,7 @@ static const char *next_word(const Ncnn *n, const char **at, const char *end) {
 
 /* `6=36864`. Numbers with a point, lists and texts are settings that no size follows
  * from. */
-static void read_setting(NcnnLayer *layer, const char *word) {
+static void read_layer_setting(NcnnLayer *layer, const char *word) {
     char *equals;
     const long id = strtol(word, &equals, 10);
     if (*equals != '=' || id < 0 || id >= SETTINGS) return;
@@ -417,11 +419,11 @@ static bool read_layer(Ncnn *n, const char *at, const char *end) {
     const long in = strtol(next_word(n, &at, end), NULL, 10), out = strtol(next_word(n, &at, end), NULL, 10);
     if (!*n->layer.name || in < 0 || out < 0) return false;
     for (long i = 0; i < in + out && at < end; i++) next_word(n, &at, end);
-    while (at < end) read_setting(&n->layer, next_word(n, &at, end));
+    while (at < end) read_layer_setting(&n->layer, next_word(n, &at, end));
     return true;
 }
 
-static bool is_blank(const char *at, const char *end) {
+static bool is_blank_line(const char *at, const char *end) {
     while (at < end && isspace((unsigned char)*at)) at++;
     return at == end;
 }
@@ -431,7 +433,7 @@ static bool read_param(Ncnn *n, const char *path, const cai_file *param) {
     for (int line = 1; at < file_end && !n->failed; line++) {
         const char *end = memchr(at, '\n', (size_t)(file_end - at));
         if (!end) end = file_end;
-        if (line > 2 && !is_blank(at, end)) { /* before them a mark, and how many layers there are */
+        if (line > 2 && !is_blank_line(at, end)) { /* before them a mark, and how many layers there are */
             if (!read_layer(n, at, end))
                 return cai_fail(n->error, CAI_BAD_INPUT,
                                 "%s:%d: is no layer: its kind, its name, numbers of inputs and outputs, .. ",

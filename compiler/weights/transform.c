@@ -104,7 +104,7 @@ static const struct TransformKind {
 
 static const struct TransformKind *kind_of(const Transform *t) { return &kinds[t->kind]; }
 
-static bool read_numbers(const char *at, const char *end, Transform *t) {
+static bool read_transform_numbers(const char *at, const char *end, Transform *t) {
     while (at < end) {
         char *behind;
         errno = 0;
@@ -131,7 +131,7 @@ bool transform_parse(const char *text, size_t length, Transform *t) {
     for (int i = 0; i < COUNT_OF(kinds); i++) {
         if (strlen(kinds[i].word) != word || memcmp(kinds[i].word, text, word) != 0) continue;
         *t = (Transform){.kind = i};
-        return kinds[i].are_numbers ? read_numbers(at, end, t) && kinds[i].are_numbers(t)
+        return kinds[i].are_numbers ? read_transform_numbers(at, end, t) && kinds[i].are_numbers(t)
                                     : read_epsilon(at, end, t);
     }
     return false;

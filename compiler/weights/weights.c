@@ -337,13 +337,13 @@ static OfferList offers_of(const Below *below, const Renames *renames, const cha
     return offers;
 }
 
-static const cai_tensor *offered(const Offer *offer, int i) {
+static const cai_tensor *offered_tensor(const Offer *offer, int i) {
     return &offer->entry->table.tensors.items[offer->indices[i]];
 }
 
 static TransformPlace place_of_offer(const Offer *offer) {
     TransformPlace at = {.count = offer->made->count, .part = offer->made->part, .parts = offer->made->parts};
-    for (int i = 0; i < at.count; i++) at.theirs[i] = offered(offer, i);
+    for (int i = 0; i < at.count; i++) at.theirs[i] = offered_tensor(offer, i);
     return at;
 }
 
@@ -365,7 +365,7 @@ static const cai_tensor *offer_values(Weights *w, const Offer *offer, cai_error 
     WeightTable *table = &offer->entry->table;
     for (int i = 0; i < offer->made->count; i++)
         if (!weight_table_read(table, offer->indices[i], error)) return NULL;
-    if (!offer->made->transform) return offered(offer, 0);
+    if (!offer->made->transform) return offered_tensor(offer, 0);
     const TransformPlace at = place_of_offer(offer);
     cai_tensor made;
     if (!offer_sizes(offer, &made)) return NULL;
@@ -424,7 +424,7 @@ static void take_weight(Weights *w, WantedWeight *wanted, const Offer *offer, Mi
 
 static void add_unexpected(Weights *w, const Offer *offer, Mismatch *mismatch) {
     char shape[400];
-    cai_tensor_shape_text(offered(offer, 0), shape, sizeof shape);
+    cai_tensor_shape_text(offered_tensor(offer, 0), shape, sizeof shape);
     vec_push(w->arena, &mismatch->unexpected, arena_printf(w->arena, "%s %s", offer->path, shape));
     vec_push(w->arena, &mismatch->unexpected_names, offer->path);
 }
