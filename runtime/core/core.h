@@ -47,6 +47,9 @@ void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *err
 /* The number of edits (insert, delete, replace, swap two neighbours) from one word to
  * another; more than `limit` count as limit + 1, and so do words beyond 63 letters. */
 int cai_edit_distance(const char *a, const char *b, int limit);
+/* The number of the first line in which two texts differ, from 1, to whose beginning both
+ * are moved; 0 where they are the same. */
+int cai_first_difference(const char **a, const char **b);
 /* One byte of a text within a JSON string: itself, or an escape. Returns the length. */
 #define CAI_JSON_CHARACTER 8
 int cai_json_character(char c, char out[CAI_JSON_CHARACTER]);
@@ -91,6 +94,11 @@ int cai_pool_threads(const cai_pool *pool);
 /* Runs tasks 0 .. tasks, a contiguous share for each thread, and returns when all are
  * done. With one task or one thread it is a plain call. */
 void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks);
+/* What a worker does while no region has work for it: a piece of some milliseconds at
+ * most, since a region that begins meanwhile does not wait for it; false where there is
+ * none. For the rest of the pool's life, which `context` outlives. */
+typedef bool cai_work_beside(void *context);
+void cai_pool_work_beside(cai_pool *pool, cai_work_beside *work, void *context);
 /* CAI_NUM_THREADS, else OMP_NUM_THREADS, else the smaller of the affinity mask and the
  * cgroup's quota (rounded up); at least 1. */
 int cai_default_threads(void);

@@ -1,4 +1,4 @@
-/* Texts: misspelt words, and JSON strings. */
+/* Texts: misspelt words, JSON strings, and where two differ. */
 #include "core/core.h"
 #include <string.h>
 
@@ -39,4 +39,14 @@ void cai_print_json_string(const char *text, FILE *out) {
     fputc('"', out);
     for (; *text; text++) fwrite(character, 1, (size_t)cai_json_character(*text, character), out);
     fputc('"', out);
+}
+
+int cai_first_difference(const char **a, const char **b) {
+    for (int line = 1;; line++) {
+        size_t length = strcspn(*a, "\n");
+        if (length != strcspn(*b, "\n") || memcmp(*a, *b, length) != 0) return line;
+        if (!(*a)[length] && !(*b)[length]) return 0;
+        *a += length + ((*a)[length] == '\n');
+        *b += length + ((*b)[length] == '\n');
+    }
 }

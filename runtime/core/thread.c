@@ -62,6 +62,9 @@ struct cai_pool {
     int threads, cores;
     int max; /* threads requested: workers read it while others are being started */
     atomic_bool running, ending;
+    /* what workers do meanwhile (cai_pool_work_beside) */
+    _Atomic(cai_work_beside *) beside;
+    void *beside_context;
     pid_t process;         /* the process of the threads: a fork has none */
     cai_parallel_for lent; /* the caller's pool, or NULL */
     void *lender;
@@ -156,8 +159,18 @@ static unsigned help_with_ticket(cai_pool *pool, int index, unsigned ticket) {
 
 /* ---- workers ---- */
 
+/* Until the region is there, or until there is nothing more to do beside. */
+static bool work_beside_until(cai_pool *pool, unsigned last) {
+    cai_work_beside *work;
+    while (atomic_load_explicit(&pool->region, memory_order_acquire) == last) {
+        work = atomic_load_explicit(&pool->beside, memory_order_acquire);
+        if (!work || !work(pool->beside_context)) return false;
+    }
+    return true;
+}
+
 static void wait_for_region(cai_pool *pool, unsigned last) {
-    if (spin_until(pool, &pool->region, last, false)) return;
+    if (work_beside_until(pool, last) || spin_until(pool, &pool->region, last, false)) return;
     atomic_fetch_add(&pool->sleepers, 1);
     while (atomic_load(&pool->region) == last) futex_wait(&pool->region, last);
     atomic_fetch_sub(&pool->sleepers, 1);
@@ -335,6 +348,11 @@ void cai_pool_free(cai_pool *pool) {
 }
 
 int cai_pool_threads(const cai_pool *pool) { return pool->threads; }
+
+void cai_pool_work_beside(cai_pool *pool, cai_work_beside *work, void *context) {
+    pool->beside_context = context;
+    atomic_store_explicit(&pool->beside, work, memory_order_release);
+}
 
 /* ---- how many threads ---- */
 

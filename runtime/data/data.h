@@ -53,6 +53,10 @@ const char *const *cai_dataset_classes(const cai_dataset *dataset, int field, in
  * sample that cannot be read is told once, and the next one stands in its place. */
 bool cai_dataset_read(const cai_dataset *dataset, int part, int64_t position, int64_t row,
                       void *const *buffers, cai_error *error);
+/* Has the system bring the files of the sample at a position into its memory, unless they
+ * were decoded and kept; waits for the disk. And whether there are any files. */
+void cai_dataset_fetch(const cai_dataset *dataset, int part, int64_t position);
+bool cai_dataset_has_files(const cai_dataset *dataset);
 /* The sizes that a field with free ones has in the sample at a position. */
 bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, int field, int64_t *dims,
                        cai_error *error);

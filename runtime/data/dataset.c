@@ -418,8 +418,15 @@ bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, i
     return read;
 }
 
-const char *cai_dataset_name(const cai_dataset *dataset, int part, int64_t position, char out[24]) {
+const cai_portion *cai_dataset_at(const cai_dataset *dataset, int part, int64_t position, int64_t *index) {
     int64_t sample = dataset->samples[part][place_at(dataset, part, position)];
     const cai_portion *portion = portion_of(dataset, sample);
-    return cai_portion_name(portion, sample - portion->first, out);
+    *index = sample - portion->first;
+    return portion;
+}
+
+const char *cai_dataset_name(const cai_dataset *dataset, int part, int64_t position, char out[24]) {
+    int64_t index;
+    const cai_portion *portion = cai_dataset_at(dataset, part, position, &index);
+    return cai_portion_name(portion, index, out);
 }

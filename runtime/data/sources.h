@@ -190,6 +190,8 @@ bool cai_dataset_leave_out(cai_dataset *dataset, int64_t count, cai_error *error
 /* Keeps a decoded picture for later reads where there is room: it is then the data set's,
  * and the one in the slot. */
 bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot, cai_picture *picture);
+/* The sample at a position: its portion, and its number there. */
+const cai_portion *cai_dataset_at(const cai_dataset *dataset, int part, int64_t position, int64_t *index);
 /* The number of a sample's class; -1 where it has none. */
 int64_t cai_dataset_class(const cai_dataset *dataset, int field, int64_t sample);
 

@@ -1,70 +1,111 @@
-/* Samples into the ports of an entry, by all threads of the pool: a task reads one
- * sample. */
+/* Samples into the ports of an entry. A reading is what a step takes, a sample a task,
+ * and any thread may take the next one: all of the pool in a region (cai_reading_finish),
+ * or the workers of a pool whose regions have no work for them (ahead.c). */
 #include "train/train.h"
-#include <pthread.h>
+#include <string.h>
 
-typedef struct Reading {
-    const cai_trainer *trainer;
-    const cai_running *running;
-    const int64_t *positions; /* by set */
-    int part;
-    const int64_t *rows;  /* by set, 0 where nothing is read; NULL: the sets' own numbers */
-    pthread_mutex_t lock; /* of what follows */
-    int64_t failed;       /* the first task that failed, or -1 */
-    cai_error error;
-} Reading;
-
-static int64_t rows_of_batch(const Reading *r, const cai_batch *batch) {
+static int64_t rows_of_batch(const cai_reading *r, const cai_batch *batch) {
     return r->rows ? r->rows[batch->set] : r->trainer->training->sets[batch->set].batch;
 }
 
-static void note_failure(Reading *r, int64_t task, const cai_error *error) {
-    pthread_mutex_lock(&r->lock);
-    if (r->failed < 0 || task < r->failed) r->failed = task, r->error = *error;
-    pthread_mutex_unlock(&r->lock);
-}
-
 /* What is the same for the whole run is read anew, which is what its samples are. */
-static int64_t position_of(const Reading *r, const cai_batch *batch, int64_t row) {
+static int64_t position_of(const cai_reading *r, const cai_batch *batch, int64_t row) {
     const cai_set *set = &r->trainer->training->sets[batch->set];
     bool once = set->field_count > 0 && set->fields[0].once;
     return once ? row : r->positions[batch->set] + batch->round * rows_of_batch(r, batch) + row;
 }
 
-static void read_samples(void *context, int64_t begin, int64_t end, int worker) {
-    Reading *r = context;
-    (void)worker;
-    int64_t first = 0;
-    for (int i = 0; i < r->running->batch_count; i++) {
-        const cai_batch *batch = &r->running->batches[i];
-        int64_t rows = rows_of_batch(r, batch);
-        for (int64_t task = begin > first ? begin : first; task < end && task < first + rows; task++) {
-            cai_error error;
-            int64_t row = task - first;
-            const cai_dataset *set = r->trainer->sets[batch->set];
-            if (!cai_dataset_read(set, r->part, position_of(r, batch, row), row, batch->buffers, &error))
-                note_failure(r, task, &error);
-        }
-        first += rows;
-    }
+void cai_reading_open(cai_reading *r, const cai_trainer *trainer) {
+    *r = (cai_reading){.trainer = trainer};
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->finished, NULL);
+}
+
+void cai_reading_close(cai_reading *r) {
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->finished);
+}
+
+void cai_reading_begin(cai_reading *r, const cai_running *running, bool ahead, int part,
+                       const int64_t *positions, const int64_t *rows) {
+    r->running = running;
+    r->ahead = ahead;
+    r->part = part;
+    r->positions = positions;
+    r->rows = rows;
+    r->failed = -1;
+    r->tasks = 0;
+    for (int i = 0; i < running->batch_count; i++) r->tasks += rows_of_batch(r, &running->batches[i]);
+    r->unread = r->tasks;
+    atomic_store_explicit(&r->left, r->tasks, memory_order_release); /* from here on others read */
+}
+
+/* ---- a sample ---- */
+
+static bool read_sample_of_task(const cai_reading *r, int64_t task, cai_error *error) {
+    const cai_batch *batch = r->running->batches;
+    for (; task >= rows_of_batch(r, batch); batch++) task -= rows_of_batch(r, batch);
+    return cai_dataset_read(r->trainer->sets[batch->set], r->part, position_of(r, batch, task), task,
+                            r->ahead ? batch->next : batch->buffers, error);
+}
+
+bool cai_reading_take(void *context) {
+    cai_reading *r = context;
+    cai_error error;
+    long long left = atomic_load_explicit(&r->left, memory_order_acquire);
+    do
+        if (left == 0) return false;
+    while (!atomic_compare_exchange_weak_explicit(&r->left, &left, left - 1, memory_order_acquire,
+                                                  memory_order_acquire));
+    int64_t task = r->tasks - left;
+    bool read = read_sample_of_task(r, task, &error);
+    pthread_mutex_lock(&r->lock);
+    if (!read && (r->failed < 0 || task < r->failed)) r->failed = task, r->error = error;
+    if (--r->unread == 0) pthread_cond_signal(&r->finished);
+    pthread_mutex_unlock(&r->lock);
+    return true;
+}
+
+/* ---- the end ---- */
+
+static void wait_for_samples(cai_reading *r) {
+    pthread_mutex_lock(&r->lock);
+    while (r->unread) pthread_cond_wait(&r->finished, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void take_samples(void *context, int64_t begin, int64_t end, int worker) {
+    (void)begin, (void)end, (void)worker;
+    while (cai_reading_take(context)) {}
+}
+
+bool cai_reading_finish(cai_reading *r, cai_error *error) {
+    cai_pool *pool = r->trainer->pool;
+    uint64_t mode = cai_flush_denormals(); /* as the workers have it */
+    cai_pool_enter(pool);
+    if (atomic_load(&r->left)) cai_pool_run(pool, take_samples, r, cai_pool_threads(pool));
+    cai_pool_leave(pool);
+    cai_restore_denormals(mode);
+    wait_for_samples(r);
+    if (r->failed < 0) return true;
+    *error = r->error;
+    return false;
+}
+
+void cai_reading_drop(cai_reading *r) {
+    int64_t left = atomic_exchange(&r->left, 0);
+    pthread_mutex_lock(&r->lock);
+    r->unread -= left;
+    pthread_mutex_unlock(&r->lock);
+    wait_for_samples(r);
 }
 
 bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part,
                     const int64_t *positions, const int64_t *rows, cai_error *error) {
-    Reading r = {.trainer = trainer,
-                 .running = running,
-                 .positions = positions,
-                 .part = part,
-                 .rows = rows,
-                 .failed = -1};
-    int64_t tasks = 0;
-    pthread_mutex_init(&r.lock, NULL);
-    for (int i = 0; i < running->batch_count; i++) tasks += rows_of_batch(&r, &running->batches[i]);
-    cai_pool_enter(trainer->pool);
-    cai_pool_run(trainer->pool, read_samples, &r, tasks);
-    cai_pool_leave(trainer->pool);
-    pthread_mutex_destroy(&r.lock);
-    if (r.failed < 0) return true;
-    *error = r.error;
-    return false;
+    cai_reading reading;
+    cai_reading_open(&reading, trainer);
+    cai_reading_begin(&reading, running, false, part, positions, rows);
+    bool read = cai_reading_finish(&reading, error);
+    cai_reading_close(&reading);
+    return read;
 }

@@ -20,9 +20,10 @@ static bool find_batches(const cai_training *training, cai_running *running, cai
         if (binding->kind != CAI_BIND_FIELD || find_batch(running, binding)) continue;
         cai_batch *batch = &running->batches[running->batch_count++];
         *batch = (cai_batch){.set = binding->index, .round = binding->round};
-        batch->buffers =
-            calloc((size_t)training->sets[binding->index].field_count + 1, sizeof *batch->buffers);
-        if (!batch->buffers) return cai_fail_memory(error, 0, "a batch");
+        size_t fields = (size_t)training->sets[binding->index].field_count + 1;
+        batch->buffers = calloc(fields, sizeof *batch->buffers);
+        batch->next = calloc(fields, sizeof *batch->next);
+        if (!batch->buffers || !batch->next) return cai_fail_memory(error, 0, "a batch");
     }
     return true;
 }
@@ -54,11 +55,12 @@ static bool reserve_ports_of_entry(cai_running *running, cai_error *error) {
     const cai_program *program = running->entry->program;
     size_t inputs = (size_t)program->input_count, outputs = (size_t)program->output_count;
     running->inputs = calloc(inputs + 1, sizeof *running->inputs);
+    running->next = calloc(inputs + 1, sizeof *running->next);
     running->outputs = calloc(outputs + 1, sizeof *running->outputs);
     running->capacities = calloc(inputs + outputs + 1, sizeof *running->capacities);
     running->shapes = calloc(inputs + 1, sizeof *running->shapes);
     running->batches = calloc(inputs + 1, sizeof *running->batches);
-    return (running->inputs && running->outputs && running->capacities && running->shapes &&
+    return (running->inputs && running->next && running->outputs && running->capacities && running->shapes &&
             running->batches) ||
            cai_fail_memory(error, 0, "an entry");
 }
@@ -115,6 +117,18 @@ bool cai_running_prepare(cai_running *running, cai_error *error) {
     return true;
 }
 
+bool cai_running_double(cai_running *running, cai_error *error) {
+    for (int i = 0; i < running->entry->program->input_count; i++) {
+        const cai_binding *binding = &running->entry->inputs[i];
+        if (binding->kind != CAI_BIND_FIELD || running->next[i]) continue;
+        running->next[i] = aligned_alloc(CAI_ALIGNMENT, running->capacities[i]);
+        if (!running->next[i])
+            return cai_fail_memory(error, running->capacities[i], running->entry->program->inputs[i].name);
+        find_batch(running, binding)->next[binding->field] = running->next[i];
+    }
+    return true;
+}
+
 void cai_running_close(cai_running *running) {
     const cai_program *program = running->entry->program;
     cai_context_free(running->context);
@@ -123,8 +137,13 @@ void cai_running_close(cai_running *running) {
         if (own)
             free(i < program->input_count ? running->inputs[i] : running->outputs[i - program->input_count]);
     }
-    for (int i = 0; running->batches && i < running->batch_count; i++) free(running->batches[i].buffers);
+    for (int i = 0; running->next && i < program->input_count; i++) free(running->next[i]);
+    for (int i = 0; running->batches && i < running->batch_count; i++) {
+        free(running->batches[i].buffers);
+        free(running->batches[i].next);
+    }
     free(running->inputs);
+    free(running->next);
     free(running->outputs);
     free(running->capacities);
     free(running->shapes);
@@ -149,7 +168,9 @@ static void set_counters(const cai_trainer *trainer, const cai_running *running,
     for (int i = 0; i < running->entry->program->input_count; i++) {
         const cai_binding *binding = &running->entry->inputs[i];
         switch (binding->kind) {
-        case CAI_BIND_STEP: case CAI_BIND_EPOCH: case CAI_BIND_PROGRESS:
+        case CAI_BIND_STEP:
+        case CAI_BIND_EPOCH:
+        case CAI_BIND_PROGRESS:
             *(float *)running->inputs[i] = counter_value(trainer, binding->kind, step);
             break;
         case CAI_BIND_SCALE: *(float *)running->inputs[i] = (float)trainer->scale; break;

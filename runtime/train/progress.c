@@ -1,7 +1,10 @@
 /* The line that tells how far a run has come: on a terminal in its place, five times a
  * second; elsewhere one a minute.
  *
- *     epoch 12/200  step 4,800/80,000  loss 0.61  12.4 pictures/s  left 1 h 52 */
+ *     epoch 12/200  step 4,800/80,000  loss 0.61  12.4 pictures/s  wait 3 %  left 1 h 52
+ *
+ * The wait is where data is late: what share of the steps' time went by until their
+ * samples were read. */
 #include "train/train.h"
 #include <math.h>
 #include <stdarg.h>
@@ -52,7 +55,10 @@ const char *cai_time_text(double milliseconds, char *out, size_t size) {
 
 /* ---- the line ---- */
 
-typedef struct Line { char text[500]; size_t used; } Line;
+typedef struct Line {
+    char text[500];
+    size_t used;
+} Line;
 
 static void add_text(Line *line, const char *format, ...) CAI_PRINTF(2, 3);
 static void add_text(Line *line, const char *format, ...) {
@@ -103,20 +109,23 @@ static void add_pace(Line *line, const cai_trainer *trainer, const cai_phase *ph
     double rate = 1000 / each * (set < 0 ? 1 : (double)cai_trainer_pace(trainer, phase).samples);
     add_text(line, rate < 100 ? "  %.3g %s/s" : "  %.0f %s/s", rate,
              set < 0 ? "steps" : sample_word(trainer, set));
+    double share = 100 * progress->waited / progress->busy;
+    if (share >= 0.5) add_text(line, "  wait %.0f %%", share);
     int64_t steps = cai_trainer_steps(trainer, trainer->point.phase) - trainer->point.step;
     /* with what stands between steps */
     double all = (cai_milliseconds() - progress->begun) / (double)progress->counted;
     add_text(line, "  left %s", cai_time_text((double)steps * all, left, sizeof left));
 }
 
-void cai_progress_time(const cai_trainer *trainer, double milliseconds, double of_processors) {
+void cai_progress_time(const cai_trainer *trainer, double milliseconds, double of_processors, double waited) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     Line line = {.used = 0};
     add_text(&line, "step %lld", (long long)trainer->point.step);
     for (int i = 0; i < phase->shown_count; i++)
         if (phase->shown[i].is_loss)
             add_text(&line, "  %s %.9g", phase->shown[i].name, trainer->values[i].last);
-    fprintf(stderr, "%s  %.3f ms  %.3f ms of CPU time\n", line.text, milliseconds, of_processors);
+    fprintf(stderr, "%s  %.3f ms  %.3f ms of CPU time  waited %.3f ms\n", line.text, milliseconds,
+            of_processors, waited);
 }
 
 void cai_progress_step(cai_trainer *trainer, double milliseconds) {

@@ -10,6 +10,7 @@
 #define CAI_TRAIN_H
 
 #include "data/data.h"
+#include <pthread.h>
 
 /* ---- main.c ---- */
 
@@ -122,26 +123,57 @@ bool cai_checkpoint_load(const cai_checkpoint *checkpoint, const char *path, cai
                          cai_error *error);
 void cai_checkpoint_close(cai_checkpoint *checkpoint);
 
-/* ---- trainer.c, entry.c, batch.c, step.c, measure.c: what runs ---- */
+/* ---- trainer.c, entry.c, batch.c, ahead.c, measure.c: what runs ---- */
 
 typedef struct cai_batch { /* samples of a set for one round, into the ports of an entry */
     int set, round;
-    void **buffers; /* by field; NULL: no port takes it */
+    void **buffers, **next; /* by field; NULL: no port takes it; `next`: those of the next step */
 } cai_batch;
 
 typedef struct cai_running { /* an entry that is ready to run */
     const cai_entry *entry;
     cai_context *context;
     void **inputs, **outputs;        /* memory of ports: a state's, or its own */
+    void **next;                     /* of inputs that are samples: those of the next step, or NULL */
     uint64_t *capacities;            /* of its own: of inputs, then of outputs; 0: it is a state's */
     int64_t (*shapes)[CAI_MAX_RANK]; /* of inputs, to prepare with */
     cai_batch *batches;
     int batch_count;
 } cai_running;
 
+typedef struct cai_reading { /* samples of a step, which threads take one by one */
+    const struct cai_trainer *trainer;
+    const cai_running *running;
+    bool ahead; /* into the buffers of the next step */
+    int part;
+    const int64_t *positions; /* by set */
+    const int64_t *rows;      /* by set, 0 where nothing is read; NULL: the sets' own numbers */
+    int64_t tasks;
+    atomic_llong left; /* that nobody has taken */
+    pthread_mutex_t lock;
+    pthread_cond_t finished;
+    int64_t unread; /* that are not finished */
+    int64_t failed; /* the first task that failed, or -1 */
+    cai_error error;
+} cai_reading;
+
+typedef struct cai_ahead { /* what is read beside a step */
+    cai_reading reading;
+    const cai_running *running; /* whose next step it is for; NULL: nothing is read */
+    int64_t *positions;         /* by set */
+    pthread_t thread;           /* that waits for the disk, if `fetches` */
+    bool fetches;
+    atomic_bool ending;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t asked;
+    bool wanted;
+    int64_t *wanted_from, *wanted_count; /* by set: positions of samples whose files are wanted */
+} cai_ahead;
+
 typedef struct cai_progress {
     double begun, shown; /* times; of the line that was shown last */
     double busy;         /* milliseconds that `counted` steps took */
+    double waited;       /* of these, for samples that were not read yet */
     int64_t counted;
     char measured[200]; /* what was last measured */
 } cai_progress;
@@ -163,6 +195,7 @@ typedef struct cai_trainer {
     const cai_training *training;
     const cai_train_command *command;
     cai_pool *pool;
+    cai_ahead ahead;
     cai_states states;
     cai_dataset **sets; /* NULL: no phase reads it */
     uint64_t data;      /* a fingerprint of all of them */
@@ -205,6 +238,8 @@ bool cai_trainer_keep(cai_trainer *trainer, cai_error *error);
 bool cai_running_open(cai_trainer *trainer, const cai_entry *entry, cai_running *running, cai_error *error);
 /* For the shapes that stand there: gives ports their memory. */
 bool cai_running_prepare(cai_running *running, cai_error *error);
+/* Makes room for the samples of the next step, unless there is. */
+bool cai_running_double(cai_running *running, cai_error *error);
 void cai_running_close(cai_running *running);
 /* Sets the inputs that are counters and guards, and runs. */
 bool cai_running_run(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards, int64_t seed,
@@ -215,6 +250,26 @@ uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step); /* that h
  * position on. Without `rows` it is the set's batch; where it is 0 nothing is read. */
 bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part,
                     const int64_t *positions, const int64_t *rows, cai_error *error);
+
+/* The same in pieces. Between begin and finish, or drop, any thread may take samples. */
+void cai_reading_open(cai_reading *reading, const cai_trainer *trainer);
+void cai_reading_close(cai_reading *reading);
+void cai_reading_begin(cai_reading *reading, const cai_running *running, bool ahead, int part,
+                       const int64_t *positions, const int64_t *rows);
+/* Reads the next sample; false where all are taken. A cai_work_beside: late calls, of one
+ * that was finished, do no harm. */
+bool cai_reading_take(void *reading);
+bool cai_reading_finish(cai_reading *reading, cai_error *error); /* by all threads of the pool */
+void cai_reading_drop(cai_reading *reading);                     /* leaves out what is not begun */
+
+bool cai_ahead_open(cai_trainer *trainer, cai_error *error); /* when pool and sets are there */
+void cai_ahead_close(cai_trainer *trainer);                  /* behind the pool's own end */
+/* Gives the entry the samples from these positions on: those that were read ahead, or
+ * else it reads them. */
+bool cai_ahead_take(cai_trainer *trainer, cai_running *running, const int64_t *positions, cai_error *error);
+/* Has those of the step behind the one at these positions read from now on. */
+bool cai_ahead_begin(cai_trainer *trainer, cai_running *running, const int64_t *positions, cai_error *error);
+void cai_ahead_drop(cai_trainer *trainer); /* nobody will take them */
 
 /* The entry on the batch of a step of the point's phase. */
 bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
@@ -262,9 +317,9 @@ void cai_log_step(cai_trainer *trainer, const cai_phase *phase, uint32_t guards)
 void cai_log_measured(cai_trainer *trainer, const cai_measure *measure, const double *values, bool saved);
 
 void cai_progress_step(cai_trainer *trainer, double milliseconds);
-/* --time: "step 3  loss 6.95338297  612.312 ms  1201.733 ms of CPU time", of the step that
- * was last taken; what all threads used */
-void cai_progress_time(const cai_trainer *trainer, double milliseconds, double of_processors);
+/* --time: "step 3  loss 6.95338297  612.312 ms  1201.733 ms of CPU time  waited 0.004 ms",
+ * of the step that was last taken; what all threads used; until its samples were read */
+void cai_progress_time(const cai_trainer *trainer, double milliseconds, double of_processors, double waited);
 void cai_progress_say(cai_trainer *trainer, const char *format, ...) CAI_PRINTF(2, 3); /* a line that stays */
 void cai_progress_clear(void);                                     /* so that another line can be written */
 const char *cai_count_text(int64_t count, char *out, size_t size); /* "80,000" */

@@ -13,9 +13,12 @@
 
 /* ---- sets ---- */
 
+/* By any thread that reads. */
 static void tell_notice(const char *path, const char *text) {
+    flockfile(stderr);
     cai_progress_clear();
     fprintf(stderr, "notice: %s: %s\n", path, text);
+    funlockfile(stderr);
 }
 
 static bool open_sets(cai_trainer *trainer, cai_error *error) {
@@ -144,19 +147,20 @@ bool cai_trainer_open(cai_trainer *trainer, cai_error *error) {
     trainer->pool = cai_pool_new((int)trainer->command->threads);
     if (!trainer->point.lengths || !trainer->pool) return cai_fail_memory(error, 0, "starting");
     if (!cai_states_new(training, &trainer->states, error) || !open_sets(trainer, error) ||
-        !check_measures(trainer, error))
+        !check_measures(trainer, error) || !cai_ahead_open(trainer, error))
         return false;
     find_lengths(trainer);
     return find_only_phase(trainer, error);
 }
 
 void cai_trainer_close(cai_trainer *trainer) {
+    cai_pool_free(trainer->pool);
+    cai_ahead_close(trainer);
     for (int i = 0; trainer->sets && i < trainer->training->set_count; i++)
         if (trainer->sets[i]) cai_dataset_free(trainer->sets[i]);
     if (trainer->log) fclose(trainer->log);
     cai_events_close(&trainer->events);
     if (trainer->states.data) cai_states_free(&trainer->states);
-    cai_pool_free(trainer->pool);
     free(trainer->values);
     free(trainer->sets);
     free(trainer->point.lengths);
@@ -316,17 +320,36 @@ static void look_at_clock(cai_trainer *trainer) {
     trainer->minutes[0] = (cai_milliseconds() - trainer->begun) / 60e3;
 }
 
+/* Whether another step follows, as far as is known now. */
+static bool is_step_behind(const cai_trainer *trainer, int64_t step) {
+    int64_t stop = trainer->command->stop;
+    return step + 1 < cai_trainer_steps(trainer, trainer->point.phase) && (!stop || step + 1 < stop);
+}
+
+/* cai_trainer_run_entry, with the samples of the next step read beside it. */
+static bool compute_step(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
+                         cai_error *error) {
+    int64_t positions[trainer->training->set_count + 1];
+    find_positions(trainer, positions);
+    if (!cai_ahead_take(trainer, running, positions, error) ||
+        (is_step_behind(trainer, step) && !cai_ahead_begin(trainer, running, positions, error)))
+        return false;
+    int64_t seed = cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, step);
+    return cai_running_run(trainer, running, step, guards, seed, error);
+}
+
 static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *running, cai_error *error) {
     const int64_t step = trainer->point.step;
-    double begun = cai_milliseconds(), used = cai_used_milliseconds();
+    double begun = cai_milliseconds(), used = cai_used_milliseconds(), waited = trainer->progress.waited;
     look_at_clock(trainer);
     uint32_t guards = cai_trainer_guards(trainer, step);
-    if (!cai_trainer_run_entry(trainer, running, step, guards, error) ||
+    if (!compute_step(trainer, running, step, guards, error) ||
         !check_losses(trainer, running, guards, error))
         return false;
     trainer->point.step++;
     if (trainer->command->time)
-        cai_progress_time(trainer, cai_milliseconds() - begun, cai_used_milliseconds() - used);
+        cai_progress_time(trainer, cai_milliseconds() - begun, cai_used_milliseconds() - used,
+                          trainer->progress.waited - waited);
     cai_log_step(trainer, phase, guards);
     cai_samples_step(trainer, phase, running, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
@@ -400,6 +423,7 @@ static bool run_phase(cai_trainer *trainer, cai_error *error) {
     bool done = cai_trainer_open_entry(trainer, &phase->step, &running, error);
     if (done) {
         done = run_steps(trainer, phase, &running, error);
+        cai_ahead_drop(trainer);
         cai_running_close(&running);
     }
     return done;

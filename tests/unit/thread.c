@@ -111,6 +111,44 @@ TEST(sleepers_are_woken) {
     cai_pool_free(pool);
 }
 
+/* What workers do beside regions, which have all their tasks run meanwhile. Work comes
+ * again when a worker has long seen that there is none. */
+typedef struct Pieces {
+    atomic_int left, done;
+    unsigned char ran[MAX_TASKS];
+} Pieces;
+
+static bool take_piece(void *context) {
+    Pieces *pieces = context;
+    int left = atomic_load(&pieces->left);
+    do
+        if (left == 0) return false;
+    while (!atomic_compare_exchange_weak(&pieces->left, &left, left - 1));
+    pieces->ran[left - 1]++;
+    atomic_fetch_add(&pieces->done, 1);
+    return true;
+}
+
+TEST(workers_work_beside_regions) {
+    static Pieces pieces;
+    cai_pool *pool = cai_pool_new(3);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
+    cai_pool_work_beside(pool, take_piece, &pieces);
+    for (int turn = 1; turn <= 20; turn++) {
+        atomic_store(&pieces.left, MAX_TASKS);
+        while (atomic_load(&pieces.done) < turn * MAX_TASKS) {
+            Count count = {0};
+            cai_pool_run(pool, count_task, &count, 7);
+            if (!all_ran_once(&count, 7)) CU_FAIL_FATAL("a task did not run once");
+        }
+        if (turn % 5 == 0) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    for (int i = 0; i < MAX_TASKS; i++)
+        if (pieces.ran[i] != 20) CU_FAIL_FATAL("a piece did not run once a turn");
+    cai_pool_free(pool);
+    CU_PASS("all pieces");
+}
+
 /* The caller's pool may run its parts in any order on any threads, leave some out, or
  * make up indices. */
 static void run_backwards(void *user, int count, void (*task)(void *, int), void *argument) {
