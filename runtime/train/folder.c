@@ -69,21 +69,13 @@ static bool forget_run(const cai_trainer *trainer, cai_error *error) {
 
 /* ---- whether what lies there is ours to go on with ---- */
 
-static size_t line_length(const char *text) { return strcspn(text, "\n"); }
-
 /* "line 12 was `lr = 0.1`, and is `lr = 0.01`"; false where the texts are the same. */
 static bool describe_difference(const char *was, const char *is, char *out, size_t size) {
-    for (int line = 1;; line++) {
-        size_t a = line_length(was), b = line_length(is);
-        if (a != b || memcmp(was, is, a) != 0) {
-            snprintf(out, size, "line %d was `%.*s`, and is `%.*s`", line, (int)(a > 100 ? 100 : a), was,
-                     (int)(b > 100 ? 100 : b), is);
-            return true;
-        }
-        if (!was[a] && !is[b]) return false;
-        was += a + (was[a] == '\n');
-        is += b + (is[b] == '\n');
-    }
+    int line = cai_first_difference(&was, &is);
+    size_t a = strcspn(was, "\n"), b = strcspn(is, "\n");
+    snprintf(out, size, "line %d was `%.*s`, and is `%.*s`", line, (int)(a > 100 ? 100 : a), was,
+             (int)(b > 100 ? 100 : b), is);
+    return line > 0;
 }
 
 static bool texts_differ(const cai_trainer *trainer, char *out, size_t size) {
@@ -295,10 +287,29 @@ static bool write_run(const cai_trainer *trainer, cai_error *error) {
     return done;
 }
 
-bool cai_folder_begin(cai_trainer *trainer, cai_error *error) {
+static bool write_origin(const cai_trainer *trainer, cai_error *error) {
     char path[4096];
     const char *text = trainer->training->text;
-    return forget_run(trainer, error) && write_run(trainer, error) &&
+    return write_run(trainer, error) &&
            (!text || cai_file_write(cai_folder_path(trainer, "run.cai", path, sizeof path), text,
                                     strlen(text), error));
+}
+
+bool cai_folder_begin(cai_trainer *trainer, cai_error *error) {
+    return forget_run(trainer, error) && write_origin(trainer, error);
+}
+
+/* The lock tells: nobody removes it alone. */
+bool cai_folder_restore(cai_trainer *trainer, cai_error *error) {
+    char lock[4096];
+    if (file_exists(cai_folder_path(trainer, "lock", lock, sizeof lock))) return true;
+    if (!make_folder(trainer->command->folder, error) || !lock_folder(trainer, error) ||
+        !write_origin(trainer, error) || !cai_log_open(trainer, error))
+        return false;
+    cai_events_close(&trainer->events);
+    trainer->events = (cai_events){0};
+    trainer->log_is_lost = trainer->page.is_lost = trainer->samples_are_lost = false;
+    cai_progress_say(trainer, "%s was gone: it is made anew, without what it had before step %lld",
+                     trainer->command->folder, (long long)trainer->point.step);
+    return true;
 }

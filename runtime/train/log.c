@@ -1,7 +1,7 @@
 /* log.jsonl: an object a line. Of steps, some thousand lines a phase with the means of
- * what is shown since the line before, and one whenever something shows that is shown in
- * some steps only; of measurements, what they gave. A run that goes on drops the lines of
- * steps that will be run again. */
+ * what is shown since the line before, and one whenever something shows that is shown
+ * more seldom than that; of measurements, what they gave. A run that goes on drops the
+ * lines of steps that will be run again. */
 #include "train/train.h"
 #include <errno.h>
 #include <math.h>
@@ -53,8 +53,11 @@ bool cai_log_open(cai_trainer *trainer, cai_error *error) {
     char path[4096];
     log_path(trainer, path, sizeof path);
     if (!cut_log(trainer, path, error)) return false;
-    trainer->log = fopen(path, "ae");
-    return trainer->log || cai_fail(error, CAI_BAD_INPUT, "%s: cannot be written", path);
+    FILE *log = fopen(path, "ae");
+    if (!log) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be written", path);
+    if (trainer->log) fclose(trainer->log); /* of a folder that is gone */
+    trainer->log = log;
+    return true;
 }
 
 /* ---- lines ---- */
@@ -82,12 +85,19 @@ static void end_log_line(cai_trainer *trainer) {
     cai_progress_say(trainer, "log.jsonl cannot be written, and the run goes on: %s", strerror(errno));
 }
 
+/* Of what is shown more often there are means as of any other number. */
+static bool has_line_of_its_own(const cai_trainer *trainer, const cai_phase *phase, const cai_shown *shown,
+                                int64_t each) {
+    return shown->form == CAI_SHOW_CURVE && shown->guard >= 0 &&
+           cai_pace_steps(cai_trainer_pace(trainer, phase), phase->guards[shown->guard]) >= each;
+}
+
 static bool is_log_due(const cai_trainer *trainer, const cai_phase *phase, uint32_t guards) {
     int64_t steps = cai_trainer_steps(trainer, trainer->point.phase),
             each = steps / LINES > 1 ? steps / LINES : 1;
     bool due = trainer->point.step % each == 0 || trainer->point.step == steps;
     for (int i = 0; i < phase->shown_count; i++)
-        due |= phase->shown[i].form == CAI_SHOW_CURVE && phase->shown[i].guard >= 0 &&
+        due |= has_line_of_its_own(trainer, phase, &phase->shown[i], each) &&
                (guards >> phase->shown[i].guard & 1);
     return due;
 }

@@ -213,7 +213,8 @@ static void save_best(Measuring *m, bool *saved) {
     if (!is_better_than_best(m, value)) return;
     point->best = value;
     point->since_best = 0;
-    *saved = cai_checkpoint_write(&trainer->states, point, trainer->values, trainer->data,
+    *saved = cai_folder_restore(trainer, &error) &&
+             cai_checkpoint_write(&trainer->states, point, trainer->values, trainer->data,
                                   trainer->command->folder, "best.safetensors", &error);
     if (*saved) return;
     *point = before;

@@ -305,6 +305,8 @@ uint64_t cai_folder_seed(const cai_trainer *trainer);
  * text or of other data. */
 bool cai_folder_resume(cai_trainer *trainer, bool *found, cai_error *error);
 bool cai_folder_begin(cai_trainer *trainer, cai_error *error); /* writes run.cai and run.json */
+/* Makes the folder anew where somebody has removed it, which is told. */
+bool cai_folder_restore(cai_trainer *trainer, cai_error *error);
 char *cai_folder_path(const cai_trainer *trainer, const char *name, char *out, size_t size);
 
 /* ---- log.c, progress.c: what a person sees ---- */

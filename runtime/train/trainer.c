@@ -175,6 +175,7 @@ bool cai_trainer_keep(cai_trainer *trainer, cai_error *error) {
         return cai_fail(error, CAI_BAD_INPUT,
                         "`%s` is no longer finite after step %lld: no checkpoint is made of it",
                         trainer->training->states[broken].path, (long long)trainer->point.step);
+    if (!cai_folder_restore(trainer, error)) return false;
     cai_folder_path(trainer, "last.safetensors", last, sizeof last);
     cai_folder_path(trainer, "previous.safetensors", previous, sizeof previous);
     unlink(previous);
