@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+enum { MOST_POINTS = 2000 }; /* of a curve */
 enum { ACROSS = 2, WIDTH = 480, HEIGHT = 280, LEFT = 62, RIGHT = 14, TOP = 34, BOTTOM = 30 };
 
 static const char *const colours[] = {"#2563b0", "#d9730d", "#2e8b57", "#b03060", "#6a4fb3", "#7a6a00"};
@@ -98,13 +99,25 @@ static void print_x_axis(FILE *out, double left, double top, const Scale *x) {
     }
 }
 
-/* Gaps stand where a number is not finite. A point alone is a dot. */
+/* The mean of so many points of a line; not finite where one of them is not. */
+static void mean_of_points(const double *points, int64_t count, double mean[2]) {
+    mean[0] = mean[1] = 0;
+    for (int64_t i = 0; i < count; i++) {
+        mean[0] += points[2 * i] / (double)count;
+        mean[1] += points[2 * i + 1] / (double)count;
+    }
+}
+
+/* Gaps stand where a number is not finite. A point alone is a dot. A line of very many
+ * points is drawn by means of equally many. */
 static void print_curve(FILE *out, double left, double top, const Scale *x, const Scale *y,
                         const cai_line *line, const char *colour) {
+    const int64_t each = 1 + (line->count - 1) / MOST_POINTS;
     bool on = false;
     fprintf(out, "<path class=\"curve\" stroke=\"%s\" d=\"", colour);
-    for (int64_t i = 0; i < line->count; i++) {
-        const double *point = &line->points[2 * i];
+    for (int64_t i = 0; i < line->count; i += each) {
+        double point[2];
+        mean_of_points(&line->points[2 * i], each < line->count - i ? each : line->count - i, point);
         bool drawn = isfinite(point[1]);
         if (drawn) {
             double across = panel_x(left, x, point[0]), down = panel_y(top, y, point[1]);

@@ -1,8 +1,10 @@
 """What lies in the folder of a run of painter.cai, read by other programs than cai.
 
 usage: look.py data              writes code.npy and truth.npy
+       look.py pictures          writes pictures/, 40 PNG files of two classes; the data of one is damaged
        look.py samples RUN       the sheets have the pictures that they should
        look.py events RUN       the events of TensorBoard have what the log and the sheets have
+       look.py thin RUN          curves.svg has means of what is measured, in the log's order
        look.py page RUN [DOM]    index.html and curves.svg have the curves and all sheets; DOM: as a browser has it
 """
 import base64, json, os, re, struct, sys, zlib
@@ -15,6 +17,18 @@ def data():
     code, weight = random.random((64, 4), dtype='f4'), random.random((4, 144), dtype='f4') / 4
     np.save('code.npy', code)
     np.save('truth.npy', (code @ weight).reshape(64, 3, 6, 8).astype('f4'))
+
+
+def pictures():
+    random = np.random.default_rng(2)
+    part = lambda kind, body: struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+    for i in range(40):
+        rows = random.integers(0, 256, (20, 1 + 24 * 3), dtype=np.uint8)
+        rows[:, 0] = 0
+        body = zlib.compress(rows.tobytes()) if i != 23 else b'broken'
+        os.makedirs(f'pictures/{i % 2}', exist_ok=True)
+        with open(f'pictures/{i % 2}/{i:02}.png', 'wb') as file:
+            file.write(b'\x89PNG\r\n\x1a\n' + part(b'IHDR', struct.pack('>IIBBBBB', 24, 20, 8, 2, 0, 0, 0)) + part(b'IDAT', body) + part(b'IEND', b''))
 
 
 def png(bytes):
@@ -68,6 +82,22 @@ def samples(run):
         y, x = i // 3 * 8, i % 3 * 10
         assert (square[y:y + 6, x:x + 8] == rows[8 * i:8 * i + 6, :8]).all()
     assert (square[16:, 20:] == 255).all()
+
+
+def thin(run):
+    measured = [line for line in map(json.loads, open(f'{run}/log.jsonl')) if 'held out' in line]
+    name = [key for key in measured[0] if key not in ('phase', 'step', 'epoch', 'held out')][0]
+    values = np.array([line[name] for line in measured])
+    each = -(-len(values) // 2000)
+    means = [values[i:i + each].mean() for i in range(0, len(values), each)]
+    paths = re.findall(r'<path class="curve"[^>]* d="([^"]*)"', open(f'{run}/curves.svg').read())
+    drawn = [np.array(re.findall(r'[ML]([\d.]+) ([\d.]+)', path), float) for path in paths]
+    assert max(map(len, drawn)) <= 2000
+    curve = [d for d in drawn if len(d) == len(means)]
+    assert len(curve) == 1, list(map(len, drawn))
+    down = curve[0][:, 1]
+    assert (np.diff(curve[0][:, 0]) >= 0).all()
+    assert np.corrcoef(-down, means)[0, 1] > 0.999 or np.corrcoef(-down, np.log(means))[0, 1] > 0.999
 
 
 def page(run, dom=None):
@@ -148,4 +178,4 @@ def events(run):
         assert image[4] == file and [image[1], image[2], image[3]] == list(png(file).shape)
 
 
-{'data': data, 'events': events, 'samples': samples, 'page': page}[sys.argv[1]](*sys.argv[2:])
+{'data': data, 'events': events, 'samples': samples, 'page': page, 'thin': thin, 'pictures': pictures}[sys.argv[1]](*sys.argv[2:])
