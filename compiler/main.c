@@ -32,10 +32,13 @@ static const Command commands[] = {
      "Draws layers as boxes, by colour: convolutions blue, products violet, pools and resizing red, blocks of layers green; frames around the layers of a\n"
      "block that is unfolded, shapes on the arrows (the batch left out), weights in small. Equal blocks that follow each other are drawn once. Pictures\n"
      "are made by Graphviz (dot).\n"},
-    {"compare", "FILE...", "compare networks: what they have, cost and reach", command_compare,
+    {"compare", "FILE...|RUN...", "compare networks, or runs: what they have, and what came of them",
+     command_compare,
      "A line for each model of each FILE, and for each variant that it states figures for (`expect`): parameters, multiply-adds, memory for intermediate\n"
      "results, receptive field, and the accuracy that it states (top1 = ...). -o draws accuracy over multiply-adds, circles by parameters, as Canziani et\n"
-     "al. (2016) do; without accuracies, and with --measure, how long a run takes.\n"},
+     "al. (2016) do; without accuracies, and with --measure, how long a run takes.\n"
+     "Of folders that `cai train` made: settings and texts that differ, the last and the best figures of each curve, and the curves one over another; -o\n"
+     "draws these as .svg.\n"},
     {"import", "FILE", "make a .cai file of an ONNX model", command_import,
      "Reads FILE, a model in ONNX's format of opset 7 or later, and writes it as text of the language, FILE.cai, with its weights beside it,\n"
      "FILE.safetensors. What can't be read is listed, and nothing is written then. docs/onnx.md has the operators that are read.\n"},

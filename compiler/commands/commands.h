@@ -28,6 +28,10 @@ const char *text_thousands(Arena *arena, int64_t number); /* 1814073344 as 1,814
 /* of the train block `name`; NULL: the only one */
 void summary_of_training(Session *session, Library *library, const char *name);
 
+/* ---- compare_runs.c: what `cai compare` does with folders ---- */
+bool is_run_folder(const char *path);
+int compare_runs(Session *session);
+
 /* ---- a file each ---- */
 int command_check(Session *session);
 int command_build(Session *session);

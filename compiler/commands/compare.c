@@ -366,6 +366,7 @@ static bool draw_comparison(Comparison *c, const char *path, const char *format)
 int command_compare(Session *session) {
     const Options *o = session->options;
     const char *format = o->format ? o->format : "text", *chart = NULL;
+    if (is_run_folder(o->file)) return compare_runs(session);
     if (strcmp(format, "text") != 0 && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0)
         return session_usage(session, "--format is text, json or csv, not `%s`", format);
     if (o->output && !(chart = picture_format(session, o->output, NULL))) return session_end(session);

@@ -34,7 +34,10 @@ typedef struct Box {
     bool gradient;          /* it computes the gradient of what the box of this name computes */
 } Box;
 
-typedef struct Arrow { int from, to; const Node *node; } Arrow; /* what flows */
+typedef struct Arrow {
+    int from, to;
+    const Node *node;
+} Arrow; /* what flows */
 
 /* Runs of equal layers, of which the first stands for all. */
 typedef struct Repeats {
@@ -80,6 +83,17 @@ Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, c
 /* Routes the arrows of a folded model through boxes with the shapes of values, and marks
  * what no result needs. */
 void draw_flow(Arena *arena, Drawing *drawing);
+
+/* ---- plot.c ---- */
+
+typedef struct PlotCurve {
+    char mark;
+    const double *points; /* x and y in turn; a NaN is a gap */
+    int64_t count;
+} PlotCurve;
+
+/* Prints curves one over another, as text. */
+void plot_print(const PlotCurve *curves, int count, FILE *out);
 
 /* ---- chart.c ---- */
 
