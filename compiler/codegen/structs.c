@@ -4,7 +4,8 @@
 #include "base/base.h"
 #include "core/training.h"
 
-#define ROW(field, ...) {.offset = offsetof(T, field), .kind = __VA_ARGS__}
+#define ROW(field, ...) \
+    { .offset = offsetof(T, field), .kind = __VA_ARGS__ }
 /* A number or a text, as its type in C says. */
 #define VALUE(field) \
     ROW(field,                       \
@@ -21,7 +22,8 @@
     ROW(field, FIELD_ARRAY, .of = &struct_##element, .count = offsetof(T, number))
 #define LINK(field) ROW(field, FIELD_LINK)
 
-#define INFO(type, rows) {#type, sizeof(type), rows, COUNT_OF(rows)}
+#define INFO(type, rows) \
+    { #type, sizeof(type), rows, COUNT_OF(rows) }
 #define DESCRIBE(type, ...)                                      \
     static const StructField fields_of_##type[] = {__VA_ARGS__}; \
     const StructInfo struct_##type = INFO(type, fields_of_##type)
@@ -113,5 +115,5 @@ DESCRIBE(cai_phase, VALUE(name), STRUCT(length, cai_interval), STRUCT(once, cai_
 DESCRIBE(cai_training, VALUE(abi), VALUE(cpu), VALUE(name), VALUE(comment), VALUE(target), VALUE(text),
          VALUE(settings), VALUE(identity), ARRAY(states, cai_state, state_count),
          ARRAY(sets, cai_set, set_count), ARRAY(phases, cai_phase, phase_count), VALUE(state_count),
-         VALUE(set_count), VALUE(phase_count));
+         VALUE(set_count), VALUE(phase_count), VALUE(parts));
 #undef T

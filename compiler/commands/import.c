@@ -66,7 +66,7 @@ int command_import(Session *session) {
     const ImportOptions options = {
         base_of(named),
         session->options->partial,
-        {session->stdlib_dir, session->options->defines.items, session->options->defines.count, 0, false},
+        {session->stdlib_dir, session->options->defines.items, session->options->defines.count, 0, false, 0},
         session->options->images};
     if (import_onnx(session->arena, session->names, &session->diag, file, bytes.data, bytes.count, &options,
                     &im, &written)) {

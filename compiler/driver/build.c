@@ -13,6 +13,7 @@
 Library *build_open(Session *s) {
     ElaborateOptions options = {.stdlib_dir = s->stdlib_dir,
                                 .find_rate = s->options->find_rate,
+                                .parts = s->options->parts,
                                 .defines = s->options->defines.items,
                                 .define_count = s->options->defines.count};
     Stopwatch watch = stopwatch_start();

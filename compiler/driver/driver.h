@@ -23,6 +23,7 @@ typedef struct Options {
         *message_format, *depth, *layer, *model, *seed, *held_out, *fold, *opset, *images;
     Vec(WeightFile) weights;
     Vec(Define) defines;
+    int parts; /* 0: not given */
     bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check,
         gradient, partial, strict, external_data, find_rate, help;
 } Options;

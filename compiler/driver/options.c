@@ -1,7 +1,8 @@
 /* Options: one row each, by which they are parsed and their help is printed. */
 #include "driver/driver.h"
+#include <stdlib.h>
 
-typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_WEIGHTS, OPTION_DEFINE } OptionKind;
+typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_COUNT, OPTION_WEIGHTS, OPTION_DEFINE } OptionKind;
 
 typedef struct Option {
     const char *name, *value; /* "--target", "NAME"; value NULL for flags */
@@ -93,6 +94,8 @@ static const Option table[] = {
      "draw what the gradient of the first result by all weights adds"},
     {"--find-rate", NULL, OPTION_FLAG, FIELD(find_rate), " train ",
      "train nothing: try learning rates, factors of the text's `lr`, and suggest one"},
+    {"--parts", "P", OPTION_COUNT, FIELD(parts), " build train summary ",
+     "take each step in P parts, each of the text's batch: the batch is P times as large, the memory is not"},
     {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ",
      "change nothing: name the files that are not in canonical form, and fail where there are any"},
     {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format),
@@ -154,12 +157,25 @@ static bool add_define(Options *options, Arena *arena, Names *names, const char 
     return true;
 }
 
+#define MOST_COUNTED 4096
+
+static bool read_count(const Options *options, const Option *option, const char *value, int *count) {
+    char *end;
+    long number = strtol(value, &end, 10);
+    *count = (int)number;
+    if (end != value && *end == 0 && number >= 1 && number <= MOST_COUNTED) return true;
+    fprintf(stderr, "cai %s: %s is a number from 1 to %d, not `%s`\n", options->command, option->name,
+            MOST_COUNTED, value);
+    return false;
+}
+
 static bool store_option(Options *options, const Option *option, Arena *arena, Names *names,
                          const char *value) {
     void *field = (char *)options + option->offset;
     switch (option->kind) {
     case OPTION_FLAG: *(bool *)field = true; return true;
     case OPTION_TEXT: *(const char **)field = value; return true;
+    case OPTION_COUNT: return read_count(options, option, value, field);
     case OPTION_WEIGHTS: return add_weights_option(options, arena, value);
     case OPTION_DEFINE: return add_define(options, arena, names, value);
     }

@@ -18,7 +18,9 @@
 
 enum { MAX_PROGRAMS = 32 };
 
-typedef struct Tail { uint64_t key_bytes, magic; } Tail;
+typedef struct Tail {
+    uint64_t key_bytes, magic;
+} Tail;
 
 /* ---- the key ---- */
 
@@ -53,6 +55,7 @@ Text program_key(Session *s, const Library *library, const Target *target, const
     key_add_figure(&key, o->blas);
     key_add_figure(&key, o->no_winograd);
     key_add_figure(&key, o->find_rate);
+    key_add_figure(&key, (uint64_t)o->parts);
     return key;
 }
 

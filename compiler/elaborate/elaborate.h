@@ -11,7 +11,10 @@
 typedef struct Library Library;
 
 /* -D name=value, the text as given: sets a symbol or a setting of the model. */
-typedef struct Define { Name name; const char *value; } Define;
+typedef struct Define {
+    Name name;
+    const char *value;
+} Define;
 
 typedef struct ElaborateOptions {
     const char *stdlib_dir;
@@ -19,6 +22,7 @@ typedef struct ElaborateOptions {
     int define_count;
     int patience;   /* 0: as for users; else limits on work are divided by it (fuzzing) */
     bool find_rate; /* optimizers take their `lr` times a factor that the trainer says */
+    int parts;      /* of a step of training; 0 is 1 */
 } ElaborateOptions;
 
 /* One layer, in order of execution. */
@@ -52,10 +56,16 @@ typedef struct WeightInfo { /* a parameter or state of the model, in order of fi
     Span span;
 } WeightInfo;
 
-typedef struct LoadInfo { const char *prefix, *file; Span span; } LoadInfo; /* load PREFIX from FILE */
+typedef struct LoadInfo {
+    const char *prefix, *file;
+    Span span;
+} LoadInfo; /* load PREFIX from FILE */
 
 /* settings that the model states figures for */
-typedef struct Variant { const Define *defines; int count; } Variant;
+typedef struct Variant {
+    const Define *defines;
+    int count;
+} Variant;
 
 typedef struct Model {
     Decl *decl;

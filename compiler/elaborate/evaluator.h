@@ -283,7 +283,7 @@ void evaluator_begin(Evaluator *ev, Library *library, Definition *definition); /
 /* NULL where the same mistake was reported before; the functions below accept NULL. */
 Diagnostic *report(Evaluator *ev, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 /* for the user's text only */
-void report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help);
+Diagnostic *report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help);
 void report_note(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void report_help(Evaluator *ev, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);
 void report_label(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);

@@ -42,9 +42,11 @@ Diagnostic *report(Evaluator *ev, DiagCode code, Span span, const char *format, 
     return d;
 }
 
-void report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help) {
-    if (!is_users(span) || reported_before(ev, code, span)) return;
-    diag_help(ev->diag, diag_warning(ev->diag, code, span, "%s", text), "%s", help);
+Diagnostic *report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help) {
+    if (!is_users(span) || reported_before(ev, code, span)) return NULL;
+    Diagnostic *d = diag_warning(ev->diag, code, span, "%s", text);
+    diag_help(ev->diag, d, "%s", help);
+    return d;
 }
 
 void report_note(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) {

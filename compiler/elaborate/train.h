@@ -20,6 +20,7 @@ typedef struct StateFacts { /* of a row of Training.states */
     bool given; /* `param(init = tensor)`: written before the first step */
     /* the state whose first elements it shares: of a copy its original, else itself */
     int like;
+    int rows;                 /* of --parts: the first of the rows in which parts keep it; 0: it has none */
     Phases seen, trained;     /* in these phases */
     Vec(Definition *) models; /* those that, as stages without a name, have it as their weight */
 } StateFacts;
@@ -117,6 +118,7 @@ struct TrainPass {
     Map *rounds;               /* by a layer's path, or a model's definition: how often it ran */
     Map *optimizers;           /* key of an optimizer's states to the place in the text that has it */
     Gradients *gradients;
+    Vec(Node *) means;    /* as TrainingEntry's */
     const Stmt *minimize; /* the last one that took effect */
     Node *rate;           /* of --find-rate: that of the minimize which runs */
     /* of a layer's update: the path of a weight below the layer, for which its line
@@ -194,6 +196,8 @@ Value train_part(Evaluator *ev, Layer *whole, Name path);
 Value train_copy(Evaluator *ev, const Arguments *arguments, Span span);
 Weight *train_place(Evaluator *ev, int index); /* a place by its row in Training.states */
 void train_assign(Evaluator *ev, Weight *place, Node *value);
+/* With --parts the mean of a value over the parts of the step. */
+Node *train_mean(Evaluator *ev, Node *value);
 bool train_acts(const Evaluator *ev); /* an update here takes effect in this pass */
 /* a state of the training's own; its row */
 int train_own_state(Evaluator *ev, Name path, Shape shape, Span span);
@@ -208,6 +212,15 @@ typedef Vec(Target) Targets;
 bool train_targets(Evaluator *ev, const Expr *expr, const char *what, Targets *out);
 bool train_matches(const TrainPlan *plan, const Target *target, int state);
 const char *train_below(const Target *target, const char *path); /* "conv1.weight" of "G.conv1.weight" */
+
+/* ---- train_parts.c ---- */
+
+void train_divide(TrainPlan *plan); /* makes of all steps that they are taken in parts */
+
+/* ---- train_mixing.c ---- */
+
+/* With --parts: warns where a loss is not made of what each sample has by itself. */
+void train_tell_mixing(Evaluator *ev, const Stmt *stmt, const Node *loss);
 
 /* ---- statements ---- */
 

@@ -158,6 +158,9 @@ TrainingEntry train_entry(Evaluator *ev, bool (*wanted)(const TrainPass *pass, c
     copy_needed(ev->graph, entry.graph, needed, memo);
     add_inputs(ev->graph, pass, needed, memo, &entry);
     add_checks(ev->graph, entry.graph);
+    for (int i = 0; i < pass->means.count; i++)
+        if (needed[pass->means.items[i]->id])
+            vec_push(ev->arena, &entry.means, memo[pass->means.items[i]->id]);
     for (int i = 0; i < pass->outputs.count; i++)
         if (wanted(pass, &pass->outputs.items[i]))
             add_bound_output(&entry, &pass->outputs.items[i], memo[pass->outputs.items[i].node->id]);

@@ -145,6 +145,7 @@ static void find_gradients(Evaluator *ev, const Stmt *stmt, Node *loss, const Tr
     for (int i = 0, at = 0; i < candidates->count; at += candidates->items[i++].weight->read.count) {
         Trainee t = candidates->items[i];
         if (!(t.gradient = gradient_by(ev, t.weight, gradients + at))) continue;
+        t.gradient = train_mean(ev, t.gradient);
         warn_of_change(ev, stmt, t.weight, gradients + at);
         vec_push(ev->arena, out, t);
     }
@@ -273,6 +274,7 @@ void execute_minimize(Evaluator *ev, const Stmt *stmt) {
         return;
     }
     ev->train->minimize = stmt;
+    train_tell_mixing(ev, stmt, loss);
     find_gradients(ev, stmt, loss, &candidates, &found);
     for (int i = 0; i < wanted.count; i++)
         if (!target_is_reached(ev, &found, &wanted.items[i].target))

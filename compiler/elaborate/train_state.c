@@ -257,6 +257,17 @@ Node *train_state(Evaluator *ev, const Weight *weight, bool kept) {
 
 static Node *stopped_leaf(Evaluator *ev, Node *value) { return build_unary(ev->graph, OP_stop, value); }
 
+static void note_mean(Evaluator *ev, Node *stopped) {
+    if (ev->library->options.parts > 1) vec_push(ev->arena, &ev->train->means, stopped);
+}
+
+Node *train_mean(Evaluator *ev, Node *value) {
+    if (ev->library->options.parts < 2) return value;
+    Node *mean = stopped_leaf(ev, value);
+    note_mean(ev, mean);
+    return mean;
+}
+
 /* A weight that starts as a tensor is written before the first step of the first phase
  * that has it. */
 static void begin_place(Evaluator *ev, Weight *place) {
@@ -308,6 +319,7 @@ Weight *train_place(Evaluator *ev, int index) {
 void train_assign(Evaluator *ev, Weight *place, Node *value) {
     graph_at(ev->graph, value->origin);
     place->value = stopped_leaf(ev, value);
+    if (!place->state) note_mean(ev, place->value);
     vec_push(ev->arena, &place->read, place->value);
 }
 

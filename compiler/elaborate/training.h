@@ -45,6 +45,7 @@ typedef Vec(cai_binding) BindingList;
 typedef struct TrainingEntry {
     Graph *graph; /* NULL: there is none */
     BindingList inputs, outputs;
+    Vec(Node *) means; /* of --parts: stops whose value is the mean over the parts of a step */
 } TrainingEntry;
 
 typedef struct TrainingShown {
@@ -79,6 +80,7 @@ typedef struct Training {
     Vec(TrainingState) states;
     Vec(TrainingSet) sets;
     Vec(TrainingPhase) phases;
+    int parts; /* of a step */
 } Training;
 
 int library_train_count(const Library *library);

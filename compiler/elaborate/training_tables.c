@@ -151,5 +151,6 @@ cai_training training_tables(Arena *arena, const Training *training) {
                           .phases = phases,
                           .state_count = training->states.count,
                           .set_count = training->sets.count,
-                          .phase_count = training->phases.count};
+                          .phase_count = training->phases.count,
+                          .parts = training->parts ? training->parts : 1};
 }

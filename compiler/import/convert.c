@@ -152,8 +152,9 @@ static bool begin_trial(Import *im) {
     im->where = text_string(&where);
     const char *signature =
         arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", inputs_text(im), im->where);
-    const ElaborateOptions options = {im->options.stdlib_dir, NULL, 0, im->options.patience,
-                                      false}; /* its defines are in the signature */
+    const ElaborateOptions options = {
+        im->options.stdlib_dir, NULL,  0,
+        im->options.patience,   false, 0}; /* its defines are in the signature */
     im->trial = trial_begin(im->arena, im->names, &options, signature, &why);
     if (!im->trial) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", inputs_text(im),

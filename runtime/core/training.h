@@ -10,7 +10,7 @@
 
 #include "core/program.h"
 
-#define CAI_TRAINING_ABI 3
+#define CAI_TRAINING_ABI 4
 
 /* ---- states ---- */
 
@@ -185,6 +185,9 @@ typedef struct cai_training {
     const cai_set *sets;
     const cai_phase *phases;
     int32_t state_count, set_count, phase_count;
+    /* into which a step is divided: part p of P has the batches p, P + p, .. of each set,
+     * so that a phase's rounds count those of all parts */
+    int32_t parts;
 } cai_training;
 
 /* The one symbol that a trainer's object exports. */

@@ -12,7 +12,7 @@
 
 /* ---- writing ---- */
 
-enum { DESCRIPTIONS = 12 };
+enum { DESCRIPTIONS = 13 };
 
 typedef struct Description { /* the metadata, and room for its texts */
     cai_metadata list[DESCRIPTIONS];
@@ -48,6 +48,7 @@ static void describe_point(Description *d, const cai_training *training, const c
     describe_number(d, "phase", "%lld", (long long)point->phase);
     describe_number(d, "step", "%lld", (long long)point->step);
     describe_lengths(d, point, training->phase_count);
+    describe_number(d, "parts", "%d", training->parts);
     describe_number(d, "seed", "%llu", (unsigned long long)point->seed);
     describe_number(d, "best", "%.17g", isnan(point->best) ? NAN : point->best); /* of either sign */
     describe_number(d, "since_best", "%lld", (long long)point->since_best);
@@ -131,18 +132,20 @@ static bool read_point(const cai_training *training, const char *path, cai_check
     const cai_tensor_file *file = &checkpoint->file;
     cai_point *point = &checkpoint->point;
     const char *best = cai_tensors_metadata(file, "best");
-    uint64_t phase, step, since;
+    uint64_t phase, step, since, parts;
     if (!read_whole(file, path, "identity", 16, &checkpoint->identity, error) ||
         !read_whole(file, path, "data", 16, &checkpoint->data, error) ||
         !read_whole(file, path, "phase", 10, &phase, error) ||
         !read_whole(file, path, "step", 10, &step, error) ||
         !read_whole(file, path, "seed", 10, &point->seed, error) ||
-        !read_whole(file, path, "since_best", 10, &since, error))
+        !read_whole(file, path, "since_best", 10, &since, error) ||
+        !read_whole(file, path, "parts", 10, &parts, error))
         return false;
     if (!best) return fail_metadata(path, "best", error);
     point->phase = (int64_t)phase;
     point->step = (int64_t)step;
     point->since_best = (int64_t)since;
+    checkpoint->parts = (int64_t)parts;
     point->best = strtod(best, NULL);
     checkpoint->settings = cai_tensors_metadata(file, "settings");
     checkpoint->target = cai_tensors_metadata(file, "target");

@@ -210,7 +210,9 @@ void cai_train_command_free(cai_train_command *command) {
 static void print_train_sets(const cai_training *training, FILE *out) {
     for (int i = 0; i < count_data(training); i++) {
         const cai_set *set = &training->sets[i];
-        fprintf(out, "  data %d: %lld samples a batch%s%s\n", i + 1, (long long)set->batch,
+        char parts[64] = "";
+        if (training->parts > 1) snprintf(parts, sizeof parts, "%d parts of ", training->parts);
+        fprintf(out, "  data %d: %s%lld samples a batch%s%s\n", i + 1, parts, (long long)set->batch,
                 set->place ? ", by default from " : "", set->place ? set->place : "");
         for (int k = 0; k < set->field_count; k++)
             fprintf(out, "    %s: %s\n", set->fields[k].name, set->fields[k].text);

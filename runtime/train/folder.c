@@ -130,6 +130,13 @@ static bool check_lengths(const cai_trainer *trainer, cai_point *point, cai_erro
 static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, cai_error *error) {
     char what[300];
     if (checkpoint->identity != trainer->training->identity) return fail_identity(trainer, checkpoint, error);
+    if (checkpoint->parts != trainer->training->parts)
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: its run takes %lld part%s a step, not %d\n  help: --parts %lld goes on with it; "
+                        "--fresh begins anew",
+                        trainer->command->folder, (long long)checkpoint->parts,
+                        checkpoint->parts == 1 ? "" : "s", trainer->training->parts,
+                        (long long)checkpoint->parts);
     if (trainer->command->seed && (uint64_t)trainer->command->seed != checkpoint->point.seed)
         return cai_fail(
             error, CAI_BAD_INPUT,
@@ -264,9 +271,9 @@ static void print_run(const cai_trainer *trainer, FILE *out) {
     cai_print_json_string(training->name, out);
     fprintf(out,
             ",\n  \"cai\": \"" CAI_VERSION
-            "\",\n  \"target\": \"%s\",\n  \"identity\": \"%016llx\",\n  \"seed\": %llu",
-            training->target, (unsigned long long)training->identity,
-            (unsigned long long)trainer->point.seed);
+            "\",\n  \"target\": \"%s\",\n  \"identity\": \"%016llx\",\n  \"seed\": %llu,\n  \"parts\": %d",
+            training->target, (unsigned long long)training->identity, (unsigned long long)trainer->point.seed,
+            training->parts);
     fprintf(out, ",\n  \"settings\": %s,\n  \"data\": [", training->settings ? training->settings : "{}");
     print_run_data(trainer, out);
     fputs("],\n  \"classes\": {", out);

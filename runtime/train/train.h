@@ -110,6 +110,7 @@ typedef struct cai_checkpoint {
     cai_tensor_file file;
     cai_point point;
     uint64_t identity, data;
+    int64_t parts;
     const char *settings, *target; /* of the one that wrote it */
 } cai_checkpoint;
 

@@ -18,6 +18,7 @@ FIELDS = {
     "players": dict(x=(1, 12, 12)),
     "translator": dict(x=(1, 16, 16), y=(1, 16, 16)),
     "transformer": dict(x=(2, 12, 12), label=()),
+    "parts": dict(x=(2, 12, 12), label=()),
 }
 
 

@@ -2,7 +2,7 @@
 """Trains by PyTorch what the train blocks beside this file say, each written anew: the same first weights, samples, order and random numbers.
 Writes NAME.txt of NAME.cai: `loss NAME V...`, in float64, and behind it `apart NAME V...`, how far PyTorch's own float32 had come away from
 that by then; and of the first step `moment PATH STEP V...`, every STEP-th element of the optimizer's first moment, which is the gradient times a
-number, and `error E`, PyTorch's float32 as a share of their norm. Run it here, with python3-torch."""
+number, and `error E`, PyTorch's float32 as a share of their norm; and `running PATH V...`, statistics behind the last step. Run it here, with python3-torch."""
 import math
 import struct
 
@@ -197,6 +197,38 @@ def transformer():
     return dict(net=net), 8, step, [opt]
 
 
+def parts():
+    """Three parts of 4 samples a step, each with running statistics and noise of its own; files have the means of these statistics."""
+    count = 3
+    net = nn.Sequential()
+    for name, layer in dict(conv1=nn.Conv2d(2, 8, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(8), relu1=nn.ReLU(), pool=nn.MaxPool2d(2),
+                            conv2=nn.Conv2d(8, 12, 3, 2, 1), relu2=nn.ReLU(), mean=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(),
+                            fc=nn.Linear(12, 4)).items():
+        net.add_module(name, layer)
+    begin(net, "net")
+    opt = torch.optim.Adam(net.parameters(), lr=2e-3)
+    running = [{name: b.clone() for name, b in net.named_buffers()} for _ in range(count)]
+
+    def step(number, x, label):
+        losses = []
+        opt.zero_grad()
+        for part, (samples, classes) in enumerate(zip(x.chunk(count), label.chunk(count))):
+            for name, buffer in net.named_buffers():
+                buffer.copy_(running[part][name])
+            own_streams = "" if part == 0 else f" part {part}"
+            u, v = (drawn(f"normal#{i}{own_streams}", number, *samples.shape) for i in range(2))
+            noise = (-2 * torch.log(1 - u)).sqrt() * torch.cos(2 * math.pi * v)
+            losses.append(F.cross_entropy(net(samples + 0.2 * noise), classes))
+            (losses[-1] / count).backward()
+            running[part] = {name: b.clone() for name, b in net.named_buffers()}
+        nn.utils.clip_grad_norm_(net.parameters(), 0.5)
+        opt.step()
+        for name, buffer in net.named_buffers():
+            buffer.copy_(sum(r[name] for r in running) / count)
+        return dict(loss=sum(losses) / count)
+    return dict(net=net), 12, step, [opt]
+
+
 # ---- runs ----
 
 def first_moments(modules, optimizers):
@@ -210,7 +242,7 @@ def first_moments(modules, optimizers):
 
 
 def trained(make, name, dtype):
-    """Losses of all steps by name, and the moments behind the first."""
+    """Losses of all steps by name, the moments behind the first, and running statistics at the end."""
     torch.set_default_dtype(torch.float64)
     fields = {field: torch.tensor(own.field(field, shape)).reshape(own.SAMPLES, *shape) for field, shape in own.FIELDS[name].items()}
     fields = {field: x.to(dtype) if x.is_floating_point() else x for field, x in fields.items()}
@@ -222,7 +254,7 @@ def trained(make, name, dtype):
         for loss, value in step(number, *(x[places] for x in fields.values())).items():
             losses.setdefault(loss, []).append(value.item())
         moments = moments or first_moments(modules, optimizers)
-    return losses, moments
+    return losses, moments, {f"{path}.{name}": b for path, module in modules.items() for name, b in module.named_buffers() if b.is_floating_point()}
 
 
 def norm(tensors):
@@ -231,7 +263,7 @@ def norm(tensors):
 
 def write(make):
     name = make.__name__
-    (exact, moments), (single, single_moments) = (trained(make, name, dtype) for dtype in (torch.float64, torch.float32))
+    (exact, moments, running), (single, single_moments, _) = (trained(make, name, dtype) for dtype in (torch.float64, torch.float32))
     with open(name + ".txt", "w") as file:
         for loss, values in exact.items():
             apart, most = [], 0
@@ -244,9 +276,11 @@ def write(make):
         for path, moment in moments.items():
             step = -(-moment.numel() // SAMPLES)
             print("moment", path, step, *(f"{v:.10g}" for v in moment.reshape(-1)[::step].tolist()), file=file)
+        for path, numbers in running.items():
+            print("running", path, *(f"{v:.10g}" for v in numbers.reshape(-1).tolist()), file=file)
     print(name, {loss: (values[0], values[-1], abs(values[9] - single[loss][9]), abs(values[-1] - single[loss][-1])) for loss, values in exact.items()})
 
 
 if __name__ == "__main__":
-    for make in (classifier, denoiser, autoencoder, players, translator, transformer):
+    for make in (classifier, denoiser, autoencoder, players, translator, transformer, parts):
         write(make)
