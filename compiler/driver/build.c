@@ -135,8 +135,11 @@ static void explain_size(const Program *program, CodeSize size, const char *outp
 
 LowerOptions build_lowering(const Session *s, const Target *target) {
     int winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0;
-    return (LowerOptions){
-        .target = target, .table = &kernel_table, .blas = s->options->blas, .winograd = winograd};
+    return (LowerOptions){.target = target,
+                          .table = &kernel_table,
+                          .blas = s->options->blas,
+                          .winograd = winograd,
+                          .parts = s->options->parts};
 }
 
 bool build_program(Session *s, Graph *graph, Weights *weights, const char *path) {

@@ -33,6 +33,7 @@ typedef struct LayoutState {           /* of a value */
     int readers;              /* kernels that read it */
     Kernel *producer;
     Vec(Value *) copies; /* the same tensor in other formats; those in PLAIN are dense */
+    int wanted_at;       /* of a copy: how many launches there were when it was last wanted */
     Position place;
 } LayoutState;
 

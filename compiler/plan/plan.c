@@ -35,6 +35,7 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     program->blas = options->blas;
     program->winograd = options->winograd;
     program->weak_names = options->weak_names;
+    program->parts = options->parts;
     program->names = options->names ? options->names : map_new(arena);
     program->inputs = options->inputs;
     program->outputs = options->outputs;

@@ -25,6 +25,7 @@ typedef struct LowerOptions {
     /* for tests: the share of the program's time that values may take that are made again
      * (recompute.c); 0: as a rule */
     double again;
+    int parts;                        /* in which a step computes one after the other; 0 is 1 */
     bool weak_names;                  /* for tests: the hash in every kernel's name is 0 */
     const PortPlan *inputs, *outputs; /* one a port, of a trainer's entry (program.h); NULL: a model's */
     /* of kernels, shared by programs that will be one object (Program.names); NULL: its

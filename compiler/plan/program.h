@@ -248,6 +248,7 @@ struct Program {
     bool own_slots;                   /* LowerOptions.own_slots */
     Map *names;                       /* of kernels: Name -> the bytes that are hashed, see kernel_set_name */
     bool weak_names;                  /* LowerOptions.weak_names */
+    int parts;                        /* LowerOptions.parts */
     bool blas;                        /* LowerOptions.blas */
     int winograd;                     /* LowerOptions.winograd */
     const PortPlan *inputs, *outputs; /* LowerOptions.inputs, .outputs: by port, or NULL */

@@ -64,13 +64,25 @@ static Value *new_copy(Layout *l, Value *value, const Format *format) {
     return copy;
 }
 
+/* In a step of several parts a packed weight of the run would wait for the next part, and
+ * take more memory than the part does. */
+static bool waits_for_next_part(const Layout *l, const Value *value, const Value *copy) {
+    int parts = l->program->parts, since = l->program->launches.count - l->states.items[copy->id].wanted_at;
+    return parts > 1 && value->space == SPACE_INPUT && since > l->low->kernels.count / (2 * parts);
+}
+
 /* `value` copied into a format, the first time a kernel wants it; a weight is packed so
  * while building. */
 static Value *copy_in_format(Layout *l, Value *value, const Format *format) {
     const LayoutState *states = layout_state(l, value);
-    for (int i = 0; i < states->copies.count; i++)
-        if (format_equal(states->copies.items[i]->format, format)) return states->copies.items[i];
-    return new_copy(l, value, format);
+    Value *found = NULL;
+    for (int i = 0; i < states->copies.count; i++) {
+        Value *copy = states->copies.items[i];
+        if (format_equal(copy->format, format) && !waits_for_next_part(l, value, copy)) found = copy;
+    }
+    if (!found) found = new_copy(l, value, format);
+    layout_state(l, found)->wanted_at = l->program->launches.count;
+    return found;
 }
 
 static Value *in_format(Layout *l, Value *value, const Format *format) {
