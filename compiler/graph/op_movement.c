@@ -1,5 +1,5 @@
 /* Operators that move elements and compute none, and the transposes of those that repeat
- * them (pad_input, scatter_add). */
+ * them (pad_input, scatter_add, put). */
 #include "graph/ops.h"
 
 /* ---- shapes ---- */
@@ -220,6 +220,18 @@ bool shape_scatter_add(Graph *g, Op op, Node *const *inputs, int count, const vo
     return true;
 }
 
+bool shape_put(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+               ShapeError *error) {
+    Shape gathered;
+    const put_attributes *put = attributes;
+    if (!shape_gather(g, op, inputs, count, &(gather_attributes){put->axis}, &gathered, error)) return false;
+    *shape = inputs[0]->shape;
+    if (shape_equal(gathered, inputs[2]->shape)) return true;
+    return shape_error(g, error, 2, -1, "put at places %s of %s takes %s, not %s",
+                       shape_string(g->arena, inputs[1]->shape), shape_string(g->arena, *shape),
+                       shape_string(g->arena, gathered), shape_string(g->arena, inputs[2]->shape));
+}
+
 /* ---- gradients ---- */
 
 Node *grad_reshape(Graph *g, Node *node, int input, Node *dy) {
@@ -317,6 +329,39 @@ Node *grad_scatter_add(Graph *g, Node *node, int input, Node *d) {
     if (input == 1) return NULL;
     gather_attributes attributes = {ATTRIBUTES(node, scatter_add)->axis};
     return graph_make(g, OP_gather, (Node *[]){d, node->inputs[1]}, 2, &attributes);
+}
+
+/* Of a place that is named several times only the last is put there: whether each is, in
+ * the index's shape. */
+static Node *find_last_put(Graph *g, const Node *node) {
+    Node *index = node->inputs[1];
+    const Dim *size = &node->shape.dims[ATTRIBUTES(node, put)->axis];
+    Dim all = shape_elements(g->dims, index->shape);
+    iota_attributes numbers = {DTYPE_I32, {1, &all}, 0};
+    Node *number =
+        build_reshape(g, graph_make(g, OP_iota, NULL, 0, &numbers), index->shape.rank, index->shape.dims);
+    Node *none = build_splat(g, 0, (Shape){DTYPE_I32, 1, size});
+    Node *last = graph_make(g, OP_put, (Node *[]){none, index, number}, 3, &(put_attributes){0});
+    last = graph_make(g, OP_gather, (Node *[]){last, index}, 2, &(gather_attributes){0});
+    return build_binary(g, OP_eq, last, number);
+}
+
+/* What a place had before it was put there does not count. */
+Node *grad_put(Graph *g, Node *node, int input, Node *dy) {
+    Node *index = node->inputs[1];
+    const put_attributes *put = ATTRIBUTES(node, put);
+    Shape shape = node->inputs[2]->shape;
+    if (input == 1) return NULL;
+    if (input == 0) return graph_make(g, OP_put, (Node *[]){dy, index, build_splat(g, 0, shape)}, 3, put);
+    Node *of_places = graph_make(g, OP_gather, (Node *[]){dy, index}, 2, &(gather_attributes){put->axis});
+    Dim *dims = NEW_ARRAY(g->arena, Dim, shape.rank);
+    for (int i = 0; i < shape.rank; i++) {
+        bool within = i >= put->axis && i < put->axis + index->shape.rank;
+        dims[i] = within ? shape.dims[i] : dim_const(g->dims, 1);
+    }
+    Node *counts = build_reshape(g, find_last_put(g, node), shape.rank, dims);
+    counts = build_broadcast(g, counts, shape.rank, shape.dims);
+    return build_select(g, counts, of_places, build_splat(g, 0, shape));
 }
 
 /* ---- reference ---- */
@@ -482,6 +527,18 @@ void ref_gather(const RefCall *call) {
             memcpy(call->out + (o * count + j) * inner,
                    call->inputs[0] + (o * size + clamped_index(call->inputs[1][j], size)) * inner,
                    sizeof *call->out * (size_t)inner);
+}
+
+void ref_put(const RefCall *call) {
+    const RefShape *x = &call->input_shapes[0];
+    int axis = (int)ATTRIBUTES(call->node, put)->axis;
+    int64_t outer = product_of_sizes(x, 0, axis), size = x->dims[axis],
+            inner = product_of_sizes(x, axis + 1, x->rank), count = call->input_shapes[1].count;
+    memcpy(call->out, call->inputs[0], sizeof *call->out * (size_t)x->count);
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t j = 0; j < count; j++)
+            memcpy(call->out + (o * size + clamped_index(call->inputs[1][j], size)) * inner,
+                   call->inputs[2] + (o * count + j) * inner, sizeof *call->out * (size_t)inner);
 }
 
 void ref_scatter_add(const RefCall *call) {

@@ -56,7 +56,7 @@ static const struct {
     {CLASS_CONTRACTION, "Contraction",
      "Convolutions and matrix products. A convolution relates x [N, I, ...], w [O, I/groups, ...] and y [N, O, ...]."},
     {CLASS_WINDOW, "Windows", "Pools and resampling."},
-    {CLASS_SCATTER, "Scatter", "Elements are added up at computed places."},
+    {CLASS_SCATTER, "Scatter", "Elements are added up, or put, at computed places."},
 };
 
 static const char *kind_text(AttrKind kind) {

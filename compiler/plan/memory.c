@@ -121,10 +121,15 @@ static bool lies_alike(const Value *a, const Value *b) {
     return true;
 }
 
+/* Puts elements into its first operand, and leaves all others as they are. */
+static bool puts_into(const Kernel *kernel, int input) {
+    return kernel->anchor && kernel->anchor->op == OP_put && input == 0;
+}
+
 bool reads_in_place(const Kernel *kernel, int input) {
     const Value *value = kernel->inputs[input];
-    if (value->parent || input < kernel_operand_count(kernel) || !lies_alike(value, kernel->output))
-        return false;
+    if (value->parent || !lies_alike(value, kernel->output)) return false;
+    if (input < kernel_operand_count(kernel)) return puts_into(kernel, input);
     return kernel_reads_at_point(kernel, value->node, keeps_element, NULL);
 }
 

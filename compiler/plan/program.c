@@ -119,7 +119,7 @@ static void put_attribute(Text *out, const AttrInfo *info, const void *at) {
     }
 }
 
-static void put_attributes(Text *out, const Node *node) {
+static void add_attribute_bytes(Text *out, const Node *node) {
     for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++)
         put_attribute(out, info, (const char *)node->attributes + info->offset);
 }
@@ -169,7 +169,7 @@ static void put_kernel(Text *out, const Kernel *kernel) {
         const Node *node = kernel->members[i];
         put_word(out, node->op);
         put_shape(out, node->shape);
-        put_attributes(out, node);
+        add_attribute_bytes(out, node);
         put_word(out, kernel->program->shared[node->id]);
         /* behind which the seed stands */
         if (node->op == OP_uniform) put_word(out, (uint64_t)dims_symbol_count(kernel->program->graph->dims));

@@ -109,9 +109,9 @@ static bool is_whole(const Value *value, const Value *port) {
     return !is_blocked(value) && value->bytes == root->bytes && value->offset->term_count == 0;
 }
 
-static bool reads_state(const Kernel *kernel, const Value *old) {
+static bool reads_value(const Kernel *kernel, int but, const Value *value) {
     for (int i = 0; i < kernel->input_count; i++)
-        if (value_root(kernel->inputs[i]) == old) return true;
+        if (i != but && value_root(kernel->inputs[i]) == value) return true;
     return false;
 }
 
@@ -131,10 +131,36 @@ static bool is_read_in_time(const Program *program, const Value *old, const Valu
     if (old->last < root->first) return true;
     for (int i = root->first; i <= last; i++) {
         const Kernel *kernel = program->launches.items[i];
-        if (!reads_where_it_writes(kernel, old) || (made && reads_state(kernel, old))) return false;
+        if (!reads_where_it_writes(kernel, old) || (made && reads_value(kernel, -1, old))) return false;
         made |= kernel->output == root;
     }
     return made && old->last == last;
+}
+
+/* The value that is read for the last time by the launch which makes `root`, and there
+ * only where this is written; NULL where there is none. */
+static const Value *made_over(const Program *program, const Value *root) {
+    const Kernel *kernel = program->launches.items[root->first];
+    for (int i = 0; i < kernel->input_count && kernel->output == root && !kernel->fused; i++) {
+        const Value *value = value_root(kernel->inputs[i]);
+        if (value->last == root->first && reads_in_place(kernel, i) && !reads_value(kernel, i, value))
+            return value;
+    }
+    return NULL;
+}
+
+/* What the old value becomes on the way to the new one, one over the other, as a pool
+ * into which several pictures are put in turn: gives `root` and those before it in `out`,
+ * or none where the new value is not made so. */
+static int find_chain(const Program *program, const Value *root, const Value *old, const Value **out,
+                      int most) {
+    for (int count = 0; count < most;) {
+        out[count++] = root;
+        root = made_over(program, root);
+        if (root == old) return count;
+        if (!root || root->space != SPACE_SLOT) return 0;
+    }
+    return 0;
 }
 
 /* Whether all launches that write into the buffer run exactly when the store would. */
@@ -146,12 +172,19 @@ static bool is_guarded_alike(const Program *program, const Value *root, const Ke
     return true;
 }
 
-static bool can_store_in_place(const Program *program, const Kernel *store) {
-    const Value *value = store->inputs[0], *root = value_root(value);
+enum { MOST_IN_PLACE = 64 };
+
+/* The values that may as well be made where the store would put the last of them. */
+static int find_in_place(const Program *program, const Kernel *store, const Value **out) {
+    const Value *root = value_root(store->inputs[0]);
     const Value *old = find_old_state(program, store->output);
-    if (program->own_slots || !is_whole(value, store->output) || !is_guarded_alike(program, root, store))
-        return false;
-    return !old || is_read_in_time(program, old, root);
+    int count = 1;
+    out[0] = root;
+    if (program->own_slots || !is_whole(store->inputs[0], store->output)) return 0;
+    if (old && !is_read_in_time(program, old, root)) count = find_chain(program, root, old, out, MOST_IN_PLACE);
+    for (int i = 0; i < count; i++)
+        if (!is_whole(out[i], store->output) || !is_guarded_alike(program, out[i], store)) return 0;
+    return count;
 }
 
 static void move_to_port(Program *program, const Value *root, int port) {
@@ -167,9 +200,10 @@ void store_in_place(Program *program) {
     find_lives(program);
     for (int i = 0; i < program->launches.count; i++) {
         Kernel *kernel = program->launches.items[i];
-        bool in_place = is_state_store(program, kernel) && can_store_in_place(program, kernel);
-        if (in_place)
-            move_to_port(program, value_root(kernel->inputs[0]), kernel->output->slot), program->copies--;
+        const Value *values[MOST_IN_PLACE];
+        int count = is_state_store(program, kernel) ? find_in_place(program, kernel, values) : 0;
+        for (int k = 0; k < count; k++) move_to_port(program, values[k], kernel->output->slot);
+        if (count) program->copies--;
         else program->launches.items[kernel->id = kept++] = kernel;
     }
     program->launches.count = kept;

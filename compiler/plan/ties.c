@@ -93,7 +93,7 @@ static AxisSet axes_of_input(const Search *s, const Node *node, int input, int a
     /* each channel depends on all of them */
     case OP_convolution:
     case OP_convolution_backward_data: return input == 0 && axis != 1 ? axis_bit(axis) : 0;
-    case OP_scatter_add: return all_from(0, x->shape.rank);
+    case OP_scatter_add: case OP_put: return all_from(0, x->shape.rank);
     /* sums over places, and integers */
     case OP_convolution_backward_weights: case OP_argmax: case OP_top_k: case OP_nms: return 0;
     default: return x->shape.rank == node->shape.rank ? axis_bit(axis) : 0;

@@ -97,6 +97,13 @@ static Node *case_scatter_add(TestGraph *t) {
     return MAKE(t, scatter_add, inputs, 2, 0, DIMS(size(t, 4)));
 }
 
+static Node *case_put(TestGraph *t) {
+    Node *inputs[3] = {X(t, -1, 1), indices(t), NULL};
+    Dim rows[] = {size(t, 3), inputs[0]->shape.dims[1]};
+    inputs[2] = new_input(t, -1, 1, 2, rows);
+    return MAKE(t, put, inputs, 3, 0);
+}
+
 static Node *case_sum(TestGraph *t) { return build_sum(t->graph, X(t, -1, 1), (int64_t[]){1}, 1); }
 
 static Node *case_reduce_max(TestGraph *t) {
@@ -227,6 +234,7 @@ static const struct {
     CASE(flip),
     CASE(gather),
     CASE(scatter_add),
+    CASE(put),
     CASE(sum),
     CASE(reduce_max),
     CASE(cumsum),

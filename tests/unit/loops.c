@@ -167,6 +167,8 @@ static void make_gather(TestGraph *t, Dim n) {
     new_output(t, MAKE(t, scatter_add, ((Node *[]){y, some}), 2, 1, DIMS(five)));
     new_output(t, MAKE(t, scatter_add, ((Node *[]){z, many}), 2, 2, DIMS(n)));
     new_output(t, MAKE(t, scatter_add, ((Node *[]){w, square}), 2, 1, DIMS(five)));
+    new_output(t, MAKE(t, put, ((Node *[]){x, some, y}), 3, 1));
+    new_output(t, MAKE(t, put, ((Node *[]){x, many, z}), 3, 2));
 }
 
 static void make_sources(TestGraph *t, Dim n) {

@@ -1,5 +1,5 @@
 /* What the kind `scatter` asks of each of its operators: tasks and the kernel's name, and
- * the code. */
+ * the code; and what they share. */
 #ifndef CAI_SCATTER_H
 #define CAI_SCATTER_H
 
@@ -7,7 +7,29 @@
 #include "graph/class_rows.h"
 #include "kernels/kernels.h"
 
-/* ---- scatter_add.c ---- */
+/* ---- scatter.c: columns along the indexed axis ----
+ *
+ * A task owns a column of the result: one coordinate on every axis but the indexed one,
+ * or a vector of them on the innermost axis. So no two tasks write to one element, and
+ * what a column takes comes in the order of the indices. */
+
+typedef struct Scatter {
+    Module *m;
+    const Kernel *kernel;
+    int axis, wide; /* the indexed axis; how many axes the index has */
+    int lane_axis;  /* of the result; -1: scalars */
+    Point to, from; /* in the result and in what goes there: the task's coordinates, and those of the loops */
+    Point index;
+} Scatter;
+
+Dim scatter_tasks(const Program *program, Shape result, int axis);
+/* of a kernel whose second operand is the index */
+Scatter scatter_begin(Module *m, const Kernel *kernel, int axis);
+void scatter_set_task(Scatter *s, LLVMValueRef task);
+/* For each index in order: `from` and `to` are where it takes an element from, and to. */
+void scatter_each_place(Scatter *s, void (*emit)(Scatter *s));
+
+/* ---- scatter_add.c, put.c ---- */
 
 #undef ROW_OF_CLASS_SCATTER
 #define ROW_OF_CLASS_SCATTER(name)                        \

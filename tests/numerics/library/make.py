@@ -345,6 +345,15 @@ def orders():
     expression("take_along(x, y, axis = 1)", [(2, 5, 3), ((2, 4, 3), "i")], lambda x, y: x.gather(1, y))
     expression("take_along(x, y)", [(2, 5, 4), ((1, 5, 2), "i")], lambda x, y: x.gather(2, y.expand(2, -1, -1)))
     expression("take_along(x, y - 1, axis = 0)", [(2, 3), ((3, 1), "i")], lambda x, y: x.gather(0, (y - 1).clamp(0, 1).expand(-1, 3)))
+    places = torch.tensor([3, 0, 4])
+    expression("put(x, tensor([3, 0, 4], dtype = \"i32\"), y)", [(6, 2, 4), (3, 2, 4)], lambda x, y: x.index_copy(0, places, y))
+    expression("put(x, tensor([3, 0, 4], dtype = \"i32\"), y, axis = -1)", [(2, 2, 5), (2, 2, 3)], lambda x, y: x.index_copy(2, places, y))
+    expression("put(x, tensor(2, dtype = \"i32\"), y)", [(4, 5), (1, 5)], lambda x, y: torch.cat([x[:2], y, x[3:]]))
+    expression("put(x, tensor([1, 1], dtype = \"i32\"), y)", [(3, 4), (2, 4)], lambda x, y: torch.stack([x[0], y[1], x[2]]))
+    expression("window_at(x, tensor([2, 0], dtype = \"i32\"), tensor([1, 3], dtype = \"i32\"), 3)", [(2, 2, 5, 6)],
+               lambda x: torch.stack([x[0, :, 2:5, 1:4], x[1, :, 0:3, 3:6]]))
+    expression("window_at(x, tensor([9, -1], dtype = \"i32\"), tensor([0, 0], dtype = \"i32\"), (2, 4))", [(2, 5, 6)],
+               lambda x: torch.stack([x[0, 3:5, 0:4], x[1, 0:2, 0:4]]))
     expression("grad(sum(take_along(x, y, axis = 1) ** 2), x)", [(2, 5, 3), ((2, 4, 3), "i")],
                lambda x, y: torch.zeros_like(x).scatter_add(1, y, 2 * x.gather(1, y)))
 

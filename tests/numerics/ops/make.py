@@ -226,6 +226,14 @@ def movements():
     dy = f.input("dy", (2, 2, 2, 3))
     f.op("dx", "scatter_add", "dy", "index", axis=1, size=(4,))
     f.expect("dx", torch.zeros(2, 4, 3).index_add(1, index.flatten(), dy.reshape(2, 4, 3)))
+    f.case("put")
+    x, index, v = torch.arange(30.0).reshape(2, 5, 3), torch.tensor([[3, 0], [1, 3]]), -torch.arange(24.0).reshape(2, 2, 2, 3)
+    f.write("x", x), f.write("v", v), f.write("index", index, "input_i32")
+    f.op("y", "put", "x", "index", "v", axis=1)
+    y = x.clone()
+    for j, place in enumerate(index.flatten()):
+        y[:, place] = v.reshape(2, 4, 3)[:, j]
+    f.expect("y", y)
     f.close()
 
 
