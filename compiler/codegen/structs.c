@@ -80,7 +80,7 @@ DESCRIBE(cai_state, VALUE(path), ARRAY(dims, i64, rank), VALUE(type), VALUE(rank
 #define T cai_field
 DESCRIBE(cai_field, VALUE(name), VALUE(text), ARRAY(dims, i64, rank), VALUE(type), VALUE(rank), VALUE(form),
          VALUE(fit), VALUE(scale[0]), VALUE(scale[1]), VALUE(names), VALUE(on), VALUE(together),
-         VALUE(balanced), VALUE(index), VALUE(once));
+         VALUE(balanced), VALUE(index), VALUE(once), VALUE(each));
 #undef T
 #define T cai_set
 DESCRIBE(cai_set, VALUE(name), VALUE(place), ARRAY(fields, cai_field, field_count), VALUE(field_count),
@@ -106,7 +106,7 @@ DESCRIBE(cai_measure, STRUCT(when, cai_interval), STRUCT(batch, cai_entry), STRU
 #undef T
 #define T cai_phase
 DESCRIBE(cai_phase, VALUE(name), STRUCT(length, cai_interval), STRUCT(once, cai_entry),
-         STRUCT(step, cai_entry), ARRAY(guards, cai_interval, guard_count),
+         STRUCT(kept, cai_entry), STRUCT(step, cai_entry), ARRAY(guards, cai_interval, guard_count),
          ARRAY(shown, cai_shown, shown_count), ARRAY(measures, cai_measure, measure_count),
          ARRAY(rounds, i32, round_count), VALUE(guard_count), VALUE(shown_count), VALUE(measure_count),
          VALUE(round_count), VALUE(paced_by));

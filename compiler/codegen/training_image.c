@@ -57,6 +57,7 @@ void trainer_each_entry(const Training *training, Visit *visit, void *context) {
     for (int i = 0; i < training->phases.count; i++) {
         const TrainingPhase *phase = &training->phases.items[i];
         visit_entry(&phase->once, visit, context);
+        visit_entry(&phase->kept, visit, context);
         visit_entry(&phase->step, visit, context);
         for (int k = 0; k < phase->measures.count; k++) {
             visit_entry(&phase->measures.items[k].batch, visit, context);
@@ -83,6 +84,7 @@ static void link_entry(Image *image, const Trainer *trainer, const TrainingEntry
 static void link_phase(Image *image, const Trainer *trainer, const TrainingPhase *phase,
                        const cai_phase *made) {
     link_entry(image, trainer, &phase->once, &made->once);
+    link_entry(image, trainer, &phase->kept, &made->kept);
     link_entry(image, trainer, &phase->step, &made->step);
     for (int i = 0; i < phase->measures.count; i++) {
         link_entry(image, trainer, &phase->measures.items[i].batch, &made->measures[i].batch);

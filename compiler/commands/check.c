@@ -13,6 +13,7 @@ static void show_training(const Training *training, const char *emit) {
     for (int i = 0; i < training->phases.count; i++) {
         const TrainingPhase *phase = &training->phases.items[i];
         show_entry("once", &phase->once);
+        show_entry("once for all steps", &phase->kept);
         show_entry("step", &phase->step);
         for (int k = 0; k < phase->measures.count; k++) {
             show_entry("measure: a batch", &phase->measures.items[k].batch);

@@ -70,13 +70,14 @@ static const char *length_text(Session *s, const cai_interval *length) {
 }
 
 static void print_phase(Session *s, const Training *training, const TrainingPhase *phase) {
-    Count trained = {0}, frozen = {0}, layers = {0}, own = {0};
+    Count trained = {0}, frozen = {0}, layers = {0}, own = {0}, moments = {0};
     for (int i = 0; i < training->states.count; i++) {
         const TrainingState *state = &training->states.items[i];
         if (state->kind == CAI_STATE_PARAMETER && is_written(phase, i)) count_state(&trained, state);
         else if (state->kind == CAI_STATE_PARAMETER && is_read(phase, i)) count_state(&frozen, state);
         else if (state->kind == CAI_STATE_LAYER && is_read(phase, i)) count_state(&layers, state);
         else if (state->kind == CAI_STATE_TRAINING && is_read(phase, i)) count_state(&own, state);
+        else if (state->kind == CAI_STATE_OPTIMIZER && is_read(phase, i)) count_state(&moments, state);
     }
     printf("%s%s%s, %s\n", training->name, *phase->name ? ", phase " : "", phase->name,
            length_text(s, &phase->length));
@@ -84,9 +85,10 @@ static void print_phase(Session *s, const Training *training, const TrainingPhas
     print_count(s, "trained", trained);
     print_count(s, "frozen", frozen);
     print_count(s, "states of layers", layers);
+    print_count(s, "states of optimizers", moments);
     print_count(s, "states of training", own);
     if (!phase->step.graph) return;
-    double states = (double)(trained.bytes + frozen.bytes + layers.bytes + own.bytes);
+    double states = (double)(trained.bytes + frozen.bytes + layers.bytes + moments.bytes + own.bytes);
     printf("  a step: %s, %.0f MB of states and %.0f MB of buffers\n",
            flops_text(s->arena, flops_of(phase->step.graph)), states / MIB, working_bytes(s, phase) / MIB);
 }

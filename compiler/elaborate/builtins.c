@@ -283,16 +283,17 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *f
     Value first = given ? given->value : positional_argument(arguments, named + 1),
           sizes = positional_argument(arguments, named);
     if (first.kind == VALUE_TENSOR && !state) return train_given(ev, first.node, span);
-    if (first.kind == VALUE_TENSOR) return refuse_argument(ev, span, "state", "a number as init", first);
+    const bool made = state && (first.kind == VALUE_LAYER || first.kind == VALUE_BLOCK);
     if (sizes.kind == VALUE_NONE) {
         report(ev, DIAG_missing_argument, span, "`%s` needs a shape: `%s([64])`", function, function);
         return value_error;
     }
     if (value_is_number(first)) init = first.kind == VALUE_INT ? (double)first.integer : first.real;
     else if (!state && first.kind == VALUE_STRING && !strcmp(first.string, "normal")) init = INIT_NORMAL;
-    else if (first.kind != VALUE_NONE)
+    else if (first.kind != VALUE_NONE && !made)
         return refuse_argument(ev, span, function,
-                               state ? "a number as init" : "a number or \"normal\" as init", first);
+                               state ? "a number or a layer as init" : "a number or \"normal\" as init",
+                               first);
     if (value_is_number(first) && !(fabs(init) <= 0x1p53 || (first.kind == VALUE_REAL && isfinite(init)))) {
         Diagnostic *d = report(ev, DIAG_argument_kind, span, "a weight cannot start as %s",
                                value_describe(ev->arena, first));
@@ -302,7 +303,8 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *f
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
     if (!shape_argument(ev, sizes, type, span, function, &shape)) return value_error;
     if (!read_within(ev, arguments, span, &within)) return value_error;
-    const Value weight = weight_new(ev, state, shape, init, within, span);
+    const Value weight =
+        made && ev->train ? train_made(ev, first, shape, span) : weight_new(ev, state, shape, init, within, span);
     return named ? name_value(ev, weight, name, span) : weight;
 }
 

@@ -218,7 +218,8 @@ struct Weight {
     /* In training: */
     Node *value;      /* of a place, as it stands */
     Vec(Node *) read; /* all values that it had: what a gradient is taken by */
-    Node *given;      /* what `param(init = tensor)` starts as */
+    Node *given;      /* what `param(init = tensor)` or `state(init = layer)` starts as */
+    Node *start;      /* what it is before anything changes it: its port, or what is given */
     int index;        /* among the training's states */
 };
 

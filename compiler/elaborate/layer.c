@@ -225,8 +225,10 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     frame->frozen = frame->frozen || train_is_frozen(ev, layer);
     frame->stopped = frame->stopped || layer->stopped;
     int entry = own ? entry_begin(ev, layer, span) : -1;
+    RunMark mark = train_run_begin(ev, layer);
     layer->has_run = true;
     Value result = run_layer_kind(ev, layer, inputs, span);
+    train_run_end(ev, layer, mark);
     if (own) entry_end(ev, entry, result);
     frame_pop(ev);
     provenance_remember(ev, result, span, &inputs->given);

@@ -253,8 +253,8 @@ static void add_model_input(Evaluator *ev, const Parameter *parameter) {
             report_help(ev, d, "`%s: image[N, 3, H, W]` or `%s: f32[N, 10]`", parameter->name,
                         parameter->name);
     } else if (parameter->once || parameter->each)
-        report(ev, DIAG_later, parameter->span,
-               "`once` and `each` belong to training, which comes in a later version of cai");
+        report(ev, DIAG_train_place, parameter->span,
+               "`once` and `each` say when samples of training move on, and this is a model");
     else if (input_shape(ev, parameter->type, &info, &shape)) {
         input_attributes attributes = {
             .name = parameter->name, .type = shape.type, .dims = {shape.rank, shape.dims}};

@@ -17,7 +17,7 @@ typedef Vec(int) Phases;
 typedef struct StateFacts { /* of a row of Training.states */
     const char *identity;   /* as a weight's */
     double init, within;
-    bool given; /* `param(init = tensor)`: written before the first step */
+    bool given; /* `param(init = tensor)` and the like: written before the first step */
     /* the state whose first elements it shares: of a copy its original, else itself */
     int like;
     int rows;                 /* of --parts: the first of the rows in which parts keep it; 0: it has none */
@@ -100,7 +100,8 @@ struct TrainPass {
     int other_once;          /* of others, which only say what they bind */
     int quiet;               /* depth of `show` and `measure`: nothing trains */
     bool measuring;          /* the body of a measure runs, and */
-    int first_measured;      /* nodes from here on are its own; */
+    int first_measured;      /* nodes from here on are its own, and */
+    int batch_sizes[2];      /* symbols from .. to sizes of its batches; */
     Map *sizes_of_all;       /* the size along which `collect` joins batches, by that of a batch */
     int first_repeated;      /* within `repeat`: nodes from here on are of its rounds; else 0 */
     int round;               /* the batch of a step that input names mean */
@@ -121,6 +122,10 @@ struct TrainPass {
     Vec(Node *) means;    /* as TrainingEntry's */
     const Stmt *minimize; /* the last one that took effect */
     Node *rate;           /* of --find-rate: that of the minimize which runs */
+    TrainingText text;    /* of a step */
+    Node **instead;       /* by node: the port of the state that has what is computed once; or NULL */
+    int instead_count;    /* of nodes; 0: nothing stands for any */
+    int in_player;        /* depth of layers with weights that run */
     /* of a layer's update: the path of a weight below the layer, for which its line
      * runs; */
     const char *below;
@@ -134,20 +139,43 @@ struct TrainPass {
 Node *train_input(Evaluator *ev, Name name, Shape shape, PortForm form, Fit fit, cai_binding binding,
                   Span span);
 void train_output(Evaluator *ev, Node *node, cai_binding binding, const char *name, Span span);
+/* Marks all that a node is made of, but nothing behind what a port stands for. */
+void train_mark(const Graph *graph, const Node *node, const TrainPass *pass, bool *needed);
 /* The graph of some outputs: `wanted` says which. Without any its graph is NULL. */
 TrainingEntry train_entry(Evaluator *ev, bool (*wanted)(const TrainPass *pass, const PassOutput *output));
 /* What a node is made of: bits. */
 enum {
-    OF_SAMPLES = 1,
+    OF_SAMPLES = 1, /* but not those of the run or the item, which are */
     OF_DRAWS = 2,
     OF_TOTALS = 4,
-    OF_OUTSIDE = 8 /* samples or draws from before a measure's body */
+    OF_OUTSIDE = 8, /* samples or draws from before a measure's body */
+    OF_BATCH = 16,  /* a size of a measure's batch */
+    OF_ITEM = 32    /* a sample of `each` */
 };
 unsigned train_sources(Evaluator *ev, const Node *node);
 /* The path of a layer with weights that draws random numbers for a node, or NULL. */
 const char *train_drawing_layer(Evaluator *ev, const Node *node);
 
+/* ---- train_still.c: what is the same in each step ---- */
+
+/* The entry that computes it before the first; from now on ports stand for it in
+ * others. */
+TrainingEntry train_cut_still(Evaluator *ev);
+
+/* ---- train_text.c: a step as its text has it ---- */
+
+typedef struct RunMark { int first; bool player; } RunMark;
+RunMark train_run_begin(Evaluator *ev, const Layer *layer);
+void train_run_end(Evaluator *ev, const Layer *layer, RunMark mark);
+void train_keep_text(Evaluator *ev); /* at the end of a step's pass */
+
 /* ---- train_sets.c: a train block's lists ---- */
+
+/* `once` or `each`: its samples are those of the run or of the item, whatever the step */
+static inline bool training_stays(const TrainingSet *set) {
+    return set->fields.count > 0 && (set->fields.items[0].once || set->fields.items[0].each);
+}
+bool train_has_each(const TrainPlan *plan);
 
 bool train_has_lists(Evaluator *ev, const Decl *decl);
 void train_bind_sets(Evaluator *ev, const Decl *decl);
@@ -183,9 +211,14 @@ Value train_read(Evaluator *ev, Name name, Value v, Span span); /* what is read 
 bool train_refuses_name(Evaluator *ev, Name name, Span span);
 Value train_moment(Evaluator *ev, int which, Name name, Span span); /* step, epoch, progress, gradient_norm */
 /* the port of a place that is new to this pass */
-Node *train_state(Evaluator *ev, const Weight *weight, bool kept);
+Node *train_state(Evaluator *ev, const Weight *weight, int kind); /* CAI_STATE_* */
+Node *train_state_port(Evaluator *ev, int index, Span span);      /* of a row of Training.states */
 void train_meet(Evaluator *ev, Weight *place); /* it is read by what runs; does nothing in a model */
 Value train_given(Evaluator *ev, Node *start, Span span);
+/* A state that starts as what a layer makes of zeros of its shape. */
+Value train_made(Evaluator *ev, Value layer, Shape shape, Span span);
+/* A second run of the body that made the place says what it starts as. */
+void train_begin_given(Evaluator *ev, Weight *place, Node *given);
 /* `stop(E)` of a layer, in training */
 bool train_stops(const Evaluator *ev, const Builtin *builtin, const Arguments *arguments);
 Value train_stopped(Evaluator *ev, const Arguments *arguments, Span span);
@@ -193,8 +226,12 @@ void train_remember_layer(Evaluator *ev, Layer *layer); /* that got its path */
 /* A part that is met before what it is a part of has run: of what other passes know.
  * VALUE_NONE where there is none. */
 Value train_part(Evaluator *ev, Layer *whole, Name path);
+const LoadInfo *train_file_of(const TrainPlan *plan, const char *path); /* of a weight; NULL: none */
 Value train_copy(Evaluator *ev, const Arguments *arguments, Span span);
 Weight *train_place(Evaluator *ev, int index); /* a place by its row in Training.states */
+bool train_is_own(const TrainingState *state); /* no model reads it */
+/* What begins the run: in a block with `each`, `value` in the first item alone. */
+Node *train_first(Evaluator *ev, const Weight *place, Node *value);
 void train_assign(Evaluator *ev, Weight *place, Node *value);
 /* With --parts the mean of a value over the parts of the step. */
 Node *train_mean(Evaluator *ev, Node *value);
@@ -211,6 +248,7 @@ typedef Vec(Target) Targets;
 /* False after an error, told of `what`. */
 bool train_targets(Evaluator *ev, const Expr *expr, const char *what, Targets *out);
 bool train_matches(const TrainPlan *plan, const Target *target, int state);
+bool train_holds_weights(const TrainPlan *plan, const Target *target);
 const char *train_below(const Target *target, const char *path); /* "conv1.weight" of "G.conv1.weight" */
 
 /* ---- train_parts.c ---- */

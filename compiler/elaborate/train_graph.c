@@ -25,28 +25,44 @@ void train_output(Evaluator *ev, Node *node, cai_binding binding, const char *na
 
 /* ---- what a node is made of ---- */
 
-static unsigned source_bits(const TrainPass *pass, const Node *node) {
-    unsigned outside = pass->measuring && node->id < pass->first_measured ? OF_OUTSIDE : 0;
-    if (node->op == OP_uniform) return OF_DRAWS | outside;
-    intptr_t place = (intptr_t)map_get(pass->of_input, node);
-    if (!place) return 0;
-    int kind = pass->inputs.items[place - 1].kind;
-    if (kind == CAI_BIND_FIELD) return OF_SAMPLES | outside;
-    return kind == CAI_BIND_TOTAL || kind == CAI_BIND_COLLECTED ? OF_TOTALS : 0;
+static bool has_size_of_batch(const TrainPass *pass, const Node *node) {
+    for (int symbol = pass->batch_sizes[0]; symbol < pass->batch_sizes[1]; symbol++)
+        if (node_mentions(node, symbol)) return true;
+    return false;
 }
 
-static void mark_made_of(const Graph *graph, const Node *node, bool *needed) {
+static unsigned source_bits(const TrainPass *pass, const Node *node) {
+    unsigned outside = pass->measuring && node->id < pass->first_measured ? OF_OUTSIDE : 0,
+             bits = has_size_of_batch(pass, node) ? OF_BATCH : 0;
+    if (node->op == OP_uniform) return bits | OF_DRAWS | outside;
+    intptr_t place = (intptr_t)map_get(pass->of_input, node);
+    if (!place) return bits;
+    const cai_binding *binding = &pass->inputs.items[place - 1];
+    if (binding->kind == CAI_BIND_FIELD) {
+        const TrainingSet *set = &pass->plan->training->sets.items[binding->index];
+        if (!training_stays(set)) return bits | OF_SAMPLES | outside;
+        return bits | (set->fields.items[0].each ? OF_ITEM : 0);
+    }
+    return bits | (binding->kind == CAI_BIND_TOTAL || binding->kind == CAI_BIND_COLLECTED ? OF_TOTALS : 0);
+}
+
+static Node *port_instead(const TrainPass *pass, int id) {
+    return pass && id < pass->instead_count ? pass->instead[id] : NULL;
+}
+
+void train_mark(const Graph *graph, const Node *node, const TrainPass *pass, bool *needed) {
     needed[node->id] = true;
     for (int id = node->id; id >= 0; id--) {
-        const Node *at = graph->nodes.items[id];
-        for (int i = 0; i < at->input_count && needed[id]; i++) needed[at->inputs[i]->id] = true;
+        const Node *at = graph->nodes.items[id], *port = needed[id] ? port_instead(pass, id) : NULL;
+        if (port) needed[port->id] = true;
+        for (int i = 0; i < at->input_count && needed[id] && !port; i++) needed[at->inputs[i]->id] = true;
     }
 }
 
 unsigned train_sources(Evaluator *ev, const Node *node) {
     Arena *scratch = arena_new();
     bool *needed = NEW_ARRAY(scratch, bool, node->id + 1);
-    mark_made_of(ev->graph, node, needed);
+    train_mark(ev->graph, node, NULL, needed);
     unsigned bits = 0;
     for (int id = 0; id <= node->id; id++)
         if (needed[id]) bits |= source_bits(ev->train, ev->graph->nodes.items[id]);
@@ -82,14 +98,39 @@ const char *train_drawing_layer(Evaluator *ev, const Node *node) {
 
 /* ---- cutting ---- */
 
+static void copy_ports(const Graph *from, Graph *to, const TrainPass *pass, const bool *needed, Node **memo) {
+    for (int id = 0; id < pass->instead_count; id++) {
+        if (!needed[id] || !pass->instead[id]) continue;
+        const Node *port = from->nodes.items[pass->instead[id]->id];
+        graph_at(to, port->origin);
+        memo[id] = memo[port->id] = graph_copy(to, port, NULL);
+    }
+}
+
 static void copy_needed(const Graph *from, Graph *to, const bool *needed, Node **memo) {
     for (int id = 0; id < from->nodes.count; id++) {
         const Node *node = from->nodes.items[id];
-        if (!needed[id]) continue;
+        if (!needed[id] || memo[id]) continue;
         Node **inputs = NEW_ARRAY(to->arena, Node *, node->input_count);
         for (int i = 0; i < node->input_count; i++) inputs[i] = memo[node->inputs[i]->id];
         graph_at(to, node->origin);
         memo[id] = graph_copy(to, node, inputs);
+    }
+}
+
+/* A size that is needed comes with an input that has it, though nothing may read its
+ * elements. */
+static void need_size(const Graph *graph, int symbol, bool *needed) {
+    bool wanted = false, given = false;
+    for (int id = 0; id < graph->nodes.count; id++) {
+        const Node *node = graph->nodes.items[id];
+        if (!needed[id] || !node_mentions(node, symbol)) continue;
+        wanted = true;
+        given |= node->op == OP_input;
+    }
+    for (int i = 0; i < graph->inputs.count && wanted && !given; i++) {
+        const Node *input = graph->inputs.items[i].node;
+        if (node_mentions(input, symbol)) needed[input->id] = given = true;
     }
 }
 
@@ -107,24 +148,16 @@ static void add_inputs(const Graph *from, const TrainPass *pass, const bool *nee
 
 /* ---- conditions on sizes, which an entry checks where its inputs have them ---- */
 
-static bool mentions_symbol(Dims *dims, Dim dim, int symbol) {
-    return dim_substitute(dims, dim, symbol, dim_const(dims, 1)) != dim;
-}
-
-static bool inputs_mention_symbol(const Graph *graph, int symbol) {
-    for (int i = 0; i < graph->inputs.count; i++) {
-        const Shape *shape = &graph->inputs.items[i].node->shape;
-        for (int axis = 0; axis < shape->rank; axis++)
-            if (mentions_symbol(graph->dims, shape->dims[axis], symbol)) return true;
-    }
+static bool inputs_mention(const Graph *graph, int symbol) {
+    for (int i = 0; i < graph->inputs.count; i++)
+        if (node_mentions(graph->inputs.items[i].node, symbol)) return true;
     return false;
 }
 
 static bool is_decided_by_inputs(const Graph *graph, const Check *check) {
     for (int symbol = 0; symbol < dims_symbol_count(graph->dims); symbol++) {
-        bool mentioned = mentions_symbol(graph->dims, check->left, symbol) ||
-                         mentions_symbol(graph->dims, check->right, symbol);
-        if (mentioned && !inputs_mention_symbol(graph, symbol)) return false;
+        bool mentioned = dim_mentions(check->left, symbol) || dim_mentions(check->right, symbol);
+        if (mentioned && !inputs_mention(graph, symbol)) return false;
     }
     return true;
 }
@@ -147,14 +180,16 @@ TrainingEntry train_entry(Evaluator *ev, bool (*wanted)(const TrainPass *pass, c
     bool *needed = NEW_ARRAY(ev->arena, bool, ev->graph->nodes.count), any = false;
     for (int i = 0; i < pass->outputs.count; i++) {
         if (!wanted(pass, &pass->outputs.items[i])) continue;
-        mark_made_of(ev->graph, pass->outputs.items[i].node, needed);
+        train_mark(ev->graph, pass->outputs.items[i].node, pass, needed);
         any = true;
     }
     if (!any) return entry;
+    for (int symbol = 0; symbol < dims_symbol_count(ev->dims); symbol++) need_size(ev->graph, symbol, needed);
     entry.graph = graph_new(ev->arena, ev->names, ev->dims);
     entry.graph->model = ev->graph->model;
     entry.graph->comment = ev->graph->comment;
     Node **memo = NEW_ARRAY(ev->arena, Node *, ev->graph->nodes.count);
+    copy_ports(ev->graph, entry.graph, pass, needed, memo);
     copy_needed(ev->graph, entry.graph, needed, memo);
     add_inputs(ev->graph, pass, needed, memo, &entry);
     add_checks(ev->graph, entry.graph);

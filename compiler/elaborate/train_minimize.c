@@ -151,19 +151,11 @@ static void find_gradients(Evaluator *ev, const Stmt *stmt, Node *loss, const Tr
     }
 }
 
-static bool holds_weights(const Evaluator *ev, const Target *target) {
-    const TrainPlan *plan = ev->train->plan;
-    for (int i = 0; i < plan->facts.count; i++)
-        if (plan->training->states.items[i].kind == CAI_STATE_PARAMETER && train_matches(plan, target, i))
-            return true;
-    return false;
-}
-
 static void tell_unreached(Evaluator *ev, const Stmt *stmt, const Trained *pair, const Target *target) {
     Diagnostic *d =
         report(ev, DIAG_minimize, pair->over->span, "the loss depends on no weight of `%s`", target->text);
     report_note(ev, d, stmt->value->span, "this is the loss");
-    if (holds_weights(ev, target))
+    if (train_holds_weights(ev->train->plan, target))
         report_help(ev, d, "is it run on the way to the loss, and is there no `stop` on the way?");
     else report_help(ev, d, "it has no weights that were met so far: is it run before this line?");
 }
@@ -223,6 +215,28 @@ static void train_all(Evaluator *ev, const Trainees *found) {
     ev->train->gradients = NULL;
 }
 
+static const char *loss_name(const Stmt *stmt) {
+    return stmt->value->kind == EXPR_NAME ? stmt->value->name : "loss";
+}
+
+static void keep_loss(Evaluator *ev, const Stmt *stmt, const Node *node, const Trainees *found) {
+    TrainingLoss loss = {.name = loss_name(stmt),
+                         .text = span_text(ev->arena, stmt->value->span),
+                         .node = node,
+                         .guard = ev->train->guard};
+    for (int i = 0; i < stmt->pairs.count; i++) {
+        const Trained *pair = &stmt->pairs.items[i];
+        TrainingPair kept = {.over = span_text(ev->arena, pair->over->span)};
+        for (int k = 0; k < found->count; k++) {
+            if (found->items[k].pair != pair) continue;
+            kept.optimizer = layer_callee(found->items[k].optimizer);
+            vec_push(ev->arena, &kept.states, found->items[k].weight->index);
+        }
+        vec_push(ev->arena, &loss.pairs, kept);
+    }
+    vec_push(ev->arena, &ev->train->text.losses, loss);
+}
+
 static void show_curve(Evaluator *ev, const Stmt *stmt, Node *node, const char *name, bool is_loss) {
     int guard = ev->train->guard;
     int shown =
@@ -232,8 +246,7 @@ static void show_curve(Evaluator *ev, const Stmt *stmt, Node *node, const char *
 }
 
 static void show_loss(Evaluator *ev, const Stmt *stmt, Node *loss) {
-    const char *name = stmt->value->kind == EXPR_NAME ? stmt->value->name : "loss";
-    show_curve(ev, stmt, loss, name, true);
+    show_curve(ev, stmt, loss, loss_name(stmt), true);
     if (ev->train->rate) show_curve(ev, stmt, ev->train->rate, CAI_SHOWN_RATE, false);
 }
 
@@ -282,5 +295,6 @@ void execute_minimize(Evaluator *ev, const Stmt *stmt) {
     if (!found.count) return;
     remember_trained(ev, &found);
     train_all(ev, &found);
+    keep_loss(ev, stmt, loss, &found);
     show_loss(ev, stmt, loss);
 }

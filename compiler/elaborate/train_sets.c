@@ -206,7 +206,27 @@ static bool sizes_are_known(Evaluator *ev, const Parameter *parameter, const Dec
     }
     for (int axis = 0; axis < shape.rank && !parameter->once; axis++)
         if (!dim_is_const(shape.dims[axis], NULL)) return size_is_free(ev, parameter, decl, shape, axis);
-    return true;
+    if (!parameter->each || dim_const_value(shape.dims[0]) == 1) return true;
+    Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span,
+                           "`each` takes one sample after the other, and `%s` has a batch of %lld",
+                           parameter->name, (long long)dim_const_value(shape.dims[0]));
+    report_help(ev, d, "its first axis is 1");
+    return false;
+}
+
+static bool stays(const Parameter *parameter) { return parameter->once || parameter->each; }
+
+/* The inputs of a list are the fields of one sample, which moves on as a whole. */
+static void check_movement(Evaluator *ev, const ParameterList *list) {
+    for (int i = 1; i < list->count; i++) {
+        const Parameter *first = &list->items[0], *other = &list->items[i];
+        if (first->once == other->once && first->each == other->each) continue;
+        Diagnostic *d = report(ev, DIAG_train_header, other->span,
+                               "`%s` and `%s` stand in one list, and are not both `%s`", first->name,
+                               other->name, first->once || other->once ? "once" : "each");
+        report_help(ev, d, "a list is a set of samples: give what moves otherwise a list of its own");
+        return;
+    }
 }
 
 static bool same_batch(Evaluator *ev, TrainingSet *set, const TrainingField *field, Shape shape) {
@@ -242,7 +262,8 @@ static const char *field_name(Evaluator *ev, const FieldPlace *place, int round)
 static void add_field(Evaluator *ev, const Decl *decl, const Parameter *parameter, int set_index) {
     Training *training = ev->train->plan->training;
     TrainingSet *set = &training->sets.items[set_index];
-    TrainingField field = {.name = parameter->name, .once = parameter->once, .span = parameter->span};
+    TrainingField field = {
+        .name = parameter->name, .once = parameter->once, .each = parameter->each, .span = parameter->span};
     DType element;
     Shape shape;
     frame_bind(ev, ev->frame, parameter->name, value_error, parameter->span);
@@ -253,10 +274,6 @@ static void add_field(Evaluator *ev, const Decl *decl, const Parameter *paramete
             ev, d,
             "`%s: image[N, 3, 64, 64]` or `%s: i32[N]`; what the block is made with stands in its first list",
             parameter->name, parameter->name);
-        return;
-    }
-    if (parameter->each) {
-        report(ev, DIAG_later, parameter->span, "`each` comes in a later version of cai");
         return;
     }
     if (!read_type(ev, parameter->type, &element, &field) ||
@@ -318,6 +335,7 @@ void train_bind_sets(Evaluator *ev, const Decl *decl) {
             vec_push(ev->arena, &training->sets,
                      (TrainingSet){.name = list->count ? list->items[0].name : decl->name});
         bind_symbols(ev, decl, list);
+        check_movement(ev, list);
         for (int k = 0; k < list->count; k++) add_field(ev, decl, &list->items[k], index);
         if (!list->count)
             report(ev, DIAG_train_header, decl->name_span, "a set of `%s` has no fields", decl->name);
@@ -325,6 +343,14 @@ void train_bind_sets(Evaluator *ev, const Decl *decl) {
         count_once(&training->sets.items[index]);
     }
     require_sizes(ev);
+}
+
+bool train_has_each(const TrainPlan *plan) {
+    for (int i = 0; i < plan->training->sets.count; i++) {
+        const TrainingSet *set = &plan->training->sets.items[i];
+        if (set->fields.count > 0 && set->fields.items[0].each) return true;
+    }
+    return false;
 }
 
 /* ---- other batches under the same names ---- */
@@ -340,7 +366,7 @@ void train_rebind_fields(Evaluator *ev, int round) {
     pass->round = round;
     for (int i = 0; i < pass->fields.count; i++) {
         const FieldPlace *place = &pass->fields.items[i];
-        if (place->parameter->once || !names_field(ev, place)) continue;
+        if (stays(place->parameter) || !names_field(ev, place)) continue;
         Node *node = field_node(ev, place, round, field_name(ev, place, round), place->shape);
         frame_bind(ev, ev->frame, place->parameter->name, value_node(node), place->parameter->span);
     }
@@ -363,7 +389,7 @@ void train_bind_measured(Evaluator *ev, bool anew) {
     Dim *batches = NEW_ARRAY(ev->arena, Dim, pass->plan->training->sets.count);
     for (int i = 0; i < pass->fields.count; i++) {
         const FieldPlace *place = &pass->fields.items[i];
-        if (place->parameter->once) continue;
+        if (stays(place->parameter)) continue;
         Dim *dims = arena_copy(ev->arena, place->shape.dims, sizeof *dims * (size_t)place->shape.rank);
         if (!place->whole) dims[0] = measured_batch(ev, place, batches, anew);
         const char *name = arena_printf(ev->arena, "held_out.%s.%d", place->parameter->name, pass->measures);
@@ -399,7 +425,7 @@ static int set_anew(Evaluator *ev, int of, bool measured) {
 
 static FieldPlace *place_named(TrainPass *pass, Name name) {
     for (int i = 0; i < pass->fields.count; i++)
-        if (pass->fields.items[i].parameter->name == name && !pass->fields.items[i].parameter->once)
+        if (pass->fields.items[i].parameter->name == name && !stays(pass->fields.items[i].parameter))
             return &pass->fields.items[i];
     return NULL;
 }
@@ -456,7 +482,7 @@ static void bind_followers(Evaluator *ev, bool measured) {
         TrainingSet *set = &pass->plan->training->sets.items[anew->set];
         for (int k = 0; k < pass->fields.count; k++) {
             FieldPlace *place = &pass->fields.items[k];
-            if (place->set != anew->of || place->parameter->once) continue;
+            if (place->set != anew->of || stays(place->parameter)) continue;
             Dim *dims = arena_copy(ev->arena, place->shape.dims, sizeof *dims * (size_t)place->shape.rank);
             dims[0] = dim_const(ev->dims, set->batch);
             place->shape.dims = dims;

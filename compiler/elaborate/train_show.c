@@ -65,7 +65,7 @@ static bool fits_measure(Evaluator *ev, const Node *node, int form, Span span) {
         d = report(ev, DIAG_measure, span,
                    "this is of the step's samples: in `measure` the inputs are those that are held out");
     else if (form == CAI_SHOW_PICTURE && !(made_of & OF_TOTALS)) return true;
-    else if (form == CAI_SHOW_CURVE && made_of == OF_TOTALS) return true;
+    else if (form == CAI_SHOW_CURVE && !(made_of & (OF_SAMPLES | OF_DRAWS | OF_BATCH))) return true;
     else if (form == CAI_SHOW_PICTURE)
         d = report(ev, DIAG_measure, span,
                    "pictures of a measure are of one batch: they cannot be made of totals");
@@ -73,7 +73,9 @@ static bool fits_measure(Evaluator *ev, const Node *node, int form, Span span) {
         d = report(ev, DIAG_measure, span, "this number is of one batch, not of the whole set");
         report_help(
             ev, d,
-            "`total(x)` adds over all batches, `collect(x)` joins them; `average(x)` of the library is a mean over samples, x being f32[N]");
+            made_of & OF_TOTALS
+                ? "a size of a batch, too, is another one in the last: `total(x.batch)` counts all samples"
+                : "`total(x)` adds over all batches, `collect(x)` joins them; `average(x)` of the library is a mean over samples, x being f32[N]");
     }
     return false;
 }
@@ -159,14 +161,17 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
     pass->sizes_of_all = map_new(ev->arena);
     const FieldPlace *places =
         arena_copy(ev->arena, pass->fields.items, sizeof *places * (size_t)pass->fields.count);
+    pass->batch_sizes[0] = dims_symbol_count(ev->dims);
     train_declare_anew(ev, &stmt->inputs, true);
     train_bind_measured(ev, stmt->inputs.count > 0);
+    pass->batch_sizes[1] = dims_symbol_count(ev->dims);
     Node **values = states_as_saved(ev);
     execute_all(ev, &stmt->body);
     for (int i = 0; pass->goal != GOAL_MEASURE && values[i]; i++) pass->weights.items[i]->value = values[i];
     pass->quiet--;
     pass->shown_again = again;
     pass->measuring = false;
+    pass->batch_sizes[0] = pass->batch_sizes[1] = 0;
     for (int i = 0; i < pass->fields.count; i++) pass->fields.items[i] = places[i];
     frame_pop(ev);
 }
@@ -182,7 +187,9 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     }
     when.last = 1;
     int index = pass->measures++;
-    if (pass->goal != GOAL_FIND && !(pass->goal == GOAL_MEASURE && pass->measure == index)) return;
+    /* before the first step only for places that are met here alone, and how they
+     * begin */
+    if (pass->goal == GOAL_STEP || (pass->goal == GOAL_MEASURE && pass->measure != index)) return;
     TrainingMeasure *measured = NEW(ev->arena, TrainingMeasure);
     *measured = (TrainingMeasure){.when = when, .save_by = -1};
     pass->measured = measured;

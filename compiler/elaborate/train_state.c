@@ -239,20 +239,31 @@ static int add_row(Evaluator *ev, Name path, const char *identity, Shape shape, 
     return index;
 }
 
-static Node *state_port(Evaluator *ev, int index, Span span) {
+Node *train_state_port(Evaluator *ev, int index, Span span) {
     const TrainingState *row = &ev->train->plan->training->states.items[index];
     Shape shape = shape_in(ev->arena, ev->dims, row->shape);
     return train_input(ev, row->path, shape, FORM_TENSOR, FIT_EXACT,
                        (cai_binding){.kind = CAI_BIND_STATE, .index = index, .guard = -1}, span);
 }
 
-Node *train_state(Evaluator *ev, const Weight *weight, bool kept) {
-    int kind = !weight->state ? CAI_STATE_PARAMETER : kept ? CAI_STATE_TRAINING : CAI_STATE_LAYER;
+Node *train_state(Evaluator *ev, const Weight *weight, int kind) {
     int index = add_row(ev, weight->path, weight->identity, weight->shape, kind, weight->init, weight->span);
     StateFacts *facts = &ev->train->plan->facts.items[index];
     facts->given |= weight->given != NULL;
     facts->within = weight->within;
-    return state_port(ev, index, weight->span);
+    return train_state_port(ev, index, weight->span);
+}
+
+bool train_is_own(const TrainingState *state) {
+    return state->kind == CAI_STATE_TRAINING || state->kind == CAI_STATE_OPTIMIZER;
+}
+
+Node *train_first(Evaluator *ev, const Weight *place, Node *value) {
+    if (!train_has_each(ev->train->plan)) return value;
+    Node *first = train_input(ev, intern(ev->names, "first item"), (Shape){DTYPE_BOOL, 0, NULL}, FORM_TENSOR,
+                              FIT_EXACT, (cai_binding){.kind = CAI_BIND_FIRST, .guard = -1}, place->span);
+    first = build_broadcast(ev->graph, first, place->shape.rank, place->shape.dims);
+    return build_select(ev->graph, first, value, place->node);
 }
 
 static Node *stopped_leaf(Evaluator *ev, Node *value) { return build_unary(ev->graph, OP_stop, value); }
@@ -269,17 +280,32 @@ Node *train_mean(Evaluator *ev, Node *value) {
 }
 
 /* A weight that starts as a tensor is written before the first step of the first phase
- * that has it. */
+ * that has it, unless a file says what it starts as, or a line above did. */
+static void write_given(Evaluator *ev, Weight *place) {
+    TrainPass *pass = ev->train;
+    const StateFacts *facts = &pass->plan->facts.items[place->index];
+    if (!place->given || facts->seen.items[0] != pass->phase || place->value != place->node) return;
+    train_add_phase(ev, &pass->plan->once, pass->phase);
+    if (pass->goal != GOAL_ONCE || train_file_of(pass->plan, place->path)) return;
+    train_assign(ev, place, train_first(ev, place, place->given));
+    place->start = place->value;
+}
+
 static void begin_place(Evaluator *ev, Weight *place) {
     TrainPass *pass = ev->train;
     place->index = (int)(intptr_t)map_get(pass->plan->index, place->path) - 1;
-    StateFacts *facts = &pass->plan->facts.items[place->index];
-    train_add_phase(ev, &facts->seen, pass->phase);
+    train_add_phase(ev, &pass->plan->facts.items[place->index].seen, pass->phase);
     vec_push(ev->arena, &pass->weights, place);
     vec_push(ev->arena, &place->read, place->node);
-    if (!place->given || facts->seen.items[0] != pass->phase) return;
-    train_add_phase(ev, &pass->plan->once, pass->phase);
-    if (pass->goal == GOAL_ONCE) train_assign(ev, place, place->given);
+    place->start = place->node;
+    write_given(ev, place);
+}
+
+void train_begin_given(Evaluator *ev, Weight *place, Node *given) {
+    if (!given || place->given) return;
+    place->given = given;
+    ev->train->plan->facts.items[place->index].given = true;
+    write_given(ev, place);
 }
 
 static void join_model(Evaluator *ev, StateFacts *facts, Definition *model) {
@@ -309,7 +335,7 @@ Weight *train_place(Evaluator *ev, int index) {
                       .state = row->kind != CAI_STATE_PARAMETER,
                       .span = row->span,
                       .place = place};
-    place->node = place->value = state_port(ev, index, row->span);
+    place->node = place->value = train_state_port(ev, index, row->span);
     place->shape = place->node->shape;
     map_set(ev->weights, row->path, place);
     train_meet(ev, place);
@@ -339,6 +365,23 @@ Value train_given(Evaluator *ev, Node *start, Span span) {
     return weight;
 }
 
+Value train_made(Evaluator *ev, Value layer, Shape shape, Span span) {
+    graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
+    Arguments zeros = {0};
+    Value zero = value_node(build_splat(ev->graph, 0, shape));
+    vec_push(ev->arena, &zeros.given, ((Binding){NULL, zero, span}));
+    Value start = settle(ev, run_layer(ev, as_layer(ev, layer, span), &zeros, NULL, span));
+    if (start.kind == VALUE_ERROR) return start;
+    if (start.kind != VALUE_TENSOR || !shape_equal(start.node->shape, shape)) {
+        report(ev, DIAG_weight_shape, span, "the state is %s, and its `init` makes %s",
+               shape_string(ev->arena, shape), value_describe(ev->arena, start));
+        return value_error;
+    }
+    Value weight = weight_new(ev, true, shape, 0, span);
+    if (weight.kind == VALUE_WEIGHT) weight.weight->given = start.node;
+    return weight;
+}
+
 /* ---- layers by path ---- */
 
 bool train_matches(const TrainPlan *plan, const Target *target, int state) {
@@ -347,6 +390,13 @@ bool train_matches(const TrainPlan *plan, const Target *target, int state) {
         if (facts->models.items[i] == target->model) return true;
     if (target->model) return false;
     return path_is_within(plan->training->states.items[state].path, target->path);
+}
+
+bool train_holds_weights(const TrainPlan *plan, const Target *target) {
+    for (int i = 0; i < plan->facts.count; i++)
+        if (plan->training->states.items[i].kind == CAI_STATE_PARAMETER && train_matches(plan, target, i))
+            return true;
+    return false;
 }
 
 const char *train_below(const Target *target, const char *path) {

@@ -146,7 +146,7 @@ static void add_copies(TrainPlan *plan, Evaluator *ev) {
         for (int k = 0, count = plan->facts.count; k < count; k++) {
             TrainingState row = plan->training->states.items[k];
             StateFacts facts = plan->facts.items[k];
-            if (row.kind == CAI_STATE_TRAINING || !train_matches(plan, &target, k)) continue;
+            if (train_is_own(&row) || !train_matches(plan, &target, k)) continue;
             row.path =
                 intern(ev->names, path_join(ev->arena, copy->copy->path, train_below(&target, row.path)));
             facts.like = facts.like == k ? k : facts.like;
@@ -242,18 +242,23 @@ static void begin_state(const TrainPlan *plan, int index) {
     else if (!facts->given) begin_at_random(plan, state, facts->within);
 }
 
-/* The file that the longest path above it is loaded from, and its name there. */
-static void find_file(TrainPlan *plan, TrainingState *state) {
-    size_t longest = 0;
+/* The `load` of the longest path above it, or NULL. */
+const LoadInfo *train_file_of(const TrainPlan *plan, const char *path) {
+    const LoadInfo *found = NULL;
     for (int i = 0; i < plan->loads.count; i++) {
         const LoadInfo *load = &plan->loads.items[i];
         size_t length = strlen(load->prefix);
-        bool above = !strncmp(state->path, load->prefix, length) && state->path[length] == '.';
-        if (!above || length < longest || state->kind == CAI_STATE_TRAINING) continue;
-        longest = length;
-        state->load = arena_printf(plan->library->arena, strchr(load->file, ':') ? "%s.%s" : "%s:%s",
-                                   load->file, state->path + length + 1);
+        bool above = !strncmp(path, load->prefix, length) && path[length] == '.';
+        if (above && (!found || length >= strlen(found->prefix))) found = load;
     }
+    return found;
+}
+
+static void find_file(TrainPlan *plan, TrainingState *state) {
+    const LoadInfo *load = train_is_own(state) ? NULL : train_file_of(plan, state->path);
+    if (load)
+        state->load = arena_printf(plan->library->arena, strchr(load->file, ':') ? "%s.%s" : "%s:%s",
+                                   load->file, state->path + strlen(load->prefix) + 1);
 }
 
 static void begin_states(TrainPlan *plan) {
@@ -267,6 +272,12 @@ static void begin_states(TrainPlan *plan) {
 static bool is_any(const TrainPass *pass, const PassOutput *output) {
     (void)pass, (void)output;
     return true;
+}
+
+/* What is measured is met before the first step, too, and only begun there. */
+static bool is_state(const TrainPass *pass, const PassOutput *output) {
+    (void)pass;
+    return output->binding.kind == CAI_BIND_STATE;
 }
 
 static bool is_of_batch(const TrainPass *pass, const PassOutput *output) {
@@ -309,8 +320,11 @@ static void write_copies(Evaluator *ev) {
             const char *below = train_below(&target, pass->plan->training->states.items[k].path);
             Name path = intern(ev->names, path_join(ev->arena, copy->copy->path, below));
             intptr_t known = (intptr_t)map_get(pass->plan->index, path);
+            const Weight *original = train_place(ev, k);
             Weight *place = known ? train_place(ev, (int)known - 1) : NULL;
-            if (place && place->value == place->node) train_assign(ev, place, copy->values[k]);
+            /* what the original starts as may be met below the copy */
+            Node *value = copy->values[k] == original->node ? original->start : copy->values[k];
+            if (place && place->value == place->start) train_assign(ev, place, train_first(ev, place, value));
         }
     }
 }
@@ -331,10 +345,26 @@ static bool make_step(TrainPlan *plan, int index) {
     phase->shown.count = phase->guards.count = 0;
     run_pass(plan, GOAL_STEP, index, -1, &ev, &pass);
     if (ev.errors || ev.stopped) return false;
+    train_keep_text(&ev);
     write_states(&ev);
+    phase->kept = train_cut_still(&ev);
     phase->step = train_entry(&ev, is_any);
     count_rounds(plan->training, phase, ev.arena);
     return true;
+}
+
+/* State goes on from item to item: only what `once` does is done for each. */
+static void warn_of_first_items(Evaluator *ev) {
+    const TrainPass *pass = ev->train;
+    for (int i = 0; i < pass->weights.count; i++) {
+        const Weight *place = pass->weights.items[i];
+        bool begun = place->given && place->value == place->start && place->start != place->node;
+        if (!begun || !(train_sources(ev, place->given) & OF_ITEM)) continue;
+        const char *text = arena_printf(
+            ev->arena, "`%s` begins as the first item has it, and goes on from item to item", place->path);
+        report_warning(ev, DIAG_train_once, place->span, text,
+                       "`once { update NAME = .. }` begins it anew in each");
+    }
 }
 
 static bool make_once(TrainPlan *plan, int index) {
@@ -345,7 +375,8 @@ static bool make_once(TrainPlan *plan, int index) {
     if (ev.errors || ev.stopped) return false;
     write_copies(&ev);
     write_states(&ev);
-    plan->training->phases.items[index].once = train_entry(&ev, is_any);
+    plan->training->phases.items[index].once = train_entry(&ev, is_state);
+    warn_of_first_items(&ev);
     return true;
 }
 
@@ -354,7 +385,7 @@ static int set_of_input(const TrainPlan *plan, const TrainingEntry *batch, int i
     const cai_binding *binding = &batch->inputs.items[input];
     if (binding->kind != CAI_BIND_FIELD) return 0;
     const TrainingSet *set = &plan->training->sets.items[binding->index];
-    return set->fields.items[binding->field].once ? 0 : 1 << binding->index;
+    return training_stays(set) ? 0 : 1 << binding->index;
 }
 
 /* Those whose samples a node is, or as many numbers as their batches have. */
@@ -370,6 +401,13 @@ static int own_sets(const TrainPlan *plan, const TrainingEntry *batch, const Nod
     return sets;
 }
 
+/* As a bit; 0 where there is none: one batch is then all. */
+static int first_that_moves(const TrainPlan *plan) {
+    for (int i = 0; i < plan->training->sets.count; i++)
+        if (!training_stays(&plan->training->sets.items[i])) return 1 << i;
+    return 0;
+}
+
 /* What is made of one set goes through that one, what is made of several through all of
  * them, side by side, as far as the shortest reaches. */
 static void find_sets(const TrainPlan *plan, TrainingMeasure *measured) {
@@ -383,7 +421,7 @@ static void find_sets(const TrainPlan *plan, TrainingMeasure *measured) {
         for (int i = 0; i < node->input_count; i++) sets[id] |= sets[node->inputs[i]->id];
         measured->sets |= sets[id];
     }
-    if (!measured->sets) measured->sets = 1;
+    if (!measured->sets) measured->sets = first_that_moves(plan);
     int first = measured->sets & -measured->sets; /* which counts what is made of none */
     for (int i = 0; i < batch->outputs.count; i++) {
         int of = sets[batch->graph->outputs.items[i].node->id];

@@ -28,7 +28,7 @@ typedef struct TrainingField {
     const char *names; /* NULL: none */
     Name on;           /* NULL: none */
     int together;
-    bool balanced, index, once;
+    bool balanced, index, once, each;
     Span span;
 } TrainingField;
 
@@ -63,10 +63,45 @@ typedef struct TrainingMeasure {
     int totals, collected, sets, save, save_by;
 } TrainingMeasure;
 
+/* ---- a step as its text has it, for `cai graph` ---- */
+
+typedef struct TrainingRun { /* of a layer, or of a block without weights, whose nodes are first .. end - 1 */
+    const char *path;        /* of a layer with weights, or the name of a model that is a stage; else NULL */
+    const char *callee;
+    int first, end;
+} TrainingRun;
+
+typedef struct TrainingPlace { /* a state, and a value that it has somewhere in the step */
+    int state;
+    const Node *value;
+} TrainingPlace;
+
+typedef struct TrainingPair { /* over .. with .. */
+    const char *optimizer;
+    const char *over;
+    Vec(int) states; /* the weights that the gradient reaches, in Training.states */
+} TrainingPair;
+
+typedef struct TrainingLoss { /* a minimize */
+    const char *name, *text;
+    const Node *node;
+    int guard; /* in the phase's guards; -1 */
+    Vec(TrainingPair) pairs;
+} TrainingLoss;
+
+typedef struct TrainingText {
+    const Graph *graph;
+    const cai_binding *bindings; /* of the graph's inputs */
+    Vec(TrainingRun) runs;       /* inner ones before those around them */
+    Vec(TrainingPlace) places;
+    Vec(TrainingLoss) losses;
+} TrainingText;
+
 typedef struct TrainingPhase {
+    TrainingText text;
     Name name;
     cai_interval length;
-    TrainingEntry once, step;
+    TrainingEntry once, kept, step;
     Vec(cai_interval) guards;
     ShownList shown;
     Vec(TrainingMeasure) measures;

@@ -41,7 +41,8 @@ static cai_field table_of_field(Arena *arena, const TrainingSet *set, const Trai
                        .together = field->together,
                        .balanced = field->balanced,
                        .index = field->index,
-                       .once = field->once};
+                       .once = field->once,
+                       .each = field->each};
 }
 
 static cai_set table_of_set(Arena *arena, const TrainingSet *set) {
@@ -126,6 +127,7 @@ static cai_phase table_of_phase(Arena *arena, const TrainingPhase *phase, int se
     return (cai_phase){.name = phase->name,
                        .length = phase->length,
                        .once = table_of_entry(&phase->once),
+                       .kept = table_of_entry(&phase->kept),
                        .step = table_of_entry(&phase->step),
                        .guards = phase->guards.items,
                        .shown = table_of_shown(arena, &phase->shown),

@@ -111,10 +111,14 @@ Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span 
     weight->place = known ? known : weight;
     if (known) {
         train_meet(ev, known);
+        if (ev->train) train_begin_given(ev, known, weight->given);
         return weight->node = weights_agree(ev, known, weight) ? known->node : NULL;
     }
-    weight->node = weight->value = ev->train ? train_state(ev, weight, below != owner->path || owner->kept)
-                                             : source_node(ev, weight, span);
+    int kind = !weight->state         ? CAI_STATE_PARAMETER
+               : owner->kept          ? CAI_STATE_OPTIMIZER
+               : below != owner->path ? CAI_STATE_TRAINING
+                                      : CAI_STATE_LAYER;
+    weight->node = weight->value = ev->train ? train_state(ev, weight, kind) : source_node(ev, weight, span);
     if (!weight->node) return NULL;
     map_set(ev->weights, weight->path, weight);
     WeightInfo info = {.path = weight->path,

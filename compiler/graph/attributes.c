@@ -117,6 +117,21 @@ bool node_sizes_are_known(const Node *node) {
     return shape_element_count(node->shape, &count);
 }
 
+static bool sizes_mention(const Dim *sizes, int count, int symbol) {
+    for (int i = 0; i < count; i++)
+        if (dim_mentions(sizes[i], symbol)) return true;
+    return false;
+}
+
+bool node_mentions(const Node *node, int symbol) {
+    for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {
+        if (info->kind != ATTR_DIMS) continue;
+        DimList sizes = FIELD(DimList, node->attributes, info);
+        if (sizes_mention(sizes.items, sizes.count, symbol)) return true;
+    }
+    return sizes_mention(node->shape.dims, node->shape.rank, symbol);
+}
+
 /* ---- printing ---- */
 
 static void print_ints(Text *out, IntList list) {

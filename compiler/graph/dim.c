@@ -490,6 +490,16 @@ Dim dim_substitute(Dims *dims, Dim a, int symbol, Dim by) {
     return sum;
 }
 
+bool dim_mentions(Dim a, int symbol) {
+    for (int t = 0; t < a->term_count; t++)
+        for (int f = 0; f < a->terms[t].factor_count; f++) {
+            const DimFactor *factor = &a->terms[t].factors[f];
+            if (factor->symbol ? factor->symbol->index == symbol : dim_mentions(factor->dividend, symbol))
+                return true;
+        }
+    return false;
+}
+
 /* ---- printing, in the user's words: a symbol with multiple 16 is written H/16 ---- */
 
 static void print_factor(Text *out, const DimFactor *factor, bool alone) {

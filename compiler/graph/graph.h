@@ -47,6 +47,7 @@ bool dim_bounds(Dim a, int64_t *low, int64_t *high);
 bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value);
 int64_t dim_typical(const Dims *dims, Dim a); /* its value at the symbols' typical sizes */
 Dim dim_substitute(Dims *dims, Dim a, int symbol, Dim by);
+bool dim_mentions(Dim a, int symbol);
 void dim_print(Text *out, Dim a); /* in the user's words: H/2, never 8h */
 const char *dim_string(Arena *arena, Dim a);
 
@@ -414,6 +415,9 @@ bool reshape_is_trivial(const Node *node);
 /* The sizes in attributes, too: a slice may begin at a symbolic place even where all
  * shapes are constant. */
 bool node_sizes_are_known(const Node *node);
+/* In its shape, or in a size that it is told: a part that it cuts, the number that it
+ * gives. */
+bool node_mentions(const Node *node, int symbol);
 int64_t node_element_count(const Node *node); /* of a shape that is known */
 
 /* ---- gradient.c: reverse accumulation ---- */

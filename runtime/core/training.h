@@ -17,9 +17,12 @@
 enum {                      /* of cai_state.kind: what a checkpoint calls it by */
        CAI_STATE_PARAMETER, /* trained or frozen; under the model's own path */
        CAI_STATE_LAYER,     /* a layer's state, as running means; under the model's own path */
-       /* an optimizer's moments, values of `once`: "train.", the phase, ...; no model
-        * reads it */
-       CAI_STATE_TRAINING
+       /* the block's own, values of `once`: "train.", the phase, ...; no model reads
+        * it */
+       CAI_STATE_TRAINING,
+       /* an optimizer's, as moments: as CAI_STATE_TRAINING, and begun anew in each
+        * item */
+       CAI_STATE_OPTIMIZER
 };
 
 /* of cai_state.start: elements at the beginning; element i is drawn from (seed, stream,
@@ -70,6 +73,7 @@ typedef struct cai_field { /* of a sample */
     int32_t balanced;  /* classes are drawn equally often */
     int32_t index;     /* 1: the number of the sample in its set */
     int32_t once;      /* 1: the same for the whole run */
+    int32_t each;      /* 1: the same for all phases, which run once for each sample, an item */
 } cai_field;
 
 typedef struct cai_set {
@@ -86,6 +90,11 @@ typedef struct cai_set {
 /* The set that the command line knows. */
 static inline int cai_set_of_data(const cai_set *sets, int set) {
     return sets[set].anew ? sets[set].anew - 1 : set;
+}
+
+/* Its samples do not move on from step to step. All fields of a set are of one kind. */
+static inline int cai_set_stays(const cai_set *set) {
+    return set->field_count > 0 && (set->fields[0].once || set->fields[0].each);
 }
 
 /* ---- entries ---- */
@@ -108,7 +117,8 @@ enum { /* of cai_binding.kind */
        /* output of a measure's batch entry: joined along axis 0; input of its last entry:
      * all of them */
        CAI_BIND_COLLECTED,
-       CAI_BIND_SCALE /* input: f32[], by what --find-rate multiplies `lr` */
+       CAI_BIND_SCALE, /* input: f32[], by what --find-rate multiplies `lr` */
+       CAI_BIND_FIRST  /* input: bool[], whether this is the run's first item */
 };
 
 typedef struct cai_binding {
@@ -159,7 +169,10 @@ typedef struct cai_measure {
 typedef struct cai_phase {
     const char *name; /* "" of a block without phases */
     cai_interval length;
-    cai_entry once, step;       /* once.program is NULL where there is none */
+    /* Before the first step: what `once` does; and what is the same in each step of the
+     * item, to be kept. Their programs are NULL where there is none. */
+    cai_entry once, kept;
+    cai_entry step;
     const cai_interval *guards; /* what stands behind `every` */
     const cai_shown *shown;
     const cai_measure *measures;

@@ -354,8 +354,10 @@ const char *const *cai_dataset_classes(const cai_dataset *dataset, int field, in
 
 /* ---- reading ---- */
 
+/* Items come in the order of their names, too. */
 static int64_t place_at(const cai_dataset *dataset, int part, int64_t position) {
-    if (part == CAI_PART_TRAINING) return cai_order_at(&dataset->order, position);
+    if (part == CAI_PART_TRAINING && !dataset->set->fields[0].each)
+        return cai_order_at(&dataset->order, position);
     return position % dataset->counts[part];
 }
 

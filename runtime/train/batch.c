@@ -5,14 +5,19 @@
 #include <string.h>
 
 static int64_t rows_of_batch(const cai_reading *r, const cai_batch *batch) {
-    return r->rows ? r->rows[batch->set] : r->trainer->training->sets[batch->set].batch;
+    const cai_set *set = &r->trainer->training->sets[batch->set];
+    return r->rows && !cai_set_stays(set) ? r->rows[batch->set] : set->batch;
 }
 
-/* What is the same for the whole run is read anew, which is what its samples are. */
+/* What stays the same is read anew, in a measure, too. */
 static int64_t position_of(const cai_reading *r, const cai_batch *batch, int64_t row) {
-    const cai_set *set = &r->trainer->training->sets[batch->set];
-    bool once = set->field_count > 0 && set->fields[0].once;
-    return once ? row : r->positions[batch->set] + batch->round * rows_of_batch(r, batch) + row;
+    if (cai_set_stays(&r->trainer->training->sets[batch->set]))
+        return cai_trainer_staying(r->trainer, batch->set) + row;
+    return r->positions[batch->set] + batch->round * rows_of_batch(r, batch) + row;
+}
+
+static int part_of_batch(const cai_reading *r, const cai_batch *batch) {
+    return cai_set_stays(&r->trainer->training->sets[batch->set]) ? CAI_PART_TRAINING : r->part;
 }
 
 void cai_reading_open(cai_reading *r, const cai_trainer *trainer) {
@@ -45,7 +50,7 @@ void cai_reading_begin(cai_reading *r, const cai_running *running, bool ahead, i
 static bool read_sample_of_task(const cai_reading *r, int64_t task, cai_error *error) {
     const cai_batch *batch = r->running->batches;
     for (; task >= rows_of_batch(r, batch); batch++) task -= rows_of_batch(r, batch);
-    return cai_dataset_read(r->trainer->sets[batch->set], r->part, position_of(r, batch, task), task,
+    return cai_dataset_read(r->trainer->sets[batch->set], part_of_batch(r, batch), position_of(r, batch, task), task,
                             r->ahead ? batch->next : batch->buffers, error);
 }
 

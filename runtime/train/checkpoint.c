@@ -45,6 +45,7 @@ static void describe_point(Description *d, const cai_training *training, const c
                            uint64_t data) {
     describe_text(d, "format", "cai run 1");
     describe_text(d, "block", training->name);
+    if (cai_items_set(training) >= 0) describe_number(d, "item", "%lld", (long long)point->item);
     describe_number(d, "phase", "%lld", (long long)point->phase);
     describe_number(d, "step", "%lld", (long long)point->step);
     describe_lengths(d, point, training->phase_count);
@@ -58,7 +59,7 @@ static void describe_point(Description *d, const cai_training *training, const c
     describe_text(d, "target", training->target);
 }
 
-static cai_tensor tensor_of(const cai_state *state, const void *data) {
+cai_tensor cai_state_tensor(const cai_state *state, const void *data) {
     cai_tensor tensor = {.name = state->path,
                          .type = state->type,
                          .rank = state->rank,
@@ -88,7 +89,7 @@ bool cai_checkpoint_write(const cai_states *states, const cai_point *point, cons
         cai_allocate(sizeof *tensors * ((size_t)training->state_count + 2), "a checkpoint", error);
     if (!tensors) return false;
     for (int i = 0; i < training->state_count; i++)
-        tensors[i] = tensor_of(&training->states[i], states->data[i]);
+        tensors[i] = cai_state_tensor(&training->states[i], states->data[i]);
     int count = training->state_count;
     if (values) tensors[count++] = tensor_of_values(values, training->phases[point->phase].shown_count);
     describe_point(&description, training, point, data);
@@ -132,9 +133,10 @@ static bool read_point(const cai_training *training, const char *path, cai_check
     const cai_tensor_file *file = &checkpoint->file;
     cai_point *point = &checkpoint->point;
     const char *best = cai_tensors_metadata(file, "best");
-    uint64_t phase, step, since, parts;
+    uint64_t item = 0, phase, step, since, parts;
     if (!read_whole(file, path, "identity", 16, &checkpoint->identity, error) ||
         !read_whole(file, path, "data", 16, &checkpoint->data, error) ||
+        (cai_tensors_metadata(file, "item") && !read_whole(file, path, "item", 10, &item, error)) ||
         !read_whole(file, path, "phase", 10, &phase, error) ||
         !read_whole(file, path, "step", 10, &step, error) ||
         !read_whole(file, path, "seed", 10, &point->seed, error) ||
@@ -142,6 +144,7 @@ static bool read_point(const cai_training *training, const char *path, cai_check
         !read_whole(file, path, "parts", 10, &parts, error))
         return false;
     if (!best) return fail_metadata(path, "best", error);
+    point->item = (int64_t)item;
     point->phase = (int64_t)phase;
     point->step = (int64_t)step;
     point->since_best = (int64_t)since;

@@ -196,6 +196,9 @@ bool cai_train_command_parse(const cai_training *training, int argc, char **argv
             good = parse_train_option(argc, argv, &i, command, error);
         else good = parse_operand(training, argv[i], &next_set, operand, error), command->operand_count++;
     }
+    if (good && command->patience && cai_items_set(training) >= 0)
+        good = cai_fail(error, CAI_BAD_USAGE,
+                        "--patience ends a phase, and the phases of a block with `each` are equally long");
     if (!good) cai_train_command_free(command);
     return good;
 }

@@ -77,6 +77,25 @@ static void bind_states(const cai_trainer *trainer, cai_running *running) {
             running->outputs[i] = trainer->states.data[entry->outputs[i].index];
 }
 
+/* Sizes that the text leaves free are those of what stays the same for the whole run. */
+static bool fit_to_data(const cai_trainer *trainer, cai_running *running, cai_error *error) {
+    for (int i = 0; i < running->entry->program->input_count; i++) {
+        const cai_binding *binding = &running->entry->inputs[i];
+        const cai_port *port = &running->entry->program->inputs[i];
+        int64_t sizes[CAI_MAX_RANK];
+        bool is_free = false;
+        for (int axis = 1; axis < port->rank; axis++) is_free |= port->dims[axis].symbol != -1;
+        if (binding->kind != CAI_BIND_FIELD || !is_free ||
+            !cai_set_stays(&trainer->training->sets[binding->index]))
+            continue;
+        if (!cai_dataset_sizes(trainer->sets[binding->index], CAI_PART_TRAINING,
+                               cai_trainer_staying(trainer, binding->index), binding->field, sizes, error))
+            return false;
+        for (int axis = 1; axis < port->rank; axis++) running->shapes[i][axis] = sizes[axis - 1];
+    }
+    return true;
+}
+
 static bool wants_guard(void) {
     const char *guard = getenv("CAI_GUARD");
     return guard && *guard && strcmp(guard, "0") != 0;
@@ -92,7 +111,9 @@ bool cai_running_open(cai_trainer *trainer, const cai_entry *entry, cai_running 
     }
     cai_context_run_by(running->context, wants_guard() ? cai_run_guarded : NULL);
     bind_states(trainer, running);
-    return true;
+    if (fit_to_data(trainer, running, error)) return true;
+    cai_running_close(running);
+    return false;
 }
 
 bool cai_running_prepare(cai_running *running, cai_error *error) {
@@ -175,6 +196,7 @@ static void set_counters(const cai_trainer *trainer, const cai_running *running,
             break;
         case CAI_BIND_SCALE: *(float *)running->inputs[i] = (float)trainer->scale; break;
         case CAI_BIND_ACTIVE: *(unsigned char *)running->inputs[i] = guards >> binding->index & 1; break;
+        case CAI_BIND_FIRST: *(unsigned char *)running->inputs[i] = trainer->point.item == 0; break;
         default: break;
         }
     }

@@ -7,6 +7,7 @@
  *     best.safetensors      the checkpoint that `save` chose
  *     samples/              sheets of what is shown (samples.c)
  *     curves.svg            the curves of the log; index.html: with the samples (page.c)
+ *     items/                what is left of each item (items.c)
  *     lock                  held while a trainer works in the folder */
 #include "train/train.h"
 #include <dirent.h>
@@ -64,6 +65,7 @@ static bool forget_run(const cai_trainer *trainer, cai_error *error) {
         if (unlink(cai_folder_path(trainer, names[i], path, sizeof path)) != 0 && errno != ENOENT)
             return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be removed: %s", path, strerror(errno));
     cai_events_forget(trainer);
+    if (!cai_items_forget(trainer, error)) return false;
     return cai_samples_cut(trainer, true, error);
 }
 

@@ -1,5 +1,5 @@
 /* What log.jsonl has, as curves: for the page of a run, and for `cai compare` of runs.
- * Steps are counted through all phases. */
+ * Steps are counted through all phases of all items. */
 #include "train/train.h"
 #include <json-c/json.h>
 #include <math.h>
@@ -44,8 +44,8 @@ static bool add_point(cai_curve *curve, double x, double y, cai_error *error) {
 
 typedef struct Reader {
     cai_history *history;
-    int64_t phase, last; /* of the line before */
-    double before;       /* steps of all phases before it */
+    int64_t item, phase, last; /* of the line before */
+    double before;             /* steps of all phases before it */
 } Reader;
 
 static bool flag_of_line(struct json_object *line, const char *key) {
@@ -70,7 +70,7 @@ static bool add_value(Reader *r, const char *key, struct json_object *value, boo
 }
 
 static bool is_curve_value(const char *key, struct json_object *value) {
-    static const char *const others[] = {"phase", "step", "epoch", CAI_LOG_HELD_OUT, "best"};
+    static const char *const others[] = {"item", "phase", "step", "epoch", CAI_LOG_HELD_OUT, "best"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(key, others[i]) == 0) return false;
     return !value || json_object_is_type(value, json_type_double) ||
@@ -78,8 +78,9 @@ static bool is_curve_value(const char *key, struct json_object *value) {
 }
 
 static bool read_log_line(Reader *r, struct json_object *line, cai_error *error) {
-    int64_t phase = number_of_line(line, "phase");
-    if (phase != r->phase) r->before += (double)r->last;
+    int64_t item = number_of_line(line, "item"), phase = number_of_line(line, "phase");
+    if (item != r->item || phase != r->phase) r->before += (double)r->last;
+    r->item = item;
     r->phase = phase;
     r->last = number_of_line(line, "step");
     bool held_out = flag_of_line(line, CAI_LOG_HELD_OUT), best = flag_of_line(line, "best");

@@ -27,7 +27,8 @@ static bool go_to_checkpoint(cai_trainer *trainer, const char *path, int64_t pha
     cai_checkpoint checkpoint;
     int64_t lengths[trainer->training->phase_count + 1];
     if (!cai_checkpoint_open(trainer->training, path, lengths, &checkpoint, error)) return false;
-    bool good = checkpoint.point.phase == phase && checkpoint.point.step <= trainer->point.step &&
+    bool good = checkpoint.point.item == trainer->point.item && checkpoint.point.phase == phase &&
+                checkpoint.point.step <= trainer->point.step &&
                 cai_checkpoint_load(&checkpoint, path, &trainer->states, error);
     if (good) trainer->point.step = checkpoint.point.step;
     cai_checkpoint_close(&checkpoint);
@@ -39,7 +40,7 @@ static bool go_back(cai_trainer *trainer, const cai_phase *phase, cai_error *err
     cai_folder_path(trainer, "last.safetensors", path, sizeof path);
     trainer->minutes[0] = trainer->minutes[1] = 0;
     if (!go_to_checkpoint(trainer, path, trainer->point.phase, error)) {
-        if (trainer->point.phase > 0) return false;
+        if (trainer->point.phase > 0 || trainer->point.item > 0) return false;
         trainer->point.step = 0;
         if (!cai_states_start(&trainer->states, trainer->point.seed, error)) return false;
     }

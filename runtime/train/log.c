@@ -16,11 +16,16 @@ static const char *log_path(const cai_trainer *trainer, char *path, size_t size)
 
 /* ---- opening ---- */
 
-/* {"phase": 0, "step": 120, ..: both stand first. */
+/* {"item": 3, "phase": 0, "step": 120, ..: they stand first, an item where there are
+ * some. */
 static bool is_of_past(const cai_trainer *trainer, const char *line) {
-    long long phase, step;
-    if (sscanf(line, "{\"phase\": %lld, \"step\": %lld", &phase, &step) != 2) return false;
-    return phase < trainer->point.phase || (phase == trainer->point.phase && step <= trainer->point.step);
+    const cai_point *point = &trainer->point;
+    long long item = 0, phase, step;
+    if (sscanf(line, "{\"phase\": %lld, \"step\": %lld", &phase, &step) != 2 &&
+        sscanf(line, "{\"item\": %lld, \"phase\": %lld, \"step\": %lld", &item, &phase, &step) != 3)
+        return false;
+    if (item != point->item) return item < point->item;
+    return phase < point->phase || (phase == point->phase && step <= point->step);
 }
 
 /* The bytes of the lines that stay. */
@@ -66,7 +71,10 @@ static void begin_log_line(const cai_trainer *trainer) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     cai_pace pace = cai_trainer_pace(trainer, phase);
     double epochs = (double)trainer->point.step * (double)pace.samples / (double)pace.count;
-    fprintf(trainer->log, "{\"phase\": %lld, \"step\": %lld", (long long)trainer->point.phase,
+    fputs("{", trainer->log);
+    if (cai_items_set(trainer->training) >= 0)
+        fprintf(trainer->log, "\"item\": %lld, ", (long long)trainer->point.item);
+    fprintf(trainer->log, "\"phase\": %lld, \"step\": %lld", (long long)trainer->point.phase,
             (long long)trainer->point.step);
     if (cai_trainer_paced_by(trainer, phase) >= 0) fprintf(trainer->log, ", \"epoch\": %.6g", epochs);
 }

@@ -44,10 +44,10 @@ static bool has_best(const cai_training *training) {
     return false;
 }
 
-/* of the phases that are through */
+/* of the phases that are through, in all items */
 static int64_t all_steps(const cai_trainer *trainer) {
     int64_t all = 0;
-    for (int i = 0; i < trainer->point.phase; i++) all += cai_trainer_steps(trainer, i);
+    for (int i = 0; i < trainer->point.phase; i++) all += cai_trainer_steps(trainer, i) * trainer->items;
     return all;
 }
 
@@ -59,16 +59,19 @@ static void tell_end(const cai_trainer *trainer) {
     if (*trainer->progress.measured) printf(": %s", trainer->progress.measured);
     printf("\n%s/last.safetensors has the weights%s\n", folder,
            has_best(trainer->training) ? ", best.safetensors those that measured best" : "");
+    if (cai_items_set(trainer->training) >= 0) printf("%s/items has what is left of each item\n", folder);
     tell_skipped(trainer);
 }
 
 static void tell_stop(const cai_trainer *trainer) {
     char step[32], steps[32];
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
-    printf("stopped behind step %s of %s%s%s: the same command again goes on from there\n",
+    char item[200];
+    printf("stopped behind step %s of %s%s%s%s%s: the same command again goes on from there\n",
            cai_count_text(trainer->point.step, step, sizeof step),
            cai_count_text(cai_trainer_steps(trainer, trainer->point.phase), steps, sizeof steps),
-           *phase->name ? " of phase " : "", phase->name);
+           *phase->name ? " of phase " : "", phase->name, trainer->items > 1 ? ", " : "",
+           cai_item_text(trainer, item, sizeof item));
 }
 
 /* ---- the run ---- */
@@ -78,11 +81,13 @@ static bool begin_or_resume(cai_trainer *trainer, cai_error *error) {
     char step[32];
     if (!cai_folder_resume(trainer, &found, error) || !cai_trainer_go_to_phase(trainer, found, error))
         return false;
-    if (found && !cai_trainer_is_over(trainer) && (trainer->point.phase || trainer->point.step))
+    if (found && !cai_trainer_is_over(trainer) &&
+        (trainer->point.item || trainer->point.phase || trainer->point.step))
         cai_progress_say(trainer, "going on behind step %s",
                          cai_count_text(trainer->point.step, step, sizeof step));
-    if (!found &&
-        !(cai_folder_begin(trainer, error) && cai_states_start(&trainer->states, trainer->point.seed, error)))
+    if (!found && !(cai_folder_begin(trainer, error) &&
+                    cai_states_start(&trainer->states, trainer->point.seed, error) &&
+                    cai_trainer_begin_skipped(trainer, error)))
         return false;
     return cai_samples_cut(trainer, false, error) && cai_log_open(trainer, error);
 }

@@ -93,7 +93,7 @@ static bool prepare_batch(Measuring *m, cai_error *error) {
         const cai_port *port = &entry->program->inputs[i];
         int64_t *shape = m->batch.shapes[i], sizes[CAI_MAX_RANK];
         bool free_sizes = false;
-        if (binding->kind != CAI_BIND_FIELD || !m->rows[binding->index]) continue;
+        if (binding->kind != CAI_BIND_FIELD || !m->rows[binding->index]) continue; /* or it stays */
         shape[0] = m->rows[binding->index];
         for (int axis = 1; axis < port->rank; axis++) free_sizes |= port->dims[axis].symbol != -1;
         if (!free_sizes) continue;
@@ -106,11 +106,11 @@ static bool prepare_batch(Measuring *m, cai_error *error) {
 }
 
 static int64_t measure_seed(const cai_trainer *trainer, int64_t batch) {
-    return cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, -2 - batch); /* no step has it */
+    return cai_trainer_seed(trainer, -2 - batch); /* no step has it */
 }
 
 /* Where each set's batch of this number begins, and how many rows it has; false where all
- * are through. */
+ * are through. What is made of no set is made once. */
 static bool place_batches(Measuring *m, int64_t number) {
     const cai_training *training = m->trainer->training;
     m->unread = 0;
@@ -123,11 +123,12 @@ static bool place_batches(Measuring *m, int64_t number) {
         m->rows[set] = left > batch ? batch : left > 0 ? left : 0;
         if (!m->rows[set]) m->unread |= 1 << set;
     }
-    return m->unread != m->measure->sets;
+    return m->measure->sets ? m->unread != m->measure->sets : number == 0;
 }
 
 static bool run_batches(Measuring *m, cai_error *error) {
     cai_trainer *trainer = m->trainer;
+    if (!m->measure->batch.program) return true;
     for (int64_t number = 0; place_batches(m, number); number++) {
         if (!prepare_batch(m, error) ||
             !cai_batch_read(trainer, &m->batch, CAI_PART_HELD_OUT, m->positions, m->rows, error) ||
@@ -182,7 +183,8 @@ static bool run_last(Measuring *m, cai_error *error) {
     bool done = cai_running_prepare(&m->last, error);
     if (done) {
         give_totals(m);
-        done = cai_running_run(trainer, &m->last, trainer->point.step, UINT32_MAX, measure_seed(trainer, -1),
+        done = cai_batch_read(trainer, &m->last, CAI_PART_HELD_OUT, m->positions, m->rows, error) &&
+               cai_running_run(trainer, &m->last, trainer->point.step, UINT32_MAX, measure_seed(trainer, -1),
                                error);
     }
     if (done) take_measured_values(m, &m->last);
@@ -265,11 +267,11 @@ static bool run_measuring(cai_trainer *trainer, const cai_measure *description, 
                           cai_error *error) {
     if (!has_held_out(trainer, description)) return true;
     Measuring m = {.trainer = trainer, .measure = description, .again = again};
-    bool done = begin_measure(&m, error) && cai_running_open(trainer, &description->batch, &m.batch, error);
-    if (done) {
-        done = measure_all(&m, error);
-        cai_running_close(&m.batch);
-    }
+    bool has_batches = description->batch.program != NULL; /* else it is all made of weights */
+    bool begun = begin_measure(&m, error) &&
+                 (!has_batches || cai_running_open(trainer, &description->batch, &m.batch, error));
+    bool done = begun && measure_all(&m, error);
+    if (begun && has_batches) cai_running_close(&m.batch);
     end_measure(&m);
     return done;
 }

@@ -111,7 +111,10 @@ static void print_state(const cai_trainer *trainer, const cai_history *history, 
     if (point->phase == trainer->training->phase_count) fputs("<p>through", out);
     else {
         const char *name = trainer->training->phases[point->phase].name;
+        char item[200];
         fputs("<p>", out);
+        cai_print_xml(cai_item_text(trainer, item, sizeof item), out);
+        fputs(*item ? ", " : "", out);
         cai_print_xml(name, out);
         fprintf(out, "%s%s step %s of %s", *name ? ", " : "", running ? "running:" : "stopped behind",
                 cai_count_text(point->step, step, sizeof step),

@@ -85,6 +85,21 @@ static void add_epoch(Line *line, const cai_trainer *trainer, const cai_phase *p
              cai_count_text(steps, b, sizeof b));
 }
 
+static void add_item_of(Line *line, const cai_trainer *trainer) {
+    char item[200];
+    if (*cai_item_text(trainer, item, sizeof item)) add_text(line, "%s  ", item);
+}
+
+/* of this phase in this item and all that come */
+static int64_t steps_left_in_phase(const cai_trainer *trainer) {
+    int64_t steps = cai_trainer_steps(trainer, trainer->point.phase), left = steps - trainer->point.step;
+    for (int i = 0; trainer->point.item + 1 < trainer->items && i < trainer->training->phase_count; i++) {
+        int64_t each = cai_trainer_steps(trainer, i);
+        if (each > 0) left += each * (trainer->items - trainer->point.item - 1);
+    }
+    return left;
+}
+
 static void add_losses(Line *line, const cai_trainer *trainer, const cai_phase *phase) {
     for (int i = 0; i < phase->shown_count; i++) {
         const cai_value *value = &trainer->values[i];
@@ -111,7 +126,7 @@ static void add_pace(Line *line, const cai_trainer *trainer, const cai_phase *ph
              set < 0 ? "steps" : sample_word(trainer, set));
     double share = 100 * progress->waited / progress->busy;
     if (share >= 0.5) add_text(line, "  wait %.0f %%", share);
-    int64_t steps = cai_trainer_steps(trainer, trainer->point.phase) - trainer->point.step;
+    int64_t steps = steps_left_in_phase(trainer);
     /* with what stands between steps */
     double all = (cai_milliseconds() - progress->begun) / (double)progress->counted;
     add_text(line, "  left %s", cai_time_text((double)steps * all, left, sizeof left));
@@ -139,6 +154,7 @@ void cai_progress_step(cai_trainer *trainer, double milliseconds) {
     if (now - progress->shown < (is_terminal() ? SHOWN_EVERY : TOLD_EVERY)) return;
     progress->shown = now;
     Line line = {.used = 0};
+    add_item_of(&line, trainer);
     if (*phase->name) add_text(&line, "%s  ", phase->name);
     add_epoch(&line, trainer, phase);
     add_losses(&line, trainer, phase);

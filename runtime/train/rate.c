@@ -96,7 +96,7 @@ static void print_rates(const cai_trainer *trainer, const Sweep *sweep) {
 static bool sweep_and_tell(cai_trainer *trainer, const cai_phase *phase, cai_running *running, int64_t steps,
                            Sweep *sweep, cai_error *error) {
     if (!cai_states_start(&trainer->states, trainer->point.seed, error) ||
-        !cai_trainer_run_once(trainer, phase, error) ||
+        !cai_trainer_begin_skipped(trainer, error) || !cai_trainer_run_once(trainer, phase, error) ||
         !sweep_rates(trainer, phase, running, steps, sweep, error))
         return false;
     if (cai_stop_is_asked()) return true;

@@ -155,16 +155,24 @@ static int count_same_slugs(const cai_shown *shown, int first, const char *slug)
     return same;
 }
 
-static void name_sheet(const cai_trainer *trainer, const cai_shown *shown, int first, const char *before,
-                       char *out, size_t size) {
-    char slug[60] = "", phase[32] = "", number[16] = "";
+static void name_show(const cai_shown *shown, int first, char *out, size_t size) {
+    char slug[60] = "";
     add_slug(slug, sizeof slug, shown[first].name);
     int same = count_same_slugs(shown, first, slug);
-    if (same) snprintf(number, sizeof number, "_%d", same + 1);
+    if (same) snprintf(out, size, "%s_%d", *slug ? slug : "show", same + 1);
+    else snprintf(out, size, "%s", *slug ? slug : "show");
+}
+
+/* Steps of a phase are counted through all items. */
+static void name_sheet(const cai_trainer *trainer, const cai_shown *shown, int first, const char *before,
+                       char *out, size_t size) {
+    char show[80], phase[32] = "";
+    const cai_point *point = &trainer->point;
+    name_show(shown, first, show, sizeof show);
     if (trainer->training->phase_count > 1)
-        snprintf(phase, sizeof phase, "%lld.", (long long)trainer->point.phase + 1);
-    snprintf(out, size, "samples/%s%s%s%s-%08lld.png", phase, before, *slug ? slug : "show", number,
-             (long long)trainer->point.step);
+        snprintf(phase, sizeof phase, "%lld.", (long long)point->phase + 1);
+    snprintf(out, size, "samples/%s%s%s-%08lld.png", phase, before, show,
+             (long long)(point->item * cai_trainer_steps(trainer, point->phase) + point->step));
 }
 
 /* A run outlives what cannot be written, which is told once. */
@@ -174,22 +182,51 @@ static void tell_lost(cai_trainer *trainer, const cai_error *error) {
     cai_progress_say(trainer, "samples cannot be written, and the run goes on: %s", error->message);
 }
 
+/* The sheet of shown[first .. end - 1]. */
+static bool write_row(const cai_running *running, int first, int end, const char *path, cai_error *error) {
+    Sheet sheet = {.item_count = 0};
+    for (int i = first; i < end; i++) add_item(&sheet, running, i);
+    return write_sheet(&sheet, path, error);
+}
+
+static int row_end(const cai_shown *shown, int count, int first) {
+    int end = first + 1;
+    while (end < count && is_same_row(&shown[first], &shown[end])) end++;
+    return end;
+}
+
 static void write_samples(cai_trainer *trainer, const cai_running *running, const cai_shown *shown, int count,
                           const char *before, bool (*due)(const cai_trainer *, const cai_shown *, uint32_t),
                           uint32_t guards) {
     char path[4096], name[200];
     cai_error error;
     for (int i = 0, end; i < count; i = end) {
-        Sheet sheet = {.item_count = 0};
-        for (end = i + 1; end < count && is_same_row(&shown[i], &shown[end]);) end++;
+        end = row_end(shown, count, i);
         if (shown[i].form != CAI_SHOW_PICTURE || (due && !due(trainer, &shown[i], guards))) continue;
-        for (int k = i; k < end; k++) add_item(&sheet, running, k);
-        if (!sheet.item_count) continue;
+        if (output_of_shown(running->entry, i) < 0) continue;
         mkdir(samples_folder(trainer, path, sizeof path), 0777);
         name_sheet(trainer, shown, i, before, name, sizeof name);
-        if (!write_sheet(&sheet, cai_folder_path(trainer, name, path, sizeof path), &error))
+        if (!write_row(running, i, end, cai_folder_path(trainer, name, path, sizeof path), &error))
             tell_lost(trainer, &error);
     }
+}
+
+bool cai_samples_item(const cai_trainer *trainer, const cai_running *running, const char *path,
+                      cai_error *error) {
+    const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
+    char file[4600], show[80];
+    int rows = 0;
+    bool good = true;
+    for (int i = 0; i < phase->shown_count; i = row_end(phase->shown, phase->shown_count, i))
+        rows += phase->shown[i].form == CAI_SHOW_PICTURE;
+    for (int i = 0, end; i < phase->shown_count && good; i = end) {
+        end = row_end(phase->shown, phase->shown_count, i);
+        if (phase->shown[i].form != CAI_SHOW_PICTURE) continue;
+        name_show(phase->shown, i, show, sizeof show);
+        snprintf(file, sizeof file, "%s%s%s.png", path, rows > 1 ? "." : "", rows > 1 ? show : "");
+        good = write_row(running, i, end, file, error);
+    }
+    return good;
 }
 
 void cai_samples_step(cai_trainer *trainer, const cai_phase *phase, const cai_running *running,
@@ -235,9 +272,15 @@ void cai_sample_file(const cai_sample_name *name, char *out, size_t size) {
 
 /* Those of steps that will be run again. */
 static bool is_of_future(const cai_trainer *trainer, const cai_sample_name *name) {
-    int64_t phase = name->phase - 1;
-    return phase > trainer->point.phase ||
-           (phase == trainer->point.phase && name->step > trainer->point.step);
+    const cai_point *point = &trainer->point;
+    int64_t phase = name->phase - 1, item = 0, step = name->step;
+    if (trainer->items > 1 && phase < trainer->training->phase_count) {
+        int64_t steps = cai_trainer_steps(trainer, phase);
+        item = steps > 0 ? (step - 1) / steps : 0;
+        step -= item * steps;
+    }
+    if (item != point->item) return item > point->item;
+    return phase > point->phase || (phase == point->phase && step > point->step);
 }
 
 bool cai_samples_cut(const cai_trainer *trainer, bool all, cai_error *error) {

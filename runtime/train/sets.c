@@ -21,10 +21,21 @@ static bool measures_on(const cai_training *training, int set) {
     return measured;
 }
 
+static bool is_read_by(const cai_entry *entry, int set) {
+    for (int i = 0; i < entry->input_count; i++)
+        if (entry->inputs[i].kind == CAI_BIND_FIELD && entry->inputs[i].index == set) return true;
+    return false;
+}
+
 bool cai_set_is_read(const cai_training *training, int set) {
-    for (int i = 0; i < training->phase_count; i++)
-        if (training->phases[i].rounds[set] > 0) return true;
-    return is_measured(training, set);
+    bool read = is_measured(training, set);
+    for (int i = 0; i < training->phase_count; i++) {
+        const cai_phase *phase = &training->phases[i];
+        read |= phase->rounds[set] > 0 || is_read_by(&phase->once, set) || is_read_by(&phase->kept, set);
+        for (int k = 0; k < phase->measure_count; k++)
+            read |= is_read_by(&phase->measures[k].batch, set) || is_read_by(&phase->measures[k].last, set);
+    }
+    return read;
 }
 
 static cai_data_options options_of(const cai_training *training, const cai_train_command *command, int set) {

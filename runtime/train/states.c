@@ -138,6 +138,14 @@ bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error) {
     return good;
 }
 
+bool cai_states_start_optimizers(cai_states *states, uint64_t seed, cai_error *error) {
+    bool good = true;
+    for (int i = 0; i < states->training->state_count && good; i++)
+        if (states->training->states[i].kind == CAI_STATE_OPTIMIZER)
+            good = draw_start(&states->training->states[i], seed, states->data[i], error);
+    return good;
+}
+
 /* ---- what is no number ---- */
 
 static bool is_finite(const cai_state *state, const void *data) {

@@ -81,6 +81,8 @@ void cai_states_free(cai_states *states);
 /* The elements that a run begins with: element i of a state is drawn from (seed, the
  * state's stream, i). */
 bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error);
+/* Those of optimizers begin anew. */
+bool cai_states_start_optimizers(cai_states *states, uint64_t seed, cai_error *error);
 void cai_states_copy(cai_states *to, const cai_states *from); /* of the same training */
 int64_t cai_state_count(const cai_state *state);              /* of elements */
 /* The first state that has an element which is no finite number, or -1. */
@@ -89,6 +91,7 @@ int cai_states_find_infinite(const cai_states *states);
 /* ---- checkpoint.c: a point of the run in a file ---- */
 
 typedef struct cai_point {
+    int64_t item;        /* through which the phases run; 0 of a block without `each` */
     int64_t phase, step; /* steps of that phase that are done; phase is phase_count when all is done */
     int64_t *lengths;    /* steps of each phase; -1: not known yet */
     uint64_t seed;
@@ -101,6 +104,7 @@ typedef struct cai_value { /* that is shown: the mean since it was last written 
     double count;
 } cai_value;
 
+cai_tensor cai_state_tensor(const cai_state *state, const void *data);
 /* Writes FOLDER/NAME with all states, the point, and what the log has not written down
  * yet of the phase's values (NULL: the phase is through); it is on the disk then. */
 bool cai_checkpoint_write(const cai_states *states, const cai_point *point, const cai_value *values,
@@ -200,6 +204,7 @@ typedef struct cai_trainer {
     cai_states states;
     cai_dataset **sets; /* NULL: no phase reads it */
     uint64_t data;      /* a fingerprint of all of them */
+    int64_t items;      /* for each of which the phases run; 1 where no set is `each` */
     cai_point point;
     FILE *log;
     bool log_is_lost; /* it could not be written, which has been said */
@@ -221,6 +226,8 @@ void cai_trainer_close(cai_trainer *trainer);
 bool cai_trainer_is_over(const cai_trainer *trainer);
 /* To that of --phase, in a run that begins or goes on. */
 bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *error);
+/* Behind the states' beginning: what `once` does in the phases before that one. */
+bool cai_trainer_begin_skipped(cai_trainer *trainer, cai_error *error);
 /* Goes on from the point to the end, or until it is asked to stop. */
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error);
 cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase);
@@ -231,6 +238,10 @@ int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase);
 int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase); /* that the phase takes */
 /* The position of a set's sequence at which the point's step begins. */
 int64_t cai_trainer_drawn(const cai_trainer *trainer, int set);
+/* The position of the sample of a set that stays the same through this item. */
+int64_t cai_trainer_staying(const cai_trainer *trainer, int set);
+/* The seed of the random streams of a step of the point's phase and item. */
+int64_t cai_trainer_seed(const cai_trainer *trainer, int64_t step);
 /* --profile: what each kernel takes in a step of the first phase, on its first samples. */
 bool cai_trainer_profile(cai_trainer *trainer, cai_error *error);
 /* Writes last.safetensors; the one before it is then previous.safetensors. */
@@ -286,6 +297,18 @@ bool cai_measure_run(cai_trainer *trainer, const cai_measure *measure, cai_error
 bool cai_measure_check(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
 /* Only for what it leaves in states: nothing is told or kept. */
 bool cai_measure_again(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
+
+/* ---- items.c: what is left of each item ---- */
+
+/* the set whose samples are the items; -1: there is none */
+int cai_items_set(const cai_training *training);
+/* As many as the set of `each` has, or 1. */
+bool cai_items_count(cai_trainer *trainer, cai_error *error);
+/* At the end of an item: its pictures, as the last step shows them, and its weights. */
+void cai_items_keep(cai_trainer *trainer, const cai_running *running);
+bool cai_items_forget(const cai_trainer *trainer, cai_error *error);
+/* "photo 3 of 20"; "" without items */
+const char *cai_item_text(const cai_trainer *trainer, char *out, size_t size);
 
 /* ---- infinite.c ---- */
 
@@ -380,6 +403,9 @@ int cai_samples_list(const cai_trainer *trainer, cai_sample_name **list);
 bool cai_samples_cut(const cai_trainer *trainer, bool all, cai_error *error);
 void cai_samples_step(cai_trainer *trainer, const cai_phase *phase, const cai_running *running,
                       uint32_t guards);
+/* PATH.png of what the phase shows, or PATH.SHOW.png of each where it shows several. */
+bool cai_samples_item(const cai_trainer *trainer, const cai_running *running, const char *path,
+                      cai_error *error);
 void cai_samples_measured(cai_trainer *trainer, const cai_measure *measure, const cai_running *running);
 
 /* ---- page.c: curves.svg and index.html ---- */

@@ -37,13 +37,11 @@ static bool open_sets(cai_trainer *trainer, cai_error *error) {
 
 /* ---- how long ---- */
 
-static bool is_for_whole_run(const cai_set *set) { return set->field_count > 0 && set->fields[0].once; }
-
 int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase) {
     int best = phase->paced_by;
     int64_t max = 0;
     for (int i = 0; i < trainer->training->set_count && phase->paced_by < 0; i++) {
-        if (phase->rounds[i] == 0 || is_for_whole_run(&trainer->training->sets[i])) continue;
+        if (phase->rounds[i] == 0 || cai_set_stays(&trainer->training->sets[i])) continue;
         int64_t count = cai_dataset_count(trainer->sets[i], CAI_PART_TRAINING);
         if (count > max) max = count, best = i;
     }
@@ -70,15 +68,28 @@ static int64_t samples_of_step(const cai_training *training, const cai_phase *ph
     return samples;
 }
 
-/* Sets move on from phase to phase. */
+/* Sets move on from phase to phase, and from item to item. */
 int64_t cai_trainer_drawn(const cai_trainer *trainer, int set) {
     const cai_training *training = trainer->training;
+    const cai_point *point = &trainer->point;
     int64_t drawn = 0;
-    for (int i = 0; i <= trainer->point.phase && i < training->phase_count; i++) {
-        int64_t steps = i < trainer->point.phase ? trainer->point.lengths[i] : trainer->point.step;
+    for (int i = 0; i < training->phase_count; i++) {
+        int64_t steps = i < point->phase ? point->lengths[i] : i == point->phase ? point->step : 0;
+        if (point->item > 0) steps += point->item * point->lengths[i];
         drawn += steps * samples_of_step(training, &training->phases[i], set);
     }
     return drawn;
+}
+
+int64_t cai_trainer_staying(const cai_trainer *trainer, int set) {
+    return trainer->training->sets[set].fields[0].each ? trainer->point.item : 0;
+}
+
+/* The phases of an item count on from those of the item before. */
+int64_t cai_trainer_seed(const cai_trainer *trainer, int64_t step) {
+    const cai_point *point = &trainer->point;
+    int64_t phase = point->item * trainer->training->phase_count + point->phase;
+    return cai_step_seed(point->seed, (int32_t)phase, step);
 }
 
 /* ---- opening ---- */
@@ -147,7 +158,7 @@ bool cai_trainer_open(cai_trainer *trainer, cai_error *error) {
     trainer->pool = cai_pool_new((int)trainer->command->threads);
     if (!trainer->point.lengths || !trainer->pool) return cai_fail_memory(error, 0, "starting");
     if (!cai_states_new(training, &trainer->states, error) || !open_sets(trainer, error) ||
-        !check_measures(trainer, error) || !cai_ahead_open(trainer, error))
+        !check_measures(trainer, error) || !cai_ahead_open(trainer, error) || !cai_items_count(trainer, error))
         return false;
     find_lengths(trainer);
     return find_only_phase(trainer, error);
@@ -273,9 +284,9 @@ bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t s
                            cai_error *error) {
     int64_t positions[trainer->training->set_count + 1];
     find_positions(trainer, positions);
-    int64_t seed = cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, step);
     return cai_batch_read(trainer, running, CAI_PART_TRAINING, positions, NULL, error) &&
-           cai_running_run(trainer, running, trainer->point.step, guards, seed, error);
+           cai_running_run(trainer, running, trainer->point.step, guards, cai_trainer_seed(trainer, step),
+                           error);
 }
 
 /* Each set's batch stands in the shapes that the step was compiled for. */
@@ -287,14 +298,32 @@ bool cai_trainer_open_entry(cai_trainer *trainer, const cai_entry *entry, cai_ru
     return false;
 }
 
+/* What phases before the only one begin with is begun all the same. */
+bool cai_trainer_begin_skipped(cai_trainer *trainer, cai_error *error) {
+    cai_point *point = &trainer->point;
+    bool good = true;
+    for (int i = 0; i < trainer->only && good; i++) {
+        point->phase = i;
+        point->lengths[i] = 1; /* progress is defined meanwhile */
+        good = cai_trainer_run_once(trainer, &trainer->training->phases[i], error);
+        point->lengths[i] = 0;
+    }
+    if (trainer->only > 0) point->phase = trainer->only;
+    return good;
+}
+
 /* What is bound once: before the first step, with a seed that no step has. */
-bool cai_trainer_run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error) {
+static bool run_before_steps(cai_trainer *trainer, const cai_entry *entry, cai_error *error) {
     cai_running running;
-    if (!phase->once.program) return true;
-    if (!cai_trainer_open_entry(trainer, &phase->once, &running, error)) return false;
+    if (!entry->program) return true;
+    if (!cai_trainer_open_entry(trainer, entry, &running, error)) return false;
     bool done = cai_trainer_run_entry(trainer, &running, -1, UINT32_MAX, error);
     cai_running_close(&running);
     return done;
+}
+
+bool cai_trainer_run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error) {
+    return run_before_steps(trainer, &phase->once, error) && run_before_steps(trainer, &phase->kept, error);
 }
 
 static bool measure_after_step(cai_trainer *trainer, const cai_phase *phase, int64_t step, cai_error *error) {
@@ -335,7 +364,7 @@ static bool compute_step(cai_trainer *trainer, cai_running *running, int64_t ste
     if (!cai_ahead_take(trainer, running, positions, error) ||
         (is_step_behind(trainer, step) && !cai_ahead_begin(trainer, running, positions, error)))
         return false;
-    int64_t seed = cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, step);
+    int64_t seed = cai_trainer_seed(trainer, step);
     return cai_running_run(trainer, running, step, guards, seed, error);
 }
 
@@ -411,6 +440,18 @@ static bool run_steps(cai_trainer *trainer, const cai_phase *phase, cai_running 
     return true;
 }
 
+static bool is_phase_over(const cai_trainer *trainer) {
+    return trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) ||
+           has_lost_patience(trainer);
+}
+
+static int64_t first_phase(const cai_trainer *trainer) { return trainer->only >= 0 ? trainer->only : 0; }
+
+static bool ends_item(const cai_trainer *trainer) {
+    int64_t last = trainer->only >= 0 ? trainer->only : trainer->training->phase_count - 1;
+    return trainer->point.phase == last;
+}
+
 bool cai_trainer_make_values(cai_trainer *trainer, cai_error *error) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     if (!trainer->values) trainer->values = calloc((size_t)phase->shown_count + 1, sizeof *trainer->values);
@@ -425,23 +466,33 @@ static bool run_phase(cai_trainer *trainer, cai_error *error) {
     if (done) {
         done = run_steps(trainer, phase, &running, error);
         cai_ahead_drop(trainer);
+        if (done && is_phase_over(trainer) && ends_item(trainer)) cai_items_keep(trainer, &running);
         cai_running_close(&running);
     }
     return done;
+}
+
+/* To the next phase, or the first of the next item, which optimizers begin anew. */
+static bool go_on(cai_trainer *trainer, cai_error *error) {
+    cai_point *point = &trainer->point;
+    bool another = ends_item(trainer) && point->item + 1 < trainer->items;
+    point->lengths[point->phase] = point->step; /* patience may have ended it */
+    free(trainer->values);
+    trainer->values = NULL;
+    *point = (cai_point){.item = point->item + another,
+                         .phase = another ? first_phase(trainer) : point->phase + 1,
+                         .lengths = point->lengths,
+                         .seed = point->seed,
+                         .best = NAN};
+    return !another || cai_states_start_optimizers(&trainer->states, point->seed, error);
 }
 
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
     trainer->written = trainer->begun = cai_milliseconds();
     while (!cai_trainer_is_over(trainer)) {
         if (!run_phase(trainer, error)) return false;
-        bool over = trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) ||
-                    has_lost_patience(trainer);
-        if (!over) break;
-        trainer->point.lengths[trainer->point.phase] = trainer->point.step; /* patience may have ended it */
-        free(trainer->values);
-        trainer->values = NULL;
-        trainer->point =
-            (cai_point){trainer->point.phase + 1, 0, trainer->point.lengths, trainer->point.seed, NAN, 0};
+        if (!is_phase_over(trainer)) break;
+        if (!go_on(trainer, error)) return false;
         if (cai_stop_is_asked()) break;
         if (trainer->point.phase < trainer->training->phase_count) keep_on_the_way(trainer);
     }
@@ -455,7 +506,7 @@ static bool profile_step(cai_trainer *trainer, cai_running *running, cai_error *
                              trainer->pool,
                              (const void *const *)running->inputs,
                              running->outputs,
-                             cai_step_seed(trainer->point.seed, 0, 0),
+                             cai_trainer_seed(trainer, 0),
                              0};
     return cai_trainer_run_entry(trainer, running, 0, cai_trainer_guards(trainer, 0), error) &&
            cai_profile(running->entry->program, &rerun, false, error);

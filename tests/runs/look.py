@@ -2,6 +2,8 @@
 
 usage: look.py data              writes code.npy and truth.npy
        look.py pictures          writes pictures/, 40 PNG files of two classes; the data of one is damaged
+       look.py items RUN         each item has what numpy makes of it
+       look.py begun RUN         the weights after a step of a phase that ran alone
        look.py samples RUN       the sheets have the pictures that they should
        look.py events RUN       the events of TensorBoard have what the log and the sheets have
        look.py thin RUN          curves.svg has means of what is measured, in the log's order
@@ -57,6 +59,37 @@ def png(bytes):
 
 def sheet(run, name):
     return png(open(f'{run}/samples/{name}.png', 'rb').read())
+
+
+def tensors(path):
+    """The f32 of a .safetensors file."""
+    bytes = open(path, 'rb').read()
+    length = int.from_bytes(bytes[:8], 'little')
+    return {name: np.frombuffer(bytes[8 + length:][slice(*t['data_offsets'])], 'f4').reshape(t['shape'])
+            for name, t in json.loads(bytes[8:8 + length]).items() if name != '__metadata__'}
+
+
+def items(run):
+    truth = np.load('truth.npy')
+    for i in range(64):
+        picture, m, v = truth[i:i + 1] / 2.0, 0.0, 0.0
+        for t in range(1, 4):
+            g = 2 * (picture - truth[i]) / picture.size
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            picture = picture - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        picture = picture + 2.0 / picture.size
+        made = tensors(f'{run}/items/{i}.safetensors')
+        assert sorted(made) == ['net.bias', 'net.weight', 'picture'], sorted(made)
+        assert np.abs(made['picture'] - picture).max() < 1e-5, i
+        wanted = np.rint(picture[0].clip(0, 1) * 255).transpose(1, 2, 0)
+        assert np.abs(png(open(f'{run}/items/{i}.png', 'rb').read()) - wanted).max() <= 1
+    assert len(os.listdir(f'{run}/items')) == 128
+    lines = [json.loads(line) for line in open(f'{run}/log.jsonl')]
+    assert [line['item'] for line in lines] == [i for i in range(64) for _ in range(5)]
+
+
+def begun(run):
+    assert np.allclose(tensors(f'{run}/last.safetensors')['w'], 2 - 3 / 2)
 
 
 def samples(run):
@@ -178,4 +211,4 @@ def events(run):
         assert image[4] == file and [image[1], image[2], image[3]] == list(png(file).shape)
 
 
-{'data': data, 'events': events, 'samples': samples, 'page': page, 'thin': thin, 'pictures': pictures}[sys.argv[1]](*sys.argv[2:])
+{'data': data, 'items': items, 'begun': begun, 'events': events, 'samples': samples, 'page': page, 'thin': thin, 'pictures': pictures}[sys.argv[1]](*sys.argv[2:])

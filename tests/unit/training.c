@@ -196,12 +196,16 @@ static int compare_step(const Trainer *t, const ShownList *list, const char *pat
 
 /* ---- whole runs ---- */
 
+static void run_before_steps(Trainer *t, const TrainingEntry *entry) {
+    if (!entry->graph) return;
+    run_entry(t, entry, NULL);
+    store_states(t);
+}
+
 static void train_and_compare(Trainer *t, const char *name, int steps) {
     const char *expected = arena_printf(t->arena, "tests/unit/training/%s.txt", name);
-    if (t->phase->once.graph) {
-        run_entry(t, &t->phase->once, NULL);
-        store_states(t);
-    }
+    run_before_steps(t, &t->phase->once);
+    run_before_steps(t, &t->phase->kept);
     for (t->step = 0; t->step < steps; t->step++) {
         run_entry(t, &t->phase->step, NULL);
         store_states(t);
@@ -278,6 +282,7 @@ TEST(places_that_change_within_a_step) { arena_free(trained("places", 4).arena);
 TEST(a_layer_whose_weights_are_constants) { arena_free(trained("code", 4).arena); }
 
 TEST(spectral_norms_turn_their_directions) { arena_free(trained("spectral", 4).arena); }
+TEST(frozen_spectral_norms) { arena_free(trained("judge", 4).arena); }
 TEST(a_pool_of_pictures) { arena_free(trained("replay", 4).arena); }
 TEST(ten_steps_of_each_optimizer) { arena_free(trained("optimizers", 10).arena); }
 TEST(schedules) { arena_free(trained("schedules", 10).arena); }

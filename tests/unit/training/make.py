@@ -256,15 +256,24 @@ class Mean(torch.nn.Module):
         return x.mean((2, 3))
 
 
+def begin_directions(layer):
+    axis = 1 if isinstance(layer, torch.nn.ConvTranspose2d) else 0
+    w, u = layer.weight_orig.detach().movedim(axis, 0).flatten(1), torch.ones_like(layer.weight_u)
+    for _ in range(15):
+        u = torch.nn.functional.normalize(w @ torch.nn.functional.normalize(w.t() @ u, dim=0), dim=0)
+    layer.weight_u.copy_(u)
+    layer.weight_v.copy_(torch.nn.functional.normalize(w.t() @ u, dim=0))
+
+
 def spectral():
     norm = torch.nn.utils.spectral_norm
     D = sequence(norm(torch.nn.Conv2d(2, 4, 3, stride=2, padding=1)), torch.nn.LeakyReLU(0.2),
                  norm(torch.nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1)), torch.nn.Tanh(), Mean(),
                  norm(torch.nn.Linear(3, 2)))
     prepare(dict(D=D))
-    for name, t in D.state_dict().items():  # u begins as zeros, which count as ones; v is what the first round makes of them
-        if name.endswith("weight_u"):
-            t.fill_(1)
+    for layer in D.modules():  # u and v begin as 15 rounds make them, as in torch.nn.utils.parametrizations, from a u of ones
+        if hasattr(layer, "weight_u"):
+            begin_directions(layer)
     opt = torch.optim.SGD(D.parameters(), lr=0.3)
     out = Record("spectral")
     for step in range(4):
@@ -275,6 +284,40 @@ def spectral():
         opt.step()
         out.put(step, "loss", loss)
         out.states(step, dict(D=D))
+
+
+def judge():
+    norm = torch.nn.utils.spectral_norm
+    G = torch.nn.Conv2d(2, 2, 3, padding=1)
+    judge = sequence(norm(torch.nn.Conv2d(2, 3, 3, padding=1)), torch.nn.Tanh(), Mean(), norm(torch.nn.Linear(3, 2)))
+    D, smooth = (sequence(norm(torch.nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1)), torch.nn.Tanh(), Mean(),
+                          norm(torch.nn.Linear(3, 1))) for _ in range(2))
+    prepare(dict(G=G, judge=judge, D=D))
+    for layer in [*judge, *D]:
+        if hasattr(layer, "weight_u"):
+            begin_directions(layer)
+    average = {name: t.clone() for name, t in D.state_dict().items()}
+    judge.eval(), smooth.eval()
+    opt_D, opt_G = torch.optim.SGD(D.parameters(), lr=0.3), torch.optim.SGD(G.parameters(), lr=0.3)
+    out = Record("judge")
+    for step in range(4):
+        x = sample("x", step, [4, 2, 4, 4])
+        y = G(x)
+        d_loss = (D(y.detach()) ** 2).mean() - D(x).mean()
+        opt_D.zero_grad()
+        d_loss.backward()
+        opt_D.step()
+        average = {name: 0.75 * t + 0.25 * D.state_dict()[name] for name, t in average.items()}
+        smooth.load_state_dict({name: F.normalize(t, dim=0) if name.endswith(("_u", "_v")) else t for name, t in average.items()})
+        g_loss = judge(y).mean() + (smooth(y) ** 2).mean()
+        opt_G.zero_grad()
+        g_loss.backward()
+        opt_G.step()
+        out.put(step, "d_loss", d_loss)
+        out.put(step, "g_loss", g_loss)
+        out.states(step, dict(G=G, judge=judge, D=D))
+        for name, t in average.items():
+            out.put(step, "smooth." + name, t)
 
 
 def replay():
@@ -466,5 +509,5 @@ def starts():
 
 
 if __name__ == "__main__":
-    for case in (classifier, adamw, players, frozen, critic, code, places, spectral, replay, optimizers, schedules, measures, starts):
+    for case in (classifier, adamw, players, frozen, critic, code, places, spectral, judge, replay, optimizers, schedules, measures, starts):
         case()
