@@ -1,4 +1,4 @@
-/* cai graph: draws networks, through Graphviz. */
+/* cai graph: draws networks and train blocks, through Graphviz. */
 #include "commands/commands.h"
 #include "draw/draw.h"
 #include "files/files.h"
@@ -69,6 +69,20 @@ static int find_layer(Session *s, const Model *model, const char *path) {
     return -1;
 }
 
+/* A train block is drawn whole. */
+static int draw_block(Session *s, Library *library, int block) {
+    const Options *o = s->options;
+    if (o->layer || o->depth || o->gradient)
+        return session_usage(s,
+                             "a train block is drawn whole: --layer, --depth and --gradient are of models");
+    const Training *training = elaborate_training(library, block);
+    if (!training) return session_end(s);
+    const char *text = draw_training(s->arena, training);
+    if (o->output) write_picture(s, text, o->output);
+    else fputs(text, stdout);
+    return session_end(s);
+}
+
 int command_graph(Session *session) {
     const Options *o = session->options;
     const char *name = o->rest.count ? o->rest.items[0] : NULL;
@@ -79,6 +93,8 @@ int command_graph(Session *session) {
         return session_usage(session, "--depth is a number from 0 to 100, not `%s`", o->depth);
     Library *library = build_open(session);
     ModelList all = {0};
+    int block = library && name ? trainer_find(library, name) : -1;
+    if (block >= 0) return draw_block(session, library, block);
     int index = library && (name || o->layer) ? build_pick(session, library, name) : 0;
     if (!library || index < 0 ||
         !(build_elaborate_all(session, library, &all) || build_can_be_shown(session, &all)))

@@ -16,7 +16,7 @@ static const char gradient_fill[] = "#f3d9ea";
 
 /* ---- words ---- */
 
-static void add_escaped(Text *out, const char *text) {
+void dot_text(Text *out, const char *text) {
     for (; *text; text++) {
         switch (*text) {
         case '<': text_add(out, "&lt;"); break;
@@ -32,12 +32,12 @@ static void add_size_text(Text *out, Arena *arena, Dim size) {
     const char *text = dim_string(arena, size);
     bool sum = *text != '(' && strpbrk(text, "+-");
     text_add(out, sum ? "(" : "");
-    add_escaped(out, text);
+    dot_text(out, text);
     text_add(out, sum ? ")" : "");
 }
 
 /* 64 x 112 x 112: the batch, which all shapes have, is left out. A scalar is 1. */
-static void add_shape(Text *out, Arena *arena, Shape shape) {
+void dot_shape(Text *out, Arena *arena, Shape shape) {
     if (shape.rank == 0) text_add(out, "1");
     if (shape.rank == 1) add_size_text(out, arena, shape.dims[0]);
     for (int i = 1; i < shape.rank; i++) {
@@ -46,17 +46,17 @@ static void add_shape(Text *out, Arena *arena, Shape shape) {
     }
 }
 
-static void add_count(Text *out, int64_t count) {
+void dot_count(Text *out, int64_t count) {
     if (count >= 999500000) text_add(out, "%.3g G", (double)count / 1e9);
     else if (count >= 999500) text_add(out, "%.3g M", (double)count / 1e6);
     else if (count >= 1000) text_add(out, "%.3g k", (double)count / 1e3);
     else text_add(out, "%lld", (long long)count);
 }
 
-static void add_bold(Text *out, const char *text) {
+void dot_bold(Text *out, const char *text) {
     if (!*text) return; /* no tags around nothing: dot refuses them */
     text_add(out, "<b>");
-    add_escaped(out, text);
+    dot_text(out, text);
     text_add(out, "</b>");
 }
 
@@ -69,20 +69,20 @@ static void add_times(Text *out, int times) {
 static void add_label(Text *out, const Box *box) {
     const char *what = strcmp(box->what, box->name) == 0 ? "" : box->what;
     bool named = *box->name && (*what || box->times < 2);
-    if (named) add_bold(out, box->name);
+    if (named) dot_bold(out, box->name);
     if (!named || *what) {
         text_add(out, named ? "<br/>" : "");
         add_times(out, box->times);
-        if (named) add_escaped(out, what);
-        else add_bold(out, *what ? what : box->name);
+        if (named) dot_text(out, what);
+        else dot_bold(out, *what ? what : box->name);
     }
     for (int i = 0; i < box->more.count; i++) {
         text_add(out, i % 3 == 0 ? "<br/>" : " \xc2\xb7 ");
-        add_escaped(out, box->more.items[i]);
+        dot_text(out, box->more.items[i]);
     }
     if (box->parameters == 0 && !box->shared) return;
     text_add(out, "<br/><font color=\"#666666\">");
-    if (box->parameters > 0) add_count(out, box->parameters);
+    if (box->parameters > 0) dot_count(out, box->parameters);
     else text_add(out, "same weights");
     text_add(out, "</font>");
 }
@@ -116,7 +116,7 @@ static void add_shapes(Text *out, Arena *arena, const Drawing *d, int drawing, i
                 "  { node [shape=plaintext, style=solid, fontsize=9, fontcolor=\"#666666\", margin=\"0.03,0.01\", width=0, height=0];\n");
         any = true;
         text_add(out, "  m%db%d [label=<", drawing, b);
-        add_shape(out, arena, box->flows->shape);
+        dot_shape(out, arena, box->flows->shape);
         text_add(out, ">];\n");
     }
     text_add(out, any ? "  }\n" : "");
@@ -137,12 +137,12 @@ static bool *find_filled(Arena *arena, const Drawing *d) {
 /* Two short lines at the left leave room for the arrows that come in. */
 static void add_title(Text *out, const char *name, const char *callee, int times) {
     bool same = strcmp(name, callee) == 0, named = *name && !same;
-    if (named) add_bold(out, name);
+    if (named) dot_bold(out, name);
     if (named && !*callee && times < 2) return;
     text_add(out, named ? "<br align=\"left\"/>" : "");
     add_times(out, times);
-    if (named) add_escaped(out, callee);
-    else add_bold(out, callee);
+    if (named) dot_text(out, callee);
+    else dot_bold(out, callee);
     text_add(out, named ? "<br align=\"left\"/>" : "");
 }
 
@@ -190,13 +190,18 @@ static void add_arrows(Text *out, const Drawing *d, int drawing) {
     }
 }
 
+void dot_begin(Text *out, double between) {
+    text_add(
+        out,
+        "digraph network {\n  graph [bgcolor=white, pad=0.15, fontname=\"Helvetica\", ranksep=%g, nodesep=0.25, compound=true, labeljust=l];\n"
+        "  node [style=\"filled,rounded\", fontname=\"Helvetica\", fontsize=10, color=\"#555555\", margin=\"0.1,0.05\", height=0.3];\n"
+        "  edge [color=\"#555555\", arrowsize=0.6];\n",
+        between);
+}
+
 const char *draw_dot(Arena *arena, const Drawing *drawings, int count) {
     Text out = {.arena = arena};
-    text_add(
-        &out,
-        "digraph network {\n  graph [bgcolor=white, pad=0.15, fontname=\"Helvetica\", ranksep=0.12, nodesep=0.25, compound=true, labeljust=l];\n"
-        "  node [style=\"filled,rounded\", fontname=\"Helvetica\", fontsize=10, color=\"#555555\", margin=\"0.1,0.05\", height=0.3];\n"
-        "  edge [color=\"#555555\", arrowsize=0.6];\n");
+    dot_begin(&out, 0.12);
     for (int i = 0; i < count; i++) {
         if (count > 1)
             text_add(

@@ -1,9 +1,11 @@
 /* Pictures of networks: a model's graph folded to boxes (fold.c) with shapes between them
- * (flow.c), as a text for Graphviz (dot.c); and many networks in one chart (chart.c). */
+ * (flow.c), as a text for Graphviz (dot.c); train blocks as such a text (training.c); and
+ * many networks in one chart (chart.c). */
 #ifndef CAI_DRAW_H
 #define CAI_DRAW_H
 
 #include "elaborate/elaborate.h"
+#include "elaborate/training.h"
 
 typedef enum BoxKind {
     BOX_INPUT,
@@ -72,6 +74,19 @@ int draw_frame(const Drawing *drawing, const Box *box);
 
 /* The drawings in one picture, as text that `dot` reads. */
 const char *draw_dot(Arena *arena, const Drawing *drawings, int count);
+
+/* The words of such texts: a beginning, whose ranks lie so far apart; and within labels
+ * plain and bold text, sizes but the batch, numbers as "3.5 M". */
+void dot_begin(Text *out, double between);
+void dot_text(Text *out, const char *text);
+void dot_bold(Text *out, const char *text);
+void dot_shape(Text *out, Arena *arena, Shape shape);
+void dot_count(Text *out, int64_t count);
+
+/* ---- training.c ---- */
+
+/* What the phases of a train block learn by which loss, as such a text. */
+const char *draw_training(Arena *arena, const Training *training);
 
 /* ---- repeat.c ---- */
 
