@@ -131,6 +131,7 @@ struct TrainPass {
     const char *below;
     Frame *below_frame;     /* in this body; */
     const char *below_path; /* below this; */
+    Name below_name;        /* as the line names it, or NULL; */
     bool met_other;         /* and whether the line has a layer besides */
 };
 

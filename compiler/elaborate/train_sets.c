@@ -270,10 +270,15 @@ static void add_field(Evaluator *ev, const Decl *decl, const Parameter *paramete
     if (!parameter->type) {
         Diagnostic *d =
             report(ev, DIAG_missing_type, parameter->span, "the input `%s` needs a type", parameter->name);
-        report_help(
-            ev, d,
-            "`%s: image[N, 3, 64, 64]` or `%s: i32[N]`; what the block is made with stands in its first list",
-            parameter->name, parameter->name);
+        if (parameter->fallback)
+            report_help(ev, d,
+                        "a setting stands in a list before that of the samples: `train %s(%s)(x: image[..])`",
+                        decl->name, span_text(ev->arena, parameter->span));
+        else
+            report_help(
+                ev, d,
+                "`%s: image[N, 3, 64, 64]` or `%s: i32[N]`; what the block is made with stands in its first list",
+                parameter->name, parameter->name);
         return;
     }
     if (!read_type(ev, parameter->type, &element, &field) ||

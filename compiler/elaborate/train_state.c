@@ -141,6 +141,18 @@ static bool weight_of_layer(Evaluator *ev, Value v, Weight **out) {
     return true;
 }
 
+/* `smooth = net` makes no second layer, and what it is updated by is itself. */
+static void warn_of_other_name(Evaluator *ev, Name name, Value v, Span span) {
+    const TrainPass *pass = ev->train;
+    bool same = v.kind == VALUE_LAYER && v.layer->path && !strcmp(v.layer->path, pass->below_path);
+    if (!same || !pass->below_name || name == pass->below_name || pass->goal != GOAL_STEP) return;
+    const char *help =
+        arena_printf(ev->arena, "`%s = copy(%s)` has weights of its own", pass->below_name, name);
+    report_warning(
+        ev, DIAG_update, span,
+        arena_printf(ev->arena, "`%s` and `%s` are two names of one layer", pass->below_name, name), help);
+}
+
 /* What was made of samples before a `repeat` is the same in all its rounds. */
 static void warn_of_first_batch(Evaluator *ev, Name name, Value v, Span span) {
     const TrainPass *pass = ev->train;
@@ -157,7 +169,10 @@ Value train_read(Evaluator *ev, Name name, Value v, Span span) {
     const TrainPass *pass = ev->train;
     Weight *weight;
     if (!pass) return v;
-    if (weight_of_layer(ev, v, &weight)) return value_node(weight->value);
+    if (weight_of_layer(ev, v, &weight)) {
+        warn_of_other_name(ev, name, v, span);
+        return value_node(weight->value);
+    }
     if (pass->first_repeated && pass->goal == GOAL_FIND) warn_of_first_batch(ev, name, v, span);
     bool early =
         pass->measuring && v.kind == VALUE_TENSOR && v.node->id < pass->first_measured && train_is_body(ev);
@@ -424,6 +439,11 @@ static bool add_value(Evaluator *ev, Value v, const Expr *expr, const char *what
                    "`%s` needs a layer or a weight that has a name; this is %s", what, value_kind_name(v));
         if (v.kind == VALUE_TENSOR)
             report_help(ev, d, "a tensor is a value: only what `param` or `state` makes can change");
+        else if (v.kind == VALUE_BLOCK)
+            report_help(ev, d,
+                        "each use of a block is another layer: bind one, `net = %s(..)`, run `x -> net`, and "
+                        "name it here",
+                        v.block->decl->name);
         else report_help(ev, d, "bind it first, `G = generator()`, and name it here");
     }
     return good;

@@ -53,6 +53,7 @@ static Node *run_line(Evaluator *ev, const Stmt *stmt, const Target *target, Wei
     pass->below = train_below(target, place->path);
     pass->below_frame = frame;
     pass->below_path = target->model ? "" : target->path;
+    pass->below_name = stmt->target->kind == EXPR_NAME ? stmt->target->name : NULL;
     Node *value = updated_value(ev, place, evaluate(ev, stmt->value), stmt->value);
     pass->below = NULL;
     frame_pop(ev);

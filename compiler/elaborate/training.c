@@ -362,8 +362,9 @@ static void warn_of_first_items(Evaluator *ev) {
         if (!begun || !(train_sources(ev, place->given) & OF_ITEM)) continue;
         const char *text = arena_printf(
             ev->arena, "`%s` begins as the first item has it, and goes on from item to item", place->path);
-        report_warning(ev, DIAG_train_once, place->span, text,
-                       "`once { update NAME = .. }` begins it anew in each");
+        report_warning(
+            ev, DIAG_train_once, place->span, text,
+            arena_printf(ev->arena, "`once { update %s = .. }` begins it anew in each", place->path));
     }
 }
 

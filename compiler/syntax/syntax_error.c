@@ -122,6 +122,7 @@ static const ForeignWord foreign_words[] = {
     {"from", "another file is brought in by `use name`"},
     {"switch", "write `if a == b { ... } else if ...`"},
     {"match", "write `if a == b { ... } else if ...`"},
+    {"freeze", "what no `minimize` names is frozen: leave it out of `over`"},
 };
 
 /* A line that begins with such a word. */
@@ -221,6 +222,23 @@ static const char *help_dotted_label(Parser *p) {
                         text_of_span(p, label));
 }
 
+static bool is_one_of(const char *word, const char *const *words, int count) {
+    for (int i = 0; i < count; i++)
+        if (!strcmp(word, words[i])) return true;
+    return false;
+}
+
+/* Statements of train blocks, by the word that their line begins with. */
+static const char *help_in_training(Parser *p, const SyntaxError *e) {
+    static const char *const timed[] = {"measure", "every", "show", "phase"};
+    const char *word = first_word(p, e->span.begin);
+    if (!strcmp(word, "minimize") && (expects_token(e, "`over`") || expects_token(e, "`with`")))
+        return "what is trained and how stand behind the loss: `minimize loss over net with adam(lr = 1e-3)`";
+    if (found_token(e, "`{`") && expects_token(e, "a name") && is_one_of(word, timed, COUNT_OF(timed)))
+        return "how often or how long is a number and a unit: `every 1 epochs`, `for 300 steps`";
+    return NULL;
+}
+
 static const char *help_by_place(Parser *p, const SyntaxError *e) {
     bool body_wanted = expects_token(e, "`{`") && !expects_value(e),
          in_stages = parser_innermost(p) == '{' && !vec_last(&p->brackets).body;
@@ -312,6 +330,7 @@ void parser_syntax_error(Parser *p, const SyntaxError *e) {
     }
     const char *help = help_on_comments(p, e);
     if (!help && (report_nested(p, e) || report_foreign_word(p, e) || report_reserved(p, e))) return;
+    if (!help) help = help_in_training(p, e);
     if (!help) help = help_by_place(p, e);
     p->body_missing = body_missing(p, e);
     Diagnostic *d = parser_error(p, DIAG_syntax, e->span, "expected %s, found %s", expected_words(p, e),
