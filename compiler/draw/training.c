@@ -37,7 +37,7 @@ typedef struct Picture {
     int search;
 } Picture;
 
-static int add_part(Picture *p, Part part) {
+static int add_training_box(Picture *p, Part part) {
     vec_push(p->arena, &p->parts, part);
     return p->parts.count - 1;
 }
@@ -85,9 +85,9 @@ static void place_run(Picture *p, const TrainingRun *run) {
     if (!makes_needed(p, run)) return;
     int part = run->path ? find_player(p, run->path) : -1;
     if (part < 0)
-        part = add_part(p, (Part){.kind = run->path ? PART_PLAYER : PART_BLOCK,
-                                  .name = run->path ? run->path : run->callee,
-                                  .what = *run->callee == '{' ? "" : run->callee});
+        part = add_training_box(p, (Part){.kind = run->path ? PART_PLAYER : PART_BLOCK,
+                                          .name = run->path ? run->path : run->callee,
+                                          .what = *run->callee == '{' ? "" : run->callee});
     for (int id = run->first; id < run->end; id++)
         if (p->needed[id] && p->owner[id] < 0 && !p->place[id]) p->owner[id] = part;
 }
@@ -106,7 +106,7 @@ static int find_field_part(Picture *p, const Node *node, const cai_binding *bind
     for (int i = 0; i < p->parts.count; i++)
         if (p->parts.items[i].kind == PART_INPUT && !strcmp(p->parts.items[i].name, field->name)) return i;
     const char *what = field->once ? "once" : field->each ? "each" : "";
-    return add_part(p, (Part){.kind = PART_INPUT, .name = field->name, .what = what, .node = node});
+    return add_training_box(p, (Part){.kind = PART_INPUT, .name = field->name, .what = what, .node = node});
 }
 
 static void place_inputs(Picture *p) {
@@ -118,7 +118,7 @@ static void place_inputs(Picture *p) {
     }
     for (int id = 0; id < graph->nodes.count; id++)
         if (p->needed[id] && p->owner[id] < 0 && graph->nodes.items[id]->op == OP_uniform)
-            p->owner[id] = add_part(
+            p->owner[id] = add_training_box(
                 p, (Part){.kind = PART_NOISE, .name = "uniform", .what = "", .node = graph->nodes.items[id]});
 }
 
@@ -148,10 +148,10 @@ static void place_states(Picture *p) {
         const TrainingState *state = &p->training->states.items[place->state];
         if (!p->needed[place->value->id] || p->holder[place->state] >= 0) continue;
         bool own = strncmp(state->path, "train.", 6) == 0;
-        p->holder[place->state] = add_part(p, (Part){.kind = PART_STATE,
-                                                     .name = own ? state->path + 6 : state->path,
-                                                     .what = "",
-                                                     .node = place->value});
+        p->holder[place->state] = add_training_box(p, (Part){.kind = PART_STATE,
+                                                             .name = own ? state->path + 6 : state->path,
+                                                             .what = "",
+                                                             .node = place->value});
     }
     for (int i = 0; i < p->text->places.count; i++)
         p->owner[p->text->places.items[i].value->id] = p->holder[p->text->places.items[i].state];
@@ -207,15 +207,15 @@ static const char *guard_text(const Picture *p, const TrainingLoss *loss) {
     return arena_printf(p->arena, "every %g %s", interval->count, units[interval->unit]);
 }
 
-static void add_losses(Picture *p) {
+static void add_loss_parts(Picture *p) {
     for (int i = 0; i < p->text->losses.count; i++) {
         const TrainingLoss *loss = &p->text->losses.items[i];
         bool told =
             strcmp(loss->name, loss->text) && strlen(loss->text) <= LONGEST_TEXT && !strchr(loss->text, '\n');
-        int part = add_part(p, (Part){.kind = PART_LOSS,
-                                      .name = loss->name,
-                                      .what = told ? loss->text : "",
-                                      .when = guard_text(p, loss)});
+        int part = add_training_box(p, (Part){.kind = PART_LOSS,
+                                              .name = loss->name,
+                                              .what = told ? loss->text : "",
+                                              .when = guard_text(p, loss)});
         p->search++;
         flow_from(p, loss->node, part, false);
         for (int k = 0; k < loss->pairs.count; k++)
@@ -359,7 +359,7 @@ static void draw_phase(Text *out, Arena *arena, const Training *training, int nu
     find_holders(&p);
     place_states(&p);
     add_flows(&p);
-    add_losses(&p);
+    add_loss_parts(&p);
     add_training_phase(out, &p);
 }
 

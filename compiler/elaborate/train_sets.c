@@ -214,7 +214,7 @@ static bool sizes_are_known(Evaluator *ev, const Parameter *parameter, const Dec
     return false;
 }
 
-static bool stays(const Parameter *parameter) { return parameter->once || parameter->each; }
+static bool input_stays(const Parameter *parameter) { return parameter->once || parameter->each; }
 
 /* The inputs of a list are the fields of one sample, which moves on as a whole. */
 static void check_movement(Evaluator *ev, const ParameterList *list) {
@@ -371,7 +371,7 @@ void train_rebind_fields(Evaluator *ev, int round) {
     pass->round = round;
     for (int i = 0; i < pass->fields.count; i++) {
         const FieldPlace *place = &pass->fields.items[i];
-        if (stays(place->parameter) || !names_field(ev, place)) continue;
+        if (input_stays(place->parameter) || !names_field(ev, place)) continue;
         Node *node = field_node(ev, place, round, field_name(ev, place, round), place->shape);
         frame_bind(ev, ev->frame, place->parameter->name, value_node(node), place->parameter->span);
     }
@@ -394,7 +394,7 @@ void train_bind_measured(Evaluator *ev, bool anew) {
     Dim *batches = NEW_ARRAY(ev->arena, Dim, pass->plan->training->sets.count);
     for (int i = 0; i < pass->fields.count; i++) {
         const FieldPlace *place = &pass->fields.items[i];
-        if (stays(place->parameter)) continue;
+        if (input_stays(place->parameter)) continue;
         Dim *dims = arena_copy(ev->arena, place->shape.dims, sizeof *dims * (size_t)place->shape.rank);
         if (!place->whole) dims[0] = measured_batch(ev, place, batches, anew);
         const char *name = arena_printf(ev->arena, "held_out.%s.%d", place->parameter->name, pass->measures);
@@ -430,7 +430,7 @@ static int set_anew(Evaluator *ev, int of, bool measured) {
 
 static FieldPlace *place_named(TrainPass *pass, Name name) {
     for (int i = 0; i < pass->fields.count; i++)
-        if (pass->fields.items[i].parameter->name == name && !stays(pass->fields.items[i].parameter))
+        if (pass->fields.items[i].parameter->name == name && !input_stays(pass->fields.items[i].parameter))
             return &pass->fields.items[i];
     return NULL;
 }
@@ -487,7 +487,7 @@ static void bind_followers(Evaluator *ev, bool measured) {
         TrainingSet *set = &pass->plan->training->sets.items[anew->set];
         for (int k = 0; k < pass->fields.count; k++) {
             FieldPlace *place = &pass->fields.items[k];
-            if (place->set != anew->of || stays(place->parameter)) continue;
+            if (place->set != anew->of || input_stays(place->parameter)) continue;
             Dim *dims = arena_copy(ev->arena, place->shape.dims, sizeof *dims * (size_t)place->shape.rank);
             dims[0] = dim_const(ev->dims, set->batch);
             place->shape.dims = dims;

@@ -275,7 +275,7 @@ static bool is_any(const TrainPass *pass, const PassOutput *output) {
 }
 
 /* What is measured is met before the first step, too, and only begun there. */
-static bool is_state(const TrainPass *pass, const PassOutput *output) {
+static bool is_state_output(const TrainPass *pass, const PassOutput *output) {
     (void)pass;
     return output->binding.kind == CAI_BIND_STATE;
 }
@@ -376,7 +376,7 @@ static bool make_once(TrainPlan *plan, int index) {
     if (ev.errors || ev.stopped) return false;
     write_copies(&ev);
     write_states(&ev);
-    plan->training->phases.items[index].once = train_entry(&ev, is_state);
+    plan->training->phases.items[index].once = train_entry(&ev, is_state_output);
     warn_of_first_items(&ev);
     return true;
 }
@@ -498,7 +498,7 @@ static const char *settings_of(TrainPlan *plan) {
 
 /* ---- beside the models of the file ---- */
 
-static bool is_trained(const Training *training, int state) {
+static bool is_trained_state(const Training *training, int state) {
     for (int i = 0; i < training->phases.count; i++) {
         const BindingList *outputs = &training->phases.items[i].step.outputs;
         for (int k = 0; k < outputs->count; k++)
@@ -539,7 +539,7 @@ void library_check_trained(Library *library, const Training *training, Model *co
         /* no copy */
         bool of_layer =
             state->kind == CAI_STATE_PARAMETER && strchr(state->path, '.') && state->drawn_as == state->path;
-        if (weight || !of_layer || !is_trained(training, i)) continue;
+        if (weight || !of_layer || !is_trained_state(training, i)) continue;
         if (first) more++;
         else first = state->path;
     }

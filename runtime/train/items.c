@@ -65,7 +65,7 @@ static void name_item(const cai_trainer *trainer, char *out, size_t size) {
     if (nested && at + 24 < out + size) sprintf(at, "-%lld", (long long)trainer->point.item + 1);
 }
 
-static bool is_trained(const cai_training *training, int state) {
+static bool is_trained_in_phases(const cai_training *training, int state) {
     for (int i = 0; i < training->phase_count; i++) {
         const cai_entry *step = &training->phases[i].step;
         for (int k = 0; k < step->output_count; k++)
@@ -74,7 +74,7 @@ static bool is_trained(const cai_training *training, int state) {
     return false;
 }
 
-static bool write_weights(const cai_trainer *trainer, const char *path, cai_error *error) {
+static bool write_item_weights(const cai_trainer *trainer, const char *path, cai_error *error) {
     const cai_training *training = trainer->training;
     cai_tensor *tensors =
         cai_allocate(sizeof *tensors * ((size_t)training->state_count + 1), "the weights of an item", error);
@@ -82,7 +82,7 @@ static bool write_weights(const cai_trainer *trainer, const char *path, cai_erro
     if (!tensors) return false;
     for (int i = 0; i < training->state_count; i++) {
         const cai_state *state = &training->states[i];
-        if (state->kind == CAI_STATE_PARAMETER && is_trained(training, i))
+        if (state->kind == CAI_STATE_PARAMETER && is_trained_in_phases(training, i))
             tensors[count++] = cai_state_tensor(state, trainer->states.data[i]);
     }
     bool done = count == 0 || cai_tensors_write_with(path, tensors, count, NULL, 0, error);
@@ -101,7 +101,7 @@ void cai_items_keep(cai_trainer *trainer, const cai_running *running) {
     size_t length = strlen(path);
     bool written = cai_samples_item(trainer, running, path, &error);
     strcpy(path + length, ".safetensors");
-    if (written && write_weights(trainer, path, &error)) return;
+    if (written && write_item_weights(trainer, path, &error)) return;
     cai_progress_say(trainer, "an item could not be written, and the run goes on: %s", error.message);
 }
 
