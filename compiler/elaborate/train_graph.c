@@ -88,7 +88,7 @@ static const char *drawing_layer(Evaluator *ev, const char *stream) {
 const char *train_drawing_layer(Evaluator *ev, const Node *node) {
     bool *needed = NEW_ARRAY(ev->arena, bool, node->id + 1);
     const char *layer = NULL;
-    mark_made_of(ev->graph, node, needed);
+    train_mark(ev->graph, node, NULL, needed);
     for (int id = 0; id <= node->id && !layer; id++) {
         const Node *at = ev->graph->nodes.items[id];
         if (needed[id] && at->op == OP_uniform) layer = drawing_layer(ev, ATTRIBUTES(at, uniform)->stream);

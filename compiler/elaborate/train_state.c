@@ -392,7 +392,7 @@ Value train_made(Evaluator *ev, Value layer, Shape shape, Span span) {
                shape_string(ev->arena, shape), value_describe(ev->arena, start));
         return value_error;
     }
-    Value weight = weight_new(ev, true, shape, 0, span);
+    Value weight = weight_new(ev, true, shape, 0, 0, span);
     if (weight.kind == VALUE_WEIGHT) weight.weight->given = start.node;
     return weight;
 }
