@@ -303,8 +303,8 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *f
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
     if (!shape_argument(ev, sizes, type, span, function, &shape)) return value_error;
     if (!read_within(ev, arguments, span, &within)) return value_error;
-    const Value weight =
-        made && ev->train ? train_made(ev, first, shape, span) : weight_new(ev, state, shape, init, within, span);
+    const Value weight = made && ev->train ? train_made(ev, first, shape, span)
+                                           : weight_new(ev, state, shape, init, within, span);
     return named ? name_value(ev, weight, name, span) : weight;
 }
 

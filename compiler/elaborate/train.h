@@ -183,8 +183,8 @@ void train_bind_sets(Evaluator *ev, const Decl *decl);
 bool train_interval(Evaluator *ev, const Interval *interval, cai_interval *out);
 /* names of inputs mean another batch of the step from now on */
 void train_rebind_fields(Evaluator *ev, int round);
-/* and here the samples that are held out, of any number for which `where` holds, or, where
- * the measure declares inputs anew, of any */
+/* and here the samples that are held out, of any number for which `where` holds, or,
+ * where the measure declares inputs anew, of any */
 void train_bind_measured(Evaluator *ev, bool anew);
 /* sizes and batches of a phase or a measure */
 void train_declare_anew(Evaluator *ev, const ParameterList *inputs, bool measured);

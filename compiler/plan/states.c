@@ -181,7 +181,8 @@ static int find_in_place(const Program *program, const Kernel *store, const Valu
     int count = 1;
     out[0] = root;
     if (program->own_slots || !is_whole(store->inputs[0], store->output)) return 0;
-    if (old && !is_read_in_time(program, old, root)) count = find_chain(program, root, old, out, MOST_IN_PLACE);
+    if (old && !is_read_in_time(program, old, root))
+        count = find_chain(program, root, old, out, MOST_IN_PLACE);
     for (int i = 0; i < count; i++)
         if (!is_whole(out[i], store->output) || !is_guarded_alike(program, out[i], store)) return 0;
     return count;

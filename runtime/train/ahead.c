@@ -40,7 +40,7 @@ static void *wait_for_disk(void *context) {
     return NULL;
 }
 
-/* Those of the step after the next; what is the same for the whole run is there. */
+/* Those of the step after the next; what stays the same is there. */
 static void ask_for_files(cai_trainer *trainer) {
     cai_ahead *ahead = &trainer->ahead;
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
@@ -48,8 +48,7 @@ static void ask_for_files(cai_trainer *trainer) {
     pthread_mutex_lock(&ahead->lock);
     for (int i = 0; i < trainer->training->set_count; i++) {
         const cai_set *set = &trainer->training->sets[i];
-        bool once = set->field_count > 0 && set->fields[0].once;
-        ahead->wanted_count[i] = once ? 0 : phase->rounds[i] * set->batch;
+        ahead->wanted_count[i] = cai_set_stays(set) ? 0 : phase->rounds[i] * set->batch;
         ahead->wanted_from[i] = ahead->positions[i] + ahead->wanted_count[i];
     }
     ahead->wanted = true;

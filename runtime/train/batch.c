@@ -50,8 +50,9 @@ void cai_reading_begin(cai_reading *r, const cai_running *running, bool ahead, i
 static bool read_sample_of_task(const cai_reading *r, int64_t task, cai_error *error) {
     const cai_batch *batch = r->running->batches;
     for (; task >= rows_of_batch(r, batch); batch++) task -= rows_of_batch(r, batch);
-    return cai_dataset_read(r->trainer->sets[batch->set], part_of_batch(r, batch), position_of(r, batch, task), task,
-                            r->ahead ? batch->next : batch->buffers, error);
+    return cai_dataset_read(r->trainer->sets[batch->set], part_of_batch(r, batch),
+                            position_of(r, batch, task), task, r->ahead ? batch->next : batch->buffers,
+                            error);
 }
 
 bool cai_reading_take(void *context) {

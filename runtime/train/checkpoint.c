@@ -12,7 +12,7 @@
 
 /* ---- writing ---- */
 
-enum { DESCRIPTIONS = 13 };
+enum { DESCRIPTIONS = 14 };
 
 typedef struct Description { /* the metadata, and room for its texts */
     cai_metadata list[DESCRIPTIONS];

@@ -219,10 +219,11 @@ static void remove_unfinished_files(const char *folder) {
 }
 
 bool cai_folder_open(cai_trainer *trainer, cai_error *error) {
-    char samples[4096];
+    char within[4096];
     if (!make_folder(trainer->command->folder, error) || !lock_folder(trainer, error)) return false;
     remove_unfinished_files(trainer->command->folder);
-    remove_unfinished_files(cai_folder_path(trainer, "samples", samples, sizeof samples));
+    remove_unfinished_files(cai_folder_path(trainer, "samples", within, sizeof within));
+    remove_unfinished_files(cai_folder_path(trainer, "items", within, sizeof within));
     return !trainer->command->fresh || forget_run(trainer, error);
 }
 

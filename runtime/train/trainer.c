@@ -158,7 +158,8 @@ bool cai_trainer_open(cai_trainer *trainer, cai_error *error) {
     trainer->pool = cai_pool_new((int)trainer->command->threads);
     if (!trainer->point.lengths || !trainer->pool) return cai_fail_memory(error, 0, "starting");
     if (!cai_states_new(training, &trainer->states, error) || !open_sets(trainer, error) ||
-        !check_measures(trainer, error) || !cai_ahead_open(trainer, error) || !cai_items_count(trainer, error))
+        !check_measures(trainer, error) || !cai_ahead_open(trainer, error) ||
+        !cai_items_count(trainer, error))
         return false;
     find_lengths(trainer);
     return find_only_phase(trainer, error);
@@ -345,6 +346,18 @@ static bool is_to_stop(const cai_trainer *trainer) {
     return cai_stop_is_asked() || reached || has_lost_patience(trainer);
 }
 
+static bool is_phase_over(const cai_trainer *trainer) {
+    return trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) ||
+           has_lost_patience(trainer);
+}
+
+static int64_t first_phase(const cai_trainer *trainer) { return trainer->only >= 0 ? trainer->only : 0; }
+
+static bool ends_item(const cai_trainer *trainer) {
+    int64_t last = trainer->only >= 0 ? trainer->only : trainer->training->phase_count - 1;
+    return trainer->point.phase == last;
+}
+
 static void look_at_clock(cai_trainer *trainer) {
     trainer->minutes[1] = trainer->minutes[0];
     trainer->minutes[0] = (cai_milliseconds() - trainer->begun) / 60e3;
@@ -388,6 +401,9 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
              trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) || is_to_stop(trainer);
     if ((due || ends) && !check_states(trainer, running, error)) return false;
     if (!measure_after_step(trainer, phase, step, error)) return false;
+    /* before a checkpoint says that the item is done: no step would come to show it
+     * again */
+    if (is_phase_over(trainer) && ends_item(trainer)) cai_items_keep(trainer, running);
     if (due) keep_on_the_way(trainer);
     cai_page_step(trainer);
     return true;
@@ -440,18 +456,6 @@ static bool run_steps(cai_trainer *trainer, const cai_phase *phase, cai_running 
     return true;
 }
 
-static bool is_phase_over(const cai_trainer *trainer) {
-    return trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) ||
-           has_lost_patience(trainer);
-}
-
-static int64_t first_phase(const cai_trainer *trainer) { return trainer->only >= 0 ? trainer->only : 0; }
-
-static bool ends_item(const cai_trainer *trainer) {
-    int64_t last = trainer->only >= 0 ? trainer->only : trainer->training->phase_count - 1;
-    return trainer->point.phase == last;
-}
-
 bool cai_trainer_make_values(cai_trainer *trainer, cai_error *error) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     if (!trainer->values) trainer->values = calloc((size_t)phase->shown_count + 1, sizeof *trainer->values);
@@ -466,7 +470,6 @@ static bool run_phase(cai_trainer *trainer, cai_error *error) {
     if (done) {
         done = run_steps(trainer, phase, &running, error);
         cai_ahead_drop(trainer);
-        if (done && is_phase_over(trainer) && ends_item(trainer)) cai_items_keep(trainer, &running);
         cai_running_close(&running);
     }
     return done;

@@ -17,7 +17,7 @@ void fuzz_onnx(const unsigned char *bytes, size_t count) {
     Arena *arena = arena_new();
     Names *names = names_new(arena);
     Diagnostics diag = {.arena = arena};
-    const ImportOptions options = {"m", count % 2, {.stdlib_dir = "stdlib", .patience = PATIENCE}};
+    const ImportOptions options = {"m", count % 2, {.stdlib_dir = "stdlib", .patience = PATIENCE}, NULL};
     Import im;
     Written written = {0};
     if (import_onnx(arena, names, &diag, "/nowhere/x.onnx", bytes, count, &options, &im, &written)) {

@@ -98,6 +98,21 @@ static Node *random_reshape(TestGraph *t, Node *x) {
     return build_reshape(t->graph, y, 4, x->shape.dims);
 }
 
+/* A channel of x, for whichever sample: where the first element of all is largest. */
+static Node *random_channel(TestGraph *t, Node *x) {
+    Dim zero = size(t, 0), one = size(t, 1), begin[4] = {zero, zero, zero, zero},
+        sizes[4] = {one, one, one, one};
+    Node *first = build_slice(t->graph, MAKE(t, argmax, &x, 1, 1), begin, sizes, NULL);
+    return build_reshape(t->graph, first, SIZES(one));
+}
+
+static Node *random_put(TestGraph *t, Node *x) {
+    Dim zero = size(t, 0), begin[4] = {zero, zero, zero, zero};
+    Dim sizes[4] = {x->shape.dims[0], size(t, 1), x->shape.dims[2], x->shape.dims[3]};
+    Node *values = unary(t, OP_sin, build_slice(t->graph, x, begin, sizes, NULL));
+    return MAKE(t, put, ((Node *[]){x, random_channel(t, x), values}), 3, 1);
+}
+
 static Node *random_movement(TestGraph *t, Op op, const Pool *pool) {
     Node *x = any(t, pool), *parts[3] = {x, x, unary(t, OP_sin, x)};
     switch (op) {
@@ -111,12 +126,7 @@ static Node *random_movement(TestGraph *t, Op op, const Pool *pool) {
         int64_t axis = 1 + random_below(t, 3);
         return build_broadcast(t->graph, build_sum(t->graph, x, &axis, 1), 4, x->shape.dims);
     }
-    case OP_gather: {
-        Dim zero = size(t, 0), one = size(t, 1), begin[4] = {zero, zero, zero, zero},
-            sizes[4] = {one, one, one, one};
-        Node *flat = build_slice(t->graph, MAKE(t, argmax, &x, 1, 1), begin, sizes, NULL);
-        return MAKE(t, gather, ((Node *[]){x, build_reshape(t->graph, flat, SIZES(size(t, 1)))}), 2, 1);
-    }
+    case OP_gather: return MAKE(t, gather, ((Node *[]){x, random_channel(t, x)}), 2, 1);
     default: return x;
     }
 }
@@ -218,6 +228,7 @@ static Node *random_node(TestGraph *t, Op op, const Pool *pool) {
     if (op == OP_reduce_max) return MAKE(t, reduce_max, &x, 1, INTS(2, 3));
     if (op == OP_cumsum)
         return binary(t, OP_mul, MAKE(t, cumsum, &x, 1, 1 + random_below(t, 3)), splat(t, 0.125));
+    if (op == OP_put) return random_put(t, x);
     if (op == OP_nms) return random_nms(t, x);
     if (op == OP_top_k)
         return as_float(t, MAKE(t, top_k, &x, 1, DIMS(size(t, 1 + random_below(t, (int)size_of(x, 1)))), 1,
@@ -248,6 +259,7 @@ static bool jumps(Op op) {
     case OP_top_k:
     case OP_nms:
     case OP_gather:
+    case OP_put:
     case OP_max_pool_gather: return true;
     default: return false;
     }

@@ -62,6 +62,8 @@ def load(module, prefix):
                 continue
             declared = 0.25 if isinstance(part, nn.PReLU) else 1 if key == "running_var" or (isinstance(part, NORMS) and key == "weight") else None
             state[full] = weight(path, tuple(value.shape), declared, key.startswith("running") or key in ("weight_u", "weight_v")).detach()
+            if key in ("weight_u", "weight_v"):  # which PyTorch keeps at length 1
+                state[full] = F.normalize(state[full], dim=0)
     module.load_state_dict(state)
     if training:
         modules.append(module)
