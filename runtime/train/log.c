@@ -93,11 +93,13 @@ static void end_log_line(cai_trainer *trainer) {
     cai_progress_say(trainer, "log.jsonl cannot be written, and the run goes on: %s", strerror(errno));
 }
 
-/* Of what is shown more often there are means as of any other number. */
+/* Of what is shown more often there are means as of any other number. What comes by the
+ * clock is seldom, however many steps that is. */
 static bool has_line_of_its_own(const cai_trainer *trainer, const cai_phase *phase, const cai_shown *shown,
                                 int64_t each) {
-    return shown->form == CAI_SHOW_CURVE && shown->guard >= 0 &&
-           cai_pace_steps(cai_trainer_pace(trainer, phase), phase->guards[shown->guard]) >= each;
+    if (shown->form != CAI_SHOW_CURVE || shown->guard < 0) return false;
+    cai_interval when = phase->guards[shown->guard];
+    return when.unit == CAI_UNIT_MINUTES || cai_pace_steps(cai_trainer_pace(trainer, phase), when) >= each;
 }
 
 static bool is_log_due(const cai_trainer *trainer, const cai_phase *phase, uint32_t guards) {
