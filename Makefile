@@ -223,7 +223,7 @@ fuzz: deps
 # Writes what the golden tests print into their blocks; `git diff` then shows what changed.
 bless: all
 	tests/golden/run --bless
-# All C by both compilers; each header by itself, so that it includes what it needs; its layout, and its names.
+# All C by both compilers; each header by itself, so that it includes what it needs; its layout, and its names; and the root, where tests have left files.
 LINTED  = $(COMPILER) $(RUNTIME) $(UNIT) $(wildcard tests/kernels/*.c tests/fuzz/*.c)
 HEADERS = $(wildcard compiler/*/*.h compiler/*/*/*.h runtime/*.h runtime/*/*.h tests/unit/*.h tests/kernels/*.h tests/fuzz/*.h)
 FORMATTED = $(sort $(COMPILER) $(RUNTIME) $(HEADERS) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] compiler/*/*.def runtime/*/*.def) grammar/cai.l grammar/cai.y)
@@ -234,6 +234,7 @@ lint: $(BUILD)/grammar/cai.tab.h $(OBJECTS)
 	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) $(PYTHON) -Werror -fsyntax-only $(LINTED) -Itests/unit && \
 	  $$cc $(filter-out -MMD -MP,$(CINCLUDE)) $(PYTHON) -Werror -Wno-unused-function -fsyntax-only -Itests/unit -x c $(HEADERS) || exit 1; done
 	@tests/lint/columns $(FORMATTED)
+	@[ -z "$$(git ls-files 2> /dev/null | grep -vE '/|^(\.clang-format|\.gitattributes|\.gitignore|Makefile|README\.md)$$')" ] || { echo "the root has files that belong elsewhere"; exit 1; }
 	@tests/lint/names $(filter compiler/% runtime/%,$(COMPILER) $(RUNTIME) $(HEADERS))
 	@! nm -A $(filter-out $(BUILD)/compiler/draw/%,$(OBJECTS)) | grep -E ' U (exp|exp2|expm1|log|log2|log10|log1p|sin|cos|tan|atan2?|sinh|cosh|tanh|erfc?|pow|cbrt|hypot|tgamma|lgamma)f?l?$$'
 demo: deps
