@@ -51,9 +51,7 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     fuse_rows(program); /* gives some of the nests the same rows */
     fuse_shared(program);
     settle_all(program);
-    /* Of settled launches, whose working memory is known. Not in a step of parts: values
-     * that it makes again there may lie in no slot, which program_verify refuses. */
-    if (options->parts < 2) recompute(program, options->again);
+    recompute(program, options->again); /* of settled launches, whose working memory is known */
     pack_assign(program);
     guard_launches(program);
     store_in_place(program); /* after guards, which it goes by; takes launches away */

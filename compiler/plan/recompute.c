@@ -209,6 +209,9 @@ static void make_again(Peak *peak, const Again *again) {
     Kernel *kernel = arena_copy(program->arena, before, sizeof *before);
     Dim *dense = dense_strides(program, again->value->node->shape, again->value->format);
     kernel->fused = 0;
+    /* its own: another round may give one of the two another operand */
+    kernel->inputs =
+        arena_copy(program->arena, before->inputs, sizeof(Value *) * (size_t)before->input_count);
     kernel->output = value_copied(program, again->value, NULL, again->value->offset);
     kernel->output->bytes = dim_scale(program->graph->dims, dense[again->value->node->shape.rank],
                                       dtype_bytes(again->value->node->shape.type));
