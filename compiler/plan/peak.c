@@ -5,24 +5,24 @@
 
 enum { MOST_SHOWN = 10 };
 
-static int64_t typical_bytes_of(const Program *program, const Value *value) {
-    bool counts = value->space == SPACE_SLOT && !value->parent && value->first >= 0;
-    return counts ? dim_typical(program->graph->dims, value->bytes) : 0;
+int64_t buffer_bytes(const Program *program, const Value *root) {
+    return root->space == SPACE_SLOT ? dim_typical(program->graph->dims, root->bytes) : 0;
 }
 
-static int find_peak(const Program *program) {
-    Arena *scratch = arena_new();
-    int64_t *change = NEW_ARRAY(scratch, int64_t, program->launches.count + 1), live = 0, most = 0;
-    int peak = 0;
+static bool has_buffer(const Value *value) { return !value->parent && value->first >= 0; }
+
+int64_t *find_live_bytes(const Program *program, Arena *arena, int *peak) {
+    int64_t *live = NEW_ARRAY(arena, int64_t, program->launches.count + 1);
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
-        int64_t bytes = typical_bytes_of(program, value);
-        if (bytes) change[value->first] += bytes, change[value->last + 1] -= bytes;
+        if (!has_buffer(value)) continue;
+        live[value->first] += buffer_bytes(program, value);
+        live[value->last + 1] -= buffer_bytes(program, value);
     }
-    for (int i = 0; i < program->launches.count; i++)
-        if ((live += change[i]) > most) most = live, peak = i;
-    arena_free(scratch);
-    return peak;
+    *peak = 0;
+    for (int i = 1; i < program->launches.count; i++)
+        if ((live[i] += live[i - 1]) > live[*peak]) *peak = i;
+    return live;
 }
 
 typedef struct Standing { int64_t bytes; const Value *value; } Standing;
@@ -57,14 +57,13 @@ void explain_peak(const Program *program, Text *out) {
     if (program->launches.count == 0) return;
     Arena *scratch = arena_new();
     Vec(Standing) all = {0};
-    int peak = find_peak(program);
-    int64_t sum = 0, rest = 0;
+    int peak;
+    int64_t sum = find_live_bytes(program, scratch, &peak)[peak], rest = 0;
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
-        int64_t bytes = typical_bytes_of(program, value);
-        if (bytes == 0 || value->first > peak || value->last < peak) continue;
+        int64_t bytes = buffer_bytes(program, value);
+        if (bytes == 0 || !has_buffer(value) || value->first > peak || value->last < peak) continue;
         vec_push(scratch, &all, ((Standing){bytes, value}));
-        sum += bytes;
     }
     text_add(out, "peak        %10.3f MB in launch %d, ", (double)sum / 1e6, peak);
     kernel_print_work(out, program->launches.items[peak]);

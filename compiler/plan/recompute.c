@@ -38,28 +38,12 @@ typedef struct Peak {
     int *replaced;    /* by the index of an input: the launch that makes a state's new value, or INT_MAX */
 } Peak;
 
-static int64_t bytes_of_root(const Program *program, const Value *root) {
-    return root->space == SPACE_SLOT ? dim_typical(program->graph->dims, root->bytes) : 0;
-}
-
 /* ---- what is live, and where it is used ---- */
 
-static void find_live_bytes(Peak *peak) {
-    const Program *program = peak->program;
-    int count = program->launches.count;
-    peak->live = NEW_ARRAY(peak->scratch, int64_t, count + 1);
-    for (int i = 0; i < program->values.count; i++) {
-        const Value *value = program->values.items[i];
-        if (value->parent || value->first < 0) continue;
-        peak->live[value->first] += bytes_of_root(program, value);
-        peak->live[value->last + 1] -= bytes_of_root(program, value);
-    }
-    for (int i = 1; i < count; i++) {
-        peak->live[i] += peak->live[i - 1];
-        if (peak->live[i] > peak->live[peak->launch]) peak->launch = i;
-    }
-    peak->first = first_along(program, peak->launch);
-    peak->last = peak->launch + program->launches.items[peak->launch]->fused;
+static void find_peak(Peak *peak) {
+    peak->live = find_live_bytes(peak->program, peak->scratch, &peak->launch);
+    peak->first = first_along(peak->program, peak->launch);
+    peak->last = peak->launch + peak->program->launches.items[peak->launch]->fused;
 }
 
 static void find_made(Peak *peak) {
@@ -137,7 +121,7 @@ static int64_t bytes_saved(const Peak *peak, const Kernel *kernel, const Waiting
     int64_t saved = bytes;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *root = value_root(kernel->inputs[i]);
-        int64_t more = bytes_of_root(peak->program, root);
+        int64_t more = buffer_bytes(peak->program, root);
         if (root->last < peak->launch) saved -= more;
         for (int k = root->last + 1; more > 0 && k <= waiting->next; k++) {
             bool waits = k > waiting->before && k < waiting->next;
@@ -156,7 +140,7 @@ typedef struct Again { /* what is made again */
 static Again consider_again(const Peak *peak, const Value *root) {
     const Waiting *waiting = &peak->waiting[root->id];
     const Again none = {0};
-    int64_t bytes = bytes_of_root(peak->program, root);
+    int64_t bytes = buffer_bytes(peak->program, root);
     if (root->parent || bytes < LEAST_WAITING || waiting->stays || waiting->before < 0 || waiting->next < 0)
         return none;
     int made = peak->made[waiting->read->id];
@@ -227,7 +211,7 @@ static void make_again(Peak *peak, const Again *again) {
 static bool lower_peak(Program *program, double *cycles) {
     Peak peak = {.program = program, .scratch = arena_new()};
     find_lives(program);
-    find_live_bytes(&peak);
+    find_peak(&peak);
     find_made(&peak);
     find_waiting(&peak);
     Again again = choose_again(&peak, *cycles);

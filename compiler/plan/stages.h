@@ -97,6 +97,11 @@ void update_early(Program *program);
 /* ---- print.c, peak.c: for --explain ---- */
 void kernel_print_work(Text *out, const Kernel *kernel); /* its operators and its path */
 void explain_peak(const Program *program, Text *out);
+/* The bytes of a buffer at typical sizes; 0 of what lies in none. */
+int64_t buffer_bytes(const Program *program, const Value *root);
+/* By launch, those of all buffers that are live in it; `peak` becomes the first launch
+ * with the most. Needs the lives of values (find_lives). */
+int64_t *find_live_bytes(const Program *program, Arena *arena, int *peak);
 
 /* ---- memory.c: fills first, last, slot; program->slots ---- */
 void plan(Program *program);

@@ -59,15 +59,14 @@ static void find_makers(Updates *u) {
     }
 }
 
-static int64_t typical_root_bytes(const Updates *u, const Value *value) {
-    const Value *root = value_root(value);
-    return root->space == SPACE_SLOT ? dim_typical(u->program->graph->dims, root->bytes) : 0;
+static int64_t bytes_behind(const Updates *u, const Value *value) {
+    return buffer_bytes(u->program, value_root(value));
 }
 
 static bool has_large_operand(const Updates *u, const Kernel *kernel) {
-    bool large = typical_root_bytes(u, kernel->output) >= LARGE;
+    bool large = bytes_behind(u, kernel->output) >= LARGE;
     for (int i = 0; i < kernel->input_count; i++)
-        large = large || typical_root_bytes(u, kernel->inputs[i]) >= LARGE;
+        large = large || bytes_behind(u, kernel->inputs[i]) >= LARGE;
     return large;
 }
 
@@ -78,7 +77,7 @@ static bool comes_early(const Updates *u, int launch) {
     const UpdateRoot *root = update_root(u, kernel->output);
     if (value_root(kernel->output)->space != SPACE_SLOT || root->in_parts) return false;
     if (root->old && update_root(u, root->old)->read > launch) return false;
-    bool small = typical_root_bytes(u, kernel->output) <= SMALL && root->hurried && !root->waited_for;
+    bool small = bytes_behind(u, kernel->output) <= SMALL && root->hurried && !root->waited_for;
     return small || (root->old && has_large_operand(u, kernel));
 }
 
@@ -86,7 +85,7 @@ static bool comes_early(const Updates *u, int launch) {
 static void find_moves(Updates *u) {
     for (int i = u->program->launches.count - 1; i >= 0; i--) {
         const Kernel *kernel = u->program->launches.items[i];
-        bool early = comes_early(u, i), large = typical_root_bytes(u, kernel->output) > SMALL;
+        bool early = comes_early(u, i), large = bytes_behind(u, kernel->output) > SMALL;
         u->places[i] = (UpdatePlace){early ? -1 : i, early && large, i};
         for (int k = 0; k < kernel->input_count && !is_state_store(u->program, kernel); k++) {
             UpdateRoot *root = update_root(u, kernel->inputs[k]);
