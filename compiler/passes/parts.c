@@ -33,11 +33,10 @@ static const PartedOp *parted_op(const Node *node) {
     return NULL;
 }
 
-static bool depends_on_run(const bool *runs, const Node *node) {
-    bool run = node->op == OP_input;
-    for (int i = 0; i < node->input_count; i++) run = run || runs[node->inputs[i]->id];
-    return run;
-}
+typedef struct Parts { /* of the graph that is rewritten */
+    const Graph *graph;
+    NodeSources sources;
+} Parts;
 
 /* The channels of a part; 0 where all are taken at once. */
 static int64_t channels_of_part(const Node *node, int64_t channels) {
@@ -58,10 +57,11 @@ static Node *part_of_channels(Graph *g, Node *x, int axis, int64_t begin, int64_
 }
 
 static Node *take_in_parts(Graph *g, const Node *old, Node *const *in, void *context) {
-    const bool *runs = context;
+    Parts *p = context;
     const PartedOp *op = parted_op(old);
     int64_t channels;
-    if (!op || !runs[old->inputs[1]->id] || !dim_is_const(old->shape.dims[op->joined], &channels))
+    if (!op || !(node_sources(&p->sources, p->graph, old->inputs[1]) & MADE_OF_INPUTS) ||
+        !dim_is_const(old->shape.dims[op->joined], &channels))
         return NULL;
     int64_t each = channels_of_part(old, channels);
     /* the three have their attributes in common, and `groups` is the last */
@@ -76,7 +76,6 @@ static Node *take_in_parts(Graph *g, const Node *old, Node *const *in, void *con
 }
 
 Graph *pass_parts(Graph *graph) {
-    bool *runs = NEW_ARRAY(graph->arena, bool, graph->nodes.count);
-    for (int i = 0; i < graph->nodes.count; i++) runs[i] = depends_on_run(runs, graph->nodes.items[i]);
-    return graph_rewrite(graph, take_in_parts, runs);
+    Parts p = {.graph = graph};
+    return graph_rewrite(graph, take_in_parts, &p);
 }
