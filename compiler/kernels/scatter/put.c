@@ -31,10 +31,5 @@ static void emit_put_one(Scatter *s) {
 }
 
 void put_emit(Module *m, const Kernel *kernel) {
-    Scatter s = scatter_begin(m, kernel, (int)ATTRIBUTES(kernel->anchor, put)->axis);
-    Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    scatter_set_task(&s, tasks.index);
-    emit_copy_column(&s);
-    scatter_each_place(&s, emit_put_one);
-    end_loop(m, &tasks);
+    scatter_columns(m, kernel, (int)ATTRIBUTES(kernel->anchor, put)->axis, emit_copy_column, emit_put_one);
 }

@@ -47,7 +47,7 @@ Dim scatter_tasks(const Program *program, Shape result, int axis) {
     return tasks;
 }
 
-Scatter scatter_begin(Module *m, const Kernel *kernel, int axis) {
+static Scatter begin_columns(Module *m, const Kernel *kernel, int axis) {
     const Node *node = kernel->anchor;
     Scatter s = {.m = m,
                  .kernel = kernel,
@@ -66,7 +66,7 @@ static void set_coord(Scatter *s, int axis, Coord coord) {
     s->from.at[axis < s->axis ? axis : axis + s->wide - 1] = coord;
 }
 
-void scatter_set_task(Scatter *s, LLVMValueRef task) {
+static void set_column_of_task(Scatter *s, LLVMValueRef task) {
     Module *m = s->m;
     const Node *node = s->kernel->anchor;
     s->to.mask = NULL;
@@ -104,4 +104,12 @@ static void emit_indices(Scatter *s, int axis, void (*emit)(Scatter *s)) {
     end_loop(s->m, &loop);
 }
 
-void scatter_each_place(Scatter *s, void (*emit)(Scatter *s)) { emit_indices(s, 0, emit); }
+void scatter_columns(Module *m, const Kernel *kernel, int axis, void (*begin)(Scatter *s),
+                     void (*one)(Scatter *s)) {
+    Scatter s = begin_columns(m, kernel, axis);
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    set_column_of_task(&s, tasks.index);
+    begin(&s);
+    emit_indices(&s, 0, one);
+    end_loop(m, &tasks);
+}

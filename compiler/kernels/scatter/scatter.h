@@ -23,11 +23,11 @@ typedef struct Scatter {
 } Scatter;
 
 Dim scatter_tasks(const Program *program, Shape result, int axis);
-/* of a kernel whose second operand is the index */
-Scatter scatter_begin(Module *m, const Kernel *kernel, int axis);
-void scatter_set_task(Scatter *s, LLVMValueRef task);
-/* For each index in order: `from` and `to` are where it takes an element from, and to. */
-void scatter_each_place(Scatter *s, void (*emit)(Scatter *s));
+/* The loop over tasks of a kernel whose second operand is the index: `begin` emits what
+ * is done with a column first, `one` what is done for each index in order, where `from`
+ * and `to` are the elements that it takes and where they go. */
+void scatter_columns(Module *m, const Kernel *kernel, int axis, void (*begin)(Scatter *s),
+                     void (*one)(Scatter *s));
 
 /* ---- scatter_add.c, put.c ---- */
 

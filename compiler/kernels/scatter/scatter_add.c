@@ -29,10 +29,5 @@ static void emit_add_one(Scatter *s) {
 }
 
 void scatter_add_emit(Module *m, const Kernel *kernel) {
-    Scatter s = scatter_begin(m, kernel, (int)ATTRIBUTES(kernel->anchor, scatter_add)->axis);
-    Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    scatter_set_task(&s, tasks.index);
-    emit_clear(&s);
-    scatter_each_place(&s, emit_add_one);
-    end_loop(m, &tasks);
+    scatter_columns(m, kernel, (int)ATTRIBUTES(kernel->anchor, scatter_add)->axis, emit_clear, emit_add_one);
 }
