@@ -45,12 +45,10 @@ static const TrainingState *state_of(const TrainPlan *plan, int index) {
     return &plan->training->states.items[index];
 }
 
-static bool is_once_set(const TrainingSet *set) { return set->fields.count && set->fields.items[0].once; }
-
-/* A field of samples, or a state that parts keep. */
+/* A field of samples that move on, or a state that parts keep. */
 static bool is_own_input(const TrainPlan *plan, const cai_binding *binding) {
     if (binding->kind == CAI_BIND_STATE) return plan->facts.items[binding->index].rows > 0;
-    return binding->kind == CAI_BIND_FIELD && !is_once_set(&plan->training->sets.items[binding->index]);
+    return binding->kind == CAI_BIND_FIELD && !training_stays(&plan->training->sets.items[binding->index]);
 }
 
 static void mark_inputs(Division *d) {
@@ -364,7 +362,7 @@ void train_divide(TrainPlan *plan) {
         TrainingPhase *phase = &training->phases.items[i];
         if (phase->step.graph) phase->step = divide_step(plan, &phase->step);
         for (int set = 0; set < training->sets.count; set++)
-            if (!is_once_set(&training->sets.items[set])) phase->rounds[set] *= training->parts;
+            if (!training_stays(&training->sets.items[set])) phase->rounds[set] *= training->parts;
         write_rows_of_parts(plan, &phase->once);
         for (int k = 0; k < phase->measures.count; k++) {
             write_rows_of_parts(plan, &phase->measures.items[k].batch);
