@@ -396,9 +396,7 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
     cai_log_step(trainer, phase, guards);
     cai_samples_step(trainer, phase, running, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
-    bool due = is_checkpoint_due(trainer),
-         ends =
-             trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) || is_to_stop(trainer);
+    bool due = is_checkpoint_due(trainer), ends = is_phase_over(trainer) || is_to_stop(trainer);
     if ((due || ends) && !check_states(trainer, running, error)) return false;
     if (!measure_after_step(trainer, phase, step, error)) return false;
     /* before a checkpoint says that the item is done: no step would come to show it
