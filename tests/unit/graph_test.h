@@ -74,10 +74,11 @@ static inline bool takes_positive(Op op) {
     return op == OP_log || op == OP_log1p || op == OP_sqrt || op == OP_pow;
 }
 
+/* Sizes are at least 1: the language lets no other reach a kernel, which may rely on it. */
 static inline int64_t count_of(TestGraph *t, Shape shape) {
     int64_t count = 1, value;
     for (int i = 0; i < shape.rank; i++) {
-        CU_ASSERT_FATAL(dim_evaluate(shape.dims[i], t->symbols, &value));
+        CU_ASSERT_FATAL(dim_evaluate(shape.dims[i], t->symbols, &value) && value >= 1);
         count *= value;
     }
     return count;
@@ -120,6 +121,7 @@ static inline Node *new_parameter(TestGraph *t, double low, double high, int ran
 }
 
 static inline void new_output(TestGraph *t, Node *node) {
+    CU_ASSERT_FATAL(count_of(t, node->shape) >= 1);
     named_output(t, arena_printf(t->arena, "y%d", t->graph->outputs.count), node);
 }
 
