@@ -89,7 +89,7 @@ double real_sin(double x);
 double real_cos(double x);
 double real_tanh(double x);
 double real_sigmoid(double x);
-double real_silu(double x); /* 0 at minus infinity, as gelu */
+double real_silu(double x); /* -0 at minus infinity */
 double real_erf(double x);
 double real_erfc(double x);
 double real_gelu(double x);

@@ -280,7 +280,7 @@ INLINE double sigmoid_of(double x) { return 1 / (1 + exp_of(-x)); }
 
 INLINE double silu_of(double x) {
     double value = x / (1 + exp_of(-x));
-    return choice(x == -INFINITY, 0, value);
+    return choice(x == -INFINITY, -0.0, value);
 }
 
 /* e^(-x^2) / sqrt(pi) */

@@ -3,6 +3,8 @@
  * all there are, and the figures are printed. */
 #include "backend_support.h"
 
+#include <float.h>
+
 enum { BATCH = 1 << 16 };
 
 /* What the head comment of math.c promises, in ULP: rounded to hundredths there. */
@@ -85,20 +87,31 @@ static void judge(Candidate *c, Promise promise, const float *x, const float *y,
     }
 }
 
-/* Every `stride`th f32. The exact values cost most, so all targets share them. */
-static void find_worst(Candidate *candidates, int n, Promise promise, int launch, uint64_t stride) {
-    static float x[BATCH], y[BATCH];
+/* The exact values cost most, so all targets share them. */
+static void judge_all(Candidate *candidates, int n, Promise promise, int launch, const float *x, int count) {
+    static float y[BATCH];
     static Number exact[BATCH];
+    find_exact(promise.op, x, exact, count);
+    for (int i = 0; i < n; i++) {
+        call(&candidates[i].compiled, launch, y, x, NULL, count);
+        judge(&candidates[i], promise, x, y, exact, count);
+    }
+}
+
+/* Where a sample would seldom look: both zeros, the ends of the range, and beyond. */
+static const float edges[] = {0,       -0.0f,    0x1p-149f, -0x1p-149f, 0x1p-126f, -0x1p-126f,
+                              FLT_MAX, -FLT_MAX, INFINITY,  -INFINITY,  NAN};
+
+/* At the edges and at every `stride`th f32. */
+static void find_worst(Candidate *candidates, int n, Promise promise, int launch, uint64_t stride) {
+    static float x[BATCH];
     for (int i = 0; i < n; i++) candidates[i].worst = 0;
+    judge_all(candidates, n, promise, launch, edges, COUNT_OF(edges));
     for (uint64_t bits = 0; bits < (uint64_t)1 << 32;) {
         int count = 0;
         for (; count < BATCH && bits < (uint64_t)1 << 32; bits += stride)
             x[count++] = from_bits((uint32_t)bits);
-        find_exact(promise.op, x, exact, count);
-        for (int i = 0; i < n; i++) {
-            call(&candidates[i].compiled, launch, y, x, NULL, count);
-            judge(&candidates[i], promise, x, y, exact, count);
-        }
+        judge_all(candidates, n, promise, launch, x, count);
     }
 }
 
