@@ -190,6 +190,7 @@ static void drop_unread_copies(Layout *l) {
         if (wanted) program->launches.items[--kept] = kernel;
         else program->copies--;
     }
+    if (!kept) return; /* nothing is left out, or there is no list at all */
     program->launches.count -= kept;
     memmove(program->launches.items, program->launches.items + kept,
             sizeof(Kernel *) * (size_t)program->launches.count);
