@@ -14,7 +14,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 import torchvision
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+for above in ("..", "../.."):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), above))
+import verbs
 from draws import MASK, fnv1a64, splitmix64, units
 
 torch.set_default_dtype(torch.float64)
@@ -1013,8 +1015,10 @@ def steps():
 
 
 def operators():
-    expression("sin(x)", [(2, 9)], torch.sin)
-    expression("erf(x)", [(2, 9)], torch.erf)
+    for name, function in verbs.OF_ANY.items():
+        expression(f"primitive.{name}(x)", [(2, 9)], function)
+    for name, function in verbs.OF_POSITIVES.items():
+        expression(f"primitive.{name}(x + 2)", [(2, 9)], lambda x: function(x + 2))
 
 
 def penalties():
