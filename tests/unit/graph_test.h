@@ -74,7 +74,8 @@ static inline bool takes_positive(Op op) {
     return op == OP_log || op == OP_log1p || op == OP_sqrt || op == OP_pow;
 }
 
-/* Sizes are at least 1: the language lets no other reach a kernel, which may rely on it. */
+/* Sizes are at least 1: the language lets no other reach a kernel, which may rely on
+ * it. */
 static inline int64_t count_of(TestGraph *t, Shape shape) {
     int64_t count = 1, value;
     for (int i = 0; i < shape.rank; i++) {
