@@ -1,51 +1,45 @@
 #!/usr/bin/env python3
-"""Measures examples/denoise.safetensors against non-local means on the photographs of test_photos.txt.
+"""Measures a program of examples/denoise.cai against non-local means on the photographs of test_photos.txt.
 
-    python3 compare.py photos /usr/lib/python3/dist-packages/skimage/data > comparison.txt
+    examples/denoise/photographs photos
+    cai build examples/denoise.cai --weights examples/denoise.safetensors -o denoise
+    python3 examples/denoise/compare.py ./denoise photos/test > examples/denoise/comparison.txt
 
-The folders are those of train.py. Needs PyTorch, NumPy, Pillow and scikit-image (Debian: python3-torch, python3-skimage).
+Needs NumPy, Pillow and scikit-image (Debian: python3-skimage).
 """
 import argparse
-import json
 import os
-import struct
+import subprocess
+import tempfile
 
 import numpy as np
-import torch
 from PIL import Image
 from skimage import __version__ as skimage_version
 from skimage.restoration import denoise_nl_means
-from torch.nn import functional as F
 
 from add_noise import SIGMA, add_noise, to_eight_bits
-from train import HERE, Denoiser, read_list
 
-def load_safetensors(path):
-    with open(path, "rb") as f:
-        length, = struct.unpack("<Q", f.read(8))
-        header, data = json.loads(f.read(length)), f.read()
-    header.pop("__metadata__", None)
-    return {name: torch.from_numpy(np.frombuffer(data[slice(*t["data_offsets"])], "<f4").reshape(t["shape"]).copy())
-            for name, t in header.items()}
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def find(folders, ending):
-    for folder in folders:
-        for where, _, names in os.walk(os.path.abspath(folder)):
-            for name in names:
-                if os.path.join(where, name).endswith("/" + ending):
-                    return os.path.join(where, name)
-    raise SystemExit(f"{ending} is in none of the folders")
+def photographs(folder):
+    """Names and paths, in the order of test_photos.txt; `photographs` made PNGs of those that it reduced."""
+    with open(os.path.join(HERE, "test_photos.txt")) as lines:
+        ends = [line.split()[0] for line in lines if line.strip() and line[0] != "#"]
+    for end in ends:
+        whole = os.path.join(folder, end.replace("/", "-"))
+        yield os.path.basename(end), whole if os.path.exists(whole) else os.path.splitext(whole)[0] + ".png"
 
 
-def run_model(model, picture):
-    """The model on a picture of any size: reflected up to a multiple of 4 as fit = "pad" does, and cropped back."""
+def run_program(program, picture):
+    """The program on a picture of any size: reflected up to a multiple of 4 as fit = "pad" does, and cropped back."""
     height, width = picture.shape[:2]
-    x = torch.from_numpy(picture.transpose(2, 0, 1)[None].copy()).float()
-    x = F.pad(x, (0, -width % 4, 0, -height % 4), mode="reflect")
-    with torch.no_grad():
-        y = model(x)[0, :, :height, :width]
-    return y.numpy().transpose(1, 2, 0).astype(np.float64)
+    padded = np.pad(picture, ((0, -height % 4), (0, -width % 4), (0, 0)), mode="reflect")
+    with tempfile.TemporaryDirectory() as folder:
+        noisy, clean = os.path.join(folder, "noisy.npy"), os.path.join(folder, "clean.npy")
+        np.save(noisy, padded.transpose(2, 0, 1)[None].astype(np.float32, order="C"))
+        subprocess.run([os.path.abspath(program), noisy, "-o", clean], check=True, stdout=subprocess.DEVNULL)
+        return np.load(clean)[0, :, :height, :width].transpose(1, 2, 0).astype(np.float64)
 
 
 def run_nlm(picture):
@@ -58,15 +52,11 @@ def psnr(result, clean):
 
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("folders", nargs="+", help="folders with photographs")
-    args.add_argument("--weights", default=os.path.join(HERE, "..", "denoise.safetensors"))
+    args.add_argument("program")
+    args.add_argument("folder", help="the test photographs")
     args.add_argument("--seed", type=int, default=2500)
-    args.add_argument("--only-model", action="store_true", help="leave out non-local means, which is slow")
+    args.add_argument("--only-program", action="store_true", help="leave out non-local means, which is slow")
     args = args.parse_args()
-
-    model = Denoiser()
-    model.load_state_dict(load_safetensors(args.weights))
-    model.eval()
 
     print("PSNR in dB against the clean picture, Gaussian noise of sigma 25/255, seed", args.seed)
     print(f"nlm: scikit-image {skimage_version}, denoise_nl_means(patch_size=5, patch_distance=6, h=0.8*sigma, sigma=sigma, "
@@ -76,19 +66,17 @@ def main():
         rows = []
         print("\nnoise " + ("clipped and rounded to eight bits, as a PNG holds it" if stored else "as drawn, neither clipped nor rounded"))
         print(f"{'picture':40}{'size':>12}{'noisy':>8}{'nlm':>8}{'denoise':>9}{'gain':>7}")
-        for k, line in enumerate(read_list(os.path.join(HERE, "test_photos.txt"))):
-            ending, reduction = line.split()
-            picture = Image.open(find(args.folders, ending)).convert("RGB").reduce(int(reduction))
+        for k, (name, path) in enumerate(photographs(args.folder)):
+            picture = Image.open(path).convert("RGB")
             clean = np.asarray(picture) / 255
             noisy = add_noise(clean, args.seed + k)
             if stored:
                 noisy = to_eight_bits(noisy) / 255
-            by_nlm = noisy if args.only_model else run_nlm(noisy)
-            by_model = run_model(model, noisy)
-            row = [psnr(noisy, clean), psnr(by_nlm, clean), psnr(by_model, clean)]
+            by_nlm = noisy if args.only_program else run_nlm(noisy)
+            row = [psnr(result, clean) for result in (noisy, by_nlm, run_program(args.program, noisy))]
             rows.append(row)
             size = "{} x {}".format(*picture.size)
-            print(f"{ending.split('/')[-1]:40}{size:>12}{row[0]:8.2f}{row[1]:8.2f}{row[2]:9.2f}{row[2] - row[1]:7.2f}", flush=True)
+            print(f"{name:40}{size:>12}{row[0]:8.2f}{row[1]:8.2f}{row[2]:9.2f}{row[2] - row[1]:7.2f}", flush=True)
         row = np.mean(rows, axis=0)
         print(f"{'mean':52}{row[0]:8.2f}{row[1]:8.2f}{row[2]:9.2f}{row[2] - row[1]:7.2f}", flush=True)
 
