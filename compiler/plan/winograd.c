@@ -19,27 +19,22 @@ static bool are_all_one(IntList numbers) {
 
 /* With stride 2 a kernel is four kernels of half its side, one for each parity of rows
  * and columns. */
-static bool takes_kernel(const Node *w, IntList stride, IntList dilation, int64_t groups) {
-    int64_t kernel[2], by = stride.items[0];
+static bool takes_kernel(const Node *w, const Geometry *a) {
+    int64_t kernel[2], by = a->stride.items[0];
     for (int i = 0; i < 2; i++)
         if (!dim_is_const(w->shape.dims[2 + i], &kernel[i])) return false;
-    if (kernel[0] != kernel[1] || by != stride.items[1] || by > 2 || kernel[0] % by) return false;
-    return groups == 1 && are_all_one(dilation) && kernel[0] / by >= 2 && kernel[0] / by <= 4;
+    if (kernel[0] != kernel[1] || by != a->stride.items[1] || by > 2 || kernel[0] % by) return false;
+    return a->groups == 1 && are_all_one(a->dilation) && kernel[0] / by >= 2 && kernel[0] / by <= 4;
 }
 
 bool winograd_takes(const Node *node) {
     if (node->shape.rank != 4) return false;
-    if (node->op == OP_convolution) {
-        const convolution_attributes *c = ATTRIBUTES(node, convolution);
-        return takes_kernel(node->inputs[1], c->stride, c->dilation, c->groups);
+    switch (node->op) {
+    case OP_convolution:
+    case OP_convolution_backward_data: return takes_kernel(node->inputs[1], geometry_of(node));
+    case OP_convolution_backward_weights: return takes_kernel(node, geometry_of(node));
+    default: return false;
     }
-    if (node->op == OP_convolution_backward_weights) {
-        const convolution_backward_weights_attributes *c = ATTRIBUTES(node, convolution_backward_weights);
-        return takes_kernel(node, c->stride, c->dilation, c->groups);
-    }
-    if (node->op != OP_convolution_backward_data) return false;
-    const convolution_backward_data_attributes *c = ATTRIBUTES(node, convolution_backward_data);
-    return takes_kernel(node->inputs[1], c->stride, c->dilation, c->groups);
 }
 
 static void set_points(Winograd *w) {

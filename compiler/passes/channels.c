@@ -33,10 +33,10 @@ static const PartedOp *parted_op(const Node *node) {
     return NULL;
 }
 
-typedef struct Parts { /* of the graph that is rewritten */
+typedef struct ChannelCuts { /* of the graph that is rewritten */
     const Graph *graph;
     NodeSources sources;
-} Parts;
+} ChannelCuts;
 
 /* The channels of a part; 0 where all are taken at once. */
 static int64_t channels_of_part(const Node *node, int64_t channels) {
@@ -57,10 +57,10 @@ static Node *part_of_channels(Graph *g, Node *x, int axis, int64_t begin, int64_
 }
 
 static Node *take_in_parts(Graph *g, const Node *old, Node *const *in, void *context) {
-    Parts *p = context;
+    ChannelCuts *cuts = context;
     const PartedOp *op = parted_op(old);
     int64_t channels;
-    if (!op || !(node_sources(&p->sources, p->graph, old->inputs[1]) & MADE_OF_INPUTS) ||
+    if (!op || !(node_sources(&cuts->sources, cuts->graph, old->inputs[1]) & MADE_OF_INPUTS) ||
         !dim_is_const(old->shape.dims[op->joined], &channels))
         return NULL;
     int64_t each = channels_of_part(old, channels);
@@ -75,7 +75,7 @@ static Node *take_in_parts(Graph *g, const Node *old, Node *const *in, void *con
     return build_concat(g, parts, count, op->joined);
 }
 
-Graph *pass_parts(Graph *graph) {
-    Parts p = {.graph = graph};
-    return graph_rewrite(graph, take_in_parts, &p);
+Graph *pass_channels(Graph *graph) {
+    ChannelCuts cuts = {.graph = graph};
+    return graph_rewrite(graph, take_in_parts, &cuts);
 }
