@@ -17,7 +17,7 @@ typedef struct Mixing {
 
 typedef struct MixingSearch {
     Mixing *of;   /* by a node's number */
-    int64_t rows; /* divides the batches of all sets */
+    int64_t rows; /* divides the batches of all sets that the loss is made of */
 } MixingSearch;
 
 static const Mixing none = {OF_NONE, 0, 0}, sums = {OF_SUMS, 0, 0}, mixed = {OF_MIXED, 0, 0};
@@ -169,9 +169,17 @@ static Mixing mixing_of_node(const MixingSearch *s, const Node *node) {
                : mixed;
 }
 
+/* A field of samples that move on from step to step: the set of its batch; NULL: it is
+ * none. */
+static const TrainingSet *set_of_rows(const TrainPass *pass, const cai_binding *binding) {
+    if (binding->kind != CAI_BIND_FIELD) return NULL;
+    const TrainingSet *set = &pass->plan->training->sets.items[binding->index];
+    return training_stays(set) ? NULL : set;
+}
+
 static Mixing mixing_of_source(const MixingSearch *s, const TrainPass *pass, const Node *node) {
     intptr_t place = (intptr_t)map_get(pass->of_input, node);
-    bool sample = place && pass->inputs.items[place - 1].kind == CAI_BIND_FIELD;
+    bool sample = place && set_of_rows(pass, &pass->inputs.items[place - 1]);
     bool drawn = node->op == OP_uniform && node->shape.rank > 0 && counts_rows(s, node->shape.dims[0]);
     return sample || drawn ? samples_along(0) : none;
 }
@@ -224,19 +232,32 @@ static void warn_of_mixing(Evaluator *ev, const Stmt *stmt, const Node *node) {
                 *path ? "`" : "");
 }
 
-static int64_t divisor_of_batches(int64_t a, int64_t b) { return b ? divisor_of_batches(b, a % b) : a; }
+static int64_t divisor_of_two(int64_t a, int64_t b) { return b ? divisor_of_two(b, a % b) : a; }
+
+static int64_t divisor_of_batches(Evaluator *ev, const Node *loss, Arena *scratch) {
+    const TrainPass *pass = ev->train;
+    bool *needed = NEW_ARRAY(scratch, bool, ev->graph->nodes.count);
+    int64_t rows = 0;
+    train_mark(ev->graph, loss, NULL, needed);
+    for (int i = 0; i < pass->inputs.count; i++) {
+        const TrainingSet *set = set_of_rows(pass, &pass->inputs.items[i]);
+        if (set && needed[ev->graph->inputs.items[i].node->id]) rows = divisor_of_two(set->batch, rows);
+    }
+    return rows;
+}
+
+static const Node *mixing_of_loss(Evaluator *ev, const Node *loss, Arena *scratch) {
+    MixingSearch s = {.of = NEW_ARRAY(scratch, Mixing, loss->id + 1),
+                      .rows = divisor_of_batches(ev, loss, scratch)};
+    if (s.rows < 2) return NULL;
+    classify_nodes(&s, ev->train, ev->graph, loss->id + 1);
+    return find_mixing(&s, ev->graph, loss, scratch);
+}
 
 void train_tell_mixing(Evaluator *ev, const Stmt *stmt, const Node *loss) {
-    const Training *training = ev->train->plan->training;
-    MixingSearch s = {0};
     if (ev->library->options.parts < 2 || ev->train->goal != GOAL_STEP) return;
-    for (int i = 0; i < training->sets.count; i++)
-        s.rows = divisor_of_batches(training->sets.items[i].batch, s.rows);
-    if (s.rows < 2) return;
     Arena *scratch = arena_new();
-    s.of = NEW_ARRAY(scratch, Mixing, loss->id + 1);
-    classify_nodes(&s, ev->train, ev->graph, loss->id + 1);
-    const Node *found = find_mixing(&s, ev->graph, loss, scratch);
+    const Node *found = mixing_of_loss(ev, loss, scratch);
     if (found) warn_of_mixing(ev, stmt, found);
     arena_free(scratch);
 }
