@@ -1,6 +1,7 @@
 /* The values of one field, from a folder of files, or from a file that has all of
  * them. */
 #include "data/sources.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -174,6 +175,36 @@ static bool open_files_of(cai_dataset *dataset, cai_column *column, int value, c
     }
 }
 
+/* ---- one file ---- */
+
+static bool is_boxes_name(const char *name) { return is_xml_name(name) || is_text_name(name); }
+
+bool cai_is_sample_name(const cai_field *field, const char *path) {
+    switch (cai_value_of(field)) {
+    case CAI_VALUE_PICTURE: return is_picture_name(path);
+    case CAI_VALUE_MASK: return is_mask_name(path);
+    case CAI_VALUE_BOXES: return is_boxes_name(path);
+    default: return false;
+    }
+}
+
+static bool open_sample(cai_dataset *dataset, cai_column *column, int value, const char *path,
+                        cai_error *error) {
+    struct stat status;
+    const char *slash = strrchr(path, '/');
+    if (stat(path, &status) != 0)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    const char *stem = cai_stem_of(&dataset->arena, slash ? slash + 1 : path, error);
+    cai_files files = {0};
+    cai_blob blob = {.path = path, .count = (size_t)status.st_size};
+    bool opened = stem && cai_files_add(&files, stem, &blob, error) &&
+                  cai_files_column(dataset, &files, path, column, error) &&
+                  cai_column_finish(dataset, column, value, error);
+    free(files.items);
+    column->alone = true;
+    return opened;
+}
+
 bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const char *path, cai_error *error) {
     const cai_field *field = &dataset->set->fields[at];
     cai_column *column = &portion->columns[at];
@@ -182,6 +213,7 @@ bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const c
     if (cai_is_folder(path))
         return open_files_of(dataset, column, value, path, error) &&
                cai_column_finish(dataset, column, value, error);
+    if (cai_is_sample_name(field, path)) return open_sample(dataset, column, value, path, error);
     bool coco = value == CAI_VALUE_BOXES && cai_has_extension(path, ".json");
     return coco ? open_coco(dataset, column, path, error)
                 : cai_rows_open(dataset, column, field, path, error);

@@ -71,11 +71,12 @@ static bool has_all(const cai_dataset *dataset, const cai_portion *portion, cai_
     return true;
 }
 
-/* The first column with stems, or without; NULL: there is none. */
-static const cai_column *first_column(const cai_dataset *dataset, const cai_portion *portion, bool stems) {
+/* The first column that is paired by stems, or by number; NULL: there is none. */
+static const cai_column *first_column(const cai_dataset *dataset, const cai_portion *portion, bool by_stem) {
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_column *column = &portion->columns[i];
-        if (column->kind != CAI_COLUMN_MISSING && (column->stems != NULL) == stems) return column;
+        bool has_stems = column->stems != NULL && !column->alone;
+        if (column->kind != CAI_COLUMN_MISSING && has_stems == by_stem) return column;
     }
     return NULL;
 }

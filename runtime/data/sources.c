@@ -188,8 +188,11 @@ static bool open_folder(cai_dataset *dataset, const char *folder, int part, cai_
 }
 
 static bool open_one_file(cai_dataset *dataset, const char *path, int part, cai_error *error) {
+    int field = only_field_in_files(dataset->set);
     if (cai_is_tar_name(path)) return cai_tar_open(dataset, path, part, error);
     if (cai_is_list_name(path)) return cai_list_open(dataset, path, part, error);
+    if (field >= 0 && cai_is_sample_name(&dataset->set->fields[field], path))
+        return open_as(dataset, path, field, part, error);
     return cai_rows_open_all(dataset, path, part, error);
 }
 

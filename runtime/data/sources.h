@@ -126,6 +126,7 @@ typedef struct cai_column { /* the values of a field: entries */
     int64_t count;
     const char *path;         /* where they come from, for messages */
     const char *const *stems; /* by which entries of several fields are paired; NULL: by number */
+    bool alone;               /* a file that was named by itself: its partners may have other names */
     cai_tensor rows;          /* ROWS: an entry is a slice of its first axis, `stride` bytes on */
     int64_t stride;
     const cai_blob *files;           /* FILES */
@@ -263,6 +264,8 @@ bool cai_classes_of_folders(cai_dataset *dataset, cai_portion *portion, cai_erro
 /* The elements as they are on this machine, in memory of the arena. */
 bool cai_idx_parse(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,
                    cai_tensor *tensor, cai_error *error);
+/* Whether a file of this name is one sample of the field, as a picture, and not all. */
+bool cai_is_sample_name(const cai_field *field, const char *path);
 bool cai_idx_read(cai_dataset *dataset, const char *path, cai_column *column, cai_error *error);
 bool cai_idx_is_in(const cai_names *names);
 bool cai_idx_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part,

@@ -6,6 +6,29 @@
 #include <string.h>
 #include <unistd.h>
 
+/* ---- inputs ---- */
+
+/* Sets that a phase or a measure declares anew stand behind those that have data of their
+ * own. */
+static int count_data(const cai_training *training) {
+    int count = 0;
+    while (count < training->set_count && !training->sets[count].anew) count++;
+    return count;
+}
+
+static bool find_field(const cai_training *training, const char *text, size_t length, cai_operand *operand) {
+    for (int set = 0; set < count_data(training); set++) {
+        for (int i = 0; i < training->sets[set].field_count; i++) {
+            const char *name = training->sets[set].fields[i].name;
+            if (strlen(name) != length || memcmp(name, text, length) != 0) continue;
+            operand->set = set;
+            operand->name = name;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- options ---- */
 
 typedef enum OptionKind { FLAG, NUMBER, TEXT, FOLD } OptionKind;
@@ -56,9 +79,13 @@ enum { OPTIONS = sizeof options / sizeof *options };
 
 static bool option_is_near(const char *a, const char *b) { return cai_edit_distance(a, b, 2) <= 2; }
 
-static bool fail_train_option(const char *text, cai_error *error) {
+static bool fail_train_option(const cai_training *training, const char *text, cai_error *error) {
     char name[64];
+    cai_operand operand;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
+    if (strncmp(name, "--", 2) == 0 && find_field(training, name + 2, strlen(name) - 2, &operand))
+        return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: an input is given as %s=PATH", name,
+                        operand.name);
     for (int i = 0; i < OPTIONS; i++)
         if (strlen(name) > 3 && option_is_near(name, options[i].name))
             return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: did you mean %s?", name,
@@ -101,10 +128,11 @@ static bool read_fold(const Option *option, const char *text, int *fold, cai_err
 }
 
 /* The option at argv[*at]; moves *at over its value. */
-static bool parse_train_option(int argc, char **argv, int *at, cai_train_command *command, cai_error *error) {
+static bool parse_train_option(const cai_training *training, int argc, char **argv, int *at,
+                               cai_train_command *command, cai_error *error) {
     const char *value;
     const Option *option = find_train_option(argv[*at], &value);
-    if (!option) return fail_train_option(argv[*at], error);
+    if (!option) return fail_train_option(training, argv[*at], error);
     void *field = (char *)command + option->offset;
     if (option->kind == FLAG) {
         *(bool *)field = true;
@@ -123,27 +151,6 @@ static bool parse_train_option(int argc, char **argv, int *at, cai_train_command
 
 static size_t field_name_length(const char *text) {
     return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-}
-
-/* Sets that a phase or a measure declares anew stand behind those that have data of their
- * own. */
-static int count_data(const cai_training *training) {
-    int count = 0;
-    while (count < training->set_count && !training->sets[count].anew) count++;
-    return count;
-}
-
-static bool find_field(const cai_training *training, const char *text, size_t length, cai_operand *operand) {
-    for (int set = 0; set < count_data(training); set++) {
-        for (int i = 0; i < training->sets[set].field_count; i++) {
-            const char *name = training->sets[set].fields[i].name;
-            if (strlen(name) != length || memcmp(name, text, length) != 0) continue;
-            operand->set = set;
-            operand->name = name;
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool fail_field(const cai_training *training, const char *text, size_t length, cai_error *error) {
@@ -193,7 +200,7 @@ bool cai_train_command_parse(const cai_training *training, int argc, char **argv
         cai_operand *operand = &command->operands[command->operand_count];
         if (!only_data && strcmp(argv[i], "--") == 0) only_data = true;
         else if (!only_data && argv[i][0] == '-' && argv[i][1])
-            good = parse_train_option(argc, argv, &i, command, error);
+            good = parse_train_option(training, argc, argv, &i, command, error);
         else good = parse_operand(training, argv[i], &next_set, operand, error), command->operand_count++;
     }
     if (good && command->patience && cai_items_set(training) >= 0)
