@@ -79,7 +79,8 @@ DESCRIBE(cai_state, VALUE(path), ARRAY(dims, i64, rank), VALUE(type), VALUE(rank
 #undef T
 #define T cai_field
 DESCRIBE(cai_field, VALUE(name), VALUE(text), ARRAY(dims, i64, rank), VALUE(type), VALUE(rank), VALUE(form),
-         VALUE(fit), VALUE(scale[0]), VALUE(scale[1]), VALUE(names), VALUE(on), VALUE(together),
+         VALUE(fit), VALUE(scale[0]), VALUE(scale[1]), VALUE(names), VALUE(classes),
+         ARRAY(ignored, i64, ignored_count), VALUE(ignored_count), VALUE(on), VALUE(together),
          VALUE(balanced), VALUE(index), VALUE(once), VALUE(each));
 #undef T
 #define T cai_set

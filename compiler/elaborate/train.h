@@ -165,7 +165,10 @@ TrainingEntry train_cut_still(Evaluator *ev);
 
 /* ---- train_text.c: a step as its text has it ---- */
 
-typedef struct RunMark { int first; bool player; } RunMark;
+typedef struct RunMark {
+    int first;
+    bool player;
+} RunMark;
 RunMark train_run_begin(Evaluator *ev, const Layer *layer);
 void train_run_end(Evaluator *ev, const Layer *layer, RunMark mark);
 void train_keep_text(Evaluator *ev); /* at the end of a step's pass */
@@ -251,6 +254,10 @@ bool train_targets(Evaluator *ev, const Expr *expr, const char *what, Targets *o
 bool train_matches(const TrainPlan *plan, const Target *target, int state);
 bool train_holds_weights(const TrainPlan *plan, const Target *target);
 const char *train_below(const Target *target, const char *path); /* "conv1.weight" of "G.conv1.weight" */
+
+/* ---- train_classes.c ---- */
+
+void train_find_classes(TrainPlan *plan); /* of all fields, by what entries compare them with */
 
 /* ---- train_parts.c ---- */
 

@@ -77,6 +77,7 @@ static const char *const takes[] = {[CAI_TAKE_EXACT] = "exact",
                                     [CAI_TAKE_CROP] = "crop",
                                     [CAI_TAKE_STRETCH] = "stretch",
                                     [CAI_TAKE_PAD] = "pad",
+                                    [CAI_TAKE_LETTERBOX] = "letterbox",
                                     [CAI_TAKE_RANDOM_CROP] = "random_crop",
                                     [CAI_TAKE_RANDOM_RESIZED] = "random_resized",
                                     [CAI_TAKE_RANDOM_BOX_CROP] = "random_box_crop"};

@@ -597,6 +597,7 @@ Training *elaborate_training(Library *library, int index) {
     check_length(&plan);
     check_behind(&plan, &block->decl->body);
     if (library->diag->errors > errors || !find_all(&plan) || !make_all(&plan)) return NULL;
+    train_find_classes(&plan);
     train_divide(&plan);
     begin_states(&plan);
     plan.training->settings = settings_of(&plan);

@@ -29,6 +29,9 @@ typedef struct TrainingField {
     Name on;           /* NULL: none */
     int together;
     bool balanced, index, once, each;
+    int64_t classes;       /* that the text has of what it numbers; 0: the text does not say */
+    Vec(int64_t) compared; /* numbers that the text compares it with, and */
+    Vec(int64_t) ignored;  /* those of them that are none of its classes */
     Span span;
 } TrainingField;
 

@@ -26,7 +26,9 @@ const char *training_file(Arena *arena, const char *file, Span span) {
     return realpath(beside, folder) ? arena_printf(arena, "%s/%s", folder, file) : file;
 }
 
-static cai_field table_of_field(Arena *arena, const TrainingSet *set, const TrainingField *field) {
+/* `data`: the same of the set whose data it reads. */
+static cai_field table_of_field(Arena *arena, const TrainingSet *set, const TrainingField *field,
+                                const TrainingField *data) {
     Port port = {.name = field->name, .node = &(Node){.shape = field->shape}, .form = field->form};
     return (cai_field){.name = field->name,
                        .text = port_type_text(arena, &port),
@@ -37,6 +39,9 @@ static cai_field table_of_field(Arena *arena, const TrainingSet *set, const Trai
                        .fit = field->fit,
                        .scale = {field->scale[0], field->scale[1]},
                        .names = training_file(arena, field->names, field->span),
+                       .classes = data->classes,
+                       .ignored = data->ignored.items,
+                       .ignored_count = data->ignored.count,
                        .on = field_named(set, field->on),
                        .together = field->together,
                        .balanced = field->balanced,
@@ -45,9 +50,11 @@ static cai_field table_of_field(Arena *arena, const TrainingSet *set, const Trai
                        .each = field->each};
 }
 
-static cai_set table_of_set(Arena *arena, const TrainingSet *set) {
+static cai_set table_of_set(Arena *arena, const Training *training, const TrainingSet *set) {
+    const TrainingSet *data = set->anew ? &training->sets.items[set->anew - 1] : set;
     cai_field *fields = NEW_ARRAY(arena, cai_field, set->fields.count);
-    for (int i = 0; i < set->fields.count; i++) fields[i] = table_of_field(arena, set, &set->fields.items[i]);
+    for (int i = 0; i < set->fields.count; i++)
+        fields[i] = table_of_field(arena, set, &set->fields.items[i], &data->fields.items[i]);
     return (cai_set){.name = set->name,
                      .place = set->place,
                      .fields = fields,
@@ -58,7 +65,8 @@ static cai_set table_of_set(Arena *arena, const TrainingSet *set) {
 
 static const cai_set *table_of_sets(Arena *arena, const Training *training) {
     cai_set *sets = NEW_ARRAY(arena, cai_set, training->sets.count);
-    for (int i = 0; i < training->sets.count; i++) sets[i] = table_of_set(arena, &training->sets.items[i]);
+    for (int i = 0; i < training->sets.count; i++)
+        sets[i] = table_of_set(arena, training, &training->sets.items[i]);
     return sets;
 }
 

@@ -10,7 +10,7 @@
 
 #include "core/program.h"
 
-#define CAI_TRAINING_ABI 4
+#define CAI_TRAINING_ABI 5
 
 /* ---- states ---- */
 
@@ -45,11 +45,12 @@ typedef struct cai_state {
 
 /* ---- sets of samples ---- */
 
-enum { /* of cai_field.fit */
-       CAI_TAKE_EXACT,
-       CAI_TAKE_CROP,
-       CAI_TAKE_STRETCH,
-       CAI_TAKE_PAD, /* Fit of program.h: the middle */
+enum { /* of cai_field.fit: those of models, and beside them */
+       CAI_TAKE_EXACT = CAI_FIT_EXACT,
+       CAI_TAKE_CROP = CAI_FIT_CROP,
+       CAI_TAKE_STRETCH = CAI_FIT_STRETCH,
+       CAI_TAKE_PAD = CAI_FIT_PAD,
+       CAI_TAKE_LETTERBOX = CAI_FIT_LETTERBOX,
        /* a window of the field's size at a random place, of the picture scaled by a
         * random factor of `scale` */
        CAI_TAKE_RANDOM_CROP,
@@ -68,12 +69,17 @@ typedef struct cai_field { /* of a sample */
     int32_t fit;         /* CAI_TAKE_* */
     double scale[2];
     const char *names; /* file of class names, or NULL: folder names, sorted */
-    int32_t on;        /* boxes: the field on whose picture they lie; else -1 */
-    int32_t together;  /* so many of a class in a row; 0: does not matter */
-    int32_t balanced;  /* classes are drawn equally often */
-    int32_t index;     /* 1: the number of the sample in its set */
-    int32_t once;      /* 1: the same for the whole run */
-    int32_t each;      /* 1: the same for all phases, which run once for each sample, an item */
+    /* How many classes the text has, 0 where it does not say; and numbers above that mean
+     * none of them, as 255 in masks. */
+    int64_t classes;
+    const int64_t *ignored;
+    int32_t ignored_count;
+    int32_t on;       /* boxes: the field on whose picture they lie; else -1 */
+    int32_t together; /* so many of a class in a row; 0: does not matter */
+    int32_t balanced; /* classes are drawn equally often */
+    int32_t index;    /* 1: the number of the sample in its set */
+    int32_t once;     /* 1: the same for the whole run */
+    int32_t each;     /* 1: the same for all phases, which run once for each sample, an item */
 } cai_field;
 
 typedef struct cai_set {

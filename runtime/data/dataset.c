@@ -94,9 +94,7 @@ static bool check_row_size(const cai_dataset *dataset, const cai_portion *portio
     memset(buffers, 0, sizeof buffers);
     memset(dims, 0, sizeof dims);
     dims[field] = sizes;
-    return cai_sample_read(dataset, portion, 0, &at, error) ||
-           cai_fail_within(error, "%s: the first of %lld", portion->columns[field].path,
-                           (long long)portion->count);
+    return cai_sample_read(dataset, portion, 0, &at, error);
 }
 
 static bool check_columns(const cai_dataset *dataset, cai_error *error) {
@@ -170,13 +168,15 @@ static bool split_parts(cai_dataset *dataset, cai_error *error) {
         if (!dataset->samples[part]) return false;
     }
     for (int64_t i = 0; i < dataset->count; i++) {
+        const cai_portion *portion = portion_of(dataset, i);
+        if (!cai_sample_is_known(dataset, portion, i - portion->first)) continue;
         int part = part_of_sample(dataset, i, together, share);
         dataset->samples[part][dataset->counts[part]++] = i;
     }
     if (dataset->counts[CAI_PART_TRAINING]) return true;
     return cai_fail(error, CAI_BAD_INPUT,
-                    "all samples of the set of `%s` are held out, and none is left to train on",
-                    dataset->set->name);
+                    "all samples of the set of `%s` are %s, and none is left to train on", dataset->set->name,
+                    dataset->counts[CAI_PART_HELD_OUT] ? "held out" : "left out");
 }
 
 /* ---- the order by classes ---- */
@@ -307,7 +307,8 @@ static bool open_paths(cai_dataset *dataset, const char *const *paths, const cha
 
 static bool prepare_dataset(cai_dataset *dataset, cai_error *error) {
     if (!count_samples(dataset, error) || !check_columns(dataset, error)) return false;
-    if (!cai_classes_join(dataset, error) || !split_parts(dataset, error) || !make_order(dataset, error))
+    if (!cai_classes_join(dataset, error) || !cai_unknown_classes_tell(dataset, error) ||
+        !split_parts(dataset, error) || !make_order(dataset, error))
         return false;
     set_fingerprint(dataset);
     return true;
@@ -364,15 +365,17 @@ static int64_t place_at(const cai_dataset *dataset, int part, int64_t position) 
 #define MOST_TOLD 20
 
 /* Once a sample is told, it is left out without another try. The first line of the
- * message says what is wrong. */
+ * message says what is wrong, the others what would mend it, which is told once. */
 static void tell_broken(const cai_dataset *dataset, int64_t sample, const cai_error *error) {
     char what[sizeof error->message];
     if (atomic_exchange(&as_shared(dataset)->broken[sample], 1)) return;
     int64_t count = atomic_fetch_add(&as_shared(dataset)->skipped, 1) + 1;
     if (count > MOST_TOLD) return;
-    snprintf(what, sizeof what, "%.*s", (int)strcspn(error->message, "\n"), error->message);
-    cai_dataset_tell(dataset, what,
-                     count < MOST_TOLD ? "left out" : "left out, as others are from now on without a word");
+    int length = (int)strcspn(error->message, "\n");
+    snprintf(what, sizeof what, "%.*s", length, error->message);
+    cai_dataset_tell(dataset, what, "left out%s%s",
+                     count < MOST_TOLD ? "" : ", as others are from now on without a word",
+                     count == 1 ? error->message + length : "");
 }
 
 static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sample *at, cai_error *error) {

@@ -24,11 +24,16 @@ static int64_t sample_entry(const Sample *s, int field) {
     return entries ? entries[s->index] : s->index;
 }
 
-/* Puts the name of the entry before the message of a failure that has none. */
+/* Puts before the message of a failure that has none what it is of: a file, or a sample
+ * of an array. */
 static bool within_entry(const Sample *s, int field, bool good) {
     char number[24];
-    return good || cai_fail_within(s->error, "%s",
-                                   cai_column_name(sample_column(s, field), sample_entry(s, field), number));
+    const cai_column *column = sample_column(s, field);
+    if (good) return true;
+    if (column->kind != CAI_COLUMN_ROWS)
+        return cai_fail_within(s->error, "%s", cai_column_name(column, sample_entry(s, field), number));
+    return cai_fail_within(s->error, "%s: sample %s of %lld", column->path,
+                           cai_portion_name(s->portion, s->index, number), (long long)s->portion->count);
 }
 
 /* Converts what was read to the field's elements, in its row. */
@@ -40,6 +45,12 @@ static bool store_value(Sample *s, int field, const cai_tensor *value) {
     if (!buffer) return true;
     buffer += s->at->row * value->count * cai_type_bytes(to->type);
     return within_entry(s, field, cai_tensor_convert(value, to->type, buffer, s->error));
+}
+
+/* Where only sizes are asked for, numbers do not matter. */
+static bool has_known_numbers(const Sample *s, int field, const cai_tensor *numbers) {
+    return !s->at->buffers[field] ||
+           within_entry(s, field, cai_numbers_are_known(s->dataset, field, numbers, s->error));
 }
 
 /* ---- pictures ---- */
@@ -55,9 +66,14 @@ static bool hold_file(const Sample *s, int field, bool mask, Held *held) {
     held->picture = atomic_load(&column->decoded[entry]);
     if (held->picture) return true;
     cai_picture *decoded = cai_picture_decode(&column->files[entry], mask, s->error);
+    if (!decoded) return false;
+    if (mask && !within_entry(s, field, cai_mask_is_known(s->dataset, field, decoded, s->error))) {
+        free(decoded);
+        return false;
+    }
     held->picture = decoded;
     held->own = cai_dataset_keep(s->dataset, &column->decoded[entry], decoded) ? NULL : decoded;
-    return decoded != NULL;
+    return true;
 }
 
 static bool hold_picture(const Sample *s, int field, bool mask, Held *held) {
@@ -65,7 +81,8 @@ static bool hold_picture(const Sample *s, int field, bool mask, Held *held) {
     *held = (Held){.picture = &held->row};
     if (column->kind == CAI_COLUMN_FILES) return hold_file(s, field, mask, held);
     cai_tensor row = cai_column_row(column, sample_entry(s, field));
-    return (mask ? cai_mask_of_row : cai_picture_of_row)(&row, &held->row);
+    if (!mask) return cai_picture_of_row(&row, &held->row);
+    return cai_mask_of_row(&row, &held->row) && has_known_numbers(s, field, &row);
 }
 
 static bool is_whole_number(double x) { return x == floor(x); }
@@ -83,6 +100,9 @@ static void window_reach(double begin, double size, int64_t count, int64_t from,
     *first = (int64_t)fmax(floor(begin - support), 0);
     *end = (int64_t)fmin(ceil(begin + size + support), (double)from);
 }
+
+typedef bool Take(const cai_picture *picture, cai_window w, int64_t channels, int64_t height, int64_t width,
+                  cai_image *image, cai_error *error);
 
 static bool take_window(const cai_picture *picture, cai_window w, int64_t channels, int64_t height,
                         int64_t width, cai_image *image, cai_error *error) {
@@ -113,12 +133,33 @@ static bool take_padded(const cai_picture *picture, cai_window w, int64_t channe
     return false;
 }
 
+/* A window with bars on both sides, which begins before the picture: that lies in the
+ * middle, on gray. */
+static bool take_boxed(const cai_picture *picture, cai_window w, int64_t channels, int64_t height,
+                       int64_t width, cai_image *image, cai_error *error) {
+    int64_t down = llround((double)picture->height * (double)height / w.height),
+            across = llround((double)picture->width * (double)width / w.width);
+    if (!cai_picture_part(picture, 0, 0, picture->height, picture->width, channels, image, error))
+        return false;
+    if (cai_image_resize(image, down > 0 ? down : 1, across > 0 ? across : 1, error) &&
+        cai_image_box(image, height, width, error))
+        return true;
+    cai_image_free(image);
+    return false;
+}
+
 static bool goes_beyond(const cai_picture *picture, const cai_window *w) {
     return w->left + w->width > (double)picture->width + 0.5 ||
            w->top + w->height > (double)picture->height + 0.5;
 }
 
 static bool is_random(const cai_field *field) { return field->fit >= CAI_TAKE_RANDOM_CROP; }
+
+/* How the window of a field was taken: as it says itself, or the one that leads. */
+static int fit_of_window(const Sample *s, int field) {
+    int fit = sample_field(s, field)->fit;
+    return fit == CAI_TAKE_EXACT && s->lead >= 0 ? sample_field(s, s->lead)->fit : fit;
+}
 
 /* Fixed fits are those of built programs, to the bit. */
 static bool fit_fixed(Sample *s, int field, const cai_picture *picture, cai_image *image) {
@@ -149,8 +190,9 @@ static bool cut_picture(Sample *s, int field, const cai_picture *picture, cai_im
     const cai_field *to = sample_field(s, field);
     cai_window w = cai_view_on(&s->views[field], picture->height, picture->width);
     int64_t height = fixed_or(to->dims[1], w.height), width = fixed_or(to->dims[2], w.width);
-    return (goes_beyond(picture, &w) ? take_padded : take_window)(picture, w, to->dims[0], height, width,
-                                                                  image, s->error);
+    Take *take = goes_beyond(picture, &w) ? take_padded : take_window;
+    if (fit_of_window(s, field) == CAI_TAKE_LETTERBOX) take = take_boxed;
+    return take(picture, w, to->dims[0], height, width, image, s->error);
 }
 
 static bool boxes_on(Sample *s, int field, cai_boxes *boxes, void **memory);
@@ -209,18 +251,29 @@ static int64_t mirrored_place(int64_t i, int64_t size) {
     return i < size ? i : 2 * (size - 1) - i;
 }
 
+/* What a pixel of a mask is. `bars`: what lies beside the mask is that number; NULL: it
+ * is mirrored. */
+static int64_t number_at(const cai_picture *picture, int64_t row, int64_t column, const int64_t *bars) {
+    bool outside = row < 0 || column < 0 || row >= picture->height || column >= picture->width;
+    if (outside && bars) return *bars;
+    return cai_picture_number(picture, mirrored_place(row, picture->height),
+                              mirrored_place(column, picture->width));
+}
+
 /* The pixel that lies nearest to the middle of each of the result. */
 static void take_nearest(const cai_picture *picture, cai_window w, int64_t height, int64_t width,
-                         int64_t *out) {
+                         const int64_t *bars, int64_t *out) {
     for (int64_t y = 0; y < height; y++) {
-        int64_t row = (int64_t)(w.top + ((double)y + 0.5) * w.height / (double)height);
+        int64_t row = (int64_t)floor(w.top + ((double)y + 0.5) * w.height / (double)height);
         for (int64_t x = 0; x < width; x++) {
-            int64_t column = (int64_t)(w.left + ((double)x + 0.5) * w.width / (double)width);
-            *out++ = cai_picture_number(picture, mirrored_place(row, picture->height),
-                                        mirrored_place(column, picture->width));
+            int64_t column = (int64_t)floor(w.left + ((double)x + 0.5) * w.width / (double)width);
+            *out++ = number_at(picture, row, column, bars);
         }
     }
 }
+
+/* In a letterbox's bars a mask is what the text ignores, if it does, and else 0. */
+static int64_t number_of_bars(const cai_field *field) { return field->ignored_count ? field->ignored[0] : 0; }
 
 static bool cut_mask(Sample *s, int field, const cai_picture *picture) {
     const cai_field *to = sample_field(s, field);
@@ -236,7 +289,9 @@ static bool cut_mask(Sample *s, int field, const cai_picture *picture) {
                                      to->text));
     int64_t *numbers = cai_allocate((uint64_t)(height * width) * sizeof *numbers, "a mask", s->error);
     if (!numbers) return false;
-    take_nearest(picture, w, height, width, numbers);
+    const int64_t bars = number_of_bars(to);
+    take_nearest(picture, w, height, width, fit_of_window(s, field) == CAI_TAKE_LETTERBOX ? &bars : NULL,
+                 numbers);
     cai_tensor value = {.type = CAI_I64,
                         .rank = 2,
                         .dims = {height, width},
@@ -331,12 +386,16 @@ static bool read_box_field(Sample *s, int field) {
 
 /* ---- numbers ---- */
 
+static bool store_numbers(Sample *s, int field, const cai_tensor *value) {
+    return has_known_numbers(s, field, value) && store_value(s, field, value);
+}
+
 /* The only tensor of a file, or the one of the field's name. */
 static bool store_tensor_of(Sample *s, int field, const char *path, const cai_tensor_file *tensors) {
     const cai_field *to = sample_field(s, field);
     const cai_tensor *value = tensors->count == 1 ? tensors->tensors : cai_tensors_find(tensors, to->name);
     if (!value) return cai_fail(s->error, CAI_BAD_INPUT, "%s: has no tensor `%s`", path, to->name);
-    return cai_value_fits(to, value, path, s->error) && store_value(s, field, value);
+    return cai_value_fits(to, value, path, s->error) && store_numbers(s, field, value);
 }
 
 static bool read_tensor_file(Sample *s, int field) {
@@ -356,7 +415,7 @@ static bool read_tensor_file(Sample *s, int field) {
 static bool read_numbers(Sample *s, int field) {
     if (sample_column(s, field)->kind == CAI_COLUMN_FILES) return read_tensor_file(s, field);
     cai_tensor row = cai_column_row(sample_column(s, field), sample_entry(s, field));
-    return store_value(s, field, &row);
+    return store_numbers(s, field, &row);
 }
 
 static bool read_index(Sample *s, int field) {

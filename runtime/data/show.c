@@ -106,7 +106,9 @@ static void print_classes(const cai_dataset *dataset, int field, FILE *out) {
     int classes;
     const char *const *names = cai_dataset_classes(dataset, field, &classes);
     int64_t *counts = count_by_class(dataset, field, classes);
+    int64_t known = dataset->set->fields[field].classes;
     fprintf(out, "%d classes", classes);
+    if (known && known < classes) fprintf(out, ", of which the text has %lld", (long long)known);
     if (counts) print_class_list(names, classes, counts, out);
     free(counts);
 }

@@ -205,6 +205,17 @@ bool cai_classes_join(cai_dataset *dataset, cai_error *error);
 bool cai_class_names_read(cai_arena *arena, const char *path, const char ***names, int *count,
                           cai_error *error);
 
+/* ---- unknown.c: classes that the text does not have ---- */
+
+/* Tells of the samples that are left out for a label or a box of such a class. */
+bool cai_unknown_classes_tell(cai_dataset *dataset, cai_error *error);
+/* Whether it is none of those. */
+bool cai_sample_is_known(const cai_dataset *dataset, const cai_portion *portion, int64_t index);
+/* Whether all numbers of a tensor, or of a whole mask, are classes or none. */
+bool cai_numbers_are_known(const cai_dataset *dataset, int field, const cai_tensor *numbers,
+                           cai_error *error);
+bool cai_mask_is_known(const cai_dataset *dataset, int field, const cai_picture *mask, cai_error *error);
+
 /* ---- sample.c: one sample into buffers ---- */
 
 typedef struct cai_sample { /* which one, and where it goes */
@@ -253,6 +264,8 @@ bool cai_files_column(cai_dataset *dataset, cai_files *files, const char *path, 
 char *cai_stem_of(cai_arena *arena, const char *name, cai_error *error);
 bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int field, const char *path,
                      cai_error *error);
+/* Whether a file of this name is one sample of the field, as a picture, and not all. */
+bool cai_is_sample_name(const cai_field *field, const char *path);
 /* Makes of a column of files what the value (CAI_VALUE_*) wants of it: boxes, or room for
  * pictures. */
 bool cai_column_finish(cai_dataset *dataset, cai_column *column, int value, cai_error *error);
@@ -264,8 +277,6 @@ bool cai_classes_of_folders(cai_dataset *dataset, cai_portion *portion, cai_erro
 /* The elements as they are on this machine, in memory of the arena. */
 bool cai_idx_parse(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,
                    cai_tensor *tensor, cai_error *error);
-/* Whether a file of this name is one sample of the field, as a picture, and not all. */
-bool cai_is_sample_name(const cai_field *field, const char *path);
 bool cai_idx_read(cai_dataset *dataset, const char *path, cai_column *column, cai_error *error);
 bool cai_idx_is_in(const cai_names *names);
 bool cai_idx_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part,

@@ -106,9 +106,11 @@ int cai_format_of_bytes(const void *bytes, size_t count, int holds);
 int cai_format_first(int holds); /* the format to write where no name tells it */
 bool cai_has_extension(const char *path, const char *extension); /* letters of either case */
 
-typedef struct cai_list { char text[200]; } cai_list; /* "a, b or c", by value: for messages */
-cai_list cai_format_endings(int holds);               /* ".png, .jpg or .jpeg" */
-cai_list cai_picture_formats(void);                   /* "PNG, JPEG or WebP" */
+typedef struct cai_list {
+    char text[200];
+} cai_list;                             /* "a, b or c", by value: for messages */
+cai_list cai_format_endings(int holds); /* ".png, .jpg or .jpeg" */
+cai_list cai_picture_formats(void);     /* "PNG, JPEG or WebP" */
 
 /* ---- inflate.c: what deflate packed ---- */
 
@@ -307,5 +309,8 @@ bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height,
                     cai_error *error);
 /* Mirrors at the lower and right edge, without repeating the edge. */
 bool cai_image_pad(cai_image *image, int64_t height, int64_t width, cai_error *error);
+/* Puts the picture into the middle of a gray one, half a pixel up and to the left where
+ * that is none. */
+bool cai_image_box(cai_image *image, int64_t height, int64_t width, cai_error *error);
 
 #endif

@@ -13,7 +13,10 @@ typedef struct FilterTaps {
     float *weights;
 } FilterTaps;
 
-typedef struct Filter { FilterTaps *taps; float *weights; } Filter;
+typedef struct Filter {
+    FilterTaps *taps;
+    float *weights;
+} Filter;
 
 static void filter_free(Filter *filter) {
     free(filter->taps);
@@ -22,7 +25,10 @@ static void filter_free(Filter *filter) {
 
 /* Where the outputs lie along one side: `count` of them over `size` inputs from `begin`,
  * of which there are `from` in all. */
-typedef struct Span { double begin, size; int64_t count, from; } Span;
+typedef struct Span {
+    double begin, size;
+    int64_t count, from;
+} Span;
 
 static void set_taps(FilterTaps *taps, const Span *span, int64_t index, double scale, double support) {
     double centre = span->begin + ((double)index + 0.5) * scale, sum = 0;
@@ -278,9 +284,7 @@ static bool pad_to_extents(cai_image *image, cai_extent height, cai_extent width
 
 /* ---- letterboxes ---- */
 
-/* Puts the picture into the middle of a gray one, half a pixel up and to the left where
- * that is none. */
-static bool put_on_gray(cai_image *image, int64_t height, int64_t width, cai_error *error) {
+bool cai_image_box(cai_image *image, int64_t height, int64_t width, cai_error *error) {
     const float gray = 114.0f / 255; /* as detectors are trained with */
     cai_image out;
     if (height == image->height && width == image->width) return true;
@@ -298,8 +302,9 @@ static bool put_on_gray(cai_image *image, int64_t height, int64_t width, cai_err
     return true;
 }
 
+/* Ties go to even, as by Python's round() in Ultralytics' LetterBox. */
 static int64_t scaled_side(int64_t size, double scale, cai_extent extent) {
-    int64_t scaled = llround((double)size * scale);
+    int64_t scaled = llrint((double)size * scale);
     if (extent.fixed > 0 && scaled > extent.fixed) scaled = extent.fixed;
     return scaled > 0 ? scaled : 1;
 }
@@ -313,7 +318,7 @@ static bool letterbox_to_extents(cai_image *image, cai_extent height, cai_extent
     if (scale <= 0) scale = 1;
     int64_t h = scaled_side(image->height, scale, height), w = scaled_side(image->width, scale, width);
     return cai_image_resize(image, h, w, error) &&
-           put_on_gray(image, rounded_up_extent(h, height), rounded_up_extent(w, width), error);
+           cai_image_box(image, rounded_up_extent(h, height), rounded_up_extent(w, width), error);
 }
 
 bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error) {

@@ -32,8 +32,8 @@ static void tell_skipped(const cai_trainer *trainer) {
     for (int i = 0; i < trainer->training->set_count; i++) {
         int64_t skipped = trainer->sets[i] ? cai_dataset_skipped(trainer->sets[i]) : 0;
         if (skipped)
-            printf("%lld samples of `%s` could not be read and were left out\n", (long long)skipped,
-                   trainer->training->sets[i].name);
+            printf("%lld sample%s of `%s` left out, as was told\n", (long long)skipped,
+                   skipped == 1 ? "" : "s", trainer->training->sets[i].name);
     }
 }
 

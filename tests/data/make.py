@@ -188,3 +188,36 @@ for i, stem in enumerate(stems):
     for k, (name, *sides) in enumerate(objects[stem]):
         boxes[i, k] = [*sides, names.index(name)]
 expect("boxes", boxes=boxes)
+
+# ---- letterboxes: the photos, with sketches, masks and boxes, as large as they fit into 6 x 9, in the middle ----
+(width, height), (wide, high) = photos[0].size, (6, 9)
+ratio = min(wide / width, high / height)
+across, down = round(width * ratio), round(height * ratio) # ties to even: 9 rows become 4, not 5
+left, top = (wide - across) // 2, (high - down) // 2
+
+
+def letterboxed(plane, value, how):
+    result = Image.new(plane.mode, (wide, high), value)
+    result.paste(plane.resize((across, down), how), (left, top))
+    return numpy.asarray(result)
+
+
+def boxed(pictures):
+    return numpy.stack([[letterboxed(Image.fromarray(band), 114 / 255, Image.BILINEAR) for band in p] for p in planes(pictures)])
+
+
+numbers = numpy.stack([letterboxed(Image.fromarray(m), 255, Image.NEAREST) for m in masks])
+real = boxes[:, :, 4:] >= 0
+moved = boxes * numpy.array([across / width, down / height, across / width, down / height, 1]) + numpy.array([left, top, left, top, 0])
+expect("letterbox", photo=boxed(photos), sketch=boxed([Image.open(f"inputs/sketch/{stem}.png") for stem in stems]), mask=numbers.astype("i4"),
+       boxes=numpy.where(real, moved, boxes).astype("f4"))
+
+# ---- masks: the second has a pixel of 3, and the border is 255 ----
+mask = numpy.full((3, 4, 5), 255, "u1")
+mask[:, 1:3, 1:4] = [[0, 1, 2], [2, 1, 0]]
+mask[1, 2, 3] = 3
+os.makedirs("masks", exist_ok=True)
+for i in range(3):
+    Image.fromarray(mask[i]).save(folder(f"masks/mask/{i}.png"))
+    Image.fromarray(levels(4, 5)).save(folder(f"masks/photo/{i}.png"))
+numpy.save("masks.npy", mask)

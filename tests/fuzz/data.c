@@ -4,7 +4,8 @@
 #include "fuzz.h"
 #include <stdlib.h>
 
-static const int64_t picture_dims[] = {3, 4, 4}, mask_dims[] = {4, 4}, box_dims[] = {3, 5}, code_dims[] = {2};
+static const int64_t picture_dims[] = {3, 4, 4}, mask_dims[] = {4, 4}, box_dims[] = {3, 5}, code_dims[] = {2},
+                     ignored[] = {255};
 static const cai_field fields[] = {
     {.name = "picture",
      .text = "image[N, 3, 4, 4]",
@@ -13,9 +14,17 @@ static const cai_field fields[] = {
      .form = CAI_FORM_IMAGE,
      .fit = CAI_TAKE_RANDOM_RESIZED,
      .on = -1},
-    {.name = "label", .text = "i32[N]", .type = CAI_I32, .on = -1},
-    {.name = "mask", .text = "i32[N, 4, 4]", .dims = mask_dims, .type = CAI_I32, .rank = 2, .on = -1},
-    {.name = "boxes", .text = "f32[N, 3, 5]", .dims = box_dims, .rank = 2, .on = 0},
+    {.name = "label", .text = "i32[N]", .type = CAI_I32, .on = -1, .classes = 3},
+    {.name = "mask",
+     .text = "i32[N, 4, 4]",
+     .dims = mask_dims,
+     .type = CAI_I32,
+     .rank = 2,
+     .on = -1,
+     .classes = 3,
+     .ignored = ignored,
+     .ignored_count = 1},
+    {.name = "boxes", .text = "f32[N, 3, 5]", .dims = box_dims, .rank = 2, .on = 0, .classes = 3},
     {.name = "code", .text = "f32[N, 2]", .dims = code_dims, .rank = 1, .on = -1},
 };
 enum { PICTURE, LABEL, MASK, BOXES, CODE, ALL };

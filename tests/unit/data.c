@@ -17,10 +17,12 @@
         .name = field, .text = "image[N, ..]", .dims = SIZES(channels, h, w), .rank = 3, \
         .form = CAI_FORM_IMAGE, .fit = how, .on = -1                                     \
     }
-#define CLASS(field) {.name = field, .text = "i32[N]", .type = CAI_I32, .on = -1}
+#define CLASS(field) \
+    { .name = field, .text = "i32[N]", .type = CAI_I32, .on = -1 }
 #define MASK(field, h, w) \
     { .name = field, .text = "i32[N, H, W]", .dims = SIZES(h, w), .type = CAI_I32, .rank = 2, .on = -1 }
-#define NUMBERS(field, count) {.name = field, .text = "f32[N, ..]", .dims = SIZES(count), .rank = 1, .on = -1}
+#define NUMBERS(field, count) \
+    { .name = field, .text = "f32[N, ..]", .dims = SIZES(count), .rank = 1, .on = -1 }
 #define BOXES(field, most, picture) \
     { .name = field, .text = "f32[N, M, 5, on = ..]", .dims = SIZES(most, 5), .rank = 2, .on = picture }
 #define SET(...)                                                 \
@@ -69,6 +71,25 @@ static bool fails_with(const cai_set *set, const char *path, const char *text) {
     if (strstr(message, text)) return true;
     printf("\n    wanted: %s\n    but: %s\n", text, message);
     return false;
+}
+
+/* ---- folders of a test ---- */
+
+/* A folder of its own, with copies of what is named. */
+static const char *scratch_folder(const char *commands) {
+    static char folder[64];
+    char command[1500];
+    snprintf(folder, sizeof folder, "/tmp/cai-data-XXXXXX");
+    CU_ASSERT_FATAL(mkdtemp(folder) != NULL);
+    snprintf(command, sizeof command, "here=$PWD/" DATA "; cd %s && %s", folder, commands);
+    CU_ASSERT_EQUAL_FATAL(system(command), 0);
+    return folder;
+}
+
+static void remove_scratch(const char *folder) {
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CU_ASSERT_EQUAL(system(command), 0);
 }
 
 /* ---- what was expected ---- */
@@ -287,6 +308,202 @@ TEST(boxes_of_VOC_COCO_and_YOLO) {
     compare_boxes(DATA "yolo", false);
 }
 
+/* ---- letterboxes ---- */
+
+static const int64_t ignored[] = {255};
+
+TEST(letterboxes_as_PIL_makes_them) {
+    cai_field mask = MASK("mask", 9, 6);
+    mask.ignored = ignored;
+    mask.ignored_count = 1;
+    cai_set set = SET(PICTURE("photo", 3, 9, 6, CAI_TAKE_LETTERBOX),
+                      PICTURE("sketch", 1, 9, 6, CAI_TAKE_EXACT), mask, BOXES("boxes", 3, 0));
+    const char *paths[] = {DATA "inputs", DATA "voc"}, *names[] = {NULL, "boxes"};
+    cai_error error = {0};
+    cai_dataset *data = cai_dataset_open(&set, paths, names, 2, &plain, &error);
+    if (!data) printf("\n    %s\n", error.message);
+    CU_ASSERT_FATAL(data != NULL);
+    for (int field = 0; field < 4; field++) compare_field_of(data, 0, field, "letterbox");
+    cai_dataset_free(data);
+}
+
+/* ---- classes that the text does not have ---- */
+
+static cai_field counted_class(const char *name, int64_t classes) {
+    cai_field field = CLASS(name);
+    field.classes = classes;
+    return field;
+}
+
+/* Opens pictures of any size with classes beside them, of which the text has so many. */
+static void check_unknown_class(const char *path, const char *field, int64_t classes, int left,
+                                const char *wanted) {
+    cai_set set = SET(PICTURE(strcmp(field, "class") == 0 ? "photo" : "picture", 3, 2, 2, CAI_TAKE_STRETCH),
+                      counted_class(field, classes));
+    cai_dataset *data = open_at(&set, path, &plain);
+    CU_ASSERT(was_told(wanted));
+    int64_t counted = data->counts[CAI_PART_TRAINING] + data->counts[CAI_PART_HELD_OUT];
+    CU_ASSERT_EQUAL(data->count - counted, left);
+    for (int64_t i = 0; i < 3 * data->counts[CAI_PART_TRAINING]; i++) {
+        int32_t class;
+        void *buffers[] = {NULL, &class};
+        cai_error error;
+        CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, i, 0, buffers, &error) && class < classes);
+    }
+    cai_dataset_free(data);
+}
+
+TEST(labels_above_the_classes_of_the_text) {
+    check_unknown_class(
+        DATA "idx_floats", "label", 2, 1,
+        "idx_floats/some-labels-idx1-float: 1 of 3 left out: `label` of 2 has class 300, and the "
+        "text has 2 classes, 0 to 1\n  help: number classes from 0, ");
+    check_unknown_class(DATA "arrays", "label", 3, 1,
+                        "arrays/label.npy: 1 of 6 left out: `label` of 3 has class 3, and");
+    check_unknown_class(DATA "arrays.npz", "label", 3, 1,
+                        "arrays.npz: 1 of 6 left out: `label` of 3 has class 3, and");
+    check_unknown_class(DATA "cifar", "label", 2, 2,
+                        "cifar/train.bin: 1 of 3 left out: `label` of 0 has class 2 (`cup`), and");
+    check_unknown_class(DATA "classes", "label", 2, 1,
+                        "classes: 1 of 4 left out: `label` of dog/deep/er has class 2 (`dog`), and");
+    check_unknown_class(DATA "ustar.tar", "label", 8, 1, "ustar.tar: 1 of 3 left out: `label` of ");
+    check_unknown_class(DATA "list.tsv", "class", 5, 1,
+                        "list.tsv: 1 of 2 left out: `class` of inputs/photo/2.png has class 7, and");
+    check_unknown_class(
+        DATA "list.csv", "class", 2, 1,
+        "list.csv: 1 of 2 left out: `class` of inputs/photo/2.png has class 2 (`big, red`), and");
+}
+
+TEST(strict_stops_at_a_class_that_the_text_does_not_have) {
+    cai_data_options strict = plain;
+    strict.strict = true;
+    cai_set set = SET(PICTURE("picture", 3, 2, 2, CAI_TAKE_STRETCH), counted_class("label", 3));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(failure_of(&set, DATA "arrays", &strict),
+               "label.npy: 1 of 6 left out: `label` of 3 has class 3, and the text has 3"));
+}
+
+/* Of two classes, which the text or a file has. */
+static void check_unknown_box(const char *path, int64_t classes, const char *file, const char *class) {
+    cai_field boxes = BOXES("boxes", 3, 0);
+    boxes.classes = classes;
+    boxes.names = file;
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), boxes);
+    const char *paths[] = {DATA "inputs/photo", path}, *names[] = {"photo", "boxes"};
+    char wanted[200];
+    cai_error error = {0};
+    *told = 0;
+    cai_dataset *data = cai_dataset_open(&set, paths, names, 2, &plain, &error);
+    CU_ASSERT_FATAL(data != NULL);
+    snprintf(wanted, sizeof wanted, "%s: 1 of 4 left out: `boxes` of 1 has class %s, and %s has 2", path,
+             class, file ? file : "the text");
+    CU_ASSERT(was_told(wanted));
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING), 3);
+    cai_dataset_free(data);
+}
+
+TEST(boxes_above_the_classes_of_the_text) {
+    check_unknown_box(DATA "voc", 2, NULL, "2 (`dog`)");
+    check_unknown_box(DATA "coco.json", 2, NULL, "2 (`dog`)");
+    check_unknown_box(DATA "yolo", 2, NULL, "2");
+}
+
+/* Numbers below 0 are no classes, and stay. */
+TEST(labels_without_a_class) {
+    const char *folder = scratch_folder(
+        "/usr/bin/python3 -c 'import numpy; numpy.save(\"picture.npy\", numpy.zeros((4, 2, 2), \"u1\")); "
+        "numpy.save(\"label.npy\", numpy.array([1, -1, 2, -100]))'");
+    cai_set set = SET(PICTURE("picture", 1, 2, 2, CAI_TAKE_EXACT), counted_class("label", 2));
+    cai_dataset *data = open_at(&set, folder, &plain);
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING), 3);
+    CU_ASSERT(was_told("label.npy: 1 of 4 left out: `label` of 2 has class 2, and"));
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+/* Whether masks are files or arrays, the one with a 3 is left out, wherever it is cut,
+ * and 255 is ignored. */
+static void check_masks(const char *path, int64_t size, const char *wanted) {
+    cai_field mask = MASK("mask", size, size);
+    mask.classes = 3;
+    mask.ignored = ignored;
+    mask.ignored_count = 1;
+    cai_set set = SET(PICTURE("photo", 3, size, size, CAI_TAKE_RANDOM_CROP), mask);
+    const char *paths[] = {DATA "masks/photo", path}, *names[] = {"photo", "mask"};
+    cai_error error = {0};
+    *told = 0;
+    cai_dataset *data = cai_dataset_open(&set, paths, names, 2, &plain, &error);
+    CU_ASSERT_FATAL(data != NULL);
+    int32_t numbers[16];
+    float photo[3 * 16];
+    void *buffers[] = {photo, numbers};
+    for (int64_t i = 0; i < 12; i++) {
+        CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, i, 0, buffers, &error));
+        for (int k = 0; k < size * size; k++) CU_ASSERT(numbers[k] < 3 || numbers[k] == 255);
+    }
+    CU_ASSERT(was_told(wanted));
+    CU_ASSERT(
+        was_told("`mask` has class 3, and the text has 3 classes, 0 to 2, and 255 for none: left out\n"));
+    CU_ASSERT(was_told("\n  help: number classes from 0, "));
+    CU_ASSERT_EQUAL(cai_dataset_skipped(data), 1);
+    cai_dataset_free(data);
+}
+
+TEST(masks_above_the_classes_of_the_text) {
+    check_masks(DATA "masks/mask", 4, "masks/mask/1.png: `mask` has class 3");
+    check_masks(DATA "masks/mask", 1, "masks/mask/1.png: `mask` has class 3");
+    check_masks(DATA "masks.npy", 1, "masks.npy: sample 1 of 3: `mask` has class 3");
+}
+
+/* A name for each class is as good as a text that counts them. */
+TEST(numbers_above_the_names_of_classes) {
+    cai_field label = CLASS("class");
+    label.names = DATA "classes.txt";
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), label);
+    cai_dataset *data = open_at(&set, DATA "list.tsv", &plain);
+    CU_ASSERT(was_told(
+        "`class` of inputs/photo/2.png has class 7, and tests/data/classes.txt has 4 classes, 0 to 3"));
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING), 1);
+    cai_dataset_free(data);
+    const char *folder = scratch_folder("printf 'ant\\ncat\\n' > names.txt");
+    char file[100];
+    snprintf(file, sizeof file, "%s/names.txt", folder);
+    check_unknown_box(DATA "yolo", 0, file, "2");
+    remove_scratch(folder);
+}
+
+/* ---- single files ---- */
+
+TEST(a_file_is_a_set_of_one_sample) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT));
+    cai_dataset *data = open_at(&set, DATA "inputs/photo/10.png", &plain);
+    char number[24];
+    CU_ASSERT_EQUAL(data->count, 1);
+    CU_ASSERT_STRING_EQUAL(cai_dataset_name(data, CAI_PART_TRAINING, 0, number), "10");
+    cai_dataset_free(data);
+    CU_ASSERT(fails_with(&set, DATA "none.jpg", "none.jpg: cannot be opened: No such file or directory"));
+}
+
+/* Each is named, so that its partner may be called otherwise. */
+TEST(files_that_are_named_one_by_one_are_a_sample) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), MASK("mask", 9, 12), BOXES("boxes", 3, 0));
+    const char *paths[] = {DATA "inputs/photo/2.png", DATA "inputs/mask/four.png", DATA "yolo/1.txt"},
+               *names[] = {"photo", "mask", "boxes"};
+    cai_error error = {0};
+    cai_dataset *data = cai_dataset_open(&set, paths, names, 3, &plain, &error);
+    if (!data) printf("\n    %s\n", error.message);
+    CU_ASSERT_FATAL(data != NULL);
+    char number[24];
+    float photo[3 * 9 * 12], boxes[3][5];
+    int32_t mask[9 * 12];
+    void *buffers[] = {photo, mask, boxes};
+    CU_ASSERT_EQUAL(data->count, 1);
+    CU_ASSERT_STRING_EQUAL(cai_dataset_name(data, CAI_PART_TRAINING, 0, number), "2");
+    CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, 0, 0, buffers, &error));
+    CU_ASSERT(boxes[0][4] == 2 && boxes[1][4] == 1 && boxes[2][4] == -1);
+    cai_dataset_free(data);
+}
+
 /* ---- the clothes of Debian's dataset-fashion-mnist, where they are installed ---- */
 
 TEST(clothes) {
@@ -450,23 +667,6 @@ TEST(any_number_of_threads_reads_the_same) {
 
 /* ---- what goes wrong ---- */
 
-/* A folder of its own, with copies of what is named. */
-static const char *scratch_folder(const char *commands) {
-    static char folder[64];
-    char command[1500];
-    snprintf(folder, sizeof folder, "/tmp/cai-data-XXXXXX");
-    CU_ASSERT_FATAL(mkdtemp(folder) != NULL);
-    snprintf(command, sizeof command, "here=$PWD/" DATA "; cd %s && %s", folder, commands);
-    CU_ASSERT_EQUAL_FATAL(system(command), 0);
-    return folder;
-}
-
-static void remove_scratch(const char *folder) {
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    CU_ASSERT_EQUAL(system(command), 0);
-}
-
 TEST(a_broken_picture_is_told_once_and_left_out) {
     const char *folder = scratch_folder(
         "mkdir a b && cp $here/classes/cat/a.png a/1.png && cp $here/classes/cat/b.png b/2.png && head -c 90 a/1.png > a/0.png");
@@ -552,7 +752,7 @@ TEST(pipes_and_devices_are_no_samples) {
 TEST(arrays_of_other_sizes_are_told_once) {
     cai_set set = SET(PICTURE("picture", 1, 5, 6, CAI_TAKE_EXACT), CLASS("label"));
     CU_ASSERT(fails_with(&set, DATA "idx",
-                         "ubyte: the first of 2: 0: the picture is 4 wide and 5 high: its width must be 6"));
+                         "ubyte: sample 0 of 2: the picture is 4 wide and 5 high: its width must be 6"));
 }
 
 TEST(many_broken_samples_are_not_all_told) {

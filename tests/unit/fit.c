@@ -72,6 +72,10 @@ TEST(letterbox_keeps_the_ratio) {
     CU_ASSERT_EQUAL(image.pixels[5 * 8 + 4], 402);
     CU_ASSERT_EQUAL(image.place.left, -2);
     cai_image_free(&image);
+    image = make(853, 1280); /* half of 853 is rounded to even */
+    CU_ASSERT_FATAL(cai_image_fit(&image, CAI_FIT_LETTERBOX, FIXED(640), FIXED(640), &error));
+    CU_ASSERT_DOUBLE_EQUAL(image.place.top, -107 * 853 / 426.0, 1e-9);
+    cai_image_free(&image);
     image = make(1, 1000); /* a side that would vanish */
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_LETTERBOX, FIXED(8), FIXED(8), &error) && has_size(&image, 8, 8));
     cai_image_free(&image);
