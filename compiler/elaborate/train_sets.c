@@ -317,6 +317,18 @@ static void check_on(Evaluator *ev, const TrainingSet *set) {
     }
 }
 
+/* Else the second batch would begin within a class. */
+static void check_together(Evaluator *ev, const TrainingSet *set) {
+    for (int i = 0; i < set->fields.count; i++) {
+        const TrainingField *field = &set->fields.items[i];
+        if (field->together < 2 || set->batch % field->together == 0) continue;
+        Diagnostic *d = report(ev, DIAG_train_batch, field->span,
+                               "`%s` puts %d of a class in a row, and a batch of %lld ends within them",
+                               field->name, field->together, (long long)set->batch);
+        report_help(ev, d, "take a batch that is a multiple of %d", field->together);
+    }
+}
+
 /* A list of what is the same for the whole run has as many samples as it declares. */
 static void count_once(TrainingSet *set) {
     if (!set->batch && set->fields.count && set->fields.items[0].once &&
@@ -346,6 +358,7 @@ void train_bind_sets(Evaluator *ev, const Decl *decl) {
         if (!list->count)
             report(ev, DIAG_train_header, decl->name_span, "a set of `%s` has no fields", decl->name);
         check_on(ev, &training->sets.items[index]);
+        check_together(ev, &training->sets.items[index]);
         count_once(&training->sets.items[index]);
     }
     require_sizes(ev);

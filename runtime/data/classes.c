@@ -117,7 +117,7 @@ static bool join_field(cai_dataset *dataset, int at, cai_error *error) {
     if (value != CAI_VALUE_CLASS && value != CAI_VALUE_BOXES) return true;
     if (field->names &&
         !cai_class_names_read(&dataset->arena, field->names, &classes.items, &classes.count, error))
-        return false;
+        return cai_fail_within(error, "the names of `%s`", field->name);
     bool named = false;
     for (int i = 0; i < dataset->portion_count; i++)
         named |= dataset->portions[i]->columns[at].classes != NULL;

@@ -122,6 +122,13 @@ static bool open_files(cai_dataset *dataset, cai_column *column, const char *fol
     return good;
 }
 
+/* Gives false. */
+static bool add_help(cai_error *error, const char *text) {
+    size_t used = strlen(error->message);
+    snprintf(error->message + used, sizeof error->message - used, "\n  help: %s", text);
+    return false;
+}
+
 /* ---- by what the field holds ---- */
 
 static bool is_xml_name(const char *name) { return cai_has_extension(name, ".xml"); }
@@ -161,17 +168,25 @@ bool cai_column_finish(cai_dataset *dataset, cai_column *column, int value, cai_
     return column->decoded != NULL;
 }
 
-static bool open_files_of(cai_dataset *dataset, cai_column *column, int value, const char *path,
+static bool has_rows_of_boxes(const cai_field *field) {
+    return cai_type_is_float(field->type) && field->rank == 2 && field->dims[1] == 5;
+}
+
+static bool open_files_of(cai_dataset *dataset, cai_column *column, const cai_field *field, const char *path,
                           cai_error *error) {
-    switch (value) {
+    switch (cai_value_of(field)) {
     case CAI_VALUE_PICTURE:
         return open_files(dataset, column, path, is_picture_name, cai_format_endings(CAI_HOLDS_PICTURE).text,
                           error);
-    case CAI_VALUE_MASK: return open_files(dataset, column, path, is_mask_name, ".png", error);
+    case CAI_VALUE_MASK:
+        return open_files(dataset, column, path, is_mask_name, ".png", error) ||
+               add_help(error, "masks are PNG files, with a palette or gray: JPEG changes their numbers");
     case CAI_VALUE_BOXES: return open_boxes(dataset, column, path, error);
     default:
         return open_files(dataset, column, path, is_numbers_name, cai_format_endings(CAI_HOLDS_NUMBERS).text,
-                          error);
+                          error) ||
+               (has_rows_of_boxes(field) &&
+                add_help(error, "boxes name the picture that they lie on: f32[N, M, 5, on = photo]"));
     }
 }
 
@@ -211,7 +226,7 @@ bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const c
     column->path = path;
     int value = cai_value_of(field);
     if (cai_is_folder(path))
-        return open_files_of(dataset, column, value, path, error) &&
+        return open_files_of(dataset, column, field, path, error) &&
                cai_column_finish(dataset, column, value, error);
     if (cai_is_sample_name(field, path)) return open_sample(dataset, column, value, path, error);
     bool coco = value == CAI_VALUE_BOXES && cai_has_extension(path, ".json");

@@ -64,6 +64,10 @@ bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, i
  * no name. */
 const char *cai_dataset_name(const cai_dataset *dataset, int part, int64_t position, char out[24]);
 
+/* ---- sources.c ---- */
+
+bool cai_is_folder(const char *path);
+
 /* ---- show.c: what a set holds, for people ---- */
 
 /* Where it comes from, counts, sizes, classes. */

@@ -56,10 +56,14 @@ const char *cai_column_name(const cai_column *column, int64_t entry, char out[24
 /* ---- pairing ---- */
 
 static bool fail_without_column(const cai_portion *portion, const cai_field *field, cai_error *error) {
+    bool class = cai_value_of(field) == CAI_VALUE_CLASS;
     return cai_fail(error, CAI_BAD_INPUT,
                     "%s: has nothing for `%s`, which is %s\n"
-                    "  help: name its files or folder: %s=PATH",
-                    portion->path, field->name, field->text, field->name);
+                    "  help: %s: %s=PATH",
+                    portion->path, field->name, field->text,
+                    class ? "have a folder for each class, with its pictures, or name a file of numbers"
+                          : "name its files or folder",
+                    field->name);
 }
 
 static bool has_all(const cai_dataset *dataset, const cai_portion *portion, cai_error *error) {

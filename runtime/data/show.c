@@ -31,12 +31,13 @@ static int width_of_names(const cai_set *set) {
     return width;
 }
 
-/* ---- sizes of pictures ---- */
+/* ---- sizes of pictures, and the numbers of masks ---- */
 
-enum { LOOKED_AT = 64 }; /* files that are decoded to tell their sizes */
+enum { LOOKED_AT = 64 /* files that are decoded */, NUMBERS = 256 };
 
 typedef struct Sizes {
     int64_t least[2], max[2], known;
+    int64_t pixels, of_number[NUMBERS]; /* of masks */
 } Sizes;
 
 static void widen_sizes(Sizes *sizes, int64_t height, int64_t width) {
@@ -48,11 +49,21 @@ static void widen_sizes(Sizes *sizes, int64_t height, int64_t width) {
     sizes->known++;
 }
 
+static void count_numbers(Sizes *sizes, const cai_picture *mask) {
+    for (int64_t y = 0; y < mask->height; y++)
+        for (int64_t x = 0; x < mask->width; x++) {
+            int64_t number = cai_picture_number(mask, y, x);
+            sizes->pixels++;
+            if (number >= 0 && number < NUMBERS) sizes->of_number[number]++;
+        }
+}
+
 /* Files that cannot be read are told when a sample is. */
 static void add_file_size(Sizes *sizes, const cai_blob *blob, bool mask) {
     cai_error error;
     cai_picture *picture = cai_picture_decode(blob, mask, &error);
     if (picture) widen_sizes(sizes, picture->height, picture->width);
+    if (picture && mask) count_numbers(sizes, picture);
     free(picture);
 }
 
@@ -67,6 +78,20 @@ static void add_column_sizes(Sizes *sizes, const cai_column *column, bool mask) 
         add_file_size(sizes, &column->files[i], mask);
 }
 
+/* A line each: number, share of the pixels, and what the text makes of it. */
+static void print_numbers(const cai_field *field, const Sizes *sizes, FILE *out) {
+    for (int i = 0; i < NUMBERS; i++) {
+        bool above = field->classes > 0 && i >= field->classes, ignored = false;
+        for (int k = 0; k < field->ignored_count; k++) ignored |= field->ignored[k] == i;
+        if (sizes->of_number[i])
+            fprintf(out, "\n    %4d  %.1f %%%s", i,
+                    100.0 * (double)sizes->of_number[i] / (double)sizes->pixels,
+                    ignored ? ", which the text ignores"
+                    : above ? ", which the text does not have"
+                            : "");
+    }
+}
+
 static void print_sizes(const cai_dataset *dataset, int field, FILE *out) {
     Sizes sizes = {0};
     bool mask = cai_value_of(&dataset->set->fields[field]) == CAI_VALUE_MASK;
@@ -77,6 +102,7 @@ static void print_sizes(const cai_dataset *dataset, int field, FILE *out) {
     fprintf(out, "%lld x %lld", (long long)sizes.least[1], (long long)sizes.least[0]);
     if (!equal) fprintf(out, " to %lld x %lld", (long long)sizes.max[1], (long long)sizes.max[0]);
     if (sizes.known == LOOKED_AT) fprintf(out, " in the first %d", LOOKED_AT);
+    print_numbers(&dataset->set->fields[field], &sizes, out);
 }
 
 /* ---- classes ---- */

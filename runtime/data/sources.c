@@ -157,13 +157,46 @@ static bool open_parts(cai_dataset *dataset, const char *folder, const char *hel
 
 /* ---- who reads what ---- */
 
-static bool fail_unknown_folder(const cai_dataset *dataset, const char *folder, cai_error *error) {
+/* The first of them, with commas between. */
+static const char *first_names(const cai_names *names, char *out, size_t size) {
+    int64_t shown = names->count < 4 ? names->count : 3;
+    snprintf(out, size, "%s", names->count ? "" : "nothing");
+    for (int64_t i = 0; i < shown; i++) {
+        size_t used = strlen(out);
+        snprintf(out + used, size - used, "%s%s", i ? ", " : "", names->items[i]);
+    }
+    size_t used = strlen(out);
+    if (shown < names->count)
+        snprintf(out + used, size - used, " and %lld more", (long long)(names->count - shown));
+    return out;
+}
+
+static bool fail_unknown_folder(const cai_dataset *dataset, const char *folder, const cai_names *names,
+                                cai_error *error) {
     const cai_field *fields = dataset->set->fields;
+    char found[200];
     return cai_fail(error, CAI_BAD_INPUT,
                     "%s: has neither train/ and val/, nor files known as data sets, nor `%s` or a folder so "
-                    "called\n"
+                    "called, but %s\n"
                     "  help: have a folder or a file for each input, called after it, or name them: %s=PATH",
-                    folder, fields[0].name, fields[0].name);
+                    folder, fields[0].name, first_names(names, found, sizeof found), fields[0].name);
+}
+
+/* A picture, where a sample has more than that. */
+static bool is_part_of_sample(const cai_set *set, const char *path) {
+    for (int i = 0; i < set->field_count; i++)
+        if (cai_is_sample_name(&set->fields[i], path)) return true;
+    return false;
+}
+
+static bool fail_part_of_sample(const cai_dataset *dataset, const char *path, cai_error *error) {
+    char inputs[200] = "";
+    for (int i = 0; i < dataset->set->field_count; i++) {
+        size_t used = strlen(inputs);
+        snprintf(inputs + used, sizeof inputs - used, " %s=PATH", dataset->set->fields[i].name);
+    }
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is one input, and a sample has several\n  help: name them:%s",
+                    path, inputs);
 }
 
 /* Folders that are known by what is in them. */
@@ -184,7 +217,7 @@ static bool open_folder(cai_dataset *dataset, const char *folder, int part, cai_
     if (held_out) return open_parts(dataset, folder, held_out, error);
     if (has_inputs(dataset->set, &names)) return open_by_inputs(dataset, folder, &names, part, error);
     return field >= 0 ? open_as(dataset, folder, field, part, error)
-                      : fail_unknown_folder(dataset, folder, error);
+                      : fail_unknown_folder(dataset, folder, &names, error);
 }
 
 static bool open_one_file(cai_dataset *dataset, const char *path, int part, cai_error *error) {
@@ -193,6 +226,7 @@ static bool open_one_file(cai_dataset *dataset, const char *path, int part, cai_
     if (cai_is_list_name(path)) return cai_list_open(dataset, path, part, error);
     if (field >= 0 && cai_is_sample_name(&dataset->set->fields[field], path))
         return open_as(dataset, path, field, part, error);
+    if (is_part_of_sample(dataset->set, path)) return fail_part_of_sample(dataset, path, error);
     return cai_rows_open_all(dataset, path, part, error);
 }
 

@@ -243,7 +243,6 @@ bool cai_source_open_named(cai_dataset *dataset, const char *const *paths, const
                            int count, cai_error *error);
 
 bool cai_names_have(const cai_names *names, const char *name);
-bool cai_is_folder(const char *path);
 
 /* ---- column.c: the values of one field, from a folder or a file ---- */
 

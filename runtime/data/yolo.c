@@ -1,8 +1,11 @@
 /* Boxes as YOLO has them: a line each of a class's number, the middle, width and height,
  * in shares of the picture's sides. */
 #include "data/sources.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LARGEST 1.01 /* share: what a tool rounded up, but no pixels */
 
 static bool is_blank(const char *line) { return line[strspn(line, " \t\r")] == 0; }
 
@@ -17,7 +20,8 @@ static bool parse_line(cai_box_list *list, const char *line) {
         line = end;
     }
     double class = values[0], x = values[1], y = values[2], w = values[3], h = values[4];
-    if (!is_blank(line) || !(class >= 0 && class < 1 << 24) || class != (int)class) return false;
+    bool shares = x >= 0 && y >= 0 && fmax(fmax(x, y), fmax(w, h)) <= LARGEST;
+    if (!is_blank(line) || !(class >= 0 && class < 1 << 24) || class != (int)class || !shares) return false;
     cai_box box = {{(float)(x - w / 2), (float)(y - h / 2), (float)(x + w / 2), (float)(y + h / 2)},
                    (float)class};
     return cai_box_add(list, &box);
@@ -34,7 +38,8 @@ bool cai_yolo_parse(cai_box_list *list, const char *text, size_t count) {
         line[length] = 0;
         if (!is_blank(line) && !parse_line(list, line))
             return cai_fail(list->error, CAI_BAD_INPUT,
-                            "line %d is no box: CLASS X Y WIDTH HEIGHT, in shares of the picture", number);
+                            "line %d is no box: CLASS X Y WIDTH HEIGHT, in shares of the picture, 0 to 1",
+                            number);
         text += skip;
         count -= skip;
     }

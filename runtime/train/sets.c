@@ -48,6 +48,14 @@ static cai_data_options options_of(const cai_training *training, const cai_train
                               .folds = measured ? command->folds : 0};
 }
 
+/* `cai train cut.cai discs`, where both the block and a folder are called so. */
+static bool fail_called_alike(const cai_training *training, int set, cai_error *error) {
+    return cai_fail(
+        error, CAI_BAD_USAGE,
+        "the set of `%s` has no files: `%s` is the block\n  help: write ./%s for the folder of this name",
+        training->sets[set].name, training->name, training->name);
+}
+
 cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set,
                           uint64_t seed, cai_notice *notice, cai_error *error) {
     const char *paths[command->operand_count + 1], *names[command->operand_count + 1];
@@ -60,6 +68,8 @@ cai_dataset *cai_set_open(const cai_training *training, const cai_train_command 
         paths[count] = command->operands[i].path;
         names[count++] = command->operands[i].name;
     }
+    if (count == 0 && !training->sets[set].place && cai_is_folder(training->name))
+        return fail_called_alike(training, set, error), NULL;
     cai_dataset *data = cai_dataset_open(&training->sets[set], paths, names, count, &options, error);
     if (data && is_measured(training, set) && cai_dataset_count(data, CAI_PART_HELD_OUT) == 0)
         notice(training->sets[set].name, "none of its samples is held out, so that nothing is measured on "

@@ -732,6 +732,37 @@ TEST(sets_that_cannot_be_opened) {
     CU_ASSERT_PTR_NOT_NULL(strstr(failure_of(&set, DATA "classes", &all), "none is left to train on"));
 }
 
+/* What people do at first. */
+TEST(files_that_are_none_of_the_input) {
+    const char *folder = scratch_folder(
+        "mkdir pixels jpegs boxes other && echo '0 50 40 20 10' > pixels/1.txt && cp pixels/1.txt boxes && "
+        "cp $here/inputs/photo/1.png jpegs/1.jpg && mkdir other/images other/labels");
+    cai_set boxes = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), BOXES("boxes", 3, 0));
+    cai_set numbers =
+        SET({.name = "boxes", .text = "f32[N, 3, 5]", .dims = SIZES(3, 5), .rank = 2, .on = -1});
+    cai_set mask = SET(MASK("mask", 9, 12));
+    char path[100];
+    const char *paths[] = {DATA "inputs/photo", path}, *names[] = {"photo", "boxes"};
+    cai_error error = {0};
+    *told = 0;
+    snprintf(path, sizeof path, "%s/pixels", folder);
+    CU_ASSERT_PTR_NULL(cai_dataset_open(&boxes, paths, names, 2, &plain, &error));
+    CU_ASSERT(
+        was_told("pixels/1.txt: line 1 is no box: CLASS X Y WIDTH HEIGHT, in shares of the picture, 0 to 1"));
+    snprintf(path, sizeof path, "%s/boxes", folder);
+    CU_ASSERT(fails_with(&numbers, path,
+                         "help: boxes name the picture that they lie on: f32[N, M, 5, on = photo]"));
+    snprintf(path, sizeof path, "%s/jpegs", folder);
+    CU_ASSERT(fails_with(&mask, path,
+                         "the folder has no .png\n  help: masks are PNG files, with a palette or gray"));
+    snprintf(path, sizeof path, "%s/other", folder);
+    CU_ASSERT(fails_with(&boxes, path, "nor `photo` or a folder so called, but images, labels\n"));
+    CU_ASSERT(fails_with(
+        &boxes, DATA "inputs/photo/1.png",
+        "1.png: is one input, and a sample has several\n  help: name them: photo=PATH boxes=PATH"));
+    remove_scratch(folder);
+}
+
 TEST(pipes_and_devices_are_no_samples) {
     const char *folder = scratch_folder(
         "mkdir a && cp $here/classes/cat/a.png a && mkfifo a/b.png && ln -s /dev/zero a/c.png && ln -s . a/again && "
