@@ -42,6 +42,8 @@ int64_t cai_dataset_count(const cai_dataset *dataset, int part);
 uint64_t cai_dataset_fingerprint(const cai_dataset *dataset);
 /* How many samples were left out so far since they could not be read. */
 int64_t cai_dataset_skipped(const cai_dataset *dataset);
+/* Those of them that were before the first was read: as many in each run. */
+int64_t cai_dataset_left_out(const cai_dataset *dataset);
 /* The names of the classes of a field, in the order of their numbers; NULL where they
  * have none: *count is then 1 more than the largest number, or 0 where the field is not
  * of classes. */

@@ -348,6 +348,8 @@ int64_t cai_dataset_skipped(const cai_dataset *dataset) {
     return dataset->left_out + atomic_load(&dataset->skipped);
 }
 
+int64_t cai_dataset_left_out(const cai_dataset *dataset) { return dataset->left_out; }
+
 const char *const *cai_dataset_classes(const cai_dataset *dataset, int field, int *count) {
     *count = dataset->class_counts[field];
     return dataset->classes[field];

@@ -103,6 +103,7 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
     }
     cai_stop_on_signals();
     bool done = cai_trainer_run(trainer, error);
+    if (!done) trainer->page.wrong = error->message;
     cai_page_write(trainer, false);
     if (!done) return false;
     cai_progress_clear();

@@ -126,6 +126,22 @@ static void print_state(const cai_trainer *trainer, const cai_history *history, 
     fprintf(out, ", seed %llu</p>\n", (unsigned long long)point->seed);
 }
 
+/* What was told in the terminal, where nobody may look any more; of samples those that
+ * any run of the data leaves out, so that a run that went on has the same page. */
+static void print_wrong(const cai_trainer *trainer, FILE *out) {
+    for (int i = 0; i < trainer->training->set_count; i++) {
+        int64_t left = trainer->sets[i] ? cai_dataset_left_out(trainer->sets[i]) : 0;
+        if (!left) continue;
+        fprintf(out, "<p>%lld sample%s of ", (long long)left, left == 1 ? "" : "s");
+        cai_print_xml(trainer->training->sets[i].name, out);
+        fputs(" left out</p>\n", out);
+    }
+    if (!trainer->page.wrong) return;
+    fputs("<pre>", out);
+    cai_print_xml(trainer->page.wrong, out);
+    fputs("</pre>\n", out);
+}
+
 static void print_page(const cai_trainer *trainer, const cai_history *history, bool running, FILE *out) {
     const char *name = trainer->training->name;
     fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">", out);
@@ -136,6 +152,7 @@ static void print_page(const cai_trainer *trainer, const cai_history *history, b
     cai_print_xml(name, out);
     fputs("</h1>\n", out);
     print_state(trainer, history, running, out);
+    print_wrong(trainer, out);
     print_curves(history, out);
     print_samples(trainer, out);
     if (trainer->training->text) {

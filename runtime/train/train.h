@@ -186,6 +186,7 @@ typedef struct cai_progress {
 typedef struct cai_page {  /* index.html */
     double written, pause; /* when it was, and how long it stays so */
     bool is_lost;          /* as log_is_lost */
+    const char *wrong;     /* what ended the run before its end; NULL: nothing did */
 } cai_page;
 
 typedef struct cai_events { /* of --tensorboard */
