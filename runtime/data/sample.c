@@ -253,7 +253,7 @@ static int64_t mirrored_place(int64_t i, int64_t size) {
 
 /* What a pixel of a mask is. `bars`: what lies beside the mask is that number; NULL: it
  * is mirrored. */
-static int64_t number_at(const cai_picture *picture, int64_t row, int64_t column, const int64_t *bars) {
+static int64_t mask_number_at(const cai_picture *picture, int64_t row, int64_t column, const int64_t *bars) {
     bool outside = row < 0 || column < 0 || row >= picture->height || column >= picture->width;
     if (outside && bars) return *bars;
     return cai_picture_number(picture, mirrored_place(row, picture->height),
@@ -267,7 +267,7 @@ static void take_nearest(const cai_picture *picture, cai_window w, int64_t heigh
         int64_t row = (int64_t)floor(w.top + ((double)y + 0.5) * w.height / (double)height);
         for (int64_t x = 0; x < width; x++) {
             int64_t column = (int64_t)floor(w.left + ((double)x + 0.5) * w.width / (double)width);
-            *out++ = number_at(picture, row, column, bars);
+            *out++ = mask_number_at(picture, row, column, bars);
         }
     }
 }

@@ -49,7 +49,7 @@ static void widen_sizes(Sizes *sizes, int64_t height, int64_t width) {
     sizes->known++;
 }
 
-static void count_numbers(Sizes *sizes, const cai_picture *mask) {
+static void count_mask_numbers(Sizes *sizes, const cai_picture *mask) {
     for (int64_t y = 0; y < mask->height; y++)
         for (int64_t x = 0; x < mask->width; x++) {
             int64_t number = cai_picture_number(mask, y, x);
@@ -63,7 +63,7 @@ static void add_file_size(Sizes *sizes, const cai_blob *blob, bool mask) {
     cai_error error;
     cai_picture *picture = cai_picture_decode(blob, mask, &error);
     if (picture) widen_sizes(sizes, picture->height, picture->width);
-    if (picture && mask) count_numbers(sizes, picture);
+    if (picture && mask) count_mask_numbers(sizes, picture);
     free(picture);
 }
 
