@@ -209,6 +209,7 @@ static bool open_sample(cai_dataset *dataset, cai_column *column, int value, con
     const char *slash = strrchr(path, '/');
     if (stat(path, &status) != 0)
         return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode)) return cai_fail(error, CAI_BAD_INPUT, "%s: is no regular file", path);
     const char *stem = cai_stem_of(&dataset->arena, slash ? slash + 1 : path, error);
     cai_files files = {0};
     cai_blob blob = {.path = path, .count = (size_t)status.st_size};

@@ -44,6 +44,12 @@ static const char *known_text(const Known *known, char *out, size_t size) {
 
 #define HELP "\n  help: number classes from 0, give the text more of them, or write a number below 0 for none"
 
+/* A NaN is no class; beyond all ints lies none. */
+static int64_t class_of_number(double number) {
+    if (!(number >= 0)) return -1;
+    return number < 0x1p62 ? (int64_t)number : INT64_MAX;
+}
+
 /* ---- numbers that are read with a sample ---- */
 
 static bool fail_class(const Known *known, int64_t class, cai_error *error) {
@@ -58,8 +64,7 @@ bool cai_numbers_are_known(const cai_dataset *dataset, int field, const cai_tens
     for (int64_t i = 0; known.count && i < numbers->count; i++) {
         double number;
         cai_tensor_to_f64(numbers, i, 1, &number);
-        if (!(number >= (double)known.count)) continue; /* nor is a NaN */
-        int64_t class = number < 0x1p62 ? (int64_t)number : INT64_MAX;
+        int64_t class = class_of_number(number);
         if (!has_class(&known, class)) return fail_class(&known, class, error);
     }
     return true;
@@ -83,10 +88,12 @@ bool cai_mask_is_known(const cai_dataset *dataset, int field, const cai_picture 
 /* ---- labels and boxes, before the first sample is read ---- */
 
 static int64_t unknown_box_of_row(const Known *known, const cai_tensor *row) {
-    float class = 0;
+    int64_t class = 0;
     for (int64_t k = 0; 5 * k < row->count && class >= 0; k++) {
-        cai_tensor_to_f32(row, 5 * k + 4, 1, &class);
-        if (class >= 0 && !has_class(known, (int64_t) class)) return (int64_t) class;
+        double number;
+        cai_tensor_to_f64(row, 5 * k + 4, 1, &number);
+        class = class_of_number(number);
+        if (!has_class(known, class)) return class;
     }
     return -1;
 }

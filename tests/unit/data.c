@@ -777,6 +777,9 @@ TEST(pipes_and_devices_are_no_samples) {
     CU_ASSERT_EQUAL(data->count, 1);
     CU_ASSERT(was_told("a/b.png: is no regular file"));
     cai_dataset_free(data);
+    cai_set one = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT));
+    snprintf(path, sizeof path, "%s/a/b.png", folder);
+    CU_ASSERT(fails_with(&one, path, "b.png: is no regular file"));
     remove_scratch(folder);
 }
 
