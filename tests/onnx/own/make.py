@@ -96,5 +96,11 @@ def puts():
         {"y": (F, [3, 6]), "c": (B, [3, 6]), "z": (F, [3, 6]), "w": (F, [3, 6])}, constants(known=[[2], [1]]))
 
 
-for make in (detector, classes, branches, puts):
+# What is chosen by a condition has the type of what it chooses from.
+def slopes():
+    save("slopes", [node("PRelu", ["x", "slope"], ["a"]), node("ThresholdedRelu", ["a"], ["b"], alpha=0.1), node("Neg", ["b"], ["y"])],
+         {"x": random.random((3, 4), "f4") - np.float32(0.5), "slope": -random.random((3, 4), "f4")}, {"y": (F, [3, 4])})
+
+
+for make in (detector, classes, branches, puts, slopes):
     make()
