@@ -120,7 +120,8 @@ typedef struct Trial Trial;
 Trial *trial_begin(Arena *arena, Names *names, const ElaborateOptions *options, const char *signature,
                    const char **why);
 const char *trial_run(Trial *trial, const char *statement); /* what is wrong with the statement, or NULL */
-bool trial_shape(Trial *trial, Name name, Shape *out);      /* of a tensor that a statement bound */
+const Node *trial_node(Trial *trial, Name name);            /* a tensor that a statement bound; or NULL */
+bool trial_shape(Trial *trial, Name name, Shape *out);      /* its shape */
 Dims *trial_dims(const Trial *trial);
 
 #endif

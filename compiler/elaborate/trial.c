@@ -52,10 +52,14 @@ const char *trial_run(Trial *trial, const char *statement) {
     return first_error(trial);
 }
 
-bool trial_shape(Trial *trial, Name name, Shape *out) {
+const Node *trial_node(Trial *trial, Name name) {
     const Value *bound = frame_find(&trial->ev, trial->ev.frame, name);
     const Value value = bound ? settle(&trial->ev, *bound) : value_none; /* of a weight its value */
-    if (value.kind != VALUE_TENSOR) return false;
-    *out = value.node->shape;
-    return true;
+    return value.kind == VALUE_TENSOR ? value.node : NULL;
+}
+
+bool trial_shape(Trial *trial, Name name, Shape *out) {
+    const Node *node = trial_node(trial, name);
+    if (node) *out = node->shape;
+    return node != NULL;
 }

@@ -100,6 +100,13 @@ const char *call_cast(Export *e, const char *x, DType type) {
     return call_end(call);
 }
 
+const char *call_transpose(Export *e, const char *x, IntList order) {
+    OnnxCall *call = call_begin(e, "Transpose");
+    call_input(call, x);
+    call_ints(call, "perm", order.items, order.count);
+    return call_end(call);
+}
+
 const char *call_reduce(Export *e, const char *op, int since, const char *x, IntList axes, bool keep) {
     OnnxCall *call = call_begin(e, op);
     call_input(call, x);

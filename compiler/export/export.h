@@ -121,6 +121,7 @@ const char *value_of_number(Export *e, double number, DType type); /* of rank 0 
 const char *value_of_ints(Export *e, const int64_t *ints, int count);
 const char *value_of_size(Export *e, Dim size);                     /* i64[1] */
 const char *value_of_sizes(Export *e, const Dim *sizes, int count); /* i64[count] */
+const char *scalar_of_size(Export *e, Dim size);                    /* i64[] */
 /* Whether `$w` is a number for each place along `axis` of the result; and these, [C]. */
 bool binding_is_along(const Binding *binding, int axis);
 const char *value_along(Export *e, const Binding *binding, int axis);
@@ -143,6 +144,7 @@ const char *call_1(Export *e, const char *op, const char *x);
 const char *call_2(Export *e, const char *op, const char *x, const char *y);
 const char *call_3(Export *e, const char *op, const char *x, const char *y, const char *z);
 const char *call_cast(Export *e, const char *x, DType type);
+const char *call_transpose(Export *e, const char *x, IntList order);
 /* an operator of reductions: its axes are an input from `since` on, an attribute
  * before */
 const char *call_reduce(Export *e, const char *op, int since, const char *x, IntList axes, bool keep);

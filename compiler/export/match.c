@@ -1,5 +1,6 @@
 /* Whether a part of the graph is a pattern of operators.def. Broadcasts within a pattern
- * count for nothing: the operators of ONNX do them by themselves. */
+ * count for nothing: the operators of ONNX do them by themselves. So does `stop`, which
+ * only gradients see. */
 #include "export/export.h"
 #include <ctype.h>
 #include <math.h>
@@ -105,7 +106,8 @@ static bool match_operand_of(Matching *m, const char *at, Node *node) {
     const size_t length = *at == '(' ? 0 : pattern_word_length(at);
     if (length && at[length] != ':') return match_named(m, at, node);
     const char *inner = at + length + (at[length] == ':') + 1;
-    while ((node->op == OP_broadcast || adds_axes_before(node)) && strncmp(inner, "reshape", 7)) {
+    while ((node->op == OP_broadcast || node->op == OP_stop || adds_axes_before(node)) &&
+           strncmp(inner, "reshape", 7)) {
         if (m->matched_count == MAX_MATCHED) return false;
         m->matched[m->matched_count++] = node;
         node = node->inputs[0];

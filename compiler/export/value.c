@@ -94,6 +94,11 @@ const char *value_of_sizes(Export *e, const Dim *sizes, int count) {
     return call_end(call);
 }
 
+const char *scalar_of_size(Export *e, Dim size) {
+    const char *value = value_of_size(e, size);
+    return value ? call_2(e, "Reshape", value, value_of_ints(e, NULL, 0)) : NULL;
+}
+
 /* ---- numbers ---- */
 
 /* The constant of that name, which its type and numbers are part of. */

@@ -9,11 +9,7 @@ const char *write_reshape(Export *e, const Chosen *chosen) {
 }
 
 const char *write_transpose(Export *e, const Chosen *chosen) {
-    const IntList order = ATTRIBUTES(chosen->node, transpose)->permutation;
-    OnnxCall *call = call_begin(e, "Transpose");
-    call_input(call, moved_value(e, chosen));
-    call_ints(call, "perm", order.items, order.count);
-    return call_end(call);
+    return call_transpose(e, moved_value(e, chosen), ATTRIBUTES(chosen->node, transpose)->permutation);
 }
 
 const char *write_expand(Export *e, const Chosen *chosen) {
@@ -125,48 +121,6 @@ const char *write_depth_to_space(Export *e, const Chosen *chosen) {
     return call_end(call);
 }
 
-/* ---- gathering ---- */
-
-static bool is_index_within(const Node *index, Dim size) {
-    int64_t count;
-    if (index->op != OP_constant || !dim_is_const(size, &count)) return false;
-    const Data *data = ATTRIBUTES(index, constant)->data;
-    for (int64_t i = 0; i < data->count; i++)
-        if (data->values[i].whole < 0 || data->values[i].whole >= count) return false;
-    return true;
-}
-
-static const char *scalar_of_size(Export *e, Dim size) {
-    const char *value = value_of_size(e, size);
-    return value ? call_2(e, "Reshape", value, value_of_ints(e, NULL, 0)) : NULL;
-}
-
-static const char *last_index(Export *e, Dim size, DType type) {
-    int64_t count;
-    if (dim_is_const(size, &count)) return value_of_number(e, (double)(count - 1), type);
-    const char *last = scalar_of_size(e, dim_offset(e->graph->dims, size, -1));
-    return last && type != DTYPE_I64 ? call_cast(e, last, type) : last;
-}
-
-/* An index outside means the nearest inside. */
-static const char *nearest_index(Export *e, const char *place, Dim size, DType type) {
-    const char *last = last_index(e, size, type);
-    return last ? call_2(e, "Min", call_2(e, "Max", place, value_of_number(e, 0, type)), last) : NULL;
-}
-
-const char *write_gather(Export *e, const Chosen *chosen) {
-    Node *x = moved_node(chosen), *index = bound(chosen, "y")->node;
-    const int64_t axis = ATTRIBUTES(chosen->node, gather)->axis;
-    const Dim size = x->shape.dims[axis];
-    const char *place = value_of(e, index);
-    if (!is_index_within(index, size)) place = nearest_index(e, place, size, index->shape.type);
-    if (!place) return NULL;
-    OnnxCall *call = call_begin(e, "Gather");
-    call_input(call, value_of(e, x)), call_input(call, place);
-    call_int(call, "axis", axis);
-    return call_end(call);
-}
-
 /* ---- constants of free sizes, and sizes of the run ---- */
 
 const char *write_constant(Export *e, const Chosen *chosen) {
@@ -187,9 +141,12 @@ const char *write_iota(Export *e, const Chosen *chosen) {
     for (int i = 0; i < y.rank; i++) dims[i] = i == a->axis ? y.dims[i] : dim_const(e->graph->dims, 1);
     const char *count = scalar_of_size(e, y.dims[a->axis]);
     if (!count) return NULL;
-    const char *zero = value_of_number(e, 0, DTYPE_I64), *one = value_of_number(e, 1, DTYPE_I64);
+    const bool ranges = a->type == DTYPE_I64 || a->type == DTYPE_I32 || a->type == DTYPE_F32;
+    const DType type = ranges ? a->type : DTYPE_I64;
+    if (type != DTYPE_I64) count = call_cast(e, count, type);
+    const char *zero = value_of_number(e, 0, type), *one = value_of_number(e, 1, type);
     const char *range = call_3(e, "Range", zero, count, one);
-    if (a->type != DTYPE_I64) range = call_cast(e, range, a->type);
+    if (!ranges) range = call_cast(e, range, a->type);
     const Shape flat = {y.type, 1, &y.dims[a->axis]}, line = {y.type, y.rank, dims};
     range = value_reshaped(e, range, flat, line);
     if (!range || shape_dims_equal(line, y)) return range;

@@ -32,10 +32,7 @@ static const char *write_areas(Export *e, const Chosen *chosen) {
     const char *columns = matrix_of_areas(e, x.dims[x.rank - 1], y.dims[y.rank - 1]);
     const int64_t turned[] = {1, 0};
     if (!rows || !columns) return NULL;
-    OnnxCall *turn = call_begin(e, "Transpose");
-    call_input(turn, columns);
-    call_ints(turn, "perm", turned, 2);
-    columns = call_end(turn);
+    columns = call_transpose(e, columns, (IntList){2, turned});
     if (x.type != DTYPE_F32) rows = call_cast(e, rows, x.type), columns = call_cast(e, columns, x.type);
     const char *high = call_2(e, "MatMul", rows, value_of(e, bound(chosen, "x")->node));
     return call_2(e, "MatMul", high, columns);

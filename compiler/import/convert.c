@@ -2,6 +2,7 @@
  * operators.def; functions, and branches whose condition is known, are inlined. */
 #include "import/convert.h"
 #include <ctype.h>
+#include <stdlib.h>
 
 enum { DEEPEST_CALL = 32, MAX_STEPS = 200000, MAX_ROUNDS = 256 };
 
@@ -46,6 +47,12 @@ static bool is_good_symbol(Import *im, const char *name) {
     return good && !is_reserved(im, name) && !builtin_knows(intern(im->names, name));
 }
 
+static const char *define_of_name(const Import *im, Name name) {
+    for (int i = 0; i < im->options.define_count; i++)
+        if (im->options.defines[i].name == name) return im->options.defines[i].value;
+    return NULL;
+}
+
 /* The symbol of a free size: ONNX's name where that is an identifier, else N, H and W by
  * the axis. */
 static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
@@ -63,8 +70,8 @@ static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Sy
         name = intern(im->names, arena_printf(im->arena, "%s%d", base, i));
     map_set(symbols->by_name, name, (void *)name);
     if (param) map_set(symbols->by_param, intern(im->names, param), (void *)name);
-    for (int i = 0; i < im->options.define_count; i++)
-        if (im->options.defines[i].name == name) return im->options.defines[i].value;
+    const char *fixed = define_of_name(im, name);
+    if (fixed) return fixed;
     if (spatial) vec_push(im->arena, &symbols->spatial, name);
     return name;
 }
@@ -135,6 +142,35 @@ static bool add_cut(Import *im, Name name, Map *taken, Symbols *symbols) {
     return false;
 }
 
+/* ---- inputs of one number that -D gives: constants, and no inputs of the model ---- */
+
+static bool is_given_input(const Import *im, const OnnxPort *port) {
+    for (int i = 0; i < port->rank; i++)
+        if (port->dims[i] != 1) return false;
+    return port->has_shape && onnx_type_bytes(port->type) && define_of_name(im, port->name);
+}
+
+/* NULL where the text is no number of the input's type. */
+static Wire *given_number(Import *im, const OnnxPort *port, const char *text) {
+    Wire *wire = wire_known(im, port->type, port->rank, port->dims);
+    const bool truth = !strcmp(text, "true");
+    char *end = (char *)text;
+    if (wire->known->reals) wire->known->reals[0] = strtod(text, &end);
+    else if (port->type != ONNX_BOOL) wire->known->sizes[0] = dim_const(im->dims, strtoll(text, &end, 10));
+    else if (truth || !strcmp(text, "false"))
+        wire->known->sizes[0] = dim_const(im->dims, truth), end += strlen(text);
+    return end > text && !*end ? wire : NULL;
+}
+
+static void bind_given(Import *im, const OnnxPort *port) {
+    const char *text = define_of_name(im, port->name);
+    Wire *wire = given_number(im, port, text);
+    map_set(im->wires, port->name, wire);
+    if (!wire)
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "-D %s=%s: the input is one number of %s",
+                   port->name, text, onnx_type_name(port->type));
+}
+
 static bool begin_trial(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     Map *taken = map_new(im->arena);
@@ -142,7 +178,8 @@ static bool begin_trial(Import *im) {
     bool good = true;
     const char *why = NULL;
     for (int i = 0; i < graph->inputs.count; i++)
-        if (!is_initializer(graph, graph->inputs.items[i].name))
+        if (!is_initializer(graph, graph->inputs.items[i].name) &&
+            !is_given_input(im, &graph->inputs.items[i]))
             good = add_onnx_input(im, &graph->inputs.items[i], taken, &symbols) && good;
     for (int i = 0; i < im->cut.count; i++) good = add_cut(im, im->cut.items[i], taken, &symbols) && good;
     if (!good) return false;
@@ -165,6 +202,8 @@ static bool begin_trial(Import *im) {
     for (int i = 0; i < im->inputs.count; i++)
         trial_shape(im->trial, im->inputs.items[i]->name, &im->inputs.items[i]->shape);
     const int errors = im->diag->errors;
+    for (int i = 0; i < graph->inputs.count; i++)
+        if (is_given_input(im, &graph->inputs.items[i])) bind_given(im, &graph->inputs.items[i]);
     begin_pictures(im);
     return im->diag->errors == errors;
 }
@@ -208,27 +247,56 @@ static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     return here;
 }
 
-/* `If`: inlines the branch where the condition is known. The graph of the branch sees the
- * names around it. */
-void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+/* Inlines a branch of `If`, whose graph sees the names around it. */
+static bool run_branch(Import *im, const char *name, Wire **outputs) {
     const OnnxNode *node = im->node;
-    const Known *condition = known_of(im, input_at(inputs, count, 0));
-    int64_t truth;
-    if (!condition || condition->count != 1 || !condition->sizes ||
-        !dim_is_const(condition->sizes[0], &truth)) {
-        cannot(im, "which branch runs depends on values that only a run knows");
-        return;
-    }
-    const OnnxAttribute *branch = attribute(im, truth ? "then_branch" : "else_branch");
-    if (!branch || !branch->graph || branch->graph->outputs.count != node->output_count) {
-        cannot(im, "its branch is not there");
-        return;
-    }
+    const OnnxAttribute *branch = attribute(im, name);
+    if (!branch || !branch->graph || branch->graph->outputs.count != node->output_count)
+        return cannot(im, "its branch is not there");
     bind_initializers(im, branch->graph);
     run_nodes(im, branch->graph->nodes.items, branch->graph->nodes.count);
     im->node = node;
     for (int i = 0; i < node->output_count; i++)
         outputs[i] = map_get(im->wires, branch->graph->outputs.items[i].name);
+    return !im->why;
+}
+
+/* One of two wires by a condition that only a run knows, where both could be read. */
+static Wire *chosen_wire(Import *im, Wire *condition, Wire *a, Wire *b) {
+    if (!a || !b || a == b || a->missing) return a;
+    if (b->missing) return b;
+    const int rank = wire_rank(im, a);
+    bool alike = a->type == b->type && rank == wire_rank(im, b);
+    for (int i = 0; alike && i < rank; i++) alike = wire_size(im, a, i) == wire_size(im, b, i);
+    if (!alike)
+        return cannot(
+            im, "its branches give %s and %s, and which of them runs depends on values that only a run knows",
+            onnx_shape_text(im, a), onnx_shape_text(im, b));
+    return typed(call(im, "select", (Wire *[]){condition, a, b}, 3, "%s", ""), a->type);
+}
+
+/* Both branches of an `If`: what they give has no other effect. */
+static void convert_both_branches(Import *im, Wire *condition, Wire **outputs) {
+    Wire **others = NEW_ARRAY(im->arena, Wire *, im->node->output_count + 1);
+    if (!run_branch(im, "then_branch", outputs) || !run_branch(im, "else_branch", others)) return;
+    condition = reshaped(im, condition, NULL, 0);
+    for (int i = 0; i < im->node->output_count; i++)
+        outputs[i] = chosen_wire(im, condition, outputs[i], others[i]);
+    add_remark(
+        im,
+        "# Where the file runs one branch of an `If`, both are computed, and `select` takes what one of them gives.\n");
+}
+
+/* `If`: inlines the branch where the condition is known, else both. */
+void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *condition = input_at(inputs, count, 0);
+    const Known *known = known_of(im, condition);
+    int64_t truth;
+    if (!condition) cannot(im, "it has no condition");
+    else if (!known) convert_both_branches(im, condition, outputs);
+    else if (known->count != 1 || !known->sizes || !dim_is_const(known->sizes[0], &truth))
+        cannot(im, "which branch runs depends on sizes that are free: -D fixes them");
+    else run_branch(im, truth ? "then_branch" : "else_branch", outputs);
 }
 
 /* `Loop`: inlines its body as often as it runs, where that is known. The inputs of the
@@ -348,8 +416,9 @@ static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inp
     const OperatorRow *row = operator_find(node->op);
     if (function && here) convert_function(im, function, node, inputs, outputs);
     if (function || !is_known_operator(im, node, row) || !here) return;
-    if (!fold_node(im, inputs, node->input_count, outputs))
-        row->convert(im, inputs, node->input_count, outputs);
+    if (fold_node(im, inputs, node->input_count, outputs)) return;
+    row->convert(im, inputs, node->input_count, outputs);
+    found_are_not_counted(im, inputs, node->input_count, outputs);
 }
 
 static void report_unread_operator(Import *im, const OnnxNode *node) {
@@ -444,13 +513,14 @@ static void bind_onnx_outputs(Import *im) {
         static const OnnxNode none = {.name = "", .op = ""};
         im->node = &none;
         wire = wire_itself(wire);
-        if (!wire->missing && !materialize(im, wire))
+        if (!wire->missing && !(found_are_not_counted(im, &wire, 1, NULL) && materialize(im, wire)))
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s",
                        graph->outputs.items[i].name, im->why);
         im->why = NULL;
         vec_push(im->arena, &im->outputs, wire);
         vec_push(im->arena, &im->output_ports, graph->outputs.items[i]);
     }
+    add_found_outputs(im);
     if (graph->outputs.count == 0)
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the graph has no outputs");
 }

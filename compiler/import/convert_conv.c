@@ -123,6 +123,25 @@ Wire *convolved(Import *im, Wire *x, Wire *weight) {
     return primitive_windows(im, "convolution", both, 2, &w, sizes, groups);
 }
 
+/* The matrix [out, C] of a dense layer of which a kernel of one place is made; or
+ * NULL. */
+static Wire *matrix_of_kernel(Import *im, Wire *kernel) {
+    const Line *line = kernel->line;
+    Wire *matrix = line && !strcmp(line->callee, "reshape") ? line->inputs.items[0].wire : NULL;
+    const bool same = matrix && is_weight(im, matrix, 2) &&
+                      wire_size(im, matrix, 0) == wire_size(im, kernel, 0) &&
+                      wire_size(im, matrix, 1) == wire_size(im, kernel, 1);
+    return same ? matrix : NULL;
+}
+
+static Wire *pointwise_layer(Import *im, Wire *x, Wire *matrix, Wire *bias) {
+    Line *line = layer_begin(im, x, "pointwise", "%s%s", dim_string(im->arena, wire_size(im, matrix, 0)),
+                             bias ? "" : ", bias = false");
+    layer_weight(im, line, "weight", matrix);
+    if (bias) layer_weight(im, line, "bias", bias);
+    return line_run(im, line, x->type);
+}
+
 void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = input_at(inputs, count, 2);
@@ -132,13 +151,15 @@ void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const int axes = wire_rank(im, x) - 2;
     if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
     if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of_node(im, x, kernel, &w)) return;
-    const bool layer =
-        axes == 2 && is_weight(im, weight, 4) && (!bias || is_weight(im, bias, 1)) && weight->data;
-    if (!layer) {
-        outputs[0] = with_bias(im, convolved(im, x, weight), bias);
+    const bool known_bias = axes == 2 && (!bias || is_weight(im, bias, 1));
+    if (!known_bias || !is_weight(im, weight, 4)) {
+        Wire *matrix = known_bias ? matrix_of_kernel(im, weight) : NULL;
+        outputs[0] = matrix && !*window_settings(im, &w, groups)
+                         ? pointwise_layer(im, x, matrix, bias)
+                         : with_bias(im, convolved(im, x, weight), bias);
         return;
     }
-    const int64_t out = weight->data->dims[0];
+    const int64_t out = dim_const_value(wire_size(im, weight, 0));
     const bool depthwise = groups > 1 && wire_fixed(im, x, 1, &channels) && groups == channels;
     const char *settings = window_settings(im, &w, depthwise ? 1 : groups),
                *size = ints_text(im->arena, kernel, 2);
@@ -363,7 +384,7 @@ void convert_global_max_pool(Import *im, Wire *const *inputs, int count, Wire **
 /* ---- products ---- */
 
 static Wire *dense_of_wires(Import *im, Wire *x, Wire *weight, bool transposed, Wire *bias) {
-    const int64_t out = weight->data->dims[transposed ? 1 : 0];
+    const int64_t out = dim_const_value(wire_size(im, weight, transposed ? 1 : 0));
     Line *line = layer_begin(im, x, "dense", "%lld%s", (long long)out, bias ? "" : ", bias = false");
     LineWeight *made = layer_weight(im, line, "weight", weight);
     if (transposed) weight_transposed(made);
@@ -397,11 +418,21 @@ void convert_gemm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = y;
 }
 
+/* The weight [out, in] that is turned to [in, out] before a product; or NULL. */
+static Wire *turned_weight(Import *im, Wire *wire) {
+    const Line *line = wire->line;
+    Wire *weight = line && !strcmp(line->callee, "permute") ? line->inputs.items[0].wire : NULL;
+    return weight && is_weight(im, weight, 2) && wire_size(im, weight, 0) == wire_size(im, wire, 1) ? weight
+                                                                                                    : NULL;
+}
+
 void convert_matmul(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     if (!a || !b) return;
     if (!onnx_type_is_float(a->type)) cannot(im, "a product of %s", onnx_type_name(a->type));
-    if (is_weight(im, b, 2) && b->data && !wire_is_constant(a) && wire_rank(im, a) != 4)
-        outputs[0] = dense_of_wires(im, a, b, true, NULL);
+    const bool layer = !wire_is_constant(a) && wire_rank(im, a) != 4;
+    Wire *turned = turned_weight(im, b);
+    if (layer && is_weight(im, b, 2)) outputs[0] = dense_of_wires(im, a, b, true, NULL);
+    else if (layer && turned) outputs[0] = dense_of_wires(im, a, turned, false, NULL);
     else outputs[0] = infix(im, "@", a, b);
 }

@@ -11,10 +11,16 @@ void convert_formula(Import *im, Wire *const *inputs, int count, Wire **outputs)
     outputs[0] = formula(im, current_row(im)->as, inputs, count);
 }
 
+/* The ratio and whether it trains are inputs since opset 12. */
+static bool drops_at_random(Import *im, Wire *ratio, Wire *trains) {
+    const Known *share = known_of(im, ratio), *training = known_of(im, trains);
+    if (share && share->reals && share->reals[0] == 0) return false;
+    return trains && !(training && dim_const_value(training->sizes[0]) == 0);
+}
+
 void convert_identity(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    const Known *training = known_of(im, input_at(inputs, count, 2));
     outputs[0] = input_at(inputs, count, 0);
-    if (input_at(inputs, count, 2) && !(training && dim_const_value(training->sizes[0]) == 0))
+    if (drops_at_random(im, input_at(inputs, count, 1), input_at(inputs, count, 2)))
         cannot(im, "dropping at random, as in training");
     if (im->node->output_count > 1) { /* the mask of Dropout */
         Wire *x = outputs[0];
@@ -61,6 +67,11 @@ void convert_infix(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         im, infix(im, current_row(im)->as, input_at(inputs, count, 0), operand_of_many(im, inputs, count)));
 }
 
+static bool is_free_constant(Import *im, Wire *wire) {
+    const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
+    return k && known_is_symbolic(k);
+}
+
 /* Of a constant that could not be folded. */
 static const char *sizes_text(Import *im, Wire *wire) {
     const Known *k = known_of(im, wire);
@@ -72,7 +83,8 @@ void convert_compare(Import *im, Wire *const *inputs, int count, Wire **outputs)
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     if (a && b && a->type == ONNX_BOOL) a = cast_to(im, a, ONNX_INT32), b = cast_to(im, b, ONNX_INT32);
     if (a && a->type == ONNX_UINT64) cannot(im, "comparing uint64");
-    if (a && b && wire_is_constant(a) && wire_is_constant(b))
+    if (a && b && wire_is_constant(a) && wire_is_constant(b) &&
+        (is_free_constant(im, a) || is_free_constant(im, b)))
         cannot(im, "it compares sizes that are free, %s and %s: -D fixes them", sizes_text(im, a),
                sizes_text(im, b));
     outputs[0] = typed(infix(im, current_row(im)->as, a, b), ONNX_BOOL);
@@ -99,13 +111,46 @@ void convert_neg(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 
 static bool is_unsigned(int type) { return type == ONNX_UINT8 || type == ONNX_UINT16 || type == ONNX_UINT32; }
 
+static bool is_same_operand(const Operand *a, const Operand *b) {
+    return a->wire == b->wire && (!a->text == !b->text) && (!a->text || !strcmp(a->text, b->text));
+}
+
+/* x where the wire is x - x % y, a multiple of y; else NULL. */
+static Wire *multiple_of(Import *im, Wire *wire, Wire *y) {
+    const Line *minus = wire->line, *mod;
+    if (!minus || strcmp(minus->callee, "-") || minus->inputs.count != 2 || !minus->inputs.items[1].wire ||
+        !(mod = minus->inputs.items[1].wire->line) || strcmp(mod->callee, "%"))
+        return NULL;
+    const Operand divisor = operand_beside(im, y, wire);
+    return is_same_operand(&minus->inputs.items[0], &mod->inputs.items[0]) &&
+                   is_same_operand(&mod->inputs.items[1], &divisor)
+               ? minus->inputs.items[0].wire
+               : NULL;
+}
+
+static bool is_positive_number(Import *im, Wire *wire) {
+    const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
+    int64_t value;
+    return k && k->count == 1 && k->sizes && dim_is_const(k->sizes[0], &value) && value > 0;
+}
+
 /* ONNX truncates the quotient of ints, ours is rounded down. */
+static Wire *truncated_quotient(Import *im, Wire *const *both) {
+    Wire *x = multiple_of(im, both[0], both[1]);
+    if (x) return infix(im, "//", x, both[1]);
+    return formula(im,
+                   is_positive_number(im, both[1])
+                       ? "select(x % y != 0 and x < 0, x // y + 1, x // y)"
+                       : "select(x % y != 0 and (x < 0) != (y < 0), x // y + 1, x // y)",
+                   both, 2);
+}
+
 void convert_div(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1), *both[] = {a, b};
     if (a && a->type == ONNX_UINT64) cannot(im, "dividing uint64");
     if (!a || onnx_type_is_float(a->type)) outputs[0] = infix(im, "/", a, b);
     else if (is_unsigned(a->type)) outputs[0] = infix(im, "//", a, b);
-    else outputs[0] = formula(im, "select(x % y != 0 and (x < 0) != (y < 0), x // y + 1, x // y)", both, 2);
+    else if (b) outputs[0] = truncated_quotient(im, both);
 }
 
 void convert_mod(Import *im, Wire *const *inputs, int count, Wire **outputs) {

@@ -283,18 +283,47 @@ void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 
 /* ---- elements at places ---- */
 
-Wire *places_of(Import *im, Wire *index, Dim size) {
-    if (!index) return NULL;
+static bool may_be_negative(Import *im, Wire *index) {
+    static const char *const callees[] = {"argmax", "primitive.top_k", "arange"};
     const Known *k = known_of(im, index);
-    bool below = !k || !k->sizes;
     int64_t place;
+    bool below = false;
     for (int64_t i = 0; k && k->sizes && i < k->count; i++)
         below = below || !dim_is_const(k->sizes[i], &place) || place < 0;
-    Wire *whole = cast_to(im, index, ONNX_INT32);
-    if (!below || !whole || (wire_is_constant(index) && !k)) return whole;
+    if (k && k->sizes) return below;
+    for (int i = 0; index->line && i < COUNT_OF(callees); i++)
+        if (!strcmp(index->line->callee, callees[i])) return false;
+    return true;
+}
+
+static bool is_constant_of(Import *im, Wire *wire, Dim value) {
+    const Known *k = wire && wire_is_constant(wire) ? known_of(im, wire) : NULL;
+    return k && k->sizes && k->count == 1 && k->sizes[0] == value;
+}
+
+/* x where the wire is max(x, value), or min; else NULL. */
+static Wire *bounded_by(Import *im, Wire *wire, const char *callee, Dim value) {
+    const Line *line = wire ? wire->line : NULL;
+    const bool bounds = line && !strcmp(line->callee, callee) && line->inputs.count == 2;
+    return bounds && is_constant_of(im, line->inputs.items[1].wire, value) ? line->inputs.items[0].wire
+                                                                           : NULL;
+}
+
+Wire *places_of(Import *im, Wire *index, Dim size) {
+    Wire *whole = index ? cast_to(im, index, ONNX_INT32) : NULL;
+    if (!whole || !may_be_negative(im, whole) || (wire_is_constant(index) && !known_of(im, index)))
+        return whole;
     Wire *turned = infix_size(im, "+", whole, size),
          *negative = typed(infix_number(im, "<", whole, 0), ONNX_BOOL);
     return typed(call(im, "select", (Wire *[]){negative, turned, whole}, 3, "%s", ""), ONNX_INT32);
+}
+
+/* Places for an operator that takes the nearest for one outside: bounds that say so
+ * may go. */
+static Wire *nearest_places(Import *im, Wire *index, Dim size) {
+    Wire *below = bounded_by(im, index, "min", dim_offset(im->dims, size, -1)),
+         *bare = bounded_by(im, below, "max", dim_const(im->dims, 0));
+    return bare ? cast_to(im, bare, ONNX_INT32) : places_of(im, index, size);
 }
 
 static Wire *gathered_wire(Import *im, Wire *x, Wire *places, int axis) {
@@ -324,7 +353,7 @@ void convert_gather(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     if (!x || !index) return;
     const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
     if (axis < 0 || (outputs[0] = taken_wire(im, x, index, axis)) || im->why) return;
-    outputs[0] = gathered_wire(im, x, places_of(im, index, wire_size(im, x, axis)), axis);
+    outputs[0] = gathered_wire(im, x, nearest_places(im, index, wire_size(im, x, axis)), axis);
 }
 
 void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -343,17 +372,30 @@ void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **
                           2, "axis = %d", axis);
 }
 
+/* Place `column` of the last axis, which goes. */
+static Wire *column_of_places(Import *im, Wire *index, int column) {
+    const int last = wire_rank(im, index) - 1;
+    const Known *k = known_of(im, index);
+    if (k && k->sizes) {
+        Wire *known = wire_known(im, k->type, last, k->dims);
+        for (int64_t i = 0; i < known->known->count; i++)
+            known->known->sizes[i] = k->sizes[i * k->dims[last] + column];
+        return known;
+    }
+    const char *places[16];
+    for (int i = 0; i < last; i++) places[i] = ":";
+    places[last] = arena_printf(im->arena, "%d", column);
+    return cut_wire(im, index, places);
+}
+
 Wire *rows_at(Import *im, Wire *x, Wire *index, int *count) {
     int64_t deep;
     const int last = wire_rank(im, index) - 1, rank = wire_rank(im, x);
     if (last < 0 || !wire_fixed(im, index, last, &deep) || deep > rank)
         return cannot(im, "indices of a depth that is free");
-    const char *places[16];
     Wire *place = NULL;
-    for (int i = 0; i < 16; i++) places[i] = ":";
     for (int i = 0; !im->why && i < (int)deep; i++) {
-        places[last] = arena_printf(im->arena, "%d", i);
-        Wire *one = places_of(im, cut_wire(im, index, places), wire_size(im, x, i));
+        Wire *one = places_of(im, column_of_places(im, index, i), wire_size(im, x, i));
         place = place ? infix(im, "+", infix_size(im, "*", place, wire_size(im, x, i)), one) : one;
     }
     *count = (int)deep;

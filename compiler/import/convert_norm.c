@@ -46,12 +46,23 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
                         inputs[1], inputs[2]);
 }
 
+static bool is_filled_with(Import *im, Wire *wire, double value) {
+    const Known *k = known_of(im, wire);
+    for (int64_t i = 0; k && k->reals && i < k->count; i++)
+        if (k->reals[i] != value) return false;
+    return k && k->reals;
+}
+
 /* A norm that learns a weight and a bias for each channel: a layer where they are
- * weights, else written out. */
+ * weights, else written out. Ones and zeros are what exporters write of one that learns
+ * nothing. `learning` is the setting that it needs to learn, "" where it does without. */
 static Wire *learnt_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee,
                          const char *settings, const char *learning) {
     const char *comma = *settings && *learning ? ", " : "";
     if (!is_weight(im, weight, 1) || !is_weight(im, bias, 1) || !weight->data || !bias->data) return NULL;
+    if (is_filled_with(im, weight, 1) && is_filled_with(im, bias, 0))
+        return *learning ? stage(im, x, callee, "%s", settings)
+                         : stage(im, x, callee, "%s%saffine = false", settings, *settings ? ", " : "");
     Line *line = layer_begin(im, x, callee, "%s%s%s", settings, comma, learning);
     layer_weight(im, line, "weight", weight);
     layer_weight(im, line, "bias", bias);

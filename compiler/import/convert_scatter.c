@@ -19,24 +19,25 @@ static Wire *added_up(Import *im, Wire *updates, Wire *places, Dim size) {
 static Wire *scattered_wire(Import *im, Wire *x, Wire *places, Wire *updates) {
     const char *how = attribute_string(im, "reduction", "none");
     if (!x || !places || !updates) return NULL;
-    if (!strcmp(how, "add")) return infix(im, "+", x, added_up(im, updates, places, wire_size(im, x, 0)));
-    if (strcmp(how, "none")) return cannot(im, "putting elements by %s", how);
-    return call(im, "onnx.scatter_rows", (Wire *[]){x, places, updates}, 3, "%s", "");
+    if (!strcmp(how, "none")) return call(im, "put", (Wire *[]){x, places, updates}, 3, "%s", "");
+    if (strcmp(how, "add") || x->type == ONNX_BOOL)
+        return cannot(im, "putting elements of %s by %s", onnx_type_name(x->type), how);
+    return infix(im, "+", x, added_up(im, updates, places, wire_size(im, x, 0)));
 }
 
-static bool scatter_inputs(Import *im, Wire *const *inputs, int count, Wire **out) {
+static bool scatter_inputs(Wire *const *inputs, int count, Wire **out) {
     for (int i = 0; i < 3; i++) {
         out[i] = input_at(inputs, count, i);
         if (!out[i]) return false;
     }
-    return out[0]->type != ONNX_BOOL || cannot(im, "putting elements of bool");
+    return true;
 }
 
 void convert_scatter_nd(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *in[3];
     Dim dims[16], rows[16];
     int deep;
-    if (!scatter_inputs(im, inputs, count, in)) return;
+    if (!scatter_inputs(inputs, count, in)) return;
     Wire *places = flat_wire(im, rows_at(im, in[0], in[1], &deep));
     const int rank = wire_rank(im, in[0]);
     if (!places) return;
@@ -62,7 +63,7 @@ static Wire *places_along_axis(Import *im, Wire *index, int axis, Dim stride) {
 void convert_scatter_elements(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *in[3];
     Dim dims[16];
-    if (!scatter_inputs(im, inputs, count, in)) return;
+    if (!scatter_inputs(inputs, count, in)) return;
     const int rank = wire_rank(im, in[0]), axis = axis_of(im, attribute_int(im, "axis", 0), rank);
     if (axis < 0 || wire_rank(im, in[1]) != rank) return;
     dims_of(im, in[0], dims);

@@ -467,6 +467,36 @@ static Known *fold_expand(Import *im, Knowns in) {
     return out;
 }
 
+/* The place of a row of `deep` axes, which index `row` names; false where it is
+ * outside. */
+static bool scattered_place(const Known *x, const Known *index, int64_t row, int64_t deep, int64_t *place) {
+    *place = 0;
+    for (int64_t i = 0; i < deep; i++) {
+        int64_t at;
+        if (!constant_int(index, row * deep + i, &at) || at < -x->dims[i] || at >= x->dims[i]) return false;
+        *place = *place * x->dims[i] + at + (at < 0 ? x->dims[i] : 0);
+    }
+    return true;
+}
+
+static Known *fold_scatter_nd(Import *im, Knowns in) {
+    const Known *x = in[0], *index = in[1], *updates = in[2];
+    if (!x || !index || !updates || index->rank < 1 || !x->reals != !updates->reals ||
+        strcmp(attribute_string(im, "reduction", "none"), "none"))
+        return NULL;
+    const int64_t deep = index->dims[index->rank - 1];
+    int64_t inner = 1, place;
+    for (int i = (int)deep; i < x->rank; i++) inner *= x->dims[i];
+    if (deep < 1 || deep > x->rank || updates->count != index->count / deep * inner) return NULL;
+    Known *out = known_like(im, x, x->rank, x->dims);
+    for (int64_t i = 0; out && i < x->count; i++) element_copy(x, i, out, i);
+    for (int64_t row = 0; out && row < index->count / deep; row++) {
+        if (!scattered_place(x, index, row, deep, &place)) return NULL;
+        for (int64_t i = 0; i < inner; i++) element_copy(updates, row * inner + i, out, place * inner + i);
+    }
+    return out;
+}
+
 /* ---- out of nothing ---- */
 
 static Known *fold_shape(Import *im, Wire *x) {
@@ -476,6 +506,8 @@ static Known *fold_shape(Import *im, Wire *x) {
     int64_t count = max_i64(0, end - begin);
     Known *out = known_new(im, ONNX_INT64, 1, &count);
     for (int64_t i = 0; i < count; i++) out->sizes[i] = wire_size(im, x, (int)(begin + i));
+    const int rows = found_axis(im, x);
+    out->counts_found = rows >= begin && rows < end;
     return out;
 }
 
@@ -484,6 +516,7 @@ static Known *fold_wire_size(Import *im, Wire *x) {
     out->sizes[0] = dim_const(im->dims, 1);
     for (int i = 0; i < wire_rank(im, x); i++)
         out->sizes[0] = dim_mul(im->dims, out->sizes[0], wire_size(im, x, i));
+    out->counts_found = found_axis(im, x) >= 0;
     return out;
 }
 
@@ -586,9 +619,15 @@ static Known *fold_wires(Import *im, Wire *const *inputs, Knowns in, int count) 
     if (!strcmp(op, "Slice")) return fold_slice(im, in, count);
     if (!strcmp(op, "Expand")) return count == 2 ? fold_expand(im, in) : NULL;
     if (!strcmp(op, "Where")) return count == 3 ? fold_where(im, in) : NULL;
+    if (!strcmp(op, "ScatterND")) return count == 3 ? fold_scatter_nd(im, in) : NULL;
     if (!strcmp(op, "Range")) return count == 3 ? fold_range(im, in) : NULL;
     if (!strcmp(op, "ReduceProd")) return fold_product(im, in[0], count);
     return NULL;
+}
+
+/* A part of a weight stays one in the text. */
+static bool takes_part_of_weight(const Import *im, Knowns in) {
+    return !strcmp(im->node->op, "Slice") && in[0] && in[0]->reals && in[0]->count > MAX_WRITTEN;
 }
 
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -598,10 +637,13 @@ bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         in[i] = known_of(im, inputs[i]);
         if (inputs[i] && !in[i] && !by_shape) return false;
     }
-    if (im->node->output_count != 1) return false;
+    if (im->node->output_count != 1 || takes_part_of_weight(im, in)) return false;
     Known *known = fold_wires(im, inputs, in, count);
     if (!known) return false;
+    for (int i = 0; i < count; i++) known->counts_found |= in[i] && in[i]->counts_found;
     outputs[0] = NEW(im->arena, Wire);
     *outputs[0] = (Wire){.type = known->type, .known = known};
+    for (int i = 0; i < count && !outputs[0]->hint; i++)
+        outputs[0]->hint = inputs[i] ? inputs[i]->hint : NULL;
     return true;
 }

@@ -85,9 +85,10 @@ static FormulaPart of_call(Formula *f, const char *name, size_t length) {
     takes_text(f, ")");
     name = arena_strndup(im->arena, name, length);
     const bool alone = count == 1 && !settings.length;
-    return (FormulaPart){alone ? stage(im, wires[0], name, "%s", "")
-                               : call(im, name, wires, count, "%s", text_string(&settings)),
-                         0};
+    Wire *made = alone ? stage(im, wires[0], name, "%s", "")
+                       : call(im, name, wires, count, "%s", text_string(&settings));
+    if (!strcmp(name, "select")) typed(made, wires[1]->type); /* and not that of its condition */
+    return (FormulaPart){made, 0};
 }
 
 static FormulaPart of_input(Formula *f, int place) {

@@ -47,6 +47,14 @@ static const char *first_comment(Import *im, const char *path) {
     return arena_printf(im->arena, "%s%s", text_string(&text), im->cut.count ? ".\n" : "");
 }
 
+void add_remark(Import *im, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const char *line = arena_vprintf(im->arena, format, arguments), *before = im->remarks ? im->remarks : "";
+    va_end(arguments);
+    if (!strstr(before, line)) im->remarks = arena_printf(im->arena, "%s%s", before, line);
+}
+
 static Import import_begin(Arena *arena, Names *names, Diagnostics *diag, const OnnxModel *model,
                            const ImportOptions *options) {
     return (Import){.arena = arena,
@@ -61,7 +69,7 @@ static Import import_begin(Arena *arena, Names *names, Diagnostics *diag, const 
 /* Where free heights and widths leave nodes unread, they may have to be multiples: a map
  * that was halved five times may meet one that was not. */
 static bool import_with_multiples(Import *im, const Import *fresh) {
-    static const int multiples[] = {1, 32, 64};
+    static const int multiples[] = {1, 32, 64, 256};
     for (int i = 0; i < COUNT_OF(multiples); i++) {
         Import again = *fresh;
         again.multiple = multiples[i];

@@ -9,6 +9,7 @@
  *                gives the shape of what it makes
  *   operators.def, convert_*.c
  *                a row an operator, and the function that writes it
+ *   found.c      rows whose number only a run knows
  *   recognise.c  what the library has a block for is written by its name
  *   picture.c    inputs that are pictures
  *   repeat.c     what repeats becomes a block
@@ -129,9 +130,13 @@ typedef struct Known { /* a small constant: `sizes` of ints and bools, which may
     int64_t count;
     Dim *sizes;
     double *reals;
+    bool counts_found; /* made of how many rows were found: see found.c */
 } Known;
 
+enum { MAX_WRITTEN = 16 }; /* elements of a constant in the text; larger ones are weights */
+
 bool onnx_type_is_float(int type);
+bool known_is_symbolic(const Known *k); /* whether one of its elements depends on a size that is free */
 
 /* ---- line.c: statements ---- */
 
@@ -244,11 +249,13 @@ struct Import {
     Vec(OnnxPort) input_ports, output_ports;
     Vec(InputType) types; /* of inputs */
     Vec(AskedPicture) asked;
-    const char *remarks;  /* lines of the first comment; NULL for none */
-    Vec(Block *) blocks;  /* in their order in the text */
-    Map *wires;           /* ONNX's name to Wire, of the graph that is being read */
-    const OnnxNode *node; /* that is being read */
-    int count;            /* of names used in the trial */
+    const char *remarks;     /* lines of the first comment; NULL for none */
+    Map *found;              /* of a node of the trial: its rows, see found.c; or NULL */
+    const Node *first_found; /* the first rows */
+    Vec(Block *) blocks;     /* in their order in the text */
+    Map *wires;              /* ONNX's name to Wire, of the graph that is being read */
+    const OnnxNode *node;    /* that is being read */
+    int count;               /* of names used in the trial */
     Vec(Unread) unread;
     /* with --partial: tensors that are inputs, since the nodes that make them cannot be
      * read */
@@ -271,6 +278,9 @@ Dim wire_size(Import *im, Wire *wire, int axis);
 bool wire_fixed(Import *im, Wire *wire, int axis, int64_t *size);
 DType dtype_of(int onnx_type);
 
+/* A line of the first comment, once. */
+void add_remark(Import *im, const char *format, ...) PRINTF_LIKE(2, 3);
+
 /* Statements. Their results have the type of the first operand unless set otherwise
  * (`typed`). Settings are text, split at commas. After cannot() all of them pass on
  * NULL. */
@@ -282,6 +292,7 @@ Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const cha
 /* The same for a block that returns several tensors, all of the first operand's type. */
 void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count,
            const char *settings);
+Operand operand_beside(Import *im, Wire *wire, Wire *other); /* a number beside `other`, where it is one */
 Wire *infix(Import *im, const char *op, Wire *a, Wire *b);
 Wire *infix_number(Import *im, const char *op, Wire *a, double b);
 Wire *number_infix(Import *im, double a, const char *op, Wire *b);
@@ -329,6 +340,18 @@ const Known *known_sizes(
 /* Evaluates a node of known inputs; false where its result cannot be known while
  * importing. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs);
+
+/* ---- found.c: rows whose number only a run knows ---- */
+
+/* rows along axis 0, of which `count` are there */
+void found_begin(Import *im, const Wire *rows, Wire *count);
+/* along which its rows lie; -1 where it has none */
+int found_axis(Import *im, const Wire *wire);
+/* False, and the current node is refused, where the wire is made of several rows. */
+bool found_is_whole(Import *im, const Wire *wire);
+/* False, and the current node is refused, where it reads how many rows there are. */
+bool found_are_not_counted(Import *im, Wire *const *inputs, int count, Wire *const *outputs);
+void add_found_outputs(Import *im); /* the numbers of rows that are results */
 
 /* ---- operators.c ---- */
 

@@ -56,6 +56,12 @@ const Known *known_of(Import *im, Wire *wire) {
     return wire->known = decoded_tensor(im, wire->data);
 }
 
+bool known_is_symbolic(const Known *k) {
+    for (int64_t i = 0; k->sizes && i < k->count; i++)
+        if (!dim_is_const(k->sizes[i], NULL)) return true;
+    return false;
+}
+
 bool wire_is_constant(const Wire *wire) { return wire->data || wire->known; }
 
 int wire_rank(Import *im, Wire *wire) {

@@ -104,8 +104,6 @@ static const char *dtype_setting(Import *im, int type, DType usual) {
     return dtype == usual ? "" : arena_printf(im->arena, ", dtype = \"%s\"", dtype_name(dtype));
 }
 
-enum { MAX_WRITTEN = 16 }; /* elements of a constant in the text; larger ones are weights */
-
 static bool equal_elements(const Known *k) {
     for (int64_t i = 1; i < k->count; i++)
         if (k->reals ? !(k->reals[i] == k->reals[0]) : k->sizes[i] != k->sizes[0]) return false;
@@ -127,16 +125,25 @@ static Wire *constant_line(Import *im, int type, const char *callee, const char 
     return line_run(im, line, type);
 }
 
-static bool is_symbolic(const Known *k) {
-    for (int64_t i = 0; k->sizes && i < k->count; i++)
-        if (!dim_is_const(k->sizes[i], NULL)) return true;
-    return false;
+/* Sizes of the run: each is a tensor. */
+static Wire *stacked_sizes(Import *im, const Known *k) {
+    Wire *parts[MAX_WRITTEN];
+    Dim dims[16];
+    if (k->count > MAX_WRITTEN)
+        return cannot(im, "a constant of more than %d sizes that are free", MAX_WRITTEN);
+    for (int64_t i = 0; i < k->count; i++)
+        parts[i] = constant_line(im, k->type, "tensor",
+                                 arena_printf(im->arena, "%s%s", dim_string(im->arena, k->sizes[i]),
+                                              dtype_setting(im, k->type, DTYPE_F32)));
+    for (int i = 0; i < k->rank; i++) dims[i] = dim_const(im->dims, k->dims[i]);
+    return reshaped(im, stage_of(im, parts, (int)k->count, "stack", "axis = 0"), dims, k->rank);
 }
 
 /* A few numbers in the text. */
 static Wire *written_constant(Import *im, const Known *k) {
     Text text = {.arena = im->arena};
-    if (k->count > 1 && equal_elements(k) && !is_symbolic(k)) {
+    if (k->count > 1 && known_is_symbolic(k)) return stacked_sizes(im, k);
+    if (k->count > 1 && equal_elements(k)) {
         Known one = *k;
         one.rank = 0, one.type = k->type == ONNX_BOOL ? ONNX_INT32 : k->type; /* full takes a number */
         text_add(&text, "%s, ", tuple_text(im->arena, k->dims, k->rank));
@@ -152,9 +159,9 @@ static Wire *written_constant(Import *im, const Known *k) {
     return constant_line(im, k->type, "tensor", text_string(&text));
 }
 
-/* A weight of the model by itself. */
+/* A weight of the model by itself; ints are never trained. */
 static Wire *weight_constant(Import *im, Wire *wire) {
-    Line *line = line_new(im, STYLE_CALL, "param");
+    Line *line = line_new(im, STYLE_CALL, onnx_type_is_float(wire->type) ? "param" : "state");
     LineWeight *weight = layer_weight(im, line, "", wire);
     Dim dims[16];
     for (int i = 0; i < weight->rank; i++) dims[i] = dim_const(im->dims, weight->dims[i]);
@@ -174,8 +181,9 @@ bool materialize(Import *im, Wire *wire) {
     else if (wire->data && !onnx_type_bytes(wire->data->type))
         cannot(im, "a constant of %s", onnx_type_name(wire->data->type));
     else
-        made = k && (is_symbolic(k) || count <= MAX_WRITTEN || equal_elements(k)) ? written_constant(im, k)
-                                                                                  : weight_constant(im, wire);
+        made = k && (known_is_symbolic(k) || count <= MAX_WRITTEN || equal_elements(k))
+                   ? written_constant(im, k)
+                   : weight_constant(im, wire);
     if (!made) return false;
     wire->name = made->name, wire->line = made->line, wire->shape = made->shape;
     made->line->results.items[0] = wire;
@@ -184,10 +192,10 @@ bool materialize(Import *im, Wire *wire) {
 
 /* Beside a tensor of at least its rank, a constant of one element becomes a number in the
  * text. */
-static Operand operand_beside(Import *im, Wire *wire, Wire *other) {
+Operand operand_beside(Import *im, Wire *wire, Wire *other) {
     const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
-    const bool one =
-        k && k->count > 0 && (k->count == 1 || equal_elements(k)) && !is_symbolic(k) && k->type != ONNX_BOOL;
+    const bool one = k && k->count > 0 && (k->count == 1 || equal_elements(k)) && !known_is_symbolic(k) &&
+                     k->type != ONNX_BOOL;
     bool within = one && other && !wire_is_constant(other) && wire_rank(im, other) >= k->rank;
     for (int i = 0; within && i < k->rank; i++) {
         int64_t size;
@@ -314,6 +322,7 @@ void lines_run(Import *im, Line *line, const int *types, int count, Wire **out) 
     for (int i = 0; i < count; i++) {
         if (!trial_shape(im->trial, line->results.items[i]->name, &line->results.items[i]->shape))
             INTERNAL_ERROR("no tensor: %s", trial_text(im, line));
+        if (!found_is_whole(im, line->results.items[i])) return;
         out[i] = line->results.items[i];
     }
     vec_push(im->arena, &im->lines, line);
@@ -415,6 +424,7 @@ Wire *number_infix(Import *im, double a, const char *op, Wire *b) {
 }
 Wire *infix_size(Import *im, const char *op, Wire *a, Dim b) {
     const char *text = dim_string(im->arena, b);
+    if (*op == '*' && dim_is_one(b)) return a;
     if (strpbrk(text, "+- ")) text = arena_printf(im->arena, "(%s)", text);
     return are_here(im, &a, 1) ? infix_operands(im, op, (Operand){a, NULL}, (Operand){NULL, text}, a->type)
                                : NULL;
@@ -427,9 +437,34 @@ Wire *prefix(Import *im, const char *op, Wire *x) {
     return line_run(im, line, x->type);
 }
 
+static bool is_whole_type(int type) { return type == ONNX_INT32 || type == ONNX_INT64; }
+
+/* Ints of a constant, in another type; NULL where it has none. */
+static Wire *cast_constant(Import *im, Wire *x, int type) {
+    const Known *k = wire_is_constant(x) && is_whole_type(x->type) ? known_of(im, x) : NULL;
+    if (!k || !is_whole_type(type) || known_is_symbolic(k)) return NULL;
+    Wire *made = wire_known(im, type, k->rank, k->dims);
+    for (int64_t i = 0; i < k->count; i++) {
+        if (type == ONNX_INT32 && dim_const_value(k->sizes[i]) != (int32_t)dim_const_value(k->sizes[i]))
+            return NULL;
+        made->known->sizes[i] = k->sizes[i];
+    }
+    made->hint = x->hint;
+    return made;
+}
+
+/* What was widened to i64 only; NULL where it was not. */
+static Wire *before_widening(Wire *x) {
+    const Line *line = x->line;
+    Wire *from = line && !strcmp(line->callee, "cast") ? line->inputs.items[0].wire : NULL;
+    return from && from->type == ONNX_INT32 && x->type == ONNX_INT64 ? from : NULL;
+}
+
 Wire *cast_to(Import *im, Wire *x, int type) {
     if (!are_here(im, &x, 1)) return NULL;
     if (x->type == type) return x;
+    Wire *known = cast_constant(im, x, type), *narrow = type == ONNX_INT32 ? before_widening(x) : NULL;
+    if (known || narrow) return known ? known : narrow;
     if (dtype_of(x->type) == dtype_of(type)) {
         Wire *same = NEW(im->arena, Wire);
         *same = *x;

@@ -198,6 +198,8 @@ static int turn_of(const Line *own) { return is_param(own) ? 2 : own->block ? 1 
 
 static void name_body(Import *im, Line *const *lines, const Line *const *own, int count, const char *within) {
     Labels labels = {.im = im};
+    for (int i = 0; i < count; i++) /* what has no label is called after what it runs */
+        if (!line_has_weights(own[i])) vec_push(im->arena, &labels.taken, short_callee(lines[i]));
     for (int turn = 0; turn < 3; turn++)
         for (int i = 0; i < count; i++) {
             if (turn_of(own[i]) != turn) continue;

@@ -77,8 +77,7 @@ bool picture_sizes(Import *im, const OnnxPort *port, const char *const *sizes, c
 }
 
 static void remark_levels(Import *im, const Wire *wire) {
-    im->remarks = arena_printf(im->arena, "%s# `%s` holds 0 to 1, where the file has 0 to 255.\n",
-                               im->remarks ? im->remarks : "", wire->name);
+    add_remark(im, "# `%s` holds 0 to 1, where the file has 0 to 255.\n", wire->name);
 }
 
 /* The tensor that the file has in the place of the picture. */

@@ -172,23 +172,35 @@ static Line *finish_dense(const Match *m, const char *callee) {
     return line;
 }
 
+/* Whether a weight has a number for each place along an axis of x, and no others. */
+static bool is_along_axis(const Wire *wire, Shape x, int axis) {
+    const int first = x.rank - wire->shape.rank;
+    for (int i = 0; i < wire->shape.rank; i++)
+        if (first + i == axis ? wire->shape.dims[i] != x.dims[axis] : !dim_is_one(wire->shape.dims[i]))
+            return false;
+    return first >= 0 && first <= axis;
+}
+
 /* A weight by itself, or a constant of a single value. */
 static bool norm_weight(const Match *m, Line *line, const Line *from, const char *name, const Wire *wire) {
     LineWeight weight = {.name = name, .known = wire->known, .tensor = wire->data, .rank = 1, .from_rank = 1};
     const int64_t count = wire->data ? wire->data->count : wire->known ? wire->known->count : 0;
-    const int rank = wire->shape.rank;
-    if (rank != 1 || !count) return false;
+    if (!count) return false;
     weight.dims[0] = weight.from[0] = count;
     vec_push(m->im->arena, &line->weights, weight);
     if (from->hint && !line->hint) line->hint = from->hint;
     return true;
 }
 
+static void add_norm_axis(const Match *m, Line *line, int axis) {
+    if (axis != matched_wire(m, "x")->shape.rank - 1)
+        add_matched_setting(m, line, "axis", arena_printf(m->im->arena, "%d", axis));
+}
+
 static Line *finish_layernorm(const Match *m, const char *callee) {
-    const Wire *x = matched_wire(m, "x");
     const Line *mean = matched_wire(m, "m")->line, *var = matched_wire(m, "v")->line;
-    const char *last = arena_printf(m->im->arena, "%d", x->shape.rank - 1);
-    if (!has_setting(mean, "axes", last) || !has_setting(var, "axes", last) ||
+    const char *axes = setting_of_line(mean, "axes");
+    if (!*axes || axes[strspn(axes, "0123456789")] || !has_setting(var, "axes", axes) ||
         !has_setting(mean, "keep", "true") || !has_setting(var, "keep", "true"))
         return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
@@ -196,6 +208,7 @@ static Line *finish_layernorm(const Match *m, const char *callee) {
     add_matched_input(m, line, matched_wire(m, "x"));
     if (fabs(eps - 1e-5) > 1e-9) add_matched_setting(m, line, "eps", number_text(m->im->arena, eps, true));
     add_matched_setting(m, line, "affine", "false");
+    add_norm_axis(m, line, (int)strtol(axes, NULL, 10));
     return line;
 }
 
@@ -203,8 +216,12 @@ static Line *finish_layernorm(const Match *m, const char *callee) {
 static Line *finish_affine(const Match *m, const char *callee) {
     const Wire *w = matched_wire(m, "w"), *b = matched_wire(m, "b");
     const Line *plain = matched_wire(m, "y")->line;
+    const Shape x = matched_wire(m, "x")->shape;
+    const char *given = setting_of_line(plain, "axis");
+    const int axis = *given ? (int)strtol(given, NULL, 10) : x.rank - 1;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
-    if (!has_setting(plain, "affine", "false")) return NULL;
+    if (!has_setting(plain, "affine", "false") || !is_along_axis(w, x, axis) || !is_along_axis(b, x, axis))
+        return NULL;
     add_matched_input(m, line, matched_wire(m, "x"));
     for (int i = 0; i < plain->settings.count; i++)
         if (strcmp(plain->settings.items[i].key, "affine"))
@@ -269,14 +286,37 @@ static bool read_order(const Line *permute, int rank, int *order) {
     return true;
 }
 
+/* Whether the first line of the pattern turns axes as `there`, and the last turns them
+ * back. */
+static bool is_turned_back(const Match *m, int *there) {
+    const int rank = matched_wire(m, "x")->shape.rank;
+    int back[16];
+    if (!read_order(matched_wire(m, "p")->line, rank, there) || !read_order(m->root, rank, back))
+        return false;
+    for (int i = 0; i < rank; i++)
+        if (there[back[i]] != i) return false;
+    return true;
+}
+
+/* The last axis is another one turned there. */
+static Line *finish_turned_norm(const Match *m, const char *callee) {
+    const Line *norm = matched_wire(m, "l")->line;
+    int there[16];
+    if (!is_turned_back(m, there) || *setting_of_line(norm, "axis")) return NULL;
+    Line *line = line_in_place(m, STYLE_STAGE, callee);
+    add_matched_input(m, line, matched_wire(m, "x"));
+    for (int i = 0; i < norm->settings.count; i++)
+        vec_push(m->im->arena, &line->settings, norm->settings.items[i]);
+    add_norm_axis(m, line, there[matched_wire(m, "x")->shape.rank - 1]);
+    copy_weights(m, line, norm, "");
+    return line;
+}
+
 /* Turned there and back, with a cast between. */
 static Line *finish_turned_cast(const Match *m, const char *callee) {
-    const Line *first = matched_wire(m, "p")->line, *cast = matched_wire(m, "c")->line;
-    const int rank = matched_wire(m, "x")->shape.rank;
-    int there[16], back[16];
-    if (!read_order(first, rank, there) || !read_order(m->root, rank, back)) return NULL;
-    for (int i = 0; i < rank; i++)
-        if (there[back[i]] != i) return NULL;
+    const Line *cast = matched_wire(m, "c")->line;
+    int there[16];
+    if (!is_turned_back(m, there)) return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
     add_matched_input(m, line, matched_wire(m, "x"));
     add_matched_setting(m, line, "type", setting_of_line(cast, "type"));

@@ -1010,8 +1010,21 @@ def steps():
     for gates, call, function in ((4, "lstm_steps(x, y, z, zeros([12]), zeros([2, 3]), zeros([2, 3]))", lstm),
                                   (3, "gru_steps(x, y, z, zeros([9]), zeros([9]), zeros([2, 3]))", gru), (1, "rnn_steps(x, y, z, zeros([3]), zeros([2, 3]))", rnn)):
         expression(f"{call}[0]", [(4, 2, 5), (3 * gates, 5), (3 * gates, 3)], function, use="onnx")
-    places = [3, 0, 4]
-    expression(f'scatter_rows(x, tensor({places}, dtype = "i32"), y)', [(5, 2), (3, 2)], lambda x, y: x.index_copy(0, torch.tensor(places), y), use="onnx")
+
+    def listed(boxes, scores, most, iou, least):
+        rows = []
+        for n, classes in enumerate(scores):
+            for k, score in enumerate(classes):
+                wanted = (score > least).nonzero()[:, 0]
+                rows += [(n, k, place) for place in wanted[torchvision.ops.nms(boxes[n][wanted], score[wanted], iou)][:most].tolist()]
+        return torch.tensor(rows + [(-1, -1, -1)] * (scores.shape[0] * scores.shape[1] * most - len(rows)))
+    in_order = lambda a, b: torch.cat((torch.min(a, b), torch.max(a, b)), -1)
+    shapes = [(2, 20, 4), (2, 3, 20)]
+    expression('cast(nms_rows(x, y, most = 5, iou = 0.3, score = -0.5)[0], "f32")', shapes, lambda x, y: listed(in_order(x[..., :2], x[..., 2:]), y, 5, 0.3, -0.5), use="onnx")
+    expression('cast(nms_rows(x, y, most = 20, middles = true)[0], "f32")', shapes,
+               lambda x, y: listed(in_order(x[..., :2] - x[..., 2:] / 2, x[..., :2] + x[..., 2:] / 2), y, 20, 0, -math.inf), use="onnx")
+    expression("cast(nms_rows(x, y, most = 20, iou = 0.1, score = 0.5)[1], \"f32\")", shapes,
+               lambda x, y: (listed(in_order(x[..., :2], x[..., 2:]), y, 20, 0.1, 0.5)[:, 0] >= 0).sum(), use="onnx")
 
 
 def operators():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Makes pictures.onnx, bytes.onnx, slices.onnx and arithmetic.onnx for tests/golden/commands/import-*.cai. Needs numpy and onnx, which the tests do not.
+# Makes pictures.onnx, bytes.onnx, slices.onnx, arithmetic.onnx, found.onnx and branches.onnx for tests/golden/commands/import-*.cai. Needs numpy and onnx, which the tests do not.
 import os
 import numpy as np, onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -67,3 +67,18 @@ graph = helper.make_graph([node('Shape', ['x'], ['a']), node('Cast', ['a'], ['b'
                            node('Reshape', ['x', 'f'], ['g']), node('Slice', ['g', 'begins', 'ends'], ['y'])], 'arithmetic',
                           [port('x', 'N', 8)], [port('y', 'N', 1, 4)], [ints('zero', 0), ints('one', 1), ints('parts', 2, 4), ints('begins', 0, 1), ints('ends', 10**9, 10**9)])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'arithmetic.onnx')
+
+# What is made of several of the boxes that are found, or of their number.
+graph = helper.make_graph([node('NonMaxSuppression', ['boxes', 'scores', 'most'], ['selected']), node('Gather', ['selected', 'two'], ['places'], axis=1),
+                           node('Gather', ['boxes', 'places'], ['kept'], axis=1), node('ReduceMax', ['kept'], ['widest'], axes=[1]),
+                           node('TopK', ['kept', 'one'], ['best', 'where'], axis=1), node('Shape', ['kept'], ['sizes']), node('Size', ['kept'], ['count']), node('Cast', ['count'], ['many'], to=TensorProto.FLOAT),
+                           node('Mul', ['kept', 'many'], ['scaled'])], 'found', [port('boxes', 1, 20, 4), port('scores', 1, 2, 20)],
+                          [port('widest', 1, 1, 4), port('best', 1, 1, 4), port('scaled', 1, None, 4), port('sizes', 3, kind=TensorProto.INT64)],
+                          [ints('most', 5), ints('one', 1), numpy_helper.from_array(np.array(2), 'two')])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'found.onnx')
+
+# Branches of other shapes than each other, of which only a run knows which one runs.
+branch = lambda name, of, *sizes: helper.make_graph([node(of, ['x'], [name]) if of == 'Neg' else node(of, ['x', 'x'], [name], axis=0)], name, [], [port(name, *sizes)])
+graph = helper.make_graph([node('If', ['p'], ['y'], then_branch=branch('same', 'Neg', 4), else_branch=branch('twice', 'Concat', 8))], 'branches',
+                          [port('x', 4), port('p', kind=TensorProto.BOOL)], [port('y', None)], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'branches.onnx')

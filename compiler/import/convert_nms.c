@@ -1,0 +1,40 @@
+/* NonMaxSuppression, whose list the language has as rows of a fixed number: see
+ * found.c. */
+#include "import/convert.h"
+
+enum { MOST_BOXES = 1 << 20 }; /* that the language's nms keeps */
+
+/* How many boxes of a picture and class may stay: `given`, but no more than there are. */
+static bool most_boxes(Import *im, Wire *scores, Wire *given, int64_t *most) {
+    int64_t boxes;
+    int one;
+    if (!given) return cannot(im, "it keeps no box: max_output_boxes_per_class is not given");
+    if (!ints_of(im, given, "max_output_boxes_per_class", most, &one)) return false;
+    if (wire_fixed(im, scores, 2, &boxes)) *most = min_i64(*most, boxes);
+    if (*most < 1) return cannot(im, "it keeps no box: max_output_boxes_per_class is %lld", (long long)*most);
+    return *most <= MOST_BOXES ||
+           cannot(im, "it keeps up to %lld boxes of a picture, more than %d: -D fixes how many there are",
+                  (long long)*most, MOST_BOXES);
+}
+
+void convert_nms(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *both[] = {input_at(inputs, count, 0), input_at(inputs, count, 1)}, *made[2] = {NULL, NULL};
+    double iou = 0, score = -INFINITY;
+    int64_t most;
+    if (!both[0] || !both[1] || wire_rank(im, both[1]) != 3) {
+        cannot(im, "it takes boxes and, for each class, their scores");
+        return;
+    }
+    if (!most_boxes(im, both[1], input_at(inputs, count, 2), &most) ||
+        (input_at(inputs, count, 3) && !number_of(im, inputs[3], "iou_threshold", &iou)) ||
+        (input_at(inputs, count, 4) && !number_of(im, inputs[4], "score_threshold", &score)))
+        return;
+    Text settings = {.arena = im->arena};
+    text_add(&settings, "most = %lld, iou = %s", (long long)most, number_text(im->arena, iou, true));
+    if (score > -INFINITY) text_add(&settings, ", score = %s", number_text(im->arena, score, true));
+    if (attribute_int(im, "center_point_box", 0)) text_add(&settings, ", middles = true");
+    calls(im, "onnx.nms_rows", both, 2, made, 2, text_string(&settings));
+    if (im->why) return;
+    found_begin(im, typed(made[0], ONNX_INT32), typed(made[1], ONNX_INT32));
+    outputs[0] = cast_to(im, made[0], ONNX_INT64);
+}

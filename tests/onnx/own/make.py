@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Writes the networks of this folder, of forms that ONNX's own tests have not: NAME.onnx, and NAME.npz with inputs and what onnxruntime makes of
+them. tests/onnx/run imports, builds, runs and compares. Needs tests/onnx/requirements.txt, which the test does not."""
+import os
+
+import numpy as np, onnx, onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+os.chdir(os.path.dirname(os.path.abspath(__file__)))
+node, random = helper.make_node, np.random.default_rng(1)
+F, I, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+KINDS = {"f": F, "i": I, "b": B}
+
+
+def constants(**arrays):
+    return [numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items()]
+
+
+def graph_of(nodes, inputs, outputs, weights=()):
+    ports = [helper.make_tensor_value_info(name, KINDS[a.dtype.kind], a.shape) for name, a in inputs.items()]
+    return helper.make_graph(nodes, "own", ports, [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in outputs.items()], weights)
+
+
+def save(name, nodes, inputs, outputs, weights=()):
+    model = helper.make_model(graph_of(nodes, inputs, outputs, weights), opset_imports=[helper.make_opsetid("", 16)], ir_version=8, producer_name="hand")
+    onnx.checker.check_model(model)
+    onnx.save(model, f"{name}.onnx")
+    made = onnxruntime.InferenceSession(f"{name}.onnx", providers=["CPUExecutionProvider"]).run(None, inputs)
+    print(name, [a.shape for a in made])
+    arrays = {f"in{i}": a for i, a in enumerate(inputs.values())} | {f"out{i}": a for i, a in enumerate(made)}
+    np.savez_compressed(f"{name}.npz", tolerance=np.array([1e-5, 1e-5]), **arrays)
+
+
+def picked(of, size, places, out):
+    """x[X, Y] for x [2, 40, size], as PyTorch's exporter writes it."""
+    return [node("Flatten", [of], [f"{out}_flat"], axis=2), node("Shape", [of], [f"{out}_shape"]),
+            node("Gather", [f"{out}_shape", "one"], [f"{out}_many"], axis=0), node("Mul", ["X", f"{out}_many"], [f"{out}_first"]),
+            node("Add", [places, f"{out}_first"], [f"{out}_place"]), node("Gather", [f"{out}_flat", f"{out}_place"], [f"{out}_rows"], axis=0),
+            node("Shape", [f"{out}_place"], [f"{out}_found"]), node("Concat", [f"{out}_found", f"size{size}"], [f"{out}_to"], axis=0),
+            node("Reshape", [f"{out}_rows", f"{out}_to"], [out])]
+
+
+# A detector with its suppression within, as YOLOv7 exports it (`--end2end --max-wh 640`): boxes of other classes are moved apart, and each row
+# of the result has picture, box, class and score.
+def detector():
+    x = random.random((2, 40, 9), "f4")
+    x[..., :2] *= 64
+    x[..., 2:4] = 10 + 20 * x[..., 2:4]
+    middle_to_corners = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]], "f4")
+    cut = lambda out, begin, end: node("Slice", ["x", f"at{begin}", f"at{end}", "last"], [out])
+    save("detector", [
+        cut("boxes", 0, 4), cut("sure", 4, 5), cut("of_class", 5, 9), node("Mul", ["of_class", "sure"], ["scores"]),
+        node("MatMul", ["boxes", "matrix"], ["corners"]), node("ReduceMax", ["scores"], ["best"], axes=[2], keepdims=1),
+        node("ArgMax", ["scores"], ["class"], axis=2, keepdims=1), node("Cast", ["class"], ["class_f"], to=F), node("Mul", ["class_f", "reach"], ["apart"]),
+        node("Add", ["corners", "apart"], ["moved"]), node("Transpose", ["best"], ["turned"], perm=[0, 2, 1]),
+        node("NonMaxSuppression", ["moved", "turned", "most", "iou", "least"], ["selected"]),
+        node("Gather", ["selected", "zero"], ["X"], axis=1), node("Gather", ["selected", "two"], ["Y"], axis=1),
+        *picked("corners", 4, "Y", "kept"), *picked("class_f", 1, "Y", "kept_class"), *picked("best", 1, "Y", "kept_score"),
+        node("Unsqueeze", ["X", "one_axis"], ["X1"]), node("Cast", ["X1"], ["picture"], to=F),
+        node("Concat", ["picture", "kept", "kept_class", "kept_score"], ["output"], axis=1)], {"x": x}, {"output": (F, [None, 7])},
+        constants(matrix=middle_to_corners, reach=np.float32(640), most=np.array([25]), iou=np.array([0.2], "f4"), least=np.array([0.45], "f4"), zero=0, one=1, two=2,
+                  one_axis=[1], last=[2], size4=[4], size1=[1], at0=[0], at4=[4], at5=[5], at9=[9]))
+
+
+# Boxes of each class by themselves, as middle and size, all that do not overlap; places of computed depth.
+def classes():
+    boxes = random.random((2, 30, 4), "f4")
+    boxes[..., 2:] *= 0.4
+    save("classes", [
+        node("NonMaxSuppression", ["boxes", "scores", "most", "iou"], ["selected"], center_point_box=1),
+        node("GatherND", ["scores", "selected"], ["kept_scores"]), node("Gather", ["selected", "columns"], ["places"], axis=1),
+        node("GatherND", ["boxes", "places"], ["kept"]), node("Slice", ["kept", "from", "to"], ["first"])],
+        {"boxes": boxes, "scores": random.random((2, 3, 30), "f4")}, {"selected": (I, [None, 3]), "kept_scores": (F, [None]), "kept": (F, [None, 4]), "first": (F, [None, 4])},
+        constants(most=np.array([2 ** 63 - 1]), iou=np.array([0.3], "f4"), columns=[0, 2], **{"from": [0], "to": [100]}))
+
+
+# Branches whose condition only a run knows, within each other, too; one of them is a constant.
+def branches():
+    inner = lambda out, nodes: graph_of(nodes, {}, {out: (F, [3, 4])})
+    constant = node("Constant", [], ["c"], value=numpy_helper.from_array(np.arange(12, dtype="f4").reshape(3, 4)))
+    deeper = node("If", ["p"], ["z"], then_branch=inner("s", [node("Sqrt", ["x"], ["s"])]), else_branch=inner("l", [node("Log", ["x"], ["l"])]))
+    save("branches", [
+        node("If", ["p"], ["y"], then_branch=inner("e", [node("Exp", ["x"], ["e"])]), else_branch=inner("l", [node("Log", ["x"], ["l"])])),
+        node("ReduceSum", ["x"], ["total"], keepdims=1), node("Less", ["total", "zero"], ["q"]), node("Reshape", ["q", "one"], ["q1"]),
+        node("If", ["q1"], ["k"], then_branch=inner("c", [constant]), else_branch=inner("z", [deeper]))],
+        {"x": random.random((3, 4), "f4"), "p": np.array(True)}, {"y": (F, [3, 4]), "k": (F, [3, 4])}, constants(zero=np.float32(0), one=[1]))
+
+
+# Elements at places, some of them counted from the end, one twice: the last counts.
+def puts():
+    save("puts", [
+        node("ScatterElements", ["x", "places", "new"], ["y"], axis=1), node("ScatterElements", ["b", "places", "marks"], ["c"], axis=1),
+        node("ScatterND", ["x", "rows", "others"], ["z"]), node("ScatterND", ["x", "known", "others"], ["w"])],
+        {"x": random.random((3, 6), "f4"), "places": np.array([[0, -1, 0], [5, 2, 3], [-6, 1, 1]]), "new": random.random((3, 3), "f4"), "b": random.random((3, 6)) < 0.5,
+         "marks": random.random((3, 3)) < 0.5, "rows": np.array([[-1], [0]]), "others": random.random((2, 6), "f4")},
+        {"y": (F, [3, 6]), "c": (B, [3, 6]), "z": (F, [3, 6]), "w": (F, [3, 6])}, constants(known=[[2], [1]]))
+
+
+# What is chosen by a condition has the type of what it chooses from.
+def slopes():
+    save("slopes", [node("PRelu", ["x", "slope"], ["a"]), node("ThresholdedRelu", ["a"], ["b"], alpha=0.1), node("Neg", ["b"], ["y"])],
+         {"x": random.random((3, 4), "f4") - np.float32(0.5), "slope": -random.random((3, 4), "f4")}, {"y": (F, [3, 4])})
+
+
+for make in (detector, classes, branches, puts, slopes):
+    make()
