@@ -82,6 +82,10 @@ LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address);
 LLVMValueRef emit_aligned_load(Module *m, LLVMTypeRef type, LLVMValueRef address);
 void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address);
 void emit_aligned_store(Module *m, LLVMValueRef value, LLVMValueRef address);
+/* Past the caches: a line that is written whole is not read before. emit_streamed_end
+ * stands behind all such stores of a kernel, so that other threads see them. */
+void emit_streamed_store(Module *m, LLVMValueRef value, LLVMValueRef address);
+void emit_streamed_end(Module *m);
 /* Lanes whose mask bit is 0 are neither read nor written; they load as zero. mask NULL:
  * all lanes. */
 LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align,

@@ -373,6 +373,18 @@ void emit_aligned_store(Module *m, LLVMValueRef value, LLVMValueRef address) {
     store_aligned_to(m, value, address, get_bytes(m, LLVMTypeOf(value)));
 }
 
+void emit_streamed_store(Module *m, LLVMValueRef value, LLVMValueRef address) {
+    LLVMMetadataRef one = LLVMValueAsMetadata(get_i32(m, 1));
+    emit_aligned_store(m, value, address);
+    LLVMSetMetadata(LLVMGetLastInstruction(LLVMGetInsertBlock(m->builder)),
+                    LLVMGetMDKindIDInContext(m->context, "nontemporal", 11),
+                    LLVMMetadataAsValue(m->context, LLVMMDNodeInContext2(m->context, &one, 1)));
+}
+
+void emit_streamed_end(Module *m) {
+    LLVMBuildFence(m->builder, LLVMAtomicOrderingSequentiallyConsistent, 0, "");
+}
+
 static LLVMValueRef call_intrinsic(Module *m, const char *name, LLVMTypeRef *overloads, int overload_count,
                                    LLVMValueRef *args, int count) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));

@@ -369,29 +369,38 @@ static void choose_tasks(const Kernel *kernel, Nest *nest) {
     }
 }
 
-/* Cuts the longest reduced group into parts where that gives threads more tasks than
- * there are results. A group of free size may be long. */
+/* Cuts a reduction into parts of about PART_ELEMENTS, by the outermost groups, so that
+ * what a part reads lies together: runs of a few KB leave memory at half its rate. */
+static void cut_reduction(const Kernel *kernel, Nest *nest, int64_t work) {
+    const Target *target = kernel->program->target;
+    int number = -1;
+    do {
+        int group = nest->reduced[++number];
+        work /= ceil_div(typical(kernel, nest->groups[group].size), nest_step(nest, group, target));
+    } while (work > PART_ELEMENTS && number + 1 < nest->reduced_count);
+    nest->split_reduction = number;
+    nest->part =
+        nest_step(nest, nest->reduced[number], target) * max_i64(1, PART_ELEMENTS / max_i64(1, work));
+    nest->split = nest->parallel_count ? nest->parallel_count - 1 : 0;
+    nest->chunk = nest->parallel_count && nest->parallel[nest->split] == nest->lane ? target->lanes : 1;
+}
+
+/* A reduction is done in parts where that gives threads more tasks than there are
+ * results. A group of free size may be long. */
 static void choose_parts(const Kernel *kernel, Nest *nest) {
     int64_t lanes = kernel->program->target->lanes, results = 1, work = 1;
     nest->split_reduction = -1;
     if (!kernel->anchor || !dtype_is_float(reduced_operand(kernel)->shape.type) || nest->reduced_count == 0)
         return;
-    int longest = nest->reduced[0];
     bool fixed = true;
     for (int i = 0; i < nest->count; i++) {
         int64_t size = typical(kernel, nest->groups[i].size);
         bool reduced = nest->groups[i].reduced;
         if (i == nest->lane && !reduced) size = ceil_div(size, lanes), work *= lanes;
         fixed = fixed && (!reduced || dim_is_const(nest->groups[i].size, NULL));
-        if (reduced && size > typical(kernel, nest->groups[longest].size)) longest = i;
         *(reduced ? &work : &results) *= size;
     }
-    if (results >= ENOUGH_TASKS || (fixed && work < 2 * PART_ELEMENTS)) return;
-    int64_t each = max_i64(1, work / typical(kernel, nest->groups[longest].size));
-    nest->split_reduction = longest;
-    nest->part = round_up(max_i64(1, PART_ELEMENTS / each), longest == nest->lane ? lanes : 1);
-    nest->split = nest->parallel_count ? nest->parallel_count - 1 : 0;
-    nest->chunk = nest->parallel_count && nest->parallel[nest->split] == nest->lane ? lanes : 1;
+    if (results < ENOUGH_TASKS && (!fixed || work >= 2 * PART_ELEMENTS)) cut_reduction(kernel, nest, work);
 }
 
 static Nest *nest_new(Program *program, const Kernel *kernel) {
@@ -422,8 +431,20 @@ Dim nest_tasks(const Program *program, const Nest *nest) {
     return tasks;
 }
 
+int64_t nest_piece(const Nest *nest, int number, const Target *target) {
+    return number == nest->split_reduction ? nest->part : nest_step(nest, nest->reduced[number], target);
+}
+
+Dim nest_pieces(const Program *program, const Nest *nest, int number) {
+    return dim_ceil_div(program->graph->dims, nest->groups[nest->reduced[number]].size,
+                        nest_piece(nest, number, program->target));
+}
+
 Dim nest_parts(const Program *program, const Nest *nest) {
-    return dim_ceil_div(program->graph->dims, nest->groups[nest->split_reduction].size, nest->part);
+    Dim parts = dim_const(program->graph->dims, 1);
+    for (int i = 0; i <= nest->split_reduction; i++)
+        parts = dim_mul(program->graph->dims, parts, nest_pieces(program, nest, i));
+    return parts;
 }
 
 int64_t nest_part_bytes(const Target *target, const Node *anchor) {

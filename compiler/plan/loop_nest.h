@@ -26,9 +26,10 @@ typedef struct Nest {
     int lane; /* the group that runs through the lanes, or -1: scalars */
     int split;
     int64_t chunk;
-    /* A reduction to few results: each task adds up `part` coordinates of the reduced
-     * group `split_reduction` (-1: none) into the workspace, and a second phase adds up
-     * those sums. */
+    /* A reduction to few results: each task adds up a part into the workspace, and a
+     * second phase adds up those sums. A part is one step of each reduced group before
+     * `split_reduction` (an index into `reduced`; -1: there are no parts), and `part`
+     * coordinates of that group. */
     int split_reduction;
     int64_t part;
     /* the output is BLOCKED with one channel, which the loops do not run over */
@@ -52,6 +53,10 @@ Dim nest_tasks(const Program *program, const Nest *nest);
 /* coordinates of a group in one step of loops and tasks */
 int64_t nest_step(const Nest *nest, int group, const Target *target);
 Dim nest_parts(const Program *program, const Nest *nest); /* of a result */
+/* Coordinates of reduced group `number` in a part, and into how many pieces parts cut the
+ * group. */
+int64_t nest_piece(const Nest *nest, int number, const Target *target);
+Dim nest_pieces(const Program *program, const Nest *nest, int number);
 /* Bytes of a part's total in the workspace: a vector of values, and for argmax a vector
  * of places. */
 int64_t nest_part_bytes(const Target *target, const Node *anchor);

@@ -332,6 +332,13 @@ static void make_parts(TestGraph *t) {
     Node *map = conv(t, new_input(t, -1, 1, SIZES(size(t, 1), size(t, 3), size(t, 101), size(t, 127))), 24);
     Node *mean = binary(t, OP_mul, build_sum(g, map, (int64_t[]){2, 3}, 2), splat(t, 1.0 / (101 * 127)));
     new_output(t, conv(t, binary(t, OP_sub, map, build_broadcast(g, mean, 4, map->shape.dims)), 17));
+    /* along several axes: pieces of each image, several images, pieces of each row */
+    Node *large = conv(t, new_input(t, -1, 1, SIZES(size(t, 3), size(t, 3), size(t, 59), size(t, 61))), 24),
+         *small = conv(t, new_input(t, -1, 1, SIZES(size(t, 53), size(t, 3), size(t, 13), size(t, 13))), 24),
+         *planes = new_input(t, 0, 1, SIZES(size(t, 3), size(t, 2), size(t, 40009)));
+    new_output(t, build_sum(g, binary(t, OP_mul, large, large), (int64_t[]){0, 2, 3}, 3));
+    new_output(t, build_sum(g, binary(t, OP_mul, small, small), (int64_t[]){0, 2, 3}, 3));
+    new_output(t, build_sum(g, planes, (int64_t[]){0, 2}, 2));
 }
 
 TEST(parts) {
@@ -343,7 +350,7 @@ TEST(parts) {
         int parted = 0;
         for (int i = 0; i < program->launches.count; i++)
             parted += program->launches.items[i]->phase_count == 2;
-        CU_ASSERT_EQUAL(parted, 8);
+        CU_ASSERT_EQUAL(parted, 11);
         compare_with_reference(&t, target_at(target)->name, 2e-6, "parts");
         arena_free(t.arena);
     }

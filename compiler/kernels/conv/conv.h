@@ -127,7 +127,7 @@ void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const Format *
 /* By the proposal's plan. */
 void conv_settle(Program *program, Kernel *kernel);
 
-/* ---- conv_map.c, conv_strip.c, conv_tile.c: emission ---- */
+/* ---- conv_map.c, conv_strip.c, conv_tile.c, conv_ahead.c: emission ---- */
 
 /* The number of tasks. */
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
@@ -208,6 +208,11 @@ bool conv_reads(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t co
  * map. `input` is the element that the tile's first pixel reads with the first tap. */
 LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column_tap,
                         int pixel);
+/* Ask L2, where maps are beyond L3, for what the tile below reads of a block of channels
+ * and this one does not, and for where it stores. `input`: the element
+ * that the first pixel reads with the first taps. */
+void conv_prefetch_rows_below(const Conv *c, const ConvSite *site, LLVMValueRef input);
+void conv_prefetch_results_below(const Conv *c, const ConvSite *site);
 /* The element that the tile's first pixel reads with the first taps, in the task's first
  * block of channels. */
 LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site);

@@ -15,6 +15,9 @@
  *         for each pixel: x = input block; for each k: sums[pixel][k] += x * w[k]
  *     sum[pixel] = the sums of sums[pixel][k] rotated by k
  *
+ * On maps beyond L3 each tile asks for what the one below it reads and writes
+ * (conv_ahead.c).
+ *
  * Lane l of sums[..][k] gathers what channel l gives to the output k places on in its
  * group, so that the sums are permuted, once, and no input is (conv_grouped_format).
  *
@@ -200,6 +203,8 @@ static void emit_depthwise_tile(Conv *c, const ConvSite *site) {
     conv_start_sums(c, site, &sums);
     LLVMValueRef block = emit_div(c->m, c->first_channel, get_i64(c->m, c->lanes));
     LLVMValueRef input = emit_add(c->m, conv_site_input(c, site), emit_mul(c->m, block, c->block_stride));
+    conv_prefetch_rows_below(c, site, input);
+    conv_prefetch_results_below(c, site);
     if (site->fixed_y == SITE_COMPUTED) conv_emit_rows(c, site, add_kernel_row, &input, &sums);
     else add_input_rows(c, site, input, &sums);
     conv_store_sums(c, site, &sums);

@@ -259,6 +259,8 @@ static void reduce_channel_blocks(void *context, LLVMValueRef from, LLVMValueRef
     Loop loop = begin_loop_carried(m, sums, from, to, 1);
     Block block = {.number = loop.index,
                    .input = emit_add(m, input, emit_mul(m, loop.index, r->conv->block_stride))};
+    /* a single block's rows follow each other, which hardware sees */
+    if (conv_input_blocks(r->conv) > 1) conv_prefetch_rows_below(r->conv, r->site, block.input);
     conv_emit_rows(r->conv, r->site, reduce_row, &block, sums);
     end_loop_carried(m, &loop, sums);
 }
@@ -406,6 +408,8 @@ static void finish_pass(Conv *c, const ConvSite *site, LoopCarried *sums) {
 void conv_emit_tile(Conv *c, const ConvSite *site) {
     LoopCarried sums;
     conv_start_sums(c, site, &sums);
+    /* results of a phase lie apart */
+    if (c->columns.out_step > 1) conv_prefetch_results_below(c, site);
     if (c->rows.taps > 0 && c->columns.taps > 0) reduce_tile(c, site, &sums);
     if (site->from) finish_pass(c, site, &sums);
     else conv_store_sums(c, site, &sums);

@@ -12,8 +12,8 @@
  *             if lanes run through a reduced group: total = its lanes added by halves
  *             store epilogue(total)
  *
- * A reduction to few results is two functions: tasks of the first are parts of the
- * longest reduced group, whose totals, lanes and all, go to the workspace; the second
+ * A reduction to few results is two functions: tasks of the first are parts, which lie
+ * together in memory, and whose totals, lanes and all, go to the workspace; the second
  * adds those up in order, where the first would loop over all groups.
  *
  * Operands that lie across the lanes are read as squares and transposed in registers

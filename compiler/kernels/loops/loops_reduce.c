@@ -186,20 +186,25 @@ static RunningSum emit_block(NestWalk *walk, int group, LLVMValueRef from, LLVMV
     return emit_steps(walk, group, whole, to, sum, true);
 }
 
-/* The range of a reduced group: all of it, or the task's part. */
-static Range reduced_range(NestWalk *walk, int group) {
+/* The range of reduced group `number`: all of it, or what a part has of it. */
+static Range reduced_range(NestWalk *walk, int number) {
     Module *m = walk->m;
-    Range all = {get_i64(m, 0), size_of_group(walk, group)};
-    if (!walk->part || group != walk->nest->split_reduction) return all;
-    LLVMValueRef part = get_i64(m, walk->nest->part), from = emit_mul(m, walk->part, part);
-    return (Range){from, emit_min(m, emit_add(m, from, part), all.to)};
+    const Nest *nest = walk->nest;
+    LLVMValueRef size = size_of_group(walk, nest->reduced[number]), rest = walk->part, piece = NULL;
+    if (!walk->part || number > nest->split_reduction) return (Range){get_i64(m, 0), size};
+    for (int i = nest->split_reduction; i >= number; i--)
+        piece = take_part(m, &rest, get_dim(m, nest_pieces(walk->kernel->program, nest, i)));
+    int64_t length = nest_piece(nest, number, m->target);
+    LLVMValueRef from = emit_affine(m, piece, length, 0);
+    return (Range){from, emit_min(m, emit_affine(m, from, 1, length), size)};
 }
 
 /* The innermost reduced group. */
-static RunningSum emit_group_run(NestWalk *walk, int group, RunningSum total) {
+static RunningSum emit_group_run(NestWalk *walk, int number, RunningSum total) {
     Module *m = walk->m;
+    int group = walk->nest->reduced[number];
     int64_t block = BLOCK_STEPS * step_of_group(walk, group), constant;
-    Range range = reduced_range(walk, group);
+    Range range = reduced_range(walk, number);
     set_walk_hoist_point(walk, group);
     if (get_constant(range.to, &constant) && constant <= block) {
         total = combine_sums(walk, total, emit_block(walk, group, range.from, range.to));
@@ -220,9 +225,9 @@ static RunningSum emit_reduced(NestWalk *walk, int number, RunningSum total) {
     /* all reduced axes have size 1 */
     if (number == nest->reduced_count) return combine_sums(walk, total, emit_reduced_term(walk));
     int group = nest->reduced[number];
-    if (number == nest->reduced_count - 1) return emit_group_run(walk, group, total);
+    if (number == nest->reduced_count - 1) return emit_group_run(walk, number, total);
     LLVMValueRef outer_mask = walk->mask;
-    Range range = reduced_range(walk, group);
+    Range range = reduced_range(walk, number);
     Loop loop = begin_loop(walk->m, range.from, range.to, step_of_group(walk, group));
     RunningSum phi = carry_sum(walk, &loop, total);
     walk->at[group] = loop.index;

@@ -23,7 +23,7 @@
  * Planes are far apart, usually by a power of two, so that their lines fall into few sets
  * of L1. So a row of them is written at a time, for a run of inputs. (Writing all 36 for
  * one input and block after another ran at 12 GB/s with AVX2, whose blocks are half
- * lines.)
+ * lines.) Taps lie far apart, too: those of the next run are asked for a run ahead.
  *
  * Lanes without an element read another element, and are stored as zeros. Bound: memory;
  * below 16 taps one shuffle an element. */
@@ -279,6 +279,17 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
     }
 }
 
+/* Asks for what the next run reads at the place that is a run before it: the rows of all
+ * lanes, which no hardware follows. */
+static void prefetch_next_run(Reorder *r) {
+    Module *m = r->m;
+    LLVMValueRef here = r->at[WINOGRAD_INPUTS];
+    r->at[WINOGRAD_INPUTS] = emit_affine(m, here, 1, RUN);
+    LLVMValueRef base = weight_element(r, emit_base(r), emit_way(r, r->lane_axis, r->at[r->lane_axis]));
+    for (int l = 0; l < r->lanes; l++) emit_prefetch(m, weight_element(r, base, emit_lane_way(r, l)), 2);
+    r->at[WINOGRAD_INPUTS] = here;
+}
+
 /* Keeps the taps of `count` inputs from `input` on, on the stack. */
 static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     Module *m = r->m;
@@ -288,9 +299,16 @@ static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     LLVMValueRef base = emit_base(r), number = emit_mul(m, inputs.index, width);
     Loop blocks = begin_loop(m, get_i64(m, 0), width, r->lanes);
     set_block(r, base, get_i64(m, 0), blocks.index);
+    prefetch_next_run(r);
     keep_taps(r, element_at(r, r->taps, emit_affine(m, emit_add(m, number, blocks.index), r->tap_count, 0)));
     end_loop(m, &blocks);
     end_loop(m, &inputs);
+}
+
+/* What L3 would not hold passes by the caches, where a vector is a line. */
+static bool is_streamed(const Reorder *r) {
+    const Target *t = r->m->target;
+    return t->vector_bytes == LINE_BYTES && format_bytes(r->format, r->from->node) > t->l3_bytes;
 }
 
 /* A parity of a run of `count` inputs: `taps` and `to` are the first's. */
@@ -307,7 +325,7 @@ static void emit_parity(Reorder *r, LLVMValueRef parity, LLVMValueRef count, LLV
         LLVMValueRef taps =
             element_at(r, r->taps, emit_add(m, first, emit_affine(m, loop.index, r->tap_count, 0)));
         winograd_emit_weights(m, &w, y, taps, by * side * lanes, by * lanes, element_at(r, to, loop.index),
-                              plane);
+                              plane, is_streamed(r) ? emit_streamed_store : emit_aligned_store);
         end_loop(m, &loop);
     }
 }
@@ -435,6 +453,7 @@ LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     if (format->winograd) emit_transformed(&r, to);
     else emit_level_places(&r, format_outer_levels(format), to);
     end_loop(m, &tasks);
+    if (format->winograd && is_streamed(&r)) emit_streamed_end(m);
     finish_kernel(m);
     return function;
 }

@@ -16,11 +16,12 @@ static const Format *wanted_format(const Kernel *kernel) {
 }
 
 /* How many rows there are along an axis: those of the result or, of an upsampling, of the
- * source. */
+ * source; or groups of rows of the result. */
 static Dim rows_along(const Kernel *kernel, int axis, int lanes) {
     const Node *node = kernel->anchor;
     if (axis == 1 && is_blocked(kernel->output))
         return dim_ceil_div(kernel->program->graph->dims, node->shape.dims[axis], lanes);
+    if (axis == 2 && scatters_by_lines(kernel)) return count_scatter_groups(kernel);
     return is_upsample(kernel) ? node->inputs[0]->shape.dims[axis] : node->shape.dims[axis];
 }
 

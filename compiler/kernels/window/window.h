@@ -45,6 +45,7 @@ void emit_pool_transposed_row(WindowRows *rows);
 
 /* window_scatter.c: max_pool_scatter of small windows where lanes are channels */
 bool scatters_by_lines(const Kernel *kernel);
+Dim count_scatter_groups(const Kernel *kernel); /* its rows: groups of rows of the map */
 void emit_scatter_row(WindowRows *rows);
 
 /* window_resample.c */

@@ -120,10 +120,11 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, const WinogradB
 void winograd_emit_taps(Winograder *c, LLVMValueRef from, int64_t plane, LLVMValueRef to, int64_t row,
                         int64_t column);
 
+typedef void (*PlaneStore)(Module *m, LLVMValueRef value, LLVMValueRef address);
 /* A row of G w G^T, of the taps w, vectors at `taps`, so many elements from one row and
- * column to the next: number i of all is stored i * plane elements after `to`. */
+ * column to the next: `store` puts number i of all i * plane elements after `to`. */
 void winograd_emit_weights(Module *m, const Winograd *w, int row, LLVMValueRef taps, int64_t tap_row,
-                           int64_t tap_column, LLVMValueRef to, LLVMValueRef plane);
+                           int64_t tap_column, LLVMValueRef to, LLVMValueRef plane, PlaneStore store);
 
 /* ---- winograd_product.c ---- */
 /* The products of one plane for group `group` of `blocks` output blocks, counted over all

@@ -446,7 +446,7 @@ void winograd_emit_taps(Winograder *c, LLVMValueRef from, int64_t plane, LLVMVal
 /* ---- weights ---- */
 
 void winograd_emit_weights(Module *m, const Winograd *w, int row, LLVMValueRef taps, int64_t tap_row,
-                           int64_t tap_column, LLVMValueRef to, LLVMValueRef plane) {
+                           int64_t tap_column, LLVMValueRef to, LLVMValueRef plane, PlaneStore store) {
     Winograder c = {.m = m, .w = *w, .lanes = m->target->lanes};
     LLVMValueRef down[MAX_WINOGRAD] = {NULL}, across[MAX_WINOGRAD];
     for (int x = 0; x < w->taps; x++)
@@ -456,5 +456,5 @@ void winograd_emit_weights(Module *m, const Winograd *w, int row, LLVMValueRef t
                                     load_plane_vector(&c, taps, get_i64(m, k * tap_row + x * tap_column)));
     emit_weights_pass(&c, down, across);
     for (int x = 0; x < w->size; x++)
-        store_plane_vector(&c, across[x], to, emit_mul(m, plane, get_i64(m, row * w->size + x)));
+        store(m, across[x], get_element(m, m->f32, to, emit_mul(m, plane, get_i64(m, row * w->size + x))));
 }
