@@ -1,5 +1,6 @@
-/* Converts the nodes of a graph in order: they are folded, or converted by their rows of
- * operators.def; functions, and branches whose condition is known, are inlined. */
+/* Converts the nodes of a graph in order. A node is folded if its inputs are known, else
+ * converted by its row of operators.def. Functions, and branches whose condition is
+ * known, are inlined. */
 #include "import/convert.h"
 #include <ctype.h>
 
@@ -46,8 +47,8 @@ static bool is_good_symbol(Import *im, const char *name) {
     return good && !is_reserved(im, name) && !builtin_knows(intern(im->names, name));
 }
 
-/* The symbol of a free size: ONNX's name where that is an identifier, else N, H and W by
- * the axis. */
+/* The symbol of a free size: ONNX's name if that is an identifier, else N, H or W,
+ * depending on the axis. */
 static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
     const char *param = port->symbols[axis],
                *known = param ? map_get(symbols->by_param, intern(im->names, param)) : NULL;
@@ -118,7 +119,8 @@ static bool add_onnx_input(Import *im, const OnnxPort *port, Map *taken, Symbols
     return true;
 }
 
-/* An intermediate tensor as an input: its shape is that in the file. */
+/* Makes an intermediate tensor an input of the model, with the shape that the file
+ * declares for it. */
 static bool add_cut(Import *im, Name name, Map *taken, Symbols *symbols) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->values.count; i++)
@@ -154,7 +156,7 @@ static bool begin_trial(Import *im) {
         arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", inputs_text(im), im->where);
     const ElaborateOptions options = {
         im->options.stdlib_dir, NULL,  0,
-        im->options.patience,   false, 0}; /* its defines are in the signature */
+        im->options.patience,   false, 0}; /* the defines are already part of the signature */
     im->trial = trial_begin(im->arena, im->names, &options, signature, &why);
     if (!im->trial) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", inputs_text(im),
@@ -194,8 +196,8 @@ static void bind_initializers(Import *im, const OnnxGraph *graph) {
     }
 }
 
-/* The wires of a node's inputs; false where one of them is missing, which was
- * reported. */
+/* The wires of a node's inputs; false where one of them is missing, which has been
+ * reported already. */
 static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     bool here = true;
     for (int i = 0; i < node->input_count; i++) {
@@ -231,10 +233,10 @@ void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         outputs[i] = map_get(im->wires, branch->graph->outputs.items[i].name);
 }
 
-/* `Loop`: inlines its body as often as it runs, where that is known. The inputs of the
- * body are the number of the iteration, the condition and the loop-carried values; its
- * outputs are the condition, the next loop-carried values, and the results of each
- * iteration, which are stacked. */
+/* `Loop`: unrolls its body if the number of iterations is known. The inputs of the body
+ * are the number of the iteration, the condition and the loop-carried values; its outputs
+ * are the condition, the next loop-carried values, and the results of each iteration,
+ * which are stacked. */
 void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxNode *node = im->node;
     const OnnxAttribute *body = attribute(im, "body");
@@ -289,8 +291,8 @@ static const OnnxFunction *find_function(const Import *im, const OnnxNode *node)
     return NULL;
 }
 
-/* A node of a function's body, with the attributes of the call where it refers to
- * them. */
+/* A node of a function's body. An attribute that refers to one of the function's own is
+ * replaced by the value in the call, or by the default. */
 static OnnxNode resolved_node(Import *im, const OnnxNode *node, const OnnxNode *call,
                               const OnnxFunction *function) {
     OnnxNode out = *node;
@@ -303,7 +305,7 @@ static OnnxNode resolved_node(Import *im, const OnnxNode *node, const OnnxNode *
         for (int k = 0; from->refers && k < function->default_count; k++)
             if (!strcmp(function->defaults[k].name, node->attributes[i].refers))
                 from = &function->defaults[k];
-        if (from->refers) continue; /* optional, and omitted */
+        if (from->refers) continue; /* optional, and given neither in the call nor as a default */
         attributes[out.attribute_count] = *from;
         attributes[out.attribute_count++].name = node->attributes[i].name;
     }
@@ -332,7 +334,7 @@ static void convert_function(Import *im, const OnnxFunction *function, const Onn
     im->wires = outside, im->opset = opset;
 }
 
-/* Whether the operator can be read; refuses it where not. */
+/* Whether the operator can be read; refuses the node if not. */
 static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRow *row) {
     if (*node->domain) return cannot(im, "operators of %s are not read", node->domain);
     if (!row) return cannot(im, "the operator is not read");
@@ -342,7 +344,7 @@ static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRo
     return true;
 }
 
-/* here: whether its inputs exist; else only checks whether the node could be read. */
+/* here: whether the inputs exist. If not, the node is only checked: could it be read? */
 static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inputs, Wire **outputs) {
     const OnnxFunction *function = find_function(im, node);
     const OperatorRow *row = operator_find(node->op);
@@ -409,7 +411,7 @@ static void need_graph(Map *needed, const OnnxGraph *graph) {
     }
 }
 
-/* The nodes that the outputs depend on, in their order. */
+/* The nodes that the outputs depend on, in the order of the file. */
 static OnnxNode *needed_nodes(Import *im, int *count) {
     const OnnxGraph *graph = im->model->graph;
     Map *needed = map_new(im->arena);

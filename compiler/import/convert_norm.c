@@ -12,7 +12,7 @@ static Wire *by_channel(Import *im, Wire *v, int rank) {
     return rank == 4 ? stage(im, v, "per_channel", "%s", "") : stage(im, v, "per_channel", "rank = %d", rank);
 }
 
-/* y * weight + bias, a number each for every channel. */
+/* y * weight + bias, with one number for each channel. */
 static Wire *affine_of_wires(Import *im, Wire *y, Wire *weight, Wire *bias) {
     if (!y) return NULL;
     const int rank = wire_rank(im, y);
@@ -46,8 +46,8 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
                         inputs[1], inputs[2]);
 }
 
-/* A norm that learns a weight and a bias for each channel: a layer where they are
- * weights, else written out. */
+/* A norm with a learnt weight and bias for each channel: a layer of the library if both
+ * are weights, otherwise written out. */
 static Wire *learnt_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee,
                          const char *settings, const char *learning) {
     const char *comma = *settings && *learning ? ", " : "";
@@ -67,7 +67,8 @@ void convert_instancenorm(Import *im, Wire *const *inputs, int count, Wire **out
         outputs[0] = affine_of_wires(im, stage(im, x, "instancenorm", "%s", settings), weight, bias);
 }
 
-/* Up to opset 20 a number for each group, from 21 on one for each channel. */
+/* Up to opset 20, weight and bias have one number for each group; since opset 21, one for
+ * each channel. */
 void convert_groupnorm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = input_at(inputs, count, 2);
@@ -163,7 +164,7 @@ void convert_lp_normalization(Import *im, Wire *const *inputs, int count, Wire *
     outputs[0] = formula(im, "select(y == 0, x * 0, x / y)", (Wire *[]){x, norm}, 2);
 }
 
-/* Up to opset 12 all axes from `axis` on count as one. */
+/* Up to opset 12, softmax runs over all axes from `axis` on, taken as one. */
 void convert_softmax(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     if (!x) return;

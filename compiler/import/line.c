@@ -1,6 +1,6 @@
-/* Statements of the model that is being written. Each runs in the trial as soon as it is
- * made, so that its results have the shapes that the language gives them, and an error of
- * the language is reported with the node that caused it. */
+/* Statements of the model that is being written. Each statement is elaborated in the
+ * trial as soon as it is made. So the shapes of its results are those that the language
+ * infers, and an error of the language is reported with the node that caused it. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ const char *number_text(Arena *arena, double value, bool real) {
     if (isnan(value)) return "(inf - inf)";
     if (isinf(value)) return value > 0 ? "inf" : "-inf";
     char digits[40];
-    const bool single = (double)(float)value == value; /* if so, only as many digits as an f32 needs */
+    const bool single = (double)(float)value == value; /* if so, print only as many digits as an f32 needs */
     for (int precision = 1; precision <= 17; precision++) {
         snprintf(digits, sizeof digits, "%.*g", precision, value);
         const double back = strtod(digits, NULL);
@@ -104,7 +104,7 @@ static const char *dtype_setting(Import *im, int type, DType usual) {
     return dtype == usual ? "" : arena_printf(im->arena, ", dtype = \"%s\"", dtype_name(dtype));
 }
 
-enum { MAX_WRITTEN = 16 }; /* elements of a constant in the text; larger ones are weights */
+enum { MAX_WRITTEN = 16 }; /* elements of a constant in the text; a larger one becomes a weight */
 
 static bool equal_elements(const Known *k) {
     for (int64_t i = 1; i < k->count; i++)
@@ -133,12 +133,12 @@ static bool is_symbolic(const Known *k) {
     return false;
 }
 
-/* A few numbers in the text. */
+/* A constant of a few numbers, written in the text. */
 static Wire *written_constant(Import *im, const Known *k) {
     Text text = {.arena = im->arena};
     if (k->count > 1 && equal_elements(k) && !is_symbolic(k)) {
         Known one = *k;
-        one.rank = 0, one.type = k->type == ONNX_BOOL ? ONNX_INT32 : k->type; /* full takes a number */
+        one.rank = 0, one.type = k->type == ONNX_BOOL ? ONNX_INT32 : k->type; /* `full` takes one number */
         text_add(&text, "%s, ", tuple_text(im->arena, k->dims, k->rank));
         text.bytes[0] = '[';
         for (size_t i = 0; i < text.length; i++)
@@ -152,7 +152,7 @@ static Wire *written_constant(Import *im, const Known *k) {
     return constant_line(im, k->type, "tensor", text_string(&text));
 }
 
-/* A weight of the model by itself. */
+/* A constant that becomes a weight of the model, with no layer around it. */
 static Wire *weight_constant(Import *im, Wire *wire) {
     Line *line = line_new(im, STYLE_CALL, "param");
     LineWeight *weight = layer_weight(im, line, "", wire);
@@ -256,7 +256,7 @@ static void add_line_arguments(Text *text, const Line *line, bool with_inputs) {
     }
 }
 
-/* The statement for the trial, with the trial's names. */
+/* The text of the statement with the trial's names, to be elaborated there. */
 static const char *trial_text(Import *im, const Line *line) {
     Text text = {.arena = im->arena};
     text_add(&text, line->results.count > 1 ? "(" : "");
@@ -382,7 +382,7 @@ static Wire *infix_operands(Import *im, const char *op, Operand a, Operand b, in
     return line_run(im, line, type);
 }
 
-/* Whether x op number is x. */
+/* Whether `x op number` equals x. */
 static bool is_neutral(Import *im, const char *op, Wire *number, Wire *x) {
     const Operand operand = operand_beside(im, number, x);
     if (!operand.text || !strchr("*/+-", *op) || op[1]) return false;

@@ -1,6 +1,6 @@
-/* Reads an ONNX file into graphs of our own. Whatever the bytes are, the result is
- * consistent: sizes are at least 0, counts match the sizes, and data has all its
- * elements. */
+/* Reads an ONNX file into our own graphs. Whatever the bytes are, the result is
+ * consistent: no size is negative, counts match the sizes, and the data of a tensor is
+ * complete. */
 #include "import/import.h"
 #include <ctype.h>
 #include "onnx.pb-c.h"
@@ -14,7 +14,7 @@ typedef struct OnnxReader {
     Diagnostics *diag;
     const char *path;
     ProtobufCAllocator allocator;
-    int depth;  /* of nested graphs */
+    int depth;  /* how deep graphs are nested */
     Map *files; /* of external data, by name */
     bool failed;
 } OnnxReader;
@@ -71,7 +71,7 @@ const char *onnx_type_name(int type) {
 
 /* ---- tensors ---- */
 
-/* Fields of protobuf are wider than the elements they hold. */
+/* Fields of protobuf are wider than the elements that they hold. */
 static unsigned char *narrowed_numbers(OnnxReader *reader, const void *from, int from_bytes, int64_t count,
                                        int bytes) {
     unsigned char *out = arena_alloc(reader->arena, (size_t)(count * bytes));
@@ -80,7 +80,7 @@ static unsigned char *narrowed_numbers(OnnxReader *reader, const void *from, int
     return out;
 }
 
-/* The contents of the field for the type, and their number; NULL where there are none. */
+/* The field that holds elements of this type, and their number; NULL if there is none. */
 static const void *typed_data(const Onnx__TensorProto *proto, int type, size_t *count, int *bytes) {
     switch (type) {
     case ONNX_FLOAT: return *count = proto->n_float_data, *bytes = 4, proto->float_data;
@@ -100,8 +100,8 @@ static const char *entry_value(const Onnx__TensorProto *proto, const char *key) 
     return NULL;
 }
 
-/* Files of external data must be below the model's folder: a name that leads out of it is
- * refused. */
+/* Whether a location is outside the model's folder. Files of external data must be in or
+ * below it: a downloaded model may not read other files. */
 static bool leads_out(const char *location) {
     if (location[0] == '/' || !*location) return true;
     for (const char *at = location; at; at = strchr(at, '/')) {
@@ -147,7 +147,7 @@ static const unsigned char *external_data(OnnxReader *reader, const Onnx__Tensor
     return NULL;
 }
 
-/* The elements; NULL with an error where some are missing. */
+/* The elements; NULL with an error if some are missing. */
 static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorProto *proto,
                                         const OnnxTensor *tensor) {
     const int bytes = onnx_type_bytes(tensor->type);
@@ -262,8 +262,8 @@ static OnnxNode read_node(OnnxReader *reader, const Onnx__NodeProto *proto) {
                       .attributes = attributes};
 }
 
-/* Sizes of one name are equal. Some exporters write "?" for each that they do not
- * know. */
+/* Whether a name can identify a size: all sizes with one name are equal, but some
+ * exporters write "?" for every size that they do not know. */
 static bool names_a_size(const char *param) {
     if (!param) return false;
     while (*param && !isalpha((unsigned char)*param)) param++;
