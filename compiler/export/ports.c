@@ -1,5 +1,5 @@
-/* What an exported model says of itself: what its inputs expect, what its outputs mean,
- * what must hold of sizes. */
+/* What an exported model says about itself: what its inputs expect, what its outputs
+ * mean, and which conditions its sizes must meet. */
 #include "export/export.h"
 
 static const char *fit_words(Fit fit) {

@@ -1,4 +1,4 @@
-/* What moves elements, and what is made of sizes. */
+/* Operators that move elements, and constants that depend on sizes. */
 #include "export/export.h"
 
 static Node *moved_node(const Chosen *chosen) { return bound(chosen, "x")->node; }
@@ -44,7 +44,8 @@ const char *write_slice(Export *e, const Chosen *chosen) {
     return call_end(call);
 }
 
-/* From the end to the beginning: an end of the least number is before the first. */
+/* A Slice with step -1. The end must come before the first element; -INT64_MAX does,
+ * whatever the size is. */
 const char *write_flip(Export *e, const Chosen *chosen) {
     const IntList axes = ATTRIBUTES(chosen->node, flip)->axes;
     int64_t last[REF_MAX_RANK], least[REF_MAX_RANK];
@@ -87,7 +88,7 @@ const char *write_concat(Export *e, const Chosen *chosen) {
 
 /* ---- pixels to channels, and back ---- */
 
-typedef struct Shuffle { /* reshape to 6 axes, transpose, reshape */
+typedef struct Shuffle { /* the reshape to 6 axes, the transpose, and the reshape back */
     Shape from, between, to;
     IntList order;
 } Shuffle;
@@ -105,7 +106,8 @@ static bool has_order(const Shuffle *s, const int64_t *order) {
     return !memcmp(s->order.items, order, 6 * sizeof *order);
 }
 
-/* [N, c, r, r, H, W] with rows and columns turned in between */
+/* Whether the shuffle splits channels into [N, c, r, r, H, W] and moves each r behind its
+ * axis. */
 bool is_depth_to_space(Export *e, const Chosen *chosen) {
     static const int64_t order[] = {0, 1, 4, 2, 5, 3};
     Shuffle s;
@@ -148,7 +150,7 @@ static const char *last_index(Export *e, Dim size, DType type) {
     return last && type != DTYPE_I64 ? call_cast(e, last, type) : last;
 }
 
-/* An index outside means the nearest inside. */
+/* The graph clamps indices that are out of bounds; ONNX does not. */
 static const char *nearest_index(Export *e, const char *place, Dim size, DType type) {
     const char *last = last_index(e, size, type);
     return last ? call_2(e, "Min", call_2(e, "Max", place, value_of_number(e, 0, type)), last) : NULL;
@@ -167,7 +169,7 @@ const char *write_gather(Export *e, const Chosen *chosen) {
     return call_end(call);
 }
 
-/* ---- constants of free sizes, and sizes of the run ---- */
+/* ---- constants of free sizes, and sizes as values ---- */
 
 const char *write_constant(Export *e, const Chosen *chosen) {
     const char *sizes = value_of_sizes(e, chosen->node->shape.dims, chosen->node->shape.rank);
