@@ -1,5 +1,5 @@
-/* The command line of a trainer: options, and where the data of each set lies, by
- * position or as NAME=PATH. */
+/* The command line of a trainer: options, and the data of each set, by position or as
+ * NAME=PATH. */
 #include "train/train.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -11,10 +11,10 @@
 typedef enum OptionKind { FLAG, NUMBER, TEXT, FOLD } OptionKind;
 
 typedef struct Option {
-    const char *name, *value; /* value NULL: it takes none */
+    const char *name, *value; /* value NULL: an option without a value */
     OptionKind kind;
     size_t offset;     /* in cai_train_command */
-    int64_t low, high; /* of a number */
+    int64_t low, high; /* bounds of a number */
     const char *help;
 } Option;
 
@@ -66,7 +66,7 @@ static bool fail_train_option(const char *text, cai_error *error) {
     return cai_fail(error, CAI_BAD_USAGE, "there is no option %s", name);
 }
 
-/* The option that `text` is, with its value if that stands in the same word: --seed=3,
+/* The option that `text` names, and its value if that is in the same word: --seed=3,
  * -orun. */
 static const Option *find_train_option(const char *text, const char **value) {
     *value = NULL;
@@ -91,7 +91,7 @@ static bool read_option_number(const Option *option, const char *text, int64_t *
                     (long long)option->low, (long long)option->high, text);
 }
 
-/* K/N into two ints, one behind the other. */
+/* Parses K/N into two consecutive ints. */
 static bool read_fold(const Option *option, const char *text, int *fold, cai_error *error) {
     int end = 0;
     bool read = sscanf(text, "%d/%d%n", &fold[0], &fold[1], &end) == 2 && !text[end];
@@ -100,7 +100,7 @@ static bool read_fold(const Option *option, const char *text, int *fold, cai_err
                     text);
 }
 
-/* The option at argv[*at]; moves *at over its value. */
+/* Parses the option at argv[*at], and moves *at to its value if that is the next word. */
 static bool parse_train_option(int argc, char **argv, int *at, cai_train_command *command, cai_error *error) {
     const char *value;
     const Option *option = find_train_option(argv[*at], &value);
@@ -125,8 +125,8 @@ static size_t field_name_length(const char *text) {
     return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 }
 
-/* Sets that a phase or a measure declares anew stand behind those that have data of their
- * own. */
+/* Sets that a phase or a measure declares anew have no data of their own, and come
+ * last. */
 static int count_data(const cai_training *training) {
     int count = 0;
     while (count < training->set_count && !training->sets[count].anew) count++;
@@ -159,7 +159,7 @@ static bool fail_field(const cai_training *training, const char *text, size_t le
                     (int)length, text, list);
 }
 
-/* NAME=PATH, or a path: the next set's. A path that holds `=` can be given as
+/* NAME=PATH, or PATH for the next set. A path that contains `=` can be written as
  * ./name=rest. */
 static bool parse_operand(const cai_training *training, const char *text, int *next_set, cai_operand *operand,
                           cai_error *error) {
@@ -175,7 +175,7 @@ static bool parse_operand(const cai_training *training, const char *text, int *n
     return *operand->path || cai_fail(error, CAI_BAD_USAGE, "`%s` names no file", text);
 }
 
-/* ---- all of it ---- */
+/* ---- the command line ---- */
 
 bool cai_train_command_parse(const cai_training *training, int argc, char **argv, cai_train_command *command,
                              cai_error *error) {

@@ -1,13 +1,13 @@
 /* The folder of a run:
  *
- *     run.cai               the text that it was begun with
+ *     run.cai               the text that the run was begun with
  *     run.json              its settings, seed and data
  *     log.jsonl             what was shown and measured (log.c)
  *     last.safetensors      the latest checkpoint; previous.safetensors: the one before
  *     best.safetensors      the checkpoint that `save` chose
  *     samples/              sheets of what is shown (samples.c)
  *     curves.svg            the curves of the log; index.html: with the samples (page.c)
- *     items/                what is left of each item (items.c)
+ *     items/                the results of each item (items.c)
  *     lock                  held while a trainer works in the folder */
 #include "train/train.h"
 #include <dirent.h>
@@ -24,7 +24,7 @@ char *cai_folder_path(const cai_trainer *trainer, const char *name, char *out, s
     return out;
 }
 
-/* ---- making it ours ---- */
+/* ---- making and locking ---- */
 
 static bool make_folder(const char *path, cai_error *error) {
     char copy[4096];
@@ -41,7 +41,7 @@ static bool make_folder(const char *path, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT, "%s: is no folder, and a run is one: -o names another", path);
 }
 
-/* Held until the program ends, however it ends. */
+/* The system releases the lock when the process ends, however it ends. */
 static bool lock_folder(const cai_trainer *trainer, cai_error *error) {
     char path[4096];
     int descriptor =
@@ -51,7 +51,7 @@ static bool lock_folder(const cai_trainer *trainer, cai_error *error) {
                         strerror(errno));
     if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
     close(descriptor);
-    if (errno != EWOULDBLOCK) return true; /* a file system without locks */
+    if (errno != EWOULDBLOCK) return true; /* the file system has no locks */
     return cai_fail(error, CAI_BAD_INPUT, "%s: another trainer works in this folder",
                     trainer->command->folder);
 }
@@ -69,9 +69,10 @@ static bool forget_run(const cai_trainer *trainer, cai_error *error) {
     return cai_samples_cut(trainer, true, error);
 }
 
-/* ---- whether what lies there is ours to go on with ---- */
+/* ---- whether the run in the folder may be resumed ---- */
 
-/* "line 12 was `lr = 0.1`, and is `lr = 0.01`"; false where the texts are the same. */
+/* Describes the first difference: "line 12 was `lr = 0.1`, and is `lr = 0.01`"; false if
+ * the texts are equal. */
 static bool describe_difference(const char *was, const char *is, char *out, size_t size) {
     int line = cai_first_difference(&was, &is);
     size_t a = strcspn(was, "\n"), b = strcspn(is, "\n");
@@ -118,7 +119,7 @@ static bool check_lengths(const cai_trainer *trainer, cai_point *point, cai_erro
     char what[300];
     for (int64_t i = point->phase; i < trainer->training->phase_count; i++) {
         int64_t was = point->lengths[i], is = trainer->point.lengths[i];
-        if (is < 0) continue; /* of minutes: it was found out when the phase began */
+        if (is < 0) continue; /* in minutes: the length was measured when the phase began */
         point->lengths[i] = is;
         if (was == is || trainer->command->anyway) continue;
         snprintf(what, sizeof what,
@@ -157,7 +158,7 @@ static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, c
     return check_lengths(trainer, &checkpoint->point, error);
 }
 
-/* ---- going on ---- */
+/* ---- resuming ---- */
 
 static bool take_saved_values(cai_trainer *trainer, const cai_checkpoint *checkpoint, cai_error *error) {
     if (trainer->point.phase >= trainer->training->phase_count) return true;
@@ -185,7 +186,8 @@ static bool resume_from(cai_trainer *trainer, const char *path, cai_error *error
 
 static bool file_exists(const char *path) { return access(path, F_OK) == 0; }
 
-/* Sets are opened with the seed, which a run that is there already knows. */
+/* Sets are opened with the seed, before the run is resumed; so the seed of the run in the
+ * folder is needed first. */
 uint64_t cai_folder_seed(const cai_trainer *trainer) {
     char path[4096];
     cai_checkpoint checkpoint;
@@ -202,7 +204,7 @@ uint64_t cai_folder_seed(const cai_trainer *trainer) {
     return seed;
 }
 
-/* A trainer that was killed while it wrote leaves the beginning of a file beside its
+/* A trainer that was killed while writing leaves an unfinished file with a temporary
  * name: .last.safetensors.4711.0. */
 static void remove_unfinished_files(const char *folder) {
     char path[4400];
@@ -234,7 +236,7 @@ bool cai_folder_resume(cai_trainer *trainer, bool *found, cai_error *error) {
     return !*found || resume_from(trainer, path, error);
 }
 
-/* ---- beginning ---- */
+/* ---- a new run ---- */
 
 static void print_run_data(const cai_trainer *trainer, FILE *out) {
     const char *comma = "";
@@ -309,7 +311,8 @@ bool cai_folder_begin(cai_trainer *trainer, cai_error *error) {
     return forget_run(trainer, error) && write_origin(trainer, error);
 }
 
-/* The lock tells: nobody removes it alone. */
+/* The lock is enough to see whether the folder is still there, since nobody removes that
+ * file alone. */
 bool cai_folder_restore(cai_trainer *trainer, cai_error *error) {
     char lock[4096];
     if (file_exists(cai_folder_path(trainer, "lock", lock, sizeof lock))) return true;

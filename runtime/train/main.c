@@ -1,5 +1,5 @@
-/* What a trainer does: finds the run in its folder or begins one, runs it, and says what
- * came of it. */
+/* The main function of a trainer: resumes the run in its folder or begins a new one, runs
+ * it, and prints the outcome. */
 #include "train/train.h"
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static bool check_program(const cai_training *training, cai_error *error) {
                training->target);
 }
 
-/* ---- what came of it ---- */
+/* ---- the outcome ---- */
 
 static void tell_skipped(const cai_trainer *trainer) {
     for (int i = 0; i < trainer->training->set_count; i++) {
@@ -44,7 +44,7 @@ static bool has_best(const cai_training *training) {
     return false;
 }
 
-/* of the phases that are through, in all items */
+/* Steps of all finished phases, in all items. */
 static int64_t all_steps(const cai_trainer *trainer) {
     int64_t all = 0;
     for (int i = 0; i < trainer->point.phase; i++) all += cai_trainer_steps(trainer, i) * trainer->items;
@@ -96,7 +96,7 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
     if (!begin_or_resume(trainer, error)) return false;
     if (cai_trainer_is_over(trainer)) {
         char steps[32];
-        cai_page_write(trainer, false); /* it may have been killed before */
+        cai_page_write(trainer, false); /* the process may have been killed before it wrote the page */
         printf("%s: its run is through: %s steps (--fresh begins anew)\n", trainer->command->folder,
                cai_count_text(all_steps(trainer), steps, sizeof steps));
         return true;
@@ -111,7 +111,7 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
     return true;
 }
 
-/* --profile leaves the folder alone. */
+/* --profile does not touch the folder. */
 static bool train_or_profile(cai_trainer *trainer, cai_error *error) {
     if (trainer->command->profile)
         return cai_trainer_open(trainer, error) && cai_trainer_profile(trainer, error);
