@@ -1,4 +1,4 @@
-/* Portions: samples of one origin, made of the entries of their fields' columns. */
+/* Portions: samples of one origin, which are made of the entries of columns. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +71,7 @@ static bool has_all(const cai_dataset *dataset, const cai_portion *portion, cai_
     return true;
 }
 
-/* The first column with stems, or without; NULL: there is none. */
+/* The first column with (or without) stems; NULL: there is none. */
 static const cai_column *first_column(const cai_dataset *dataset, const cai_portion *portion, bool stems) {
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_column *column = &portion->columns[i];
@@ -80,7 +80,7 @@ static const cai_column *first_column(const cai_dataset *dataset, const cai_port
     return NULL;
 }
 
-/* Entry k of each column is sample k. */
+/* Sample k consists of entry k of each column. */
 static bool pair_by_number(const cai_dataset *dataset, cai_portion *portion, const cai_column *first,
                            cai_error *error) {
     portion->count = first->count;
@@ -99,14 +99,14 @@ static int compare_portion_stems(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The entry of that stem, or -1; stems are sorted. */
+/* The entry with that stem, or -1. Stems are sorted. */
 static int64_t find_stem(const cai_column *column, const char *stem) {
     const char *const *found =
         bsearch(&stem, column->stems, (size_t)column->count, sizeof *column->stems, compare_portion_stems);
     return found ? found - column->stems : -1;
 }
 
-/* Whether all columns have the stem; else which is the first that has not. */
+/* The first column that lacks the stem; -1 if all have it. */
 static int lacks_stem(const cai_dataset *dataset, const cai_portion *portion, const char *stem) {
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_column *column = &portion->columns[i];
@@ -115,7 +115,7 @@ static int lacks_stem(const cai_dataset *dataset, const cai_portion *portion, co
     return -1;
 }
 
-/* Tells how many entries of a column have no partner in another, with the first as
+/* Tells the user how many entries of a column have no partner in another, with one
  * example. */
 static bool leave_out_alone(cai_dataset *dataset, const cai_portion *portion, const cai_column *column,
                             cai_error *error) {
@@ -155,7 +155,8 @@ static bool pair_by_stem(cai_dataset *dataset, cai_portion *portion, const cai_c
     return true;
 }
 
-/* Classes that come from folders have the stems of the files there. */
+/* The column of classes that were made from folders shares its stems with the files
+ * there. */
 static bool has_stems_of_another(const cai_portion *portion, int field) {
     for (int i = 0; i < field; i++)
         if (portion->columns[i].stems == portion->columns[field].stems) return true;

@@ -1,4 +1,4 @@
-/* What a path is, and who reads it. */
+/* Finds out what a path is, and opens it. */
 #include "data/sources.h"
 #include <dirent.h>
 #include <errno.h>
@@ -50,9 +50,10 @@ bool cai_names_have(const cai_names *names, const char *name) {
            NULL;
 }
 
-/* ---- inputs: a folder or a file for each field, called after it ---- */
+/* ---- inputs: a folder or a file for each field, with the field's name ---- */
 
-/* The name in the folder that is the field's, with any ending; NULL: there is none. */
+/* The name in the folder that equals the field's, with any ending; NULL: there is
+ * none. */
 static const char *name_of_field(const cai_names *names, const char *field) {
     size_t length = strlen(field);
     for (int64_t i = 0; i < names->count; i++) {
@@ -68,7 +69,7 @@ static bool has_inputs(const cai_set *set, const cai_names *names) {
     return false;
 }
 
-/* Opens what the folder has of fields that have no column yet. */
+/* Opens the fields that have no column yet and are in the folder. */
 static bool open_inputs(cai_dataset *dataset, cai_portion *portion, const char *folder,
                         const cai_names *names, cai_error *error) {
     for (int i = 0; i < dataset->set->field_count; i++) {
@@ -111,14 +112,15 @@ bool cai_source_open_named(cai_dataset *dataset, const char *const *paths, const
     return finish_portion(dataset, portion, error);
 }
 
-/* ---- one field in files: the folder is its ---- */
+/* ---- a set with one field in files, to which the folder belongs ---- */
 
 static bool is_in_files(const cai_field *field) {
     int value = cai_value_of(field);
     return value != CAI_VALUE_CLASS && value != CAI_VALUE_INDEX;
 }
 
-/* The only field that is not a class or a number; -1 where there are none or several. */
+/* The only field that is neither a class nor an index; -1 if there are none or
+ * several. */
 static int only_field_in_files(const cai_set *set) {
     int found = -1;
     for (int i = 0; i < set->field_count; i++) {
@@ -155,7 +157,7 @@ static bool open_parts(cai_dataset *dataset, const char *folder, const char *hel
            open_part(dataset, folder, held_out, CAI_PART_HELD_OUT, error);
 }
 
-/* ---- who reads what ---- */
+/* ---- recognising paths ---- */
 
 static bool fail_unknown_folder(const cai_dataset *dataset, const char *folder, cai_error *error) {
     const cai_field *fields = dataset->set->fields;
@@ -166,7 +168,7 @@ static bool fail_unknown_folder(const cai_dataset *dataset, const char *folder, 
                     folder, fields[0].name, fields[0].name);
 }
 
-/* Folders that are known by what is in them. */
+/* Formats that are recognised by the names in a folder. */
 static const struct {
     bool (*is_in)(const cai_names *names);
     bool (*open)(cai_dataset *dataset, const char *folder, const cai_names *names, int part,

@@ -1,13 +1,12 @@
-/* Boxes as YOLO has them: a line each of a class's number, the middle, width and height,
- * in shares of the picture's sides. */
+/* Boxes in the format of YOLO: each line has a class number, then the middle, width and
+ * height, relative to the picture's sides. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
 
 static bool is_blank(const char *line) { return line[strspn(line, " \t\r")] == 0; }
 
-/* A number without regard to the locale's comma is what strtod gives: programs set no
- * locale. */
+/* strtod reads a decimal point, since programs set no locale. */
 static bool parse_line(cai_box_list *list, const char *line) {
     double values[5];
     char *end;
