@@ -1,5 +1,5 @@
-/* minimize L over A with o1 over B with o2: one backward pass, then each optimizer's body
- * for each weight that it is for. */
+/* `minimize L over A with o1 over B with o2`: one backward pass, then the body of each
+ * optimizer for each of its weights. */
 #include "elaborate/train.h"
 
 typedef struct Trainee { /* a weight that is trained */
@@ -46,7 +46,8 @@ static Layer *optimizer_of(Evaluator *ev, const Expr *expr) {
     return NULL;
 }
 
-/* A state of an optimizer belongs to its place in the text, the phase and the weight. */
+/* The path under which an optimizer keeps the states of a weight. It depends on the phase
+ * and, if an optimizer's name is used at several places of the text, on the place. */
 static Name optimizer_key(Evaluator *ev, const Trainee *t) {
     const TrainPass *pass = ev->train;
     const Layer *layer = t->optimizer;
@@ -74,7 +75,8 @@ static void refuse_result(Evaluator *ev, const Trainee *t, Value v) {
     report_help(ev, d, "it returns the new weight, of the same shape and type");
 }
 
-/* --find-rate: `lr` times a factor that the trainer says. */
+/* With --find-rate, multiplies the argument `lr` by a factor that the trainer
+ * provides. */
 static void scale_rate(Evaluator *ev, const Trainee *t, Layer *run) {
     Span span = t->pair->with->span;
     Binding *rate = NULL;
@@ -115,8 +117,8 @@ static void run_optimizer(Evaluator *ev, const Trainee *t) {
 
 /* ---- what is trained ---- */
 
-/* The gradient by all values of a weight that the loss was computed with; NULL where it
- * depends on none. */
+/* The gradient of a weight: the sum over all values that the weight had when the loss
+ * read it; NULL if the loss does not depend on it. */
 static Node *gradient_by(Evaluator *ev, const Weight *weight, Node *const *gradients) {
     Node *sum = NULL;
     for (int i = 0; i < weight->read.count; i++)
@@ -173,8 +175,8 @@ static void tell_in_two(Evaluator *ev, const Trained *pair, const Trainee *first
     report_help(ev, d, "name each weight once; parts are reached by path, `over (E.layer3, E.layer4)`");
 }
 
-/* The weights behind one `over`: those that exist; which of them the loss depends on is
- * seen by their gradients. */
+/* Adds all weights that an `over` names; which of them the loss depends on is not known
+ * before the gradients. False after an error. */
 static bool add_candidates(Evaluator *ev, const Trained *pair, Layer *optimizer, const Targets *targets,
                            Trainees *out) {
     const TrainPass *pass = ev->train;

@@ -1,5 +1,5 @@
-/* A train block's lists: what it is made with, and its sets of samples, whose parameters
- * are the fields of one sample. */
+/* A train block's parameter lists: its settings, and its sets of samples, whose
+ * parameters are the fields of one sample. */
 #include "elaborate/train.h"
 
 /* ---- the header ---- */
@@ -127,7 +127,8 @@ static bool read_on(Evaluator *ev, const Argument *argument, TrainingField *fiel
     return field->on != NULL;
 }
 
-/* `fit = "crop"` and the like, of pictures alone or of tensors alone. */
+/* A setting in a type, such as `fit = "crop"`. Pictures and tensors have different
+ * settings. */
 static bool read_setting(Evaluator *ev, const Argument *argument, TrainingField *field) {
     const char *name = argument->name;
     bool image = field->form == FORM_IMAGE;
@@ -216,7 +217,8 @@ static bool sizes_are_known(Evaluator *ev, const Parameter *parameter, const Dec
 
 static bool input_stays(const Parameter *parameter) { return parameter->once || parameter->each; }
 
-/* The inputs of a list are the fields of one sample, which moves on as a whole. */
+/* The inputs of a list are the fields of one sample, so they are all `once`, all `each`,
+ * or neither. */
 static void check_movement(Evaluator *ev, const ParameterList *list) {
     for (int i = 1; i < list->count; i++) {
         const Parameter *first = &list->items[0], *other = &list->items[i];
@@ -258,7 +260,7 @@ static const char *field_name(Evaluator *ev, const FieldPlace *place, int round)
                  : arena_printf(ev->arena, "sample.%s", place->parameter->name);
 }
 
-/* In the first pass the sets are made; the others have the same. */
+/* The first pass adds fields to the sets; later passes find them there. */
 static void add_field(Evaluator *ev, const Decl *decl, const Parameter *parameter, int set_index) {
     Training *training = ev->train->plan->training;
     TrainingSet *set = &training->sets.items[set_index];
@@ -316,14 +318,14 @@ static void check_on(Evaluator *ev, const TrainingSet *set) {
     }
 }
 
-/* A list of what is the same for the whole run has as many samples as it declares. */
+/* A `once` list has as many samples as its first axis says. */
 static void count_once(TrainingSet *set) {
     if (!set->batch && set->fields.count && set->fields.items[0].once &&
         dim_is_const(set->fields.items[0].shape.dims[0], NULL))
         set->batch = dim_const_value(set->fields.items[0].shape.dims[0]);
 }
 
-/* `train t(N = 4)()` has no set: its samples are made in the text. */
+/* `train t(N = 4)()` has no set; it draws its samples. */
 static bool has_no_set(const Decl *decl) { return decl->lists.count == 2 && decl->lists.items[1].count == 0; }
 
 static void require_sizes(Evaluator *ev) {
@@ -360,7 +362,7 @@ bool train_has_each(const TrainPlan *plan) {
 
 /* ---- other batches under the same names ---- */
 
-/* A name that was bound anew is no input's any more. */
+/* False if the name was bound to something else in the meantime. */
 static bool names_field(Evaluator *ev, const FieldPlace *place) {
     const Value *bound = frame_find(ev, ev->frame, place->parameter->name);
     return bound && bound->kind == VALUE_TENSOR && (intptr_t)map_get(ev->train->of_input, bound->node) > 0;
@@ -406,8 +408,8 @@ void train_bind_measured(Evaluator *ev, bool anew) {
 
 /* ---- declared anew ---- */
 
-/* The set that this phase or measure has in the place of `of`: found, or made with the
- * same fields. */
+/* The set that this phase or measure uses in place of `of`: looks it up, or adds it with
+ * the same fields. */
 static int set_anew(Evaluator *ev, int of, bool measured) {
     TrainPass *pass = ev->train;
     TrainPlan *plan = pass->plan;
@@ -435,7 +437,7 @@ static FieldPlace *place_named(TrainPass *pass, Name name) {
     return NULL;
 }
 
-/* In a measure a size may be that of each sample, where these come one by one. */
+/* A measure may leave sizes free if it takes samples one by one. */
 static bool sizes_fit(Evaluator *ev, const Parameter *parameter, const FieldPlace *place, Shape shape,
                       bool measured) {
     int64_t batch = 0;
@@ -478,7 +480,8 @@ static bool one_anew(Evaluator *ev, const Parameter *parameter, bool measured) {
     return true;
 }
 
-/* Those of a set that are not declared anew follow in its batch. */
+/* The other fields of a set whose fields are declared anew use the new batch size,
+ * too. */
 static void bind_followers(Evaluator *ev, bool measured) {
     TrainPass *pass = ev->train;
     for (int i = 0; i < pass->plan->anew.count; i++) {

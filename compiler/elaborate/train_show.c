@@ -1,5 +1,4 @@
-/* show, measure and save: what is told of a training, and what is computed over the
- * samples that are held out. */
+/* show, measure and save: values to show, and computations over the held-out samples. */
 #include "elaborate/train.h"
 
 int train_guard(Evaluator *ev, const cai_interval *interval) {
@@ -13,7 +12,8 @@ int train_guard(Evaluator *ev, const cai_interval *interval) {
     return phase->guards.count - 1;
 }
 
-/* What each line of log.jsonl has is taken, too. */
+/* Whether the name is taken, by another value or by a key that each line of log.jsonl
+ * has. */
 static bool is_shown_as(const ShownList *list, const char *name) {
     static const char *const keys[] = {"phase", "step", "epoch", "best"};
     for (int i = 0; i < COUNT_OF(keys); i++)
@@ -42,7 +42,7 @@ static bool is_picture(const Node *node) {
            dim_is_const(node->shape.dims[1], &channels) && (channels == 1 || channels == 3);
 }
 
-/* CAI_SHOW_*, or -1 after an error. */
+/* Returns CAI_SHOW_*; -1 after an error. */
 static int form_of(Evaluator *ev, Value v, Span span) {
     if (v.kind == VALUE_TENSOR && is_picture(v.node)) return CAI_SHOW_PICTURE;
     if (v.kind == VALUE_TENSOR && v.node->shape.rank == 0 && v.node->shape.type == DTYPE_F32)
@@ -56,8 +56,8 @@ static int form_of(Evaluator *ev, Value v, Span span) {
     return -1;
 }
 
-/* A measure's numbers are computed once, of totals; its pictures are those of the first
- * batch. */
+/* Numbers of a measure are computed once, from totals; its pictures are those of the
+ * first batch. */
 static bool fits_measure(Evaluator *ev, const Node *node, int form, Span span) {
     unsigned made_of = train_sources(ev, node);
     Diagnostic *d = NULL;
@@ -96,7 +96,7 @@ static int show_one(Evaluator *ev, Value v, const char *name, int row, int guard
 
 static const char *shown_name(Evaluator *ev, const Expr *expr) { return span_text(ev->arena, expr->span); }
 
-/* The pictures of a tuple stand side by side. */
+/* The pictures of a tuple are shown side by side: its items share a row. */
 static void show_value(Evaluator *ev, const Expr *expr, Value v, int guard) {
     if (!value_is_sequence(v)) {
         show_one(ev, v, shown_name(ev, expr), -1, guard, expr->span);
@@ -135,9 +135,9 @@ void execute_show(Evaluator *ev, const Stmt *stmt) {
 
 /* ---- measure ---- */
 
-/* A measure stands between steps: states are what they were when the step began. Gives
- * what they are in the step, behind which stands a NULL. In the measure's own pass no
- * step has changed them, and what it makes of them stays. */
+/* A measure runs between steps, so its states have the values with which the step began.
+ * Sets these, and returns the values in the step, followed by NULL. A GOAL_MEASURE pass
+ * has not changed any state, and keeps what the measure makes of them. */
 static Node **states_as_saved(Evaluator *ev) {
     TrainPass *pass = ev->train;
     Node **values = NEW_ARRAY(ev->arena, Node *, pass->weights.count + 1);
@@ -152,7 +152,8 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
     TrainPass *pass = ev->train;
     const Frame *around = ev->frame;
     const int again = pass->shown_again;
-    Frame *frame = frame_push(ev, around->unit, ev->root, stmt->span); /* what it binds is its own */
+    /* names that the body binds are its own */
+    Frame *frame = frame_push(ev, around->unit, ev->root, stmt->span);
     bindings_add(ev, &frame->names, &around->names);
     pass->measuring = true;
     pass->shown_again = 0;
@@ -187,8 +188,8 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     }
     when.last = 1;
     int index = pass->measures++;
-    /* before the first step only for places that are met here alone, and how they
-     * begin */
+    /* a GOAL_ONCE pass runs it too, for the first values of places that only measures
+     * meet */
     if (pass->goal == GOAL_STEP || (pass->goal == GOAL_MEASURE && pass->measure != index)) return;
     TrainingMeasure *measured = NEW(ev->arena, TrainingMeasure);
     *measured = (TrainingMeasure){.when = when, .save_by = -1};
@@ -209,7 +210,7 @@ static bool in_measure(Evaluator *ev, const char *word, Span span) {
     return false;
 }
 
-/* Over batches can go only what is of batches, of one shape. */
+/* `total` and `collect` take values of a batch, not totals or values of the step. */
 static bool shows_batch(Evaluator *ev, const Node *node, const char *word, Span span) {
     unsigned made_of = train_sources(ev, node);
     if (made_of & OF_TOTALS)
@@ -221,7 +222,8 @@ static bool shows_batch(Evaluator *ev, const Node *node, const char *word, Span 
     return !(made_of & (OF_TOTALS | OF_OUTSIDE));
 }
 
-/* Another number with every measure: layers stop drawing where nothing is trained. */
+/* Random numbers make each measurement differ. Layers should draw only where `training`
+ * holds. */
 static void warn_of_draws(Evaluator *ev, const Node *node, Span span) {
     const char *layer = ev->train->goal == GOAL_FIND ? train_drawing_layer(ev, node) : NULL;
     if (!layer) return;
@@ -230,7 +232,7 @@ static void warn_of_draws(Evaluator *ev, const Node *node, Span span) {
                    "let it do so in training only, as `dropout` does: `if training { ... }`");
 }
 
-/* mean(x), whose x has the batch's size. */
+/* Recognises mean(x) by its division, where x has the size of the batch. */
 static void warn_of_means(Evaluator *ev, const Node *node, Span span) {
     bool mean = node->op == OP_div && node->inputs[1]->op == OP_size;
     if (!mean || ev->train->goal != GOAL_FIND) return;
@@ -266,7 +268,8 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
     return joined(ev, node, CAI_BIND_TOTAL, &ev->train->measured->totals, "total", node->shape, span);
 }
 
-/* Over all batches as many as any other size that is the same in each. */
+/* `collect` joins equal sizes of a batch to equal sizes, so that joined tensors can be
+ * combined. */
 static Dim size_of_all(Evaluator *ev, Dim of_batch) {
     Map *sizes = ev->train->sizes_of_all;
     Dim all = map_get(sizes, of_batch);
