@@ -1,5 +1,5 @@
-/* .npz, as numpy.savez and savez_compressed write it: a zip file of .npy files, whose
- * names are those of the arrays. */
+/* .npz: a zip file of .npy files, as written by numpy.savez and savez_compressed. The
+ * names of the files are the names of the arrays. */
 #include "weights/table.h"
 
 static bool is_array(const char *name, size_t *stem) {

@@ -1,12 +1,12 @@
 /* model.safetensors.index.json: {"weight_map": {"layer.weight":
- * "model-00001-of-00003.safetensors", ..}}, a model in several files, which stand beside
- * the index. */
+ * "model-00001-of-00003.safetensors", ..}}, the index of a model in several files, which
+ * are in the same folder. */
 #include "weights/table.h"
 #include <json-c/json.h>
 
 typedef struct Part {
     const char *name;
-    int place; /* in table->files */
+    int place; /* index in table->files */
 } Part;
 
 typedef struct Shards {
@@ -16,7 +16,7 @@ typedef struct Shards {
     cai_error *error;
 } Shards;
 
-/* A file beside the index, not one that lies anywhere. */
+/* Only files in the folder of the index are opened, not any file that a path may name. */
 static bool is_plain_name(const char *name) { return *name && *name != '.' && !strchr(name, '/'); }
 
 static const char *part_path(Shards *s, const char *name) {
