@@ -46,8 +46,9 @@ static Layer *optimizer_of(Evaluator *ev, const Expr *expr) {
     return NULL;
 }
 
-/* The path under which an optimizer keeps the states of a weight. It depends on the phase
- * and, if an optimizer's name is used at several places of the text, on the place. */
+/* The path under which an optimizer keeps the states of a weight. It contains the phase
+ * if the optimizer is made within one; a number is added if several places of the text
+ * would have the same path. */
 static Name optimizer_key(Evaluator *ev, const Trainee *t) {
     const TrainPass *pass = ev->train;
     const Layer *layer = t->optimizer;

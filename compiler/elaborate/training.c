@@ -106,8 +106,8 @@ static int shown_so_far(const Evaluator *ev) {
     return pass->measuring ? pass->measured->shown.count : train_phase(ev)->shown.count;
 }
 
-/* Each round uses the next batch. The values that it shows replace those of the first
- * round. */
+/* Each round uses the next batch. Its shown values have the indices of the first round,
+ * so that a trainer shows the mean over the rounds. */
 void train_repeat(Evaluator *ev, const Stmt *stmt, int64_t rounds) {
     TrainPass *pass = ev->train;
     int around = pass->round, outer = pass->first_repeated, again = pass->shown_again,

@@ -12,8 +12,8 @@
  * weights are large.
  *
  * Weights that are parameters are packed while building, and are left alone. Needs
- * nothing. Runs last, since other passes look for complete convolutions. Every sum keeps
- * its terms and their order. */
+ * nothing. Runs last, since other passes look for complete convolutions. No sum changes
+ * its terms. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 

@@ -110,7 +110,8 @@ typedef struct cai_point {
     int64_t since_best; /* measurements since then */
 } cai_point;
 
-/* a shown value: its sum and count since the log last had it, and the last value */
+/* a shown value: its sum and count since the log last had it; `last` is the latest value,
+ * or the mean that was logged */
 typedef struct cai_value {
     double sum, last;
     double count;

@@ -270,7 +270,8 @@ static bool check_losses(cai_trainer *trainer, cai_running *running, uint32_t gu
     return fail_infinite(trainer, running, trainer->point.step, what, error);
 }
 
-/* Weights are checked only before a checkpoint, since checking takes time. */
+/* States are checked when a checkpoint is due, so that none is written with numbers that
+ * are not finite. */
 static bool check_states(cai_trainer *trainer, cai_running *running, cai_error *error) {
     char what[300];
     int broken = cai_states_find_infinite(&trainer->states);
