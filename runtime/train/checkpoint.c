@@ -103,8 +103,8 @@ bool cai_checkpoint_write(const cai_states *states, const cai_point *point, cons
 /* ---- reading ---- */
 
 static bool fail_metadata(const char *path, const char *key, cai_error *error) {
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is no checkpoint of a run: its `%s` is missing or wrong", path,
-                    key);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is not a checkpoint of a run: its `%s` is missing or wrong",
+                    path, key);
 }
 
 static bool read_whole(const cai_tensor_file *file, const char *path, const char *key, int base,

@@ -36,9 +36,9 @@ static bool make_folder(const char *path, cai_error *error) {
     }
     struct stat status;
     if (mkdir(copy, 0777) != 0 && errno != EEXIST)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be made: %s", path, strerror(errno));
+        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be created: %s", path, strerror(errno));
     if (stat(copy, &status) == 0 && S_ISDIR(status.st_mode)) return true;
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is no folder, and a run is one: -o names another", path);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is not a folder, and a run needs one: -o names another", path);
 }
 
 /* The system releases the lock when the process ends, however it ends. */
@@ -52,7 +52,7 @@ static bool lock_folder(const cai_trainer *trainer, cai_error *error) {
     if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
     close(descriptor);
     if (errno != EWOULDBLOCK) return true; /* the file system has no locks */
-    return cai_fail(error, CAI_BAD_INPUT, "%s: another trainer works in this folder",
+    return cai_fail(error, CAI_BAD_INPUT, "%s: another trainer is using this folder",
                     trainer->command->folder);
 }
 
@@ -71,12 +71,12 @@ static bool forget_run(const cai_trainer *trainer, cai_error *error) {
 
 /* ---- whether the run in the folder may be resumed ---- */
 
-/* Describes the first difference: "line 12 was `lr = 0.1`, and is `lr = 0.01`"; false if
- * the texts are equal. */
+/* Describes the first difference: "line 12 was `lr = 0.1`, and is now `lr = 0.01`"; false
+ * if the texts are equal. */
 static bool describe_difference(const char *was, const char *is, char *out, size_t size) {
     int line = cai_first_difference(&was, &is);
     size_t a = strcspn(was, "\n"), b = strcspn(is, "\n");
-    snprintf(out, size, "line %d was `%.*s`, and is `%.*s`", line, (int)(a > 100 ? 100 : a), was,
+    snprintf(out, size, "line %d was `%.*s`, and is now `%.*s`", line, (int)(a > 100 ? 100 : a), was,
              (int)(b > 100 ? 100 : b), is);
     return line > 0;
 }
@@ -100,18 +100,18 @@ static bool fail_identity(const cai_trainer *trainer, const cai_checkpoint *chec
     char difference[400];
     const char *settings = trainer->training->settings ? trainer->training->settings : "{}";
     if (checkpoint->settings && strcmp(checkpoint->settings, settings) != 0)
-        snprintf(difference, sizeof difference, "its settings were %.150s, and are %.150s",
+        snprintf(difference, sizeof difference, "its settings were %.150s, and are now %.150s",
                  checkpoint->settings, settings);
     else if (!texts_differ(trainer, difference, sizeof difference))
-        snprintf(difference, sizeof difference, "what the text uses has changed, or cai itself");
+        snprintf(difference, sizeof difference, "what the text uses has changed, or cai itself has");
     return cai_fail(
         error, CAI_BAD_INPUT,
-        "%s: has a run of another text: %s\n  help: --fresh begins anew there, -o names another folder",
+        "%s: has a run of a different text: %s\n  help: --fresh starts over there; -o names another folder",
         trainer->command->folder, difference);
 }
 
 static bool fail_change(const char *what, cai_error *error) {
-    return cai_fail(error, CAI_BAD_INPUT, "%s\n  help: --anyway goes on all the same, --fresh begins anew",
+    return cai_fail(error, CAI_BAD_INPUT, "%s\n  help: --anyway continues all the same; --fresh starts over",
                     what);
 }
 
@@ -123,7 +123,7 @@ static bool check_lengths(const cai_trainer *trainer, cai_point *point, cai_erro
         point->lengths[i] = is;
         if (was == is || trainer->command->anyway) continue;
         snprintf(what, sizeof what,
-                 "%s: its run was to take %lld steps, and is now to take %lld: schedules would change",
+                 "%s: this run was started with %lld steps, and now has %lld: schedules would change",
                  trainer->command->folder, (long long)was, (long long)is);
         return fail_change(what, error);
     }
@@ -135,25 +135,25 @@ static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, c
     if (checkpoint->identity != trainer->training->identity) return fail_identity(trainer, checkpoint, error);
     if (checkpoint->parts != trainer->training->parts)
         return cai_fail(error, CAI_BAD_INPUT,
-                        "%s: its run takes %lld part%s a step, not %d\n  help: --parts %lld goes on with it; "
-                        "--fresh begins anew",
+                        "%s: this run takes %lld part%s a step, not %d\n  help: --parts %lld continues it; "
+                        "--fresh starts over",
                         trainer->command->folder, (long long)checkpoint->parts,
                         checkpoint->parts == 1 ? "" : "s", trainer->training->parts,
                         (long long)checkpoint->parts);
     if (trainer->command->seed && (uint64_t)trainer->command->seed != checkpoint->point.seed)
         return cai_fail(
             error, CAI_BAD_INPUT,
-            "%s: its run has seed %llu, not %lld\n  help: leave --seed out, or begin anew with --fresh",
+            "%s: this run has seed %llu, not %lld\n  help: leave --seed out, or start over with --fresh",
             trainer->command->folder, (unsigned long long)checkpoint->point.seed,
             (long long)trainer->command->seed);
     if (checkpoint->data != trainer->data && !trainer->command->anyway) {
-        snprintf(what, sizeof what, "%s: its run was begun with other data", trainer->command->folder);
+        snprintf(what, sizeof what, "%s: this run was started with other data", trainer->command->folder);
         return fail_change(what, error);
     }
     if (checkpoint->target && strcmp(checkpoint->target, trainer->training->target) != 0)
         cai_progress_say(
             trainer,
-            "notice: the run goes on with code for %s, and was begun with code for %s: bits may differ",
+            "notice: the run continues with code for %s, but was started with code for %s: bits may differ",
             trainer->training->target, checkpoint->target);
     return check_lengths(trainer, &checkpoint->point, error);
 }
@@ -322,7 +322,7 @@ bool cai_folder_restore(cai_trainer *trainer, cai_error *error) {
     cai_events_close(&trainer->events);
     trainer->events = (cai_events){0};
     trainer->log_is_lost = trainer->page.is_lost = trainer->samples_are_lost = false;
-    cai_progress_say(trainer, "%s was gone: it is made anew, without what it had before step %lld",
+    cai_progress_say(trainer, "%s was removed: it is created again, without what it had before step %lld",
                      trainer->command->folder, (long long)trainer->point.step);
     return true;
 }

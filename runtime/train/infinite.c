@@ -200,7 +200,7 @@ void cai_infinite_find(cai_trainer *trainer, const cai_phase *phase, cai_running
     *out = 0;
     if (!go_back(trainer, phase, &error)) return;
     const int64_t first = trainer->point.step;
-    cai_progress_say(trainer, "something is not finite: the last %s steps are taken again to find where",
+    cai_progress_say(trainer, "a value is not finite: the last %s steps are run again to find where",
                      cai_count_text(last - first + 1, steps, sizeof steps));
     if (cai_states_new(trainer->training, &s.kept[0], &error) &&
         cai_states_new(trainer->training, &s.kept[1], &error) && find_bad_step(&s, last, &error) &&

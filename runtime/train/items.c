@@ -28,7 +28,7 @@ bool cai_items_count(cai_trainer *trainer, cai_error *error) {
         int64_t count = cai_dataset_count(trainer->sets[i], CAI_PART_TRAINING);
         if (count != trainer->items)
             return cai_fail(error, CAI_BAD_INPUT,
-                            "`%s` has %lld samples, and `%s` has %lld: there is an item of each",
+                            "`%s` has %lld samples, and `%s` has %lld: `each` needs equally many of both",
                             training->sets[first].name, (long long)trainer->items, training->sets[i].name,
                             (long long)count);
     }

@@ -221,7 +221,8 @@ static void save_best(Measuring *m, bool *saved) {
                                   trainer->command->folder, "best.safetensors", &error);
     if (*saved) return;
     *point = before;
-    cai_progress_say(trainer, "the best so far could not be written, and the run goes on: %s", error.message);
+    cai_progress_say(trainer, "the best weights so far could not be written, and the run goes on: %s",
+                     error.message);
 }
 
 /* ---- all of it ---- */
@@ -306,10 +307,11 @@ static bool place_last_batches(Measuring *m) {
 
 static bool fail_rest(cai_error *error) {
     const cai_error inner = *error;
-    return cai_fail(error, inner.status,
-                    "the last batch that is measured on is the rest: %s\n  help: --held-out PERCENT changes "
-                    "how many samples there are; a `measure` may declare a batch of its own",
-                    inner.message);
+    return cai_fail(
+        error, inner.status,
+        "the last batch of held-out samples is smaller than the others: %s\n  help: --held-out PERCENT changes "
+        "how many samples there are; a `measure` may declare a batch size of its own",
+        inner.message);
 }
 
 bool cai_measure_check(cai_trainer *trainer, const cai_measure *measure, cai_error *error) {

@@ -108,7 +108,7 @@ static void print_measured(const cai_history *history, FILE *out) {
 static void print_state(const cai_trainer *trainer, const cai_history *history, bool running, FILE *out) {
     const cai_point *point = &trainer->point;
     char step[32], steps[32];
-    if (point->phase == trainer->training->phase_count) fputs("<p>through", out);
+    if (point->phase == trainer->training->phase_count) fputs("<p>finished", out);
     else {
         const char *name = trainer->training->phases[point->phase].name;
         char item[200];
@@ -116,7 +116,7 @@ static void print_state(const cai_trainer *trainer, const cai_history *history, 
         cai_print_xml(cai_item_text(trainer, item, sizeof item), out);
         fputs(*item ? ", " : "", out);
         cai_print_xml(name, out);
-        fprintf(out, "%s%s step %s of %s", *name ? ", " : "", running ? "running:" : "stopped behind",
+        fprintf(out, "%s%s step %s of %s", *name ? ", " : "", running ? "running:" : "stopped after",
                 cai_count_text(point->step, step, sizeof step),
                 cai_count_text(cai_trainer_steps(trainer, point->phase), steps, sizeof steps));
     }

@@ -88,8 +88,8 @@ static void print_rates(const cai_trainer *trainer, const Sweep *sweep) {
     for (int64_t i = 0; i < sweep->count; i++)
         if (i % each == 0 || i == sweep->least || i == sweep->count - 1)
             printf("%12.3g  %.4g%s\n", sweep->rates[2 * i], sweep->rates[2 * i + 1],
-                   i == sweep->least ? "  the least" : "");
-    printf("suggestion: lr = %.2g, a tenth of where the loss is least\n%s/rate.svg has the curve\n",
+                   i == sweep->least ? "  the smallest" : "");
+    printf("suggestion: lr = %.2g, a tenth of the rate with the smallest loss\n%s/rate.svg has the curve\n",
            sweep->rates[2 * sweep->least] / 10, trainer->command->folder);
 }
 
@@ -101,8 +101,7 @@ static bool sweep_and_tell(cai_trainer *trainer, const cai_phase *phase, cai_run
         return false;
     if (cai_stop_is_asked()) return true;
     if (!isfinite(sweep->rates[1]))
-        return cai_fail(error, CAI_BAD_INPUT,
-                        "the loss is no finite number in the first step, with a rate of %.3g",
+        return cai_fail(error, CAI_BAD_INPUT, "the loss is not finite in the first step, with a rate of %.3g",
                         sweep->rates[0]);
     print_rates(trainer, sweep);
     return write_rate_curve(trainer, sweep, error);

@@ -62,7 +62,7 @@ cai_dataset *cai_set_open(const cai_training *training, const cai_train_command 
     }
     cai_dataset *data = cai_dataset_open(&training->sets[set], paths, names, count, &options, error);
     if (data && is_measured(training, set) && cai_dataset_count(data, CAI_PART_HELD_OUT) == 0)
-        notice(training->sets[set].name, "none of its samples is held out, so that nothing is measured on "
-                                         "them: --held-out PERCENT says how many");
+        notice(training->sets[set].name, "none of its samples are held out, so there is nothing to measure: "
+                                         "--held-out PERCENT sets their share");
     return data;
 }

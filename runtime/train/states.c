@@ -74,7 +74,7 @@ static bool draw_start(const cai_state *state, uint64_t seed, char *out, cai_err
                              .count = some,
                              .data = (unsigned char *)numbers};
         if (!cai_tensor_convert(&tensor, state->type, out + first * cai_type_bytes(state->type), error))
-            return cai_fail_within(error, "the beginning of %s", state->path);
+            return cai_fail_within(error, "the initial value of %s", state->path);
     }
     return true;
 }
@@ -108,11 +108,11 @@ static bool load_state(Loading *loading, const cai_state *state, void *out, cai_
     if (!open_file(loading, state->load, (size_t)(colon - state->load), error)) return false;
     const cai_tensor *found = cai_tensors_find(&loading->file, name);
     if (!found)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: has no `%.200s`, as which `%.200s` is to begin",
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has no `%.200s`, from which `%.200s` is to be loaded",
                         loading->path, name, state->path);
     if (!has_shape(found, state))
         return cai_fail(error, CAI_BAD_INPUT,
-                        "%s: `%.200s` is %s, which is not the shape of `%.200s`, which is to begin so",
+                        "%s: `%.200s` is %s, which is not the shape of `%.200s`, which is loaded from it",
                         loading->path, name, cai_tensor_shape_text(found, shape, sizeof shape), state->path);
     return cai_tensor_convert(found, state->type, out, error) ||
            cai_fail_within(error, "%s: %.200s", loading->path, name);

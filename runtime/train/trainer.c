@@ -136,7 +136,7 @@ bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *erro
     if (resumed)
         return cai_fail(
             error, CAI_BAD_INPUT,
-            "%s: its run is in phase `%s`, before `%s`\n  help: --phase \"%s\" ends that first; -o "
+            "%s: this run is in phase `%s`, before `%s`\n  help: --phase \"%s\" finishes that phase first; -o "
             "names another folder",
             trainer->command->folder, trainer->training->phases[trainer->point.phase].name,
             trainer->command->phase, trainer->training->phases[trainer->point.phase].name);
@@ -187,7 +187,7 @@ bool cai_trainer_keep(cai_trainer *trainer, cai_error *error) {
     int broken = cai_states_find_infinite(&trainer->states);
     if (broken >= 0)
         return cai_fail(error, CAI_BAD_INPUT,
-                        "`%s` is no longer finite after step %lld: no checkpoint is made of it",
+                        "`%s` is no longer finite after step %lld: no checkpoint was written",
                         trainer->training->states[broken].path, (long long)trainer->point.step);
     if (!cai_folder_restore(trainer, error)) return false;
     cai_folder_path(trainer, "last.safetensors", last, sizeof last);
@@ -255,8 +255,8 @@ static bool fail_infinite(cai_trainer *trainer, cai_running *running, int64_t st
     cai_infinite_find(trainer, phase, running, step, where, sizeof where);
     return cai_fail(
         error, CAI_BAD_INPUT,
-        "%s in step %lld%s%s: the run stops%s\n  help: %s/last.safetensors is of the last checkpoint "
-        "before it; a smaller step, or `clip`, may keep it finite",
+        "%s in step %lld%s%s: the run stops%s\n  help: %s/last.safetensors is the last checkpoint "
+        "before that; a smaller learning rate, or `clip`, may keep it finite",
         what, (long long)step + 1, *phase->name ? " of phase " : "", phase->name, where,
         trainer->command->folder);
 }
@@ -266,7 +266,7 @@ static bool check_losses(cai_trainer *trainer, cai_running *running, uint32_t gu
     const cai_shown *shown = take_shown(trainer, running, guards);
     if (!shown) return true;
     double value = trainer->values[shown - trainer->training->phases[trainer->point.phase].shown].last;
-    snprintf(what, sizeof what, "`%s` is %s", shown->name, isnan(value) ? "no number" : "infinite");
+    snprintf(what, sizeof what, "`%s` is %s", shown->name, isnan(value) ? "not a number" : "infinite");
     return fail_infinite(trainer, running, trainer->point.step, what, error);
 }
 
@@ -276,8 +276,7 @@ static bool check_states(cai_trainer *trainer, cai_running *running, cai_error *
     char what[300];
     int broken = cai_states_find_infinite(&trainer->states);
     if (broken < 0) return true;
-    snprintf(what, sizeof what, "`%s` is no longer finite, which was met",
-             trainer->training->states[broken].path);
+    snprintf(what, sizeof what, "`%s` was found not to be finite", trainer->training->states[broken].path);
     return fail_infinite(trainer, running, trainer->point.step - 1, what, error);
 }
 
