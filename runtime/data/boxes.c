@@ -10,7 +10,8 @@
 
 bool cai_box_add(cai_box_list *list, const cai_box *box) {
     bool sane = box->sides[2] > box->sides[0] && box->sides[3] > box->sides[1]; /* false for NaN, too */
-    if (!sane) return cai_fail(list->error, CAI_BAD_INPUT, "a box has no area, or sides that are no numbers");
+    if (!sane)
+        return cai_fail(list->error, CAI_BAD_INPUT, "a box has no area, or a side that is not a number");
     if (list->count == list->room) {
         int64_t room = list->room ? 2 * list->room : 16;
         cai_box *larger = cai_reallocate(list->items, (uint64_t)room * sizeof *larger, "boxes", list->error);

@@ -68,8 +68,9 @@ static bool open_cifar_file(cai_dataset *dataset, const char *path, int labels, 
     if (!opened || !cai_file_map(path, &opened->file, error)) return false;
     int64_t count = (int64_t)opened->file.count / (labels + PIXELS);
     if (count == 0 || opened->file.count % (size_t)(labels + PIXELS))
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is no CIFAR file: its %zu bytes are no multiple of %d",
-                        path, opened->file.count, labels + PIXELS);
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: is not a CIFAR file: its %zu bytes are not a multiple of %d", path,
+                        opened->file.count, labels + PIXELS);
     int picture = cai_field_of(dataset->set, CAI_VALUE_PICTURE),
         label = cai_field_of(dataset->set, CAI_VALUE_CLASS);
     if (picture >= 0) picture_rows(&portion->columns[picture], path, opened->file.data, count, labels);
@@ -91,8 +92,8 @@ static bool name_classes(cai_dataset *dataset, int first_portion, const char *pa
         cai_column *column = &dataset->portions[i]->columns[label];
         for (int64_t k = 0; k < column->count; k++)
             if (((const int32_t *)column->rows.data)[k] >= count)
-                return cai_fail(error, CAI_BAD_INPUT, "%s: has a label beyond the %d of %s", column->path,
-                                count, path);
+                return cai_fail(error, CAI_BAD_INPUT, "%s: has a label beyond the %d classes of %s",
+                                column->path, count, path);
         column->classes = names;
         column->class_count = count;
     }

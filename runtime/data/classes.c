@@ -33,7 +33,8 @@ bool cai_class_names_read(cai_arena *arena, const char *path, const char ***name
     *count = 0;
     for (char *line = strtok_r(text, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest))
         (*names)[(*count)++] = line;
-    return *count > 0 || cai_fail(error, CAI_BAD_INPUT, "%s: has no names of classes, one a line", path);
+    return *count > 0 ||
+           cai_fail(error, CAI_BAD_INPUT, "%s: has no class names; it must have one a line", path);
 }
 
 /* All names that the portions have for a field, sorted, without repetitions. */
@@ -58,7 +59,7 @@ static bool find_names(cai_dataset *dataset, int field, Classes *classes, cai_er
 static bool fail_unknown_class(const cai_field *field, const cai_column *column, int found,
                                const Classes *classes, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT,
-                    "%s: class `%s` is not in %s, whose %d begin with `%s`\n"
+                    "%s: class `%s` is not in %s, which has %d names, the first `%s`\n"
                     "  help: the names there must be those of the data, one a line",
                     column->path, column->classes[found], field->names, classes->count, classes->items[0]);
 }
@@ -105,12 +106,12 @@ static int64_t largest_class(const cai_dataset *dataset, int field) {
 static bool count_classes(const cai_dataset *dataset, int field, Classes *classes, cai_error *error) {
     int64_t largest = largest_class(dataset, field);
     if (largest >= 1 << 30)
-        return cai_fail(error, CAI_BAD_INPUT, "`%s`: %lld is no number of a class",
+        return cai_fail(error, CAI_BAD_INPUT, "`%s`: %lld is not a class number",
                         dataset->set->fields[field].name, (long long)largest);
     if (!classes->items) classes->count = (int)largest + 1;
     return largest < classes->count ||
            cai_fail(error, CAI_BAD_INPUT,
-                    "%s: has %d names, and classes up to %lld stand in the data, which count from 0",
+                    "%s: has %d names, but the data has classes up to %lld, counted from 0",
                     dataset->set->fields[field].names, classes->count, (long long)largest);
 }
 

@@ -160,7 +160,7 @@ static bool read_annotations(Coco *coco) {
     sort_annotations(coco, list, count, true, &again);
     return bad == 0 || cai_dataset_leave_out(
                            coco->dataset, 0, coco->error, coco->path,
-                           "%lld of %lld boxes are left out: of no picture or category, or without area",
+                           "%lld of %lld boxes are left out: they have no picture, no category or no area",
                            (long long)bad, (long long)count);
 }
 

@@ -36,7 +36,7 @@ static void drop_doubles(const cai_dataset *dataset, cai_files *files) {
     for (int64_t i = 0; i < files->count; i++) {
         const cai_named_blob *file = &files->items[i], *last = kept ? &files->items[kept - 1] : NULL;
         bool again = last && strcmp(last->stem, file->stem) == 0;
-        if (again) cai_dataset_tell(dataset, file->blob.path, "left out: there is %s, too", last->blob.path);
+        if (again) cai_dataset_tell(dataset, file->blob.path, "left out: there is also %s", last->blob.path);
         else files->items[kept++] = *file;
     }
     files->count = kept;
@@ -115,8 +115,8 @@ static bool open_files(cai_dataset *dataset, cai_column *column, const char *fol
     good = good && cai_files_column(dataset, &search.files, folder, column, error);
     free(search.files.items);
     if (good && search.others)
-        cai_dataset_tell(dataset, folder, "%lld files left out, which are no %s", (long long)search.others,
-                         endings);
+        cai_dataset_tell(dataset, folder, "%lld files are left out: they are not %s",
+                         (long long)search.others, endings);
     return good;
 }
 
@@ -212,7 +212,7 @@ static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_colu
                        strncmp(files->stems[i], names[count - 1], length) != 0;
         if (!files->stems[i][length])
             return cai_fail(error, CAI_BAD_INPUT,
-                            "%s: lies in no folder of a class, as others do: move it to one",
+                            "%s: is not in the folder of a class, as other files are: move it into one",
                             files->files[i].path);
         if (another && !(names[count++] = cai_arena_text(&dataset->arena, files->stems[i], length, error)))
             return false;

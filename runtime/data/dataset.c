@@ -95,7 +95,7 @@ static bool check_row_size(const cai_dataset *dataset, const cai_portion *portio
     memset(dims, 0, sizeof dims);
     dims[field] = sizes;
     return cai_sample_read(dataset, portion, 0, &at, error) ||
-           cai_fail_within(error, "%s: the first of %lld", portion->columns[field].path,
+           cai_fail_within(error, "%s: the first of %lld samples", portion->columns[field].path,
                            (long long)portion->count);
 }
 
@@ -373,7 +373,8 @@ static void tell_broken(const cai_dataset *dataset, int64_t sample, const cai_er
     if (count > MOST_TOLD) return;
     snprintf(what, sizeof what, "%.*s", (int)strcspn(error->message, "\n"), error->message);
     cai_dataset_tell(dataset, what,
-                     count < MOST_TOLD ? "left out" : "left out, as others are from now on without a word");
+                     count < MOST_TOLD ? "left out"
+                                       : "left out; others are left out without a notice from now on");
 }
 
 static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sample *at, cai_error *error) {
@@ -386,7 +387,7 @@ static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sam
 static bool read_at(const cai_dataset *dataset, int part, int64_t position, const cai_sample *at,
                     cai_error *error) {
     int64_t count = dataset->counts[part], place = count ? place_at(dataset, part, position) : 0;
-    cai_fail(error, CAI_BAD_INPUT, "they were told");
+    cai_fail(error, CAI_BAD_INPUT, "the notices say why");
     for (int64_t i = 0; i < count; i++) {
         int64_t sample = dataset->samples[part][(place + i) % count];
         if (atomic_load(&dataset->broken[sample])) continue;

@@ -43,7 +43,7 @@ static void swap_bytes(unsigned char *data, int64_t count, int size) {
 }
 
 static bool fail_header(const char *path, cai_error *error) {
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is no IDX file: its header is broken", path);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is not an IDX file: its header is broken", path);
 }
 
 static bool parse_packed(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,
@@ -67,7 +67,7 @@ static bool parse_plain(cai_arena *arena, const char *path, const unsigned char 
     size_t length = read_header(bytes, count, tensor, &size);
     if (length == 0) return fail_header(path, error);
     if (count - length != size)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: has %zu bytes of elements, and its header says %llu", path,
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has %zu bytes of elements, but its header says %llu", path,
                         count - length, (unsigned long long)size);
     unsigned char *data = cai_arena_take(arena, size, error);
     if (!data) return false;

@@ -59,9 +59,9 @@ static bool read_row(List *list, char **at, int64_t line, int64_t *count) {
     for (bool more = true; more;) {
         const char *ends = list->separator == ',' ? ",\r\n" : "\t\r\n";
         char *cell = next, *end = *next == '"' ? unquote_cell(next, &cell) : next + strcspn(next, ends);
-        if (!end) return fail_line(list, line, "a quote has no end");
+        if (!end) return fail_line(list, line, "a quoted cell has no closing quote");
         if (*end && *end != list->separator && *end != '\r' && *end != '\n')
-            return fail_line(list, line, "a quote ends within a cell");
+            return fail_line(list, line, "text follows the closing quote of a cell");
         more = *end == list->separator;
         next = end + (*end == '\r' && end[1] == '\n') + (*end != 0);
         *end = 0;
@@ -83,10 +83,10 @@ static bool read_cells(List *list, char *text) {
         if (!read_row(list, &at, line, &count)) return false;
         if (list->rows++ == 0) list->columns = count;
         if (count - before != list->columns)
-            return fail_line(list, line, "has more or fewer cells than the first line");
+            return fail_line(list, line, "the line has more or fewer cells than the first line");
     }
     return list->rows > 1 || cai_fail(list->error, CAI_BAD_INPUT,
-                                      "%s: has no samples: its first line names the columns", list->path);
+                                      "%s: has no samples, only the line that names the columns", list->path);
 }
 
 static const char *list_cell(const List *list, int64_t row, int64_t column) {
@@ -143,7 +143,7 @@ static bool blob_of(const Lines *lines, const char *name, cai_blob *file) {
     const char *path = file->path;
     file->path = NULL;
     return cai_dataset_leave_out(lines->list->dataset, 1, lines->list->error, path,
-                                 there ? "is no regular file" : "is not there");
+                                 there ? "is not a regular file" : "does not exist");
 }
 
 /* A column of files, without those that do not exist. */
@@ -230,16 +230,17 @@ static bool number_column(const Lines *lines, const cai_field *field, int64_t fr
     uint64_t bytes;
     memcpy(rows.dims + 1, field->dims, (size_t)field->rank * sizeof *field->dims);
     if (!cai_tensor_count(&rows, &bytes) || rows.count < 0)
-        return cai_fail(lines->list->error, CAI_BAD_INPUT, "%s: `%s` is %s, which a list has no cells for",
-                        lines->list->path, field->name, field->text);
+        return cai_fail(lines->list->error, CAI_BAD_INPUT,
+                        "%s: `%s: %s` is too large for the cells of a list", lines->list->path, field->name,
+                        field->text);
     int64_t each = rows.count / lines->count;
     float *numbers = take_for_lines(lines, (uint64_t)each * sizeof *numbers);
     for (int64_t i = 0; numbers && i < lines->count; i++) {
         const char *text = cell_of(lines, i, from);
         if (!parse_numbers(text, each, numbers + i * each))
             return cai_fail(lines->list->error, CAI_BAD_INPUT,
-                            "%s: `%.50s` is no %lld numbers, and `%s` is %s", lines->list->path, text,
-                            (long long)each, field->name, field->text);
+                            "%s: `%.50s` does not have the %lld number%s of `%s: %s`", lines->list->path,
+                            text, (long long)each, each == 1 ? "" : "s", field->name, field->text);
     }
     rows.data = (unsigned char *)numbers;
     cai_column_of_rows(column, lines->list->path, &rows);
@@ -301,7 +302,7 @@ static bool fail_column(const List *list, const cai_field *field) {
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", list_cell(list, 0, i));
     }
     return cai_fail(list->error, CAI_BAD_INPUT,
-                    "%s: its first line has no column `%s`, which is %s: its columns are %s", list->path,
+                    "%s: its first line has no column for `%s: %s`: the columns are %s", list->path,
                     field->name, field->text, names);
 }
 
@@ -329,7 +330,7 @@ static bool check_parts(const List *list, int64_t column) {
     for (int64_t i = 1; i < list->rows; i++)
         if (part_of_word(list_cell(list, i, column)) < 0)
             return cai_fail(list->error, CAI_BAD_INPUT,
-                            "%s: `%.50s` is no part of a data set: train, val or test", list->path,
+                            "%s: `%.50s` is not a part of a data set: train, val or test", list->path,
                             list_cell(list, i, column));
     return true;
 }

@@ -57,7 +57,7 @@ const char *cai_column_name(const cai_column *column, int64_t entry, char out[24
 
 static bool fail_without_column(const cai_portion *portion, const cai_field *field, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT,
-                    "%s: has nothing for `%s`, which is %s\n"
+                    "%s: has no data for `%s: %s`\n"
                     "  help: name its files or folder: %s=PATH",
                     portion->path, field->name, field->text, field->name);
 }
@@ -89,8 +89,8 @@ static bool pair_by_number(const cai_dataset *dataset, cai_portion *portion, con
         const cai_column *column = &portion->columns[i];
         if (column->kind == CAI_COLUMN_MISSING || column->count == first->count) continue;
         return cai_fail(error, CAI_BAD_INPUT,
-                        "%s has %lld, and %s %lld: they are paired in order, one to one", first->path,
-                        (long long)first->count, column->path, (long long)column->count);
+                        "%s has %lld samples and %s has %lld: they are paired in order, one to one",
+                        first->path, (long long)first->count, column->path, (long long)column->count);
     }
     return true;
 }
@@ -129,8 +129,9 @@ static bool leave_out_alone(cai_dataset *dataset, const cai_portion *portion, co
     }
     return count == 0 ||
            cai_dataset_leave_out(dataset, count, error, column->path,
-                                 "%lld of %lld have no partner: no `%s` for %s%s", (long long)count,
-                                 (long long)column->count, lacking, example, count > 1 ? ", ..." : "");
+                                 "%lld of %lld entries have no partner: there is no `%s` for %s%s",
+                                 (long long)count, (long long)column->count, lacking, example,
+                                 count > 1 ? ", ..." : "");
 }
 
 static bool pair_by_stem(cai_dataset *dataset, cai_portion *portion, const cai_column *first,
@@ -177,6 +178,6 @@ bool cai_portion_pair(cai_dataset *dataset, cai_portion *portion, cai_error *err
     const cai_column *named = first_column(dataset, portion, true),
                      *counted = first_column(dataset, portion, false);
     if (counted) return pair_by_number(dataset, portion, named ? named : counted, error);
-    if (!named) return cai_fail(error, CAI_BAD_INPUT, "%s: nothing is read of it", portion->path);
+    if (!named) return cai_fail(error, CAI_BAD_INPUT, "%s: no input is read from it", portion->path);
     return pair_by_stem(dataset, portion, named, error) && leave_out_all_alone(dataset, portion, error);
 }

@@ -79,10 +79,10 @@ bool cai_rows_open(cai_dataset *dataset, cai_column *column, const cai_field *fi
     Choice choice = tensors_of(dataset, path, field->name);
     const cai_tensor *tensor = choice.count == 1 ? choice.any : choice.named;
     if (!tensor)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: has no tensor `%s`, but %s", path, field->name,
-                        choice.count ? choice.names : "none at all");
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has no tensor `%s`: its tensors are %s", path, field->name,
+                        choice.count ? choice.names : "none");
     if (tensor->rank == 0)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: `%s` is one number, and no list of samples", path,
+        return cai_fail(error, CAI_BAD_INPUT, "%s: `%s` is a single number, not a list of samples", path,
                         field->name);
     cai_column_of_rows(column, path, tensor);
     return true;

@@ -232,10 +232,10 @@ static bool cut_mask(Sample *s, int field, const cai_picture *picture) {
     cai_window w = cai_view_on(s->lead >= 0 ? &s->views[s->lead] : &all, picture->height, picture->width);
     int64_t height = fixed_or(to->dims[0], w.height), width = fixed_or(to->dims[1], w.width);
     if (s->lead < 0 && (height != picture->height || width != picture->width))
-        return within_entry(s, field,
-                            cai_fail(s->error, CAI_BAD_INPUT, "is %lld wide and %lld high, and `%s` is %s",
-                                     (long long)picture->width, (long long)picture->height, to->name,
-                                     to->text));
+        return within_entry(
+            s, field,
+            cai_fail(s->error, CAI_BAD_INPUT, "is %lld wide and %lld high, which does not match `%s: %s`",
+                     (long long)picture->width, (long long)picture->height, to->name, to->text));
     int64_t *numbers = cai_allocate((uint64_t)(height * width) * sizeof *numbers, "a mask", s->error);
     if (!numbers) return false;
     take_nearest(picture, w, height, width, numbers);

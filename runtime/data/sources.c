@@ -99,7 +99,7 @@ bool cai_source_open_named(cai_dataset *dataset, const char *const *paths, const
     for (int i = 0; i < count; i++) {
         int field = names[i] ? cai_field_named(dataset->set, names[i]) : -1;
         if (names[i] && field < 0)
-            return cai_fail(error, CAI_BAD_USAGE, "the set of `%s` has no `%s`", dataset->set->name,
+            return cai_fail(error, CAI_BAD_USAGE, "the set of `%s` has no input `%s`", dataset->set->name,
                             names[i]);
         if (field >= 0 && !cai_column_open(dataset, portion, field, paths[i], error)) return false;
     }
@@ -162,9 +162,9 @@ static bool open_parts(cai_dataset *dataset, const char *folder, const char *hel
 static bool fail_unknown_folder(const cai_dataset *dataset, const char *folder, cai_error *error) {
     const cai_field *fields = dataset->set->fields;
     return cai_fail(error, CAI_BAD_INPUT,
-                    "%s: has neither train/ and val/, nor files known as data sets, nor `%s` or a folder so "
-                    "called\n"
-                    "  help: have a folder or a file for each input, called after it, or name them: %s=PATH",
+                    "%s: has neither train/ and val/, nor files of a known data set, nor a file or folder "
+                    "named `%s`\n"
+                    "  help: name a folder or a file after each input, or give their paths: %s=PATH",
                     folder, fields[0].name, fields[0].name);
 }
 

@@ -169,7 +169,7 @@ static bool make_classes(Tar *tar, cai_column *column) {
                  (const char *)file->bytes);
         numbers[i] = (int32_t)strtol(text, &end, 10);
         if (end == text || end[strspn(end, " \r\n")])
-            return cai_fail(tar->error, CAI_BAD_INPUT, "%s: holds no number of a class", file->path);
+            return cai_fail(tar->error, CAI_BAD_INPUT, "%s: does not hold a class number", file->path);
     }
     const char *const *stems = column->stems;
     cai_column_of_classes(column, tar->path, numbers, column->count);

@@ -76,6 +76,6 @@ static bool is_row_of(const cai_field *field, const cai_tensor *row) {
 bool cai_value_fits(const cai_field *field, const cai_tensor *row, const char *path, cai_error *error) {
     char text[200];
     if (is_row_of(field, row)) return true;
-    return cai_fail(error, CAI_BAD_INPUT, "%s: a sample of it is %s, and `%s` is %s", path,
+    return cai_fail(error, CAI_BAD_INPUT, "%s: each sample is %s, which does not match `%s: %s`", path,
                     cai_tensor_shape_text(row, text, sizeof text), field->name, field->text);
 }

@@ -33,7 +33,8 @@ bool cai_yolo_parse(cai_box_list *list, const char *text, size_t count) {
         line[length] = 0;
         if (!is_blank(line) && !parse_line(list, line))
             return cai_fail(list->error, CAI_BAD_INPUT,
-                            "line %d is no box: CLASS X Y WIDTH HEIGHT, in shares of the picture", number);
+                            "line %d is not a box: CLASS X Y WIDTH HEIGHT, as fractions of the picture",
+                            number);
         text += skip;
         count -= skip;
     }
