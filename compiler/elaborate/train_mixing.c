@@ -219,8 +219,9 @@ static const Node *find_mixing(const MixingSearch *s, const Graph *graph, const 
 static void warn_of_mixing(Evaluator *ev, const Stmt *stmt, const Node *node) {
     const char *path = node->origin->path;
     Diagnostic *d = report_warning(
-        ev, DIAG_parts, stmt->value->span, "this loss depends on the batch: with `--parts` on that of a part",
-        "statistics, pairs and contrasts are of the samples of a part; a larger N makes a part larger");
+        ev, DIAG_parts, stmt->value->span,
+        "this loss compares the samples of a batch: with `--parts`, only those of one part",
+        "statistics, pairs and contrasts are computed from the samples of a part; a larger N makes a part larger");
     report_note(ev, d, node->origin->span, "samples are mixed here%s%s%s", *path ? ", in `" : "", path,
                 *path ? "`" : "");
 }

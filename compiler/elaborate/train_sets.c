@@ -25,18 +25,17 @@ bool train_has_lists(Evaluator *ev, const Decl *decl) {
     if (decl->lists.count > 1 && typed) {
         Diagnostic *d =
             report(ev, DIAG_train_header, typed->span,
-                   "the first of several lists is what the block is made with; samples stand behind it");
-        report_help(ev, d, "an empty list before them will do: `train %s()(%s)`", decl->name,
+                   "the first of several lists has the settings of the block; the samples come after it");
+        report_help(ev, d, "put an empty list before them: `train %s()(%s)`", decl->name,
                     span_text(ev->arena, typed->span));
         return false;
     }
     if (decl->lists.count > 1 || typed) return true;
     Diagnostic *d =
         report(ev, DIAG_train_header, decl->name_span, "`%s` has no samples to learn from", decl->name);
-    report_help(
-        ev, d,
-        "they stand in a list behind what it is made with: `train %s(N = 64)(photo: image[N, 3, 64, 64])`",
-        decl->name);
+    report_help(ev, d,
+                "samples go in a list after the settings: `train %s(N = 64)(photo: image[N, 3, 64, 64])`",
+                decl->name);
     return false;
 }
 
@@ -56,14 +55,14 @@ bool train_interval(Evaluator *ev, const Interval *interval, cai_interval *out) 
     for (int i = 0; i < COUNT_OF(units); i++)
         if (!strcmp(units[i].name, interval->unit)) out->unit = units[i].unit;
     if (out->unit < 0) {
-        Diagnostic *d = report(ev, DIAG_train_length, interval->unit_span, "`%s` is no measure of training",
+        Diagnostic *d = report(ev, DIAG_train_length, interval->unit_span, "`%s` is not a unit of training",
                                interval->unit);
-        report_help(ev, d, "it is told in `steps`, `epochs`, `images` or `minutes`");
+        report_help(ev, d, "the units are `steps`, `epochs`, `images` and `minutes`");
         return false;
     }
     if (v.kind != VALUE_ERROR && !(out->count > 0 && out->count < 1e15)) {
         Diagnostic *d =
-            report(ev, DIAG_train_length, interval->count->span, "a number of %s is above 0; this is %s",
+            report(ev, DIAG_train_length, interval->count->span, "a number of %s must be above 0; this is %s",
                    interval->unit, value_describe(ev->arena, v));
         if (v.kind == VALUE_TENSOR) report_help(ev, d, "it must be known at compile time");
         return false;
@@ -93,7 +92,7 @@ static bool read_fit(Evaluator *ev, const Argument *argument, Value v, TrainingF
     if (d && !d->help)
         report_help(
             ev, d,
-            "beside a model's fits there are \"random_crop\", \"random_resized\" and \"random_box_crop\"");
+            "besides a model's fits there are \"random_crop\", \"random_resized\" and \"random_box_crop\"");
     return false;
 }
 
@@ -107,7 +106,8 @@ static bool read_scale(Evaluator *ev, const Argument *argument, Value v, Trainin
                 as_double(v.list->items[1], &field->scale[1]);
     if (pair && field->scale[0] > 0 && field->scale[0] <= field->scale[1]) return true;
     report(ev, DIAG_train_field, argument->span,
-           "`scale` is the least and the largest, `(0.5, 2.0)`; this is %s", value_describe(ev->arena, v));
+           "`scale` is the smallest and the largest factor, `(0.5, 2.0)`; this is %s",
+           value_describe(ev->arena, v));
     return false;
 }
 
@@ -192,7 +192,7 @@ static bool size_is_free(Evaluator *ev, const Parameter *parameter, const Decl *
     const char *settings = decl->lists.count > 1 && decl->lists.items[0].count ? ".., " : "";
     if (axis) report_help(ev, d, "write a number, or set it with -D %s=...", size);
     else
-        report_help(ev, d, "it is one of the settings: `train %s(%s%s = 64)(...)`", decl->name, settings,
+        report_help(ev, d, "make it one of the settings: `train %s(%s%s = 64)(...)`", decl->name, settings,
                     size);
     return false;
 }
@@ -209,9 +209,9 @@ static bool sizes_are_known(Evaluator *ev, const Parameter *parameter, const Dec
         if (!dim_is_const(shape.dims[axis], NULL)) return size_is_free(ev, parameter, decl, shape, axis);
     if (!parameter->each || dim_const_value(shape.dims[0]) == 1) return true;
     Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span,
-                           "`each` takes one sample after the other, and `%s` has a batch of %lld",
-                           parameter->name, (long long)dim_const_value(shape.dims[0]));
-    report_help(ev, d, "its first axis is 1");
+                           "`each` takes one sample at a time, but `%s` has a batch of %lld", parameter->name,
+                           (long long)dim_const_value(shape.dims[0]));
+    report_help(ev, d, "its first axis must be 1");
     return false;
 }
 
@@ -223,10 +223,10 @@ static void check_movement(Evaluator *ev, const ParameterList *list) {
     for (int i = 1; i < list->count; i++) {
         const Parameter *first = &list->items[0], *other = &list->items[i];
         if (first->once == other->once && first->each == other->each) continue;
-        Diagnostic *d = report(ev, DIAG_train_header, other->span,
-                               "`%s` and `%s` stand in one list, and are not both `%s`", first->name,
-                               other->name, first->once || other->once ? "once" : "each");
-        report_help(ev, d, "a list is a set of samples: give what moves otherwise a list of its own");
+        Diagnostic *d =
+            report(ev, DIAG_train_header, other->span, "`%s` and `%s` are in one list, but are not both `%s`",
+                   first->name, other->name, first->once || other->once ? "once" : "each");
+        report_help(ev, d, "the inputs of one list are read together: put the others in a list of their own");
         return;
     }
 }
@@ -237,11 +237,11 @@ static bool same_batch(Evaluator *ev, TrainingSet *set, const TrainingField *fie
     if (!set->batch) set->batch = batch;
     if (set->batch == batch) return true;
     Diagnostic *d = report(ev, DIAG_train_batch, field->span,
-                           "`%s` has a batch of %lld, and others of its list one of %lld", field->name,
+                           "`%s` has a batch of %lld, but others in its list have one of %lld", field->name,
                            (long long)batch, (long long)set->batch);
     report_help(
         ev, d,
-        "the inputs of one list are the fields of one sample; what is drawn by itself stands in a list of its own");
+        "the inputs of one list are the fields of one sample; put an input that is drawn separately in a list of its own");
     return false;
 }
 
@@ -274,12 +274,12 @@ static void add_field(Evaluator *ev, const Decl *decl, const Parameter *paramete
             report(ev, DIAG_missing_type, parameter->span, "the input `%s` needs a type", parameter->name);
         if (parameter->fallback)
             report_help(ev, d,
-                        "a setting stands in a list before that of the samples: `train %s(%s)(x: image[..])`",
+                        "settings go in a list before that of the samples: `train %s(%s)(x: image[..])`",
                         decl->name, span_text(ev->arena, parameter->span));
         else
             report_help(
                 ev, d,
-                "`%s: image[N, 3, 64, 64]` or `%s: i32[N]`; what the block is made with stands in its first list",
+                "`%s: image[N, 3, 64, 64]` or `%s: i32[N]`; settings go in the first list of the block",
                 parameter->name, parameter->name);
         return;
     }
@@ -314,7 +314,7 @@ static void check_on(Evaluator *ev, const TrainingSet *set) {
             found |= set->fields.items[k].name == field->on && set->fields.items[k].form == FORM_IMAGE;
         if (!found)
             report(ev, DIAG_train_field, field->span,
-                   "`%s` lies on `%s`, which is no picture of the same list", field->name, field->on);
+                   "`%s` lies on `%s`, which is not a picture in the same list", field->name, field->on);
     }
 }
 
@@ -451,7 +451,7 @@ static bool sizes_fit(Evaluator *ev, const Parameter *parameter, const FieldPlac
     else if (measured)
         report_help(ev, d,
                     "a `measure` takes samples of any size one by one: `image[1, 3, H, W, fit = \"pad\"]`");
-    else report_help(ev, d, "a phase gives a batch and sizes, as numbers");
+    else report_help(ev, d, "a phase declares a batch and sizes as numbers");
     return false;
 }
 
@@ -462,9 +462,9 @@ static bool one_anew(Evaluator *ev, const Parameter *parameter, bool measured) {
     DType element;
     Shape shape;
     if (!place || !parameter->type) {
-        const char *what = place ? "declared anew without a type" : "no input of this block";
+        const char *what = place ? "declared again without a type" : "not an input of this block";
         Diagnostic *d = report(ev, DIAG_train_field, parameter->span, "`%s` is %s", parameter->name, what);
-        if (!place) report_help(ev, d, "what is declared anew are inputs of the block, with other sizes");
+        if (!place) report_help(ev, d, "only inputs of the block can be declared again, with other sizes");
         return false;
     }
     if (!read_type(ev, parameter->type, &element, &field) ||

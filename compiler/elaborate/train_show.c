@@ -52,7 +52,7 @@ static int form_of(Evaluator *ev, Value v, Span span) {
                            "what is shown is a number f32[], or pictures f32[N, 3, H, W]; this is %s",
                            value_describe(ev->arena, v));
     if (v.kind == VALUE_TENSOR && v.node->shape.type == DTYPE_F32)
-        report_help(ev, d, "of many numbers show `mean(...)`");
+        report_help(ev, d, "show the mean of many numbers: `mean(...)`");
     return -1;
 }
 
@@ -62,20 +62,21 @@ static bool fits_measure(Evaluator *ev, const Node *node, int form, Span span) {
     unsigned made_of = train_sources(ev, node);
     Diagnostic *d = NULL;
     if (made_of & OF_OUTSIDE)
-        d = report(ev, DIAG_measure, span,
-                   "this is of the step's samples: in `measure` the inputs are those that are held out");
+        d = report(
+            ev, DIAG_measure, span,
+            "this is computed from the step's samples: in `measure` the inputs are the held-out samples");
     else if (form == CAI_SHOW_PICTURE && !(made_of & OF_TOTALS)) return true;
     else if (form == CAI_SHOW_CURVE && !(made_of & (OF_SAMPLES | OF_DRAWS | OF_BATCH))) return true;
     else if (form == CAI_SHOW_PICTURE)
         d = report(ev, DIAG_measure, span,
-                   "pictures of a measure are of one batch: they cannot be made of totals");
+                   "pictures in `measure` are of one batch: they cannot be computed from totals");
     else {
-        d = report(ev, DIAG_measure, span, "this number is of one batch, not of the whole set");
+        d = report(ev, DIAG_measure, span, "this number is computed from one batch, not from the whole set");
         report_help(
             ev, d,
             made_of & OF_TOTALS
-                ? "a size of a batch, too, is another one in the last: `total(x.batch)` counts all samples"
-                : "`total(x)` adds over all batches, `collect(x)` joins them; `average(x)` of the library is a mean over samples, x being f32[N]");
+                ? "the size of the last batch may differ, too: `total(x.batch)` counts all samples"
+                : "`total(x)` adds over all batches, `collect(x)` joins them; the library's `average(x)` is the mean over samples of x: f32[N]");
     }
     return false;
 }
@@ -121,7 +122,7 @@ void execute_show(Evaluator *ev, const Stmt *stmt) {
         if (!train_interval(ev, &stmt->interval, &interval)) return;
         if (guard >= 0 || pass->measuring) {
             report(ev, DIAG_show, stmt->span,
-                   "this `show` stands within `every` or `measure`, which say when it comes");
+                   "this `show` is inside `every` or `measure`, which already say when it runs");
             return;
         }
         interval.last = 1;
@@ -183,7 +184,7 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     if (!train_allows(ev, stmt, "measure")) return;
     if (stmt->interval.count && !train_interval(ev, &stmt->interval, &when)) return;
     if (pass->measuring || pass->guard >= 0) {
-        report(ev, DIAG_train_place, stmt->span, "`measure` stands within `every` or another `measure`");
+        report(ev, DIAG_train_place, stmt->span, "`measure` cannot be inside `every` or another `measure`");
         return;
     }
     when.last = 1;
@@ -197,16 +198,16 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     run_measure(ev, stmt);
     if (pass->goal == GOAL_FIND && !measured->shown.count && !ev->errors && !pass->plan->unresolved)
         report_warning(ev, DIAG_measure, stmt->span, "this `measure` shows nothing",
-                       "`show accuracy` tells a number of it");
+                       "`show accuracy` shows a number");
 }
 
 static bool in_measure(Evaluator *ev, const char *word, Span span) {
     if (ev->train && ev->train->measuring) return true;
-    Diagnostic *d = report(ev, DIAG_measure, span,
-                           "`%s` stands in `measure`: only there a whole set is gone through", word);
+    Diagnostic *d =
+        report(ev, DIAG_measure, span, "`%s` must be in `measure`, which reads all samples of a set", word);
     if (ev->train)
-        report_help(ev, d, "`measure every 1 epochs { ... }`; of one batch it is `sum(x)` or `mean(x)`");
-    else report_help(ev, d, "a model sees one batch: `sum(x)` or `mean(x)`");
+        report_help(ev, d, "`measure every 1 epochs { ... }`; for one batch use `sum(x)` or `mean(x)`");
+    else report_help(ev, d, "a model sees one batch: use `sum(x)` or `mean(x)`");
     return false;
 }
 
@@ -214,11 +215,13 @@ static bool in_measure(Evaluator *ev, const char *word, Span span) {
 static bool shows_batch(Evaluator *ev, const Node *node, const char *word, Span span) {
     unsigned made_of = train_sources(ev, node);
     if (made_of & OF_TOTALS)
-        report(ev, DIAG_measure, span, "`%s` is of what is made of totals already: those are computed once",
-               word);
-    else if (made_of & OF_OUTSIDE)
         report(ev, DIAG_measure, span,
-               "`%s` is of the step's samples: in `measure` the inputs are those that are held out", word);
+               "`%s` needs values of a batch; this is computed from totals, once for all batches", word);
+    else if (made_of & OF_OUTSIDE)
+        report(
+            ev, DIAG_measure, span,
+            "this `%s` is computed from the step's samples: in `measure` the inputs are the held-out samples",
+            word);
     return !(made_of & (OF_TOTALS | OF_OUTSIDE));
 }
 
@@ -229,7 +232,7 @@ static void warn_of_draws(Evaluator *ev, const Node *node, Span span) {
     if (!layer) return;
     report_warning(ev, DIAG_measure, user_span(ev, span),
                    arena_printf(ev->arena, "`%s` draws random numbers for what is measured", layer),
-                   "let it do so in training only, as `dropout` does: `if training { ... }`");
+                   "let it draw them in training only, as `dropout` does: `if training { ... }`");
 }
 
 /* Recognises mean(x) by its division, where x has the size of the batch. */
@@ -238,7 +241,7 @@ static void warn_of_means(Evaluator *ev, const Node *node, Span span) {
     if (!mean || ev->train->goal != GOAL_FIND) return;
     report_warning(ev, DIAG_measure, user_span(ev, span),
                    "`total` adds up means of batches, and the last batch is smaller",
-                   "`average(x)` of the library is the mean over all samples, x being f32[N]: "
+                   "the library's `average(x)` is the mean over all samples of x: f32[N]: "
                    "`average(mean(x, axes = (1, 2, 3)))`");
 }
 
@@ -257,7 +260,7 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
     if (!node || !shows_batch(ev, node, "total", span)) return value_error;
     if (node->shape.type != DTYPE_F32 || !shape_element_count(node->shape, &(int64_t){0})) {
         Diagnostic *d = report(ev, DIAG_measure, span,
-                               "`total` adds tensors of f32 of one shape for all batches; this is %s",
+                               "`total` adds f32 tensors of the same shape in all batches; this is %s",
                                shape_string(ev->arena, node->shape));
         report_help(
             ev, d,
@@ -282,7 +285,7 @@ Value train_collect(Evaluator *ev, const Arguments *arguments, Span span) {
     Node *node = as_node(ev, arguments->given.items[0].value, DTYPE_F32, span);
     if (!node || !shows_batch(ev, node, "collect", span)) return value_error;
     if (node->shape.rank == 0) {
-        report(ev, DIAG_measure, span, "`collect` joins along the first axis, and one number has none");
+        report(ev, DIAG_measure, span, "`collect` joins along the first axis, and a single number has none");
         return value_error;
     }
     Dim *dims = arena_copy(ev->arena, node->shape.dims, sizeof *dims * (size_t)node->shape.rank);
@@ -307,21 +310,21 @@ void execute_save(Evaluator *ev, const Stmt *stmt) {
                : !strcmp(stmt->name, "smallest") ? CAI_SAVE_SMALLEST
                                                  : CAI_SAVE_NEVER;
     if (save == CAI_SAVE_NEVER) {
-        Diagnostic *d = report(ev, DIAG_save, stmt->span,
-                               "what is saved is the `largest` or the `smallest`, not the `%s`", stmt->name);
+        Diagnostic *d =
+            report(ev, DIAG_save, stmt->span, "`save` takes `largest` or `smallest`, not `%s`", stmt->name);
         report_help(ev, d, "`save largest accuracy`, `save smallest error`");
         return;
     }
     if (!in_measure(ev, "save", stmt->span)) return;
     TrainingMeasure *measured = ev->train->measured;
     if (measured->save != CAI_SAVE_NEVER) {
-        report(ev, DIAG_save, stmt->span, "a `measure` saves by one number, and this is a second");
+        report(ev, DIAG_save, stmt->span, "a `measure` can have one `save`, and this is a second one");
         return;
     }
     Value v = settle(ev, evaluate(ev, stmt->value));
     if (v.kind != VALUE_TENSOR || v.node->shape.rank != 0) {
         if (v.kind != VALUE_ERROR)
-            report(ev, DIAG_save, stmt->value->span, "`save` goes by a number f32[]; this is %s",
+            report(ev, DIAG_save, stmt->value->span, "`save` needs a number f32[]; this is %s",
                    value_describe(ev->arena, v));
         return;
     }

@@ -52,14 +52,14 @@ TrainingPhase *train_phase(const Evaluator *ev) {
 bool train_allows(Evaluator *ev, const Stmt *stmt, const char *word) {
     if (train_is_body(ev)) return true;
     Span span = stmt->span;
-    Diagnostic *d = report(ev, DIAG_train_place, span, "`%s` stands in the body of a `train` block", word);
+    Diagnostic *d = report(ev, DIAG_train_place, span, "`%s` must be in the body of a `train` block", word);
     if (ev->train)
         report_help(ev, d, "return from this block what `%s` needs, and write it where the block is run",
                     word);
     else
         report_help(
             ev, d,
-            "a model only computes: what trains it is a block of its own, `train name(N = 64)(x: ...) for 10 epochs { ... }`");
+            "a model only computes: a block of its own trains it, `train name(N = 64)(x: ...) for 10 epochs { ... }`");
     return false;
 }
 
@@ -67,8 +67,8 @@ bool train_is_timed(Evaluator *ev, const Stmt *stmt, const char *word) {
     const TrainPass *pass = ev->train;
     if (!pass->plan->has_phases || pass->in_phase || pass->once || pass->other_once || !train_is_body(ev))
         return true;
-    Diagnostic *d = report(ev, DIAG_train_phase, stmt->span, "`%s` stands outside the phases", word);
-    report_help(ev, d, "move it into the phases in which it is meant, or into `once`");
+    Diagnostic *d = report(ev, DIAG_train_phase, stmt->span, "`%s` is outside the phases", word);
+    report_help(ev, d, "move it into the phases that need it, or into `once`");
     return false;
 }
 
@@ -161,10 +161,10 @@ static void warn_of_first_batch(Evaluator *ev, Name name, Value v, Span span) {
     bool early = v.kind == VALUE_TENSOR && v.node->id < pass->first_repeated && train_is_body(ev);
     if (!early || map_get(pass->of_input, v.node) || !(train_sources(ev, v.node) & OF_SAMPLES)) return;
     const char *text = arena_printf(
-        ev->arena, "`%s` was computed before the loop: it is of the step's first batch in each round", name);
-    report_warning(
-        ev, DIAG_train_field, span, text,
-        "compute it within `repeat`, from the inputs, where each round is to see a batch of its own");
+        ev->arena, "`%s` was computed before the loop: in each round it is that of the step's first batch",
+        name);
+    report_warning(ev, DIAG_train_field, span, text,
+                   "if each round is to see a batch of its own, compute it within `repeat`, from the inputs");
 }
 
 Value train_read(Evaluator *ev, Name name, Value v, Span span) {
@@ -179,10 +179,10 @@ Value train_read(Evaluator *ev, Name name, Value v, Span span) {
     bool early =
         pass->measuring && v.kind == VALUE_TENSOR && v.node->id < pass->first_measured && train_is_body(ev);
     if (!early || !(train_sources(ev, v.node) & OF_OUTSIDE)) return v;
-    Diagnostic *d =
-        report(ev, DIAG_measure, span,
-               "`%s` is of the step's samples: in `measure` the inputs are those that are held out", name);
-    report_help(ev, d, "compute it here anew, from the inputs");
+    Diagnostic *d = report(
+        ev, DIAG_measure, span,
+        "`%s` is computed from the step's samples: in `measure` the inputs are the held-out samples", name);
+    report_help(ev, d, "compute it again here, from the inputs");
     return value_error;
 }
 
@@ -213,7 +213,7 @@ bool train_refuses_name(Evaluator *ev, Name name, Span span) {
     for (int i = 0; train_is_body(ev) && i < COUNT_OF(counters); i++) {
         if (strcmp(counters[i], name)) continue;
         report(ev, DIAG_reserved_word, span,
-               "`%s` is a counter of training, and nothing else can be called so here", name);
+               "`%s` is a counter of training, and nothing else can have this name here", name);
         return true;
     }
     return false;
@@ -390,7 +390,7 @@ Value train_made(Evaluator *ev, Value layer, Shape shape, Span span) {
     Value start = settle(ev, run_layer(ev, as_layer(ev, layer, span), &zeros, NULL, span));
     if (start.kind == VALUE_ERROR) return start;
     if (start.kind != VALUE_TENSOR || !shape_equal(start.node->shape, shape)) {
-        report(ev, DIAG_weight_shape, span, "the state is %s, and its `init` makes %s",
+        report(ev, DIAG_weight_shape, span, "the state is %s, but its `init` is %s",
                shape_string(ev->arena, shape), value_describe(ev->arena, start));
         return value_error;
     }
@@ -574,8 +574,8 @@ Value train_part(Evaluator *ev, Layer *whole, Name path) {
 Value train_copy(Evaluator *ev, const Arguments *arguments, Span span) {
     Value v = arguments->given.items[0].value;
     if (!ev->train) {
-        Diagnostic *d = report(ev, DIAG_train_place, span, "`copy` stands in a `train` block");
-        report_help(ev, d, "in a model a second layer of the same text is made by a second call");
+        Diagnostic *d = report(ev, DIAG_train_place, span, "`copy` must be in a `train` block");
+        report_help(ev, d, "in a model, a second call makes a second layer");
         return value_error;
     }
     bool model = v.kind == VALUE_BLOCK && v.block->decl->kind == DECL_MODEL;

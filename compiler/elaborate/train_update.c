@@ -25,8 +25,8 @@ static bool is_in_measure(const Evaluator *ev) { return ev->train->measuring && 
  * wait for a plateau, but not from samples. */
 static bool follows_from_totals(Evaluator *ev, const Node *value, Span span) {
     if (!is_in_measure(ev) || !(train_sources(ev, value) & (OF_SAMPLES | OF_DRAWS))) return true;
-    Diagnostic *d = report(ev, DIAG_measure, span, "this is of one batch, not of the whole set");
-    report_help(ev, d, "in `measure` a state follows from what is made of `total(x)` or `collect(x)`");
+    Diagnostic *d = report(ev, DIAG_measure, span, "this is computed from one batch, not from the whole set");
+    report_help(ev, d, "in `measure`, compute the state from `total(x)` or `collect(x)`");
     return false;
 }
 
@@ -95,8 +95,8 @@ static bool is_own_in_measure(Evaluator *ev, const Weight *place, const Target *
     const TrainingState *states = ev->train->plan->training->states.items;
     if (!is_in_measure(ev) || (place && states[place->index].kind == CAI_STATE_TRAINING)) return true;
     Diagnostic *d =
-        report(ev, DIAG_measure, stmt->target->span, "`%s` is not changed by what is measured", target->text);
-    report_help(ev, d, "in `measure` only what `state` of this block makes can be updated");
+        report(ev, DIAG_measure, stmt->target->span, "`%s` cannot be changed in `measure`", target->text);
+    report_help(ev, d, "in `measure` only a `state` of this block can be updated");
     return false;
 }
 
@@ -104,8 +104,8 @@ void execute_update(Evaluator *ev, const Stmt *stmt) {
     Targets targets = {0};
     if (!ev->train) {
         Diagnostic *d = report(ev, DIAG_train_place, stmt->span,
-                               "`update` changes a state in training, and this is a model");
-        report_help(ev, d, "put it behind `if training`, as `batchnorm` of the library does");
+                               "`update` changes a state in training, but this is a model");
+        report_help(ev, d, "put it under `if training`, as the library's `batchnorm` does");
         return;
     }
     if (!train_is_timed(ev, stmt, "update") || !train_targets(ev, stmt->target, "update", &targets)) return;
@@ -209,12 +209,12 @@ void execute_every(Evaluator *ev, const Stmt *stmt) {
     if (interval.unit == CAI_UNIT_MINUTES) {
         Diagnostic *d =
             report(ev, DIAG_train_length, stmt->interval.unit_span,
-                   "what a run learns cannot depend on a clock: `every` is of steps, epochs or images");
-        report_help(ev, d, "`show`, `measure` and the length of a phase may be told in minutes");
+                   "what a run learns must not depend on a clock: `every` takes steps, epochs or images");
+        report_help(ev, d, "`show`, `measure` and the length of a phase may be given in minutes");
         return;
     }
     if (pass->guard >= 0 || pass->measuring) {
-        report(ev, DIAG_train_place, stmt->span, "`every` stands within another `every`, or in `measure`");
+        report(ev, DIAG_train_place, stmt->span, "`every` cannot be inside another `every`, or in `measure`");
         return;
     }
     int count = pass->weights.count, guard = train_guard(ev, &interval);

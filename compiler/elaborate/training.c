@@ -21,7 +21,7 @@ static void run_pass(TrainPlan *plan, TrainGoal goal, int phase, int measure, Ev
     if (!ev->errors) execute_all(ev, &decl->body);
     if (ev->frame->returned)
         report(ev, DIAG_train_place, ev->frame->returned_at,
-               "a train block returns nothing: what it learns are its weights");
+               "a train block cannot return a value: its results are the weights");
 }
 
 /* ---- phases ---- */
@@ -46,8 +46,8 @@ static void check_behind(TrainPlan *plan, const StmtList *body) {
         if (statement_holds_phase(body->items[i])) last = i;
     if (last < 0 || last + 1 == body->count) return;
     Diagnostic *d = diag_error(plan->library->diag, DIAG_train_phase, body->items[last + 1]->span,
-                               "nothing can stand behind the last phase");
-    diag_help(plan->library->diag, d, "what belongs to all phases stands before the first");
+                               "nothing can follow the last phase");
+    diag_help(plan->library->diag, d, "what belongs to all phases goes before the first");
 }
 
 static void check_length(TrainPlan *plan) {
@@ -80,7 +80,7 @@ static void begin_phase(Evaluator *ev, const Stmt *stmt) {
     phase->name = name;
     if (!*name || is_phase_named(ev->train->plan->training, ev->train->phase, name)) {
         Diagnostic *d = report(ev, DIAG_train_phase, stmt->value->span,
-                               *name ? "two phases are called \"%s\"" : "a phase has a name", name);
+                               *name ? "two phases are called \"%s\"" : "a phase needs a name", name);
         report_help(ev, d, "checkpoints tell phases by their names: `phase \"level {level}\"` in a loop");
     }
 }
@@ -90,7 +90,7 @@ void execute_phase(Evaluator *ev, const Stmt *stmt) {
     TrainPass *pass = ev->train;
     if (pass->in_phase || pass->measuring || pass->guard >= 0 || pass->once || pass->other_once) {
         report(ev, DIAG_train_phase, stmt->span,
-               "a phase stands in the body of a train block, or in its loops and conditions");
+               "a phase must be in the body of a train block, or in its loops and conditions");
         return;
     }
     if (pass->phases++ != pass->phase) return;
@@ -364,10 +364,11 @@ static void warn_of_first_items(Evaluator *ev) {
         bool begun = place->given && place->value == place->start && place->start != place->node;
         if (!begun || !(train_sources(ev, place->given) & OF_ITEM)) continue;
         const char *text = arena_printf(
-            ev->arena, "`%s` begins as the first item has it, and goes on from item to item", place->path);
+            ev->arena, "`%s` starts with the value of the first item, and continues from item to item",
+            place->path);
         report_warning(
             ev, DIAG_train_once, place->span, text,
-            arena_printf(ev->arena, "`once { update %s = .. }` begins it anew in each", place->path));
+            arena_printf(ev->arena, "`once { update %s = .. }` starts it again for each item", place->path));
     }
 }
 
@@ -440,7 +441,7 @@ static void find_sets(const TrainPlan *plan, TrainingMeasure *measured) {
 static bool has_samples_to_measure(Evaluator *ev) {
     if (ev->train->plan->training->sets.count) return true;
     report(ev, DIAG_measure, ev->train->plan->block->decl->name_span,
-           "a `measure` goes through samples that are held out, and this block has none");
+           "a `measure` reads held-out samples, and this block has none");
     return false;
 }
 
