@@ -50,7 +50,7 @@ int command_import(Session *session) {
     const char *file = session->options->file, *output = session->options->output;
     const char *name = path_without_ending(session->arena, file, ".onnx");
     if (session->options->rest.count)
-        return session_usage(session, "one FILE is wanted, and `%s` is one more",
+        return session_usage(session, "only one FILE is read, and `%s` is a second one",
                              session->options->rest.items[0]);
     if (!output) output = arena_printf(session->arena, "%s.cai", name);
     cai_file bytes;

@@ -76,7 +76,7 @@ static void choose_row(Export *e, Node *node) {
         chosen->row->needs(e, chosen);
         return;
     }
-    export_refuse(e, node, "it is not written of %s", dtype_name(node->shape.type));
+    export_refuse(e, node, "it is not exported for %s", dtype_name(node->shape.type));
     e->values[node->id] = "";
 }
 
@@ -133,7 +133,7 @@ static void report_refused(Export *e) {
         if (told) continue;
         const char *path = refusal->node->origin->path;
         diag_error(e->diag, DIAG_onnx_export, refusal->node->origin->span,
-                   "ONNX has nothing for `%s`%s%s%s: %s", op_info[refusal->node->op].name,
+                   "`%s`%s%s%s cannot be exported to ONNX: %s", op_info[refusal->node->op].name,
                    *path ? " in the layer `" : "", path, *path ? "`" : "", refusal->why);
     }
 }

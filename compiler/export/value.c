@@ -29,7 +29,7 @@ static const char *size_with(Export *e, const char *op, const char *size, int64_
 static const char *value_of_symbol(Export *e, const Symbol *symbol) {
     int input, axis;
     if (!find_symbol(e, symbol, &input, &axis))
-        return export_refuse(e, e->here, "the size %s is no size of an input", symbol->name);
+        return export_refuse(e, e->here, "the size %s is not a size of an input", symbol->name);
     const Node *from = e->graph->inputs.items[input].node;
     const Dim dim = from->shape.dims[axis];
     OnnxCall *call = call_begin(e, "Shape");

@@ -296,7 +296,7 @@ static const char *write_pool(Export *e, const Chosen *chosen, const Node *pool,
     call_windows(call, &w);
     for (int i = 0; i < w.count && !largest; i++)
         if (w.dilation[i] != 1 && e->options->opset < 19)
-            return export_refuse(e, pool, "dilated average pools are of opset 19");
+            return export_refuse(e, pool, "dilated average pools need opset 19");
     call_dilations(call, &w);
     if (!largest && !within) call_int(call, "count_include_pad", 1);
     return call_end(call);

@@ -49,7 +49,7 @@ const char *write_resize(Export *e, const Chosen *chosen) {
     const bool nearest = !strcmp(a->mode, "nearest"), cubic = !strcmp(a->mode, "cubic");
     if (!strcmp(a->mode, "area")) return write_areas(e, chosen);
     if (a->antialias && e->options->opset < 18)
-        return export_refuse(e, chosen->node, "resizing with antialias is of opset 18");
+        return export_refuse(e, chosen->node, "resizing with antialias needs opset 18");
     const char *x = value_of(e, bound(chosen, "x")->node);
     const char *sizes = value_of_sizes(e, chosen->node->shape.dims, chosen->node->shape.rank);
     if (!sizes) return NULL;

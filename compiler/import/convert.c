@@ -100,7 +100,7 @@ static bool add_onnx_input(Import *im, const OnnxPort *port, Map *taken, Symbols
     if (!port->has_shape || onnx_type_bytes(port->type) == 0) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the input `%s` %s", port->name,
                    port->type == 0 || onnx_type_bytes(port->type)
-                       ? "is no tensor, or one without a shape"
+                       ? "is not a tensor, or has no shape"
                        : arena_printf(im->arena, "is of %s", onnx_type_name(port->type)));
         return false;
     }
@@ -159,8 +159,8 @@ static bool begin_trial(Import *im) {
         im->options.patience,   false, 0}; /* the defines are already part of the signature */
     im->trial = trial_begin(im->arena, im->names, &options, signature, &why);
     if (!im->trial) {
-        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", inputs_text(im),
-                   why ? why : "no model");
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the inputs (%s): %s", inputs_text(im),
+                   why ? why : "they do not make a model");
         return false;
     }
     im->dims = trial_dims(im->trial);
@@ -203,7 +203,7 @@ static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     for (int i = 0; i < node->input_count; i++) {
         out[i] = *node->inputs[i] ? map_get(im->wires, node->inputs[i]) : NULL;
         if (*node->inputs[i] && !out[i])
-            cannot(im, "its input `%s` is made by no node before it", node->inputs[i]);
+            cannot(im, "no node before it makes its input `%s`", node->inputs[i]);
         here = here && !(out[i] && out[i]->missing);
         if (out[i] && out[i]->absent) out[i] = NULL;
     }
@@ -223,7 +223,7 @@ void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     }
     const OnnxAttribute *branch = attribute(im, truth ? "then_branch" : "else_branch");
     if (!branch || !branch->graph || branch->graph->outputs.count != node->output_count) {
-        cannot(im, "its branch is not there");
+        cannot(im, "its branch is missing");
         return;
     }
     bind_initializers(im, branch->graph);
@@ -248,7 +248,7 @@ void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (max && max->sizes) dim_is_const(max->sizes[0], &rounds);
     if (!graph || carried < 0 || stacked < 0 || graph->inputs.count != carried + 2 ||
         graph->outputs.count != node->output_count + 1)
-        cannot(im, "its body is not there");
+        cannot(im, "its body is missing");
     else if ((inputs[0] && (!max || !max->sizes)) || (inputs[1] && !condition))
         cannot(im, "how often it runs depends on values that only a run knows");
     if (im->why) return;
@@ -340,7 +340,8 @@ static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRo
     if (!row) return cannot(im, "the operator is not read");
     if (!row->convert) return cannot(im, "%s", row->as);
     if (im->opset < row->since)
-        return cannot(im, "its form of opset %d is not read, from %d on it is", im->opset, row->since);
+        return cannot(im, "its form in opset %d is not read, only that of opset %d and later", im->opset,
+                      row->since);
     return true;
 }
 
@@ -374,7 +375,7 @@ static void run_node(Import *im, const OnnxNode *node) {
     const bool here = inputs_of_node(im, node, inputs);
     if (!im->why) convert_node(im, node, here, inputs, outputs);
     for (int i = 0; i < node->output_count && here && !im->why && im->unread.count == unread; i++)
-        if (!outputs[i] && *node->outputs[i]) cannot(im, "its output `%s`", node->outputs[i]);
+        if (!outputs[i] && *node->outputs[i]) cannot(im, "its output `%s` is not read", node->outputs[i]);
     if (im->why) report_unread_operator(im, node);
     if (here && im->unread.count == unread) {
         for (int i = 0; i < node->output_count; i++) bind_wire(im, node->outputs[i], outputs[i]);
@@ -386,7 +387,7 @@ static void run_node(Import *im, const OnnxNode *node) {
 
 static void run_nodes(Import *im, const OnnxNode *nodes, int count) {
     if (im->depth == DEEPEST_CALL) {
-        cannot(im, "functions and graphs lie within each other more than %d deep", DEEPEST_CALL);
+        cannot(im, "functions and graphs are nested more than %d deep", DEEPEST_CALL);
         return;
     }
     im->depth++;
@@ -439,7 +440,7 @@ static void bind_onnx_outputs(Import *im) {
     for (int i = 0; i < graph->outputs.count; i++) {
         Wire *wire = map_get(im->wires, graph->outputs.items[i].name);
         if (!wire) {
-            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s` is made by no node",
+            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "no node makes the output `%s`",
                        graph->outputs.items[i].name);
             continue;
         }

@@ -273,7 +273,7 @@ static Wire *pool_two(Import *im, Wire *x, const OnnxWindows *w, bool is_max, bo
 static Wire *pool_places(Import *im, Wire *x, OnnxWindows *w, bool ceil_mode) {
     Dim sizes[3], dims[4], plane = size_product(im, x, 2, 4), planes = size_product(im, x, 0, 2);
     const bool by_columns = attribute_int(im, "storage_order", 0);
-    if (w->axes != 2) return cannot(im, "the places of a maximum pool over %d axes", w->axes);
+    if (w->axes != 2) return cannot(im, "the indices of a maximum pool over %d axes", w->axes);
     if (!resolve_pads(im, x, w)) return NULL;
     for (int i = 0; i < 4; i++) dims[i] = wire_size(im, x, i);
     for (int i = 0; i < 2; i++) sizes[i] = pool_size(im, x, w, i, ceil_mode);

@@ -15,7 +15,7 @@ void convert_identity(Import *im, Wire *const *inputs, int count, Wire **outputs
     const Known *training = known_of(im, input_at(inputs, count, 2));
     outputs[0] = input_at(inputs, count, 0);
     if (input_at(inputs, count, 2) && !(training && dim_const_value(training->sizes[0]) == 0))
-        cannot(im, "dropping at random, as in training");
+        cannot(im, "dropout at random, as in training");
     if (im->node->output_count > 1) { /* the second output of Dropout, its mask */
         Wire *x = outputs[0];
         Dim dims[16];

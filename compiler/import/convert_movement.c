@@ -29,7 +29,7 @@ void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs)
     }
     if (open >= 0) dims[open] = dim_div_exact(im->dims, size_product(im, x, 0, wire_rank(im, x)), known);
     if (open >= 0 && !dims[open])
-        cannot(im, "a shape whose -1 does not come out: %s over %s", onnx_shape_text(im, x),
+        cannot(im, "a shape whose -1 is not a whole number: %s over %s", onnx_shape_text(im, x),
                dim_string(im->arena, known));
     else outputs[0] = flattened_wire(im, x, dims, rank);
 }
@@ -80,7 +80,7 @@ void convert_unsqueeze(Import *im, Wire *const *inputs, int count, Wire **output
     bool fresh[16] = {false};
     if (!x) return;
     const int many = axes_given(im, inputs, count, 1, axes), rank = wire_rank(im, x) + many;
-    if (many < 0 || rank > 16) cannot(im, "axes that are not told");
+    if (many < 0 || rank > 16) cannot(im, "axes that are not known");
     for (int i = 0; i < many && !im->why; i++) {
         const int axis = axis_of(im, axes[i], rank);
         if (axis >= 0) fresh[axis] = true;
@@ -110,7 +110,7 @@ Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank) {
         const int a = i - (max - have), b = i - (max - rank);
         own[i] = a >= 0 ? wire_size(im, x, a) : one;
         wanted[i] = b >= 0 && dims[b] != one ? dims[b] : own[i];
-        if (!own[i] || !wanted[i]) return cannot(im, "to sizes that depend on values of the run");
+        if (!own[i] || !wanted[i]) return cannot(im, "sizes that depend on values that only a run knows");
         same = same && own[i] == wanted[i];
     }
     Wire *y = reshaped(im, x, own, max);
@@ -472,7 +472,7 @@ void convert_depth_to_space(Import *im, Wire *const *inputs, int count, Wire **o
     const int64_t r = attribute_int(im, "blocksize", 1);
     int64_t channels;
     if (!x || wire_rank(im, x) != 4 || !wire_fixed(im, x, 1, &channels) || r < 1 || channels % (r * r))
-        cannot(im, "DepthToSpace of such a shape");
+        cannot(im, "DepthToSpace of this shape");
     if (im->why) return;
     if (!strcmp(attribute_string(im, "mode", "DCR"), "CRD")) {
         outputs[0] = stage(im, x, "pixel_shuffle", "%lld", (long long)r);
@@ -487,7 +487,7 @@ void convert_depth_to_space(Import *im, Wire *const *inputs, int count, Wire **o
 void convert_space_to_depth(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     const int64_t r = attribute_int(im, "blocksize", 1);
-    if (!x || wire_rank(im, x) != 4 || r < 1) cannot(im, "SpaceToDepth of such a shape");
+    if (!x || wire_rank(im, x) != 4 || r < 1) cannot(im, "SpaceToDepth of this shape");
     if (im->why) return;
     if (!strcmp(attribute_string(im, "mode", "DCR"), "CRD")) {
         outputs[0] = stage(im, x, "pixel_unshuffle", "%lld", (long long)r);

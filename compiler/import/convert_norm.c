@@ -27,7 +27,7 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
     }
     if (attribute_int(im, "training_mode", 0)) cannot(im, "batch statistics (training_mode)");
     if (im->opset < 9 && !attribute_int(im, "spatial", 1))
-        cannot(im, "statistics of each place (spatial = 0)");
+        cannot(im, "statistics for each position (spatial = 0)");
     bool layer = true;
     for (int i = 1; i < 5; i++) layer = layer && is_weight(im, inputs[i], 1) && inputs[i]->data;
     const double eps = attribute_real(im, "epsilon", 1e-5);

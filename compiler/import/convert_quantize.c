@@ -104,7 +104,7 @@ static Wire *exact_product(Import *im, QuantizedProduct *product, Wire *a, Wire 
     int64_t count;
     if (!a || !b) return NULL;
     if (!dim_is_const(terms, &count) || count > EXACT / LARGEST_SPLIT_PRODUCT)
-        return cannot(im, "a sum of %s products of ints, which f32 does not hold exactly",
+        return cannot(im, "a sum of %s products of ints, which is not exact in f32",
                       dim_string(im->arena, terms));
     if (count <= EXACT / LARGEST_PRODUCT) return cast_to(im, product(im, a, b), ONNX_INT32);
     Wire *high = formula(im, "floor(x / 16)", &a, 1),

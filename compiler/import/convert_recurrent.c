@@ -59,7 +59,7 @@ static bool recurrent_of(Import *im, Wire *const *inputs, int count, int gates, 
     out->backwards = !strcmp(direction, "reverse"), out->batch_first = attribute_int(im, "layout", 0);
     int64_t steps;
     if (!out->x || !out->w || !out->r || wire_rank(im, out->x) != 3)
-        return cannot(im, "its inputs are not there");
+        return cannot(im, "its inputs are missing");
     if (attribute(im, "clip")) return cannot(im, "clip");
     if (attribute_int(im, "input_forget", 0)) return cannot(im, "input_forget");
     if (!wire_fixed(im, out->r, 2, &out->size)) return cannot(im, "a hidden size that is free");

@@ -10,7 +10,7 @@ void convert_constant(Import *im, Wire *const *inputs, int count, Wire **outputs
     (void)inputs, (void)count;
     const OnnxAttribute *value = attribute(im, "value");
     if (!value || !value->tensor) {
-        cannot(im, "a constant of strings, or sparse");
+        cannot(im, "a constant of strings, or a sparse one");
         return;
     }
     outputs[0] = NEW(im->arena, Wire);
@@ -39,7 +39,7 @@ void convert_constant_of_shape(Import *im, Wire *const *inputs, int count, Wire 
 
 void convert_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     (void)inputs, (void)count, (void)outputs;
-    cannot(im, "the shape of what is not there");
+    cannot(im, "the shape of a missing input");
 }
 
 /* Range in steps of 1: an arange of the model's sizes, plus its begin if that is not 0.
@@ -145,7 +145,7 @@ void convert_reduce_prod(Import *im, Wire *const *inputs, int count, Wire **outp
     const int rank = wire_rank(im, x);
     for (int a = 0; a < axes.count && !axes.none && x; a++) {
         if (!wire_fixed(im, x, (int)axes.axes[a], &size) || size > 64) {
-            cannot(im, "a product over %s places",
+            cannot(im, "a product over %s elements",
                    dim_string(im->arena, wire_size(im, x, (int)axes.axes[a])));
             return;
         }

@@ -91,7 +91,7 @@ static bool weigh_samples(const Resize *resize, const Sampling *s, int64_t i, do
 /* ---- one axis at a time ---- */
 
 static Wire *at_places(Import *im, Wire *x, int axis, const Resize *resize, const Sampling *s) {
-    if (s->out > LARGEST_SIZE) return cannot(im, "resizing to %lld places", (long long)s->out);
+    if (s->out > LARGEST_SIZE) return cannot(im, "resizing to a size of %lld", (long long)s->out);
     Wire *index = wire_known(im, ONNX_INT32, 1, &s->out);
     for (int64_t i = 0; i < s->out; i++)
         index->known->sizes[i] = dim_const(im->dims, nearest_place(resize, s, i));
@@ -104,7 +104,8 @@ static Wire *by_matrix(Import *im, Wire *x, int axis, const Resize *resize, cons
     int order[16];
     bool beyond = false;
     if (s->in > LARGEST_SIZE || s->out > LARGEST_SIZE || s->in * s->out > LARGEST_MATRIX)
-        return cannot(im, "resizing %lld places to %lld in this mode", (long long)s->in, (long long)s->out);
+        return cannot(im, "resizing a size of %lld to %lld in this mode", (long long)s->in,
+                      (long long)s->out);
     double *matrix = NEW_ARRAY(im->arena, double, s->in * s->out),
            *turned = NEW_ARRAY(im->arena, double, s->in * s->out);
     for (int64_t i = 0; i < s->out; i++) beyond = !weigh_samples(resize, s, i, matrix + i * s->in) || beyond;
@@ -318,7 +319,7 @@ void convert_grid_sample(Import *im, Wire *const *inputs, int count, Wire **outp
     if (!strcmp(mode, "linear")) mode = "bilinear";
     if (strcmp(mode, "bilinear") && strcmp(mode, "nearest")) cannot(im, "sampling by %s", mode);
     if (count < 2 || !inputs[0] || wire_rank(im, inputs[0]) != 4)
-        cannot(im, "sampling of other than two axes");
+        cannot(im, "sampling over a number of axes other than two");
     if (!im->why)
         outputs[0] = call(im, "grid_sample", inputs, 2, "mode = \"%s\", border = \"%s\", align_corners = %s",
                           mode, border, attribute_int(im, "align_corners", 0) ? "true" : "false");

@@ -21,7 +21,7 @@ static Wire *scattered_wire(Import *im, Wire *x, Wire *places, Wire *updates) {
     const char *how = attribute_string(im, "reduction", "none");
     if (!x || !places || !updates) return NULL;
     if (!strcmp(how, "add")) return infix(im, "+", x, added_up(im, updates, places, wire_size(im, x, 0)));
-    if (strcmp(how, "none")) return cannot(im, "putting elements by %s", how);
+    if (strcmp(how, "none")) return cannot(im, "scattering with the reduction %s", how);
     return call(im, "onnx.scatter_rows", (Wire *[]){x, places, updates}, 3, "%s", "");
 }
 
@@ -30,7 +30,7 @@ static bool scatter_inputs(Import *im, Wire *const *inputs, int count, Wire **ou
         out[i] = input_at(inputs, count, i);
         if (!out[i]) return false;
     }
-    return out[0]->type != ONNX_BOOL || cannot(im, "putting elements of bool");
+    return out[0]->type != ONNX_BOOL || cannot(im, "scattering elements of bool");
 }
 
 void convert_scatter_nd(Import *im, Wire *const *inputs, int count, Wire **outputs) {

@@ -237,7 +237,7 @@ static void add_line_settings(Import *im, Line *line, const char *text) {
 
 static void add_operand(Import *im, Line *line, Operand operand) {
     operand.wire = wire_itself(operand.wire);
-    if (operand.wire && !materialize(im, operand.wire)) cannot(im, "an input that is not there");
+    if (operand.wire && !materialize(im, operand.wire)) cannot(im, "an input that is missing");
     vec_push(im->arena, &line->inputs, operand);
 }
 

@@ -38,7 +38,7 @@ bool read_asked_pictures(Import *im, const char *text) {
         const size_t length = strcspn(at, ",");
         if (!read_asked(im, at, length)) {
             diag_error(im->diag, DIAG_onnx_operator, (Span){0},
-                       "--image wants names of inputs, each with `:bgr` or `:255` where it is so, not `%s`",
+                       "--image takes names of inputs, with `:bgr` or `:255` where that applies, not `%s`",
                        text);
             return false;
         }
@@ -68,7 +68,7 @@ bool picture_sizes(Import *im, const OnnxPort *port, const char *const *sizes, c
     if (channel_axis(port) < 0 || !typed) {
         diag_error(
             im->diag, DIAG_onnx_operator, (Span){0},
-            "the input `%s` is no picture: that is float or uint8, with 1 or 3 channels before or behind its height and width",
+            "the input `%s` is not a picture: a picture is float or uint8, with 1 or 3 channels before or after its height and width",
             port->name);
         return false;
     }
@@ -78,7 +78,7 @@ bool picture_sizes(Import *im, const OnnxPort *port, const char *const *sizes, c
 }
 
 static void remark_levels(Import *im, const Wire *wire) {
-    im->remarks = arena_printf(im->arena, "%s# `%s` holds 0 to 1, where the file has 0 to 255.\n",
+    im->remarks = arena_printf(im->arena, "%s# `%s` has values from 0 to 1, where the file has 0 to 255.\n",
                                im->remarks ? im->remarks : "", wire->name);
 }
 

@@ -66,7 +66,7 @@ const char *onnx_type_name(int type) {
         "int4",         "float4e2m1",     "float8e8m0", "uint2",          "int2"};
     int past = type - COUNT_OF(types);
     if (type > 0 && past < 0) return types[type].name;
-    return past >= 0 && past < COUNT_OF(later) ? later[past] : "no type";
+    return past >= 0 && past < COUNT_OF(later) ? later[past] : "an unknown type";
 }
 
 /* ---- tensors ---- */
@@ -142,7 +142,7 @@ static const unsigned char *external_data(OnnxReader *reader, const Onnx__Tensor
              size = length ? strtoull(length, NULL, 10) : bytes;
     if (!file) return NULL;
     if (size == bytes && begin <= file->count && bytes <= file->count - begin) return file->data + begin;
-    fail_reading(reader, "`%s` wants %llu bytes at %llu of %s, which has %zu", name,
+    fail_reading(reader, "`%s` needs %llu bytes at %llu of %s, which has %zu", name,
                  (unsigned long long)bytes, (unsigned long long)begin, location, file->count);
     return NULL;
 }
@@ -156,7 +156,7 @@ static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorPr
     if (proto->has_raw_data) {
         if (proto->raw_data.len == wanted)
             return proto->raw_data.data ? proto->raw_data.data : (const unsigned char *)"";
-        fail_reading(reader, "`%s` has %zu bytes of data, and its shape wants %llu", tensor->name,
+        fail_reading(reader, "`%s` has %zu bytes of data, but its shape needs %llu", tensor->name,
                      proto->raw_data.len, (unsigned long long)wanted);
         return NULL;
     }
@@ -164,7 +164,7 @@ static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorPr
     int from_bytes;
     const void *from = typed_data(proto, tensor->type, &count, &from_bytes);
     if (count != (uint64_t)tensor->count) {
-        fail_reading(reader, "`%s` has %zu elements, and its shape wants %lld", tensor->name, count,
+        fail_reading(reader, "`%s` has %zu elements, but its shape needs %lld", tensor->name, count,
                      (long long)tensor->count);
         return NULL;
     }
@@ -185,7 +185,7 @@ static OnnxTensor *read_tensor(OnnxReader *reader, const Onnx__TensorProto *prot
     for (int i = 0; i < tensor->rank && !reader->failed; i++)
         if (proto->dims[i] < 0 || __builtin_mul_overflow(tensor->count, proto->dims[i], &tensor->count) ||
             tensor->count > INT64_C(1) << 40)
-            fail_reading(reader, "`%s` has a shape that no tensor has", tensor->name);
+            fail_reading(reader, "`%s` has a shape that no tensor can have", tensor->name);
     if (!reader->failed && onnx_type_bytes(tensor->type)) tensor->data = tensor_data(reader, proto, tensor);
     return tensor;
 }
@@ -200,7 +200,7 @@ static OnnxGraph *read_nested(OnnxReader *reader, ProtobufCBinaryData bytes) {
                                   : NULL;
     if (!proto) {
         fail_reading(reader, reader->depth < DEEPEST_GRAPH ? "a graph within a node is broken"
-                                                           : "graphs lie within graphs more than 64 deep");
+                                                           : "graphs are nested more than 64 deep");
         return NULL;
     }
     reader->depth++;
@@ -343,8 +343,8 @@ OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *
                          .allocator = {allocate_message, release_message, arena},
                          .files = map_new(arena)};
     const Onnx__ModelProto *proto = onnx__model_proto__unpack(&reader.allocator, count, bytes);
-    if (!proto) fail_reading(&reader, "this is no ONNX file, or not all of one");
-    else if (!proto->graph) fail_reading(&reader, "it holds no graph, as an ONNX file must");
+    if (!proto) fail_reading(&reader, "this is not an ONNX file, or not all of one");
+    else if (!proto->graph) fail_reading(&reader, "it has no graph, which an ONNX file must have");
     if (reader.failed) return NULL;
     OnnxModel *model = NEW(arena, OnnxModel);
     model->producer = proto->producer_name ? proto->producer_name : "";
