@@ -107,7 +107,7 @@ static void add_missing(Session *s, const Wishes *wishes, RowList *rows) {
         const WeightInfo *info = wishes->list.items[i].info;
         if (wishes->list.items[i].met) continue;
         const char *remark =
-            arena_printf(s->arena, "the model wants %s", shape_string(s->arena, info->shape));
+            arena_printf(s->arena, "the model needs %s", shape_string(s->arena, info->shape));
         vec_push(s->arena, rows,
                  (Row){.name = info->path, .type = "missing", .least = "-", .max = "-", .remark = remark});
     }
@@ -198,7 +198,8 @@ static void list_weights(Session *s, WeightTable *table, Wishes *wishes, const W
 int command_weights(Session *session) {
     const Options *options = session->options;
     if (options->rest.count > 0)
-        return session_usage(session, "one FILE is listed, and `%s` is one more", options->rest.items[0]);
+        return session_usage(session, "only one FILE is listed, and `%s` is a second one",
+                             options->rest.items[0]);
     Wishes wishes = {.s = session, .by_path = map_new(session->arena)};
     WeightTable table;
     cai_error error;

@@ -107,7 +107,7 @@ static void take_elements(Ncnn *n, cai_tensor *tensor, bool tagged) {
     if (word) memcpy(&tag, word, sizeof tag);
     if (n->failed) return;
     if (tag == TAG_INT8) {
-        ncnn_fail(n, "is quantized to int8: give the network as it was before ncnn2int8");
+        ncnn_fail(n, "is quantized to int8: use the network as it was before ncnn2int8");
     } else if (tag == TAG_F16) {
         tensor->type = CAI_F16;
         tensor->data = take_bin_bytes(n, (bytes / 2 + 3) & ~3ull);
@@ -388,7 +388,7 @@ static void take_layer(Ncnn *n) {
     n->kind = kind_of_layer(n->layer.kind);
     if (!n->kind) return;
     if (n->kind->int8 && layer_setting(n, n->kind->int8, 0))
-        ncnn_fail(n, "is quantized: give the network as it was before ncnn2int8");
+        ncnn_fail(n, "is quantized: use the network as it was before ncnn2int8");
     else n->kind->take(n);
 }
 
@@ -439,9 +439,10 @@ static bool read_param(Ncnn *n, const char *path, const cai_file *param) {
         /* the first two lines are a magic number and the number of layers */
         if (line > 2 && !is_blank_line(at, end)) {
             if (!read_layer(n, at, end))
-                return cai_fail(n->error, CAI_BAD_INPUT,
-                                "%s:%d: is no layer: its kind, its name, numbers of inputs and outputs, .. ",
-                                path, line);
+                return cai_fail(
+                    n->error, CAI_BAD_INPUT,
+                    "%s:%d: is not a layer: its kind, its name, numbers of inputs and outputs, ..", path,
+                    line);
             take_layer(n);
         }
         at = end + (end < file_end);
@@ -470,15 +471,15 @@ static bool read_both(WeightTable *table, const char *param_path, const cai_file
                       const cai_file *bin, cai_error *error) {
     Ncnn n = {
         .table = table, .error = error, .bin = bin_path, .at = bin->data, .end = bin->data + bin->count};
-    table->what = "a network of ncnn";
+    table->what = "an ncnn network";
     if (!is_param_file(param))
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is no .param of ncnn: it begins with %s", param_path,
-                        param_begins);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is not an ncnn .param file: that begins with %s",
+                        param_path, param_begins);
     if (!read_param(&n, param_path, param)) return false;
     return n.at == n.end ||
            cai_fail(
                error, CAI_BAD_INPUT,
-               "%s: %lld bytes follow the weights of the last layer: it belongs to another .param, or a layer of a kind that cai does not know has weights",
+               "%s: %lld bytes follow the weights of the last layer: the file belongs to another .param, or a layer of a kind that cai does not know has weights",
                bin_path, (long long)(n.end - n.at));
 }
 
@@ -486,7 +487,7 @@ bool ncnn_param_open(WeightTable *table, cai_error *error) {
     const char *path = with_ending(table->arena, table->path, ".bin");
     cai_file bin;
     if (!weight_table_part(table, path, &bin, error))
-        return cai_fail_within(error, "%s has no weights, its .bin has them", table->path);
+        return cai_fail_within(error, "the weights of %s are in its .bin", table->path);
     return read_both(table, table->path, &table->file, path, &bin, error);
 }
 

@@ -132,7 +132,7 @@ static Pickled *new_decimal(Machine *m) {
     char *end;
     errno = 0;
     int64_t value = strtoll(line, &end, 10);
-    if (end == line || (*end && strcmp(end, "L") != 0)) return pickle_fail(m, "a number expected");
+    if (end == line || (*end && strcmp(end, "L") != 0)) return pickle_fail(m, "expected a number");
     return new_int(m, errno ? INT64_MAX : value);
 }
 
@@ -140,7 +140,7 @@ static Pickled *new_decimal_real(Machine *m) {
     const char *line = take_line(m);
     char *end;
     double value = strtod(line, &end);
-    return end == line || *end ? pickle_fail(m, "a number expected") : new_real(m, value);
+    return end == line || *end ? pickle_fail(m, "expected a number") : new_real(m, value);
 }
 
 static Pickled *new_class(Machine *m, const char *module, const char *name) {
@@ -202,7 +202,7 @@ static Pickled *pop_tuple(Machine *m, int count) {
 
 static void append_all(Machine *m, Pickled *to, PickledList items) {
     bool takes = to->kind == PICKLE_LIST || to->kind == PICKLE_DICT || to->kind == PICKLE_OBJECT;
-    if (!takes) pickle_fail(m, "something is added to what is no list");
+    if (!takes) pickle_fail(m, "something is added to what is not a list");
     for (int i = 0; takes && i < items.count; i++) vec_push(m->arena, &to->items, items.items[i]);
 }
 
@@ -239,7 +239,7 @@ static uint64_t take_index_line(Machine *m) {
     const char *line = take_line(m);
     char *end;
     uint64_t index = strtoull(line, &end, 10);
-    if (end == line || *end) pickle_fail(m, "a number expected");
+    if (end == line || *end) pickle_fail(m, "expected a number");
     return index;
 }
 
@@ -255,7 +255,7 @@ static Pickled *new_ordered_dict(Machine *m, const Pickled *arguments) {
     const Pickled *pairs = arguments->items.items[0];
     for (int i = 0; pairs->kind == PICKLE_LIST && i < pairs->items.count; i++) {
         const Pickled *pair = pairs->items.items[i];
-        if (!is_pair(pair)) return pickle_fail(m, "a dictionary of what are no pairs");
+        if (!is_pair(pair)) return pickle_fail(m, "a dictionary of things that are not pairs");
         vec_push(m->arena, &dict->items, pair->items.items[0]);
         vec_push(m->arena, &dict->items, pair->items.items[1]);
     }
@@ -263,7 +263,7 @@ static Pickled *new_ordered_dict(Machine *m, const Pickled *arguments) {
 }
 
 static Pickled *new_object(Machine *m, Pickled *made_by, Pickled *arguments) {
-    if (arguments->kind != PICKLE_LIST) return pickle_fail(m, "arguments that are no tuple");
+    if (arguments->kind != PICKLE_LIST) return pickle_fail(m, "arguments that are not a tuple");
     if (pickle_is_class(made_by, "collections.OrderedDict") || pickle_is_class(made_by, "builtins.dict"))
         return new_ordered_dict(m, arguments);
     Pickled *object = new_value(m, PICKLE_OBJECT);
@@ -324,7 +324,7 @@ static void push_class_of_stack(Machine *m) {
 static void unknown_opcode(Machine *m, int opcode) {
     if (!m->failed)
         cai_fail(m->error, CAI_BAD_INPUT,
-                 "%s: has the pickle opcode 0x%02x at byte %lld, which no file of tensors has", m->path,
+                 "%s: has the pickle opcode 0x%02x at byte %lld, which no file of tensors needs", m->path,
                  (unsigned)opcode, (long long)(m->at - 1 - m->begin));
     m->failed = true;
 }

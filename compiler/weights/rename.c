@@ -114,14 +114,13 @@ static const char *read_rename(Arena *arena, Renames *renames, const char *begin
     Rename rename = {0};
     while (begin < end && strchr(blanks, *begin)) begin++;
     if (begin == end || *begin == '#') return NULL;
-    if (!read_transform(arena, begin, &end, &rename.transform))
-        return "what stands in brackets is nothing known";
+    if (!read_transform(arena, begin, &end, &rename.transform)) return "the transform in brackets is unknown";
     if (!read_names(arena, begin, end, &rename) || !stars_agree(&rename) ||
         (!rename.transform && rename.their_count + rename.our_count > 2))
-        return "a line has two names, theirs and ours, with no more *s in ours";
+        return "a line must have two names, theirs and ours, with no more *s in ours than in theirs";
     if (rename.transform && !transform_takes(rename.transform, rename.their_count, rename.our_count))
-        return arena_printf(arena, "[%s] stands behind %s", transform_word(rename.transform),
-                            transform_names(rename.transform));
+        return arena_printf(arena, "[%s] must come after names of the form %s",
+                            transform_word(rename.transform), transform_names(rename.transform));
     vec_push(arena, &renames->list, rename);
     return NULL;
 }
@@ -139,14 +138,14 @@ Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
     for (int line = 1; at < end && !wrong; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
-        wrong = memchr(at, 0, (size_t)(stop - at)) ? "a line has no byte 0"
+        wrong = memchr(at, 0, (size_t)(stop - at)) ? "a line must not have a zero byte"
                                                    : read_rename(arena, renames, at, stop);
         if (wrong) {
             Diagnostic *d = diag_error(diag, DIAG_rename, (Span){0}, "%s:%d: %s", path, line, wrong);
             diag_help(
                 diag, d,
                 "for example `module.* -> *`, `head.fc.* -> -` to drop names, `*.kernel -> *.weight [transpose]`, "
-                "[permute 3 2 0 1] or [reshape 64 -1 1 1] to turn what is named, `*.weight_g *.weight_v -> *.weight [weight_norm]` to fold several");
+                "[permute 3 2 0 1] or [reshape 64 -1 1 1] to transform a tensor, `*.weight_g *.weight_v -> *.weight [weight_norm]` to fold several");
         }
         at = stop + 1;
     }

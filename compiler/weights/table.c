@@ -120,7 +120,7 @@ bool tensor_file_open(WeightTable *table, cai_error *error) {
     vec_push(table->arena, &table->files, file);
     const cai_format *format = &cai_formats[file.format];
     if (format->holds != CAI_HOLDS_TENSORS)
-        return cai_fail(error, CAI_BAD_INPUT, "%s is a %s, an array without a name: weights come as %s",
+        return cai_fail(error, CAI_BAD_INPUT, "%s is a %s, an array without a name: weights must be %s",
                         table->path, format->endings[0], cai_format_endings(CAI_HOLDS_TENSORS).text);
     table->what = "a .safetensors";
     take_all(table, &file);

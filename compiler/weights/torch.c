@@ -269,7 +269,7 @@ static bool find_tensors(Torch *t, Pickled *root) {
     if (t->failed) return false;
     if (t->table->tensors.count > 0) return true;
     return cai_fail(t->error, CAI_BAD_INPUT,
-                    "%s: %s holds no tensor that cai knows: save the model's state_dict()", t->table->path,
+                    "%s: %s has no tensor that cai can read: save the model's state_dict()", t->table->path,
                     t->table->what);
 }
 
@@ -377,9 +377,10 @@ static bool place_storages(Torch *t, const Pickled *keys, size_t at) {
                 t->by_key,
                 intern(t->names, list_item(keys, i)->kind == PICKLE_TEXT ? list_item(keys, i)->text : ""));
         if (known == 0)
-            return cai_fail(t->error, CAI_BAD_INPUT,
-                            "%s: has a storage that no tensor knows, so that those behind it cannot be found",
-                            t->table->path);
+            return cai_fail(
+                t->error, CAI_BAD_INPUT,
+                "%s: has a storage that no tensor uses, so that the storages after it cannot be found",
+                t->table->path);
         Storage *storage = &t->storages.items[known - 1];
         if (file->count - at >= sizeof count) memcpy(&count, file->data + at, sizeof count);
         bool whole =
@@ -397,7 +398,7 @@ static bool place_storages(Torch *t, const Pickled *keys, size_t at) {
 
 bool torch_old_open(WeightTable *table, cai_error *error) {
     enum { MAGIC, PROTOCOL, MACHINE, OBJECT, KEYS, PICKLES };
-    Torch *t = torch_new(table, "a PyTorch checkpoint of before 1.6", error);
+    Torch *t = torch_new(table, "a PyTorch checkpoint from before 1.6", error);
     Pickled *parts[PICKLES];
     size_t at = 0;
     for (int i = 0; i < PICKLES; i++)

@@ -73,7 +73,7 @@ static bool fits_program(const Weights *w) {
         total += count;
         if (total <= MAX_ELEMENTS) continue;
         diag_error(w->diag, DIAG_weights_too_large, info->span,
-                   "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
+                   "the weights up to `%s`, %s, have over %lld elements, the most that a program can hold",
                    info->path, shape_string(w->arena, info->shape), (long long)MAX_ELEMENTS);
         return false;
     }
@@ -177,7 +177,7 @@ static bool check_prefixes(Weights *w) {
         good = false;
         if (w->wanted.count == 0) {
             diag_error(w->diag, DIAG_weights_path, entry->span,
-                       "there is nothing that %s could be for: the models have no weights", entry->path);
+                       "%s cannot be used: the models have no weights", entry->path);
             continue;
         }
         Diagnostic *d = diag_error(w->diag, DIAG_weights_path, entry->span, "there are no weights below `%s`",
@@ -287,7 +287,7 @@ static void take_values(Weights *w, WantedWeight *wanted, const cai_tensor *tens
     wanted->value = tensor;
     if (beyond >= 0)
         vec_push(w->arena, &mismatch->too_large,
-                 arena_printf(w->arena, "%s is %s at %s, which is no %s", wanted->info.path,
+                 arena_printf(w->arena, "%s is %s at %s, which does not fit into %s", wanted->info.path,
                               int_text(w->arena, tensor, beyond),
                               element_place_text(w->arena, tensor, beyond), dtype_name(type)));
 }
@@ -389,12 +389,13 @@ static void refuse_shape(Weights *w, WantedWeight *wanted, const cai_tensor *ten
     char found[400];
     cai_tensor_shape_text(tensor, found, sizeof found);
     wanted->misshapen = true;
-    vec_push(w->arena, &mismatch->misshapen,
-             turned ? arena_printf(w->arena, "%s is %s in the file, and %s in the model%s", wanted->info.path,
-                                   found, shape_string(w->arena, wanted->info.shape),
-                                   shape_cure(tensor, wanted->info.shape))
-                    : arena_printf(w->arena, "%s is %s in the file, which cannot be turned as --rename says",
-                                   wanted->info.path, found));
+    vec_push(
+        w->arena, &mismatch->misshapen,
+        turned
+            ? arena_printf(w->arena, "%s is %s in the file, and %s in the model%s", wanted->info.path, found,
+                           shape_string(w->arena, wanted->info.shape), shape_cure(tensor, wanted->info.shape))
+            : arena_printf(w->arena, "%s is %s in the file, which cannot be transformed as --rename says",
+                           wanted->info.path, found));
 }
 
 static void refuse_reading(Weights *w, WantedWeight *wanted, const Offer *offer, const cai_error *error,
@@ -541,18 +542,18 @@ static bool report_mismatch(Weights *w, int number, Mismatch *mismatch) {
                     &mismatch->unexpected);
     Diagnostic *misshapen = report_list(w, entry, DIAG_weights_shape, "%s has %d tensor%s of another shape",
                                         &mismatch->misshapen);
-    Diagnostic *too_large =
-        report_list(w, entry, DIAG_weights_range,
-                    "%s has %d tensor%s with ints that the model's type does not hold", &mismatch->too_large);
+    Diagnostic *too_large = report_list(w, entry, DIAG_weights_range,
+                                        "%s has %d tensor%s with ints that do not fit into the model's type",
+                                        &mismatch->too_large);
     if (d && is_part(entry->path))
         diag_help(
             w->diag, d,
-            "%s is one of several files of a model: give their index, which stands beside them, *.safetensors.index.json",
+            "%s is one of several files of a model: give their index, which is beside them, *.safetensors.index.json",
             entry->path);
     else if (d && prefix)
         diag_help(
             w->diag, d,
-            "names in the file begin with `%s`: --rename with a file that holds the line `%s* *` takes it off",
+            "names in the file begin with `%s`: --rename with a file that has the line `%s* *` removes it",
             prefix, prefix);
     else if (unexpected)
         diag_help(
@@ -583,7 +584,7 @@ static bool report_ownerless(Weights *w, const Model *model) {
 static bool use_seed(Weights *w, const char *text) {
     w->random = true;
     if (init_seed(text, &w->seed)) return true;
-    diag_error(w->diag, DIAG_seed, (Span){0}, "--init wants a whole number, not `%s`", text);
+    diag_error(w->diag, DIAG_seed, (Span){0}, "--init takes a whole number, not `%s`", text);
     return false;
 }
 
@@ -637,12 +638,12 @@ static void report_no_numbers(Weights *w, WantedWeight *wanted, int64_t count, i
     const FileEntry *entry = &w->entries.items[wanted->owner];
     Diagnostic *d =
         diag_warning(w->diag, DIAG_weights_numbers, entry->span,
-                     "%s: `%s` has %lld of %lld values that are no numbers: %s at %s", entry->path,
-                     wanted->value->name, (long long)count, (long long)wanted->value->count,
+                     "%s: `%s` has %lld of %lld values that are not finite numbers, the first %s at %s",
+                     entry->path, wanted->value->name, (long long)count, (long long)wanted->value->count,
                      isnan(value) ? "NaN" : "infinity", element_place_text(w->arena, wanted->value, first));
     diag_help(
         w->diag, d,
-        "NaN and infinity spread to all that is computed with them: look at the training, or at the file that this one was made from");
+        "NaN and infinity spread to everything that is computed from them: check the training, or the file that this one was made from");
 }
 
 static void read_values(Weights *w, WantedWeight *wanted, Number *out) {
