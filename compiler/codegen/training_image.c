@@ -1,17 +1,18 @@
-/* A trainer: the programs of its entries, and the tables that runtime/core/training.h
- * describes, as constants of the object: cai_the_training. */
+/* Emits a trainer: the programs of its entries, and the tables of runtime/core/training.h
+ * as constants of the object (cai_the_training). */
 #include "codegen/training_image.h"
 #include "codegen/image.h"
 
 /* ---- entries to programs ---- */
 
-/* Ports share memory where they are bound to the same state; the guards of bindings
- * become bits. */
+/* The guard of a binding as a bit; 0: none. */
 static uint32_t guard_bit(int guard) {
     CHECK(guard < MAX_GUARDS);
     return guard < 0 ? 0 : (uint32_t)1 << guard;
 }
 
+/* The input that is bound to a state: the output with its new value shares its memory.
+ * -1: none. */
 static int find_state(const BindingList *inputs, int state) {
     for (int i = 0; i < inputs->count; i++)
         if (inputs->items[i].kind == CAI_BIND_STATE && inputs->items[i].index == state) return i;
@@ -72,7 +73,8 @@ const char *trainer_symbol(Arena *arena, int program) {
     return arena_printf(arena, "cai_program_%d", program);
 }
 
-/* The tables of an entry's program stand in another object. */
+/* The tables of an entry's program are in another object, so they are referred to by
+ * symbol. */
 static void link_entry(Image *image, const Trainer *trainer, const TrainingEntry *entry,
                        const cai_entry *made) {
     int number = (int)(intptr_t)map_get(trainer->number_of, entry);

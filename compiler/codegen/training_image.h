@@ -5,7 +5,7 @@
 #include "codegen/codegen.h"
 #include "codegen/emit.h"
 
-const char *trainer_symbol(Arena *arena, int program); /* what the tables of an entry are called */
+const char *trainer_symbol(Arena *arena, int program); /* the symbol of the tables of an entry */
 void emit_training_image(Module *m, const Trainer *trainer);
 
 #endif

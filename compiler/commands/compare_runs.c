@@ -1,5 +1,5 @@
-/* cai compare of folders of runs: which settings and texts differ, what their curves came
- * to, and the curves one over another. */
+/* cai compare of run folders: prints the settings and texts that differ, and the results
+ * of their curves, and draws the curves of all runs together. */
 #include "commands/commands.h"
 #include "draw/draw.h"
 #include "train/train.h"
@@ -13,7 +13,7 @@
 enum { LEFT_COLUMN = 20, CELL = 12, MOST_RUNS = 26 };
 
 typedef struct RunFolder {
-    const char *path, *text;      /* text: of run.cai; NULL: there is none */
+    const char *path, *text;      /* text: of run.cai; NULL if there is none */
     struct json_object *settings; /* run.json */
     cai_history history;
 } RunFolder;
@@ -21,7 +21,7 @@ typedef struct RunFolder {
 typedef struct RunComparison {
     Session *session;
     Vec(RunFolder) runs;
-    int names, cells; /* widths of columns */
+    int names, cells; /* widths of the columns */
 } RunComparison;
 
 bool is_run_folder(const char *path) {
@@ -94,7 +94,7 @@ static const char *text_of_setting(const RunComparison *c, int run, const char *
     return arena_strndup(c->session->arena, text, strlen(text));
 }
 
-/* Whether it differs, and has been told. */
+/* Whether the setting differs; prints it if so. */
 static bool print_setting(const RunComparison *c, const char *group, const char *key) {
     const char **cells = NEW_ARRAY(c->session->arena, const char *, c->runs.count);
     bool differs = false;
@@ -106,7 +106,7 @@ static bool print_setting(const RunComparison *c, const char *group, const char 
     return differs;
 }
 
-/* Those of the run that no run before it has. */
+/* Prints the settings of a run that no earlier run has. */
 static bool print_settings_of(const RunComparison *c, int run) {
     struct json_object *settings;
     bool any = false;
@@ -162,7 +162,8 @@ static bool is_of_run_before(const RunComparison *c, int run, const cai_curve *c
     return false;
 }
 
-/* Each curve that some run has, once; NULL behind the last, and before the first. */
+/* Iterates over the names of all curves, each once. NULL after the last one; curve is
+ * NULL for the first. */
 static const cai_curve *next_curve(const RunComparison *c, const cai_curve *curve) {
     bool passed = !curve;
     for (int run = 0; run < c->runs.count; run++)

@@ -1,10 +1,10 @@
-/* cai data: what a train block would read of the data that is given, as a table and a
- * sheet of samples. The words behind FILE are those of `cai train`, and the sets are
- * opened as its trainer opens them (runtime/train). */
+/* cai data: shows what a train block would read of the given data, as a table and a sheet
+ * of samples. The words after FILE are those of `cai train`, and the sets are opened as
+ * by its trainer (runtime/train). */
 #include "commands/commands.h"
 #include "train/train.h"
 
-/* ---- the words of the command line, as the trainer takes them ---- */
+/* ---- parsing the words as the trainer does ---- */
 
 static char *copy_word(Arena *arena, const char *text) { return arena_printf(arena, "%s", text); }
 
@@ -25,7 +25,7 @@ static char **trainer_words(Session *s, int first, int *count) {
     return words;
 }
 
-/* ---- what is shown ---- */
+/* ---- showing ---- */
 
 static void data_notice(const char *path, const char *text) {
     fprintf(stderr, "notice: %s: %s\n", path, text);

@@ -1,5 +1,4 @@
-/* cai import: a model of another format becomes a .cai file, and a file of weights beside
- * it. */
+/* cai import: writes a model of another format as a .cai file and a file of weights. */
 #include "commands/commands.h"
 #include "import/import.h"
 
@@ -14,8 +13,8 @@ static const char *base_of(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-/* Checks that the written text is read without errors or warnings: else the importer is
- * wrong. */
+/* Checks that the written text has no errors or warnings; otherwise the importer has a
+ * bug. */
 static void check_written(Session *s, const char *text) {
     Diagnostics diag = {.arena = s->arena};
     const ElaborateOptions options = {.stdlib_dir = s->stdlib_dir};
@@ -51,7 +50,7 @@ int command_import(Session *session) {
     const char *file = session->options->file, *output = session->options->output;
     const char *name = path_without_ending(session->arena, file, ".onnx");
     if (session->options->rest.count)
-        return session_usage(session, "one FILE is wanted, and `%s` is one more",
+        return session_usage(session, "only one FILE is read, and `%s` is a second one",
                              session->options->rest.items[0]);
     if (!output) output = arena_printf(session->arena, "%s.cai", name);
     cai_file bytes;

@@ -1,5 +1,5 @@
-/* cai summary --train: what a train block trains, what it keeps, and what a step of it
- * takes. */
+/* cai summary --train: what a train block trains, which states it keeps, and what a step
+ * costs. */
 #include "commands/commands.h"
 #include "codegen/emit.h"
 #include "plan/plan.h"
@@ -37,7 +37,7 @@ static void print_count(Session *s, const char *what, Count count) {
                text_thousands(s->arena, count.numbers));
 }
 
-/* 59.9 GFLOPs */
+/* E.g. 59.9 GFLOPs. */
 static const char *flops_text(Arena *arena, double flops) {
     if (flops >= 1e9) return arena_printf(arena, "%.4g GFLOPs", flops * 1e-9);
     if (flops >= 1e6) return arena_printf(arena, "%.4g MFLOPs", flops * 1e-6);
@@ -52,7 +52,7 @@ static double flops_of(const Graph *graph) {
     return flops;
 }
 
-/* What a step works with beside the states: buffers of its program. */
+/* The memory of a step besides states: the buffers of its program. */
 static double working_bytes(Session *s, const TrainingPhase *phase) {
     const Target *target = build_target(s);
     if (!target) return 0;

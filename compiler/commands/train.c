@@ -1,5 +1,5 @@
-/* cai train: builds the trainer of a train block into the cache, unless it is there
- * already, and runs it. */
+/* cai train: builds the trainer of a train block into the cache, unless it is there, and
+ * runs it. */
 #include "commands/commands.h"
 
 typedef struct Block {
@@ -8,7 +8,7 @@ typedef struct Block {
     int index;
 } Block;
 
-/* Elaborated only where it has to be built: what was built of these texts has no
+/* Elaborates only if the trainer must be built: texts from which one was built have no
  * errors. */
 static bool build_trained_block(void *context, const char *path) {
     const Block *block = context;

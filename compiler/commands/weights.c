@@ -1,5 +1,5 @@
-/* cai weights: what a file of weights holds; with --for MODEL.cai, beside what the model
- * wants; with -o, written anew without what only training needs. */
+/* cai weights: lists a file of weights; with --for MODEL.cai, compares it with the
+ * weights of a model; with -o, writes a new file without what only training needs. */
 #include "commands/commands.h"
 #include "weights/fit.h"
 #include <math.h>
@@ -48,7 +48,7 @@ static Row row_of(Session *s, WeightTable *table, int index) {
     return row;
 }
 
-/* ---- beside a model ---- */
+/* ---- comparing with a model ---- */
 
 typedef struct Wish { /* a weight of one of the models */
     const WeightInfo *info;
@@ -58,7 +58,7 @@ typedef struct Wish { /* a weight of one of the models */
 typedef struct Wishes {
     Session *s;
     Vec(Wish) list;
-    Map *by_path; /* to the place, plus 1 */
+    Map *by_path; /* path -> index, plus 1 */
 } Wishes;
 
 static void add_wishes(Wishes *wishes, const Model *model) {
@@ -107,7 +107,7 @@ static void add_missing(Session *s, const Wishes *wishes, RowList *rows) {
         const WeightInfo *info = wishes->list.items[i].info;
         if (wishes->list.items[i].met) continue;
         const char *remark =
-            arena_printf(s->arena, "the model wants %s", shape_string(s->arena, info->shape));
+            arena_printf(s->arena, "the model needs %s", shape_string(s->arena, info->shape));
         vec_push(s->arena, rows,
                  (Row){.name = info->path, .type = "missing", .least = "-", .max = "-", .remark = remark});
     }
@@ -140,10 +140,10 @@ static void print_total(const WeightTable *table, const Wishes *wishes, const We
 
 /* ---- a file of the weights alone ---- */
 
-/* What a run keeps of its own is below `train`. */
+/* A run's own tensors have names that begin with `train.`. */
 static bool is_of_training(const char *name) { return strncmp(name, "train.", 6) == 0; }
 
-/* Names in the new file begin behind `below`. */
+/* In the new file, names begin after `below`. */
 static cai_tensor *kept_tensors(Session *s, const WeightTable *table, const char *below, int *count) {
     cai_tensor *kept = NEW_ARRAY(s->arena, cai_tensor, table->tensors.count);
     *count = 0;
@@ -165,14 +165,15 @@ static void write_kept(Session *s, const WeightTable *table, const char *below) 
     else diag_error(&s->diag, DIAG_file, (Span){0}, "%s", error.message);
 }
 
-/* ---- all of it ---- */
+/* ---- the command ---- */
 
 static bool fits_wish(const Wishes *wishes, const cai_tensor *tensor, const char *below) {
     const char *name = name_below(tensor->name, below);
     return name && is_wished((void *)wishes, name, tensor);
 }
 
-/* Below the path that the command names, or where most of the model's weights are. */
+/* The weights below the path that the command names, or below the name where most of the
+ * model's weights are. */
 static WeightFit fit_below(Session *s, const WeightTable *table, Wishes *wishes, const char *below) {
     if (!*below && s->options->model) return weights_fit(s->arena, table, is_wished, wishes);
     WeightFit fit = {.below = below};
@@ -197,7 +198,8 @@ static void list_weights(Session *s, WeightTable *table, Wishes *wishes, const W
 int command_weights(Session *session) {
     const Options *options = session->options;
     if (options->rest.count > 0)
-        return session_usage(session, "one FILE is listed, and `%s` is one more", options->rest.items[0]);
+        return session_usage(session, "only one FILE is listed, and `%s` is a second one",
+                             options->rest.items[0]);
     Wishes wishes = {.s = session, .by_path = map_new(session->arena)};
     WeightTable table;
     cai_error error;

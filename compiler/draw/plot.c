@@ -1,4 +1,4 @@
-/* Curves in text, one over another: a grid of letters, and numbers at its edges. */
+/* Draws curves as text: a grid of letters with numbers at its edges. */
 #include "draw/draw.h"
 #include <math.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 enum { PLOT_WIDTH = 72, PLOT_HEIGHT = 12, LABEL = 10 };
 
 typedef struct PlotScale {
-    double low, high; /* logarithms where it is logarithmic */
+    double low, high; /* logarithms if the scale is logarithmic */
     bool logarithmic;
 } PlotScale;
 
@@ -29,7 +29,7 @@ static PlotScale scale_of_curves(const PlotCurve *curves, int count, int coordin
     return scale;
 }
 
-/* Numbers over several orders are told by their order. */
+/* Values over several orders of magnitude get a logarithmic scale. */
 static PlotScale scale_of_values(const PlotCurve *curves, int count) {
     PlotScale scale = scale_of_curves(curves, count, 1);
     if (scale.low > 0 && scale.high / scale.low > 50)
@@ -50,7 +50,7 @@ static int place_on_scale(const PlotScale *scale, double value, int places) {
 
 /* ---- the grid ---- */
 
-/* The mean of what a curve has in a column. */
+/* A column shows the mean of the curve's points in it. */
 static void draw_plot_curve(Plot *plot, const PlotCurve *curve) {
     double sum[PLOT_WIDTH] = {0};
     int count[PLOT_WIDTH] = {0};

@@ -1,8 +1,8 @@
-/* A train block as a text for Graphviz. A phase has its inputs, its players (layers with
- * weights, a box each however often they run, and weights that stand by themselves),
- * blocks that run between them, and its losses. What flows is an arrow with its sizes,
- * dotted where no gradient passes. A loss points, in its own colour, at what it trains.
- * Arithmetic between boxes is not drawn: arrows pass through it. */
+/* Draws a train block as a graph for Graphviz. A phase contains its inputs, its players
+ * (layers with weights, one box each however often they run, and single weights), the
+ * blocks that run between them, and its losses. Tensors are arrows labelled with their
+ * sizes, dotted where no gradient passes. A loss points, in its own colour, at what it
+ * trains. Arithmetic between boxes is not drawn; arrows pass through it. */
 #include "draw/draw.h"
 
 enum { LONGEST_TEXT = 44, MOST_BLOCKS = 16 };
@@ -12,9 +12,9 @@ typedef enum PartKind { PART_INPUT, PART_NOISE, PART_PLAYER, PART_STATE, PART_BL
 typedef struct Part {
     PartKind kind;
     const char *name, *what;
-    const char *when;   /* of a loss that some steps have; else NULL */
-    const Node *node;   /* an input's */
-    int64_t parameters; /* of a player, all of them */
+    const char *when;   /* of a loss that only some steps have; else NULL */
+    const Node *node;   /* of an input */
+    int64_t parameters; /* of a player: its number of elements */
     bool trained;
 } Part;
 
@@ -28,12 +28,12 @@ typedef struct Picture {
     int number; /* of the phase */
     Vec(Part) parts;
     Vec(Flow) flows;
-    bool *flowing; /* by node: made of samples, draws or states */
-    bool *needed;  /* by node, of those: for a loss */
+    bool *flowing; /* by node: it depends on samples, random numbers or states */
+    bool *needed;  /* by node: a loss depends on it, and it is flowing */
     int *owner;    /* by node: the part that made it; -1: arithmetic between parts */
-    int *place;    /* by node: the state whose value it is, plus 1 */
-    int *holder;   /* by state: the part that has it; -1 */
-    int *met;      /* by node: the latest search that came to it */
+    int *place;    /* by node: the state that has it as a value, plus 1 */
+    int *holder;   /* by state: the part that contains it; -1: none */
+    int *met;      /* by node: the latest search that visited it */
     int search;
 } Picture;
 
@@ -42,10 +42,10 @@ static int add_training_box(Picture *p, Part part) {
     return p->parts.count - 1;
 }
 
-/* ---- what the losses need ---- */
+/* ---- what the losses depend on ---- */
 
-/* Equal numbers are one node for all blocks that have them: they are no flow, nor are
- * counters. */
+/* Marks what is drawn. Constants are not: equal ones are a single node, which would
+ * connect unrelated blocks. Nor are counters. */
 static void find_flowing(Picture *p) {
     const Graph *graph = p->text->graph;
     for (int i = 0; i < graph->inputs.count; i++)
@@ -57,7 +57,8 @@ static void find_flowing(Picture *p) {
     }
 }
 
-/* What a state holds is where a search ends: how an optimizer made it is no flow. */
+/* Searches backwards end at values of states, since the work of optimizers is not
+ * drawn. */
 static void mark_needed(Picture *p, const Node *node) {
     p->needed[node->id] = true;
     for (int id = node->id; id >= 0; id--) {
@@ -92,7 +93,7 @@ static void place_run(Picture *p, const TrainingRun *run) {
         if (p->needed[id] && p->owner[id] < 0 && !p->place[id]) p->owner[id] = part;
 }
 
-/* Where there are many blocks they would hide the players. */
+/* Too many blocks would hide the players, so then none is drawn. */
 static void place_runs(Picture *p) {
     int blocks = 0;
     for (int i = 0; i < p->text->runs.count; i++)
@@ -122,7 +123,7 @@ static void place_inputs(Picture *p) {
                 p, (Part){.kind = PART_NOISE, .name = "uniform", .what = "", .node = graph->nodes.items[id]});
 }
 
-/* ---- states: those of players lie within them ---- */
+/* ---- states: those of players are within their boxes ---- */
 
 static void find_holders(Picture *p) {
     const Graph *graph = p->text->graph;
@@ -162,7 +163,8 @@ static void place_states(Picture *p) {
 
 /* ---- arrows ---- */
 
-/* One arrow from box to box: dotted where no way between them lets a gradient pass. */
+/* Adds one arrow between two boxes; it is dotted if all ways between them stop
+ * gradients. */
 static void add_flow(Picture *p, int from, int to, const Node *node, bool stopped) {
     if (from == to) return;
     for (int i = 0; i < p->flows.count; i++) {
@@ -174,7 +176,7 @@ static void add_flow(Picture *p, int from, int to, const Node *node, bool stoppe
     vec_push(p->arena, &p->flows, ((Flow){from, to, node, stopped}));
 }
 
-/* Ways that are stopped and ways that are not are searched one after the other. */
+/* Visits a node at most twice: on ways that stop gradients, and on ways that do not. */
 static void flow_from(Picture *p, const Node *node, int to, bool stopped) {
     int owner = p->owner[node->id];
     if (owner >= 0) {
@@ -280,7 +282,7 @@ static void add_training_flow(Text *out, const Picture *p, const Flow *flow) {
     text_add(out, "  p%dn%d -> p%dn%d [", p->number, flow->from, p->number, flow->to);
     if (flow->stopped) text_add(out, "style=dotted, ");
     text_add(out, "fontsize=9, fontcolor=\"#666666\", label=<");
-    /* inputs and states have their sizes in them */
+    /* boxes of inputs and states already contain their sizes */
     if (from == PART_PLAYER || from == PART_BLOCK) dot_shape(out, p->arena, flow->node->shape);
     text_add(out, " >];\n");
 }
@@ -298,7 +300,8 @@ static int count_reached(const Picture *p, const TrainingPair *pair, int part) {
     return count;
 }
 
-/* "adam", or "adam: 2 of 10 weights" where the gradient reaches some only. */
+/* Labels the arrow "adam", or "adam: 2 of 10 weights" if the gradient reaches only
+ * some. */
 static void add_training_reach(Text *out, const Picture *p, const TrainingPair *pair, int loss, int from) {
     for (int part = 0; part < p->parts.count; part++) {
         int reached = count_reached(p, pair, part), held = count_held(p, part);

@@ -1,11 +1,12 @@
-/* The pipeline of a train block: its entries become programs, and these one trainer. */
+/* The pipeline of a train block: lowers its entries to programs, and links these into one
+ * trainer. */
 #include "codegen/emit.h"
 #include "driver/driver.h"
 #include "kernels/kernels.h"
 #include "passes/passes.h"
 #include <stdlib.h>
 
-/* ---- which block ---- */
+/* ---- the block to build ---- */
 
 int trainer_find(const Library *library, const char *name) {
     for (int i = 0; i < library_train_count(library); i++)
@@ -36,9 +37,10 @@ int trainer_pick(Session *s, const Library *library, const char *name) {
     return -1;
 }
 
-/* ---- what a run is a run of ---- */
+/* ---- the identity of a run ---- */
 
-/* The block, its settings, and the texts that were read for it, wherever they lie. */
+/* A hash of cai's version, the block's name, its settings, and the texts that were read
+ * for it, wherever they are. */
 static uint64_t identity_of(const Library *library, const Training *training) {
     uint64_t hash = hash_text(CAI_VERSION, hash_text(training->settings, hash_text(training->name, 0)));
     for (int i = 0; library_source(library, i); i++)
@@ -87,7 +89,7 @@ static Trainer *make_trainer(Session *s, const Library *library, const Training 
     return trainer;
 }
 
-/* ---- the whole road ---- */
+/* ---- the pipeline ---- */
 
 static bool emit_trainer(Session *s, const Trainer *trainer, EmitOptions options, const char *path) {
     const char *error = "";

@@ -1,10 +1,10 @@
-/* What the files that elaborate a train block share.
+/* Shared by the files that elaborate a train block.
  *
- * A block is evaluated several times, each time with a graph of its own (a pass): for
- * each phase once to find its weights and which of them are trained, then for its step,
- * for what runs once before it, and for each of its measures. All passes walk the whole
- * text, so that layers get the same paths in each; a pass differs in what it lets take
- * effect. What one pass learns for the next is in the plan. */
+ * A block is evaluated in several passes, each with a graph of its own. For each phase, a
+ * pass finds its weights and which of them are trained; then further passes make its
+ * step, what runs once before the first step, and each of its measures. All passes walk
+ * the complete text, so that layers get the same paths in each; they differ in the
+ * statements that take effect. TrainPlan carries what one pass learns to the next. */
 #ifndef CAI_TRAIN_H
 #define CAI_TRAIN_H
 
@@ -14,36 +14,39 @@
 typedef enum TrainGoal { GOAL_FIND, GOAL_STEP, GOAL_ONCE, GOAL_MEASURE } TrainGoal;
 typedef Vec(int) Phases;
 
-typedef struct StateFacts { /* of a row of Training.states */
-    const char *identity;   /* as a weight's */
+typedef struct StateFacts { /* what is known of a row of Training.states */
+    const char *identity;   /* like a weight's identity */
     double init, within;
-    bool given; /* `param(init = tensor)` and the like: written before the first step */
-    /* the state whose first elements it shares: of a copy its original, else itself */
+    /* its first value is a tensor, as in `param(init = tensor)`, and is written before
+     * the first step */
+    bool given;
+    /* the state whose first elements it shares: the original of a copy, else itself */
     int like;
-    int rows;                 /* of --parts: the first of the rows in which parts keep it; 0: it has none */
-    Phases seen, trained;     /* in these phases */
-    Vec(Definition *) models; /* those that, as stages without a name, have it as their weight */
+    int rows;                 /* with --parts, if parts keep it: the first of its rows for parts; else 0 */
+    Phases seen, trained;     /* in which phases it occurs, and is trained */
+    Vec(Definition *) models; /* the models, run as stages without a name, to which this weight belongs */
 } StateFacts;
 
 typedef struct CopyOf { /* smooth = copy(G) */
     Layer *copy;
-    Definition *model; /* the original, or */
+    Definition *model; /* the original: a model, */
     const Layer *layer;
-    /* of the original's states there, where they are written before the first step; by
-     * row; else NULL */
+    /* values of the original's states at the copy, by row, where they must be written
+     * before the first step; else NULL */
     Node **values;
     int count;
 } CopyOf;
 
-typedef struct Chosen { /* a place that an `every` changes: in its steps `changed`, else what it was */
+/* a place that an `every` changes: `changed` in steps of the guard, `before` in others */
+typedef struct Chosen {
     const Weight *place;
-    const Node *value; /* what later lines of the step read */
+    const Node *value; /* the value that later lines of the step read */
     Node *before, *changed;
     int guard;
 } Chosen;
 
-typedef struct Anew {   /* a set that a phase or a measure declares anew */
-    int phase, measure; /* measure -1: the phase */
+typedef struct Anew {   /* a set that a phase or a measure declares anew, with other sizes */
+    int phase, measure; /* measure -1: by the phase */
     int of, set;
 } Anew;
 
@@ -51,18 +54,18 @@ typedef struct TrainPlan {
     Library *library;
     Definition *block;
     Training *training;
-    Dims *dims; /* of Training's shapes */
-    Map *index; /* path to its place in Training.states, plus 1 */
+    Dims *dims; /* for the shapes in Training */
+    Map *index; /* path -> row in Training.states, plus 1 */
     Vec(StateFacts) facts;
     Vec(LoadInfo) loads;
     Vec(CopyOf) copies;
     Vec(Anew) anew;
-    Map *layers;     /* by path: those that the passes that find met */
-    bool searching;  /* a part that is not known yet may be met by a later phase: it is no error, but */
-    bool unresolved; /* all phases are gone through once more */
+    Map *layers;     /* by path: the layers that GOAL_FIND passes met */
+    bool searching;  /* a part that is not known yet is no error, since a later phase may meet it, but */
+    bool unresolved; /* then all phases are searched a second time */
     bool has_phases;
-    Phases once;       /* phases before which something is computed */
-    Vec(int) measures; /* one a phase: how many */
+    Phases once;       /* the phases that have something to compute before their first step */
+    Vec(int) measures; /* by phase: how many measures it has */
 } TrainPlan;
 
 typedef struct PassOutput { /* an output of a pass's graph */
@@ -74,96 +77,98 @@ typedef struct PassOutput { /* an output of a pass's graph */
 } PassOutput;
 typedef Vec(PassOutput) PassOutputs;
 
-typedef struct FieldPlace { /* an input of the block, as the running pass has it */
+typedef struct FieldPlace { /* an input of the block, as the current pass has it */
     const Parameter *parameter;
     int set, field;
     Shape shape;
-    Node *node; /* of the step's first batch */
-    Name batch; /* what its first axis is written as; NULL: no plain name */
+    Node *node; /* for the first batch of the step */
+    Name batch; /* the name of the size of its first axis; NULL: that is not a plain name */
     bool whole; /* declared anew for one sample at a time, of any size */
 } FieldPlace;
 
-typedef struct Gradients { /* of the minimize that runs */
+typedef struct Gradients { /* of the minimize that is being executed */
     int count;
     Node **items;
-    Node *norm; /* NULL until an optimizer asks */
+    Node *norm; /* NULL until an optimizer reads it */
 } Gradients;
 
 struct TrainPass {
     TrainPlan *plan;
     TrainGoal goal;
-    int phase;               /* that is elaborated */
-    int measure;             /* GOAL_MEASURE: which */
-    int phases, measures;    /* met so far */
-    bool in_phase;           /* what runs stands within `phase` */
-    int once;                /* depth of `once` whose lines take effect; */
-    int other_once;          /* of others, which only say what they bind */
-    int quiet;               /* depth of `show` and `measure`: nothing trains */
-    bool measuring;          /* the body of a measure runs, and */
-    int first_measured;      /* nodes from here on are its own, and */
-    int batch_sizes[2];      /* symbols from .. to sizes of its batches; */
-    Map *sizes_of_all;       /* the size along which `collect` joins batches, by that of a batch */
-    int first_repeated;      /* within `repeat`: nodes from here on are of its rounds; else 0 */
-    int round;               /* the batch of a step that input names mean */
-    int shown_again;         /* a later round: the place of what it shows next, plus 1 */
-    int guard;               /* of the `every` that runs; -1 */
-    Vec(cai_binding) inputs; /* one a port of the graph */
-    Map *of_input;           /* Node to its place there, plus 1 */
+    int phase;               /* the phase that is elaborated */
+    int measure;             /* GOAL_MEASURE: the measure */
+    int phases, measures;    /* how many were met so far */
+    bool in_phase;           /* the code that runs is within `phase` */
+    int once;                /* depth of `once` blocks that take effect in this pass */
+    int other_once;          /* depth of other `once` blocks, which only bind names */
+    int quiet;               /* depth of `show` and `measure`, in which `training` is false */
+    bool measuring;          /* within the body of a measure; then */
+    int first_measured;      /* nodes from here on belong to the measure, */
+    int batch_sizes[2];      /* and these symbols (from .. to) are the sizes of its batches */
+    Map *sizes_of_all;       /* size of a batch -> size along which `collect` joins batches */
+    int first_repeated;      /* within `repeat`: nodes from here on belong to it; else 0 */
+    int round;               /* which batch of a step the names of inputs mean */
+    int shown_again;         /* in a later round of `repeat`: index of the next shown value, plus 1 */
+    int guard;               /* of the `every` that is being executed; -1: none */
+    Vec(cai_binding) inputs; /* one for each port of the graph */
+    Map *of_input;           /* Node -> its index in `inputs`, plus 1 */
     PassOutputs outputs;
     Vec(FieldPlace) fields;
     Vec(Weight *) weights; /* places, in the order in which they were met */
     Vec(CopyOf) copies;
     Vec(Chosen) chosen;
-    int batches;               /* of a step, that were named so far */
-    TrainingMeasure *measured; /* whose body runs */
-    Map *rounds;               /* by a layer's path, or a model's definition: how often it ran */
-    Map *optimizers;           /* key of an optimizer's states to the place in the text that has it */
+    int batches;               /* how many batches the step has used so far */
+    TrainingMeasure *measured; /* the measure whose body runs */
+    Map *rounds;               /* path of a layer, or a model's definition -> how often it ran */
+    Map *optimizers;           /* key of an optimizer's states -> the place in the text that uses it */
     Gradients *gradients;
-    Vec(Node *) means;    /* as TrainingEntry's */
+    Vec(Node *) means;    /* as in TrainingEntry */
     const Stmt *minimize; /* the last one that took effect */
-    Node *rate;           /* of --find-rate: that of the minimize which runs */
-    TrainingText text;    /* of a step */
-    Node **instead;       /* by node: the port of the state that has what is computed once; or NULL */
-    int instead_count;    /* of nodes; 0: nothing stands for any */
-    int in_player;        /* depth of layers with weights that run */
-    /* of a layer's update: the path of a weight below the layer, for which its line
-     * runs; */
+    Node *rate;           /* with --find-rate: the learning rate of the current minimize */
+    TrainingText text;    /* of the step */
+    Node **instead;       /* by node: the port of the state that holds its value, computed once; or NULL */
+    int instead_count;    /* length of `instead`; 0: not in use */
+    int in_player;        /* depth of running layers that have weights */
+    /* while an `update` of a layer runs: the path, below the layer, of the weight that
+     * its line runs for; */
     const char *below;
-    Frame *below_frame;     /* in this body; */
-    const char *below_path; /* below this; */
-    Name below_name;        /* as the line names it, or NULL; */
-    bool met_other;         /* and whether the line has a layer besides */
+    Frame *below_frame;     /* the line runs in this frame, */
+    const char *below_path; /* for the layer with this path, */
+    Name below_name;        /* which the line calls so, or NULL; */
+    bool met_other;         /* whether the line also reads another layer */
 };
 
-/* ---- train_graph.c: ports of a pass's graph, and the entries that are cut out of it ---- */
+/* ---- train_graph.c: ports of a pass's graph, and entries that are cut out of it ---- */
 
 Node *train_input(Evaluator *ev, Name name, Shape shape, PortForm form, Fit fit, cai_binding binding,
                   Span span);
 void train_output(Evaluator *ev, Node *node, cai_binding binding, const char *name, Span span);
-/* Marks all that a node is made of, but nothing behind what a port stands for. */
+/* Marks the nodes that a node depends on, but none before a node that a port replaces
+ * (`instead`). */
 void train_mark(const Graph *graph, const Node *node, const TrainPass *pass, bool *needed);
-/* The graph of some outputs: `wanted` says which. Without any its graph is NULL. */
+/* Cuts out the graph of the outputs for which `wanted` holds. Without any, its graph is
+ * NULL. */
 TrainingEntry train_entry(Evaluator *ev, bool (*wanted)(const TrainPass *pass, const PassOutput *output));
-/* What a node is made of: bits. */
+/* What a node depends on, as bits. */
 enum {
-    OF_SAMPLES = 1, /* but not those of the run or the item, which are */
+    OF_SAMPLES = 1, /* samples of sets that move from step to step */
     OF_DRAWS = 2,
     OF_TOTALS = 4,
-    OF_OUTSIDE = 8, /* samples or draws from before a measure's body */
-    OF_BATCH = 16,  /* a size of a measure's batch */
-    OF_ITEM = 32    /* a sample of `each` */
+    OF_OUTSIDE = 8, /* samples or random numbers of the step, from before the measure's body */
+    OF_BATCH = 16,  /* the size of a measure's batch */
+    OF_ITEM = 32    /* samples of `each` sets */
 };
 unsigned train_sources(Evaluator *ev, const Node *node);
-/* The path of a layer with weights that draws random numbers for a node, or NULL. */
+/* The path of the layer with weights that draws random numbers for a node, or NULL. */
 const char *train_drawing_layer(Evaluator *ev, const Node *node);
 
-/* ---- train_still.c: what is the same in each step ---- */
+/* ---- train_still.c: computing once what is the same in each step ---- */
 
-/* The entry that computes it before the first; from now on ports stand for it in
- * others. */
+/* The entry that computes it before the first step. From now on, entries read it from
+ * ports. */
 TrainingEntry train_cut_still(Evaluator *ev);
 
-/* ---- train_text.c: a step as its text has it ---- */
+/* ---- train_text.c: the step as drawn by `cai graph` ---- */
 
 typedef struct RunMark {
     int first;
@@ -173,9 +178,10 @@ RunMark train_run_begin(Evaluator *ev, const Layer *layer);
 void train_run_end(Evaluator *ev, const Layer *layer, RunMark mark);
 void train_keep_text(Evaluator *ev); /* at the end of a step's pass */
 
-/* ---- train_sets.c: a train block's lists ---- */
+/* ---- train_sets.c: a train block's parameter lists ---- */
 
-/* `once` or `each`: its samples are those of the run or of the item, whatever the step */
+/* Whether the set is `once` or `each`, so that its samples do not change from step to
+ * step. */
 static inline bool training_stays(const TrainingSet *set) {
     return set->fields.count > 0 && (set->fields.items[0].once || set->fields.items[0].each);
 }
@@ -184,72 +190,81 @@ bool train_has_each(const TrainPlan *plan);
 bool train_has_lists(Evaluator *ev, const Decl *decl);
 void train_bind_sets(Evaluator *ev, const Decl *decl);
 bool train_interval(Evaluator *ev, const Interval *interval, cai_interval *out);
-/* names of inputs mean another batch of the step from now on */
+/* Makes the names of inputs mean batch `round` of the step. */
 void train_rebind_fields(Evaluator *ev, int round);
-/* and here the samples that are held out, of any number for which `where` holds, or,
- * where the measure declares inputs anew, of any */
+/* Makes the names of inputs mean held-out samples, in batches of any size for which
+ * `where` holds; `anew`: of any size, since the measure declares inputs anew. */
 void train_bind_measured(Evaluator *ev, bool anew);
-/* sizes and batches of a phase or a measure */
+/* Reads the sizes and batches that a phase or a measure declares anew. */
 void train_declare_anew(Evaluator *ev, const ParameterList *inputs, bool measured);
-bool train_load_set(Evaluator *ev, const Expr *target, Value file); /* `load x from`, of an input */
+/* `load x from`, where x is an input; false if it is none */
+bool train_load_set(Evaluator *ev, const Expr *target, Value file);
 
 /* ---- train_state.c: places of states and weights ---- */
 
 bool train_has_phase(const Phases *phases, int phase);
 void train_add_phase(Evaluator *ev, Phases *phases, int phase);
 bool train_in_phase(const Evaluator *ev);
-bool train_runs_model(const Evaluator *ev); /* what runs is a model's body */
-/* of a name that is bound further down: order decides values only; else NULL */
+bool train_runs_model(const Evaluator *ev); /* whether the body of a model runs */
+/* The path if the name is bound further down, since order matters only for values; else
+ * NULL. */
 const char *train_path_below(Evaluator *ev, const Expr *expr);
-/* the body of a train block runs, not one of its layers */
+/* Whether the body of a train block runs, not one of its layers. */
 bool train_is_body(const Evaluator *ev);
 bool train_is_training(const Evaluator *ev);                  /* the value of `training` */
-bool train_is_model(const Evaluator *ev, const Layer *layer); /* a model as a stage of training */
+bool train_is_model(const Evaluator *ev, const Layer *layer); /* whether it is a model that runs as a stage */
 bool train_is_frozen(Evaluator *ev, const Layer *layer);
-/* the same of one that has begun to run: its names are its own */
+/* The same for one that has begun to run, and so has names of its own. */
 bool train_is_stage(const Evaluator *ev, const Layer *layer);
-int train_round(Evaluator *ev, const Layer *layer); /* how often it ran before in this pass */
-const char *train_round_text(const Evaluator *ev);  /* what a random stream is called by beside its layer */
-Value train_read(Evaluator *ev, Name name, Value v, Span span); /* what is read by a name of this body */
-/* step, epoch, progress: told that nothing else is called so */
+/* how often it ran in this pass before; counts this run */
+int train_round(Evaluator *ev, const Layer *layer);
+/* what tells apart the random streams of a layer's runs */
+const char *train_round_text(const Evaluator *ev);
+Value train_read(Evaluator *ev, Name name, Value v, Span span); /* a name of this body is read */
+/* Reports that step, epoch and progress cannot name anything else. */
 bool train_refuses_name(Evaluator *ev, Name name, Span span);
-Value train_moment(Evaluator *ev, int which, Name name, Span span); /* step, epoch, progress, gradient_norm */
-/* the port of a place that is new to this pass */
+/* step, epoch, progress or gradient_norm */
+Value train_moment(Evaluator *ev, int which, Name name, Span span);
+/* The port of a place that this pass has not met. */
 Node *train_state(Evaluator *ev, const Weight *weight, int kind); /* CAI_STATE_* */
-Node *train_state_port(Evaluator *ev, int index, Span span);      /* of a row of Training.states */
-void train_meet(Evaluator *ev, Weight *place); /* it is read by what runs; does nothing in a model */
+Node *train_state_port(Evaluator *ev, int index, Span span);      /* the port of a row of Training.states */
+/* notes that the running code reads the place; does nothing in a model */
+void train_meet(Evaluator *ev, Weight *place);
 Value train_given(Evaluator *ev, Node *start, Span span);
-/* A state that starts as what a layer makes of zeros of its shape. */
+/* A state whose first value is what a layer makes of zeros of its shape. */
 Value train_made(Evaluator *ev, Value layer, Shape shape, Span span);
-/* A second run of the body that made the place says what it starts as. */
+/* Sets the first value of a place that an earlier run of its body made without one. */
 void train_begin_given(Evaluator *ev, Weight *place, Node *given);
-/* `stop(E)` of a layer, in training */
+/* Whether this is `stop(E)` of a layer, in training. */
 bool train_stops(const Evaluator *ev, const Builtin *builtin, const Arguments *arguments);
 Value train_stopped(Evaluator *ev, const Arguments *arguments, Span span);
-void train_remember_layer(Evaluator *ev, Layer *layer); /* that got its path */
-/* A part that is met before what it is a part of has run: of what other passes know.
- * VALUE_NONE where there is none. */
+void train_remember_layer(Evaluator *ev, Layer *layer); /* notes a layer that got its path */
+/* The part of a layer that has not run yet, as earlier passes know it; VALUE_NONE if
+ * there is none. */
 Value train_part(Evaluator *ev, Layer *whole, Name path);
-const LoadInfo *train_file_of(const TrainPlan *plan, const char *path); /* of a weight; NULL: none */
+/* the file that a weight is loaded from; NULL: none */
+const LoadInfo *train_file_of(const TrainPlan *plan, const char *path);
 Value train_copy(Evaluator *ev, const Arguments *arguments, Span span);
-Weight *train_place(Evaluator *ev, int index); /* a place by its row in Training.states */
-bool train_is_own(const TrainingState *state); /* no model reads it */
-/* What begins the run: in a block with `each`, `value` in the first item alone. */
+Weight *train_place(Evaluator *ev, int index); /* the place of a row of Training.states */
+/* whether it belongs to the training alone, so that models do not read it */
+bool train_is_own(const TrainingState *state);
+/* A value that a place takes at the beginning of the run: with `each`, only in the first
+ * item. */
 Node *train_first(Evaluator *ev, const Weight *place, Node *value);
 void train_assign(Evaluator *ev, Weight *place, Node *value);
-/* With --parts the mean of a value over the parts of the step. */
+/* With --parts, the mean of the value over the parts of the step; else the value. */
 Node *train_mean(Evaluator *ev, Node *value);
-bool train_acts(const Evaluator *ev); /* an update here takes effect in this pass */
-/* a state of the training's own; its row */
+bool train_acts(const Evaluator *ev); /* whether an update takes effect in this pass */
+/* The row of a state of the training's own. */
 int train_own_state(Evaluator *ev, Name path, Shape shape, Span span);
 
-typedef struct Target { /* what `over`, `update` and `copy` speak of */
-    const char *path;   /* of a layer or a weight */
-    Definition *model;  /* or a model that is a stage */
-    const char *text;   /* as it is written */
+typedef struct Target { /* what `over`, `update` and `copy` name */
+    const char *path;   /* of a layer or a weight, or */
+    Definition *model;  /* a model that runs as a stage */
+    const char *text;   /* as in the text */
 } Target;
 typedef Vec(Target) Targets;
-/* False after an error, told of `what`. */
+/* Finds what an expression names; false after an error, which mentions `what`. */
 bool train_targets(Evaluator *ev, const Expr *expr, const char *what, Targets *out);
 bool train_matches(const TrainPlan *plan, const Target *target, int state);
 bool train_holds_weights(const TrainPlan *plan, const Target *target);
@@ -261,11 +276,11 @@ void train_find_classes(TrainPlan *plan); /* of all fields, by what entries comp
 
 /* ---- train_parts.c ---- */
 
-void train_divide(TrainPlan *plan); /* makes of all steps that they are taken in parts */
+void train_divide(TrainPlan *plan); /* divides all steps into parts */
 
 /* ---- train_mixing.c ---- */
 
-/* With --parts: warns where a loss is not made of what each sample has by itself. */
+/* With --parts, warns of a loss that depends on which samples are in a batch. */
 void train_tell_mixing(Evaluator *ev, const Stmt *stmt, const Node *loss);
 
 /* ---- statements ---- */
@@ -281,14 +296,14 @@ void execute_measure(Evaluator *ev, const Stmt *stmt);
 void execute_save(Evaluator *ev, const Stmt *stmt);
 Value train_total(Evaluator *ev, const Arguments *arguments, Span span);
 Value train_collect(Evaluator *ev, const Arguments *arguments, Span span);
-/* A statement of a train block's body; told where it stands elsewhere. */
+/* False after an error if the statement is not in a train block's body. */
 bool train_allows(Evaluator *ev, const Stmt *stmt, const char *word);
-/* what acts in each step stands within a phase, where there are some */
+/* False after an error if the block has phases and the statement is outside of them. */
 bool train_is_timed(Evaluator *ev, const Stmt *stmt, const char *word);
-bool train_once_acts(const Evaluator *ev); /* `once` here is that of the phase which is elaborated */
+bool train_once_acts(const Evaluator *ev); /* whether `once` here belongs to the phase of this pass */
 int train_guard(Evaluator *ev, const cai_interval *interval);
-/* A place for what is shown: each round of a `repeat` has the same, and two of one name
- * are told apart by a number. */
+/* Adds a shown value, and returns its index. Rounds of a `repeat` share the indices of
+ * the first round; of two equal names the second gets a number. */
 int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int row, int guard, bool is_loss,
                 Span span);
 TrainingPhase *train_phase(const Evaluator *ev);

@@ -1,6 +1,6 @@
-/* Ports of a pass's graph with what they are bound to, and the entries that are cut out
- * of it: a pass elaborates more than one entry needs, as losses where only a measure is
- * wanted. */
+/* Ports of a pass's graph and what they are bound to, and entries, which are cut out of
+ * that graph: a pass elaborates more than one entry needs, such as losses where only a
+ * measure is wanted. */
 #include "elaborate/train.h"
 
 Node *train_input(Evaluator *ev, Name name, Shape shape, PortForm form, Fit fit, cai_binding binding,
@@ -23,7 +23,7 @@ void train_output(Evaluator *ev, Node *node, cai_binding binding, const char *na
     vec_push(ev->arena, &ev->train->outputs, output);
 }
 
-/* ---- what a node is made of ---- */
+/* ---- what a node depends on ---- */
 
 static bool has_size_of_batch(const TrainPass *pass, const Node *node) {
     for (int symbol = pass->batch_sizes[0]; symbol < pass->batch_sizes[1]; symbol++)
@@ -76,7 +76,8 @@ static bool has_weights_below(const Training *training, const char *path) {
     return false;
 }
 
-/* The outermost layer that a stream's name, `net.noise.normal@1#0`, says. */
+/* The path of the outermost layer with weights in the name of a stream:
+ * `net.noise.normal@1#0`. */
 static const char *drawing_layer(Evaluator *ev, const char *stream) {
     for (const char *dot = strchr(stream, '.'); dot; dot = strchr(dot + 1, '.')) {
         const char *path = arena_strndup(ev->arena, stream, (size_t)(dot - stream));
@@ -118,8 +119,8 @@ static void copy_needed(const Graph *from, Graph *to, const bool *needed, Node *
     }
 }
 
-/* A size that is needed comes with an input that has it, though nothing may read its
- * elements. */
+/* A size that a node needs is read from an input. If the entry has no input with this
+ * size, adds one. */
 static void need_size(const Graph *graph, int symbol, bool *needed) {
     bool wanted = false, given = false;
     for (int id = 0; id < graph->nodes.count; id++) {
@@ -146,7 +147,7 @@ static void add_inputs(const Graph *from, const TrainPass *pass, const bool *nee
     }
 }
 
-/* ---- conditions on sizes, which an entry checks where its inputs have them ---- */
+/* ---- conditions on sizes: an entry checks those whose sizes its inputs have ---- */
 
 static bool inputs_mention(const Graph *graph, int symbol) {
     for (int i = 0; i < graph->inputs.count; i++)

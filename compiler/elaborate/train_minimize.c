@@ -1,5 +1,5 @@
-/* minimize L over A with o1 over B with o2: one backward pass, then each optimizer's body
- * for each weight that it is for. */
+/* `minimize L over A with o1 over B with o2`: one backward pass, then the body of each
+ * optimizer for each of its weights. */
 #include "elaborate/train.h"
 
 typedef struct Trainee { /* a weight that is trained */
@@ -16,7 +16,8 @@ static Node *loss_of(Evaluator *ev, const Expr *expr) {
     Value v = settle(ev, evaluate(ev, expr));
     if (v.kind == VALUE_ERROR || report_unrun(ev, v)) return NULL;
     if (v.kind != VALUE_TENSOR) {
-        report(ev, DIAG_minimize, expr->span, "a loss is a tensor f32[]; this is %s, which no weight changes",
+        report(ev, DIAG_minimize, expr->span,
+               "a loss is a tensor f32[]; this is %s, which does not depend on any weight",
                value_kind_name(v));
         return NULL;
     }
@@ -38,15 +39,17 @@ static Layer *optimizer_of(Evaluator *ev, const Expr *expr) {
         return layer;
     }
     if (v.kind == VALUE_ERROR) return NULL;
-    Diagnostic *d = report(ev, DIAG_optimizer, expr->span, "behind `with` stands an optimizer; this is %s",
-                           value_kind_name(v));
+    Diagnostic *d =
+        report(ev, DIAG_optimizer, expr->span, "`with` needs an optimizer; this is %s", value_kind_name(v));
     report_help(
         ev, d,
         "`with adam(lr = 1e-3)`; one of your own is declared as `optimizer name(lr)(w, g) { return w - lr * g }`");
     return NULL;
 }
 
-/* A state of an optimizer belongs to its place in the text, the phase and the weight. */
+/* The path under which an optimizer keeps the states of a weight. It contains the phase
+ * if the optimizer is made within one; a number is added if several places of the text
+ * would have the same path. */
 static Name optimizer_key(Evaluator *ev, const Trainee *t) {
     const TrainPass *pass = ev->train;
     const Layer *layer = t->optimizer;
@@ -67,14 +70,15 @@ static Name optimizer_key(Evaluator *ev, const Trainee *t) {
 static void refuse_result(Evaluator *ev, const Trainee *t, Value v) {
     Span span = t->pair->with->span;
     const char *name = layer_callee(t->optimizer);
-    Diagnostic *d =
-        report(ev, DIAG_optimizer, span, "the optimizer `%s` makes %s of the weight `%s`, which is %s", name,
-               value_describe(ev->arena, v), t->weight->path, shape_string(ev->arena, t->weight->shape));
-    report_note(ev, d, t->optimizer->block->decl->name_span, "it is declared here");
-    report_help(ev, d, "it returns the new weight, of the same shape and type");
+    Diagnostic *d = report(
+        ev, DIAG_optimizer, span, "the optimizer `%s` returns %s for the weight `%s`, which is %s", name,
+        value_describe(ev->arena, v), t->weight->path, shape_string(ev->arena, t->weight->shape));
+    report_note(ev, d, t->optimizer->block->decl->name_span, "the optimizer is declared here");
+    report_help(ev, d, "an optimizer must return the new weight, of the same shape and type");
 }
 
-/* --find-rate: `lr` times a factor that the trainer says. */
+/* With --find-rate, multiplies the argument `lr` by a factor that the trainer
+ * provides. */
 static void scale_rate(Evaluator *ev, const Trainee *t, Layer *run) {
     Span span = t->pair->with->span;
     Binding *rate = NULL;
@@ -115,8 +119,8 @@ static void run_optimizer(Evaluator *ev, const Trainee *t) {
 
 /* ---- what is trained ---- */
 
-/* The gradient by all values of a weight that the loss was computed with; NULL where it
- * depends on none. */
+/* The gradient of a weight: the sum over all values that the weight had when the loss
+ * read it; NULL if the loss does not depend on it. */
 static Node *gradient_by(Evaluator *ev, const Weight *weight, Node *const *gradients) {
     Node *sum = NULL;
     for (int i = 0; i < weight->read.count; i++)
@@ -127,10 +131,10 @@ static Node *gradient_by(Evaluator *ev, const Weight *weight, Node *const *gradi
 static void warn_of_change(Evaluator *ev, const Stmt *stmt, const Weight *weight, Node *const *gradients) {
     if (ev->train->guard >= 0 || gradients[weight->read.count - 1]) return;
     const char *text = arena_printf(
-        ev->arena, "`%s` has changed since this loss was computed: the gradient is that of its old value",
+        ev->arena, "`%s` has changed since this loss was computed: the gradient is for its old value",
         weight->path);
     report_warning(ev, DIAG_minimize, stmt->value->span, text,
-                   "compute the loss below the `minimize` or `update` that changes it");
+                   "compute the loss after the `minimize` or `update` that changes the weight");
 }
 
 static void find_gradients(Evaluator *ev, const Stmt *stmt, Node *loss, const Trainees *candidates,
@@ -152,12 +156,12 @@ static void find_gradients(Evaluator *ev, const Stmt *stmt, Node *loss, const Tr
 }
 
 static void tell_unreached(Evaluator *ev, const Stmt *stmt, const Trained *pair, const Target *target) {
-    Diagnostic *d =
-        report(ev, DIAG_minimize, pair->over->span, "the loss depends on no weight of `%s`", target->text);
+    Diagnostic *d = report(ev, DIAG_minimize, pair->over->span,
+                           "the loss does not depend on any weight of `%s`", target->text);
     report_note(ev, d, stmt->value->span, "this is the loss");
     if (train_holds_weights(ev->train->plan, target))
-        report_help(ev, d, "is it run on the way to the loss, and is there no `stop` on the way?");
-    else report_help(ev, d, "it has no weights that were met so far: is it run before this line?");
+        report_help(ev, d, "run the layer on the way to the loss, without `stop` on the way");
+    else report_help(ev, d, "no weights of the layer are known yet: is it run before this line?");
 }
 
 static const Trainee *find_trainee(const Trainees *list, const Weight *weight) {
@@ -173,8 +177,8 @@ static void tell_in_two(Evaluator *ev, const Trained *pair, const Trainee *first
     report_help(ev, d, "name each weight once; parts are reached by path, `over (E.layer3, E.layer4)`");
 }
 
-/* The weights behind one `over`: those that exist; which of them the loss depends on is
- * seen by their gradients. */
+/* Adds all weights that an `over` names; which of them the loss depends on is not known
+ * before the gradients. False after an error. */
 static bool add_candidates(Evaluator *ev, const Trained *pair, Layer *optimizer, const Targets *targets,
                            Trainees *out) {
     const TrainPass *pass = ev->train;
@@ -272,9 +276,9 @@ void execute_minimize(Evaluator *ev, const Stmt *stmt) {
     WantedList wanted = {0};
     if (!train_allows(ev, stmt, "minimize") || !train_is_timed(ev, stmt, "minimize")) return;
     if (ev->train->measuring || ev->train->once || ev->train->other_once) {
-        Diagnostic *d = report(ev, DIAG_train_place, stmt->span, "nothing is trained in `%s`",
+        Diagnostic *d = report(ev, DIAG_train_place, stmt->span, "`minimize` cannot be in `%s`",
                                ev->train->measuring ? "measure" : "once");
-        report_help(ev, d, "`minimize` stands among the lines of the step");
+        report_help(ev, d, "move it among the lines of the step");
         return;
     }
     Node *loss = loss_of(ev, stmt->value);
@@ -282,7 +286,7 @@ void execute_minimize(Evaluator *ev, const Stmt *stmt) {
     if (!loss || !good || !train_acts(ev)) return;
     if (ev->library->options.find_rate && ev->train->minimize && ev->train->minimize != stmt) {
         Diagnostic *d = report(ev, DIAG_minimize, stmt->span,
-                               "`--find-rate` is for a block with one `minimize`, and this is a second");
+                               "`--find-rate` needs a block with one `minimize`, and this is a second one");
         report_note(ev, d, ev->train->minimize->span, "the first is here");
         return;
     }

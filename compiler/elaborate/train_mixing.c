@@ -1,22 +1,23 @@
-/* Where a loss depends on the batch. With --parts the gradient is the mean over parts,
- * which is that of one batch of all of them where a loss is a mean, or another sum, of
- * what each sample has by itself. A norm over the batch, pairs or contrasts compare
- * samples with each other, and then compare those of a part: that is told.
+/* Finds out whether a loss depends on which samples are in a batch. With --parts the
+ * gradient is the mean over the parts. That equals the gradient of one large batch if the
+ * loss is a mean, or another sum, of terms that each depend on one sample. A norm over
+ * the batch, or a loss of pairs, compares samples with each other, and with --parts only
+ * those of one part: this deserves a warning.
  *
- * Each node is one of four: of no samples; rows, one axis of which counts samples, each
- * made of its own sample alone; sums, made of rows by adding, moving and scaling; and
- * mixed, from the first operator on that is none of these. */
+ * Each node is of one of four kinds. OF_NONE: it depends on no sample. OF_ROWS: one axis
+ * counts samples, and each row depends on its own sample alone. OF_SUMS: sums of rows,
+ * moved and scaled. OF_MIXED: any other combination of samples. */
 #include "elaborate/train.h"
 
 typedef enum MixingKind { OF_NONE, OF_ROWS, OF_SUMS, OF_MIXED } MixingKind;
 typedef struct Mixing {
     MixingKind kind;
-    int axis;      /* of rows */
-    int64_t first; /* the sample of the batch that its first row is of */
+    int axis;      /* the axis of rows that counts samples */
+    int64_t first; /* which sample of the batch the first row belongs to */
 } Mixing;
 
 typedef struct MixingSearch {
-    Mixing *of;   /* by a node's number */
+    Mixing *of;   /* by node */
     int64_t rows; /* divides the batches of all sets that the loss is made of */
 } MixingSearch;
 
@@ -80,7 +81,7 @@ static int64_t elements_before(const Node *node, int axis) {
     return product;
 }
 
-/* The axis of the result with as many elements before it. */
+/* The rows move to the axis of the result with as many elements before it. */
 static Mixing mixing_of_reshape(const MixingSearch *s, const Node *node, Mixing x) {
     int64_t before = elements_before(node->inputs[0], x.axis);
     for (int axis = 0; axis < node->shape.rank; axis++)
@@ -89,7 +90,7 @@ static Mixing mixing_of_reshape(const MixingSearch *s, const Node *node, Mixing 
     return sums;
 }
 
-/* Rows from the middle of a batch are others than those from its beginning. */
+/* A slice from the middle of a batch has other samples than one from its beginning. */
 static Mixing mixing_of_slice(const MixingSearch *s, const Node *node, Mixing x) {
     x.first = (x.first + dim_const_value(ATTRIBUTES(node, slice)->begin.items[x.axis])) % s->rows;
     return x;
@@ -199,7 +200,7 @@ static bool is_of_samples(const MixingSearch *s, const Node *node) {
 static void classify_nodes(MixingSearch *s, const TrainPass *pass, const Graph *graph, int count) {
     for (int id = 0; id < count; id++) {
         const Node *node = graph->nodes.items[id];
-        bool mean = false; /* a weight's new value: the same for all samples */
+        bool mean = false; /* a weight's new value, which is the same for all samples */
         for (int i = 0; i < pass->means.count; i++) mean |= pass->means.items[i] == node;
         s->of[id] = mean                      ? none
                     : !node->input_count      ? mixing_of_source(s, pass, node)
@@ -209,7 +210,7 @@ static void classify_nodes(MixingSearch *s, const TrainPass *pass, const Graph *
     }
 }
 
-/* The first node on the way to the loss that mixes samples; NULL: there is none. */
+/* The first node on the way to the loss that mixes samples; NULL if there is none. */
 static const Node *find_mixing(const MixingSearch *s, const Graph *graph, const Node *loss, Arena *scratch) {
     const Node *first = NULL;
     bool *needed = NEW_ARRAY(scratch, bool, loss->id + 1);
@@ -226,8 +227,9 @@ static const Node *find_mixing(const MixingSearch *s, const Graph *graph, const 
 static void warn_of_mixing(Evaluator *ev, const Stmt *stmt, const Node *node) {
     const char *path = node->origin->path;
     Diagnostic *d = report_warning(
-        ev, DIAG_parts, stmt->value->span, "this loss depends on the batch: with `--parts` on that of a part",
-        "statistics, pairs and contrasts are of the samples of a part; a larger N makes a part larger");
+        ev, DIAG_parts, stmt->value->span,
+        "this loss compares the samples of a batch: with `--parts`, only those of one part",
+        "statistics, pairs and contrasts are computed from the samples of a part; a larger N makes a part larger");
     report_note(ev, d, node->origin->span, "samples are mixed here%s%s%s", *path ? ", in `" : "", path,
                 *path ? "`" : "");
 }

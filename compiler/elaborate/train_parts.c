@@ -1,51 +1,52 @@
-/* --parts P: a step in P parts, each with a batch of its own, for batches beyond memory.
+/* --parts P: divides a step into P parts, each with a batch of its own, for batches that
+ * do not fit into memory.
  *
- * A step's graph is made P times over. What depends on samples, or on draws of the step,
- * is computed for each part; what depends on neither is computed once for all of them,
- * and so are weights and moments. Between the two stand means: the gradients that
- * optimizers get, values that a weight takes otherwise, and numbers that are shown are
- * the means over the parts, added in one binary tree over the numbers of the parts. The
- * graph is made in the order in which it is to run: all that a part has before the first
- * mean, then the next part, so that the memory of one is free when the next begins; then
- * what is made of the means, and so on.
+ * Nodes that depend on samples, or on random numbers of the step, are made once for each
+ * part. All others are made once for all parts; so are the new weights and moments. Means
+ * lead from the former to the latter: the gradients for optimizers, values that a weight
+ * takes otherwise, and shown numbers are means over the parts. Their sums form one binary
+ * tree over the parts. Nodes are made in the order in which they shall run: everything of
+ * the first part up to the first mean, then of the next part, so that a part's memory is
+ * free when the next part begins; then everything that depends on the means, up to the
+ * next means, and so on.
  *
- * A state that changes with samples is kept by each part in a row of its own. Under the
- * state's path, where files and measures read it, stands the mean of a layer's numbers,
- * and of anything else what the first part has. */
+ * Each part keeps its own value of a state that depends on samples, in a row of its own.
+ * The row with the state's path, which files and measures read, has the mean over the
+ * parts if it is a float state of a layer, else the value of the first part. */
 #include "elaborate/train.h"
 
-enum { TREE = 32 }; /* parts are fewer than 2^TREE */
+enum { TREE = 32 }; /* there are fewer than 2^TREE parts */
 
-typedef struct PartsTree { /* a mean: sums of 1, 2, 4, .. parts that wait for their likes */
+typedef struct PartsTree { /* a mean: sums of 1, 2, 4, .. parts, which wait for another sum of equally many */
     Node *sums[TREE];
     int count;
-    Node *mean; /* when all are there */
+    Node *mean; /* once all parts are added */
 } PartsTree;
 
 typedef struct Division {
     TrainPlan *plan;
     int parts;
     const TrainingEntry *from;
-    bool *is_mean;  /* by a node's number: it is the mean of its operand */
-    bool *of_parts; /* it is computed for each part */
-    int *stage;     /* how many means it lies behind */
+    bool *is_mean;  /* by node: it is the mean of its operand over the parts */
+    bool *of_parts; /* by node: it is computed for each part */
+    int *stage;     /* by node: how many means there are on the way to it */
     int stages;
     Graph *to;
-    Node **once, **own; /* what it became; of part p: own[p * nodes + number] */
+    Node **once, **own; /* by node: its copy; the one for part p is own[p * nodes + id] */
     Vec(PartsTree) trees;
-    int *tree; /* of a node over which a mean is taken: its place among these, and 1 more */
+    int *tree; /* by node: if its mean is needed, the index in `trees`, plus 1 */
 } Division;
 
 static int node_count(const Division *d) { return d->from->graph->nodes.count; }
 static const Node *node_at(const Division *d, int id) { return d->from->graph->nodes.items[id]; }
 
-/* ---- what each part computes ---- */
+/* ---- which nodes each part computes ---- */
 
 static const TrainingState *state_of(const TrainPlan *plan, int index) {
     return &plan->training->states.items[index];
 }
 
-/* A field of samples that move on, or a state that parts keep. */
+/* A field whose samples change from step to step, or a state that parts keep. */
 static bool is_own_input(const TrainPlan *plan, const cai_binding *binding) {
     if (binding->kind == CAI_BIND_STATE) return plan->facts.items[binding->index].rows > 0;
     return binding->kind == CAI_BIND_FIELD && !training_stays(&plan->training->sets.items[binding->index]);
@@ -57,8 +58,8 @@ static void mark_inputs(Division *d) {
         d->of_parts[from->graph->inputs.items[i].node->id] = is_own_input(d->plan, &from->inputs.items[i]);
 }
 
-/* The draws that gradients and what is shown are made of; those that only an optimizer,
- * or an update of weights, reads are the same for all parts. */
+/* Random numbers that gradients or shown values depend on differ from part to part. Those
+ * that only an optimizer or an update of weights reads are the same for all parts. */
 static void mark_draws(Division *d) {
     const TrainingEntry *from = d->from;
     bool *needed = NEW_ARRAY(d->plan->library->arena, bool, node_count(d));
@@ -84,7 +85,7 @@ static void raise_to(int *number, int least) {
     if (*number < least) *number = least;
 }
 
-/* A mean is of the stage behind that of its operand. */
+/* A mean belongs to the stage after that of its operand. */
 static void spread_parts(Division *d) {
     for (int id = 0; id < node_count(d); id++) {
         const Node *node = node_at(d, id);
@@ -125,7 +126,8 @@ static void add_rows_of_parts(TrainPlan *plan, int index) {
     }
 }
 
-/* Whether states were found that were not known to be kept by parts. */
+/* Whether there are states, not found before, of which each part must keep its own
+ * value. */
 static bool find_states_of_parts(TrainPlan *plan, const TrainingEntry *step) {
     Division d = divide_begin(plan, step);
     bool found = false;
@@ -158,7 +160,7 @@ static void join_last(Division *d, PartsTree *tree) {
     two[0] = build_binary(d->to, OP_add, two[0], two[1]);
 }
 
-/* Part `part`'s number, added to those before it as far as both sides are full. */
+/* Adds a part's value, and joins sums of equally many parts. */
 static void add_to_tree(Division *d, PartsTree *tree, Node *node, int part) {
     tree->sums[tree->count++] = node;
     for (int full = part + 1; full % 2 == 0; full /= 2) join_last(d, tree);
@@ -180,7 +182,7 @@ static Name name_in_part(const Division *d, Name name, int part) {
     return part ? intern(d->to->names, arena_printf(d->to->arena, "%s part %d", name, part)) : name;
 }
 
-/* Inputs and draws of other parts have names of their own. */
+/* In later parts, inputs and random streams need other names. */
 static Node *copy_source(Division *d, const Node *node, int part) {
     if (node->op == OP_input) {
         input_attributes attributes = *ATTRIBUTES(node, input);
@@ -195,7 +197,8 @@ static Node *copy_source(Division *d, const Node *node, int part) {
     return graph_copy(d->to, node, NULL);
 }
 
-/* For a part, or where its operands are the same for all, `part` 0, once. */
+/* The copy of a node for a part, or, with part 0, the only copy of a node whose operands
+ * all parts share. */
 static Node *copy_of_part(Division *d, const Node *node, int part) {
     Node **inputs = NEW_ARRAY(d->to->arena, Node *, node->input_count);
     graph_at(d->to, node->origin);
@@ -213,8 +216,8 @@ static void compute_once(Division *d, int stage) {
             d->once[id] = copy_of_part(d, node_at(d, id), 0);
 }
 
-/* What is added up is added where it is made, so that it need not wait for the rest of
- * its part. */
+/* Values are added to their sum as soon as they are made, so that they need not be kept
+ * until the end of the part. */
 static void compute_part(Division *d, int stage, int part) {
     for (int id = 0; id < node_count(d); id++) {
         const Node *node = node_at(d, id);
@@ -249,8 +252,8 @@ static void add_divided_port(TrainingEntry *entry, bool output, Port port, Node 
     }
 }
 
-/* What a port of all parts is bound to in one of them: a part's samples are those that it
- * would have in one batch of all. */
+/* The binding of a port in one part. Its samples are those that the part would have in
+ * one large batch. */
 static cai_binding binding_of_part(const Division *d, cai_binding binding, int part) {
     if (binding.kind == CAI_BIND_FIELD) binding.round = binding.round * d->parts + part;
     if (binding.kind == CAI_BIND_STATE) binding.index = d->plan->facts.items[binding.index].rows + part;
@@ -272,7 +275,7 @@ static void add_inputs_of_parts(Division *d, TrainingEntry *to) {
     }
 }
 
-/* Numbers of which there is one for all parts: their mean. */
+/* Outputs with one number for all parts, the mean. */
 static bool is_averaged(const Division *d, int output) {
     const cai_binding *binding = &d->from->outputs.items[output];
     const Node *node = d->from->graph->outputs.items[output].node;
@@ -336,7 +339,7 @@ static TrainingEntry divide_step(TrainPlan *plan, const TrainingEntry *from) {
     return to;
 }
 
-/* What writes a state outside the steps writes it for all parts. */
+/* Entries other than steps (`once` and measures) write a state for all parts. */
 static void write_rows_of_parts(const TrainPlan *plan, TrainingEntry *entry) {
     Arena *arena = plan->library->arena;
     Node **values = NEW_ARRAY(arena, Node *, plan->library->options.parts);

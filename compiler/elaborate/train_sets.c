@@ -1,5 +1,5 @@
-/* A train block's lists: what it is made with, and its sets of samples, whose parameters
- * are the fields of one sample. */
+/* A train block's parameter lists: its settings, and its sets of samples, whose
+ * parameters are the fields of one sample. */
 #include "elaborate/train.h"
 
 /* ---- the header ---- */
@@ -25,18 +25,17 @@ bool train_has_lists(Evaluator *ev, const Decl *decl) {
     if (decl->lists.count > 1 && typed) {
         Diagnostic *d =
             report(ev, DIAG_train_header, typed->span,
-                   "the first of several lists is what the block is made with; samples stand behind it");
-        report_help(ev, d, "an empty list before them will do: `train %s()(%s)`", decl->name,
+                   "the first of several lists has the settings of the block; the samples come after it");
+        report_help(ev, d, "put an empty list before them: `train %s()(%s)`", decl->name,
                     span_text(ev->arena, typed->span));
         return false;
     }
     if (decl->lists.count > 1 || typed) return true;
     Diagnostic *d =
         report(ev, DIAG_train_header, decl->name_span, "`%s` has no samples to learn from", decl->name);
-    report_help(
-        ev, d,
-        "they stand in a list behind what it is made with: `train %s(N = 64)(photo: image[N, 3, 64, 64])`",
-        decl->name);
+    report_help(ev, d,
+                "samples go in a list after the settings: `train %s(N = 64)(photo: image[N, 3, 64, 64])`",
+                decl->name);
     return false;
 }
 
@@ -56,14 +55,14 @@ bool train_interval(Evaluator *ev, const Interval *interval, cai_interval *out) 
     for (int i = 0; i < COUNT_OF(units); i++)
         if (!strcmp(units[i].name, interval->unit)) out->unit = units[i].unit;
     if (out->unit < 0) {
-        Diagnostic *d = report(ev, DIAG_train_length, interval->unit_span, "`%s` is no measure of training",
+        Diagnostic *d = report(ev, DIAG_train_length, interval->unit_span, "`%s` is not a unit of training",
                                interval->unit);
-        report_help(ev, d, "it is told in `steps`, `epochs`, `images` or `minutes`");
+        report_help(ev, d, "the units are `steps`, `epochs`, `images` and `minutes`");
         return false;
     }
     if (v.kind != VALUE_ERROR && !(out->count > 0 && out->count < 1e15)) {
         Diagnostic *d =
-            report(ev, DIAG_train_length, interval->count->span, "a number of %s is above 0; this is %s",
+            report(ev, DIAG_train_length, interval->count->span, "a number of %s must be above 0; this is %s",
                    interval->unit, value_describe(ev->arena, v));
         if (v.kind == VALUE_TENSOR) report_help(ev, d, "it must be known at compile time");
         return false;
@@ -94,7 +93,7 @@ static bool read_fit(Evaluator *ev, const Argument *argument, Value v, TrainingF
     if (d && !d->help)
         report_help(
             ev, d,
-            "beside a model's fits there are \"random_crop\", \"random_resized\" and \"random_box_crop\"");
+            "besides a model's fits there are \"random_crop\", \"random_resized\" and \"random_box_crop\"");
     return false;
 }
 
@@ -108,7 +107,8 @@ static bool read_scale(Evaluator *ev, const Argument *argument, Value v, Trainin
                 as_double(v.list->items[1], &field->scale[1]);
     if (pair && field->scale[0] > 0 && field->scale[0] <= field->scale[1]) return true;
     report(ev, DIAG_train_field, argument->span,
-           "`scale` is the least and the largest, `(0.5, 2.0)`; this is %s", value_describe(ev->arena, v));
+           "`scale` is the smallest and the largest factor, `(0.5, 2.0)`; this is %s",
+           value_describe(ev->arena, v));
     return false;
 }
 
@@ -128,7 +128,8 @@ static bool read_on(Evaluator *ev, const Argument *argument, TrainingField *fiel
     return field->on != NULL;
 }
 
-/* `fit = "crop"` and the like, of pictures alone or of tensors alone. */
+/* A setting in a type, such as `fit = "crop"`. Pictures and tensors have different
+ * settings. */
 static bool read_setting(Evaluator *ev, const Argument *argument, TrainingField *field) {
     const char *name = argument->name;
     bool image = field->form == FORM_IMAGE;
@@ -192,7 +193,7 @@ static bool size_is_free(Evaluator *ev, const Parameter *parameter, const Decl *
     const char *settings = decl->lists.count > 1 && decl->lists.items[0].count ? ".., " : "";
     if (axis) report_help(ev, d, "write a number, or set it with -D %s=...", size);
     else
-        report_help(ev, d, "it is one of the settings: `train %s(%s%s = 64)(...)`", decl->name, settings,
+        report_help(ev, d, "make it one of the settings: `train %s(%s%s = 64)(...)`", decl->name, settings,
                     size);
     return false;
 }
@@ -209,23 +210,24 @@ static bool sizes_are_known(Evaluator *ev, const Parameter *parameter, const Dec
         if (!dim_is_const(shape.dims[axis], NULL)) return size_is_free(ev, parameter, decl, shape, axis);
     if (!parameter->each || dim_const_value(shape.dims[0]) == 1) return true;
     Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span,
-                           "`each` takes one sample after the other, and `%s` has a batch of %lld",
-                           parameter->name, (long long)dim_const_value(shape.dims[0]));
-    report_help(ev, d, "its first axis is 1");
+                           "`each` takes one sample at a time, but `%s` has a batch of %lld", parameter->name,
+                           (long long)dim_const_value(shape.dims[0]));
+    report_help(ev, d, "its first axis must be 1");
     return false;
 }
 
 static bool input_stays(const Parameter *parameter) { return parameter->once || parameter->each; }
 
-/* The inputs of a list are the fields of one sample, which moves on as a whole. */
+/* The inputs of a list are the fields of one sample, so they are all `once`, all `each`,
+ * or neither. */
 static void check_movement(Evaluator *ev, const ParameterList *list) {
     for (int i = 1; i < list->count; i++) {
         const Parameter *first = &list->items[0], *other = &list->items[i];
         if (first->once == other->once && first->each == other->each) continue;
-        Diagnostic *d = report(ev, DIAG_train_header, other->span,
-                               "`%s` and `%s` stand in one list, and are not both `%s`", first->name,
-                               other->name, first->once || other->once ? "once" : "each");
-        report_help(ev, d, "a list is a set of samples: give what moves otherwise a list of its own");
+        Diagnostic *d =
+            report(ev, DIAG_train_header, other->span, "`%s` and `%s` are in one list, but are not both `%s`",
+                   first->name, other->name, first->once || other->once ? "once" : "each");
+        report_help(ev, d, "the inputs of one list are read together: put the others in a list of their own");
         return;
     }
 }
@@ -236,11 +238,11 @@ static bool same_batch(Evaluator *ev, TrainingSet *set, const TrainingField *fie
     if (!set->batch) set->batch = batch;
     if (set->batch == batch) return true;
     Diagnostic *d = report(ev, DIAG_train_batch, field->span,
-                           "`%s` has a batch of %lld, and others of its list one of %lld", field->name,
+                           "`%s` has a batch of %lld, but others in its list have one of %lld", field->name,
                            (long long)batch, (long long)set->batch);
     report_help(
         ev, d,
-        "the inputs of one list are the fields of one sample; what is drawn by itself stands in a list of its own");
+        "the inputs of one list are the fields of one sample; put an input that is drawn separately in a list of its own");
     return false;
 }
 
@@ -259,7 +261,7 @@ static const char *field_name(Evaluator *ev, const FieldPlace *place, int round)
                  : arena_printf(ev->arena, "sample.%s", place->parameter->name);
 }
 
-/* In the first pass the sets are made; the others have the same. */
+/* The first pass adds fields to the sets; later passes find them there. */
 static void add_field(Evaluator *ev, const Decl *decl, const Parameter *parameter, int set_index) {
     Training *training = ev->train->plan->training;
     TrainingSet *set = &training->sets.items[set_index];
@@ -273,12 +275,12 @@ static void add_field(Evaluator *ev, const Decl *decl, const Parameter *paramete
             report(ev, DIAG_missing_type, parameter->span, "the input `%s` needs a type", parameter->name);
         if (parameter->fallback)
             report_help(ev, d,
-                        "a setting stands in a list before that of the samples: `train %s(%s)(x: image[..])`",
+                        "settings go in a list before that of the samples: `train %s(%s)(x: image[..])`",
                         decl->name, span_text(ev->arena, parameter->span));
         else
             report_help(
                 ev, d,
-                "`%s: image[N, 3, 64, 64]` or `%s: i32[N]`; what the block is made with stands in its first list",
+                "`%s: image[N, 3, 64, 64]` or `%s: i32[N]`; settings go in the first list of the block",
                 parameter->name, parameter->name);
         return;
     }
@@ -313,7 +315,7 @@ static void check_on(Evaluator *ev, const TrainingSet *set) {
             found |= set->fields.items[k].name == field->on && set->fields.items[k].form == FORM_IMAGE;
         if (!found)
             report(ev, DIAG_train_field, field->span,
-                   "`%s` lies on `%s`, which is no picture of the same list", field->name, field->on);
+                   "`%s` lies on `%s`, which is not a picture in the same list", field->name, field->on);
     }
 }
 
@@ -329,14 +331,14 @@ static void check_together(Evaluator *ev, const TrainingSet *set) {
     }
 }
 
-/* A list of what is the same for the whole run has as many samples as it declares. */
+/* A `once` list has as many samples as its first axis says. */
 static void count_once(TrainingSet *set) {
     if (!set->batch && set->fields.count && set->fields.items[0].once &&
         dim_is_const(set->fields.items[0].shape.dims[0], NULL))
         set->batch = dim_const_value(set->fields.items[0].shape.dims[0]);
 }
 
-/* `train t(N = 4)()` has no set: its samples are made in the text. */
+/* `train t(N = 4)()` has no set; it draws its samples. */
 static bool has_no_set(const Decl *decl) { return decl->lists.count == 2 && decl->lists.items[1].count == 0; }
 
 static void require_sizes(Evaluator *ev) {
@@ -374,7 +376,7 @@ bool train_has_each(const TrainPlan *plan) {
 
 /* ---- other batches under the same names ---- */
 
-/* A name that was bound anew is no input's any more. */
+/* False if the name was bound to something else in the meantime. */
 static bool names_field(Evaluator *ev, const FieldPlace *place) {
     const Value *bound = frame_find(ev, ev->frame, place->parameter->name);
     return bound && bound->kind == VALUE_TENSOR && (intptr_t)map_get(ev->train->of_input, bound->node) > 0;
@@ -420,8 +422,8 @@ void train_bind_measured(Evaluator *ev, bool anew) {
 
 /* ---- declared anew ---- */
 
-/* The set that this phase or measure has in the place of `of`: found, or made with the
- * same fields. */
+/* The set that this phase or measure uses in place of `of`: looks it up, or adds it with
+ * the same fields. */
 static int set_anew(Evaluator *ev, int of, bool measured) {
     TrainPass *pass = ev->train;
     TrainPlan *plan = pass->plan;
@@ -449,7 +451,7 @@ static FieldPlace *place_named(TrainPass *pass, Name name) {
     return NULL;
 }
 
-/* In a measure a size may be that of each sample, where these come one by one. */
+/* A measure may leave sizes free if it takes samples one by one. */
 static bool sizes_fit(Evaluator *ev, const Parameter *parameter, const FieldPlace *place, Shape shape,
                       bool measured) {
     int64_t batch = 0;
@@ -463,7 +465,7 @@ static bool sizes_fit(Evaluator *ev, const Parameter *parameter, const FieldPlac
     else if (measured)
         report_help(ev, d,
                     "a `measure` takes samples of any size one by one: `image[1, 3, H, W, fit = \"pad\"]`");
-    else report_help(ev, d, "a phase gives a batch and sizes, as numbers");
+    else report_help(ev, d, "a phase declares a batch and sizes as numbers");
     return false;
 }
 
@@ -474,9 +476,9 @@ static bool one_anew(Evaluator *ev, const Parameter *parameter, bool measured) {
     DType element;
     Shape shape;
     if (!place || !parameter->type) {
-        const char *what = place ? "declared anew without a type" : "no input of this block";
+        const char *what = place ? "declared again without a type" : "not an input of this block";
         Diagnostic *d = report(ev, DIAG_train_field, parameter->span, "`%s` is %s", parameter->name, what);
-        if (!place) report_help(ev, d, "what is declared anew are inputs of the block, with other sizes");
+        if (!place) report_help(ev, d, "only inputs of the block can be declared again, with other sizes");
         return false;
     }
     if (!read_type(ev, parameter->type, &element, &field) ||
@@ -492,7 +494,8 @@ static bool one_anew(Evaluator *ev, const Parameter *parameter, bool measured) {
     return true;
 }
 
-/* Those of a set that are not declared anew follow in its batch. */
+/* The other fields of a set whose fields are declared anew use the new batch size,
+ * too. */
 static void bind_followers(Evaluator *ev, bool measured) {
     TrainPass *pass = ev->train;
     for (int i = 0; i < pass->plan->anew.count; i++) {

@@ -1,5 +1,4 @@
-/* show, measure and save: what is told of a training, and what is computed over the
- * samples that are held out. */
+/* show, measure and save: values to show, and computations over the held-out samples. */
 #include "elaborate/train.h"
 
 int train_guard(Evaluator *ev, const cai_interval *interval) {
@@ -13,7 +12,8 @@ int train_guard(Evaluator *ev, const cai_interval *interval) {
     return phase->guards.count - 1;
 }
 
-/* What each line of log.jsonl has is taken, too. */
+/* Whether the name is taken, by another value or by a key that each line of log.jsonl
+ * has. */
 static bool is_shown_as(const ShownList *list, const char *name) {
     static const char *const keys[] = {"phase", "step", "epoch", "best"};
     for (int i = 0; i < COUNT_OF(keys); i++)
@@ -42,7 +42,7 @@ static bool is_picture(const Node *node) {
            dim_is_const(node->shape.dims[1], &channels) && (channels == 1 || channels == 3);
 }
 
-/* CAI_SHOW_*, or -1 after an error. */
+/* Returns CAI_SHOW_*; -1 after an error. */
 static int form_of(Evaluator *ev, Value v, Span span) {
     if (v.kind == VALUE_TENSOR && is_picture(v.node)) return CAI_SHOW_PICTURE;
     if (v.kind == VALUE_TENSOR && v.node->shape.rank == 0 && v.node->shape.type == DTYPE_F32)
@@ -52,30 +52,31 @@ static int form_of(Evaluator *ev, Value v, Span span) {
                            "what is shown is a number f32[], or pictures f32[N, 3, H, W]; this is %s",
                            value_describe(ev->arena, v));
     if (v.kind == VALUE_TENSOR && v.node->shape.type == DTYPE_F32)
-        report_help(ev, d, "of many numbers show `mean(...)`");
+        report_help(ev, d, "show the mean of many numbers: `mean(...)`");
     return -1;
 }
 
-/* A measure's numbers are computed once, of totals; its pictures are those of the first
- * batch. */
+/* Numbers of a measure are computed once, from totals; its pictures are those of the
+ * first batch. */
 static bool fits_measure(Evaluator *ev, const Node *node, int form, Span span) {
     unsigned made_of = train_sources(ev, node);
     Diagnostic *d = NULL;
     if (made_of & OF_OUTSIDE)
-        d = report(ev, DIAG_measure, span,
-                   "this is of the step's samples: in `measure` the inputs are those that are held out");
+        d = report(
+            ev, DIAG_measure, span,
+            "this is computed from the step's samples: in `measure` the inputs are the held-out samples");
     else if (form == CAI_SHOW_PICTURE && !(made_of & OF_TOTALS)) return true;
     else if (form == CAI_SHOW_CURVE && !(made_of & (OF_SAMPLES | OF_DRAWS | OF_BATCH))) return true;
     else if (form == CAI_SHOW_PICTURE)
         d = report(ev, DIAG_measure, span,
-                   "pictures of a measure are of one batch: they cannot be made of totals");
+                   "pictures in `measure` are of one batch: they cannot be computed from totals");
     else {
-        d = report(ev, DIAG_measure, span, "this number is of one batch, not of the whole set");
+        d = report(ev, DIAG_measure, span, "this number is computed from one batch, not from the whole set");
         report_help(
             ev, d,
             made_of & OF_TOTALS
-                ? "a size of a batch, too, is another one in the last: `total(x.batch)` counts all samples"
-                : "`total(x)` adds over all batches, `collect(x)` joins them; `average(x)` of the library is a mean over samples, x being f32[N]");
+                ? "the size of the last batch may differ, too: `total(x.batch)` counts all samples"
+                : "`total(x)` adds over all batches, `collect(x)` joins them; the library's `average(x)` is the mean over samples of x: f32[N]");
     }
     return false;
 }
@@ -96,7 +97,7 @@ static int show_one(Evaluator *ev, Value v, const char *name, int row, int guard
 
 static const char *shown_name(Evaluator *ev, const Expr *expr) { return span_text(ev->arena, expr->span); }
 
-/* The pictures of a tuple stand side by side. */
+/* The pictures of a tuple are shown side by side: its items share a row. */
 static void show_value(Evaluator *ev, const Expr *expr, Value v, int guard) {
     if (!value_is_sequence(v)) {
         show_one(ev, v, shown_name(ev, expr), -1, guard, expr->span);
@@ -121,7 +122,7 @@ void execute_show(Evaluator *ev, const Stmt *stmt) {
         if (!train_interval(ev, &stmt->interval, &interval)) return;
         if (guard >= 0 || pass->measuring) {
             report(ev, DIAG_show, stmt->span,
-                   "this `show` stands within `every` or `measure`, which say when it comes");
+                   "this `show` is inside `every` or `measure`, which already say when it runs");
             return;
         }
         interval.last = 1;
@@ -135,9 +136,9 @@ void execute_show(Evaluator *ev, const Stmt *stmt) {
 
 /* ---- measure ---- */
 
-/* A measure stands between steps: states are what they were when the step began. Gives
- * what they are in the step, behind which stands a NULL. In the measure's own pass no
- * step has changed them, and what it makes of them stays. */
+/* A measure runs between steps, so its states have the values with which the step began.
+ * Sets these, and returns the values in the step, followed by NULL. A GOAL_MEASURE pass
+ * has not changed any state, and keeps what the measure makes of them. */
 static Node **states_as_saved(Evaluator *ev) {
     TrainPass *pass = ev->train;
     Node **values = NEW_ARRAY(ev->arena, Node *, pass->weights.count + 1);
@@ -152,7 +153,8 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
     TrainPass *pass = ev->train;
     const Frame *around = ev->frame;
     const int again = pass->shown_again;
-    Frame *frame = frame_push(ev, around->unit, ev->root, stmt->span); /* what it binds is its own */
+    /* names that the body binds are its own */
+    Frame *frame = frame_push(ev, around->unit, ev->root, stmt->span);
     bindings_add(ev, &frame->names, &around->names);
     pass->measuring = true;
     pass->shown_again = 0;
@@ -182,13 +184,13 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     if (!train_allows(ev, stmt, "measure")) return;
     if (stmt->interval.count && !train_interval(ev, &stmt->interval, &when)) return;
     if (pass->measuring || pass->guard >= 0) {
-        report(ev, DIAG_train_place, stmt->span, "`measure` stands within `every` or another `measure`");
+        report(ev, DIAG_train_place, stmt->span, "`measure` cannot be inside `every` or another `measure`");
         return;
     }
     when.last = 1;
     int index = pass->measures++;
-    /* before the first step only for places that are met here alone, and how they
-     * begin */
+    /* a GOAL_ONCE pass runs it too, for the first values of places that only measures
+     * meet */
     if (pass->goal == GOAL_STEP || (pass->goal == GOAL_MEASURE && pass->measure != index)) return;
     TrainingMeasure *measured = NEW(ev->arena, TrainingMeasure);
     *measured = (TrainingMeasure){.when = when, .save_by = -1};
@@ -196,47 +198,50 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     run_measure(ev, stmt);
     if (pass->goal == GOAL_FIND && !measured->shown.count && !ev->errors && !pass->plan->unresolved)
         report_warning(ev, DIAG_measure, stmt->span, "this `measure` shows nothing",
-                       "`show accuracy` tells a number of it");
+                       "`show accuracy` shows a number");
 }
 
 static bool in_measure(Evaluator *ev, const char *word, Span span) {
     if (ev->train && ev->train->measuring) return true;
-    Diagnostic *d = report(ev, DIAG_measure, span,
-                           "`%s` stands in `measure`: only there a whole set is gone through", word);
+    Diagnostic *d =
+        report(ev, DIAG_measure, span, "`%s` must be in `measure`, which reads all samples of a set", word);
     if (ev->train)
-        report_help(ev, d, "`measure every 1 epochs { ... }`; of one batch it is `sum(x)` or `mean(x)`");
-    else report_help(ev, d, "a model sees one batch: `sum(x)` or `mean(x)`");
+        report_help(ev, d, "`measure every 1 epochs { ... }`; for one batch use `sum(x)` or `mean(x)`");
+    else report_help(ev, d, "a model sees one batch: use `sum(x)` or `mean(x)`");
     return false;
 }
 
-/* Over batches can go only what is of batches, of one shape. */
+/* `total` and `collect` take values of a batch, not totals or values of the step. */
 static bool shows_batch(Evaluator *ev, const Node *node, const char *word, Span span) {
     unsigned made_of = train_sources(ev, node);
     if (made_of & OF_TOTALS)
-        report(ev, DIAG_measure, span, "`%s` is of what is made of totals already: those are computed once",
-               word);
-    else if (made_of & OF_OUTSIDE)
         report(ev, DIAG_measure, span,
-               "`%s` is of the step's samples: in `measure` the inputs are those that are held out", word);
+               "`%s` needs values of a batch; this is computed from totals, once for all batches", word);
+    else if (made_of & OF_OUTSIDE)
+        report(
+            ev, DIAG_measure, span,
+            "this `%s` is computed from the step's samples: in `measure` the inputs are the held-out samples",
+            word);
     return !(made_of & (OF_TOTALS | OF_OUTSIDE));
 }
 
-/* Another number with every measure: layers stop drawing where nothing is trained. */
+/* Random numbers make each measurement differ. Layers should draw only where `training`
+ * holds. */
 static void warn_of_draws(Evaluator *ev, const Node *node, Span span) {
     const char *layer = ev->train->goal == GOAL_FIND ? train_drawing_layer(ev, node) : NULL;
     if (!layer) return;
     report_warning(ev, DIAG_measure, user_span(ev, span),
                    arena_printf(ev->arena, "`%s` draws random numbers for what is measured", layer),
-                   "let it do so in training only, as `dropout` does: `if training { ... }`");
+                   "let it draw them in training only, as `dropout` does: `if training { ... }`");
 }
 
-/* mean(x), whose x has the batch's size. */
+/* Recognises mean(x) by its division, where x has the size of the batch. */
 static void warn_of_means(Evaluator *ev, const Node *node, Span span) {
     bool mean = node->op == OP_div && node->inputs[1]->op == OP_size;
     if (!mean || ev->train->goal != GOAL_FIND) return;
     report_warning(ev, DIAG_measure, user_span(ev, span),
                    "`total` adds up means of batches, and the last batch is smaller",
-                   "`average(x)` of the library is the mean over all samples, x being f32[N]: "
+                   "the library's `average(x)` is the mean over all samples of x: f32[N]: "
                    "`average(mean(x, axes = (1, 2, 3)))`");
 }
 
@@ -255,7 +260,7 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
     if (!node || !shows_batch(ev, node, "total", span)) return value_error;
     if (node->shape.type != DTYPE_F32 || !shape_element_count(node->shape, &(int64_t){0})) {
         Diagnostic *d = report(ev, DIAG_measure, span,
-                               "`total` adds tensors of f32 of one shape for all batches; this is %s",
+                               "`total` adds f32 tensors of the same shape in all batches; this is %s",
                                shape_string(ev->arena, node->shape));
         report_help(
             ev, d,
@@ -266,7 +271,8 @@ Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
     return joined(ev, node, CAI_BIND_TOTAL, &ev->train->measured->totals, "total", node->shape, span);
 }
 
-/* Over all batches as many as any other size that is the same in each. */
+/* `collect` joins equal sizes of a batch to equal sizes, so that joined tensors can be
+ * combined. */
 static Dim size_of_all(Evaluator *ev, Dim of_batch) {
     Map *sizes = ev->train->sizes_of_all;
     Dim all = map_get(sizes, of_batch);
@@ -279,7 +285,7 @@ Value train_collect(Evaluator *ev, const Arguments *arguments, Span span) {
     Node *node = as_node(ev, arguments->given.items[0].value, DTYPE_F32, span);
     if (!node || !shows_batch(ev, node, "collect", span)) return value_error;
     if (node->shape.rank == 0) {
-        report(ev, DIAG_measure, span, "`collect` joins along the first axis, and one number has none");
+        report(ev, DIAG_measure, span, "`collect` joins along the first axis, and a single number has none");
         return value_error;
     }
     Dim *dims = arena_copy(ev->arena, node->shape.dims, sizeof *dims * (size_t)node->shape.rank);
@@ -304,21 +310,21 @@ void execute_save(Evaluator *ev, const Stmt *stmt) {
                : !strcmp(stmt->name, "smallest") ? CAI_SAVE_SMALLEST
                                                  : CAI_SAVE_NEVER;
     if (save == CAI_SAVE_NEVER) {
-        Diagnostic *d = report(ev, DIAG_save, stmt->span,
-                               "what is saved is the `largest` or the `smallest`, not the `%s`", stmt->name);
+        Diagnostic *d =
+            report(ev, DIAG_save, stmt->span, "`save` takes `largest` or `smallest`, not `%s`", stmt->name);
         report_help(ev, d, "`save largest accuracy`, `save smallest error`");
         return;
     }
     if (!in_measure(ev, "save", stmt->span)) return;
     TrainingMeasure *measured = ev->train->measured;
     if (measured->save != CAI_SAVE_NEVER) {
-        report(ev, DIAG_save, stmt->span, "a `measure` saves by one number, and this is a second");
+        report(ev, DIAG_save, stmt->span, "a `measure` can have one `save`, and this is a second one");
         return;
     }
     Value v = settle(ev, evaluate(ev, stmt->value));
     if (v.kind != VALUE_TENSOR || v.node->shape.rank != 0) {
         if (v.kind != VALUE_ERROR)
-            report(ev, DIAG_save, stmt->value->span, "`save` goes by a number f32[]; this is %s",
+            report(ev, DIAG_save, stmt->value->span, "`save` needs a number f32[]; this is %s",
                    value_describe(ev->arena, v));
         return;
     }

@@ -1,6 +1,7 @@
 /* States of a training: rows of Training.states, found by path, and their places in a
- * pass. A place begins the step as a port and takes new values in text order; a value
- * that it took is a leaf, so that no gradient passes through an optimizer's step. */
+ * pass. A place begins the step as a port, and takes new values in the order of the text.
+ * Each of these values is a leaf for gradients, so that no gradient passes through an
+ * optimizer's step. */
 #include "elaborate/train.h"
 
 bool train_has_phase(const Phases *phases, int phase) {
@@ -13,7 +14,7 @@ void train_add_phase(Evaluator *ev, Phases *phases, int phase) {
     if (!train_has_phase(phases, phase)) vec_push(ev->arena, phases, phase);
 }
 
-/* ---- where the text stands ---- */
+/* ---- where in the text the running code is ---- */
 
 bool train_in_phase(const Evaluator *ev) { return ev->train && ev->train->in_phase; }
 bool train_is_body(const Evaluator *ev) {
@@ -51,14 +52,14 @@ TrainingPhase *train_phase(const Evaluator *ev) {
 bool train_allows(Evaluator *ev, const Stmt *stmt, const char *word) {
     if (train_is_body(ev)) return true;
     Span span = stmt->span;
-    Diagnostic *d = report(ev, DIAG_train_place, span, "`%s` stands in the body of a `train` block", word);
+    Diagnostic *d = report(ev, DIAG_train_place, span, "`%s` must be in the body of a `train` block", word);
     if (ev->train)
         report_help(ev, d, "return from this block what `%s` needs, and write it where the block is run",
                     word);
     else
         report_help(
             ev, d,
-            "a model only computes: what trains it is a block of its own, `train name(N = 64)(x: ...) for 10 epochs { ... }`");
+            "a model only computes: a block of its own trains it, `train name(N = 64)(x: ...) for 10 epochs { ... }`");
     return false;
 }
 
@@ -66,8 +67,8 @@ bool train_is_timed(Evaluator *ev, const Stmt *stmt, const char *word) {
     const TrainPass *pass = ev->train;
     if (!pass->plan->has_phases || pass->in_phase || pass->once || pass->other_once || !train_is_body(ev))
         return true;
-    Diagnostic *d = report(ev, DIAG_train_phase, stmt->span, "`%s` stands outside the phases", word);
-    report_help(ev, d, "move it into the phases in which it is meant, or into `once`");
+    Diagnostic *d = report(ev, DIAG_train_phase, stmt->span, "`%s` is outside the phases", word);
+    report_help(ev, d, "move it into the phases that need it, or into `once`");
     return false;
 }
 
@@ -82,7 +83,7 @@ bool train_is_model(const Evaluator *ev, const Layer *layer) {
     return ev->train && layer->kind == LAYER_BLOCK && !layer->path && layer->block->decl->kind == DECL_MODEL;
 }
 
-/* It has weights, and no minimize of the phase names one of them. */
+/* Whether the layer has weights, none of which a minimize of this phase trains. */
 bool train_is_frozen(Evaluator *ev, const Layer *layer) {
     const TrainPass *pass = ev->train;
     if (!pass || pass->goal == GOAL_FIND || layer->kind == LAYER_PRIMITIVE ||
@@ -114,8 +115,8 @@ int train_round(Evaluator *ev, const Layer *layer) {
     return (int)before;
 }
 
-/* A layer's k-th run within a step has streams of its own; a model that is a stage has no
- * path, and its name in that place. */
+/* A layer's k-th run within a step has random streams of its own. A model as a stage has
+ * no path, so its name identifies it. */
 const char *train_round_text(const Evaluator *ev) {
     const Frame *frame = ev->frame->body;
     if (!ev->train) return "";
@@ -124,10 +125,10 @@ const char *train_round_text(const Evaluator *ev) {
     return frame->round ? arena_printf(ev->arena, "%s@%d", model, frame->round) : model;
 }
 
-/* ---- what names give ---- */
+/* ---- reading names ---- */
 
-/* In the body of a layer's update a layer stands for its weight of the path that the line
- * runs for. */
+/* While a layer's `update` runs, the name of a layer means its weight with the path for
+ * which the line runs. */
 static bool weight_of_layer(Evaluator *ev, Value v, Weight **out) {
     const TrainPass *pass = ev->train;
     bool model = v.kind == VALUE_BLOCK && v.block->decl->kind == DECL_MODEL;
@@ -141,7 +142,7 @@ static bool weight_of_layer(Evaluator *ev, Value v, Weight **out) {
     return true;
 }
 
-/* `smooth = net` makes no second layer, and what it is updated by is itself. */
+/* `smooth = net` makes no second layer, so updating `smooth` by `net` is a mistake. */
 static void warn_of_other_name(Evaluator *ev, Name name, Value v, Span span) {
     const TrainPass *pass = ev->train;
     bool same = v.kind == VALUE_LAYER && v.layer->path && !strcmp(v.layer->path, pass->below_path);
@@ -153,16 +154,17 @@ static void warn_of_other_name(Evaluator *ev, Name name, Value v, Span span) {
         arena_printf(ev->arena, "`%s` and `%s` are two names of one layer", pass->below_name, name), help);
 }
 
-/* What was made of samples before a `repeat` is the same in all its rounds. */
+/* A value that depends on samples and was computed before a `repeat` is the same in all
+ * rounds. */
 static void warn_of_first_batch(Evaluator *ev, Name name, Value v, Span span) {
     const TrainPass *pass = ev->train;
     bool early = v.kind == VALUE_TENSOR && v.node->id < pass->first_repeated && train_is_body(ev);
     if (!early || map_get(pass->of_input, v.node) || !(train_sources(ev, v.node) & OF_SAMPLES)) return;
     const char *text = arena_printf(
-        ev->arena, "`%s` was computed before the loop: it is of the step's first batch in each round", name);
-    report_warning(
-        ev, DIAG_train_field, span, text,
-        "compute it within `repeat`, from the inputs, where each round is to see a batch of its own");
+        ev->arena, "`%s` was computed before the loop: in each round it is that of the step's first batch",
+        name);
+    report_warning(ev, DIAG_train_field, span, text,
+                   "if each round is to see a batch of its own, compute it within `repeat`, from the inputs");
 }
 
 Value train_read(Evaluator *ev, Name name, Value v, Span span) {
@@ -177,10 +179,10 @@ Value train_read(Evaluator *ev, Name name, Value v, Span span) {
     bool early =
         pass->measuring && v.kind == VALUE_TENSOR && v.node->id < pass->first_measured && train_is_body(ev);
     if (!early || !(train_sources(ev, v.node) & OF_OUTSIDE)) return v;
-    Diagnostic *d =
-        report(ev, DIAG_measure, span,
-               "`%s` is of the step's samples: in `measure` the inputs are those that are held out", name);
-    report_help(ev, d, "compute it here anew, from the inputs");
+    Diagnostic *d = report(
+        ev, DIAG_measure, span,
+        "`%s` is computed from the step's samples: in `measure` the inputs are the held-out samples", name);
+    report_help(ev, d, "compute it again here, from the inputs");
     return value_error;
 }
 
@@ -211,7 +213,7 @@ bool train_refuses_name(Evaluator *ev, Name name, Span span) {
     for (int i = 0; train_is_body(ev) && i < COUNT_OF(counters); i++) {
         if (strcmp(counters[i], name)) continue;
         report(ev, DIAG_reserved_word, span,
-               "`%s` is a counter of training, and nothing else can be called so here", name);
+               "`%s` is a counter of training, and nothing else can have this name here", name);
         return true;
     }
     return false;
@@ -295,7 +297,7 @@ Node *train_mean(Evaluator *ev, Node *value) {
 }
 
 /* A weight that starts as a tensor is written before the first step of the first phase
- * that has it, unless a file says what it starts as, or a line above did. */
+ * that has it, unless it is loaded from a file or an earlier line assigned it. */
 static void write_given(Evaluator *ev, Weight *place) {
     TrainPass *pass = ev->train;
     const StateFacts *facts = &pass->plan->facts.items[place->index];
@@ -388,7 +390,7 @@ Value train_made(Evaluator *ev, Value layer, Shape shape, Span span) {
     Value start = settle(ev, run_layer(ev, as_layer(ev, layer, span), &zeros, NULL, span));
     if (start.kind == VALUE_ERROR) return start;
     if (start.kind != VALUE_TENSOR || !shape_equal(start.node->shape, shape)) {
-        report(ev, DIAG_weight_shape, span, "the state is %s, and its `init` makes %s",
+        report(ev, DIAG_weight_shape, span, "the state is %s, but its `init` is %s",
                shape_string(ev->arena, shape), value_describe(ev->arena, start));
         return value_error;
     }
@@ -475,7 +477,7 @@ bool train_stops(const Evaluator *ev, const Builtin *builtin, const Arguments *a
     return v.kind == VALUE_LAYER || (v.kind == VALUE_BLOCK && v.block->decl->kind == DECL_MODEL);
 }
 
-/* The same layer, with the same parts. */
+/* The same layer, sharing its parts. */
 Value train_stopped(Evaluator *ev, const Arguments *arguments, Span span) {
     Layer *layer = as_layer(ev, arguments->given.items[0].value, span);
     if (!layer->parts) layer->parts = map_new(ev->arena);
@@ -501,7 +503,7 @@ static Layer *copy_layer(Evaluator *ev, const Layer *original) {
     return layer;
 }
 
-/* What a layer was made with is copied too where it has weights. */
+/* Arguments that are layers or weights are copied, too. */
 static Value copy_value(Evaluator *ev, Value v) {
     if (v.kind == VALUE_LAYER) return layer_value(copy_layer(ev, v.layer));
     if (v.kind != VALUE_WEIGHT) return v;
@@ -509,8 +511,9 @@ static Value copy_value(Evaluator *ev, Value v) {
     return weight_new(ev, w->state, w->shape, w->init, w->within, w->span);
 }
 
-/* A copy takes values where it stands. At the very beginning it begins as its original
- * does; else it is written before the first step. */
+/* A copy takes the values that its original has at this point of the text. At the very
+ * beginning of the run it starts like its original; otherwise its values are written
+ * before the first step. */
 static void remember_values(Evaluator *ev, CopyOf *copy) {
     TrainPass *pass = ev->train;
     if (!train_once_acts(ev)) return;
@@ -523,22 +526,22 @@ static void remember_values(Evaluator *ev, CopyOf *copy) {
         if (train_matches(pass->plan, &target, i)) copy->values[i] = train_place(ev, i)->value;
 }
 
-/* ---- parts before their whole ---- */
+/* ---- parts that are named before their whole has run ---- */
 
 void train_remember_layer(Evaluator *ev, Layer *layer) {
     if (!ev->train || ev->train->goal != GOAL_FIND || map_get(ev->train->plan->layers, layer->path)) return;
     map_set(ev->train->plan->layers, layer->path, layer);
 }
 
-static bool is_of_pass(Value v) { /* a tensor of the graph in which it was made */
+static bool is_of_pass(Value v) { /* it belongs to the graph of one pass */
     if (v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT) return true;
     for (int i = 0; value_is_sequence(v) && i < v.list->count; i++)
         if (is_of_pass(v.list->items[i])) return true;
     return false;
 }
 
-/* What tensors were bound round it stays behind: a part that reads them runs only within
- * its whole. */
+/* Drops arguments that are tensors of an earlier pass. A part that reads them can run
+ * only within its whole. */
 static void leave_tensors(Layer *layer) {
     int kept = 0;
     for (int i = 0; i < layer->bound.count; i++)
@@ -571,8 +574,8 @@ Value train_part(Evaluator *ev, Layer *whole, Name path) {
 Value train_copy(Evaluator *ev, const Arguments *arguments, Span span) {
     Value v = arguments->given.items[0].value;
     if (!ev->train) {
-        Diagnostic *d = report(ev, DIAG_train_place, span, "`copy` stands in a `train` block");
-        report_help(ev, d, "in a model a second layer of the same text is made by a second call");
+        Diagnostic *d = report(ev, DIAG_train_place, span, "`copy` must be in a `train` block");
+        report_help(ev, d, "in a model, a second call makes a second layer");
         return value_error;
     }
     bool model = v.kind == VALUE_BLOCK && v.block->decl->kind == DECL_MODEL;

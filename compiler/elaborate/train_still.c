@@ -1,17 +1,17 @@
-/* What is the same in each step of a phase, or of an item: what is made of `once` and
- * `each` inputs and of weights that the phase does not train, as the features of a
- * picture in whose style another is painted. It is computed once, before the first step,
- * and kept as states are. Only what takes some work is kept, no mere arithmetic, and
- * only where its shape is known. */
+/* Finds what is the same in each step of a phase, or of an item: nodes that depend only
+ * on `once` and `each` inputs and on weights that the phase does not train, such as the
+ * features of a style picture. These nodes are computed once, before the first step, and
+ * kept as states. Nodes that are cheap to compute (elementwise, movement) or whose shape
+ * is not known are not kept. */
 #include "elaborate/train.h"
 
 typedef struct Still {
     Evaluator *ev;
     const Graph *graph;
-    bool *needed;    /* by node: for an output of the step */
-    bool *still;     /* by node: the same in each step */
-    bool *given;     /* by node: made of inputs, not of numbers alone */
-    bool *laborious; /* by node: there is a convolution, a sum or the like of such on its way */
+    bool *needed;    /* by node: an output of the step depends on it */
+    bool *still;     /* by node: it is the same in each step */
+    bool *given;     /* by node: it depends on an input, not on numbers alone */
+    bool *laborious; /* by node: a convolution, a reduction or the like is on the way to it */
     PassOutputs outputs;
 } Still;
 
@@ -23,7 +23,7 @@ static bool is_written_in_step(const TrainPass *pass, int state) {
     return false;
 }
 
-/* The block's own states may follow from what is measured. */
+/* States of the training's own are excluded: a measure may write them between steps. */
 static bool is_still_input(const TrainPass *pass, const Node *node) {
     intptr_t place = (intptr_t)map_get(pass->of_input, node);
     if (!place) return false;
@@ -66,8 +66,8 @@ static void keep_node(Still *s, Node *node) {
     pass->instead[node->id] = train_state_port(s->ev, row, node->origin->span);
 }
 
-/* A use of what is still in what is not; repeated numbers and other shapes are made
- * anew. */
+/* Keeps a node that is the same in each step and is read by one that is not. Broadcasts
+ * and reshapes of it are cheap, and are computed in the step. */
 static void keep_used(Still *s, Node *node) {
     while (node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_stop) node = node->inputs[0];
     if (!s->still[node->id] || !s->laborious[node->id] || s->ev->train->instead[node->id]) return;

@@ -1,5 +1,5 @@
-/* A step as its text has it: which nodes which layer made, what places hold, and what
- * each minimize reaches. `cai graph` draws that. */
+/* Records a step as its text has it, for `cai graph`: which layer made which nodes, which
+ * values places have, and what each minimize reaches. */
 #include "elaborate/train.h"
 
 static bool keeps_text(const Evaluator *ev) { return ev->train && ev->train->goal == GOAL_STEP; }
@@ -10,7 +10,7 @@ static bool is_player(const Evaluator *ev, const Layer *layer) {
     return (stage || named) && train_holds_weights(ev->train->plan, &target);
 }
 
-/* Layers that run within one that has weights are parts of it. */
+/* Layers that run within a layer with weights belong to it. */
 RunMark train_run_begin(Evaluator *ev, const Layer *layer) {
     if (!keeps_text(ev)) return (RunMark){0};
     RunMark mark = {ev->graph->nodes.count, !ev->train->in_player && is_player(ev, layer)};
@@ -18,7 +18,8 @@ RunMark train_run_begin(Evaluator *ev, const Layer *layer) {
     return mark;
 }
 
-/* Of blocks without weights those that the body runs itself say what it does. */
+/* Of blocks without weights, only those that the train block itself runs are recorded:
+ * they tell what it does. */
 void train_run_end(Evaluator *ev, const Layer *layer, RunMark mark) {
     if (!keeps_text(ev)) return;
     ev->train->in_player -= mark.player;

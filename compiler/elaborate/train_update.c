@@ -1,10 +1,9 @@
-/* update, once and every: what gets new values beside the weights that a minimize
- * trains. */
+/* update, once and every: how states change other than by a minimize. */
 #include "elaborate/train.h"
 
 /* ---- update of one place ---- */
 
-/* A number is spread over the place's shape. NULL after an error. */
+/* The new value of a place; a number is spread over its shape. NULL after an error. */
 static Node *updated_value(Evaluator *ev, const Weight *place, Value v, const Expr *expr) {
     if (v.kind == VALUE_INT || v.kind == VALUE_REAL || v.kind == VALUE_BOOL) {
         graph_at(ev->graph, origin_new(ev->graph, expr->span, ev->frame->origin));
@@ -22,12 +21,12 @@ static Node *updated_value(Evaluator *ev, const Weight *place, Value v, const Ex
 
 static bool is_in_measure(const Evaluator *ev) { return ev->train->measuring && train_is_body(ev); }
 
-/* In `measure` a block's own state may follow from totals, as in schedules that wait for
- * a plateau. */
+/* In a `measure`, a state of the block may be updated from totals, as for schedules that
+ * wait for a plateau, but not from samples. */
 static bool follows_from_totals(Evaluator *ev, const Node *value, Span span) {
     if (!is_in_measure(ev) || !(train_sources(ev, value) & (OF_SAMPLES | OF_DRAWS))) return true;
-    Diagnostic *d = report(ev, DIAG_measure, span, "this is of one batch, not of the whole set");
-    report_help(ev, d, "in `measure` a state follows from what is made of `total(x)` or `collect(x)`");
+    Diagnostic *d = report(ev, DIAG_measure, span, "this is computed from one batch, not from the whole set");
+    report_help(ev, d, "in `measure`, compute the state from `total(x)` or `collect(x)`");
     return false;
 }
 
@@ -41,13 +40,13 @@ static void update_place(Evaluator *ev, Weight *place, const Stmt *stmt) {
         train_assign(ev, place, value);
 }
 
-/* ---- update of a layer: the line runs for each of its weights ---- */
+/* ---- update of a layer: the line runs once for each of its weights ---- */
 
 static Node *run_line(Evaluator *ev, const Stmt *stmt, const Target *target, Weight *place) {
     TrainPass *pass = ev->train;
     Layer *weight = layer_new(ev, LAYER_ROOT, stmt->span);
     const Frame *around = ev->frame;
-    weight->path = weight->identity = place->path; /* so that random numbers bear it */
+    weight->path = weight->identity = place->path; /* so that random streams are named after it */
     Frame *frame = frame_push(ev, around->unit, weight, stmt->span);
     bindings_add(ev, &frame->names, &around->names);
     pass->below = train_below(target, place->path);
@@ -74,10 +73,10 @@ static bool update_kind(Evaluator *ev, const Stmt *stmt, const Target *target, i
     return any;
 }
 
-/* Its states follow only where the line has another layer: an average of G has G's
- * running means averaged, noise on G's weights leaves them. */
+/* States of the layer are updated only if the line reads another layer: an average of G
+ * also averages G's running means; noise on G's weights leaves them alone. */
 static void update_layer(Evaluator *ev, const Stmt *stmt, const Target *target) {
-    if (ev->train->goal == GOAL_FIND) return; /* not all of its weights are known */
+    if (ev->train->goal == GOAL_FIND) return; /* its weights are not all known yet */
     ev->train->met_other = false;
     if (!update_kind(ev, stmt, target, CAI_STATE_PARAMETER)) {
         Diagnostic *d = report(ev, DIAG_update, stmt->target->span,
@@ -91,13 +90,13 @@ static Weight *place_of(Evaluator *ev, const Target *target) {
     return target->path && *target->path ? map_get(ev->weights, intern(ev->names, target->path)) : NULL;
 }
 
-/* Nothing of a layer changes in a measure. */
+/* In a measure, only states of the block can change, not weights or states of layers. */
 static bool is_own_in_measure(Evaluator *ev, const Weight *place, const Target *target, const Stmt *stmt) {
     const TrainingState *states = ev->train->plan->training->states.items;
     if (!is_in_measure(ev) || (place && states[place->index].kind == CAI_STATE_TRAINING)) return true;
     Diagnostic *d =
-        report(ev, DIAG_measure, stmt->target->span, "`%s` is not changed by what is measured", target->text);
-    report_help(ev, d, "in `measure` only what `state` of this block makes can be updated");
+        report(ev, DIAG_measure, stmt->target->span, "`%s` cannot be changed in `measure`", target->text);
+    report_help(ev, d, "in `measure` only a `state` of this block can be updated");
     return false;
 }
 
@@ -105,8 +104,8 @@ void execute_update(Evaluator *ev, const Stmt *stmt) {
     Targets targets = {0};
     if (!ev->train) {
         Diagnostic *d = report(ev, DIAG_train_place, stmt->span,
-                               "`update` changes a state in training, and this is a model");
-        report_help(ev, d, "put it behind `if training`, as `batchnorm` of the library does");
+                               "`update` changes a state in training, but this is a model");
+        report_help(ev, d, "put it under `if training`, as the library's `batchnorm` does");
         return;
     }
     if (!train_is_timed(ev, stmt, "update") || !train_targets(ev, stmt->target, "update", &targets)) return;
@@ -118,7 +117,7 @@ void execute_update(Evaluator *ev, const Stmt *stmt) {
     }
 }
 
-/* ---- once: what it binds is saved ---- */
+/* ---- once: names that it binds are kept as states ---- */
 
 static Name state_path(Evaluator *ev, const char *name) {
     const TrainPass *pass = ev->train;
@@ -181,7 +180,7 @@ void execute_once(Evaluator *ev, const Stmt *stmt) {
     --*depth;
 }
 
-/* ---- every: lines of some steps only ---- */
+/* ---- every: lines that run in some steps only ---- */
 
 static Node *active_node(Evaluator *ev, int guard, Span span) {
     Name name = intern(ev->names, arena_printf(ev->arena, "active.%d", guard));
@@ -189,8 +188,7 @@ static Node *active_node(Evaluator *ev, int guard, Span span) {
                        (cai_binding){.kind = CAI_BIND_ACTIVE, .index = guard, .guard = -1}, span);
 }
 
-/* What later lines of the step read: the new value in the steps of the guard, the old one
- * in others. */
+/* Later lines of the step read the new value in steps of the guard, else the old one. */
 static void choose_where_active(Evaluator *ev, Weight *place, Node *before, int guard, Span span) {
     Node *changed = place->value, *active = active_node(ev, guard, span);
     active = build_broadcast(ev->graph, active, place->shape.rank, place->shape.dims);
@@ -211,12 +209,12 @@ void execute_every(Evaluator *ev, const Stmt *stmt) {
     if (interval.unit == CAI_UNIT_MINUTES) {
         Diagnostic *d =
             report(ev, DIAG_train_length, stmt->interval.unit_span,
-                   "what a run learns cannot depend on a clock: `every` is of steps, epochs or images");
-        report_help(ev, d, "`show`, `measure` and the length of a phase may be told in minutes");
+                   "what a run learns must not depend on a clock: `every` takes steps, epochs or images");
+        report_help(ev, d, "`show`, `measure` and the length of a phase may be given in minutes");
         return;
     }
     if (pass->guard >= 0 || pass->measuring) {
-        report(ev, DIAG_train_place, stmt->span, "`every` stands within another `every`, or in `measure`");
+        report(ev, DIAG_train_place, stmt->span, "`every` cannot be inside another `every`, or in `measure`");
         return;
     }
     int count = pass->weights.count, guard = train_guard(ev, &interval);

@@ -1,5 +1,5 @@
-/* A train block, from its declaration to its Training: the passes in their order, and
- * what is made of them. */
+/* Elaborates a train block: runs the passes in their order, and makes a Training of their
+ * graphs. */
 #include "elaborate/train.h"
 
 #include <math.h>
@@ -21,7 +21,7 @@ static void run_pass(TrainPlan *plan, TrainGoal goal, int phase, int measure, Ev
     if (!ev->errors) execute_all(ev, &decl->body);
     if (ev->frame->returned)
         report(ev, DIAG_train_place, ev->frame->returned_at,
-               "a train block returns nothing: what it learns are its weights");
+               "a train block cannot return a value: its results are the weights");
 }
 
 /* ---- phases ---- */
@@ -38,7 +38,7 @@ static bool statement_holds_phase(const Stmt *stmt) {
     return stmt->kind == STMT_PHASE || holds_phase(&stmt->body) || holds_phase(&stmt->else_body);
 }
 
-/* Nothing stands behind the last phase: it would belong to each of them, and its values
+/* Statements after the last phase are an error: they would belong to every phase, but
  * come too late for any. */
 static void check_behind(TrainPlan *plan, const StmtList *body) {
     int last = -1;
@@ -46,8 +46,8 @@ static void check_behind(TrainPlan *plan, const StmtList *body) {
         if (statement_holds_phase(body->items[i])) last = i;
     if (last < 0 || last + 1 == body->count) return;
     Diagnostic *d = diag_error(plan->library->diag, DIAG_train_phase, body->items[last + 1]->span,
-                               "nothing can stand behind the last phase");
-    diag_help(plan->library->diag, d, "what belongs to all phases stands before the first");
+                               "nothing can follow the last phase");
+    diag_help(plan->library->diag, d, "what belongs to all phases goes before the first");
 }
 
 static void check_length(TrainPlan *plan) {
@@ -80,7 +80,7 @@ static void begin_phase(Evaluator *ev, const Stmt *stmt) {
     phase->name = name;
     if (!*name || is_phase_named(ev->train->plan->training, ev->train->phase, name)) {
         Diagnostic *d = report(ev, DIAG_train_phase, stmt->value->span,
-                               *name ? "two phases are called \"%s\"" : "a phase has a name", name);
+                               *name ? "two phases are called \"%s\"" : "a phase needs a name", name);
         report_help(ev, d, "checkpoints tell phases by their names: `phase \"level {level}\"` in a loop");
     }
 }
@@ -90,7 +90,7 @@ void execute_phase(Evaluator *ev, const Stmt *stmt) {
     TrainPass *pass = ev->train;
     if (pass->in_phase || pass->measuring || pass->guard >= 0 || pass->once || pass->other_once) {
         report(ev, DIAG_train_phase, stmt->span,
-               "a phase stands in the body of a train block, or in its loops and conditions");
+               "a phase must be in the body of a train block, or in its loops and conditions");
         return;
     }
     if (pass->phases++ != pass->phase) return;
@@ -106,7 +106,8 @@ static int shown_so_far(const Evaluator *ev) {
     return pass->measuring ? pass->measured->shown.count : train_phase(ev)->shown.count;
 }
 
-/* Each round draws the next batch; what it shows is that of the first round again. */
+/* Each round uses the next batch. Its shown values have the indices of the first round,
+ * so that a trainer shows the mean over the rounds. */
 void train_repeat(Evaluator *ev, const Stmt *stmt, int64_t rounds) {
     TrainPass *pass = ev->train;
     int around = pass->round, outer = pass->first_repeated, again = pass->shown_again,
@@ -122,7 +123,7 @@ void train_repeat(Evaluator *ev, const Stmt *stmt, int64_t rounds) {
     if (!pass->measuring) train_rebind_fields(ev, around);
 }
 
-/* ---- what is found ---- */
+/* ---- what GOAL_FIND passes find ---- */
 
 static void find_copies(TrainPlan *plan, Evaluator *ev) {
     for (int i = 0; i < ev->train->copies.count; i++) {
@@ -137,8 +138,8 @@ static Target original_of(const CopyOf *copy) {
     return (Target){.path = copy->layer->path, .model = copy->model};
 }
 
-/* Each state of an original has one of the copy, whether or not the copy runs
- * anywhere. */
+/* Adds a row for the copy of each state of an original, whether or not the copy is ever
+ * run. */
 static void add_copies(TrainPlan *plan, Evaluator *ev) {
     for (int i = 0; i < plan->copies.count; i++) {
         const CopyOf *copy = &plan->copies.items[i];
@@ -154,7 +155,7 @@ static void add_copies(TrainPlan *plan, Evaluator *ev) {
                                           facts.identity + strlen(copy->model ? "" : copy->layer->identity));
             facts.given = false;
             facts.trained = facts.seen = (Phases){0};
-            memset(&facts.models, 0, sizeof facts.models); /* not the original's memory */
+            memset(&facts.models, 0, sizeof facts.models); /* the copy needs lists of its own */
             intptr_t known = (intptr_t)map_get(plan->index, row.path);
             if (known) {
                 plan->facts.items[known - 1].like = facts.like;
@@ -189,7 +190,7 @@ static bool find_phase(TrainPlan *plan, int phase, int *phases) {
     return ev.errors == 0 && !ev.stopped;
 }
 
-/* ---- how states begin ---- */
+/* ---- first values of states ---- */
 
 static int64_t fan_in(Shape shape) {
     int64_t product = 1;
@@ -197,7 +198,7 @@ static int64_t fan_in(Shape shape) {
     return product;
 }
 
-/* A bias has the fan-in of the weight beside it. */
+/* A bias is drawn with the fan-in of the weight beside it. */
 static const TrainingState *weight_beside(const TrainPlan *plan, const char *path) {
     Arena *arena = plan->library->arena;
     const char *dot = strrchr(path, '.');
@@ -211,7 +212,7 @@ static const TrainingState *weight_beside(const TrainPlan *plan, const char *pat
     return NULL;
 }
 
-/* As most of PyTorch's layers begin: within 1 / sqrt(fan_in) of 0. */
+/* Most layers of PyTorch start within 1 / sqrt(fan_in) of 0. */
 static double usual_bound(const TrainPlan *plan, const TrainingState *state) {
     const TrainingState *weight = state->shape.rank < 2 ? weight_beside(plan, state->path) : state;
     int64_t inputs = weight && weight->shape.rank > 1
@@ -242,7 +243,7 @@ static void begin_state(const TrainPlan *plan, int index) {
     else if (!facts->given) begin_at_random(plan, state, facts->within);
 }
 
-/* The `load` of the longest path above it, or NULL. */
+/* The `load` with the longest path above this one, or NULL. */
 const LoadInfo *train_file_of(const TrainPlan *plan, const char *path) {
     const LoadInfo *found = NULL;
     for (int i = 0; i < plan->loads.count; i++) {
@@ -263,7 +264,7 @@ static void find_file(TrainPlan *plan, TrainingState *state) {
 
 static void begin_states(TrainPlan *plan) {
     for (int i = 0; i < plan->facts.count; i++) find_file(plan, &plan->training->states.items[i]);
-    /* originals stand before their copies */
+    /* originals come before their copies */
     for (int i = 0; i < plan->facts.count; i++) begin_state(plan, i);
 }
 
@@ -274,7 +275,8 @@ static bool is_any(const TrainPass *pass, const PassOutput *output) {
     return true;
 }
 
-/* What is measured is met before the first step, too, and only begun there. */
+/* A GOAL_ONCE pass runs measures, too, for the first values of their states; their other
+ * outputs belong to entries of their own. */
 static bool is_state_output(const TrainPass *pass, const PassOutput *output) {
     (void)pass;
     return output->binding.kind == CAI_BIND_STATE;
@@ -296,8 +298,8 @@ static const Chosen *chosen_last(const TrainPass *pass, const Weight *place) {
     return NULL;
 }
 
-/* New values of states. One that only an `every` changes is written in its steps
- * alone. */
+/* Outputs for the new values of states. A state that only an `every` changes is written
+ * in those steps alone. */
 static void write_states(Evaluator *ev) {
     const TrainPass *pass = ev->train;
     for (int i = 0; i < pass->weights.count; i++) {
@@ -322,7 +324,7 @@ static void write_copies(Evaluator *ev) {
             intptr_t known = (intptr_t)map_get(pass->plan->index, path);
             const Weight *original = train_place(ev, k);
             Weight *place = known ? train_place(ev, (int)known - 1) : NULL;
-            /* what the original starts as may be met below the copy */
+            /* the first value of the original may be given below the copy in the text */
             Node *value = copy->values[k] == original->node ? original->start : copy->values[k];
             if (place && place->value == place->start) train_assign(ev, place, train_first(ev, place, value));
         }
@@ -353,7 +355,8 @@ static bool make_step(TrainPlan *plan, int index) {
     return true;
 }
 
-/* State goes on from item to item: only what `once` does is done for each. */
+/* Warns of a first value that depends on the item: states continue from item to item, and
+ * only `once` runs for each. */
 static void warn_of_first_items(Evaluator *ev) {
     const TrainPass *pass = ev->train;
     for (int i = 0; i < pass->weights.count; i++) {
@@ -361,10 +364,11 @@ static void warn_of_first_items(Evaluator *ev) {
         bool begun = place->given && place->value == place->start && place->start != place->node;
         if (!begun || !(train_sources(ev, place->given) & OF_ITEM)) continue;
         const char *text = arena_printf(
-            ev->arena, "`%s` begins as the first item has it, and goes on from item to item", place->path);
+            ev->arena, "`%s` starts with the value of the first item, and continues from item to item",
+            place->path);
         report_warning(
             ev, DIAG_train_once, place->span, text,
-            arena_printf(ev->arena, "`once { update %s = .. }` begins it anew in each", place->path));
+            arena_printf(ev->arena, "`once { update %s = .. }` starts it again for each item", place->path));
     }
 }
 
@@ -381,7 +385,7 @@ static bool make_once(TrainPlan *plan, int index) {
     return true;
 }
 
-/* The set that an input of a measure is a field of, as a bit; 0 of others. */
+/* The set of which an input of a measure is a field, as a bit; 0 for other inputs. */
 static int set_of_input(const TrainPlan *plan, const TrainingEntry *batch, int input) {
     const cai_binding *binding = &batch->inputs.items[input];
     if (binding->kind != CAI_BIND_FIELD) return 0;
@@ -389,7 +393,8 @@ static int set_of_input(const TrainPlan *plan, const TrainingEntry *batch, int i
     return training_stays(set) ? 0 : 1 << binding->index;
 }
 
-/* Those whose samples a node is, or as many numbers as their batches have. */
+/* The sets that a node without operands belongs to: it is one of their samples, or it has
+ * as many rows as their batches. */
 static int own_sets(const TrainPlan *plan, const TrainingEntry *batch, const Node *node) {
     int sets = 0;
     for (int i = 0; node->input_count == 0 && node->shape.rank > 0 && i < batch->inputs.count; i++) {
@@ -402,15 +407,16 @@ static int own_sets(const TrainPlan *plan, const TrainingEntry *batch, const Nod
     return sets;
 }
 
-/* As a bit; 0 where there is none: one batch is then all. */
+/* The first set whose samples move, as a bit; 0 if there is none, and a measure then has
+ * one batch. */
 static int first_that_moves(const TrainPlan *plan) {
     for (int i = 0; i < plan->training->sets.count; i++)
         if (!training_stays(&plan->training->sets.items[i])) return 1 << i;
     return 0;
 }
 
-/* What is made of one set goes through that one, what is made of several through all of
- * them, side by side, as far as the shortest reaches. */
+/* Values made of one set run over the batches of that set. Values made of several sets
+ * run over these side by side, as far as the shortest set reaches. */
 static void find_sets(const TrainPlan *plan, TrainingMeasure *measured) {
     TrainingEntry *batch = &measured->batch;
     if (!batch->graph) return;
@@ -423,7 +429,7 @@ static void find_sets(const TrainPlan *plan, TrainingMeasure *measured) {
         measured->sets |= sets[id];
     }
     if (!measured->sets) measured->sets = first_that_moves(plan);
-    int first = measured->sets & -measured->sets; /* which counts what is made of none */
+    int first = measured->sets & -measured->sets; /* which counts the batches of values made of no set */
     for (int i = 0; i < batch->outputs.count; i++) {
         int of = sets[batch->graph->outputs.items[i].node->id];
         batch->outputs.items[i].sets = of ? of : first;
@@ -431,11 +437,11 @@ static void find_sets(const TrainPlan *plan, TrainingMeasure *measured) {
     arena_free(scratch);
 }
 
-/* A block whose samples are made in the text holds none out. */
+/* A block that draws its samples has no held-out ones. */
 static bool has_samples_to_measure(Evaluator *ev) {
     if (ev->train->plan->training->sets.count) return true;
     report(ev, DIAG_measure, ev->train->plan->block->decl->name_span,
-           "a `measure` goes through samples that are held out, and this block has none");
+           "a `measure` reads held-out samples, and this block has none");
     return false;
 }
 
@@ -496,7 +502,7 @@ static const char *settings_of(TrainPlan *plan) {
     return settings_text(&ev);
 }
 
-/* ---- beside the models of the file ---- */
+/* ---- comparing with the models of the file ---- */
 
 static bool is_trained_state(const Training *training, int state) {
     for (int i = 0; i < training->phases.count; i++) {
@@ -536,7 +542,7 @@ void library_check_trained(Library *library, const Training *training, Model *co
             diag_note(library->diag, d, weight->span, "the other one is here");
             return;
         }
-        /* no copy */
+        /* a copy is no model's weight */
         bool of_layer =
             state->kind == CAI_STATE_PARAMETER && strchr(state->path, '.') && state->drawn_as == state->path;
         if (weight || !of_layer || !is_trained_state(training, i)) continue;
@@ -553,7 +559,7 @@ void library_check_trained(Library *library, const Training *training, Model *co
         "a model finds its weights by their paths: name the layers here as in the model, or run the model itself, `x -> name`");
 }
 
-/* ---- the whole ---- */
+/* ---- all of it ---- */
 
 static bool find_phases(TrainPlan *plan) {
     bool good = true;
@@ -562,8 +568,8 @@ static bool find_phases(TrainPlan *plan) {
     return good;
 }
 
-/* A second time where a part stands before its whole, which a later line or phase runs:
- * order decides values only. */
+/* Searches a second time if a part was named before its whole, which a later line or
+ * phase runs: order matters only for values. */
 static bool find_all(TrainPlan *plan) {
     plan->searching = true;
     bool good = find_phases(plan);

@@ -1,6 +1,6 @@
-/* What a `train` block is elaborated to: states, sets of samples, and phases, each of
- * some graphs. The same in data as the tables of runtime/core/training.h, in whose words
- * it is written; codegen/ makes those tables of it. */
+/* A `train` block after elaboration: states, sets of samples, and phases, which consist
+ * of graphs. It has the same contents and names as the tables of runtime/core/training.h,
+ * which codegen/ makes of it. */
 #ifndef CAI_ELABORATE_TRAINING_H
 #define CAI_ELABORATE_TRAINING_H
 
@@ -12,16 +12,16 @@ typedef struct TrainingState {
     Shape shape;
     int kind, start; /* CAI_STATE_*, CAI_START_* */
     double number;
-    const char *load; /* FILE:NAME of `load`, NAME the tensor's in the file; NULL */
-    /* the path whose stream its first elements are drawn from: of a copy its original's,
-     * else its own */
+    const char *load; /* FILE:NAME of a `load`, where NAME is a tensor in the file; or NULL */
+    /* the path that selects the random stream of its first elements: of a copy the
+     * original's, else its own */
     Name drawn_as;
     Span span;
 } TrainingState;
 
 typedef struct TrainingField {
     Name name;
-    Shape shape; /* of a batch: its first axis is the set's batch */
+    Shape shape; /* of a batch: the first axis is the set's batch */
     PortForm form;
     int fit; /* CAI_TAKE_* */
     double scale[2];
@@ -40,15 +40,15 @@ typedef struct TrainingSet {
     const char *place;
     Vec(TrainingField) fields;
     int64_t batch;
-    int anew; /* as cai_set's */
+    int anew; /* as in cai_set */
 } TrainingSet;
 
-/* A graph whose ports are bound: bindings.items[i] is that of port i. */
+/* A graph with bound ports: bindings.items[i] belongs to port i. */
 typedef Vec(cai_binding) BindingList;
 typedef struct TrainingEntry {
-    Graph *graph; /* NULL: there is none */
+    Graph *graph; /* NULL: the entry does not exist */
     BindingList inputs, outputs;
-    Vec(Node *) means; /* of --parts: stops whose value is the mean over the parts of a step */
+    Vec(Node *) means; /* with --parts: `stop` nodes whose value is to be the mean over the parts of a step */
 } TrainingEntry;
 
 typedef struct TrainingShown {
@@ -66,36 +66,37 @@ typedef struct TrainingMeasure {
     int totals, collected, sets, save, save_by;
 } TrainingMeasure;
 
-/* ---- a step as its text has it, for `cai graph` ---- */
+/* ---- a step as in its text, for `cai graph` ---- */
 
-typedef struct TrainingRun { /* of a layer, or of a block without weights, whose nodes are first .. end - 1 */
-    const char *path;        /* of a layer with weights, or the name of a model that is a stage; else NULL */
+/* a run of a layer, or of a block without weights; its nodes are first .. end - 1 */
+typedef struct TrainingRun {
+    const char *path; /* of a layer with weights, or the name of a model as a stage; else NULL */
     const char *callee;
     int first, end;
 } TrainingRun;
 
-typedef struct TrainingPlace { /* a state, and a value that it has somewhere in the step */
+typedef struct TrainingPlace { /* a state, and a value that it has at some point of the step */
     int state;
     const Node *value;
 } TrainingPlace;
 
-typedef struct TrainingPair { /* over .. with .. */
+typedef struct TrainingPair { /* `over .. with ..` */
     const char *optimizer;
     const char *over;
-    Vec(int) states; /* the weights that the gradient reaches, in Training.states */
+    Vec(int) states; /* rows of the weights that the gradient reaches */
 } TrainingPair;
 
 typedef struct TrainingLoss { /* a minimize */
     const char *name, *text;
     const Node *node;
-    int guard; /* in the phase's guards; -1 */
+    int guard; /* index in the phase's guards; -1: none */
     Vec(TrainingPair) pairs;
 } TrainingLoss;
 
 typedef struct TrainingText {
     const Graph *graph;
     const cai_binding *bindings; /* of the graph's inputs */
-    Vec(TrainingRun) runs;       /* inner ones before those around them */
+    Vec(TrainingRun) runs;       /* inner runs before those around them */
     Vec(TrainingPlace) places;
     Vec(TrainingLoss) losses;
 } TrainingText;
@@ -108,7 +109,7 @@ typedef struct TrainingPhase {
     Vec(cai_interval) guards;
     ShownList shown;
     Vec(TrainingMeasure) measures;
-    int *rounds; /* one a set */
+    int *rounds; /* by set */
 } TrainingPhase;
 
 typedef struct Training {
@@ -118,24 +119,24 @@ typedef struct Training {
     Vec(TrainingState) states;
     Vec(TrainingSet) sets;
     Vec(TrainingPhase) phases;
-    int parts; /* of a step */
+    int parts; /* into which a step is divided; 1: it is not */
 } Training;
 
 int library_train_count(const Library *library);
 Name library_train_name(const Library *library, int index);
-/* Whether the models of the file can read what is trained: equal paths of unequal shape
- * are told, and, as a warning, weights that no model has. */
+/* Checks that the models of the file can read what is trained: reports equal paths with
+ * unequal shapes as errors, and trained weights that no model has as a warning. */
 void library_check_trained(Library *library, const Training *training, Model *const *models, int count);
-/* NULL where there were errors. */
+/* NULL after errors. */
 Training *elaborate_training(Library *library, int index);
 
 /* ---- training_tables.c: the tables of core/training.h ---- */
 
-/* A file that the text names lies beside the text, and a trainer may run in another
- * folder: its absolute name; NULL stays NULL. */
+/* The absolute name of a file that the text names relative to itself: a trainer may run
+ * in any folder. NULL stays NULL. */
 const char *training_file(Arena *arena, const char *file, Span span);
-/* All but what only the compiled trainer has: its target, text, identity, and the
- * programs of its entries. */
+/* All tables except what only the compiled trainer has: its target, text, identity, and
+ * the programs of its entries. */
 cai_training training_tables(Arena *arena, const Training *training);
 
 #endif

@@ -1,5 +1,5 @@
-/* A training as the runtime has it (core/training.h): codegen/ writes its tables into a
- * trainer, `cai data` hands them to the readers of data sets as they are. */
+/* Makes the tables of core/training.h of a Training. codegen/ writes them into a trainer;
+ * `cai data` passes them to the readers of data sets. */
 #include "elaborate/training.h"
 #include <libgen.h>
 #include <limits.h>
@@ -11,7 +11,7 @@ static int32_t field_named(const TrainingSet *set, Name name) {
     return -1;
 }
 
-/* Without the batch's axis; -1 where a size is free. */
+/* The sizes of one sample, without the batch; -1 for a free size. */
 static const int64_t *sample_dims(Arena *arena, Shape shape) {
     int64_t *dims = NEW_ARRAY(arena, int64_t, shape.rank);
     for (int i = 1; i < shape.rank; i++)
@@ -72,7 +72,7 @@ static const cai_set *table_of_sets(Arena *arena, const Training *training) {
 
 /* ---- states and phases ---- */
 
-/* -1 where a size is free. */
+/* The sizes of a state; -1 for a free size. */
 static const int64_t *state_dims(Arena *arena, Shape shape) {
     int64_t *dims = NEW_ARRAY(arena, int64_t, shape.rank);
     for (int i = 0; i < shape.rank; i++)

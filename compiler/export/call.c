@@ -1,9 +1,9 @@
-/* A node of ONNX, being written: its inputs and attributes, and the names of what it
- * makes. It is called after the layer that is being written, and its operator. */
+/* An ONNX node under construction: its inputs, its attributes, and the names of its
+ * results. Its name consists of the layer that is being written and its operator. */
 #include "export/export.h"
 #include "onnx.pb-c.h"
 
-enum { OF_REAL = 1, OF_INT = 2, OF_TEXT = 3, OF_INT_LIST = 7 }; /* types of attributes */
+enum { OF_REAL = 1, OF_INT = 2, OF_TEXT = 3, OF_INT_LIST = 7 }; /* numbers of AttributeProto.AttributeType */
 
 struct OnnxCall {
     Export *e;

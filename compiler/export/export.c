@@ -1,8 +1,8 @@
-/* From a graph to an ONNX file: which row of operators.def is chosen for which node, from
- * the results back to the inputs, and then what they write, in the order of the graph. */
+/* Writes a graph as an ONNX file: chooses rows of operators.def, from the outputs back to
+ * the inputs, and then lets the rows write their nodes, in the order of the graph. */
 #include "export/export.h"
 
-/* All that the pattern names; where it names nothing, all operands. */
+/* The writer reads all nodes that the pattern names; if it names none, all operands. */
 static void bindings_need(Export *e, const Chosen *chosen) {
     for (int i = 0; i < chosen->count; i++)
         if (chosen->bindings[i].kind == BOUND_NODE || chosen->bindings[i].kind == BOUND_WEIGHT)
@@ -23,7 +23,8 @@ const ExportRow export_rows[] = {
 };
 const int export_row_count = COUNT_OF(export_rows);
 
-enum { MAX_FOLDED = 1 << 16 }; /* elements that are computed here, and not by a node */
+/* elements; what is larger, and no stored constant, is computed by nodes of the model */
+enum { MAX_FOLDED = 1 << 16 };
 
 /* ---- what the parts share ---- */
 
@@ -75,7 +76,7 @@ static void choose_row(Export *e, Node *node) {
         chosen->row->needs(e, chosen);
         return;
     }
-    export_refuse(e, node, "it is not written of %s", dtype_name(node->shape.type));
+    export_refuse(e, node, "it is not exported for %s", dtype_name(node->shape.type));
     e->values[node->id] = "";
 }
 
@@ -99,7 +100,7 @@ static void write_chosen(Export *e, const Chosen *chosen) {
     e->here = chosen->node;
     e->values[id] = chosen->row->never ? export_refuse(e, chosen->node, "%s", chosen->row->never)
                                        : chosen->row->write(e, chosen);
-    if (!e->values[id]) e->values[id] = ""; /* all that is refused is told at once */
+    if (!e->values[id]) e->values[id] = ""; /* go on, so that everything that is refused gets reported */
 }
 
 static void write_graph(Export *e) {
@@ -120,7 +121,7 @@ static void write_graph(Export *e) {
         onnx_file_output(e->file, &graph->outputs.items[i], value_of(e, graph->outputs.items[i].node));
 }
 
-/* A line for each place and reason. */
+/* Reports one line for each place and reason. */
 static void report_refused(Export *e) {
     for (int i = 0; i < e->refused.count; i++) {
         const Refusal *refusal = &e->refused.items[i];
@@ -132,7 +133,7 @@ static void report_refused(Export *e) {
         if (told) continue;
         const char *path = refusal->node->origin->path;
         diag_error(e->diag, DIAG_onnx_export, refusal->node->origin->span,
-                   "ONNX has nothing for `%s`%s%s%s: %s", op_info[refusal->node->op].name,
+                   "`%s`%s%s%s cannot be exported to ONNX: %s", op_info[refusal->node->op].name,
                    *path ? " in the layer `" : "", path, *path ? "`" : "", refusal->why);
     }
 }

@@ -1,8 +1,8 @@
-/* From a graph to an ONNX file. The graph is taken as the elaborator leaves it, so that
- * layers, weights and the pieces of library blocks are still what the text has. Each row
- * of operators.def is a pattern of operators and what ONNX has for it; nodes choose their
- * rows from the results back to the inputs, then what was chosen is written in the order
- * of the graph. */
+/* ONNX export: writes a graph as an ONNX file. The graph is the one that the elaborator
+ * made, before any pass, so that layers, weights and the operators of library blocks are
+ * still as in the text. Each row of operators.def pairs a pattern of operators with what
+ * ONNX has for it. Rows are chosen from the outputs back to the inputs; the chosen rows
+ * are then written in the order of the graph. */
 #ifndef CAI_EXPORT_H
 #define CAI_EXPORT_H
 
@@ -14,11 +14,11 @@ enum { LEAST_OPSET = 17, USUAL_OPSET = 21, LATEST_OPSET = 24 };
 typedef struct ExportOptions {
     const char *path;
     int opset;
-    bool external; /* weights go beside the file, as they always do beyond 2 GB */
+    bool external; /* put the weights into a file beside it, as is always done beyond 2 GB */
     RefSource weights;
 } ExportOptions;
 
-/* Writes the model. What ONNX has nothing for is reported, all of it, and nothing is
+/* Writes the model. All operators that ONNX lacks are reported, and then nothing is
  * written. */
 bool export_onnx(Diagnostics *diag, const Graph *graph, const ExportOptions *options);
 
@@ -30,41 +30,40 @@ typedef struct Export Export;
 typedef struct Chosen Chosen;
 typedef struct ExportRow ExportRow;
 
-typedef struct Binding { /* a name of a pattern */
+typedef struct Binding { /* a name in a pattern, and the node or number that it matched */
     const char *name;
     size_t length;
-    Node *node; /* as the graph has it: of `$w` before broadcasts and axes of size 1 are taken off */
-    Node *root; /* what is left without them; else the node itself */
+    Node *node; /* the node in the graph; for `$w`, with its broadcasts and axes of size 1 */
+    Node *root; /* for `$w`, the node without these; else `node` */
     enum { BOUND_NODE, BOUND_WEIGHT, BOUND_NUMBER, BOUND_INNER } kind; /* x, $w, #n, d:(..) */
     double number;                                                     /* #n */
-    Dim size; /* of #n where that is a size; else NULL */
+    Dim size;                                                          /* of #n if it is a size; else NULL */
 } Binding;
 
-struct Chosen { /* a row, and what its names stand for */
+struct Chosen { /* a matched row and its bindings */
     const ExportRow *row;
     Node *node;
     Binding bindings[MAX_BINDINGS];
     int count;
 };
 
-/* Writes the nodes of ONNX; gives the value that is the result, or NULL after
- * export_refuse. */
+/* Writes ONNX nodes. Returns the value of the result, or NULL after export_refuse. */
 typedef const char *ExportWriter(Export *e, const Chosen *chosen);
-/* calls export_need for each node whose value the writer reads */
+/* Calls export_need for each node whose value the writer reads. */
 typedef void ExportNeeds(Export *e, const Chosen *chosen);
-/* whether the pattern is what it seems to be: axes, sizes, numbers */
+/* Checks what the pattern cannot express: axes, sizes, numbers. */
 typedef bool ExportTest(Export *e, const Chosen *chosen);
 
 /* A row of operators.def. */
 struct ExportRow {
     const char *pattern;
     enum { OF_ANY, OF_FLOATS, OF_INTS } types; /* of the result */
-    int opset;                                 /* from which on the row holds */
+    int opset;                                 /* the first opset for which the row is valid */
     ExportTest *test;                          /* or NULL */
     ExportNeeds *needs;
-    ExportWriter *write; /* NULL where there is nothing */
-    const char *formula; /* of formula_write; else NULL */
-    const char *never;   /* why there is nothing; else NULL */
+    ExportWriter *write; /* NULL if ONNX has nothing for the pattern */
+    const char *formula; /* for formula_write; else NULL */
+    const char *never;   /* the reason why ONNX has nothing; else NULL */
 };
 extern const ExportRow export_rows[];
 extern const int export_row_count;
@@ -75,7 +74,7 @@ typedef struct Refusal {
 } Refusal;
 
 struct Onnx__NodeProto;
-typedef struct OnnxFile OnnxFile; /* file.c: what is to be written */
+typedef struct OnnxFile OnnxFile; /* file.c: the contents of the file */
 
 struct Export {
     Arena *arena;
@@ -83,57 +82,62 @@ struct Export {
     const Graph *graph;
     const ExportOptions *options;
     NodeSources sources;
-    int *uses; /* by node: by how many inputs of nodes that count, and outputs */
+    int *uses; /* by node: how many inputs of nodes that an output depends on, and outputs, read it */
     bool *needed;
-    Chosen **chosen;     /* by node; NULL: within another's pattern, or not needed */
-    const char **values; /* by node: ONNX's value, NULL: not written yet */
-    Map *known;          /* values of sizes (by Dim), of symbols, and of constants (by name) */
+    Chosen **chosen;     /* by node; NULL: not needed, or an inner node of another's pattern */
+    const char **values; /* by node: the ONNX value; NULL: not written yet */
+    Map *known;          /* ONNX values of sizes (by Dim), of symbols, and of constants (by name) */
     Names *names;
     Map *taken;       /* names in use */
-    const Node *here; /* whose nodes are written: they are named after its layer */
+    const Node *here; /* the node that is being written: ONNX nodes are named after its layer */
     OnnxFile *file;
     Vec(Refusal) refused;
 };
 
-/* The node has nothing in ONNX; gives NULL. */
+/* Records that ONNX has nothing for the node. Returns NULL. */
 const char *export_refuse(Export *e, const Node *node, const char *format, ...) PRINTF_LIKE(3, 4);
 void export_need(Export *e, const Node *node);
-const char *export_name(Export *e, const char *wanted); /* itself, or with a number where it is taken */
-bool export_is_folded(Export *e, const Node *node);     /* of constants alone, and small */
+const char *export_name(Export *e, const char *wanted); /* `wanted`, with a number if it is taken */
+/* whether it is small, and depends on constants alone */
+bool export_is_folded(Export *e, const Node *node);
 
 /* ---- match.c ---- */
 
-/* Whether the graph behind `node` has the row's pattern, which only the pattern uses. */
+/* Whether the row's pattern matches at `node`. Expensive inner nodes must have no reader
+ * outside the pattern. */
 bool export_match(Export *e, const ExportRow *row, Node *node, Chosen *chosen);
-const Binding *bound(const Chosen *chosen, const char *name); /* which the pattern has */
-Node *without_broadcast(Node *node);                          /* nor the axes that are added before it */
+const Binding *bound(const Chosen *chosen, const char *name); /* NULL if the pattern has no such name */
+/* the node behind broadcasts, and behind reshapes that only prepend axes of size 1 */
+Node *without_broadcast(Node *node);
 
 /* ---- formula.c ---- */
 
 ExportNeeds formula_needs;
 ExportWriter formula_write;
 
-/* ---- value.c: values of ONNX ---- */
+/* ---- value.c: values in ONNX ---- */
 
-const char *value_of(Export *e, Node *node);                       /* of just the node's shape */
-const char *value_of_splat(Export *e, const Node *splat);          /* its number, of rank 0 */
-const char *value_of_number(Export *e, double number, DType type); /* of rank 0 */
+const char *value_of(Export *e, Node *node);                       /* with the node's own shape */
+const char *value_of_splat(Export *e, const Node *splat);          /* its number, with rank 0 */
+const char *value_of_number(Export *e, double number, DType type); /* with rank 0 */
 const char *value_of_ints(Export *e, const int64_t *ints, int count);
 const char *value_of_size(Export *e, Dim size);                     /* i64[1] */
 const char *value_of_sizes(Export *e, const Dim *sizes, int count); /* i64[count] */
 const char *scalar_of_size(Export *e, Dim size);                    /* i64[] */
-/* Whether `$w` is a number for each place along `axis` of the result; and these, [C]. */
+/* Whether `$w` has one number for each index along `axis` of the result; value_along
+ * returns these, [C]. */
 bool binding_is_along(const Binding *binding, int axis);
 const char *value_along(Export *e, const Binding *binding, int axis);
-const char *value_filled(Export *e, double number, DType type, Dim count); /* [count] */
-/* `x`, whose shape is `from`, in the shape `to` of as many elements */
+/* `count` times the number, [count] */
+const char *value_filled(Export *e, double number, DType type, Dim count);
+/* `x`, of shape `from`, reshaped to `to` */
 const char *value_reshaped(Export *e, const char *x, Shape from, Shape to);
 
-/* ---- call.c: a node of ONNX ---- */
+/* ---- call.c: a node in ONNX ---- */
 
 typedef struct OnnxCall OnnxCall;
 OnnxCall *call_begin(Export *e, const char *op);
-void call_input(OnnxCall *call, const char *value); /* NULL: none, of an optional one */
+void call_input(OnnxCall *call, const char *value); /* NULL: an optional input that is omitted */
 void call_int(OnnxCall *call, const char *name, int64_t value);
 void call_real(OnnxCall *call, const char *name, double value);
 void call_text(OnnxCall *call, const char *name, const char *value);
@@ -145,27 +149,26 @@ const char *call_2(Export *e, const char *op, const char *x, const char *y);
 const char *call_3(Export *e, const char *op, const char *x, const char *y, const char *z);
 const char *call_cast(Export *e, const char *x, DType type);
 const char *call_transpose(Export *e, const char *x, IntList order);
-/* an operator of reductions: its axes are an input from `since` on, an attribute
- * before */
+/* A reduction. Its axes are an input since opset `since`, and an attribute before. */
 const char *call_reduce(Export *e, const char *op, int since, const char *x, IntList axes, bool keep);
 
-/* ---- file.c: what is written, and its protobuf ---- */
+/* ---- file.c: the contents of the file, and its protobuf ---- */
 
 int onnx_type_of(DType type);
 OnnxFile *onnx_file_new(Export *e);
 void onnx_file_node(OnnxFile *file, struct Onnx__NodeProto *node);
-void onnx_file_tensor(OnnxFile *file, const char *name, Node *node); /* a weight, or of constants */
+void onnx_file_tensor(OnnxFile *file, const char *name, Node *node); /* a weight, or a folded node */
 void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, const int64_t *dims,
                        const Number *numbers);
 void onnx_file_input(OnnxFile *file, const Port *port);
 void onnx_file_output(OnnxFile *file, const Port *port, const char *value);
 bool onnx_file_write(OnnxFile *file);
 
-/* ---- ports.c: what a model says of itself ---- */
+/* ---- ports.c: what a model says about itself ---- */
 
-/* what is expected, or what it means */
+/* what an input expects, or what an output means */
 const char *port_doc(Arena *arena, const Graph *graph, const Port *port);
-const char *checks_doc(Arena *arena, const Graph *graph); /* what must hold of sizes, a line each; or NULL */
+const char *checks_doc(Arena *arena, const Graph *graph); /* the conditions on sizes, one a line; or NULL */
 
 /* ---- writers and tests of operators.def: write_*.c ---- */
 

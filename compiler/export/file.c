@@ -1,19 +1,20 @@
-/* What is written: nodes, tensors, ports, and the protobuf that they become. Values of
- * tensors are read when they are written, one at a time where they go into a file of
- * their own. */
+/* The contents of the file: nodes, tensors and ports, and the protobuf that they become.
+ * The elements of a tensor are read when it is written. If weights go into a file of
+ * their own, only one tensor at a time is in memory. */
 #include "export/export.h"
 #include "files/files.h"
 #include "onnx.pb-c.h"
 
-/* A protobuf ends at 2 GB; the rest of the file needs some of it. */
+/* A protobuf is limited to 2 GB, some of which nodes and names need. */
 #define MAX_INSIDE (INT64_C(2000) << 20)
-/* Tensors in a file of their own begin at multiples of this, and smaller ones are none:
- * the checker's shapes need them. */
+/* In a file of their own, tensors are aligned to EXTERNAL_UNIT bytes. Tensors smaller
+ * than LEAST_EXTERNAL stay in the protobuf: shape inference of ONNX's checker reads
+ * them. */
 enum { EXTERNAL_UNIT = 64, LEAST_EXTERNAL = 1024 };
 
 typedef struct FileTensor {
     const char *name;
-    Node *node; /* NULL: these numbers */
+    Node *node; /* NULL: the elements are in `numbers` */
     const Number *numbers;
     DType type;
     int rank;
@@ -41,7 +42,7 @@ int onnx_type_of(DType type) {
     return types[type];
 }
 
-/* The version of the format that came with an opset. */
+/* The version of the format (IR version) that was current for an opset. */
 static int format_of_opset(int opset) {
     static const int formats[] = {8, 8, 9, 9, 10, 10, 11, 11};
     return formats[opset - LEAST_OPSET];
@@ -68,7 +69,8 @@ void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, c
 
 static int64_t tensor_bytes(const FileTensor *tensor) { return tensor->count * dtype_bytes(tensor->type); }
 
-/* The elements as ONNX has them, in `arena`: little-endian, as this machine is. */
+/* The elements in ONNX's encoding, allocated in `arena`. It is little-endian, as this
+ * machine is. */
 static unsigned char *tensor_elements(const OnnxFile *file, const FileTensor *tensor, Arena *arena) {
     Arena *scratch = arena_new();
     const Number *numbers = tensor->numbers;
@@ -79,7 +81,7 @@ static unsigned char *tensor_elements(const OnnxFile *file, const FileTensor *te
             reference_evaluate(file->e->graph, &(Node *){tensor->node}, 1, NULL, 0, source, scratch, &result);
         numbers = known ? result.values : NULL;
     }
-    CHECK(numbers); /* weights.c has found them all */
+    CHECK(numbers); /* before exporting, weights.c made sure that all are found */
     unsigned char *out = arena_alloc(arena, (size_t)tensor_bytes(tensor));
     numbers_store(tensor->type, numbers, 1, tensor->count, out, 1);
     arena_free(scratch);
@@ -95,7 +97,7 @@ static Onnx__TensorProto *tensor_proto(const OnnxFile *file, const FileTensor *t
     return proto;
 }
 
-/* ---- a file of their own for the weights ---- */
+/* ---- the file of weights ---- */
 
 static Onnx__StringStringEntryProto *metadata_entry(Export *e, const char *key, const char *value) {
     Onnx__StringStringEntryProto *entry = NEW(e->arena, Onnx__StringStringEntryProto);
@@ -204,8 +206,8 @@ static bool is_made_by_node(const OnnxFile *file, const char *value) {
     return false;
 }
 
-/* A value that a node makes gets the output's name; inputs, weights and what is an output
- * already are passed on. */
+/* Gives the value the output's name if a node makes it. Inputs, weights, and values that
+ * are another output already, go through an Identity. */
 void onnx_file_output(OnnxFile *file, const Port *port, const char *value) {
     Export *e = file->e;
     bool named = !is_made_by_node(file, value);
@@ -252,7 +254,7 @@ static Onnx__ModelProto *model_proto(OnnxFile *file, Onnx__TensorProto **tensors
     return model;
 }
 
-typedef struct SinkBuffer { /* protobuf's */
+typedef struct SinkBuffer { /* protobuf's buffer, which appends to a file */
     ProtobufCBuffer base;
     cai_sink sink;
 } SinkBuffer;
@@ -267,7 +269,7 @@ static bool pack_model(const Onnx__ModelProto *model, cai_output *output, cai_er
     return !buffer.sink.failed;
 }
 
-/* Both are written before the first takes the place of an older one. */
+/* Writes both files completely before the first replaces an older one. */
 static bool write_with_data(OnnxFile *file, Onnx__TensorProto **protos, const char *path, cai_error *error) {
     const char *data = arena_printf(file->e->arena, "%s.data", path), *slash = strrchr(data, '/');
     cai_output weights, model;

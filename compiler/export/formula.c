@@ -1,9 +1,9 @@
-/* Results that are formulas in their rows of operators.def: `(LeakyRelu x alpha=#a)`.
+/* Writes rows of operators.def whose result is a formula: `(LeakyRelu x alpha=#a)`.
  *
  *   operand   = name | number | #name | ( operator { operand } { attribute = number } )
  *
- * A name is the value of a node. ONNX broadcasts by itself, so that a value is read as it
- * was before its broadcast, where another operand has the sizes. */
+ * A name is the value of a node. ONNX broadcasts operands by itself. So the value before
+ * a broadcast is read, provided that the other operands have the sizes of the result. */
 #include "export/export.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ typedef struct FormulaText {
     Export *e;
     const Chosen *chosen;
     const char *at;
-    bool full; /* the first operand is read behind its broadcast */
+    bool full; /* the first operand is read after its broadcast, as no other has its sizes */
 } FormulaText;
 
 static size_t formula_word_length(const char *at) { return strcspn(at, " ()="); }
@@ -24,7 +24,7 @@ static const Binding *binding_at(const Chosen *chosen, const char *at, size_t le
     INTERNAL_ERROR("the formula %s has no `%.*s`", chosen->row->formula, (int)length, at);
 }
 
-/* ---- which form of an operand is read ---- */
+/* ---- which operands are read before their broadcasts ---- */
 
 /* The nodes that the formula names. */
 static int formula_nodes(const Chosen *chosen, Node **nodes) {
@@ -44,8 +44,7 @@ static bool covers_axis(const Node *node, Shape result, int axis) {
     return own >= 0 && node->shape.dims[own] == result.dims[axis] && !node_is_splat(node, &number);
 }
 
-/* Whether the operands as they were before their broadcasts give the sizes of the
- * result. */
+/* Whether the operands, before their broadcasts, have the sizes of the result. */
 static bool operands_cover(Node *const *nodes, int count, Shape result) {
     for (int axis = 0; axis < result.rank; axis++) {
         bool covered = false;
@@ -69,7 +68,7 @@ void formula_needs(Export *e, const Chosen *chosen) {
     for (int i = 0; i < count; i++) {
         const bool whole = full && nodes[i] == nodes[0];
         Node *node = whole ? nodes[i] : without_broadcast(nodes[i]);
-        double number; /* which is written where it is read */
+        double number; /* a splat is written as a number where it is read */
         if (whole || !node_is_splat(node, &number)) export_need(e, node);
     }
 }
@@ -82,7 +81,7 @@ static double formula_number(const FormulaText *f, const char *at) {
     return *at == '#' ? binding_at(f->chosen, at + 1, formula_word_length(at + 1))->number : strtod(at, NULL);
 }
 
-/* The type of numbers: that of the first operand. */
+/* Numbers take the type of the first operand. */
 static DType formula_type(const Chosen *chosen) {
     Node *nodes[MAX_BINDINGS];
     return formula_nodes(chosen, nodes) ? nodes[0]->shape.type : DTYPE_F32;
@@ -97,7 +96,7 @@ static const char *formula_named(const FormulaText *f, const char *at, size_t le
     return node_is_splat(node, &number) ? value_of_splat(f->e, node) : value_of(f->e, node);
 }
 
-/* An operator, its operands and attributes up to the bracket behind them. */
+/* Parses an operator with its operands and attributes, up to its closing bracket. */
 static const char *formula_operator(FormulaText *f) {
     const size_t length = formula_word_length(++f->at);
     const char *op = arena_strndup(f->e->arena, f->at, length), *operands[4];

@@ -9,7 +9,8 @@
 typedef struct Matching {
     Export *e;
     Chosen *chosen;
-    const Node *matched[MAX_MATCHED]; /* what the pattern's operators stand for, and broadcasts between */
+    /* nodes that the operators of the pattern matched, and the skipped broadcasts */
+    const Node *matched[MAX_MATCHED];
     int matched_count;
 } Matching;
 
@@ -19,7 +20,7 @@ static bool may_turn(Op op) {
 
 /* ---- nodes ---- */
 
-/* Whether a reshape adds axes of size 1 before the others, and nothing else. */
+/* Whether a reshape prepends axes of size 1 and does nothing else. */
 static bool adds_axes_before(const Node *node) {
     if (node->op != OP_reshape) return false;
     const Shape from = node->inputs[0]->shape, to = node->shape;
@@ -46,7 +47,7 @@ static bool number_of_operand(Node *node, double *number, Dim *size) {
     return *size != NULL;
 }
 
-/* a: rounded to its type */
+/* b is a number of a pattern; a was rounded to its type */
 static bool is_same_number(double a, double b, DType type) {
     const double rounding = type == DTYPE_F16 ? 0x1p-11 : type == DTYPE_BF16 ? 0x1p-8 : 1e-6;
     return fabs(a - b) <= rounding * fabs(b);
@@ -77,7 +78,7 @@ static bool match_number_operand(Matching *m, const char *at, size_t length, Nod
 
 static bool match_operands(Matching *m, const char *at, const Node *node, bool turned);
 
-/* at: behind the opening bracket */
+/* at: after the opening bracket */
 static bool match_inner(Matching *m, const char *at, Node *node) {
     const size_t length = pattern_word_length(at);
     if (strlen(op_info[node->op].name) != length || strncmp(at, op_info[node->op].name, length)) return false;
@@ -141,7 +142,8 @@ static bool is_work(const Node *node) {
     return class == CLASS_CONTRACTION || class == CLASS_WINDOW || class == CLASS_ORDER;
 }
 
-/* What is within the pattern is computed again where something else uses it, too. */
+/* An inner node that something else reads, too, is computed once more for the pattern.
+ * Expensive nodes may not be. */
 static bool pattern_stands_alone(const Matching *m) {
     for (int i = 1; i < m->matched_count; i++)
         if (is_work(m->matched[i]) && uses_within(m, m->matched[i]) != m->e->uses[m->matched[i]->id])

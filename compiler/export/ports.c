@@ -1,5 +1,5 @@
-/* What an exported model says of itself: what its inputs expect, what its outputs mean,
- * what must hold of sizes. */
+/* What an exported model says about itself: what its inputs expect, what its outputs
+ * mean, and which conditions its sizes must meet. */
 #include "export/export.h"
 
 static const char *fit_words(Fit fit) {
@@ -28,7 +28,7 @@ const char *port_doc(Arena *arena, const Graph *graph, const Port *port) {
     case FORM_IMAGE: return picture_doc(arena, port);
     case FORM_LABELS:
         return arena_printf(
-            arena, "scores of classes, of which the best %d are told; their names are in the metadata",
+            arena, "scores of classes, of which the best %d are reported; their names are in the metadata",
             port->top);
     case FORM_BOXES:
         return arena_printf(

@@ -1,11 +1,12 @@
-/* Values of ONNX: of nodes, numbers and sizes, each made once and where it is first
+/* ONNX values of nodes, numbers and sizes. Each is written once, where it is first
  * read. */
 #include "export/export.h"
 #include <inttypes.h>
 
 /* ---- sizes ---- */
 
-/* An input's size that is the symbol times a number, plus another. */
+/* Finds a size of an input that is a * symbol or a * symbol + b, from which the symbol
+ * can be computed. */
 static bool find_symbol(const Export *e, const Symbol *symbol, int *input, int *axis) {
     for (*input = 0; *input < e->graph->inputs.count; ++*input) {
         const Shape shape = e->graph->inputs.items[*input].node->shape;
@@ -28,7 +29,7 @@ static const char *size_with(Export *e, const char *op, const char *size, int64_
 static const char *value_of_symbol(Export *e, const Symbol *symbol) {
     int input, axis;
     if (!find_symbol(e, symbol, &input, &axis))
-        return export_refuse(e, e->here, "the size %s is no size of an input", symbol->name);
+        return export_refuse(e, e->here, "the size %s is not a size of an input", symbol->name);
     const Node *from = e->graph->inputs.items[input].node;
     const Dim dim = from->shape.dims[axis];
     OnnxCall *call = call_begin(e, "Shape");
@@ -40,8 +41,8 @@ static const char *value_of_symbol(Export *e, const Symbol *symbol) {
     return size_with(e, "Div", size, dim->terms[0].coefficient);
 }
 
-/* Dividends of floor divisions are at least 0 (dim.c), so that rounding towards 0 is
- * right. */
+/* Div rounds towards 0. That is right here, since dividends of floor divisions are not
+ * negative (dim.c). */
 static const char *value_of_factor(Export *e, DimFactor factor) {
     if (!factor.symbol) {
         const char *dividend = value_of_size(e, factor.dividend);
@@ -101,9 +102,10 @@ const char *scalar_of_size(Export *e, Dim size) {
 
 /* ---- numbers ---- */
 
-/* The constant of that name, which its type and numbers are part of. */
+/* The constant with this name. A name contains the type and the numbers, so that equal
+ * constants are written once. */
 static const char *value_of_constant(Export *e, const char *name, DType type, int rank, const Number *numbers,
-                                     int64_t count) { /* of rank 0 or 1 */
+                                     int64_t count) { /* for rank 0 or 1 */
     const Name key = intern(e->names, name);
     const char *known = map_get(e->known, key);
     if (known) return known;
@@ -159,7 +161,7 @@ static const char *path_of_weight(const Node *node) {
     return node->op == OP_parameter ? ATTRIBUTES(node, parameter)->path : ATTRIBUTES(node, state)->path;
 }
 
-/* A weight, or what constants alone give. */
+/* A weight, or a folded node. */
 static const char *value_of_tensor(Export *e, Node *node) {
     const bool weight = node->op == OP_parameter || node->op == OP_state;
     const char *path = node->origin->path;
@@ -179,7 +181,8 @@ const char *value_of(Export *e, Node *node) {
 
 /* ---- shapes ---- */
 
-/* Sizes of a reshape: 0 keeps the one of that axis, -1 is what the others leave. */
+/* The sizes for a Reshape: 0 keeps the size of that axis, -1 is inferred from the others.
+ * False if two sizes would be inferred. */
 static bool sizes_of_reshape(Shape from, Shape to, int64_t *sizes) {
     int open = 0;
     for (int i = 0; i < to.rank; i++) {

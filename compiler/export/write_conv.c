@@ -1,23 +1,24 @@
-/* Convolutions, matrix products and pools. ONNX counts padding behind the input, and the
- * graph the size of what comes out: padding_behind finds the one from the other. */
+/* Convolutions, matrix products and pools. ONNX wants the padding after the input; the
+ * graph has the size of the result instead. padding_behind computes the one from the
+ * other. */
 #include "export/export.h"
 #include <math.h>
 
 enum { MAX_SPATIAL = 3 };
 
-typedef struct Windows { /* of each spatial axis */
+typedef struct Windows { /* for each spatial axis */
     int count;
     int64_t kernel[MAX_SPATIAL], stride[MAX_SPATIAL], dilation[MAX_SPATIAL], before[MAX_SPATIAL];
     Dim in[MAX_SPATIAL], out[MAX_SPATIAL];
-    int64_t pads[2 * MAX_SPATIAL]; /* all before, all behind */
+    int64_t pads[2 * MAX_SPATIAL]; /* first all before, then all after */
 } Windows;
 
 static int64_t reach_of_window(const Windows *w, int axis) {
     return (w->kernel[axis] - 1) * w->dilation[axis] + 1;
 }
 
-/* The least padding that gives the size, whatever free sizes are; -1 where there is
- * none. */
+/* The least padding with which the result gets its size for all values of free sizes; -1
+ * if there is none. */
 static int64_t padding_behind(Export *e, const Windows *w, int axis) {
     Dims *dims = e->graph->dims;
     for (int64_t pad = 0; pad < reach_of_window(w, axis) + w->stride[axis]; pad++) {
@@ -27,7 +28,7 @@ static int64_t padding_behind(Export *e, const Windows *w, int axis) {
     return -1;
 }
 
-/* pool: whose padding must be below its kernel */
+/* pool: the padding must be less than the kernel */
 static bool windows_fit(Export *e, Windows *w, bool pool) {
     for (int i = 0; i < w->count; i++) {
         w->pads[i] = w->before[i], w->pads[w->count + i] = padding_behind(e, w, i);
@@ -38,8 +39,8 @@ static bool windows_fit(Export *e, Windows *w, bool pool) {
     return true;
 }
 
-/* Pads the input as far as the last window reaches, so that the windows want none; for a
- * maximum by what is below all. */
+/* Pads the input up to the end of the last window, so that the windows need no padding.
+ * For a maximum the padding is -infinity. */
 static const char *padded_input(Export *e, Windows *w, const char *x, const Node *node) {
     Dims *dims = e->graph->dims;
     const int rank = node->shape.rank;
@@ -83,7 +84,7 @@ static bool find_kernel(const Node *weight, Windows *w) {
     return true;
 }
 
-/* What the pattern calls by that name, or else its root. */
+/* The node with that name in the pattern; if there is none, the matched node itself. */
 static const Node *bound_or_root(const Chosen *chosen, const char *name) {
     const Binding *binding = bound(chosen, name);
     return binding ? binding->node : chosen->node;
@@ -124,8 +125,8 @@ const char *write_convolution(Export *e, const Chosen *chosen) {
     return value ? write_conv_call(e, "Conv", chosen, value, &w, a->groups, NULL, bound(chosen, "b")) : NULL;
 }
 
-/* What of the transposed convolution is cut away behind, or is to be added; false where
- * only a run knows. */
+/* Finds how much of a transposed convolution's result is cut off at the end (pads) or
+ * missing there (`more`, output_padding). False if that depends on free sizes. */
 static bool find_cut_behind(Export *e, Windows *w, int64_t *more) {
     Dims *dims = e->graph->dims;
     for (int i = 0; i < w->count; i++) {
@@ -146,7 +147,8 @@ static bool is_any_above_0(const int64_t *numbers, int count) {
     return false;
 }
 
-/* The whole of it, a stride of zeros behind, and of that the part that is wanted. */
+/* Computes the complete transposed convolution, appends one stride of zeros, and slices
+ * out the part that the graph wants. */
 static const char *write_cut_transposed(Export *e, const Chosen *chosen, Windows *w, int64_t groups) {
     const int rank = chosen->node->shape.rank;
     int64_t pads[2 * REF_MAX_RANK] = {0};
@@ -209,7 +211,7 @@ const char *write_gemm(Export *e, const Chosen *chosen) {
     return call_end(call);
 }
 
-/* ONNX repeats leading axes by itself. */
+/* The operand before its broadcast, if MatMul broadcasts its leading axes by itself. */
 static Node *matrix_operand(Node *node, const Node *other) {
     Node *short_form = without_broadcast(node);
     const int rank = node->shape.rank, missing = rank - short_form->shape.rank;
@@ -241,7 +243,7 @@ const char *write_matmul(Export *e, const Chosen *chosen) {
 
 /* ---- pools ---- */
 
-/* in, out: the shapes of what is pooled, and of what comes of it */
+/* in, out: shapes before and after pooling */
 static void windows_between(const Node *pool, Shape in, Shape out, Windows *w) {
     const Pooling *p = pooling_of(pool);
     w->count = p->kernel.count;
@@ -269,8 +271,8 @@ bool is_mean_of_window(Export *e, const Chosen *chosen) {
     return !bound(chosen, "n")->size && bound(chosen, "n")->number == places_of_window(&w);
 }
 
-/* Whether what counts places has the windows of what adds them up, and padding that ONNX
- * can leave out. */
+/* Whether the sum and the count of elements use the same windows, with padding that ONNX
+ * allows: it then leaves the padding out of the mean. */
 bool is_mean_within(Export *e, const Chosen *chosen) {
     const Node *p = bound(chosen, "p")->node, *q = bound(chosen, "q")->node;
     Windows w, v;
@@ -294,7 +296,7 @@ static const char *write_pool(Export *e, const Chosen *chosen, const Node *pool,
     call_windows(call, &w);
     for (int i = 0; i < w.count && !largest; i++)
         if (w.dilation[i] != 1 && e->options->opset < 19)
-            return export_refuse(e, pool, "dilated average pools are of opset 19");
+            return export_refuse(e, pool, "dilated average pools need opset 19");
     call_dilations(call, &w);
     if (!largest && !within) call_int(call, "count_include_pad", 1);
     return call_end(call);
@@ -316,7 +318,7 @@ const char *write_max_pool(Export *e, const Chosen *chosen) {
     return write_pool(e, chosen, chosen->node, false);
 }
 
-/* Each number of y added where the largest of its window of x stands. */
+/* Adds each element of y at the index of the maximum of its window of x. */
 const char *write_unpool(Export *e, const Chosen *chosen) {
     Windows w;
     Node *x = bound(chosen, "x")->node, *y = bound(chosen, "y")->node;

@@ -1,4 +1,5 @@
-/* Elementwise operators that are no formula of ONNX's, and tests of those that are. */
+/* Elementwise operators that are not a formula in ONNX, and the tests for those that
+ * are. */
 #include "export/export.h"
 #include <math.h>
 
@@ -26,8 +27,8 @@ const char *write_hardsigmoid(Export *e, const Chosen *chosen) {
     return call_end(call);
 }
 
-/* log(1 + x): where that is below 2 by log(u) * x / (u - 1) with u = 1 + x, whose
- * rounding cancels. */
+/* log(1 + x), with u = 1 + x. For u < 2 it is log(u) * x / (u - 1), in which the rounding
+ * error of u cancels. */
 const char *write_log1p(Export *e, const Chosen *chosen) {
     const DType type = chosen->node->shape.type;
     const char *x = operand_value(e, chosen, "x"), *one = value_of_number(e, 1, type);
@@ -37,7 +38,7 @@ const char *write_log1p(Export *e, const Chosen *chosen) {
     return call_3(e, "Where", call_2(e, "Less", u, value_of_number(e, 2, type)), low, log);
 }
 
-/* ---- division that rounds down; of ints it gives 0 where the divisor is 0 ---- */
+/* ---- division that rounds down; for ints the result is 0 if the divisor is 0 ---- */
 
 bool divides(Export *e, const Chosen *chosen) {
     (void)e;
@@ -68,8 +69,7 @@ const char *write_int_division(Export *e, const Chosen *chosen) {
     return call_3(e, "Where", d.is_zero, d.zero, call_2(e, "Div", whole, d.divisor));
 }
 
-/* C's remainder, exact, which has the sign of x: one more y where that is not the sign of
- * y. */
+/* fmod is exact, but takes the sign of x; where that is not the sign of y, y is added. */
 const char *write_modulo(Export *e, const Chosen *chosen) {
     const char *x = operand_value(e, chosen, "x"), *y = operand_value(e, chosen, "y");
     OnnxCall *call = call_begin(e, "Mod");

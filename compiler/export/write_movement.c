@@ -1,4 +1,4 @@
-/* What moves elements, and what is made of sizes. */
+/* Operators that move elements, and constants that depend on sizes. */
 #include "export/export.h"
 
 static Node *moved_node(const Chosen *chosen) { return bound(chosen, "x")->node; }
@@ -40,7 +40,8 @@ const char *write_slice(Export *e, const Chosen *chosen) {
     return call_end(call);
 }
 
-/* From the end to the beginning: an end of the least number is before the first. */
+/* A Slice with step -1. The end must come before the first element; -INT64_MAX does,
+ * whatever the size is. */
 const char *write_flip(Export *e, const Chosen *chosen) {
     const IntList axes = ATTRIBUTES(chosen->node, flip)->axes;
     int64_t last[REF_MAX_RANK], least[REF_MAX_RANK];
@@ -83,7 +84,7 @@ const char *write_concat(Export *e, const Chosen *chosen) {
 
 /* ---- pixels to channels, and back ---- */
 
-typedef struct Shuffle { /* reshape to 6 axes, transpose, reshape */
+typedef struct Shuffle { /* the reshape to 6 axes, the transpose, and the reshape back */
     Shape from, between, to;
     IntList order;
 } Shuffle;
@@ -101,7 +102,8 @@ static bool has_order(const Shuffle *s, const int64_t *order) {
     return !memcmp(s->order.items, order, 6 * sizeof *order);
 }
 
-/* [N, c, r, r, H, W] with rows and columns turned in between */
+/* Whether the shuffle splits channels into [N, c, r, r, H, W] and moves each r behind its
+ * axis. */
 bool is_depth_to_space(Export *e, const Chosen *chosen) {
     static const int64_t order[] = {0, 1, 4, 2, 5, 3};
     Shuffle s;
@@ -121,7 +123,7 @@ const char *write_depth_to_space(Export *e, const Chosen *chosen) {
     return call_end(call);
 }
 
-/* ---- constants of free sizes, and sizes of the run ---- */
+/* ---- constants of free sizes, and sizes as values ---- */
 
 const char *write_constant(Export *e, const Chosen *chosen) {
     const char *sizes = value_of_sizes(e, chosen->node->shape.dims, chosen->node->shape.rank);

@@ -1,4 +1,5 @@
-/* Normalizations, and softmax: what the library computes in pieces and ONNX has whole. */
+/* Normalizations and softmax: composed of several operators in the library, but one
+ * operator in ONNX. */
 #include "export/export.h"
 
 static IntList axes_of_sum(const Chosen *chosen, const char *name) {
@@ -9,7 +10,8 @@ static bool same_axes(IntList a, IntList b) {
     return a.count == b.count && !memcmp(a.items, b.items, sizeof *a.items * (size_t)a.count);
 }
 
-/* The product of the sizes along `axes`, which a mean divides by. */
+/* Whether the number is the product of the sizes along `axes`, by which a mean
+ * divides. */
 static bool is_size_along(Export *e, const Binding *number, Shape shape, IntList axes) {
     Dim product = dim_const(e->graph->dims, 1);
     int64_t known;
@@ -19,7 +21,7 @@ static bool is_size_along(Export *e, const Binding *number, Shape shape, IntList
                         : dim_is_const(product, &known) && (double)known == number->number;
 }
 
-/* The mean and the variance are both means over the same axes. */
+/* Whether `m` and `v` are means over the same axes. */
 static bool is_normalized(Export *e, const Chosen *chosen, Shape x) {
     const IntList axes = axes_of_sum(chosen, "ms");
     return same_axes(axes, axes_of_sum(chosen, "vs")) && is_size_along(e, bound(chosen, "mn"), x, axes) &&
@@ -37,7 +39,7 @@ static bool affine_is_along(const Chosen *chosen, int axis) {
     return !w || (binding_is_along(w, axis) && binding_is_along(b, axis));
 }
 
-/* Scale and bias, or ones and zeros. */
+/* Scale and bias; if the pattern has none, ones and zeros. */
 static void call_affine(Export *e, OnnxCall *call, const Chosen *chosen, int axis) {
     const Binding *w = bound(chosen, "w");
     const Shape y = chosen->node->shape;
@@ -118,7 +120,7 @@ bool is_mean(Export *e, const Chosen *chosen) {
     return is_size_along(e, bound(chosen, "n"), bound(chosen, "x")->node->shape, axes_of_sum(chosen, "s"));
 }
 
-/* Whether the reshape drops the axes of the sum. */
+/* Whether the reshape only drops the axes of the sum. */
 bool is_squeezed_mean(Export *e, const Chosen *chosen) {
     const Shape x = bound(chosen, "x")->node->shape, r = bound(chosen, "r")->node->shape;
     const IntList axes = axes_of_sum(chosen, "s");

@@ -1,4 +1,4 @@
-/* Reductions, and what depends on the order of elements. */
+/* Reductions, and operators that depend on the order of elements. */
 #include "export/export.h"
 
 static const char *ordered_value(Export *e, const Chosen *chosen) {
@@ -43,7 +43,8 @@ const char *write_top_k(Export *e, const Chosen *chosen) {
 
 /* ---- non-maximum suppression ---- */
 
-/* Column `column` of what was found, [found, 1]: picture 0, box 2. */
+/* A column of what NonMaxSuppression found, as [found, 1]: 0 is the picture, 2 the
+ * box. */
 static const char *found_column(Export *e, const char *found, int64_t column) {
     const int64_t ends = column + 1, axis = 1;
     OnnxCall *call = call_begin(e, "Slice");
@@ -54,8 +55,8 @@ static const char *found_column(Export *e, const char *found, int64_t column) {
     return call_end(call);
 }
 
-/* How many of the same picture stand before, [found, 1]: they follow each other by
- * pictures, so that is the place in all less that of the picture's first. */
+/* How many rows of the same picture come before, [found, 1]. CumSum counts the rows of
+ * each picture. */
 static const char *place_in_picture(Export *e, const char *picture, const char *pictures) {
     const int64_t one = 1;
     const char *zero = value_of_number(e, 0, DTYPE_I64), *step = value_of_number(e, 1, DTYPE_I64);
@@ -69,8 +70,8 @@ static const char *place_in_picture(Export *e, const char *picture, const char *
     return call_cast(e, place, DTYPE_I64);
 }
 
-/* ONNX lists what stays, (picture, class, box) in each row; here it is brought into rows
- * of pictures, -1 behind the last. */
+/* ONNX lists the boxes that it keeps as rows of (picture, class, box). The graph wants a
+ * row for each picture, filled up with -1. */
 const char *write_nms(Export *e, const Chosen *chosen) {
     const nms_attributes *a = ATTRIBUTES(chosen->node, nms);
     Node *boxes = bound(chosen, "x")->node, *scores = bound(chosen, "y")->node;

@@ -1,8 +1,8 @@
-/* Resizing. Each way of the graph is a set of attributes of ONNX's Resize, but the mean
- * of what a pixel covers: that is a product by a matrix for each axis. */
+/* Resizing. Each mode of the graph is a set of attributes of ONNX's Resize, except the
+ * mean over areas: that becomes a matrix product for each axis. */
 #include "export/export.h"
 
-/* ---- the mean of areas ---- */
+/* ---- the mean over areas ---- */
 
 static const char *range_of(Export *e, const char *count, bool column) {
     const int64_t shape[] = {-1, 1};
@@ -12,7 +12,8 @@ static const char *range_of(Export *e, const char *count, bool column) {
     return column ? call_2(e, "Reshape", range, value_of_ints(e, shape, 2)) : range;
 }
 
-/* [out, in]: part i is the mean of floor(i in / out) up to ceil((i + 1) in / out). */
+/* [out, in]: row i averages the elements from floor(i * in / out) to ceil((i + 1) * in /
+ * out). */
 static const char *matrix_of_areas(Export *e, Dim from, Dim to) {
     const char *in = value_of_size(e, from), *out = value_of_size(e, to);
     if (!in || !out) return NULL;
@@ -38,14 +39,14 @@ static const char *write_areas(Export *e, const Chosen *chosen) {
     return call_2(e, "MatMul", high, columns);
 }
 
-/* ---- the others ---- */
+/* ---- other modes ---- */
 
 const char *write_resize(Export *e, const Chosen *chosen) {
     const resample_attributes *a = ATTRIBUTES(chosen->node, resample);
     const bool nearest = !strcmp(a->mode, "nearest"), cubic = !strcmp(a->mode, "cubic");
     if (!strcmp(a->mode, "area")) return write_areas(e, chosen);
     if (a->antialias && e->options->opset < 18)
-        return export_refuse(e, chosen->node, "resizing with antialias is of opset 18");
+        return export_refuse(e, chosen->node, "resizing with antialias needs opset 18");
     const char *x = value_of(e, bound(chosen, "x")->node);
     const char *sizes = value_of_sizes(e, chosen->node->shape.dims, chosen->node->shape.rank);
     if (!sizes) return NULL;

@@ -1,4 +1,4 @@
-/* Attributes of the current node. */
+/* Looks up attributes of the current node. */
 #include "import/import.h"
 
 const OnnxAttribute *attribute(const Import *im, const char *name) {

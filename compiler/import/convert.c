@@ -1,5 +1,6 @@
-/* Converts the nodes of a graph in order: they are folded, or converted by their rows of
- * operators.def; functions, and branches whose condition is known, are inlined. */
+/* Converts the nodes of a graph in order. A node is folded if its inputs are known, else
+ * converted by its row of operators.def. Functions, and branches whose condition is
+ * known, are inlined. */
 #include "import/convert.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ const char *identifier(Import *im, const char *name, const char *otherwise) {
 typedef struct Symbols {
     Map *by_name;              /* symbols in use */
     Map *by_param;             /* ONNX's name of a size -> ours */
+    Vec(const char *) all;     /* in their order */
     Vec(const char *) spatial; /* heights and widths */
 } Symbols;
 
@@ -53,8 +55,8 @@ static const char *define_of_name(const Import *im, Name name) {
     return NULL;
 }
 
-/* The symbol of a free size: ONNX's name where that is an identifier, else N, H and W by
- * the axis. */
+/* The symbol of a free size: ONNX's name if that is an identifier, else N, H or W,
+ * depending on the axis. */
 static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
     const char *param = port->symbols[axis],
                *known = param ? map_get(symbols->by_param, intern(im->names, param)) : NULL;
@@ -69,6 +71,7 @@ static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Sy
     for (int i = 2; map_get(symbols->by_name, name); i++)
         name = intern(im->names, arena_printf(im->arena, "%s%d", base, i));
     map_set(symbols->by_name, name, (void *)name);
+    vec_push(im->arena, &symbols->all, name);
     if (param) map_set(symbols->by_param, intern(im->names, param), (void *)name);
     const char *fixed = define_of_name(im, name);
     if (fixed) return fixed;
@@ -106,7 +109,7 @@ static bool add_onnx_input(Import *im, const OnnxPort *port, Map *taken, Symbols
     if (!port->has_shape || onnx_type_bytes(port->type) == 0) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the input `%s` %s", port->name,
                    port->type == 0 || onnx_type_bytes(port->type)
-                       ? "is no tensor, or one without a shape"
+                       ? "is not a tensor, or has no shape"
                        : arena_printf(im->arena, "is of %s", onnx_type_name(port->type)));
         return false;
     }
@@ -125,7 +128,8 @@ static bool add_onnx_input(Import *im, const OnnxPort *port, Map *taken, Symbols
     return true;
 }
 
-/* An intermediate tensor as an input: its shape is that in the file. */
+/* Makes an intermediate tensor an input of the model, with the shape that the file
+ * declares for it. */
 static bool add_cut(Import *im, Name name, Map *taken, Symbols *symbols) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->values.count; i++)
@@ -171,6 +175,33 @@ static void bind_given(Import *im, const OnnxPort *port) {
                    port->name, text, onnx_type_name(port->type));
 }
 
+static bool is_name_of_given(const Import *im, Name name) {
+    const OnnxGraph *graph = im->model->graph;
+    for (int i = 0; i < graph->inputs.count; i++)
+        if (graph->inputs.items[i].name == name) return is_given_input(im, &graph->inputs.items[i]);
+    return false;
+}
+
+/* Each -D names a free size or an input of one number. */
+static bool check_given_names(Import *im, const Symbols *symbols) {
+    bool good = true;
+    for (int i = 0; i < im->options.define_count; i++) {
+        Name name = im->options.defines[i].name;
+        if (map_get(symbols->by_name, name) || is_name_of_given(im, name)) continue;
+        good = false;
+        Diagnostic *d =
+            diag_error(im->diag, DIAG_unknown_define, (Span){0},
+                       "-D %s: the file has no free size, and no input of one number, of that name", name);
+        const char *near = nearest_name(name, symbols->all.items, symbols->all.count);
+        Text sizes = {.arena = im->arena};
+        for (int k = 0; k < symbols->all.count; k++)
+            text_add(&sizes, "%s`%s`", k ? ", " : "", symbols->all.items[k]);
+        if (near) diag_help(im->diag, d, "did you mean `%s`?", near);
+        else if (symbols->all.count) diag_help(im->diag, d, "its free sizes: %s", text_string(&sizes));
+    }
+    return good;
+}
+
 static bool begin_trial(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     Map *taken = map_new(im->arena);
@@ -182,7 +213,7 @@ static bool begin_trial(Import *im) {
             !is_given_input(im, &graph->inputs.items[i]))
             good = add_onnx_input(im, &graph->inputs.items[i], taken, &symbols) && good;
     for (int i = 0; i < im->cut.count; i++) good = add_cut(im, im->cut.items[i], taken, &symbols) && good;
-    if (!good) return false;
+    if (!good || !check_given_names(im, &symbols)) return false;
     Text where = {.arena = im->arena};
     for (int i = 0; im->multiple > 1 && i < symbols.spatial.count; i++)
         text_add(&where, "%s%s %% %d == 0", i ? ", " : " where ", symbols.spatial.items[i], im->multiple);
@@ -191,11 +222,11 @@ static bool begin_trial(Import *im) {
         arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", inputs_text(im), im->where);
     const ElaborateOptions options = {
         im->options.stdlib_dir, NULL,  0,
-        im->options.patience,   false, 0}; /* its defines are in the signature */
+        im->options.patience,   false, 0}; /* the defines are already part of the signature */
     im->trial = trial_begin(im->arena, im->names, &options, signature, &why);
     if (!im->trial) {
-        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", inputs_text(im),
-                   why ? why : "no model");
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the inputs (%s): %s", inputs_text(im),
+                   why ? why : "they do not make a model");
         return false;
     }
     im->dims = trial_dims(im->trial);
@@ -233,14 +264,14 @@ static void bind_initializers(Import *im, const OnnxGraph *graph) {
     }
 }
 
-/* The wires of a node's inputs; false where one of them is missing, which was
- * reported. */
+/* The wires of a node's inputs; false where one of them is missing, which has been
+ * reported already. */
 static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     bool here = true;
     for (int i = 0; i < node->input_count; i++) {
         out[i] = *node->inputs[i] ? map_get(im->wires, node->inputs[i]) : NULL;
         if (*node->inputs[i] && !out[i])
-            cannot(im, "its input `%s` is made by no node before it", node->inputs[i]);
+            cannot(im, "no node before it makes its input `%s`", node->inputs[i]);
         here = here && !(out[i] && out[i]->missing);
         if (out[i] && out[i]->absent) out[i] = NULL;
     }
@@ -252,7 +283,7 @@ static bool run_branch(Import *im, const char *name, Wire **outputs) {
     const OnnxNode *node = im->node;
     const OnnxAttribute *branch = attribute(im, name);
     if (!branch || !branch->graph || branch->graph->outputs.count != node->output_count)
-        return cannot(im, "its branch is not there");
+        return cannot(im, "its branch is missing");
     bind_initializers(im, branch->graph);
     run_nodes(im, branch->graph->nodes.items, branch->graph->nodes.count);
     im->node = node;
@@ -299,10 +330,10 @@ void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     else run_branch(im, truth ? "then_branch" : "else_branch", outputs);
 }
 
-/* `Loop`: inlines its body as often as it runs, where that is known. The inputs of the
- * body are the number of the iteration, the condition and the loop-carried values; its
- * outputs are the condition, the next loop-carried values, and the results of each
- * iteration, which are stacked. */
+/* `Loop`: unrolls its body if the number of iterations is known. The inputs of the body
+ * are the number of the iteration, the condition and the loop-carried values; its outputs
+ * are the condition, the next loop-carried values, and the results of each iteration,
+ * which are stacked. */
 void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxNode *node = im->node;
     const OnnxAttribute *body = attribute(im, "body");
@@ -314,7 +345,7 @@ void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (max && max->sizes) dim_is_const(max->sizes[0], &rounds);
     if (!graph || carried < 0 || stacked < 0 || graph->inputs.count != carried + 2 ||
         graph->outputs.count != node->output_count + 1)
-        cannot(im, "its body is not there");
+        cannot(im, "its body is missing");
     else if ((inputs[0] && (!max || !max->sizes)) || (inputs[1] && !condition))
         cannot(im, "how often it runs depends on values that only a run knows");
     if (im->why) return;
@@ -357,8 +388,8 @@ static const OnnxFunction *find_function(const Import *im, const OnnxNode *node)
     return NULL;
 }
 
-/* A node of a function's body, with the attributes of the call where it refers to
- * them. */
+/* A node of a function's body. An attribute that refers to one of the function's own is
+ * replaced by the value in the call, or by the default. */
 static OnnxNode resolved_node(Import *im, const OnnxNode *node, const OnnxNode *call,
                               const OnnxFunction *function) {
     OnnxNode out = *node;
@@ -371,7 +402,7 @@ static OnnxNode resolved_node(Import *im, const OnnxNode *node, const OnnxNode *
         for (int k = 0; from->refers && k < function->default_count; k++)
             if (!strcmp(function->defaults[k].name, node->attributes[i].refers))
                 from = &function->defaults[k];
-        if (from->refers) continue; /* optional, and omitted */
+        if (from->refers) continue; /* optional, and given neither in the call nor as a default */
         attributes[out.attribute_count] = *from;
         attributes[out.attribute_count++].name = node->attributes[i].name;
     }
@@ -400,17 +431,18 @@ static void convert_function(Import *im, const OnnxFunction *function, const Onn
     im->wires = outside, im->opset = opset;
 }
 
-/* Whether the operator can be read; refuses it where not. */
+/* Whether the operator can be read; refuses the node if not. */
 static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRow *row) {
     if (*node->domain) return cannot(im, "operators of %s are not read", node->domain);
     if (!row) return cannot(im, "the operator is not read");
     if (!row->convert) return cannot(im, "%s", row->as);
     if (im->opset < row->since)
-        return cannot(im, "its form of opset %d is not read, from %d on it is", im->opset, row->since);
+        return cannot(im, "its form in opset %d is not read, only that of opset %d and later", im->opset,
+                      row->since);
     return true;
 }
 
-/* here: whether its inputs exist; else only checks whether the node could be read. */
+/* here: whether the inputs exist. If not, the node is only checked: could it be read? */
 static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inputs, Wire **outputs) {
     const OnnxFunction *function = find_function(im, node);
     const OperatorRow *row = operator_find(node->op);
@@ -441,7 +473,7 @@ static void run_node(Import *im, const OnnxNode *node) {
     const bool here = inputs_of_node(im, node, inputs);
     if (!im->why) convert_node(im, node, here, inputs, outputs);
     for (int i = 0; i < node->output_count && here && !im->why && im->unread.count == unread; i++)
-        if (!outputs[i] && *node->outputs[i]) cannot(im, "its output `%s`", node->outputs[i]);
+        if (!outputs[i] && *node->outputs[i]) cannot(im, "its output `%s` is not read", node->outputs[i]);
     if (im->why) report_unread_operator(im, node);
     if (here && im->unread.count == unread) {
         for (int i = 0; i < node->output_count; i++) bind_wire(im, node->outputs[i], outputs[i]);
@@ -453,7 +485,7 @@ static void run_node(Import *im, const OnnxNode *node) {
 
 static void run_nodes(Import *im, const OnnxNode *nodes, int count) {
     if (im->depth == DEEPEST_CALL) {
-        cannot(im, "functions and graphs lie within each other more than %d deep", DEEPEST_CALL);
+        cannot(im, "functions and graphs are nested more than %d deep", DEEPEST_CALL);
         return;
     }
     im->depth++;
@@ -478,7 +510,7 @@ static void need_graph(Map *needed, const OnnxGraph *graph) {
     }
 }
 
-/* The nodes that the outputs depend on, in their order. */
+/* The nodes that the outputs depend on, in the order of the file. */
 static OnnxNode *needed_nodes(Import *im, int *count) {
     const OnnxGraph *graph = im->model->graph;
     Map *needed = map_new(im->arena);
@@ -506,7 +538,7 @@ static void bind_onnx_outputs(Import *im) {
     for (int i = 0; i < graph->outputs.count; i++) {
         Wire *wire = map_get(im->wires, graph->outputs.items[i].name);
         if (!wire) {
-            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s` is made by no node",
+            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "no node makes the output `%s`",
                        graph->outputs.items[i].name);
             continue;
         }

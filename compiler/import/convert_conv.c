@@ -1,7 +1,7 @@
 /* Convolutions, products with weights, and pools. */
 #include "import/convert.h"
 
-typedef struct OnnxWindows { /* the windows of convolutions and pools; for two axes also as text */
+typedef struct OnnxWindows { /* windows of convolutions and pools, of one to three axes */
     int axes;
     int64_t kernel[3], stride[3], dilation[3], before[3], after[3];
     bool upper, lower; /* auto_pad */
@@ -25,7 +25,7 @@ static bool windows_of_node(Import *im, Wire *x, const int64_t *kernel, OnnxWind
     return true;
 }
 
-/* SAME_UPPER and SAME_LOWER as numbers. */
+/* Replaces SAME_UPPER and SAME_LOWER by numbers of padding. */
 static bool resolve_pads(Import *im, Wire *x, OnnxWindows *w) {
     for (int i = 0; (w->upper || w->lower) && i < w->axes; i++) {
         int64_t size;
@@ -44,7 +44,7 @@ static const char *pad_text(Import *im, const OnnxWindows *w) {
     return tuple_text(im->arena, (int64_t[]){w->before[0], w->after[0], w->before[1], w->after[1]}, 4);
 }
 
-/* Whether the padding is the default of a convolution. */
+/* Whether the padding is what the library's convolutions use by default. */
 static bool is_middle(const OnnxWindows *w) {
     bool middle = !w->upper && !w->lower;
     for (int i = 0; i < w->axes; i++)
@@ -59,7 +59,7 @@ static bool all_are(const int64_t *values, int count, int64_t value) {
     return true;
 }
 
-/* ", stride = 2, pad = 1" and so on, where they are not the defaults. */
+/* The settings that differ from the defaults as text: ", stride = 2, pad = 1". */
 static const char *window_settings(Import *im, const OnnxWindows *w, int64_t groups) {
     Text text = {.arena = im->arena};
     if (!all_are(w->stride, 2, 1)) text_add(&text, ", stride = %s", ints_text(im->arena, w->stride, 2));
@@ -69,7 +69,7 @@ static const char *window_settings(Import *im, const OnnxWindows *w, int64_t gro
     return text_string(&text);
 }
 
-/* Adds a number for each channel. */
+/* Adds one number for each channel. */
 static Wire *with_bias(Import *im, Wire *y, Wire *bias) {
     if (!y || !bias) return y;
     const int rank = wire_rank(im, y);
@@ -84,8 +84,8 @@ static Dim window_places_along(Import *im, Wire *x, const OnnxWindows *w, int ax
     return dim_offset(im->dims, dim_floor_div(im->dims, padded, w->stride[axis]), 1);
 }
 
-/* Windows of one or three axes, or what the library has no layer for, by the operator of
- * the graph. */
+/* Calls a primitive operator of the graph: for windows of one or three axes, and wherever
+ * the library has no layer. */
 static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count,
                                const OnnxWindows *w, const Dim *sizes, int64_t groups) {
     const bool pools = strstr(callee, "pool") != NULL;
@@ -105,7 +105,7 @@ static bool kernel_of(Import *im, Wire *weight, int axes, int64_t *kernel) {
     return true;
 }
 
-/* The node's convolution, with a computed weight. */
+/* The current node's convolution, by a weight that the model computes. */
 Wire *convolved(Import *im, Wire *x, Wire *weight) {
     Wire *both[] = {x, weight};
     OnnxWindows w;
@@ -175,7 +175,7 @@ void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = line_run(im, line, x->type);
 }
 
-/* The padding for `output_shape` or auto_pad. */
+/* Derives the padding from `output_shape` or auto_pad. */
 static bool transposed_pads(Import *im, Wire *x, OnnxWindows *w, int64_t *output_padding) {
     int64_t wanted[3];
     const bool shaped = attribute_ints(im, "output_shape", w->axes, wanted), same = w->upper || w->lower;
@@ -268,7 +268,7 @@ static Wire *pool_three(Import *im, Wire *x, OnnxWindows *w, bool is_max, bool c
     return infix(im, "/", total, primitive_windows(im, "pool_sum", &ones, 1, w, sizes, 1));
 }
 
-/* Turns windows of one axis into windows of two, the first of size 1. */
+/* Turns windows of one axis into windows of two axes, the first of which has size 1. */
 static void lift_windows(OnnxWindows *w) {
     int64_t *lists[] = {w->kernel, w->stride, w->dilation, w->before, w->after};
     for (int i = 0; i < COUNT_OF(lists); i++) lists[i][1] = lists[i][0], lists[i][0] = i < 3;
@@ -288,12 +288,13 @@ static Wire *pool_two(Import *im, Wire *x, const OnnxWindows *w, bool is_max, bo
     return stage(im, x, is_max ? "maxpool" : "avgpool", "%s", text_string(&text));
 }
 
-/* The place of each maximum in x as a flat tensor: in its plane, which f32 counts, and
- * the planes before it. */
+/* The index of each maximum in x as a flat tensor. max_pool_gather picks it from f32
+ * indices within a plane, in which f32 is exact; the elements of the planes before are
+ * added as i64. */
 static Wire *pool_places(Import *im, Wire *x, OnnxWindows *w, bool ceil_mode) {
     Dim sizes[3], dims[4], plane = size_product(im, x, 2, 4), planes = size_product(im, x, 0, 2);
     const bool by_columns = attribute_int(im, "storage_order", 0);
-    if (w->axes != 2) return cannot(im, "the places of a maximum pool over %d axes", w->axes);
+    if (w->axes != 2) return cannot(im, "the indices of a maximum pool over %d axes", w->axes);
     if (!resolve_pads(im, x, w)) return NULL;
     for (int i = 0; i < 4; i++) dims[i] = wire_size(im, x, i);
     for (int i = 0; i < 2; i++) sizes[i] = pool_size(im, x, w, i, ceil_mode);
@@ -328,7 +329,7 @@ void convert_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     }
 }
 
-/* Zeros behind y along each axis, to the sizes that are wanted. */
+/* Appends zeros to y along each axis until it has the sizes `wanted`. */
 static Wire *padded_to(Import *im, Wire *y, const Dim *wanted, const Dim *own, int rank) {
     Dim after[16], none[16];
     bool same = true;
@@ -341,7 +342,7 @@ static Wire *padded_to(Import *im, Wire *y, const Dim *wanted, const Dim *own, i
                 dims_text(im->arena, none, rank), dims_text(im->arena, after, rank));
 }
 
-/* The second input has the places of the elements in the flat result. */
+/* Max unpooling. The second input holds the index of each element in the flat result. */
 void convert_max_unpool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *places = input_at(inputs, count, 1),
          *shape = input_at(inputs, count, 2);

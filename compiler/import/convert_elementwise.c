@@ -21,8 +21,8 @@ static bool drops_at_random(Import *im, Wire *ratio, Wire *trains) {
 void convert_identity(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = input_at(inputs, count, 0);
     if (drops_at_random(im, input_at(inputs, count, 1), input_at(inputs, count, 2)))
-        cannot(im, "dropping at random, as in training");
-    if (im->node->output_count > 1) { /* the mask of Dropout */
+        cannot(im, "dropout at random, as in training");
+    if (im->node->output_count > 1) { /* the second output of Dropout, its mask */
         Wire *x = outputs[0];
         Dim dims[16];
         for (int i = 0; x && i < wire_rank(im, x); i++) dims[i] = wire_size(im, x, i);
@@ -33,8 +33,8 @@ void convert_identity(Import *im, Wire *const *inputs, int count, Wire **outputs
     }
 }
 
-/* Where an ONNX type that is held in a wider type wraps: 2 ** bits; 0 where cai's type
- * wraps by itself. */
+/* The modulus (2 ** bits) of an ONNX integer type that cai holds in a wider type; 0 where
+ * cai's own type wraps in the same way. */
 static double wraps_at(int type) {
     return type == ONNX_UINT8                          ? 0x1p8
            : type == ONNX_UINT16 || type == ONNX_INT16 ? 0x1p16
@@ -49,8 +49,9 @@ static Wire *wrapped_wire(Import *im, Wire *x) {
     return infix_number(im, "-", infix_number(im, "%", infix_number(im, "+", x, at / 2), at), at / 2);
 }
 
-/* The second operand. Up to opset 6 `axis` gave the axis of the first operand that is
- * aligned with its first axis; since 7 operands broadcast as in numpy. */
+/* The second operand, shaped for broadcasting. Since opset 7 operands broadcast as in
+ * numpy; before, `axis` said with which axis of the first operand the first axis of the
+ * second is aligned. */
 static Wire *operand_of_many(Import *im, Wire *const *inputs, int count) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     Dim dims[16];
@@ -72,7 +73,7 @@ static bool is_free_constant(Import *im, Wire *wire) {
     return k && known_is_symbolic(k);
 }
 
-/* Of a constant that could not be folded. */
+/* The sizes of a constant that could not be folded, for messages. */
 static const char *sizes_text(Import *im, Wire *wire) {
     const Known *k = known_of(im, wire);
     if (!k || !k->sizes) return "a constant";
@@ -134,7 +135,7 @@ static bool is_positive_number(Import *im, Wire *wire) {
     return k && k->count == 1 && k->sizes && dim_is_const(k->sizes[0], &value) && value > 0;
 }
 
-/* ONNX truncates the quotient of ints, ours is rounded down. */
+/* ONNX truncates integer quotients towards 0; cai rounds them down. */
 static Wire *truncated_quotient(Import *im, Wire *const *both) {
     Wire *x = multiple_of(im, both[0], both[1]);
     if (x) return infix(im, "//", x, both[1]);
@@ -160,8 +161,8 @@ void convert_mod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     else outputs[0] = infix(im, "%", both[0], both[1]);
 }
 
-/* The result has the type of the base. A small integer exponent of ints becomes a
- * product, and so does a square, which is how people write it. */
+/* The result has the type of the base. Integers to a known power of 1 to 8 become a
+ * product; their other powers are computed in f32 and rounded. */
 void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     const Known *k = known_of(im, b);
@@ -208,7 +209,8 @@ void convert_mean(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = count > 1 ? infix_number(im, "/", total, count) : total;
 }
 
-/* Bounds: attributes, or since opset 11 inputs, each of which may be omitted. */
+/* Clip. The bounds are attributes, or inputs since opset 11; each of them may be
+ * omitted. */
 void convert_clip(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *low = input_at(inputs, count, 1),
          *high = input_at(inputs, count, 2);
@@ -290,7 +292,7 @@ void convert_is_inf(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     typed(outputs[0], ONNX_BOOL);
 }
 
-/* Casts to a type that is held in a wider one wrap like that type. */
+/* A cast to a type that cai holds in a wider type must wrap as the narrow type would. */
 void convert_cast(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const int to = (int)attribute_int(im, "to", 0);
     Wire *x = input_at(inputs, count, 0);
@@ -311,7 +313,8 @@ void convert_where(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                                          : cannot(im, "Where has three inputs");
 }
 
-/* One slope for all, one for each channel, or any other tensor of slopes. */
+/* PRelu: one slope for all elements, one for each channel, or any other tensor of
+ * slopes. */
 void convert_prelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *slope = input_at(inputs, count, 1);
     int64_t channels;

@@ -1,4 +1,5 @@
-/* Operators that move elements: other shapes, parts, other orders. */
+/* Operators that move elements without computing: reshapes, slices, gathers,
+ * permutations. */
 #include "import/convert.h"
 
 static void own_dims(Import *im, Wire *x, Dim *dims) {
@@ -28,7 +29,7 @@ void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs)
     }
     if (open >= 0) dims[open] = dim_div_exact(im->dims, size_product(im, x, 0, wire_rank(im, x)), known);
     if (open >= 0 && !dims[open])
-        cannot(im, "a shape whose -1 does not come out: %s over %s", onnx_shape_text(im, x),
+        cannot(im, "a shape whose -1 is not a whole number: %s over %s", onnx_shape_text(im, x),
                dim_string(im->arena, known));
     else outputs[0] = flattened_wire(im, x, dims, rank);
 }
@@ -47,7 +48,8 @@ void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs)
         im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
 }
 
-/* Axes as an attribute, since opset 13 as an input; -1: not given. */
+/* The axes that a node names: an attribute, or an input since opset 13; -1 if there are
+ * none. */
 int axes_given(Import *im, Wire *const *inputs, int count, int place, int64_t *axes) {
     const OnnxAttribute *a = attribute(im, "axes");
     int many = -1;
@@ -78,7 +80,7 @@ void convert_unsqueeze(Import *im, Wire *const *inputs, int count, Wire **output
     bool fresh[16] = {false};
     if (!x) return;
     const int many = axes_given(im, inputs, count, 1, axes), rank = wire_rank(im, x) + many;
-    if (many < 0 || rank > 16) cannot(im, "axes that are not told");
+    if (many < 0 || rank > 16) cannot(im, "axes that are not known");
     for (int i = 0; i < many && !im->why; i++) {
         const int axis = axis_of(im, axes[i], rank);
         if (axis >= 0) fresh[axis] = true;
@@ -108,7 +110,7 @@ Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank) {
         const int a = i - (max - have), b = i - (max - rank);
         own[i] = a >= 0 ? wire_size(im, x, a) : one;
         wanted[i] = b >= 0 && dims[b] != one ? dims[b] : own[i];
-        if (!own[i] || !wanted[i]) return cannot(im, "to sizes that depend on values of the run");
+        if (!own[i] || !wanted[i]) return cannot(im, "sizes that depend on values that only a run knows");
         same = same && own[i] == wanted[i];
     }
     Wire *y = reshaped(im, x, own, max);
@@ -124,7 +126,7 @@ void convert_expand(Import *im, Wire *const *inputs, int count, Wire **outputs) 
         outputs[0] = broadcasted(im, input_at(inputs, count, 0), dims, rank);
 }
 
-/* Repeats n times along an axis: a new axis of n before it is merged with it. */
+/* Repeats x along an axis: inserts an axis of `times` before it, and merges the two. */
 static Wire *tiled_wire(Import *im, Wire *x, int axis, Dim times) {
     Dim dims[16], wide[17], thin[17];
     if (!x) return NULL;
@@ -154,9 +156,8 @@ void convert_tile(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 
 /* ---- parts ---- */
 
-/* The index of an axis as text; ":" for all of it. */
-/* What stands for the end where a size is free: INT32_MAX and more, and 10^9 of
- * tf2onnx. */
+/* Exporters mark an end of free size by INT32_MAX or more; tf2onnx uses 10^9. */
+/* One slice of a subscript as text, FROM:TO:STEP; ":" for a complete axis. */
 enum { END_OF_AXIS = 1000000000 };
 
 static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end, int64_t step) {
@@ -185,7 +186,7 @@ static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end,
                         all_behind ? "" : arena_printf(im->arena, "%lld", (long long)to), step_text);
 }
 
-/* x[:, a:b, ..], without the indices after the last sliced axis. */
+/* x[:, a:b, ..]; trailing `:` are left out. */
 static Wire *cut_wire(Import *im, Wire *x, const char *const *places) {
     Text text = {.arena = im->arena};
     int last = -1;
@@ -202,7 +203,8 @@ static Wire *part_of_wire(Import *im, Wire *x, int axis, Dim begin, Dim end) {
     return cut_wire(im, x, places);
 }
 
-/* Up to opset 9 attributes, since 10 inputs. */
+/* Slice. Begins, ends, axes and steps are attributes up to opset 9, inputs since opset
+ * 10. */
 void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     Dim begins[16], ends[16];
@@ -229,8 +231,8 @@ void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = cut_wire(im, x, places);
 }
 
-/* Sizes: an attribute, since opset 13 an input, or equal parts, the last of them
- * smaller. */
+/* Split. The sizes are an attribute, an input since opset 13, or equal parts of which the
+ * last may be smaller. */
 void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     Dim sizes[64];
@@ -330,9 +332,9 @@ static Wire *gathered_wire(Import *im, Wire *x, Wire *places, int axis) {
     return call(im, "primitive.gather", (Wire *[]){x, places}, 2, "axis = %d", axis);
 }
 
-enum { MAX_PLACES = 24 }; /* of a list in the text */
+enum { MAX_PLACES = 24 }; /* in a list of indices in the text; longer lists become a gather */
 
-/* x[:, 3] and x[:, [2, 1, 0]]; NULL where there are too many places. */
+/* x[:, 3] or x[:, [2, 1, 0]]; NULL where there are too many indices. */
 static Wire *taken_wire(Import *im, Wire *x, Wire *index, int axis) {
     const Known *k = known_of(im, index);
     const char *places[16];
@@ -363,7 +365,7 @@ void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **
     const char *places[16];
     for (int i = 0; i < 16; i++) places[i] = ":";
     for (int i = 0; i < wire_rank(im, x) && axis >= 0;
-         i++) /* of other axes only as much is read as the index covers */
+         i++) /* along the other axes only the part that the index covers is read */
         if (i != axis && wire_size(im, index, i) != wire_size(im, x, i))
             places[i] = arena_printf(im->arena, ":%s", dim_string(im->arena, wire_size(im, index, i)));
     if (axis >= 0)
@@ -437,7 +439,7 @@ void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs)
 
 /* ---- borders ---- */
 
-/* Slices where the padding is negative. */
+/* Negative padding crops: slices x where `before` or `after` is negative. */
 static Wire *cropped_wire(Import *im, Wire *x, Dim *before, Dim *after) {
     const char *places[16];
     int64_t pad;
@@ -512,7 +514,7 @@ void convert_depth_to_space(Import *im, Wire *const *inputs, int count, Wire **o
     const int64_t r = attribute_int(im, "blocksize", 1);
     int64_t channels;
     if (!x || wire_rank(im, x) != 4 || !wire_fixed(im, x, 1, &channels) || r < 1 || channels % (r * r))
-        cannot(im, "DepthToSpace of such a shape");
+        cannot(im, "DepthToSpace of this shape");
     if (im->why) return;
     if (!strcmp(attribute_string(im, "mode", "DCR"), "CRD")) {
         outputs[0] = stage(im, x, "pixel_shuffle", "%lld", (long long)r);
@@ -527,7 +529,7 @@ void convert_depth_to_space(Import *im, Wire *const *inputs, int count, Wire **o
 void convert_space_to_depth(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     const int64_t r = attribute_int(im, "blocksize", 1);
-    if (!x || wire_rank(im, x) != 4 || r < 1) cannot(im, "SpaceToDepth of such a shape");
+    if (!x || wire_rank(im, x) != 4 || r < 1) cannot(im, "SpaceToDepth of this shape");
     if (im->why) return;
     if (!strcmp(attribute_string(im, "mode", "DCR"), "CRD")) {
         outputs[0] = stage(im, x, "pixel_unshuffle", "%lld", (long long)r);

@@ -12,7 +12,7 @@ static Wire *by_channel(Import *im, Wire *v, int rank) {
     return rank == 4 ? stage(im, v, "per_channel", "%s", "") : stage(im, v, "per_channel", "rank = %d", rank);
 }
 
-/* y * weight + bias, a number each for every channel. */
+/* y * weight + bias, with one number for each channel. */
 static Wire *affine_of_wires(Import *im, Wire *y, Wire *weight, Wire *bias) {
     if (!y) return NULL;
     const int rank = wire_rank(im, y);
@@ -27,7 +27,7 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
     }
     if (attribute_int(im, "training_mode", 0)) cannot(im, "batch statistics (training_mode)");
     if (im->opset < 9 && !attribute_int(im, "spatial", 1))
-        cannot(im, "statistics of each place (spatial = 0)");
+        cannot(im, "statistics for each position (spatial = 0)");
     bool layer = true;
     for (int i = 1; i < 5; i++) layer = layer && is_weight(im, inputs[i], 1) && inputs[i]->data;
     const double eps = attribute_real(im, "epsilon", 1e-5);
@@ -78,7 +78,8 @@ void convert_instancenorm(Import *im, Wire *const *inputs, int count, Wire **out
         outputs[0] = affine_of_wires(im, stage(im, x, "instancenorm", "%s", settings), weight, bias);
 }
 
-/* Up to opset 20 a number for each group, from 21 on one for each channel. */
+/* Up to opset 20, weight and bias have one number for each group; since opset 21, one for
+ * each channel. */
 void convert_groupnorm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = input_at(inputs, count, 2);
@@ -174,7 +175,7 @@ void convert_lp_normalization(Import *im, Wire *const *inputs, int count, Wire *
     outputs[0] = formula(im, "select(y == 0, x * 0, x / y)", (Wire *[]){x, norm}, 2);
 }
 
-/* Up to opset 12 all axes from `axis` on count as one. */
+/* Up to opset 12, softmax runs over all axes from `axis` on, taken as one. */
 void convert_softmax(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     if (!x) return;

@@ -1,12 +1,13 @@
-/* Quantized tensors. Arithmetic of ONNX on 8-bit ints is done in f32, in which integers
- * below 2^24 are exact: where sums may become larger, one operand is split into multiples
- * of 16 and a rest, and the two sums are combined as ints. */
+/* Quantized operators. Their 8-bit integer arithmetic is done in f32, which represents
+ * integers below 2^24 exactly. Where a sum may exceed that, one operand is split into a
+ * multiple of 16 and a remainder, and the two sums are combined as integers. */
 #include "import/convert.h"
 #include <math.h>
 
 enum { EXACT = 1 << 24, LARGEST_PRODUCT = 255 * 255, LARGEST_SPLIT_PRODUCT = 16 * 255 };
 
-/* A scale or zero point for each place of an axis, shaped to broadcast to x. */
+/* A scale or a zero point with one element for each index along an axis, shaped to
+ * broadcast to x. */
 static Wire *along_axis(Import *im, Wire *v, Wire *x, int axis) {
     Dim dims[16];
     if (!v || wire_rank(im, v) != 1 || wire_size(im, v, 0) == dim_const(im->dims, 1)) return v;
@@ -59,7 +60,7 @@ void convert_quantize(Import *im, Wire *const *inputs, int count, Wire **outputs
                                 along_axis(im, zero, x, axis), type);
 }
 
-/* In f32, minus the zero point. */
+/* x - zero point, as f32. */
 static Wire *centred_wire(Import *im, Wire *x, Wire *zero) {
     if (x && onnx_type_bytes(x->type) == 0)
         return cannot(im, "quantized numbers of %s", onnx_type_name(x->type));
@@ -98,12 +99,12 @@ typedef Wire *QuantizedProduct(Import *im, Wire *a, Wire *b);
 
 static Wire *matrix_product(Import *im, Wire *a, Wire *b) { return infix(im, "@", a, b); }
 
-/* A product of signed 9-bit integers, added up `terms` at a time. */
+/* A product of signed 9-bit integers; `terms` of them are added up for each result. */
 static Wire *exact_product(Import *im, QuantizedProduct *product, Wire *a, Wire *b, Dim terms) {
     int64_t count;
     if (!a || !b) return NULL;
     if (!dim_is_const(terms, &count) || count > EXACT / LARGEST_SPLIT_PRODUCT)
-        return cannot(im, "a sum of %s products of ints, which f32 does not hold exactly",
+        return cannot(im, "a sum of %s products of ints, which is not exact in f32",
                       dim_string(im->arena, terms));
     if (count <= EXACT / LARGEST_PRODUCT) return cast_to(im, product(im, a, b), ONNX_INT32);
     Wire *high = formula(im, "floor(x / 16)", &a, 1),

@@ -1,8 +1,8 @@
-/* LSTM, GRU and RNN: blocks of the library's onnx.cai, one run for each direction. */
+/* LSTM, GRU and RNN: one run of a block of the library's onnx.cai for each direction. */
 #include "import/convert.h"
 #include <strings.h>
 
-typedef struct Recurrent { /* a node, with its sequence first */
+typedef struct Recurrent { /* a node; x is [T, N, C] whatever its layout */
     Wire *x, *w, *r, *b, *state, *memory, *peephole;
     int directions, gates;
     int64_t size;
@@ -26,8 +26,8 @@ static Wire *no_bias(Import *im, int64_t count) {
     return call(im, "zeros", NULL, 0, "[%lld]", (long long)count);
 }
 
-/* ", gate = sigmoid" and so on, for the activations of one direction where they are not
- * the defaults. */
+/* The activations of one direction that differ from the defaults, as settings: ", gate =
+ * sigmoid". */
 static const char *activation_names(Import *im, int direction, const char *const *keys,
                                     const char *const *usual, int count) {
     static const struct {
@@ -59,7 +59,7 @@ static bool recurrent_of(Import *im, Wire *const *inputs, int count, int gates, 
     out->backwards = !strcmp(direction, "reverse"), out->batch_first = attribute_int(im, "layout", 0);
     int64_t steps;
     if (!out->x || !out->w || !out->r || wire_rank(im, out->x) != 3)
-        return cannot(im, "its inputs are not there");
+        return cannot(im, "its inputs are missing");
     if (attribute(im, "clip")) return cannot(im, "clip");
     if (attribute_int(im, "input_forget", 0)) return cannot(im, "input_forget");
     if (!wire_fixed(im, out->r, 2, &out->size)) return cannot(im, "a hidden size that is free");
@@ -113,8 +113,8 @@ static void run_direction(Import *im, const Recurrent *node, int direction, bool
     out[1] = made[1], out[2] = made[2];
 }
 
-/* All steps [T, directions, N, h], and the last ones [directions, N, h]; with the batch
- * first [N, T, directions, h] and [N, directions, h]. */
+/* Joins the directions: all steps [T, directions, N, h], and the last step [directions,
+ * N, h]; [N, T, directions, h] and [N, directions, h] where the batch comes first. */
 static Wire *joined_directions(Import *im, const Recurrent *node, Wire *const *parts, int axis) {
     Wire *y = node->directions == 2 ? stage_of(im, parts, 2, "stack", "axis = %d", axis)
               : parts[0]            ? indexed(im, parts[0], "%s", axis ? ":, none" : "none")

@@ -10,7 +10,7 @@ void convert_constant(Import *im, Wire *const *inputs, int count, Wire **outputs
     (void)inputs, (void)count;
     const OnnxAttribute *value = attribute(im, "value");
     if (!value || !value->tensor) {
-        cannot(im, "a constant of strings, or sparse");
+        cannot(im, "a constant of strings, or a sparse one");
         return;
     }
     outputs[0] = NEW(im->arena, Wire);
@@ -39,10 +39,11 @@ void convert_constant_of_shape(Import *im, Wire *const *inputs, int count, Wire 
 
 void convert_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     (void)inputs, (void)count, (void)outputs;
-    cannot(im, "the shape of what is not there");
+    cannot(im, "the shape of a missing input");
 }
 
-/* A range from 0 by steps of 1; other ranges must be known. */
+/* Range in steps of 1: an arange of the model's sizes, plus its begin if that is not 0.
+ * Ranges whose elements are all known are folded (fold.c) and do not come here. */
 void convert_range(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const Known *begin = known_sizes(im, input_at(inputs, count, 0)),
                 *end = known_sizes(im, input_at(inputs, count, 1)),
@@ -93,7 +94,8 @@ static bool reduced_axes(Import *im, Wire *const *inputs, int count, Wire *x, Re
     return true;
 }
 
-/* The operation on each element, the reduction, and the operation on its result. */
+/* What each reduction does to the elements before it, the reduction itself, and what it
+ * does to the result. */
 static const struct {
     const char *op, *before, *callee, *after;
 } reductions[] = {
@@ -133,7 +135,8 @@ void convert_reduce(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     outputs[0] = is_bool ? cast_to(im, x, type) : x;
 }
 
-/* A product, place by place, of few places. */
+/* ReduceProd, unrolled: multiplies the elements one by one, so only few of them are
+ * allowed. */
 void convert_reduce_prod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     ReducedAxes axes;
@@ -142,7 +145,7 @@ void convert_reduce_prod(Import *im, Wire *const *inputs, int count, Wire **outp
     const int rank = wire_rank(im, x);
     for (int a = 0; a < axes.count && !axes.none && x; a++) {
         if (!wire_fixed(im, x, (int)axes.axes[a], &size) || size > 64) {
-            cannot(im, "a product over %s places",
+            cannot(im, "a product over %s elements",
                    dim_string(im->arena, wire_size(im, x, (int)axes.axes[a])));
             return;
         }
@@ -239,7 +242,7 @@ static bool read_letters(const char **at, Letters *out) {
     return true;
 }
 
-/* A tensor with its axes in the order of `all`; missing axes have size 1. */
+/* Permutes a tensor to the axis order of `all`; axes that it lacks get size 1. */
 static Wire *aligned_to_letters(Import *im, Wire *x, const Letters *own, const Letters *all) {
     int order[16], count = 0;
     Dim dims[16];

@@ -1,11 +1,12 @@
-/* Resize and Upsample, in all their modes. Where the library's resize does the same, it
- * is used; everything else of fixed size is a product with a matrix of weights for each
- * axis or, for nearest, a gather.
+/* Resize and Upsample, in all their modes. The library's resize is used where it computes
+ * the same; everything else must have fixed sizes, and becomes a product with a matrix of
+ * weights for each axis or, for nearest, a gather.
  *
- * Along one axis, as in ONNX's reference: place i of the result maps to x; base is the
- * last integer below x, ratio = x - base, in (0, 1]; taps are at base + first, base +
- * first + 1, .., weighted by coefficients of the ratio; taps outside count as the nearest
- * place inside or, with exclude_outside, not at all. */
+ * Along one axis, as in ONNX's reference: index i of the result maps to coordinate x;
+ * base is the last integer below x, and ratio = x - base is in (0, 1]. The taps are at
+ * base + first, base + first + 1, .., weighted by coefficients of the ratio. A tap
+ * outside the axis counts as the nearest element inside or, with exclude_outside, not at
+ * all. */
 #include "import/convert.h"
 #include <math.h>
 
@@ -19,10 +20,11 @@ typedef struct Sampling { /* of one axis */
 typedef struct Resize {
     const char *mode, *coordinates, *nearest;
     bool exclude, antialias;
-    double a, beyond; /* beyond: the value where tf_crop_and_resize leaves the picture */
+    double a, beyond; /* beyond: the value outside the picture for tf_crop_and_resize */
 } Resize;
 
-/* The coordinate of place i; NAN: outside, where the value is `beyond`. */
+/* The coordinate in x of index i of the result; NAN outside the picture, where the value
+ * is `beyond`. */
 static double resize_coordinate(const Resize *resize, const Sampling *s, int64_t i) {
     const double width = s->scale * (double)s->in, at = (double)i;
     if (!strcmp(resize->coordinates, "align_corners"))
@@ -63,8 +65,8 @@ static double resize_filter(const Resize *resize, double t) {
     return !strcmp(resize->mode, "cubic") ? resample_cubic(t, resize->a) : t < 1 ? 1 - t : 0;
 }
 
-/* The weights of all source places for place i of the result; false where the value is
- * `beyond`. */
+/* Computes the weight of each element of x for index i of the result; false where the
+ * value is `beyond`. */
 static bool weigh_samples(const Resize *resize, const Sampling *s, int64_t i, double *row) {
     const double x = resize_coordinate(resize, s, i), reach = !strcmp(resize->mode, "cubic") ? 2 : 1,
                  shrink = resize->antialias ? fmin(s->scale, 1) : 1;
@@ -89,20 +91,21 @@ static bool weigh_samples(const Resize *resize, const Sampling *s, int64_t i, do
 /* ---- one axis at a time ---- */
 
 static Wire *at_places(Import *im, Wire *x, int axis, const Resize *resize, const Sampling *s) {
-    if (s->out > LARGEST_SIZE) return cannot(im, "resizing to %lld places", (long long)s->out);
+    if (s->out > LARGEST_SIZE) return cannot(im, "resizing to a size of %lld", (long long)s->out);
     Wire *index = wire_known(im, ONNX_INT32, 1, &s->out);
     for (int64_t i = 0; i < s->out; i++)
         index->known->sizes[i] = dim_const(im->dims, nearest_place(resize, s, i));
     return call(im, "primitive.gather", (Wire *[]){x, index}, 2, "axis = %d", axis);
 }
 
-/* x with its axis last, times the matrix, and back. */
+/* Moves an axis of x to the end, multiplies by the matrix, and moves it back. */
 static Wire *by_matrix(Import *im, Wire *x, int axis, const Resize *resize, const Sampling *s) {
     const int rank = wire_rank(im, x);
     int order[16];
     bool beyond = false;
     if (s->in > LARGEST_SIZE || s->out > LARGEST_SIZE || s->in * s->out > LARGEST_MATRIX)
-        return cannot(im, "resizing %lld places to %lld in this mode", (long long)s->in, (long long)s->out);
+        return cannot(im, "resizing a size of %lld to %lld in this mode", (long long)s->in,
+                      (long long)s->out);
     double *matrix = NEW_ARRAY(im->arena, double, s->in * s->out),
            *turned = NEW_ARRAY(im->arena, double, s->in * s->out);
     for (int64_t i = 0; i < s->out; i++) beyond = !weigh_samples(resize, s, i, matrix + i * s->in) || beyond;
@@ -125,8 +128,8 @@ static const char *library_rule(const Resize *resize) {
     return NULL;
 }
 
-/* Whether the rounding is that of the library's nearest: floor(s) for asymmetric, floor(s
- * + 1/2) for the others. */
+/* Whether nearest_mode rounds as the library does: floor(s) for asymmetric, floor(s +
+ * 1/2) for the others. */
 static bool same_nearest(const Resize *resize, const Sampling *s) {
     const bool plain = !strcmp(resize->coordinates, "asymmetric"),
                corners = !strcmp(resize->coordinates, "align_corners");
@@ -140,7 +143,8 @@ static bool same_nearest(const Resize *resize, const Sampling *s) {
     return true;
 }
 
-/* Whether, as in the library, sizes alone decide what is computed along this axis. */
+/* Whether the result along this axis depends on the sizes alone, as it does in the
+ * library. */
 static bool fits_library(const Resize *resize, const Sampling *s) {
     const bool exact =
         s->scale * (double)s->in == (double)s->out || s->scale == (double)s->out / (double)s->in;
@@ -170,7 +174,7 @@ static Wire *by_library(Import *im, Wire *x, const Resize *resize, const Dim *si
 
 /* ---- what the node asks for ---- */
 
-typedef struct WantedSize { /* for each axis */
+typedef struct WantedSize { /* of one axis */
     Dim size[16];
     double scale[16], start[16], end[16];
 } WantedSize;
@@ -193,8 +197,8 @@ static bool scaled_size(Import *im, Wire *x, int axis, double scale, Dim *out) {
     return cannot(im, "a free size times %g", scale);
 }
 
-/* Sizes that keep the ratio of the axes: the scale of all is the least or the largest of
- * theirs. */
+/* Sizes for keep_aspect_ratio_policy: all axes take the same scale, the least or the
+ * largest of their own. */
 static bool keep_ratio(Import *im, Wire *x, const char *policy, const int *axes, int count, Dim *sizes) {
     double chosen = 0;
     for (int i = 0; i < count; i++) {
@@ -267,7 +271,8 @@ static Resize resize_way(Import *im) {
     return resize;
 }
 
-/* An integer factor of both axes of free size; 0 where there is none. */
+/* The integer factor by which both axes, whose sizes are free, grow; 0 if there is
+ * none. */
 static int64_t whole_factor(const WantedSize *wanted) {
     const double scale = wanted->scale[2];
     return scale == wanted->scale[3] && scale == floor(scale) && scale >= 1 ? (int64_t)scale : 0;
@@ -314,7 +319,7 @@ void convert_grid_sample(Import *im, Wire *const *inputs, int count, Wire **outp
     if (!strcmp(mode, "linear")) mode = "bilinear";
     if (strcmp(mode, "bilinear") && strcmp(mode, "nearest")) cannot(im, "sampling by %s", mode);
     if (count < 2 || !inputs[0] || wire_rank(im, inputs[0]) != 4)
-        cannot(im, "sampling of other than two axes");
+        cannot(im, "sampling over a number of axes other than two");
     if (!im->why)
         outputs[0] = call(im, "grid_sample", inputs, 2, "mode = \"%s\", border = \"%s\", align_corners = %s",
                           mode, border, attribute_int(im, "align_corners", 0) ? "true" : "false");

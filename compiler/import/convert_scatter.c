@@ -1,5 +1,5 @@
-/* Operators that put elements at places: ScatterND and ScatterElements, and what belongs
- * to the places of maximum pools. */
+/* ScatterND and ScatterElements, and the index arithmetic for the indices of max
+ * pools. */
 #include "import/convert.h"
 
 static Wire *flat_wire(Import *im, Wire *x) {
@@ -15,13 +15,14 @@ static Wire *added_up(Import *im, Wire *updates, Wire *places, Dim size) {
                 dims_text(im->arena, &size, 1));
 }
 
-/* The rows of x, with updates at the places as the attribute `reduction` says. */
+/* The rows of x, into which updates are written or added, as the attribute `reduction`
+ * says. */
 static Wire *scattered_wire(Import *im, Wire *x, Wire *places, Wire *updates) {
     const char *how = attribute_string(im, "reduction", "none");
     if (!x || !places || !updates) return NULL;
     if (!strcmp(how, "none")) return call(im, "put", (Wire *[]){x, places, updates}, 3, "%s", "");
     if (strcmp(how, "add") || x->type == ONNX_BOOL)
-        return cannot(im, "putting elements of %s by %s", onnx_type_name(x->type), how);
+        return cannot(im, "scattering elements of %s with the reduction %s", onnx_type_name(x->type), how);
     return infix(im, "+", x, added_up(im, updates, places, wire_size(im, x, 0)));
 }
 
@@ -50,7 +51,7 @@ void convert_scatter_nd(Import *im, Wire *const *inputs, int count, Wire **outpu
     outputs[0] = y ? reshaped(im, y, dims, rank) : NULL;
 }
 
-/* What the places along the other axes come to in the flat tensor: 0, 4, 8, .. */
+/* What the index along `axis` contributes to an index of the flat tensor: 0, 4, 8, .. */
 static Wire *places_along_axis(Import *im, Wire *index, int axis, Dim stride) {
     Dim dims[16];
     for (int i = 0; i < wire_rank(im, index); i++)

@@ -1,6 +1,6 @@
 /* Evaluates constants and the arithmetic of shapes while importing: Shape, Gather, Concat
- * and the like become formulas of the model's sizes, and conditions and axes become
- * known. */
+ * and the like become polynomials over the model's symbols, and conditions and axes
+ * become known. */
 #include "import/import.h"
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static bool constant_int(const Known *k, int64_t i, int64_t *out) {
     return k && k->sizes && i < k->count && dim_is_const(k->sizes[i], out);
 }
 
-/* All elements of a list of ints; false where one depends on sizes. */
+/* Stores all elements of a list of ints; false if one depends on a symbol. */
 static bool all_ints(const Known *k, int64_t *out, int max) {
     if (!k || !k->sizes || k->count > max) return false;
     for (int64_t i = 0; i < k->count; i++)
@@ -33,7 +33,8 @@ static Known *known_new(Import *im, int type, int rank, const int64_t *dims) {
     return wire_known(im, type, rank, dims)->known;
 }
 
-/* A known value like another: a float that comes from a size is held as the size. */
+/* A known value of the same kind as `like`; a float that comes from a size is kept as a
+ * size. */
 static Known *known_like(Import *im, const Known *like, int rank, const int64_t *dims) {
     Known *known = known_new(im, like->type, rank, dims);
     if (!known || !like->sizes || known->sizes) return known;
@@ -41,7 +42,7 @@ static Known *known_like(Import *im, const Known *like, int rank, const int64_t 
     return known;
 }
 
-/* Its elements as sizes, where they are integers; NULL where they are not. */
+/* The elements as sizes if they are integers; else NULL. */
 static const Known *as_sizes(Import *im, const Known *k) {
     if (!k || k->sizes) return k;
     Known *out = arena_copy(im->arena, k, sizeof *k);
@@ -128,7 +129,7 @@ static double combine_reals(char op, double a, double b) {
     }
 }
 
-/* The place of element `i` of a shape in a tensor that broadcasts to that shape. */
+/* The index in a tensor of the element that broadcasts to element `i` of a shape. */
 static int64_t broadcast_place(const Known *k, int rank, const int64_t *dims, int64_t i) {
     int64_t place = 0, step = 1;
     for (int axis = rank - 1, own = k->rank - 1; own >= 0; axis--, own--) {
@@ -155,7 +156,8 @@ static bool broadcast_shape(Knowns in, int count, int *rank, int64_t *dims) {
     return true;
 }
 
-/* The quotient of floats that are sizes must be exact; that of ints is truncated. */
+/* Arithmetic on sizes. A quotient of floats that are sizes must be exact; a quotient of
+ * ints is truncated. */
 static Known *fold_sizes(Import *im, Known *out, Knowns in, int rank, const int64_t *dims, char op) {
     const bool real = onnx_type_is_float(in[0]->type);
     for (int64_t i = 0; i < out->count; i++) {
@@ -330,8 +332,8 @@ static Known *fold_concat(Import *im, Knowns in, int count) {
     return out;
 }
 
-/* The axes of Squeeze, Unsqueeze and Reduce: an attribute, or since opset 13 an input.
- * -1: not given; -2: not known. */
+/* The axes of Squeeze, Unsqueeze and the reductions: an attribute, or an input since
+ * opset 13. Returns their count; -1 if there are none; -2 if they are not known. */
 static int axes_of_known(const Import *im, const Known *input, bool given, int64_t *out) {
     const OnnxAttribute *a = attribute(im, "axes");
     if (a && a->kind == ATTRIBUTE_INTS && a->count <= 16)

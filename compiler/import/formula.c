@@ -1,15 +1,15 @@
-/* Operators that are a formula in their row of operators.def: `x / (abs(x) +
- * 1)`, `select(x > $alpha:1.0, x, 0)`.
+/* Converts operators whose row in operators.def is a formula: `x / (abs(x) + 1)`,
+ * `select(x > $alpha:1.0, x, 0)`.
  *
- *   logic   = compare { (and | or) compare }
+ * logic = compare { (and | or) compare }
  *   compare = sum [ (< | <= | > | >= | == | !=) sum ]
  *   sum     = product { (+ | -) product }
  *   product = power { (* | / | // | %) power }
  *   power   = [ - | not ] atom [ ** power ]
  *   atom    = number | input | $attribute:default | name ( logic { , logic } ) | ( logic )
  *
- * Inputs are x, y and z. Each step is a statement of the model; operations on numbers
- * alone are computed here. */
+ * x, y and z are the node's inputs. Each operation becomes a statement of the model, but
+ * those on numbers alone are computed here. */
 #include "import/import.h"
 #include <ctype.h>
 #include <math.h>
@@ -63,7 +63,7 @@ static FormulaPart of_attribute(Formula *f) {
     while ((isalnum((unsigned char)*f->at) || *f->at == '_') && length < 31) name[length++] = *f->at++;
     name[length] = 0;
     char *end;
-    double fallback = strtod(f->at + 1, &end); /* behind the colon */
+    double fallback = strtod(f->at + 1, &end); /* after the colon */
     f->at = end;
     return (FormulaPart){NULL, attribute_real(f->im, name, fallback)};
 }

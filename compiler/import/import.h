@@ -47,14 +47,14 @@ typedef struct OnnxTensor {
     int type, rank;
     const int64_t *dims;
     int64_t count;
-    const unsigned char *data; /* row major, little endian, perhaps not aligned */
+    const unsigned char *data; /* row-major, little-endian, and possibly unaligned */
 } OnnxTensor;
 
 typedef struct OnnxGraph OnnxGraph;
 
 typedef struct OnnxAttribute {
     const char *name,
-        *refers; /* refers: in a function's body, the function's attribute that it stands for; or NULL */
+        *refers; /* in a function's body: the attribute of the function that it refers to; or NULL */
     int kind;    /* ATTRIBUTE_.. */
     float real;
     int64_t integer;
@@ -80,24 +80,24 @@ enum {
 typedef struct OnnxNode {
     const char *name, *op, *domain; /* name may be "" */
     int input_count, output_count, attribute_count;
-    const Name *inputs, *outputs; /* "" where one is omitted */
+    const Name *inputs, *outputs; /* "" for an omitted one */
     const OnnxAttribute *attributes;
 } OnnxNode;
 
 typedef struct OnnxPort { /* an input or an output of the graph */
     Name name;
-    int type; /* 0: not given, or no tensor */
+    int type; /* 0: not declared, or not a tensor */
     bool has_shape;
     int rank;
-    const int64_t *dims;        /* -1 where there is a name, or nothing */
-    const char *const *symbols; /* the names; NULL where there is none */
+    const int64_t *dims;        /* -1 for a free or unknown size */
+    const char *const *symbols; /* names of free sizes; NULL for those without one */
 } OnnxPort;
 
 struct OnnxGraph {
     const char *name;
     Vec(OnnxNode) nodes;
     Vec(OnnxTensor *) initializers;
-    Vec(OnnxPort) inputs, outputs, values; /* values: what the file says about intermediate tensors */
+    Vec(OnnxPort) inputs, outputs, values; /* values: declarations of intermediate tensors */
 };
 
 typedef struct OnnxFunction {
@@ -105,13 +105,13 @@ typedef struct OnnxFunction {
     int opset;
     int input_count, output_count, default_count;
     const Name *inputs, *outputs;
-    const OnnxAttribute *defaults; /* its attributes that have one */
+    const OnnxAttribute *defaults; /* the attributes that have a default */
     Vec(OnnxNode) nodes;
 } OnnxFunction;
 
 typedef struct OnnxModel {
     const char *producer, *producer_version;
-    int opset; /* of ONNX's own operators; 0: not given */
+    int opset; /* of ONNX's own operators; 0: not declared */
     OnnxGraph *graph;
     Vec(OnnxFunction) functions;
 } OnnxModel;
@@ -121,10 +121,11 @@ typedef struct OnnxModel {
 OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path,
                      const unsigned char *bytes, size_t count);
 
-/* ---- known.c: what is known while importing ---- */
+/* ---- known.c: values known while importing ---- */
 
-typedef struct Known { /* a small constant: `sizes` of ints and bools, which may depend on the model's
-                          symbols; else `reals` */
+/* a small constant. Ints and bools are in `sizes`, and may depend on the model's symbols;
+ * floats are in `reals` */
+typedef struct Known {
     int type, rank;
     int64_t dims[16];
     int64_t count;
@@ -145,20 +146,23 @@ typedef Vec(Line *) LineList;
 typedef struct Import Import;
 
 typedef struct Wire {       /* a tensor of the ONNX graph */
-    int type;               /* ONNX's type; where cai has no such type, a wider one holds it */
+    int type;               /* ONNX's type; if cai lacks that type, a wider one holds the elements */
     const OnnxTensor *data; /* an initializer, or NULL */
-    Known *known;           /* its elements, where they are few and known; or NULL: ask wire_known */
-    Line *line;       /* the statement that makes it; NULL for inputs of the model, and for constants that no
-                          statement made yet */
+    /* its elements if they are few and already read; known_of reads those of an
+     * initializer */
+    Known *known;
+    /* the statement that makes it; NULL for inputs of the model, and for constants that
+     * have no statement yet */
+    Line *line;
     Name name;        /* its name in the trial: v12; NULL for a constant */
-    const char *hint; /* ONNX's name of it */
-    /* the wire of the same elements in another ONNX type that cai holds in the same type;
-     * or NULL */
+    const char *hint; /* its name in the ONNX file */
+    /* the wire with the same elements but another ONNX type, if cai holds both types in
+     * one; or NULL */
     struct Wire *same;
-    Shape shape;        /* of what has a name */
-    const char *called; /* its name in the text, in the body that is being written */
-    bool absent;        /* an input of a function that is left out */
-    bool missing;       /* it depends on a node that could not be read: nothing more is reported about it */
+    Shape shape;        /* set if it has a `name` */
+    const char *called; /* its name in the text of the body that is being written */
+    bool absent;        /* an optional input of a function that the call omits */
+    bool missing;       /* it depends on a node that could not be read, which has been reported */
 } Wire;
 
 typedef struct Operand { /* of a statement: a tensor, or a number as text */
@@ -170,12 +174,12 @@ typedef struct Setting {
     const char *key, *text;
 } Setting; /* key NULL: by position */
 
-typedef struct LineWeight { /* a weight of the layer, or the `param` itself where `name` is "" */
+typedef struct LineWeight { /* a weight of the layer; where `name` is "", the `param` itself */
     const char *name;
     const OnnxTensor *tensor;
     int rank;
     int64_t dims[16];
-    int order[16]; /* axis i of ours is axis order[i] of theirs, once theirs has the shape `from` */
+    int order[16]; /* axis i of our tensor is axis order[i] of the ONNX tensor, reshaped to `from` */
     int64_t from[16];
     int from_rank;
     const Known *known; /* instead of `tensor` */
@@ -193,12 +197,12 @@ typedef struct BlockParameter {
     const char *name, *usual;
 } BlockParameter; /* usual: its default, or NULL */
 
-typedef struct Block { /* what several parts of the model share */
+typedef struct Block { /* lines that several parts of the model share */
     const char *name;
     Vec(BlockParameter) parameters;
     Vec(Wire *) inputs, results;
-    Vec(Line *) lines; /* those of its first run, with parameters in their settings */
-    const Line *first; /* that run */
+    Vec(Line *) lines; /* the lines of its first run, whose settings contain the parameters */
+    const Line *first; /* the first run */
 } Block;
 
 struct Line {
@@ -207,24 +211,26 @@ struct Line {
     Vec(Operand) inputs;
     Vec(Setting) settings;
     Vec(LineWeight) weights;
-    Vec(Wire *) results; /* more than one: they are bound as a tuple */
+    Vec(Wire *) results; /* several are bound as a tuple */
     const OnnxNode *node;
-    const char *hint;   /* a weight's or a node's name, from which its own may come */
-    const char *label;  /* in the trial; then in the text */
+    /* the name of a weight or a node in the file, from which the line's label may be
+     * made */
+    const char *hint;
+    const char *label;  /* its label in the trial, later in the text */
     const Block *block; /* STYLE_STAGE: the block that it runs, or NULL */
-    Vec(Line *) own;    /* the lines that it runs there: like block->lines, with the weights of this run */
-    Vec(Line *) rounds; /* of a loop: its runs of one block, each on the result of the one before */
+    Vec(Line *) own;    /* the lines of this run: like block->lines, but with weights of its own */
+    Vec(Line *) rounds; /* of a loop: runs of one block, each on the result of the one before */
     bool within;        /* it is written within the statement that uses it */
 };
 
 typedef struct Unread {
     const OnnxNode *node;
     const char *why;
-} Unread; /* what could not be read */
+} Unread; /* a node that could not be read, and the reason */
 
 typedef struct AskedPicture { /* an input that --image names */
     const char *name;
-    bool blue_first, levels; /* levels: from 0 to 255 in the file */
+    bool blue_first, levels; /* levels: the file wants 0 to 255 */
     bool found;
 } AskedPicture;
 
@@ -239,38 +245,38 @@ struct Import {
     ElaborateOptions options; /* its defines fix free sizes */
     bool partial;
     const OnnxModel *model;
-    int opset; /* of the nodes that are being read: a function has its own */
+    int opset; /* of the nodes that are being read: functions have their own */
     Trial *trial;
-    int multiple;      /* of which free heights and widths are multiples */
-    const char *where; /* in the text: " where H % 32 == 0"; or "" */
+    int multiple;      /* free heights and widths are multiples of it */
+    const char *where; /* the condition for that in the text: " where H % 32 == 0"; or "" */
     Dims *dims;
     LineList lines;
     Vec(Wire *) inputs, outputs;
     Vec(OnnxPort) input_ports, output_ports;
-    Vec(InputType) types; /* of inputs */
+    Vec(InputType) types; /* one for each input */
     Vec(AskedPicture) asked;
-    const char *remarks;     /* lines of the first comment; NULL for none */
+    const char *remarks;     /* lines for the comment at the top of the text; NULL for none */
     Map *found;              /* of a node of the trial: its rows, see found.c; or NULL */
     const Node *first_found; /* the first rows */
     Vec(Block *) blocks;     /* in their order in the text */
-    Map *wires;              /* ONNX's name to Wire, of the graph that is being read */
-    const OnnxNode *node;    /* that is being read */
+    Map *wires;              /* ONNX's name -> Wire, in the graph that is being read */
+    const OnnxNode *node;    /* the node that is being read */
     int count;               /* of names used in the trial */
     Vec(Unread) unread;
-    /* with --partial: tensors that are inputs, since the nodes that make them cannot be
-     * read */
+    /* with --partial: tensors that become inputs, since the nodes that make them cannot
+     * be read */
     Vec(Name) cut;
-    const char *why; /* the node could not be read: the reason */
+    const char *why; /* the reason why the current node cannot be read; NULL: none so far */
     int depth;       /* of nested graphs and functions */
-    int64_t steps;   /* nodes run so far */
+    int64_t steps;   /* nodes converted so far, which are limited */
 };
 
-/* The current node cannot be read: returns NULL, which a converter may return. The first
- * reason counts. */
+/* Refuses the current node. Returns NULL, which a converter may return. Only the first
+ * reason is kept. */
 Wire *cannot(Import *im, const char *format, ...) PRINTF_LIKE(2, 3);
 
-Wire *wire_known(Import *im, int type, int rank, const int64_t *dims); /* with room for its elements */
-/* its elements, or NULL where they are not known, or too many */
+Wire *wire_known(Import *im, int type, int rank, const int64_t *dims); /* the caller fills in its elements */
+/* its elements; NULL if they are unknown, or too many */
 const Known *known_of(Import *im, Wire *wire);
 bool wire_is_constant(const Wire *wire);
 int wire_rank(Import *im, Wire *wire);
@@ -281,15 +287,16 @@ DType dtype_of(int onnx_type);
 /* A line of the first comment, once. */
 void add_remark(Import *im, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Statements. Their results have the type of the first operand unless set otherwise
- * (`typed`). Settings are text, split at commas. After cannot() all of them pass on
- * NULL. */
+/* Statements. Their results have the type of the first operand unless `typed` sets
+ * another. Settings are text, split at commas. Once cannot() was called, all of these
+ * return NULL. */
 Wire *stage(Import *im, Wire *x, const char *callee, const char *settings, ...) PRINTF_LIKE(4, 5);
 Wire *stage_of(Import *im, Wire *const *xs, int count, const char *callee, const char *settings, ...)
     PRINTF_LIKE(5, 6);
 Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const char *settings, ...)
     PRINTF_LIKE(5, 6);
-/* The same for a block that returns several tensors, all of the first operand's type. */
+/* The same for a block that returns several tensors, all with the type of the first
+ * operand. */
 void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count,
            const char *settings);
 Operand operand_beside(Import *im, Wire *wire, Wire *other); /* a number beside `other`, where it is one */
@@ -300,24 +307,27 @@ Wire *infix_size(Import *im, const char *op, Wire *a, Dim b);
 Wire *prefix(Import *im, const char *op, Wire *x);
 Wire *indexed(Import *im, Wire *x, const char *places, ...) PRINTF_LIKE(3, 4);
 bool materialize(Import *im,
-                 Wire *wire); /* gives it a name in the trial: a constant gets a statement of its own, once */
-Wire *wire_itself(Wire *wire);                /* not one that is the same in another type */
-Wire *typed(Wire *wire, int type);            /* sets it; NULL passes */
-Wire *cast_to(Import *im, Wire *x, int type); /* by a statement where cai's types differ */
+                 /* gives it a name in the trial; a constant gets one statement, the first
+                  * time */
+                 Wire *wire);
+Wire *wire_itself(Wire *wire);                /* the wire that `same` leads to */
+Wire *typed(Wire *wire, int type);            /* sets the ONNX type; NULL is passed on */
+Wire *cast_to(Import *im, Wire *x, int type); /* writes a cast only if the types differ in cai */
 Wire *reshaped(Import *im, Wire *x, const Dim *dims, int rank);
 Wire *permuted(Import *im, Wire *x, const int *order);
 
-/* A layer: begun, given weights, run. */
+/* A layer: begin it, give it weights, run it. */
 Line *layer_begin(Import *im, Wire *x, const char *callee, const char *settings, ...) PRINTF_LIKE(4, 5);
-LineWeight *layer_weight(Import *im, Line *line, const char *name, Wire *data); /* in its own shape */
+LineWeight *layer_weight(Import *im, Line *line, const char *name, Wire *data); /* in the shape that it has */
 void weight_transposed(LineWeight *weight);
 Wire *line_run(Import *im, Line *line, int type);
 void lines_run(Import *im, Line *line, const int *types, int count, Wire **out);
-bool is_weight(Import *im, Wire *wire, int rank); /* a constant of that rank whose elements are at hand */
+/* whether it is a constant of that rank whose elements can be read now */
+bool is_weight(Import *im, Wire *wire, int rank);
 
 const char *number_text(Arena *arena, double value, bool real);
 const char *ints_text(Arena *arena, const int64_t *values,
-                      int count); /* (1, 2) or, where all are equal and count is 2, 1 */
+                      int count); /* "(1, 2)"; where count is 2 and both are equal, "1" */
 const char *tuple_text(Arena *arena, const int64_t *values, int count);
 const char *dims_text(Arena *arena, const Dim *dims, int count); /* [N, 3, H/2] */
 const char *onnx_shape_text(Import *im, Wire *wire);
@@ -328,16 +338,16 @@ const OnnxAttribute *attribute(const Import *im, const char *name);
 int64_t attribute_int(const Import *im, const char *name, int64_t fallback);
 double attribute_real(const Import *im, const char *name, double fallback);
 const char *attribute_string(const Import *im, const char *name, const char *fallback);
-/* Stores `count` of them in `out`; false where there is no such attribute, or another
- * number of them. */
+/* Stores the attribute's `count` elements in `out`; false if there is no such attribute,
+ * or it has another length. */
 bool attribute_ints(const Import *im, const char *name, int count, int64_t *out);
 
 /* ---- fold.c ---- */
 
-const Known *known_sizes(
-    Import *im, Wire *wire); /* known elements as sizes; NULL where they are none, or no whole numbers */
+const Known *known_sizes(Import *im,
+                         Wire *wire); /* known elements as sizes; NULL if they are unknown or not integers */
 
-/* Evaluates a node of known inputs; false where its result cannot be known while
+/* Evaluates a node whose inputs are known; false if its result cannot be known while
  * importing. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs);
 
@@ -358,20 +368,20 @@ void add_found_outputs(Import *im); /* the numbers of rows that are results */
 typedef void Convert(Import *im, Wire *const *inputs, int count, Wire **outputs);
 typedef struct OperatorRow {
     const char *name;
-    int since;        /* the first opset whose form of it is read */
-    Convert *convert; /* NULL: can't be read */
-    const char *as;   /* how it is written, or why it can't be */
+    int since;        /* the first opset whose form of the operator is read */
+    Convert *convert; /* NULL: the operator can't be read */
+    const char *as;   /* what is written for it, or why it can't be read */
 } OperatorRow;
 const OperatorRow *operator_find(const char *name);
-void operators_document(FILE *out); /* the table of docs/onnx.md */
+void operators_document(FILE *out); /* prints the table of docs/onnx.md */
 
 /* ---- convert.c: the model ---- */
 
 bool is_reserved(Import *im, const char *name); /* a word of the language */
 const char *identifier(Import *im, const char *name,
-                       const char *otherwise); /* a name of ours similar to that one */
-/* Converts all nodes that the outputs need; nodes that cannot be read are in im->unread.
- * False where the model cannot be imported at all, which is reported. */
+                       const char *otherwise); /* an identifier of the language similar to `name` */
+/* Converts all nodes that the outputs need; those that cannot be read are listed in
+ * im->unread. False after an error that makes the import impossible. */
 bool import_graph(Import *im);
 
 /* ---- order.c ---- */
@@ -380,36 +390,40 @@ void order_lines(Import *im); /* puts related lines together; drops lines withou
 
 /* ---- recognise.c ---- */
 
-void recognise(Import *im); /* pieces of library blocks become these */
+void recognise(Import *im); /* replaces groups of operators by blocks of the library */
 
 /* ---- picture.c ---- */
 
-bool read_asked_pictures(Import *im, const char *text); /* of --image; NULL for none */
+bool read_asked_pictures(Import *im, const char *text); /* parses --image; text may be NULL */
 AskedPicture *asked_picture(Import *im, const char *name);
-/* The sizes of a port as those of an image; false with a diagnostic where it is none. */
+/* The sizes of a port in the order of an image's; false with a diagnostic if it is no
+ * picture. */
 bool picture_sizes(Import *im, const OnnxPort *port, const char *const *sizes, const char **out);
-void begin_pictures(Import *im);     /* what the nodes read in the place of those asked for */
-void find_pictures(Import *im);      /* those that the model normalizes */
+void begin_pictures(Import *im);     /* converts asked-for pictures to what the nodes of the file expect */
+void find_pictures(Import *im);      /* finds pictures by their normalization */
 const char *inputs_text(Import *im); /* x: f32[N, 8], photo: image[N, 3, H, W] */
 
 /* ---- scalar.c ---- */
 
-void move_scalars(Import *im); /* learnt numbers become weights */
+void move_scalars(Import *im); /* turns learnt numbers into weights */
 
 /* ---- repeat.c ---- */
 
 void find_repeats(
-    Import *im); /* equal parts of im->lines become runs of blocks, and consecutive runs become loops */
+    Import *im); /* turns equal parts of im->lines into runs of blocks, and consecutive runs into loops */
 
 /* ---- name.c ---- */
 
-bool line_has_weights(const Line *line); /* its own, or those of the block that it runs */
+bool line_has_weights(const Line *line); /* its own, or of the block that it runs */
 const char *common_path(Arena *arena, const char *a,
-                        const char *b);             /* the common prefix of two paths, in complete parts */
-const char *scope_of(Import *im, const Line *line); /* the module of a line, by names; or NULL */
-const char *round_label(Arena *arena, const char *label, int round); /* of a loop: i in its braces */
-bool is_param(const Line *line);                                     /* a weight by itself */
-void name_lines(Import *im); /* labels, from the names of weights and nodes */
+                        /* the exporter's module that the line belongs to, by its names;
+                         * or NULL */
+                        const char *b);
+const char *scope_of(Import *im, const Line *line); /* the label with `round` in place of {i} */
+/* whether the line is a weight without a layer */
+const char *round_label(Arena *arena, const char *label, int round);
+bool is_param(const Line *line);
+void name_lines(Import *im); /* gives layers their labels, from the names of weights and nodes */
 
 /* ---- write.c: the text ---- */
 
@@ -434,9 +448,10 @@ typedef struct ImportOptions {
     const char *model; /* its name */
     bool partial;
     ElaborateOptions elaborate; /* its defines fix free sizes */
-    const char *images;         /* inputs that are pictures: photo:bgr,mask; or NULL */
+    const char *images;         /* the value of --image, such as photo:bgr,mask; or NULL */
 } ImportOptions;
-/* Reads an ONNX file's bytes and writes the text; false with diagnostics. */
+/* Reads the bytes of an ONNX file and writes the text of a model; false with
+ * diagnostics. */
 bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes,
                  size_t count, const ImportOptions *options, Import *im, Written *out);
 

@@ -1,4 +1,4 @@
-/* Values known while importing: small constants, element by element. */
+/* Values that are known while importing: small constants, element by element. */
 #include "import/import.h"
 #include "files/files.h"
 

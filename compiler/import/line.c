@@ -1,6 +1,6 @@
-/* Statements of the model that is being written. Each runs in the trial as soon as it is
- * made, so that its results have the shapes that the language gives them, and an error of
- * the language is reported with the node that caused it. */
+/* Statements of the model that is being written. Each statement is elaborated in the
+ * trial as soon as it is made. So the shapes of its results are those that the language
+ * infers, and an error of the language is reported with the node that caused it. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ const char *number_text(Arena *arena, double value, bool real) {
     if (isnan(value)) return "(inf - inf)";
     if (isinf(value)) return value > 0 ? "inf" : "-inf";
     char digits[40];
-    const bool single = (double)(float)value == value; /* if so, only as many digits as an f32 needs */
+    const bool single = (double)(float)value == value; /* if so, print only as many digits as an f32 needs */
     for (int precision = 1; precision <= 17; precision++) {
         snprintf(digits, sizeof digits, "%.*g", precision, value);
         const double back = strtod(digits, NULL);
@@ -139,13 +139,13 @@ static Wire *stacked_sizes(Import *im, const Known *k) {
     return reshaped(im, stage_of(im, parts, (int)k->count, "stack", "axis = 0"), dims, k->rank);
 }
 
-/* A few numbers in the text. */
+/* A constant of a few numbers, written in the text. */
 static Wire *written_constant(Import *im, const Known *k) {
     Text text = {.arena = im->arena};
     if (k->count > 1 && known_is_symbolic(k)) return stacked_sizes(im, k);
     if (k->count > 1 && equal_elements(k)) {
         Known one = *k;
-        one.rank = 0, one.type = k->type == ONNX_BOOL ? ONNX_INT32 : k->type; /* full takes a number */
+        one.rank = 0, one.type = k->type == ONNX_BOOL ? ONNX_INT32 : k->type; /* `full` takes one number */
         text_add(&text, "%s, ", tuple_text(im->arena, k->dims, k->rank));
         text.bytes[0] = '[';
         for (size_t i = 0; i < text.length; i++)
@@ -245,7 +245,7 @@ static void add_line_settings(Import *im, Line *line, const char *text) {
 
 static void add_operand(Import *im, Line *line, Operand operand) {
     operand.wire = wire_itself(operand.wire);
-    if (operand.wire && !materialize(im, operand.wire)) cannot(im, "an input that is not there");
+    if (operand.wire && !materialize(im, operand.wire)) cannot(im, "an input that is missing");
     vec_push(im->arena, &line->inputs, operand);
 }
 
@@ -264,7 +264,7 @@ static void add_line_arguments(Text *text, const Line *line, bool with_inputs) {
     }
 }
 
-/* The statement for the trial, with the trial's names. */
+/* The text of the statement with the trial's names, to be elaborated there. */
 static const char *trial_text(Import *im, const Line *line) {
     Text text = {.arena = im->arena};
     text_add(&text, line->results.count > 1 ? "(" : "");
@@ -391,7 +391,7 @@ static Wire *infix_operands(Import *im, const char *op, Operand a, Operand b, in
     return line_run(im, line, type);
 }
 
-/* Whether x op number is x. */
+/* Whether `x op number` equals x. */
 static bool is_neutral(Import *im, const char *op, Wire *number, Wire *x) {
     const Operand operand = operand_beside(im, number, x);
     if (!operand.text || !strchr("*/+-", *op) || op[1]) return false;

@@ -1,8 +1,8 @@
-/* Labels of layers, and so the names of their weights: from the names in the file,
- * relative to the block around the layer. A weight `layer1.0.conv1.weight` belongs to the
- * layer layer1.0.conv1; where weights have lost their names, the name of a node is a path
- * of modules, /layer1/layer1.0/conv1/Conv, in which each part may begin with the one
- * before it. */
+/* Gives layers their labels, which are part of the names of their weights. Labels come
+ * from the names in the file, relative to the enclosing block. A weight
+ * `layer1.0.conv1.weight` belongs to the layer layer1.0.conv1. Where weights have lost
+ * their names, the name of a node is a path of modules, /layer1/layer1.0/conv1/Conv, in
+ * which each part may repeat the part before it. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static const char *without_kind(Arena *arena, const char *name) {
     return NULL;
 }
 
-/* /layer1/layer1.0/conv1/Conv as layer1.0.conv1. NULL where the name is not such a
+/* Converts /layer1/layer1.0/conv1/Conv to layer1.0.conv1. NULL if the name is not such a
  * path. */
 static const char *module_path(Arena *arena, const char *name) {
     if (*name != '/') return NULL;
@@ -39,7 +39,7 @@ static const char *module_path(Arena *arena, const char *name) {
     return path.length ? text_string(&path) : NULL;
 }
 
-/* Letters, digits, _ and dots between them. */
+/* Keeps letters, digits and _; each run of other characters becomes a dot. */
 static const char *plain_name(Arena *arena, const char *name) {
     Text text = {.arena = arena};
     for (const char *at = name; *at; at++) {
@@ -102,7 +102,8 @@ const char *scope_of(Import *im, const Line *line) {
 
 bool is_param(const Line *line) { return line->style == STYLE_CALL && line->weights.count; }
 
-/* ---- labels of a body: none is a prefix of another, so that no two weights have the same path ---- */
+/* ---- labels within a body: none is a prefix of another, so that no two weights have the
+ * same path ---- */
 
 typedef struct Labels {
     Import *im;
@@ -121,7 +122,7 @@ static bool is_free_label(const Labels *labels, const char *label) {
     return true;
 }
 
-/* The label, or a similar one that is free. */
+/* The label, or a similar one that is not taken. */
 static const char *free_label(Labels *labels, const char *wanted) {
     Arena *arena = labels->im->arena;
     const char *label = wanted, *base = wanted;
@@ -142,8 +143,8 @@ static const char *relative_path(const char *path, const char *within) {
     return path[length] ? path + length + 1 : NULL;
 }
 
-/* Iterations named head.3.tail, head.4.tail: the label with i in it; NULL where they have
- * other names. */
+/* The common label of a loop's iterations that are called head.3.tail, head.4.tail: with
+ * i in place of the number. NULL if they have other names. */
 static const char *numbered_label(Import *im, const Line *loop, const char *within) {
     Text label = {.arena = im->arena};
     const char *first = relative_path(path_of(im, loop->rounds.items[0]), within);
@@ -174,7 +175,8 @@ const char *round_label(Arena *arena, const char *label, int round) {
                         round + (plus && plus < close ? atoi(plus + 2) : 0), close + 1);
 }
 
-/* A loop's label, if those of all its iterations are free; they are then taken. */
+/* A loop's label if those of all its iterations are free, which are taken then; else
+ * NULL. */
 static const char *free_rounds(Labels *labels, const Line *loop, const char *label) {
     for (int i = 0; label && i < loop->rounds.count; i++)
         if (!is_free_label(labels, round_label(labels->im->arena, label, i))) return NULL;
@@ -192,8 +194,8 @@ static const char *label_of(Labels *labels, const Line *line, const Line *own, c
     return numbered ? numbered : arena_printf(labels->im->arena, "%s.{i}", free_label(labels, path));
 }
 
-/* The order of naming: layers, whose weights have names; runs of blocks; weights by
- * themselves, which get a name of the body. */
+/* The order in which lines get labels: first layers, whose weights have names; then runs
+ * of blocks; then weights without a layer, whose names come from the body. */
 static int turn_of(const Line *own) { return is_param(own) ? 2 : own->block ? 1 : 0; }
 
 static void name_body(Import *im, Line *const *lines, const Line *const *own, int count, const char *within) {

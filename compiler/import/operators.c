@@ -1,4 +1,4 @@
-/* The table of operators, and what their converters share. */
+/* The table of operators, and helpers that their converters share. */
 #include "import/convert.h"
 
 static const OperatorRow rows[] = {

@@ -1,5 +1,5 @@
-/* The order of lines: each follows the lines that it reads, as closely as possible, so
- * that a branch stays together even where exporters interleave branches. */
+/* Puts the lines in order: each follows the lines whose results it reads as closely as
+ * possible, so that a branch stays together even if the exporter interleaved branches. */
 #include "import/import.h"
 
 typedef struct LineVisit {
@@ -9,8 +9,8 @@ typedef struct LineVisit {
 
 static bool is_source_line(const Line *line) { return line->inputs.count == 0; }
 
-/* Places the sources (weights, constants) that the line is the first to read, then the
- * line. */
+/* Places the line, preceded by the weights and constants that no earlier line has
+ * read. */
 static void place_line(Import *im, Line *line, Map *seen, LineList *out) {
     for (int i = 0; i < line->inputs.count; i++) {
         const Wire *wire = line->inputs.items[i].wire;
@@ -21,8 +21,8 @@ static void place_line(Import *im, Line *line, Map *seen, LineList *out) {
     vec_push(im->arena, out, line);
 }
 
-/* Visits everything that the line reads, then the line; without recursion, since models
- * are deep. */
+/* Visits everything that the line reads, then the line. An explicit stack replaces
+ * recursion, since models are deep. */
 static void visit_line(Import *im, Line *root, Map *seen, LineList *out) {
     Vec(LineVisit) stack = {0};
     if (!root || map_get(seen, root)) return;

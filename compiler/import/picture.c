@@ -1,10 +1,11 @@
-/* Inputs that are pictures become `image[..]`, levels from 0 to 1 with red first.
+/* Finds the inputs that are pictures. They become `image[..]`: levels from 0 to 1, red
+ * first.
  *
- * Those that --image names are, as it says. Of the others those are that the model
- * normalizes by constants which only pictures have: a mean and a deviation for each of
- * three channels that tell which of them is red, for natural pictures have more red than
- * blue; or, of one channel, division by 255. What then is left of the normalization is
- * written for levels from 0 to 1. */
+ * Inputs that --image names are pictures of the kind it says. Any other input is one if
+ * the model normalizes it by constants that only pictures have: for three channels, a
+ * mean and a deviation each, where the means also tell which channel is red, since
+ * natural pictures have more red than blue; for one channel, a division by 255. The rest
+ * of the normalization is then written for levels from 0 to 1. */
 #include "import/import.h"
 #include <stdlib.h>
 
@@ -16,7 +17,7 @@ static bool has_word(const char *at, size_t length, const char *word) {
     return length == strlen(word) && memcmp(at, word, length) == 0;
 }
 
-/* One picture; false where a word is unknown. */
+/* Parses one NAME[:bgr][:255]; false if a word is unknown. */
 static bool read_asked(Import *im, const char *at, size_t length) {
     const size_t name = min_i64((int64_t)strcspn(at, ":"), (int64_t)length);
     AskedPicture asked = {.name = arena_strndup(im->arena, at, name)};
@@ -37,7 +38,7 @@ bool read_asked_pictures(Import *im, const char *text) {
         const size_t length = strcspn(at, ",");
         if (!read_asked(im, at, length)) {
             diag_error(im->diag, DIAG_onnx_operator, (Span){0},
-                       "--image wants names of inputs, each with `:bgr` or `:255` where it is so, not `%s`",
+                       "--image takes names of inputs, with `:bgr` or `:255` where that applies, not `%s`",
                        text);
             return false;
         }
@@ -52,7 +53,7 @@ AskedPicture *asked_picture(Import *im, const char *name) {
     return NULL;
 }
 
-/* Where the channels of a port lie: 1, 3, or -1. */
+/* The axis of the channels, 1 or 3; -1 if the port is no picture. */
 static int channel_axis(const OnnxPort *port) {
     static const int axes[] = {1, 3};
     for (int i = 0; port->rank == 4 && i < COUNT_OF(axes); i++)
@@ -67,7 +68,7 @@ bool picture_sizes(Import *im, const OnnxPort *port, const char *const *sizes, c
     if (channel_axis(port) < 0 || !typed) {
         diag_error(
             im->diag, DIAG_onnx_operator, (Span){0},
-            "the input `%s` is no picture: that is float or uint8, with 1 or 3 channels before or behind its height and width",
+            "the input `%s` is not a picture: a picture is float or uint8, with 1 or 3 channels before or after its height and width",
             port->name);
         return false;
     }
@@ -77,10 +78,10 @@ bool picture_sizes(Import *im, const OnnxPort *port, const char *const *sizes, c
 }
 
 static void remark_levels(Import *im, const Wire *wire) {
-    add_remark(im, "# `%s` holds 0 to 1, where the file has 0 to 255.\n", wire->name);
+    add_remark(im, "# `%s` has values from 0 to 1, where the file has 0 to 255.\n", wire->name);
 }
 
-/* The tensor that the file has in the place of the picture. */
+/* Converts the picture to the tensor that the nodes of the file expect. */
 static Wire *as_in_file(Import *im, Wire *wire, const OnnxPort *port, const AskedPicture *asked) {
     const bool bytes = port->type == ONNX_UINT8;
     typed(wire, ONNX_FLOAT);
@@ -109,7 +110,7 @@ void begin_pictures(Import *im) {
 
 /* ---- those that are normalized ---- */
 
-/* The line that reads the wire, if it is the only one. */
+/* The line that reads the wire if there is just one; else NULL. */
 static Line *only_reader(const Import *im, const Wire *wire) {
     Line *found = NULL;
     for (int i = 0; i < im->outputs.count; i++)
@@ -133,7 +134,7 @@ static bool divides_levels(const Line *line, const Wire *wire) {
     return strcmp(line->callee, "*") == 0 && fabs(number * 255 - 1) < 1e-6;
 }
 
-/* Its reader reads `wire` in its place. */
+/* Makes all readers of the line's result read `wire` instead. */
 static void leave_line_out(const Line *line, Wire *wire, Import *im) {
     const Wire *result = line->results.items[0];
     for (int i = 0; i < im->lines.count; i++)
@@ -166,7 +167,7 @@ static bool three_numbers(const Line *line, const char *key, double *out) {
     return at[strspn(at, "] ")] == 0;
 }
 
-/* As few digits as an f32 needs. */
+/* Writes numbers as a setting, with as few digits as an f32 needs. */
 static void set_numbers(Import *im, const Line *line, const char *key, const double *numbers) {
     Text text = {.arena = im->arena};
     for (int i = 0; i < COLOURS; i++)
@@ -179,7 +180,7 @@ static void divide_by_255(Import *im, const Line *line, const char *key, double 
     set_numbers(im, line, key, numbers);
 }
 
-/* The picture with blue first, before the line that normalizes it. */
+/* Reverses the channels of the picture before the line that normalizes it. */
 static void put_blue_first(Import *im, Line *line, Wire *wire) {
     Line *flip = NEW(im->arena, Line);
     Wire *turned = NEW(im->arena, Wire);
@@ -192,8 +193,8 @@ static void put_blue_first(Import *im, Line *line, Wire *wire) {
     line->inputs.items[0].wire = turned;
 }
 
-/* Whether `line` normalizes the colours of a picture; then it does for levels from 0 to
- * 1. `levels`: those that it reads go from 0 to 1 already. */
+/* If `line` normalizes the colours of a picture, rewrites it for levels from 0 to 1.
+ * `levels`: the levels that it reads are in that range already. */
 static bool take_normalization(Import *im, Line *line, Wire *wire, bool levels) {
     double mean[COLOURS], std[COLOURS];
     if (!line || strcmp(line->callee, "normalize") || !three_numbers(line, "mean", mean) ||
@@ -240,8 +241,9 @@ void find_pictures(Import *im) {
 
 /* ---- the signature ---- */
 
-/* What is done with a picture of another size: as classifiers are tested, or all of
- * it. */
+/* The `fit` for pictures of another size. A classifier of fixed size crops, as
+ * classifiers are usually tested; other models of fixed size stretch the picture. A model
+ * whose free sizes must be multiples of some number pads it. */
 static const char *fit_of(const Import *im, const Wire *wire) {
     const bool fixed = dim_is_const(wire->shape.dims[2], NULL) && dim_is_const(wire->shape.dims[3], NULL);
     if (!fixed) return im->multiple > 1 ? ", fit = \"pad\"" : "";

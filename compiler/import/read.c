@@ -1,6 +1,6 @@
-/* Reads an ONNX file into graphs of our own. Whatever the bytes are, the result is
- * consistent: sizes are at least 0, counts match the sizes, and data has all its
- * elements. */
+/* Reads an ONNX file into our own graphs. Whatever the bytes are, the result is
+ * consistent: no size is negative, counts match the sizes, and the data of a tensor is
+ * complete. */
 #include "import/import.h"
 #include <ctype.h>
 #include "onnx.pb-c.h"
@@ -14,7 +14,7 @@ typedef struct OnnxReader {
     Diagnostics *diag;
     const char *path;
     ProtobufCAllocator allocator;
-    int depth;  /* of nested graphs */
+    int depth;  /* how deep graphs are nested */
     Map *files; /* of external data, by name */
     bool failed;
 } OnnxReader;
@@ -66,12 +66,12 @@ const char *onnx_type_name(int type) {
         "int4",         "float4e2m1",     "float8e8m0", "uint2",          "int2"};
     int past = type - COUNT_OF(types);
     if (type > 0 && past < 0) return types[type].name;
-    return past >= 0 && past < COUNT_OF(later) ? later[past] : "no type";
+    return past >= 0 && past < COUNT_OF(later) ? later[past] : "an unknown type";
 }
 
 /* ---- tensors ---- */
 
-/* Fields of protobuf are wider than the elements they hold. */
+/* Fields of protobuf are wider than the elements that they hold. */
 static unsigned char *narrowed_numbers(OnnxReader *reader, const void *from, int from_bytes, int64_t count,
                                        int bytes) {
     unsigned char *out = arena_alloc(reader->arena, (size_t)(count * bytes));
@@ -80,7 +80,7 @@ static unsigned char *narrowed_numbers(OnnxReader *reader, const void *from, int
     return out;
 }
 
-/* The contents of the field for the type, and their number; NULL where there are none. */
+/* The field that holds elements of this type, and their number; NULL if there is none. */
 static const void *typed_data(const Onnx__TensorProto *proto, int type, size_t *count, int *bytes) {
     switch (type) {
     case ONNX_FLOAT: return *count = proto->n_float_data, *bytes = 4, proto->float_data;
@@ -100,8 +100,8 @@ static const char *entry_value(const Onnx__TensorProto *proto, const char *key) 
     return NULL;
 }
 
-/* Files of external data must be below the model's folder: a name that leads out of it is
- * refused. */
+/* Whether a location is outside the model's folder. Files of external data must be in or
+ * below it: a downloaded model may not read other files. */
 static bool leads_out(const char *location) {
     if (location[0] == '/' || !*location) return true;
     for (const char *at = location; at; at = strchr(at, '/')) {
@@ -142,12 +142,12 @@ static const unsigned char *external_data(OnnxReader *reader, const Onnx__Tensor
              size = length ? strtoull(length, NULL, 10) : bytes;
     if (!file) return NULL;
     if (size == bytes && begin <= file->count && bytes <= file->count - begin) return file->data + begin;
-    fail_reading(reader, "`%s` wants %llu bytes at %llu of %s, which has %zu", name,
+    fail_reading(reader, "`%s` needs %llu bytes at %llu of %s, which has %zu", name,
                  (unsigned long long)bytes, (unsigned long long)begin, location, file->count);
     return NULL;
 }
 
-/* The elements; NULL with an error where some are missing. */
+/* The elements; NULL with an error if some are missing. */
 static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorProto *proto,
                                         const OnnxTensor *tensor) {
     const int bytes = onnx_type_bytes(tensor->type);
@@ -156,7 +156,7 @@ static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorPr
     if (proto->has_raw_data) {
         if (proto->raw_data.len == wanted)
             return proto->raw_data.data ? proto->raw_data.data : (const unsigned char *)"";
-        fail_reading(reader, "`%s` has %zu bytes of data, and its shape wants %llu", tensor->name,
+        fail_reading(reader, "`%s` has %zu bytes of data, but its shape needs %llu", tensor->name,
                      proto->raw_data.len, (unsigned long long)wanted);
         return NULL;
     }
@@ -164,7 +164,7 @@ static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorPr
     int from_bytes;
     const void *from = typed_data(proto, tensor->type, &count, &from_bytes);
     if (count != (uint64_t)tensor->count) {
-        fail_reading(reader, "`%s` has %zu elements, and its shape wants %lld", tensor->name, count,
+        fail_reading(reader, "`%s` has %zu elements, but its shape needs %lld", tensor->name, count,
                      (long long)tensor->count);
         return NULL;
     }
@@ -185,7 +185,7 @@ static OnnxTensor *read_tensor(OnnxReader *reader, const Onnx__TensorProto *prot
     for (int i = 0; i < tensor->rank && !reader->failed; i++)
         if (proto->dims[i] < 0 || __builtin_mul_overflow(tensor->count, proto->dims[i], &tensor->count) ||
             tensor->count > INT64_C(1) << 40)
-            fail_reading(reader, "`%s` has a shape that no tensor has", tensor->name);
+            fail_reading(reader, "`%s` has a shape that no tensor can have", tensor->name);
     if (!reader->failed && onnx_type_bytes(tensor->type)) tensor->data = tensor_data(reader, proto, tensor);
     return tensor;
 }
@@ -200,7 +200,7 @@ static OnnxGraph *read_nested(OnnxReader *reader, ProtobufCBinaryData bytes) {
                                   : NULL;
     if (!proto) {
         fail_reading(reader, reader->depth < DEEPEST_GRAPH ? "a graph within a node is broken"
-                                                           : "graphs lie within graphs more than 64 deep");
+                                                           : "graphs are nested more than 64 deep");
         return NULL;
     }
     reader->depth++;
@@ -262,8 +262,8 @@ static OnnxNode read_node(OnnxReader *reader, const Onnx__NodeProto *proto) {
                       .attributes = attributes};
 }
 
-/* Sizes of one name are equal. Some exporters write "?" for each that they do not
- * know. */
+/* Whether a name can identify a size: all sizes with one name are equal, but some
+ * exporters write "?" for every size that they do not know. */
 static bool names_a_size(const char *param) {
     if (!param) return false;
     while (*param && !isalpha((unsigned char)*param)) param++;
@@ -343,8 +343,8 @@ OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *
                          .allocator = {allocate_message, release_message, arena},
                          .files = map_new(arena)};
     const Onnx__ModelProto *proto = onnx__model_proto__unpack(&reader.allocator, count, bytes);
-    if (!proto) fail_reading(&reader, "this is no ONNX file, or not all of one");
-    else if (!proto->graph) fail_reading(&reader, "it holds no graph, as an ONNX file must");
+    if (!proto) fail_reading(&reader, "this is not an ONNX file, or not all of one");
+    else if (!proto->graph) fail_reading(&reader, "it has no graph, which an ONNX file must have");
     if (reader.failed) return NULL;
     OnnxModel *model = NEW(arena, OnnxModel);
     model->producer = proto->producer_name ? proto->producer_name : "";

@@ -1,4 +1,4 @@
-/* Recognises library blocks by their operators: each has a row in patterns.def. */
+/* Recognises blocks of the library by their operators. Each has a row in patterns.def. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -43,7 +43,8 @@ static bool match_in_order(Match *m, const char *at, const Line *line, bool turn
     return *pattern_word(at) == ')';
 }
 
-/* A line without a name in the pattern must have no settings. */
+/* Matches one line. A line that the pattern does not name must have no settings, since no
+ * `finish` checks them. */
 static bool match_line(Match *m, const char *at, Line *line, bool named) {
     const size_t length = pattern_word_length(at);
     if (line && line->settings.count && !named) return false;
@@ -84,8 +85,8 @@ static bool match_operand(Match *m, const char *at, const Operand *operand) {
     return at[length] != ':' || match_line(m, at + length + 2, operand->wire->line, true);
 }
 
-/* Whether only the pattern itself reads its inner lines; numbers in the text may be read
- * by others, too. */
+/* Whether the inner lines are read only within the pattern. Constants may have other
+ * readers. */
 static bool stands_alone(const Match *m, Map *uses) {
     for (int i = 0; i < m->line_count; i++) {
         if (!strcmp(m->lines[i]->callee, "tensor")) continue;
@@ -99,7 +100,7 @@ static bool stands_alone(const Match *m, Map *uses) {
     return true;
 }
 
-/* ---- what stands in its place ---- */
+/* ---- the statement that replaces a match ---- */
 
 static Wire *matched_wire(const Match *m, const char *name) {
     for (int i = 0; i < m->name_count; i++)
@@ -156,7 +157,7 @@ static void copy_weights(const Match *m, Line *line, const Line *from, const cha
     if (!*prefix || !line->node || !*line->node->name) line->node = from->node;
 }
 
-/* x @ w + b, whose b has a number for each output. */
+/* x @ w + b, where b has one number for each output, becomes a dense layer. */
 static Line *finish_dense(const Match *m, const char *callee) {
     const Line *dense = matched_wire(m, "y")->line, *bias = matched_wire(m, "b")->line;
     LineWeight weight = bias->weights.items[0];
@@ -181,7 +182,7 @@ static bool is_along_axis(const Wire *wire, Shape x, int axis) {
     return first >= 0 && first <= axis;
 }
 
-/* A weight by itself, or a constant of a single value. */
+/* Adds a weight of a norm: a `param`, or a constant with one repeated value. */
 static bool norm_weight(const Match *m, Line *line, const Line *from, const char *name, const Wire *wire) {
     LineWeight weight = {.name = name, .known = wire->known, .tensor = wire->data, .rank = 1, .from_rank = 1};
     const int64_t count = wire->data ? wire->data->count : wire->known ? wire->known->count : 0;
@@ -212,7 +213,7 @@ static Line *finish_layernorm(const Match *m, const char *callee) {
     return line;
 }
 
-/* The weights of a layer norm that has none yet. */
+/* Adds the weights to a layer norm that has none yet. */
 static Line *finish_affine(const Match *m, const char *callee) {
     const Wire *w = matched_wire(m, "w"), *b = matched_wire(m, "b");
     const Line *plain = matched_wire(m, "y")->line;
@@ -230,7 +231,7 @@ static Line *finish_affine(const Match *m, const char *callee) {
                                                                                                   : NULL;
 }
 
-/* A layer as a setting: hardsigmoid(slope = 0.2). */
+/* A layer as the value of a setting: hardsigmoid(slope = 0.2). */
 static const char *layer_text(const Match *m, const Line *line) {
     Text text = {.arena = m->im->arena};
     for (int i = 0; i < line->settings.count; i++) {
@@ -312,7 +313,7 @@ static Line *finish_turned_norm(const Match *m, const char *callee) {
     return line;
 }
 
-/* Turned there and back, with a cast between. */
+/* A cast between two permutations that cancel. */
 static Line *finish_turned_cast(const Match *m, const char *callee) {
     const Line *cast = matched_wire(m, "c")->line;
     int there[16];
@@ -323,7 +324,7 @@ static Line *finish_turned_cast(const Match *m, const char *callee) {
     return line;
 }
 
-/* Whole numbers as ints and back. */
+/* Rounding by way of a cast to ints and back. */
 static Line *finish_round(const Match *m, const char *callee) {
     const Line *ints = matched_wire(m, "d")->line;
     return has_setting(m->root, "type", "\"f32\"") && has_setting(ints, "type", "\"i32\"") &&
@@ -332,8 +333,8 @@ static Line *finish_round(const Match *m, const char *callee) {
                : NULL;
 }
 
-/* The keys come with their last two axes exchanged; exchanged once more, they are as
- * attention takes them. */
+/* The keys have their last two axes exchanged for the product. scaled_attention takes
+ * them as they were, so the exchange is undone. */
 static Line *finish_attention(const Match *m, const char *callee) {
     Wire *q = matched_wire(m, "q"), *k = matched_wire(m, "k"), *v = matched_wire(m, "v"),
          *turned = matched_wire(m, "t");
@@ -363,7 +364,7 @@ static Line *finish_attention(const Match *m, const char *callee) {
     return line;
 }
 
-/* [N, L, C] as [N, L, h, C / h], and that as [N, h, L, C / h]. */
+/* [N, L, C] becomes [N, L, h, C / h], which is permuted to [N, h, L, C / h]. */
 static Line *finish_split_heads(const Match *m, const char *callee) {
     const Shape x = matched_wire(m, "x")->shape, r = matched_wire(m, "r")->shape;
     int64_t heads;
@@ -384,7 +385,8 @@ static Line *finish_join_heads(const Match *m, const char *callee) {
     return finish_stage(m, callee);
 }
 
-/* The numbers of a constant for each channel of [N, C, H, W]; false where it is none. */
+/* The elements of a constant with one number for each channel of [N, C, H, W]; false if
+ * it is not such a constant. */
 static bool channel_numbers(const Wire *wire, int64_t channels, double *out) {
     const Known *k = wire ? wire->known : NULL;
     if (!k || !k->reals || k->count != channels || k->rank < 3 || k->dims[k->rank - 3] != channels)
@@ -403,8 +405,8 @@ static const char *numbers_text(const Match *m, const double *numbers, int64_t c
 
 enum { MAX_CHANNELS = 16 };
 
-/* By the names of its pattern, each a constant for each channel or a number: (x - m) / d,
- * (x - m) * s, x * s + b or x * s - n. */
+/* Which formula a pattern has follows from the names in it, each a number or one number
+ * for each channel: (x - m) / d, (x - m) * s, x * s + b or x * s - n. */
 static Line *finish_normalize(const Match *m, const char *callee) {
     const Shape x = matched_wire(m, "x")->shape;
     double mean[MAX_CHANNELS], std[MAX_CHANNELS], scale[MAX_CHANNELS], shift[MAX_CHANNELS];
@@ -435,8 +437,8 @@ static bool is_scaled(const Match *m, const Wire *wire) {
     return false;
 }
 
-/* Forms that normalize an input, and further in may be anything; a mean alone where no
- * deviation follows. */
+/* Forms that normalize if they are applied to an input of the model, but may mean
+ * anything further inside. A mean alone counts only if no division follows. */
 static Line *finish_normalize_input(const Match *m, const char *callee) {
     const Wire *x = matched_wire(m, "x");
     const bool mean_alone = m->line_count == 2;
@@ -492,6 +494,6 @@ void recognise(Import *im) {
         im->lines.items[i] = line;
         order_lines(im);
         uses = count_uses(im);
-        i = -1; /* a recognised block may be part of another */
+        i = -1; /* start over: a recognised block may be part of another */
     }
 }

@@ -1,9 +1,10 @@
-/* Equal parts of the model become runs of blocks, and consecutive runs become loops. Two
- * windows of lines are equal where they make the same calls, line by line, with inputs
- * from the same places within the window or, from outside, in the same slots, and where
- * the same results are read outside. Differences in their settings become parameters. The
- * pair that saves the most text is replaced, repeatedly, so that blocks hold runs of
- * smaller blocks. Windows that are a module of the exporter's, by the names of nodes, are
+/* Equal parts of the model become runs of blocks, and consecutive runs become loops. A
+ * window is a range of lines. Two windows are equal if their lines make the same calls in
+ * the same order, read inputs from the same lines of the window or, from outside, in the
+ * same slots, and if the same results are read outside. Settings in which they differ
+ * become parameters of the block. The set of equal windows that saves most text is
+ * replaced, again and again, so that blocks contain runs of smaller blocks. Windows that
+ * were one module in the exporter's framework, by the names of the nodes, are
  * preferred. */
 #include "import/import.h"
 #include <ctype.h>
@@ -52,7 +53,8 @@ static const char *setting_of(const Line *line, const char *key) {
     return NULL;
 }
 
-enum { FEWEST_CHANNELS = 4 }; /* smaller bounds of a slice tell what it is, and stay as they are */
+/* smaller bounds of a slice are part of its meaning, and never become parameters */
+enum { FEWEST_CHANNELS = 4 };
 
 static bool has_letters(const char *text) {
     for (; *text; text++)
@@ -60,8 +62,9 @@ static bool has_letters(const char *text) {
     return false;
 }
 
-/* The next number of channels in the places of a slice, `16` of ":16"; *length is 0 where
- * there is none, and the end of the text is returned. Formulas have none. */
+/* Finds the next number of channels in the bounds of a slice, the `16` of ":16". Returns
+ * where it begins and its length in *length; if there is none, the end of the text and 0.
+ * Bounds with letters are formulas and have none. */
 static const char *next_bound(const char *at, size_t *length) {
     const bool formula = has_letters(at);
     for (; *at; at += *length ? *length : 1) {
@@ -77,8 +80,7 @@ static void add_bound_slots(Import *im, const char *text, ArgumentSlots *slots) 
         vec_push(im->arena, slots, (ArgumentSlot){NULL, arena_strndup(im->arena, at, length), NULL});
 }
 
-/* The places of a slice with other bounds, or "#" in the place of each where `bounds` is
- * NULL. */
+/* The bounds of a slice, replaced by `bounds`, or each by "#" if `bounds` is NULL. */
 static const char *with_bounds(Import *im, const char *text, const char *const *bounds) {
     Text out = {.arena = im->arena};
     size_t length;
@@ -90,8 +92,9 @@ static const char *with_bounds(Import *im, const char *text, const char *const *
     }
 }
 
-/* Literal operands, then settings by position, then those with a key; for library layers
- * with their defaults, all of them in a fixed order. Of slices the bounds of channels. */
+/* The arguments of a line that may differ between equal lines: literal operands, then
+ * settings by position (of slices only numbers of channels), then settings with a key.
+ * Library layers list all their settings, with defaults, in a fixed order. */
 static ArgumentSlots slots_of(Import *im, const Line *line) {
     ArgumentSlots slots = {0};
     for (int i = 0; i < line->inputs.count; i++)
@@ -127,14 +130,14 @@ static Name kind_of_line(Import *im, const Line *line) {
         text_add(&text, "|%s", slots.items[i].key ? slots.items[i].key : "");
     for (int i = 0; i < line->weights.count; i++)
         text_add(&text, "|%s:%d", line->weights.items[i].name, line->weights.items[i].rank);
-    const bool fixed = !strcmp(line->callee, "cast"); /* what a parameter cannot stand for */
+    const bool fixed = !strcmp(line->callee, "cast"); /* a parameter cannot be an element type */
     for (int i = 0; fixed && i < slots.count; i++) text_add(&text, "|=%s", slots.items[i].text);
     for (int i = 0; line->style == STYLE_INDEX && i < line->settings.count; i++)
         text_add(&text, "|=%s", with_bounds(im, line->settings.items[i].text, NULL));
     return intern(im->names, text_string(&text));
 }
 
-/* ---- the body as it stands ---- */
+/* ---- the lines, and who reads what ---- */
 
 typedef struct RepeatedBody {
     Import *im;
@@ -142,7 +145,7 @@ typedef struct RepeatedBody {
     int count;
     Name *kinds;
     const char **scopes;
-    double *units;  /* the amount of text of a line */
+    double *units;  /* the amount of text of each line */
     Map *places;    /* of a wire: the line that makes it, plus 1 */
     Map *last_uses; /* of a wire: the last line that reads it, plus 1; count + 1 for outputs */
 } RepeatedBody;
@@ -184,12 +187,12 @@ static RepeatedBody body_of(Import *im) {
     return body;
 }
 
-/* ---- windows that are alike ---- */
+/* ---- equal windows ---- */
 
 typedef struct Outside {
     int count;
     const Wire *wires[MAX_INPUTS];
-} Outside; /* the inputs of a window, by slots */
+} Outside; /* wires from outside the window that it reads, by slot */
 
 static int slot_of(Outside *outside, const Wire *wire) {
     for (int i = 0; i < outside->count; i++)
@@ -223,7 +226,7 @@ static bool alike_inputs(const RepeatedBody *body, int a, int b, int k, Outside 
     return true;
 }
 
-/* How many lines from a on are equal to those from b on. */
+/* How many lines from a on equal those from b on. */
 static int common_length(const RepeatedBody *body, int a, int b) {
     Outside from_a = {0}, from_b = {0};
     int length = 0;
@@ -255,8 +258,8 @@ static bool alike_results(const RepeatedBody *body, int a, int b, int length) {
     return true;
 }
 
-/* 1 where the window is exactly one module, -1 where it is a part of one, 0 where names
- * do not tell. */
+/* 1 if the window is exactly one module, -1 if it is part of one, 0 if the names do not
+ * tell. */
 static int module_part(const RepeatedBody *body, int begin, int length) {
     const char *path = NULL;
     for (int i = begin; i < begin + length; i++)
@@ -294,8 +297,9 @@ static int parameter_count(const RepeatedBody *body, const RepeatChoice *choice)
     return count;
 }
 
-/* The text that a choice saves; does not count that many inputs and outputs are hard to
- * read. */
+/* The text that a choice saves, less what the calls of the block take. A block that is
+ * one module of the exporter's counts more; part of a module, or several results,
+ * less. */
 static double gain_of(const RepeatedBody *body, const RepeatChoice *choice) {
     double units = 0;
     for (int k = 0; k < choice->length; k++) units += body->units[choice->begins[0] + k];
@@ -340,12 +344,12 @@ static bool choose_repeat(const RepeatedBody *body, RepeatChoice *best) {
 
 /* ---- parameters ---- */
 
-typedef struct Column { /* the contents of one slot of the window in each run */
+typedef struct Column { /* the texts of one slot of the window, one for each run */
     const char **texts;
     const char *usual, *key;
     int64_t *numbers;    /* NULL unless all are integers */
     const char *written; /* the text in the block */
-    bool forced;         /* it names a size of the model, which a block cannot see */
+    bool forced;         /* it contains a size of the model, which a block cannot see */
 } Column;
 
 static bool names_symbol(Import *im, const char *text) {
@@ -387,7 +391,7 @@ static bool same_column(const Column *a, const Column *b, int count) {
     return true;
 }
 
-/* The integer n for which a is n times b in every run; 0 where there is none. */
+/* The integer n with a = n * b in every run; 0 if there is none. */
 static int64_t column_multiple(const Column *a, const Column *b, int count) {
     if (!a->numbers || !b->numbers || b->numbers[0] <= 0 || a->numbers[0] % b->numbers[0]) return 0;
     const int64_t n = a->numbers[0] / b->numbers[0];
@@ -399,7 +403,7 @@ static int64_t column_multiple(const Column *a, const Column *b, int count) {
 typedef struct Parameters {
     Import *im;
     Block *block;
-    Vec(Column *) columns; /* of each parameter */
+    Vec(Column *) columns; /* one for each parameter */
     Map *names;
     int runs;
 } Parameters;
@@ -441,7 +445,7 @@ static int columns_by_size(const void *a, const void *b) {
     return p != q ? (p > q) - (p < q) : (x > y) - (x < y);
 }
 
-/* Parameters with a default come after the others. */
+/* Moves parameters with a default behind the others, as the language wants. */
 static void sort_parameters(Parameters *p) {
     Block *block = p->block;
     for (int i = 1; i < block->parameters.count; i++)
@@ -474,7 +478,7 @@ static Wire *wire_like(Import *im, const Wire *wire, Line *line) {
     return copy;
 }
 
-/* Writes settings as in the block, without defaults. */
+/* Writes the settings of a line of the block, without those that are defaults. */
 static void write_settings(Import *im, Line *line, const Line *from, Column *columns) {
     const ArgumentSlots slots = slots_of(im, from);
     int at = 0;
@@ -527,7 +531,7 @@ static void write_template(Import *im, const RepeatedBody *body, const RepeatCho
     }
 }
 
-/* The line that runs the block instead of a window. */
+/* The line that runs the block, in place of a window. */
 static Line *run_line(Import *im, const RepeatedBody *body, int begin, int length, const Block *block,
                       const Parameters *p, int run) {
     Line *line = NEW(im->arena, Line);
@@ -558,7 +562,7 @@ static Line *run_line(Import *im, const RepeatedBody *body, int begin, int lengt
     return line;
 }
 
-/* A weight, or one that is put into another shape. */
+/* Whether the wire is a weight, directly or reshaped. */
 static bool is_learnt_wire(const Wire *wire) {
     const Line *line = wire->line;
     if (line && !is_param(line) && line->inputs.count == 1 && line->inputs.items[0].wire)
@@ -566,7 +570,7 @@ static bool is_learnt_wire(const Wire *wire) {
     return line && is_param(line);
 }
 
-/* x + y, and not x + a learnt number. */
+/* Whether the line is x + y with two tensors, not x plus a learnt number. */
 static bool adds_tensors(const Line *line) {
     bool adds = line->style == STYLE_INFIX && !strcmp(line->callee, "+");
     for (int i = 0; adds && i < line->inputs.count; i++) {
@@ -605,7 +609,7 @@ static const char *block_name(Import *im, const RepeatedBody *body, const Repeat
         for (int b = 0; b < im->blocks.count; b++) taken = taken || !strcmp(im->blocks.items[b]->name, name);
         if (!taken) return name;
         name = arena_printf(im->arena, "%s%d", base,
-                            i); /* not _2, which the language uses for a second run of the first */
+                            i); /* not _2, which the language uses for a second run of the first block */
     }
 }
 
@@ -667,7 +671,7 @@ static bool same_settings(const Line *a, const Line *b) {
     return true;
 }
 
-/* Whether b runs the block of a again, on the result of a. */
+/* Whether b runs the same block as a, on the result of a. */
 static bool repeat_goes_on(const RepeatedBody *body, const Line *a, const Line *b, int place) {
     if (!a->block || a->block != b->block || a->rounds.count || b->rounds.count || a->results.count != 1 ||
         !same_settings(a, b))

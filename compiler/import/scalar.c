@@ -1,5 +1,5 @@
-/* Numbers that a model has learnt: where there are many with seven digits or more, they
- * become weights and not text. */
+/* Learnt numbers. A model that has many numbers of seven digits or more has learnt them,
+ * so they become weights and do not stay in the text. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
-/* The text of the model. A body is written in three steps: which lines are written within
+/* Writes the text of the model. A body takes three steps: which lines are written within
  * others, what tensors are called, and the statements. A line that is used once is
- * written where it is used: in a chain of arrows always, elsewhere where it is short. A
- * tensor takes over the name of its operand, `x = x -> ..`, where the operand is not used
- * any more. */
+ * written where it is used: always in a chain of arrows, elsewhere if it is short. A
+ * tensor takes over the name of its operand, `x = x -> ..`, if the operand has no later
+ * reader. */
 #include "import/import.h"
 #include "files/files.h"
 #include <ctype.h>
@@ -12,7 +12,7 @@ cai_tensor runtime_tensor(const OnnxTensor *tensor);
 
 enum { WIDTH = 110, SHORT_OPERAND = 36, SHORT_ARGUMENT = 48 };
 
-/* How tightly an expression binds. */
+/* Precedence of an expression, lowest first. */
 typedef enum Tightness {
     TIGHT_ARROW,
     TIGHT_OR,
@@ -32,8 +32,8 @@ typedef struct WrittenBody {
     int count;
     Wire *const *results;
     int result_count;
-    Map *uses;     /* of a wire, within the body: how often, as intptr_t */
-    Map *reserved; /* names that no tensor may take */
+    Map *uses;     /* of a wire, within the body: how often it is read, as intptr_t */
+    Map *reserved; /* names that no tensor may have */
 } WrittenBody;
 
 /* ---- expressions ---- */
@@ -71,7 +71,7 @@ static const char *written_operand(Import *im, const Operand *operand, Tightness
     return negative ? arena_printf(im->arena, "(%s)", operand->text) : operand->text;
 }
 
-/* Whether a setting of a run of a block is the default, and is left out. */
+/* Whether a setting of a run of a block equals its default, and is omitted. */
 static bool is_usual(const Line *line, const Setting *setting) {
     for (int i = 0; line->block && setting->key && i < line->block->parameters.count; i++) {
         const BlockParameter *p = &line->block->parameters.items[i];
@@ -149,7 +149,7 @@ static const char *line_text(Import *im, const Line *line) {
     return text_string(&text);
 }
 
-/* ---- which lines stand within others ---- */
+/* ---- which lines are written within others ---- */
 
 static int uses_of(const WrittenBody *body, const Wire *wire) {
     return (int)(intptr_t)map_get(body->uses, wire);
@@ -184,7 +184,7 @@ static void nest_lines(WrittenBody *body) {
             if (wire && wire->line && may_stand_within(body, wire->line, line)) wire->line->within = true;
         }
     }
-    Line *last = body->count ? body->lines[body->count - 1] : NULL; /* stands behind `return` */
+    Line *last = body->count ? body->lines[body->count - 1] : NULL; /* it follows `return` */
     if (body->result_count == 1 && last && body->results[0]->line == last && !last->rounds.count &&
         !is_param(last) && last->results.count == 1 && uses_of(body, body->results[0]) == 1)
         last->within = true;
@@ -203,7 +203,7 @@ static void each_leaf(const Line *line, void (*visit)(const Wire *wire, void *co
 typedef struct Lives {
     Map *last;
     int place;
-} Lives; /* of a wire: the place of the last statement that reads it, plus 1 */
+} Lives; /* last: of a wire, the place of the last statement that reads it, plus 1 */
 
 static void live_until(const Wire *wire, void *context) {
     Lives *lives = context;
@@ -242,8 +242,8 @@ static void hold_name(Naming *naming, Wire *wire, Name name) {
     map_set(naming->holders, name, wire);
 }
 
-/* Of the tensors that are read for the last time, the one called x, else the first;
- * weights keep their names. */
+/* Chooses the operand whose name the result takes over: among those read for the last
+ * time the one called x, else the first. Weights keep their names. */
 static void consider_heir(const Wire *wire, void *context) {
     Naming *naming = context;
     const bool dies = wire->called && (intptr_t)map_get(naming->last, wire) <= naming->place + 1;
@@ -255,7 +255,7 @@ static void consider_heir(const Wire *wire, void *context) {
 static const char *name_of_result(Naming *naming, const Line *line) {
     naming->heir = NULL;
     if (line->rounds.count)
-        consider_heir(line->inputs.items[0].wire, naming); /* the loop-carried tensor keeps one name */
+        consider_heir(line->inputs.items[0].wire, naming); /* the loop-carried tensor keeps its name */
     else each_leaf(line, consider_heir, naming);
     return line->results.count == 1 && naming->heir ? naming->heir->called : fresh_name(naming);
 }
@@ -287,9 +287,9 @@ static void name_tensors(WrittenBody *body, Wire *const *inputs, int input_count
 
 /* ---- statements ---- */
 
-/* Where a line of at most `room` bytes may end in text[from ..]: before an arrow or an
- * operator outside brackets, or else after a comma in the outermost brackets; 0 where
- * nowhere. The text continues after the blank at that place. */
+/* Where to break a line of at most `room` bytes in text[from ..]: before an arrow or an
+ * operator outside brackets, else after a comma in the outermost brackets; 0 if there is
+ * no such place. The text continues after the blank that is there. */
 static size_t line_end(const char *text, size_t from, size_t room) {
     int depth = 0, least = INT32_MAX;
     bool quoted = false;
@@ -453,7 +453,7 @@ static void add_written_weights(Import *im, const Line *line, const Line *own, c
     }
 }
 
-/* The place in their tensor of element i of ours. */
+/* The index in the ONNX tensor of element i of our tensor. */
 static int64_t place_of_theirs(const LineWeight *weight, int64_t i) {
     int64_t steps[16], step = 1, place = 0;
     for (int k = weight->from_rank - 1; k >= 0; k--) steps[k] = step, step *= weight->from[k];

@@ -1,11 +1,11 @@
-/* The least C library that a shared library asks for: the latest of the versions of
- * symbols that it takes, as its section of needed versions lists them. The file was just
- * made by the linker, so it is well formed. */
+/* The oldest C library with which a shared library works: the latest version of any
+ * symbol that it uses, according to its section of needed versions. The linker has just
+ * made the file, so it is well-formed. */
 #include "object/object.h"
 #include "files/files.h"
 #include <elf.h>
 
-/* y of "GLIBC_2.y", and of "GLIBC_2.y.z"; 0 of any other version. */
+/* The y of "GLIBC_2.y" or "GLIBC_2.y.z"; 0 for other versions. */
 static int minor_of_version(const char *name) {
     int minor = 0;
     return sscanf(name, "GLIBC_2.%d", &minor) == 1 ? minor : 0;

@@ -1,11 +1,12 @@
-/* __init__.py of a wheel: the functions of the extension module (runtime/python) with the
- * signature of the model, for people, editors and type checkers. */
+/* __init__.py of a wheel: wraps the functions of the extension module (runtime/python) in
+ * functions with the signature of the model, for people, editors and type checkers. */
 #include "object/object.h"
 #include "core/core.h" /* CAI_VERSION */
 
 /* ---- names ---- */
 
-/* What a parameter cannot be called: Python's words, and what the function uses. */
+/* Names that a parameter cannot have: Python's keywords, and names that the function
+ * uses. */
 static bool is_reserved(const char *name) {
     static const char words[] =
         " False None True and as assert async await break class continue def del elif else except finally for "
@@ -21,7 +22,7 @@ const char *python_name(Arena *arena, const char *name) {
     return is_reserved(name) ? arena_printf(arena, "%s_", name) : name;
 }
 
-/* Fields of a named tuple do not begin with _ either. */
+/* A field of a named tuple cannot begin with _ either. */
 static const char *result_name(Arena *arena, const char *name) {
     return python_name(arena, *name == '_' ? arena_printf(arena, "result%s", name) : name);
 }
@@ -47,7 +48,8 @@ static bool any_picture(const Port *ports, int count) {
     return false;
 }
 
-/* Pictures come as they are given: a variable stands for their type. */
+/* Pictures are returned in the type in which they are passed, which needs a type
+ * variable. */
 static bool has_variable(const Signature *s) { return s->takes_pictures && s->gives_pictures; }
 
 static const char *array_type(const Signature *s, const Port *port) {
@@ -89,7 +91,7 @@ static void add_imports(const Signature *s) {
 
 /* ---- text within """ ---- */
 
-/* With lines that begin at `indent`. */
+/* Writes text whose lines begin at `indent`. */
 static void add_docstring(Text *text, const char *words, const char *indent) {
     for (const char *at = words; *at; at++) {
         bool escaped = *at == '\\' || (*at == '"' && (at[1] == '"' || !at[1]));
@@ -153,10 +155,10 @@ static void add_arguments(const Signature *s) {
     for (int i = 0; i < count; i++)
         text_add(s->text, "%s%s", python_name(s->text->arena, s->graph->inputs.items[i].name),
                  i + 1 < count ? ", " : "");
-    text_add(s->text, "%s), threads, seed", count == 1 ? "," : ""); /* a tuple of one */
+    text_add(s->text, "%s), threads, seed", count == 1 ? "," : ""); /* a tuple of one element needs a comma */
 }
 
-/* One result by itself, several as a tuple with names. */
+/* A single result is returned by itself, several as a named tuple. */
 static void add_run(const Signature *s) {
     const bool one = s->graph->outputs.count == 1;
     const char *several = has_variable(s) ? "Results[Level]" : "Results";

@@ -1,23 +1,24 @@
-/* A wheel: a zip file of a Python package, with the extension module of a model, that pip
- * installs (PEP 427). Its name says which Pythons and machines take it: any from 3.11 on,
- * by the stable ABI, on a Linux with the C library that the module asks for (PEP 600).
- * Dates are those of zip's beginning, so that equal models make equal files. */
+/* A wheel: a zip file with a Python package that contains the extension module of a
+ * model, for pip (PEP 427). Its name says on which Pythons and machines it works: all
+ * from 3.11 on, by the stable ABI, on Linux with the C library that the module needs (PEP
+ * 600). All dates are the earliest that zip has, so that equal models make equal
+ * files. */
 #include "object/object.h"
 #include "files/files.h"
 #include "syntax/syntax.h"
 #include <ctype.h>
 #include <zip.h>
 
-/* The oldest C library that pip asks for on every kind of machine. */
+/* The oldest C library for which pip has a platform tag on all machines. */
 #define OLDEST_GLIBC 17
 
 typedef struct Wheel {
     Arena *arena;
     const WheelOptions *options;
     zip_t *zip;
-    Text record; /* RECORD, which lists what was added */
+    Text record; /* RECORD, which lists the members */
     const char *tag, *name;
-    const char *stem; /* name and version, as names of files begin */
+    const char *stem; /* name and version, with which file names begin */
     const char **error;
 } Wheel;
 
@@ -28,7 +29,7 @@ static bool fail_wheel(Wheel *w, const char *why) {
 
 /* ---- names ---- */
 
-/* As names of distributions are: small letters, with one _ at a time, within the name. */
+/* Normalizes the name of a distribution: lower case, single _ between words. */
 static const char *distribution_name(Arena *arena, const char *package) {
     Text name = {.arena = arena};
     for (const char *at = package; *at; at++) {
@@ -50,7 +51,7 @@ static bool name_wheel(Wheel *w, const Program *program, const char *extension) 
 
 /* ---- members ---- */
 
-/* In the letters of URLs, without = at the end. */
+/* In the alphabet of base64url, without padding. */
 static const char *digest_text(Arena *arena, const void *bytes, size_t count) {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     unsigned char digest[SHA256_BYTES + 1] = {0};
@@ -92,7 +93,7 @@ static bool add_extension(Wheel *w, const char *extension) {
     return zip_member(w, path, zip_source_file(w->zip, extension, 0, -1));
 }
 
-/* ---- what it says of itself ---- */
+/* ---- metadata ---- */
 
 static const char *metadata_text(Wheel *w, const Graph *graph) {
     const char *about = graph->comment ? graph->comment : graph->model;

@@ -1,27 +1,30 @@
-/* Takes convolutions by weights of the run in parts of their channels, where the weights
- * are large:
+/* Splits a convolution whose large weight the run computes into parts of its channels:
  *
  *     conv(x, w)                to concat(conv(x, w[0 : 256]), conv(x, w[256 : 512]), ..)
  *     its gradient by x         to parts of the channels of x, by w[:, 0 : 256], ..
  *     its gradient by w         to parts of w, by dy[:, 0 : 256], ..
  *
- * A kernel reads such weights packed, and Winograd transforms them to several times their
- * size, as it does with the sums of a gradient: 151 MB of the 38 MB of a 3x3 kernel of
- * 1024 channels. A part's are gone before the next part's come. Parts are as wide as
- * they may be, and lie in the result where it is, so that they cost nothing but another
- * pass over a map, which is small where weights are large.
+ * Kernels read such weights packed, and Winograd transforms them to several times their
+ * size, as it does with the sums of a gradient by w: the 38 MB of a 3x3 kernel of 1024
+ * channels become 151 MB. With parts, only the packed weight of one part is in memory at
+ * a time. Parts are as wide as MOST_BYTES allows, and are computed in place in the
+ * result. So all they cost is that each part reads the map again, which is small where
+ * weights are large.
  *
  * Weights that are parameters are packed while building, and are left alone. Needs
- * nothing; stands last, since others look for whole convolutions. No sum changes its
- * terms. */
+ * nothing. Runs last, since other passes look for complete convolutions. No sum changes
+ * its terms. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
-enum { MOST_BYTES = 1 << 24 /* of weights at once */, PART_CHANNELS = 64 /* a multiple of all blocks */ };
+enum {
+    MOST_BYTES = 1 << 24 /* of a weight at once */,
+    PART_CHANNELS = 64 /* a multiple of the channel blocks of all targets */
+};
 
 typedef struct PartedOp {
     Op op;
-    int cut, joined; /* the axes of the channels: of the right operand, and of the result */
+    int cut, joined; /* axes of the channels: of the right operand, and of the result */
 } PartedOp;
 
 static const PartedOp parted[] = {
@@ -33,12 +36,12 @@ static const PartedOp *parted_op(const Node *node) {
     return NULL;
 }
 
-typedef struct ChannelCuts { /* of the graph that is rewritten */
+typedef struct ChannelCuts { /* for the graph that is rewritten */
     const Graph *graph;
     NodeSources sources;
 } ChannelCuts;
 
-/* The channels of a part; 0 where all are taken at once. */
+/* The channels of a part; 0 if the weight is small enough to be taken as a whole. */
 static int64_t channels_of_part(const Node *node, int64_t channels) {
     const Node *w = node->op == OP_convolution_backward_weights ? node : node->inputs[1];
     int64_t elements;
@@ -64,7 +67,7 @@ static Node *take_in_parts(Graph *g, const Node *old, Node *const *in, void *con
         !dim_is_const(old->shape.dims[op->joined], &channels))
         return NULL;
     int64_t each = channels_of_part(old, channels);
-    /* the three have their attributes in common, and `groups` is the last */
+    /* the attributes of the three operators are equal, and `groups` is their last */
     if (each == 0 || ((const convolution_attributes *)old->attributes)->groups != 1) return NULL;
     Node **parts = NEW_ARRAY(g->arena, Node *, ceil_div(channels, each));
     int count = 0;

@@ -1,15 +1,15 @@
-/* Launches that follow each other and have large operands in common: the moments and the
- * weight that an optimizer makes of a gradient, or the two sums over a map that the
- * gradient of a batch norm needs. A thread runs one task of each in turn, so that what
- * they share comes from afar once: of the 10 numbers a weight that Adam's three launches
- * read and write, these are 3.
+/* Fuses consecutive launches that have large operands in common: the moments and the
+ * weight that an optimizer computes from a gradient, or the two sums over a map in the
+ * gradient of a batch norm. A thread runs one task of each launch in turn, so that shared
+ * operands come from memory once. Of the 10 numbers for each weight that Adam's three
+ * launches read and write, 3 are then found in a cache.
  *
  *     m (g, m) 0 .. 4095 | v (g, v) 0 .. 4095 | w (m, v, w) 0 .. 4095 | m (g, m) 4096 .. | ..
  *
- * The kernels, and so their bits, are those that each launch would have alone. They are
- * elementwise, and whoever reads what another may write reads the element that it writes
- * itself; or they are reductions in equal parts, and none reads what another makes. Of
- * less than L2 holds nothing is gained.
+ * The kernels, and so the bits, are the same as without fusion. Either all are
+ * elementwise, and a launch that reads what another one writes reads only the element
+ * that it writes itself; or all are reductions in equal parts, and none reads a result of
+ * another. Maps smaller than L2 gain nothing.
  *
  * Needs: loop nests; launches that are fused by rows are left alone. */
 #include "plan/loop_nest.h"
@@ -22,12 +22,12 @@ static const Nest *nest_of_shared(const Kernel *kernel) {
     return simple && !kernel->output->parent ? nest : NULL;
 }
 
-/* What a task's elements are of. */
+/* The shape over whose elements the tasks are divided. */
 static Shape shape_of_tasks(const Kernel *kernel) {
     return kernel->anchor ? kernel->anchor->inputs[0]->shape : kernel->output->node->shape;
 }
 
-/* Whether task t of both is the same elements. */
+/* Whether task t covers the same elements in both launches. */
 static bool have_equal_tasks(const Kernel *one, const Kernel *other) {
     const Nest *a = nest_of_shared(one), *b = nest_of_shared(other);
     bool equal = b && shape_dims_equal(shape_of_tasks(one), shape_of_tasks(other)) &&
@@ -54,8 +54,8 @@ static bool has_operand(Kernel *const *launches, int count, const Value *value) 
     return false;
 }
 
-/* Whether a launch reads what those before it make, or what may be written over, only at
- * the element that it writes. */
+/* Whether the launch reads results of the launches before it, and values that may be
+ * overwritten, only at the element that it writes. */
 static bool reads_own_element(Kernel *const *launches, int count, const Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *value = kernel->inputs[i];
@@ -65,7 +65,7 @@ static bool reads_own_element(Kernel *const *launches, int count, const Kernel *
     return true;
 }
 
-/* Whether it reads a whole map or weight that those before it have read or made. */
+/* Whether it reads a full-sized operand that the launches before it read or wrote. */
 static bool shares_operand(Kernel *const *launches, int count, const Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *value = kernel->inputs[i];
@@ -83,7 +83,7 @@ static bool is_large(const Kernel *kernel) {
            kernel->program->target->l2_bytes;
 }
 
-/* How many launches from the first on run along with each other. */
+/* How many launches, from the first one, can run together. */
 static int count_shared(Kernel *const *launches, int most) {
     int count = 1;
     if (!nest_of_shared(launches[0]) || !is_large(launches[0]) ||

@@ -1,4 +1,4 @@
-/* What stands in memory at the launch where most does: for --explain. */
+/* Shows what is in memory at the launch at which most is live, for --explain. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static int larger_first(const void *a, const void *b) {
     return x->value->id - y->value->id;
 }
 
-/* The launch that makes a value, or whose working memory it is. */
+/* The launch that makes a value, or that uses it as working memory. */
 static const Kernel *find_maker(const Program *program, const Value *value) {
     for (int i = value->first; i < program->launches.count; i++) {
         const Kernel *kernel = program->launches.items[i];

@@ -1,41 +1,47 @@
-/* What is made again instead of kept. A step of training reads most values on its way
- * forward and once more on its way back, and between these they wait. Elementwise work on
- * values that wait in any case takes less to be done again than to be kept: an activation
- * behind a norm, of the convolution's result and the norm's two vectors; a gelu of what
- * stands before it; the shares of a softmax, of its exponentials.
+/* Computes values a second time instead of keeping them. A step of training reads most
+ * values in the forward pass and again in the backward pass, and keeps them in between.
+ * Elementwise work whose operands are kept in any case is often cheaper to repeat than
+ * its result is to keep: an activation after a norm, from the convolution's result and
+ * the norm's two vectors; a gelu, from its operand; the quotients of a softmax, from its
+ * exponentials.
  *
- * Where most memory is live, of all values that nobody reads there and that can be made
- * again, the one is chosen that takes least time for its bytes; until there is none, or
- * until it takes more than a hundredth of the program's time. What is made again is the
- * same launch on the same operands, right before the first launch that reads it from
- * there on: not a bit of a result depends on it.
+ * The pass looks at the launch at which most memory is live (the peak). Among the values
+ * that are not used there and that can be computed again, it takes the one that saves
+ * most bytes for its time. It repeats this until no value is left, or the added work
+ * exceeds SHARE_AGAIN of the program's time. A value is computed again by the same launch
+ * on the same operands, right before the first launch that reads it after the peak;
+ * results stay the same to the bit.
  *
- * Needs: settled launches, so that all memory but the places of buffers is known. Gives:
- * more launches. */
+ * Needs: final launches, so that all memory but the addresses of buffers is known.
+ * Result: more launches. */
 #include "plan/stages.h"
 
 #include <limits.h>
 
-enum { LEAST_WAITING = 1 << 16 /* bytes: less is not worth a launch */ };
+enum { LEAST_WAITING = 1 << 16 /* bytes; less is not worth a launch */ };
 
-#define SHARE_AGAIN 0.01 /* of the program's time, at most */
+#define SHARE_AGAIN 0.01 /* most of the program's time that may be added */
 
-typedef struct Waiting { /* of a root */
-    int before;          /* the last launch that uses it before the peak, or -1 */
-    int next;            /* the first that reads it behind the peak, or -1 */
-    const Value *read;   /* the value that is read behind the peak, in itself or in views of it */
-    bool stays;          /* it is in use at the peak, written behind it, or several values in it are read */
+typedef struct Waiting { /* how a root is used around the peak */
+    int before;          /* the last launch before the peak that uses it; -1: none */
+    int next;            /* the first launch after the peak that reads it; -1: none */
+    const Value *read;   /* the value in it that is read after the peak, directly or through views */
+    /* cannot be dropped: it is used at the peak, or written, or read through several
+     * values, after it */
+    bool stays;
 } Waiting;
 
 typedef struct Peak {
     Program *program;
     Arena *scratch;
-    int64_t *live;    /* bytes, by launch */
-    int launch;       /* where most bytes are live */
-    int first, last;  /* the launches that run along with that one */
-    Waiting *waiting; /* by the id of a root */
-    int *made;        /* by the id of a value: the only launch that writes it, or -1 */
-    int *replaced;    /* by the index of an input: the launch that makes a state's new value, or INT_MAX */
+    int64_t *live;    /* bytes that are live, by launch */
+    int launch;       /* the peak */
+    int first, last;  /* the launches that run together with it */
+    Waiting *waiting; /* by id of a root */
+    int *made;        /* by id of a value: the launch that writes it; -1: none */
+    /* by index of an input: the launch that writes the state's new value there, or
+     * INT_MAX */
+    int *replaced;
 } Peak;
 
 /* ---- what is live, and where it is used ---- */
@@ -61,7 +67,7 @@ static void find_made(Peak *peak) {
     }
 }
 
-/* The value that a launch writes of which this one is a view. */
+/* The value, written by a launch, of which this one is a view. */
 static const Value *value_made(const Peak *peak, const Value *value) {
     while (value->parent && peak->made[value->id] < 0) value = value->parent;
     return value;
@@ -95,8 +101,8 @@ static void find_waiting(Peak *peak) {
 
 /* ---- what can be made again ---- */
 
-/* Elements must lie as those of a buffer of their own, since the code of those who read
- * them depends on it. */
+/* The elements must be strided as in a buffer of their own, since the code of the readers
+ * has the strides. */
 static bool lies_densely(Program *program, const Value *value) {
     const Dim *dense = dense_strides(program, value->node->shape, value->format);
     for (int i = 0; i < value->node->shape.rank; i++)
@@ -104,8 +110,7 @@ static bool lies_densely(Program *program, const Value *value) {
     return true;
 }
 
-/* Whether all that the launch reads is there again, unchanged, before the launch
- * `next`. */
+/* Whether all operands of the launch still have their values before the launch `next`. */
 static bool has_operands_at(const Peak *peak, const Kernel *kernel, int next) {
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *root = value_root(kernel->inputs[i]);
@@ -115,8 +120,8 @@ static bool has_operands_at(const Peak *peak, const Kernel *kernel, int next) {
     return true;
 }
 
-/* The bytes that are live at the peak no more, less those that would be instead; 0 where
- * there would be as many somewhere else. */
+/* The bytes by which memory at the peak shrinks, less what must be kept longer for it. 0
+ * if another launch would then have as much memory live as the peak has. */
 static int64_t bytes_saved(const Peak *peak, const Kernel *kernel, const Waiting *waiting, int64_t bytes) {
     int64_t saved = bytes;
     for (int i = 0; i < kernel->input_count; i++) {
@@ -131,10 +136,10 @@ static int64_t bytes_saved(const Peak *peak, const Kernel *kernel, const Waiting
     return saved;
 }
 
-typedef struct Again { /* what is made again */
+typedef struct Again { /* a value to compute again */
     const Value *value;
     int next;
-    double cycles, worth; /* bytes saved for each cycle */
+    double cycles, worth; /* worth: bytes saved for each cycle */
 } Again;
 
 static Again consider_again(const Peak *peak, const Value *root) {
@@ -173,7 +178,7 @@ static Value *value_copied(Program *program, const Value *value, Value *parent, 
     return copy;
 }
 
-/* The view of `again` that lies in it as `view` in `value`. */
+/* The view of `again` that corresponds to `view` of `value`. */
 static Value *view_again(Program *program, Value *view, const Value *value, Value *again) {
     if (view == value) return again;
     return value_copied(program, view, view_again(program, view->parent, value, again), value->offset);
@@ -193,7 +198,8 @@ static void make_again(Peak *peak, const Again *again) {
     Kernel *kernel = arena_copy(program->arena, before, sizeof *before);
     Dim *dense = dense_strides(program, again->value->node->shape, again->value->format);
     kernel->fused = 0;
-    /* its own: another round may give one of the two another operand */
+    /* a list of its own, since a later round may replace an operand of one of the two
+     * launches */
     kernel->inputs =
         arena_copy(program->arena, before->inputs, sizeof(Value *) * (size_t)before->input_count);
     kernel->output = value_copied(program, again->value, NULL, again->value->offset);

@@ -1,25 +1,25 @@
-/* What a trainer's entry does to the states that it is handed. An output may share the
- * memory of an input (PortPlan): the new value of a state goes where the old one lies.
- * schedule.c puts a copy of each such output at the end of all launches, which is always
- * right; here the copy is left out wherever the value may as well be made in that place:
- * all that read the old one come before, or the kernel that makes the new one reads the
- * old, element by element, where it writes.
+/* Updates states in place, in the entries of a trainer. An output may share the memory of
+ * an input (PortPlan): the new value of a state overwrites the old one. schedule.c
+ * appends a copy to each such output after all launches, which is always correct. Here
+ * the copy is removed wherever the value can be computed in the state's memory directly:
+ * all readers of the old value have run before, or the kernel that computes the new value
+ * reads the old one element by element, where it writes.
  *
- * And launches are guarded: what only serves outputs that are written in some runs
- * (`every 16 steps`) runs in those alone. What is made in a state's place must then run
- * exactly when the state is to change. */
+ * Launches also get guards: a launch that only serves outputs of some runs (`every 16
+ * steps`) runs in these alone. A launch that computes into a state's memory must have
+ * exactly the guard of the state's output. */
 #include "plan/stages.h"
 
 /* ---- guards ---- */
 
-#define ALWAYS UINT32_MAX /* more than MAX_GUARDS can be */
+#define ALWAYS UINT32_MAX /* never a set of guards, of which there are MAX_GUARDS at most */
 
 typedef struct Guards {
     const Program *program;
-    uint32_t *needed; /* by the id of a root: in which runs somebody wants what lies in it */
+    uint32_t *needed; /* by id of a root: the runs in which its contents are needed */
 } Guards;
 
-/* The guards whose bool decides `condition`; 0 where it is no such input. */
+/* The guards that decide `condition`; 0 if it is not the input for a guard. */
 static uint32_t guards_of_condition(const Program *program, const Node *condition) {
     while (condition->op == OP_broadcast || condition->op == OP_reshape) condition = condition->inputs[0];
     for (int i = 0; i < program->graph->inputs.count; i++)
@@ -27,8 +27,8 @@ static uint32_t guards_of_condition(const Program *program, const Node *conditio
     return 0;
 }
 
-/* The runs in which a kernel asks for its input, beside those in which it runs: of
- * select(active, new, old) `new` counts only where the guard holds. */
+/* The runs in which a kernel needs an input, if it needs it in only some: `new` in
+ * select(active, new, old) counts only where the guard holds. */
 static uint32_t guards_of_read(const Program *program, const Kernel *kernel, const Node *node) {
     uint32_t guards = kernel->member_count > 0 && program->inputs ? 0 : ALWAYS;
     for (int i = 0; i < kernel->member_count && guards != ALWAYS; i++) {
@@ -49,7 +49,7 @@ static uint32_t guards_of_output(const Program *program, const Value *root) {
     return guards ? guards : ALWAYS;
 }
 
-/* The runs in which the launches first .. last are wanted, which run together. */
+/* The runs in which any of the launches first .. last is needed; they run together. */
 static uint32_t guards_of_group(const Guards *g, int first, int last) {
     uint32_t guards = 0;
     for (int i = first; i <= last; i++) {
@@ -66,7 +66,7 @@ static void need_inputs(Guards *g, const Kernel *kernel, uint32_t guards) {
     }
 }
 
-/* From the last launch to the first, so that all who read a value have said when. */
+/* Goes from the last launch to the first, so that all readers of a value are known. */
 void guard_launches(Program *program) {
     if (!program->outputs) return;
     Arena *scratch = arena_new();
@@ -100,7 +100,7 @@ const Value *find_old_state(const Program *program, const Value *output) {
     return NULL;
 }
 
-/* Whether `value` is all of its buffer, in the order in which a port has it. */
+/* Whether `value` fills its buffer, in the layout of a port. */
 static bool is_whole(const Value *value, const Value *port) {
     const Value *root = value_root(value);
     if (root->space != SPACE_SLOT || is_blocked(root) || root->bytes != port->bytes) return false;
@@ -115,7 +115,7 @@ static bool reads_value(const Kernel *kernel, int but, const Value *value) {
     return false;
 }
 
-/* Whether the launch reads the old value only where it writes. */
+/* Whether the launch reads the old value only at elements that it writes. */
 static bool reads_where_it_writes(const Kernel *kernel, const Value *old) {
     int found = 0;
     for (int i = 0; i < kernel->input_count; i++)
@@ -123,8 +123,8 @@ static bool reads_where_it_writes(const Kernel *kernel, const Value *old) {
     return true;
 }
 
-/* Whether nobody needs the old value when the new one lies in its place: all that read it
- * come before, or in the same task, up to the launch that makes the new one. */
+/* Whether the new value may overwrite the old one: all its readers run before the launch
+ * that computes the new value, or together with it and read where they write. */
 static bool is_read_in_time(const Program *program, const Value *old, const Value *root) {
     int last = root->first + program->launches.items[root->first]->fused;
     bool made = false;
@@ -137,8 +137,9 @@ static bool is_read_in_time(const Program *program, const Value *old, const Valu
     return made && old->last == last;
 }
 
-/* The value that is read for the last time by the launch which makes `root`, and there
- * only where this is written; NULL where there is none. */
+/* The operand of the launch that computes `root` which is read there for the last time,
+ * and only where it is written, so that `root` may overwrite it; NULL if there is
+ * none. */
 static const Value *made_over(const Program *program, const Value *root) {
     const Kernel *kernel = program->launches.items[root->first];
     for (int i = 0; i < kernel->input_count && kernel->output == root && !kernel->fused; i++) {
@@ -149,9 +150,9 @@ static const Value *made_over(const Program *program, const Value *root) {
     return NULL;
 }
 
-/* What the old value becomes on the way to the new one, one over the other, as a pool
- * into which several pictures are put in turn: gives `root` and those before it in `out`,
- * or none where the new value is not made so. */
+/* Finds a chain of values, each of which may overwrite the one before, from the old value
+ * to `root`, as for a pool into which several pictures are put in turn. Stores `root` and
+ * the values before it in `out`. Returns their count; 0 if there is no such chain. */
 static int find_chain(const Program *program, const Value *root, const Value *old, const Value **out,
                       int most) {
     for (int count = 0; count < most;) {
@@ -163,7 +164,7 @@ static int find_chain(const Program *program, const Value *root, const Value *ol
     return 0;
 }
 
-/* Whether all launches that write into the buffer run exactly when the store would. */
+/* Whether all launches that write into the buffer have the guard of the store. */
 static bool is_guarded_alike(const Program *program, const Value *root, const Kernel *store) {
     for (int i = 0; i < program->launches.count; i++) {
         const Kernel *kernel = program->launches.items[i];
@@ -174,7 +175,8 @@ static bool is_guarded_alike(const Program *program, const Value *root, const Ke
 
 enum { MOST_IN_PLACE = 64 };
 
-/* The values that may as well be made where the store would put the last of them. */
+/* The values that can be computed directly in the memory of the state, into which the
+ * store would copy the last of them. Returns their count; 0: the store must stay. */
 static int find_in_place(const Program *program, const Kernel *store, const Value **out) {
     const Value *root = value_root(store->inputs[0]);
     const Value *old = find_old_state(program, store->output);

@@ -1,43 +1,44 @@
-/* When states get their new values. The graph has optimizers behind all gradients, where
- * each gradient waits for the last: of a network of many weights that is as much memory
- * as the weights take. So the launches that make a large state's new value come as soon
- * as all is there that they read, and all others have read the old value: then it is made
- * in the old one's place (states.c), and the gradient's memory is free. A gradient that
- * is clipped by the norm of all of them waits for that norm, as it must.
+/* Moves the updates of states forward. The graph has optimizers after all gradients, so
+ * that every gradient is kept until the last one is computed: as much memory as all
+ * weights take. So the launches that compute the new value of a large state are moved to
+ * where all their operands exist and all other readers of the old value have run. The new
+ * value can then overwrite the old one (states.c), and the memory of the gradient is
+ * free. A gradient that is clipped by the norm of all gradients must still wait for that
+ * norm.
  *
- * What only such launches read and is small comes along, as the rate that an optimizer
- * has of its number of steps. All else keeps its place, so that launches that are to be
- * fused by rows (fuse_rows.c) stay neighbours.
+ * Small values that only such launches read are moved along, for example a learning rate
+ * that depends on the number of steps. All other launches keep their order, so that those
+ * that fuse_rows.c is to fuse stay neighbours.
  *
- * Needs: the list of launches, with all copies. Gives: the list in another order. */
+ * Needs: the list of launches, with all copies. Result: the list in another order. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
 
-enum {                  /* bytes */
-       LARGE = 1 << 18, /* what waits for a state is less, as a rule, in all */
+enum {                  /* in bytes */
+       LARGE = 1 << 18, /* an update whose result or operand has this size is worth moving */
        SMALL = 1 << 12
 };
 
 typedef struct UpdateRoot {
-    int made;         /* the last launch that writes it, or -1 */
-    int read;         /* the last launch that reads it, or -1 */
-    int read_behind;  /* the largest `behind` of those that read it, or -1 */
+    int made;         /* the last launch that writes it; -1: none */
+    int read;         /* the last launch that reads it; -1: none */
+    int read_behind;  /* the largest `behind` of the launches that read it; -1: none */
     bool in_parts;    /* several launches write it */
-    bool hurried;     /* a launch reads it that comes early */
-    bool waited_for;  /* a launch reads it that keeps its place */
-    const Value *old; /* the root of the state's old value whose new one it is, or NULL */
+    bool hurried;     /* a launch that is moved reads it */
+    bool waited_for;  /* a launch that keeps its place reads it */
+    const Value *old; /* if it is the new value of a state: the root of the old value; else NULL */
 } UpdateRoot;
 
-typedef struct UpdatePlace { /* of a launch */
-    int behind;              /* the launch behind which it comes; itself where it keeps its place */
-    bool second;             /* of those behind one launch: not small, or behind what is not */
+typedef struct UpdatePlace { /* where a launch goes */
+    int behind;              /* it runs after this launch; its own index if it keeps its place */
+    bool second;             /* among those after the same launch: it is large, or depends on one that is */
     int launch;
 } UpdatePlace;
 
 typedef struct Updates {
     Program *program;
-    UpdateRoot *roots;   /* by the id of a value that owns its buffer */
+    UpdateRoot *roots;   /* by id of a value that owns its buffer */
     UpdatePlace *places; /* by launch */
 } Updates;
 
@@ -70,8 +71,8 @@ static bool has_large_operand(const Updates *u, const Kernel *kernel) {
     return large;
 }
 
-/* Whether the launch makes a state's new value for which something large waits, or
- * something small that only those read that do. */
+/* Whether the launch is moved: it computes the new value of a state from a large operand,
+ * or a small value that only moved launches read. */
 static bool comes_early(const Updates *u, int launch) {
     const Kernel *kernel = u->program->launches.items[launch];
     const UpdateRoot *root = update_root(u, kernel->output);
@@ -81,7 +82,7 @@ static bool comes_early(const Updates *u, int launch) {
     return small || (root->old && has_large_operand(u, kernel));
 }
 
-/* From the last launch to the first, so that all who read a value are known. */
+/* Goes from the last launch to the first, so that all readers of a value are known. */
 static void find_moves(Updates *u) {
     for (int i = u->program->launches.count - 1; i >= 0; i--) {
         const Kernel *kernel = u->program->launches.items[i];
@@ -94,8 +95,8 @@ static void find_moves(Updates *u) {
     }
 }
 
-/* The launch comes behind all that make what it reads, and behind the others that read
- * what it replaces. */
+/* The launch runs after all that compute its operands, and after all other readers of the
+ * old value that it replaces. */
 static void find_update_place(Updates *u, int launch) {
     const Kernel *kernel = u->program->launches.items[launch];
     const Value *old = update_root(u, kernel->output)->old;

@@ -1,13 +1,14 @@
-/* The three matrices of Winograd's minimal filtering F(m, r) by Toom and Cook: a
- * polynomial product evaluated at m + r - 2 points and infinity. A tile's outputs are A^T
- * ((G w G^T) * (B^T d B)) A. The gradient of a convolution by its r x r weights is F(r,
- * m): a tile of m x m of dy are the taps, which give r x r outputs of the same inputs.
+/* The three matrices of Winograd's minimal filtering F(m, r), derived by the method of
+ * Toom and Cook: a polynomial product, evaluated at m + r - 2 points and at infinity. A
+ * tile's outputs are A^T ((G w G^T) * (B^T d B)) A. The gradient of a convolution by its
+ * r x r weights is F(r, m): an m x m tile of dy takes the place of the weights, and
+ * yields r x r outputs from the same inputs.
  *
- * Points other than 0 come in opposite pairs, which share the even and the odd part of a
- * sum, and where the size is even 0 is one, too. For six inputs the pairs are
- * +-sqrt(1/2) and +-sqrt(2), whose powers are nearest to 1: they have half the error of
- * the usual 0, +-1, +-2, and take no more operations. For five they are +-1/2 and +-5/4,
- * with half the error of 0, +-1, 2. */
+ * Points other than 0 form opposite pairs, which share the even and the odd part of a
+ * sum; if the size is even, 0 is a point, too. For six inputs the pairs are +-sqrt(1/2)
+ * and +-sqrt(2), whose powers are nearest to 1: they have half the error of the usual 0,
+ * +-1, +-2, and take no more operations. For five they are +-1/2 and +-5/4, with half the
+ * error of 0, +-1, 2. */
 #include "plan/winograd.h"
 #include <math.h>
 
@@ -17,8 +18,8 @@ static bool are_all_one(IntList numbers) {
     return true;
 }
 
-/* With stride 2 a kernel is four kernels of half its side, one for each parity of rows
- * and columns. */
+/* A kernel of stride 2 is split into four kernels of half its side, one for each parity
+ * of rows and columns. */
 static bool takes_kernel(const Node *w, const Geometry *a) {
     int64_t kernel[2], by = a->stride.items[0];
     for (int i = 0; i < 2; i++)
@@ -47,7 +48,8 @@ static void set_points(Winograd *w) {
     }
 }
 
-/* The coefficients of the product of (x - p) over all points but number `without`. */
+/* The coefficients of the product of (x - p) over all points p except number
+ * `without`. */
 static void multiply_out(const Winograd *w, int without, double *coefficients) {
     int degree = 0;
     for (int k = 0; k < w->size; k++) coefficients[k] = k == 0;
@@ -74,23 +76,24 @@ Winograd winograd(int outputs, int taps) {
         for (int k = 0; k < taps; k++) w.weights[i][k] = real_pow(w.points[i], k) / scale_of(&w, i);
         for (int k = 0; k < outputs; k++) w.results[k][i] = real_pow(w.points[i], k);
     }
-    multiply_out(&w, -1, w.inputs[last]); /* infinity: the highest coefficients */
+    multiply_out(&w, -1, w.inputs[last]); /* the point at infinity has the highest coefficients */
     w.weights[last][taps - 1] = w.results[outputs - 1][last] = 1;
     return w;
 }
 
 int winograd_planes(const Winograd *w) { return w->size * w->size; }
 
-/* Measured on uniform random numbers (tests/unit/kernels.c compares): the error grows a
- * little slower than the square root of the number of terms, until sums are added up in
- * parts (emit_sum_in_parts). */
+/* Root mean square errors, measured on uniform random numbers and checked by
+ * tests/unit/kernels.c. The error grows a little slower than the square root of the
+ * number of terms, up to the length from which sums are added in parts
+ * (emit_sum_in_parts). */
 static const double errors[] = {[3] = 1.5e-7, [4] = 1.6e-7, [5] = 3.4e-7, [6] = 5.3e-7};
 
 double winograd_error(const Winograd *w, int64_t terms) {
     return errors[w->size] * real_pow((double)min_i64(terms, 256) / 16, 0.4);
 }
 
-/* Sums are added up strip by strip (kernels/winograd/winograd_gradient.c), so that the
+/* The sums are added strip by strip (kernels/winograd/winograd_gradient.c), so that the
  * error grows slowly. */
 double winograd_gradient_error(const Winograd *w, int64_t places) {
     return (w->size == 6 ? 4.5e-7 : 3.4e-7) * real_pow((double)places / 144, 0.16);

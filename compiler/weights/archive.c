@@ -1,10 +1,10 @@
-/* Zip files of weights: what torch.save and numpy.savez write. */
+/* Zip files of weights, as written by torch.save and numpy.savez. */
 #include "weights/table.h"
 
 struct Archive {
     cai_zip zip;
     Names *names;
-    Map *by_name; /* to the member's place, plus 1 */
+    Map *by_name; /* name -> index of the member, plus 1 */
 };
 
 Archive *archive_open(Arena *arena, const char *path, const cai_file *file, cai_error *error) {

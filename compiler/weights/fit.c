@@ -1,5 +1,5 @@
-/* Checkpoints nest their dictionaries as their authors like: the weights are where most
- * of them fit. */
+/* Authors nest the dictionaries of checkpoints as they like, so the weights are assumed
+ * to be where most of them match. */
 #include "weights/fit.h"
 
 typedef struct Place {
@@ -10,7 +10,7 @@ typedef struct Place {
 typedef struct Fitting {
     Arena *arena;
     Names *names;
-    Map *by_name; /* to the place, plus 1 */
+    Map *by_name; /* name -> index, plus 1 */
     Vec(Place) places;
 } Fitting;
 

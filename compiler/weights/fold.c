@@ -1,8 +1,9 @@
-/* Folds: tensors of a checkpoint that a model has as one, or one that it has as several.
- * Training keeps apart what a program needs not: the length and the direction of a
- * weight, a batch norm behind a convolution, the queries, keys and values of attention.
+/* Folds: several tensors of a checkpoint that are one tensor in a model, or the other way
+ * round. Training keeps things apart that a program needs only together: the length and
+ * the direction of a weight, a convolution and the batch norm after it, the queries, keys
+ * and values of attention.
  *
- * What is computed is f64; what only moves keeps its type. */
+ * Folds that compute use f64; folds that only move elements keep the type. */
 #include "weights/transform.h"
 #include <math.h>
 
@@ -26,13 +27,13 @@ static bool all_are_floats(const TransformPlace *at) {
     return true;
 }
 
-/* A tensor cut along an axis: `count` slices, each in `before` runs of `behind`
- * elements. */
+/* The slices of a tensor along an axis: there are `count`, each in `before` runs of
+ * `behind` elements. */
 typedef struct Slices {
     int64_t before, count, behind;
 } Slices;
 
-/* axis -1: one slice, the whole tensor. */
+/* axis -1: one slice, the complete tensor. */
 static Slices slices_along(const cai_tensor *tensor, int axis) {
     Slices s = {1, 1, 1};
     for (int i = 0; i < tensor->rank; i++)
@@ -40,7 +41,7 @@ static Slices slices_along(const cai_tensor *tensor, int axis) {
     return s;
 }
 
-/* The slice of element `index`, and the place of element k of a slice. */
+/* The slice of element `index`, and the index of element k of a slice. */
 static int64_t slice_of(const Slices *s, int64_t index) { return index / s->behind % s->count; }
 static int64_t place_in_slice(const Slices *s, int64_t slice, int64_t k) {
     return (k / s->behind * s->count + slice) * s->behind + k % s->behind;
@@ -65,8 +66,7 @@ bool fold_concat_sizes(const Transform *t, const TransformPlace *at, cai_tensor 
     return true;
 }
 
-/* Copies between a whole tensor and a part of it that begins at slice `first`: into the
- * part, or out of it. */
+/* Copies between a tensor and a part of it that begins at slice `first`. */
 static void copy_part(const cai_tensor *whole, unsigned char *of_whole, const cai_tensor *part,
                       unsigned char *of_part, int axis, int64_t first, bool into_part) {
     const Slices slices = slices_along(part, axis);
@@ -122,7 +122,8 @@ void fold_sum(const Transform *t, const TransformPlace *at, const cai_tensor *to
 
 /* ---- weight norm: g v / |v| ---- */
 
-/* The axis of v along which g has a number each; -1: it has one for all; -2: neither. */
+/* The axis of v along which g has a number for each slice; -1: g has one number for all
+ * of v; -2: neither. */
 static int axis_of_lengths(const cai_tensor *g, const cai_tensor *v) {
     int axis = -1;
     if (g->count == 1) return -1;
@@ -161,7 +162,7 @@ void fold_weight_norm(const Transform *t, const TransformPlace *at, const cai_te
     }
 }
 
-/* ---- spectral norm: W / (u' W v), with W as a matrix of the axis and all others ---- */
+/* ---- spectral norm: W / (u' W v), where W is a matrix of one axis by all others ---- */
 
 bool fold_spectral_norm_sizes(const Transform *t, const TransformPlace *at, cai_tensor *to) {
     const cai_tensor *u = at->theirs[1], *v = at->theirs[2];
@@ -183,10 +184,10 @@ void fold_spectral_norm(const Transform *t, const TransformPlace *at, const cai_
     for (int64_t i = 0; i < to->count; i++) put_element(out, i, element_of(w, i) / sigma);
 }
 
-/* ---- a batch norm behind a convolution or a dense layer ---- */
+/* ---- a batch norm after a convolution or a dense layer ---- */
 
 typedef struct BatchNorm {
-    const cai_tensor *weight, *bias; /* bias: NULL for none */
+    const cai_tensor *weight, *bias; /* bias: may be NULL */
     const cai_tensor *scale, *shift, *mean, *variance;
 } BatchNorm;
 

@@ -1,11 +1,11 @@
-/* Networks of ncnn: NAME.param has a line of text for each layer, NAME.bin the elements
- * of all weights in the order of the layers, without names or sizes. A weight is called
- * after its layer (`conv1.weight`), its sizes follow from the layer's settings, and both
- * are as PyTorch has them: kernels of transposed convolutions and gates of LSTMs are put
- * in PyTorch's order.
+/* Networks of ncnn. NAME.param has a line of text for each layer. NAME.bin has the
+ * elements of all weights in the order of the layers, without names or sizes. A weight is
+ * named after its layer (`conv1.weight`), and its sizes follow from the settings of the
+ * layer. Names, sizes and order are made those of PyTorch: kernels of transposed
+ * convolutions and gates of LSTMs are rearranged.
  *
- * Layers of kinds that are not in the table have no weights; a .bin that then does not
- * end with the last layer is refused. */
+ * Layers whose kind is not in the table are assumed to have no weights. If that is wrong,
+ * the .bin does not end with the last layer, and is refused. */
 #include "weights/table.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ enum {
     SETTINGS = 32, /* ncnn's own limit */
     TAG_F16 = 0x01306B47,
     TAG_INT8 = 0x000D4B38,
-    TAG_F32 = 0x0002C056 /* those of a network that int8 layers surround */
+    TAG_F32 = 0x0002C056 /* layers with f32 weights in a network that is otherwise int8 */
 };
 
 typedef struct NcnnLayer {
@@ -25,22 +25,22 @@ typedef struct NcnnLayer {
 } NcnnLayer;
 
 typedef struct Ncnn Ncnn;
-typedef struct NcnnKind { /* of layers with weights */
+typedef struct NcnnKind { /* a kind of layer with weights */
     const char *name;
     void (*take)(Ncnn *n);
-    int int8;          /* the setting that says that the layer is quantized; 0: it never is */
+    int int8;          /* the setting that marks a quantized layer; 0: it never is */
     int axes;          /* of a kernel */
-    int size, affine;  /* settings: how many numbers, and whether there are any; affine -1: always */
-    const char *parts; /* vectors, in their order: "weight bias" */
+    int size, affine;  /* settings: the length of vectors, and whether there are any; affine -1: always */
+    const char *parts; /* names of its vectors, in order: "weight bias" */
 } NcnnKind;
 
 struct Ncnn {
     WeightTable *table;
     cai_error *error;
-    const char *bin;               /* its path */
-    const unsigned char *at, *end; /* what is left of the .bin */
+    const char *bin;               /* the path of the .bin */
+    const unsigned char *at, *end; /* the rest of the .bin */
     NcnnLayer layer;
-    const NcnnKind *kind; /* of the layer */
+    const NcnnKind *kind; /* of the current layer */
     bool failed;
 };
 
@@ -55,7 +55,7 @@ static int64_t layer_setting(const Ncnn *n, int id, int64_t otherwise) {
     return n->layer.given[id] ? n->layer.settings[id] : otherwise;
 }
 
-/* What remains of `total` when it is divided by each of the sizes. */
+/* Divides `total` by all sizes. */
 static int64_t size_left(Ncnn *n, int64_t total, const int64_t *sizes, int count) {
     for (int i = 0; i < count; total /= sizes[i++]) {
         if (sizes[i] > 0 && total > 0 && total % sizes[i] == 0) continue;
@@ -67,7 +67,7 @@ static int64_t size_left(Ncnn *n, int64_t total, const int64_t *sizes, int count
 
 /* ---- elements ---- */
 
-/* The next `bytes` of the .bin; NULL after a failure. */
+/* The next `bytes` bytes of the .bin; NULL after an error. */
 static const unsigned char *take_bin_bytes(Ncnn *n, uint64_t bytes) {
     if (!n->failed && bytes > (uint64_t)(n->end - n->at))
         ncnn_fail(n, "goes beyond the end of the file: it is cut off, or belongs to another .param");
@@ -83,7 +83,8 @@ static unsigned char *ncnn_block(Ncnn *n, uint64_t bytes) {
     return block;
 }
 
-/* A table of 256 numbers, and the place in it of each element. */
+/* Elements that are stored as a table of 256 numbers and an index into it for each
+ * element. */
 static const unsigned char *take_places(Ncnn *n, int64_t count) {
     enum { TABLE = 256 * sizeof(float) };
     const unsigned char *numbers = take_bin_bytes(n, TABLE),
@@ -94,8 +95,8 @@ static const unsigned char *take_places(Ncnn *n, int64_t count) {
     return block;
 }
 
-/* Sets type and data of a tensor whose sizes are set. `tagged`: a word before the
- * elements says how they are kept. */
+/* Reads the elements of a tensor whose sizes are set, and sets its type and data.
+ * `tagged`: a word before the elements gives their encoding. */
 static void take_elements(Ncnn *n, cai_tensor *tensor, bool tagged) {
     uint32_t tag = 0;
     uint64_t bytes;
@@ -106,7 +107,7 @@ static void take_elements(Ncnn *n, cai_tensor *tensor, bool tagged) {
     if (word) memcpy(&tag, word, sizeof tag);
     if (n->failed) return;
     if (tag == TAG_INT8) {
-        ncnn_fail(n, "is quantized to int8: give the network as it was before ncnn2int8");
+        ncnn_fail(n, "is quantized to int8: use the network as it was before ncnn2int8");
     } else if (tag == TAG_F16) {
         tensor->type = CAI_F16;
         tensor->data = take_bin_bytes(n, (bytes / 2 + 3) & ~3ull);
@@ -121,7 +122,7 @@ static cai_tensor sized_tensor(const int64_t *sizes, int rank) {
     return tensor;
 }
 
-/* NAME.part, or NAME itself. */
+/* Adds a weight with the name NAME.part; if part is empty, NAME. */
 static void add_ncnn_weight(Ncnn *n, const char *part, cai_tensor tensor) {
     if (n->failed) return;
     tensor.name = arena_printf(n->table->arena, *part ? "%s.%s" : "%s%s", n->layer.name, part);
@@ -150,7 +151,7 @@ static void take_bias(Ncnn *n, int id, int64_t count) {
 
 static void take_convolution(Ncnn *n) {
     int64_t sizes[5] = {layer_setting(n, 0, 0)}, known[4] = {sizes[0]};
-    if (layer_setting(n, 19, 0)) return; /* the weights are computed */
+    if (layer_setting(n, 19, 0)) return; /* the run computes the weights */
     kernel_sizes(n, n->kind->axes, sizes + 2);
     memcpy(known + 1, sizes + 2, sizeof *sizes * (size_t)n->kind->axes);
     sizes[1] = size_left(n, layer_setting(n, 6, 0), known, 1 + n->kind->axes);
@@ -158,7 +159,7 @@ static void take_convolution(Ncnn *n) {
     take_bias(n, 5, sizes[0]);
 }
 
-/* [group, out, in, places] as [group, in, out, places]. */
+/* Rearranges [group, out, in, places] to [group, in, out, places]. */
 static void swap_channels(Ncnn *n, cai_tensor *tensor, int64_t groups, int64_t out, int64_t in,
                           int64_t places) {
     const cai_tensor turned = {.type = tensor->type, .rank = 4, .dims = {groups, in, out, places}};
@@ -171,7 +172,7 @@ static void swap_channels(Ncnn *n, cai_tensor *tensor, int64_t groups, int64_t o
 
 static void take_transposed(Ncnn *n) {
     int64_t sizes[5], known[4] = {layer_setting(n, 0, 0)}, groups = layer_setting(n, 7, 1);
-    if (layer_setting(n, 28, 0)) return; /* the weights are computed */
+    if (layer_setting(n, 28, 0)) return; /* the run computes the weights */
     kernel_sizes(n, n->kind->axes, sizes + 2);
     memcpy(known + 1, sizes + 2, sizeof *sizes * (size_t)n->kind->axes);
     const int64_t out = size_left(n, known[0], &groups, 1),
@@ -196,7 +197,7 @@ static void take_embedding(Ncnn *n) {
     take_bias(n, 2, width);
 }
 
-/* Numbers for each channel. */
+/* Vectors with one number for each channel. */
 static void take_vectors(Ncnn *n) {
     const int64_t count = layer_setting(n, n->kind->size, 0);
     if (n->kind->affine >= 0 && !layer_setting(n, n->kind->affine, 1)) return;
@@ -209,7 +210,7 @@ static void take_vectors(Ncnn *n) {
 
 static void take_scale(Ncnn *n) {
     const int64_t count = layer_setting(n, 0, 0);
-    if (count == -233) return; /* the scale is computed */
+    if (count == -233) return; /* the run computes the scale */
     take_ncnn_weight(n, "weight", false, SIZES(count));
     take_bias(n, 1, count);
 }
@@ -259,13 +260,14 @@ static void take_attention(Ncnn *n) {
 
 /* ---- recurrent layers ---- */
 
-typedef struct Gates {     /* of a kind of recurrent layer */
-    int count, biases;     /* rows of its weights, and of its biases */
-    int order[4];          /* the row of theirs that is each of PyTorch's */
-    int ahead[4], back[4]; /* the row of theirs that each of PyTorch's two biases has; -1: zeros */
+typedef struct Gates { /* how a kind of recurrent layer stores its gates */
+    int count, biases; /* how many blocks of rows its weights and its biases have */
+    int order[4];      /* for each gate in PyTorch's order, its block */
+    /* for each gate in PyTorch's order, its block in bias_ih and in bias_hh; -1: zeros */
+    int ahead[4], back[4];
 } Gates;
 
-/* Parts of equal length in another order; -1: zeros. */
+/* Rearranges blocks of equal length; -1 makes a block of zeros. */
 static cai_tensor ordered_parts(Ncnn *n, cai_tensor tensor, int parts, const int *order, int count) {
     if (n->failed) return tensor;
     const size_t bytes = (size_t)(tensor.count / parts * cai_type_bytes(tensor.type));
@@ -278,7 +280,7 @@ static cai_tensor ordered_parts(Ncnn *n, cai_tensor tensor, int parts, const int
     return tensor;
 }
 
-/* One direction of a tensor that has all of them along its first axis. */
+/* One direction of a tensor whose first axis has the rows of all directions. */
 static cai_tensor of_direction(Ncnn *n, cai_tensor tensor, int direction, int directions) {
     if (n->failed) return tensor;
     tensor.dims[0] /= directions, tensor.count /= directions;
@@ -324,7 +326,8 @@ static void take_recurrent(Ncnn *n, const Gates *gates) {
     }
 }
 
-/* ncnn has input, forget, output and cell; PyTorch has the cell before the output. */
+/* ncnn's order is input, forget, output, cell; in PyTorch's the cell comes before the
+ * output. */
 static void take_lstm(Ncnn *n) {
     static const Gates gates = {4, 4, {0, 1, 3, 2}, {0, 1, 3, 2}, {-1, -1, -1, -1}};
     take_recurrent(n, &gates);
@@ -385,7 +388,7 @@ static void take_layer(Ncnn *n) {
     n->kind = kind_of_layer(n->layer.kind);
     if (!n->kind) return;
     if (n->kind->int8 && layer_setting(n, n->kind->int8, 0))
-        ncnn_fail(n, "is quantized: give the network as it was before ncnn2int8");
+        ncnn_fail(n, "is quantized: use the network as it was before ncnn2int8");
     else n->kind->take(n);
 }
 
@@ -393,7 +396,7 @@ static void take_layer(Ncnn *n) {
 
 static const char param_begins[] = "7767517";
 
-/* The next word of the line that ends at `end`; "" where it has no more. */
+/* The next word of the line that ends at `end`; "" if there is none. */
 static const char *next_word(const Ncnn *n, const char **at, const char *end) {
     while (*at < end && isspace((unsigned char)**at)) ++*at;
     const char *begin = *at;
@@ -401,8 +404,8 @@ static const char *next_word(const Ncnn *n, const char **at, const char *end) {
     return arena_strndup(n->table->arena, begin, (size_t)(*at - begin));
 }
 
-/* `6=36864`. Numbers with a point, lists and texts are settings that no size follows
- * from. */
+/* Parses `6=36864`. Sizes do not depend on settings that are decimal numbers, lists or
+ * texts. */
 static void read_layer_setting(NcnnLayer *layer, const char *word) {
     char *equals;
     const long id = strtol(word, &equals, 10);
@@ -411,8 +414,8 @@ static void read_layer_setting(NcnnLayer *layer, const char *word) {
     layer->given[id] = true;
 }
 
-/* `Convolution conv1 1 1 data conv1_out 0=64 1=3`: its kind, its name, how many tensors
- * go in and come out, these, and settings. */
+/* Parses `Convolution conv1 1 1 data conv1_out 0=64 1=3`: kind, name, numbers of inputs
+ * and outputs, their names, and settings. */
 static bool read_layer(Ncnn *n, const char *at, const char *end) {
     n->layer = (NcnnLayer){.kind = next_word(n, &at, end)};
     n->layer.name = next_word(n, &at, end);
@@ -433,11 +436,13 @@ static bool read_param(Ncnn *n, const char *path, const cai_file *param) {
     for (int line = 1; at < file_end && !n->failed; line++) {
         const char *end = memchr(at, '\n', (size_t)(file_end - at));
         if (!end) end = file_end;
-        if (line > 2 && !is_blank_line(at, end)) { /* before them a mark, and how many layers there are */
+        /* the first two lines are a magic number and the number of layers */
+        if (line > 2 && !is_blank_line(at, end)) {
             if (!read_layer(n, at, end))
-                return cai_fail(n->error, CAI_BAD_INPUT,
-                                "%s:%d: is no layer: its kind, its name, numbers of inputs and outputs, .. ",
-                                path, line);
+                return cai_fail(
+                    n->error, CAI_BAD_INPUT,
+                    "%s:%d: is not a layer: its kind, its name, numbers of inputs and outputs, ..", path,
+                    line);
             take_layer(n);
         }
         at = end + (end < file_end);
@@ -447,7 +452,7 @@ static bool read_param(Ncnn *n, const char *path, const cai_file *param) {
 
 /* ---- both files ---- */
 
-/* NAME.bin of NAME.param, and the other way round. */
+/* The path of the .bin for a .param, and the other way round. */
 static const char *with_ending(Arena *arena, const char *path, const char *ending) {
     const char *dot = strrchr(path, '.');
     const size_t stem = dot && !strchr(dot, '/') ? (size_t)(dot - path) : strlen(path);
@@ -466,15 +471,15 @@ static bool read_both(WeightTable *table, const char *param_path, const cai_file
                       const cai_file *bin, cai_error *error) {
     Ncnn n = {
         .table = table, .error = error, .bin = bin_path, .at = bin->data, .end = bin->data + bin->count};
-    table->what = "a network of ncnn";
+    table->what = "an ncnn network";
     if (!is_param_file(param))
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is no .param of ncnn: it begins with %s", param_path,
-                        param_begins);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is not an ncnn .param file: that begins with %s",
+                        param_path, param_begins);
     if (!read_param(&n, param_path, param)) return false;
     return n.at == n.end ||
            cai_fail(
                error, CAI_BAD_INPUT,
-               "%s: %lld bytes follow the weights of the last layer: it belongs to another .param, or a layer of a kind that cai does not know has weights",
+               "%s: %lld bytes follow the weights of the last layer: the file belongs to another .param, or a layer of a kind that cai does not know has weights",
                bin_path, (long long)(n.end - n.at));
 }
 
@@ -482,7 +487,7 @@ bool ncnn_param_open(WeightTable *table, cai_error *error) {
     const char *path = with_ending(table->arena, table->path, ".bin");
     cai_file bin;
     if (!weight_table_part(table, path, &bin, error))
-        return cai_fail_within(error, "%s has no weights, its .bin has them", table->path);
+        return cai_fail_within(error, "the weights of %s are in its .bin", table->path);
     return read_both(table, table->path, &table->file, path, &bin, error);
 }
 

@@ -6,14 +6,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { MAX_PICKLE = 1 << 30 }; /* bytes: data lies outside */
+enum { MAX_PICKLE = 1 << 30 }; /* bytes; elements are outside of the pickle */
 
 typedef struct Machine {
     Arena *arena;
     const char *path;
     const unsigned char *begin, *at, *end;
     PickledList stack;
-    Vec(int) marks; /* heights of the stack */
+    Vec(int) marks; /* heights of the stack at open marks */
     PickledList memo;
     Pickled none;
     cai_error *error;
@@ -94,7 +94,7 @@ static Pickled *new_line_text(Machine *m, const char *line) {
     return value;
 }
 
-/* Protocol 0's STRING is quoted, which names of tensors never need more of. */
+/* The STRING of protocol 0 is quoted; names of tensors need no escapes. */
 static Pickled *new_quoted_text(Machine *m) {
     const char *line = take_line(m);
     size_t length = strlen(line);
@@ -132,7 +132,7 @@ static Pickled *new_decimal(Machine *m) {
     char *end;
     errno = 0;
     int64_t value = strtoll(line, &end, 10);
-    if (end == line || (*end && strcmp(end, "L") != 0)) return pickle_fail(m, "a number expected");
+    if (end == line || (*end && strcmp(end, "L") != 0)) return pickle_fail(m, "expected a number");
     return new_int(m, errno ? INT64_MAX : value);
 }
 
@@ -140,7 +140,7 @@ static Pickled *new_decimal_real(Machine *m) {
     const char *line = take_line(m);
     char *end;
     double value = strtod(line, &end);
-    return end == line || *end ? pickle_fail(m, "a number expected") : new_real(m, value);
+    return end == line || *end ? pickle_fail(m, "expected a number") : new_real(m, value);
 }
 
 static Pickled *new_class(Machine *m, const char *module, const char *name) {
@@ -154,7 +154,8 @@ static Pickled *new_class(Machine *m, const char *module, const char *name) {
 
 static void push_pickled(Machine *m, Pickled *value) { vec_push(m->arena, &m->stack, value); }
 
-/* The height below which an opcode may not pop: the values there belong to open lists. */
+/* The height of the latest mark: an opcode may not pop values below it, which belong to
+ * lists that are still open. */
 static int stack_floor(const Machine *m) { return m->marks.count ? vec_last(&m->marks) : 0; }
 
 static Pickled *pop_pickled(Machine *m) {
@@ -167,7 +168,7 @@ static Pickled *top_pickled(Machine *m) {
     return vec_last(&m->stack);
 }
 
-/* Pops the values above the latest mark, and the mark. */
+/* Pops all values above the latest mark, and the mark. */
 static PickledList pop_marked(Machine *m) {
     PickledList items = {0};
     if (m->marks.count == 0) {
@@ -180,7 +181,7 @@ static PickledList pop_marked(Machine *m) {
     return items;
 }
 
-/* The top may be a mark. */
+/* Drops the top of the stack, which may be a mark. */
 static void drop_top(Machine *m) {
     if (m->marks.count && m->stack.count == stack_floor(m)) m->marks.count--;
     else pop_pickled(m);
@@ -201,7 +202,7 @@ static Pickled *pop_tuple(Machine *m, int count) {
 
 static void append_all(Machine *m, Pickled *to, PickledList items) {
     bool takes = to->kind == PICKLE_LIST || to->kind == PICKLE_DICT || to->kind == PICKLE_OBJECT;
-    if (!takes) pickle_fail(m, "something is added to what is no list");
+    if (!takes) pickle_fail(m, "something is added to what is not a list");
     for (int i = 0; takes && i < items.count; i++) vec_push(m->arena, &to->items, items.items[i]);
 }
 
@@ -220,7 +221,7 @@ static Pickled *new_dict(Machine *m, PickledList items) {
 /* ---- memo ---- */
 
 static void store_memo(Machine *m, uint64_t index) {
-    if (index > (uint64_t)(m->at - m->begin)) { /* so far there are no more values than bytes */
+    if (index > (uint64_t)(m->at - m->begin)) { /* a pickle cannot have more values than bytes so far */
         pickle_fail(m, "a place in its memo beyond its length");
         return;
     }
@@ -238,7 +239,7 @@ static uint64_t take_index_line(Machine *m) {
     const char *line = take_line(m);
     char *end;
     uint64_t index = strtoull(line, &end, 10);
-    if (end == line || *end) pickle_fail(m, "a number expected");
+    if (end == line || *end) pickle_fail(m, "expected a number");
     return index;
 }
 
@@ -246,15 +247,15 @@ static uint64_t take_index_line(Machine *m) {
 
 static bool is_pair(const Pickled *value) { return value->kind == PICKLE_LIST && value->items.count == 2; }
 
-/* OrderedDict([[key, value], ..]), as Python 2 writes it, or OrderedDict() to be
- * filled. */
+/* OrderedDict([[key, value], ..]), as written by Python 2, or an empty OrderedDict() to
+ * be filled. */
 static Pickled *new_ordered_dict(Machine *m, const Pickled *arguments) {
     Pickled *dict = new_value(m, PICKLE_DICT);
     if (arguments->items.count == 0) return dict;
     const Pickled *pairs = arguments->items.items[0];
     for (int i = 0; pairs->kind == PICKLE_LIST && i < pairs->items.count; i++) {
         const Pickled *pair = pairs->items.items[i];
-        if (!is_pair(pair)) return pickle_fail(m, "a dictionary of what are no pairs");
+        if (!is_pair(pair)) return pickle_fail(m, "a dictionary of things that are not pairs");
         vec_push(m->arena, &dict->items, pair->items.items[0]);
         vec_push(m->arena, &dict->items, pair->items.items[1]);
     }
@@ -262,7 +263,7 @@ static Pickled *new_ordered_dict(Machine *m, const Pickled *arguments) {
 }
 
 static Pickled *new_object(Machine *m, Pickled *made_by, Pickled *arguments) {
-    if (arguments->kind != PICKLE_LIST) return pickle_fail(m, "arguments that are no tuple");
+    if (arguments->kind != PICKLE_LIST) return pickle_fail(m, "arguments that are not a tuple");
     if (pickle_is_class(made_by, "collections.OrderedDict") || pickle_is_class(made_by, "builtins.dict"))
         return new_ordered_dict(m, arguments);
     Pickled *object = new_value(m, PICKLE_OBJECT);
@@ -277,11 +278,11 @@ static void apply_reduce(Machine *m) {
 }
 
 static void reduce_with_names(Machine *m) {
-    pop_pickled(m); /* arguments by name say nothing of tensors */
+    pop_pickled(m); /* keyword arguments do not matter for tensors */
     apply_reduce(m);
 }
 
-/* A mark, then (where it is not given) the class, then arguments. */
+/* Pops a mark, the class (unless it is given), and the arguments. */
 static void instantiate_class(Machine *m, Pickled *made_by) {
     PickledList items = pop_marked(m);
     if (!made_by && items.count == 0) {
@@ -295,7 +296,7 @@ static void instantiate_class(Machine *m, Pickled *made_by) {
     push_pickled(m, new_object(m, made_by, new_list(m, items)));
 }
 
-/* The state of a dict is of its class alone. */
+/* Only the class of a dict knows what its state means, so it is ignored. */
 static void set_state(Machine *m) {
     Pickled *state = pop_pickled(m), *object = top_pickled(m);
     if (object->kind == PICKLE_OBJECT) object->state = state;
@@ -323,12 +324,12 @@ static void push_class_of_stack(Machine *m) {
 static void unknown_opcode(Machine *m, int opcode) {
     if (!m->failed)
         cai_fail(m->error, CAI_BAD_INPUT,
-                 "%s: has the pickle opcode 0x%02x at byte %lld, which no file of tensors has", m->path,
+                 "%s: has the pickle opcode 0x%02x at byte %lld, which no file of tensors needs", m->path,
                  (unsigned)opcode, (long long)(m->at - 1 - m->begin));
     m->failed = true;
 }
 
-/* What an opcode does; `number` is what its row says. */
+/* Executes an opcode; `number` comes from its row. */
 typedef void OpcodeAction(Machine *m, int number);
 
 #define ACTION(name) static void name(Machine *m, __attribute__((unused)) int number)
@@ -384,7 +385,7 @@ ACTION(instantiate_named) {
 }
 #undef ACTION
 
-/* By pickletools' names of the opcodes. */
+/* Indexed by opcode. Names are those of Python's pickletools. */
 static const struct Opcode {
     OpcodeAction *act;
     int number;
@@ -474,11 +475,11 @@ Pickled *pickle_read(Arena *arena, const char *path, const unsigned char *bytes,
     return m.failed ? NULL : result;
 }
 
-/* ---- what is in values ---- */
+/* ---- access to values ---- */
 
 Pickled *pickle_get(const Pickled *dict, const char *key) {
     if (!dict || dict->kind != PICKLE_DICT) return NULL;
-    for (int i = dict->items.count - 2; i >= 0; i -= 2) { /* of equal keys the last counts */
+    for (int i = dict->items.count - 2; i >= 0; i -= 2) { /* of equal keys the last one counts */
         const Pickled *name = dict->items.items[i];
         if (name->kind == PICKLE_TEXT && strcmp(name->text, key) == 0) return dict->items.items[i + 1];
     }

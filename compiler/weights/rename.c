@@ -1,10 +1,10 @@
-/* --rename FILE: lines `THEIRS -> OURS [transpose]`; the arrow, and what is in brackets, may
- * be left out. A * in THEIRS stands for any text, and each * in OURS for what the * of
- * the same number in THEIRS matched. OURS may be `-`: the name is dropped. The first line
- * that fits counts; blank lines and lines that begin with # say nothing.
+/* --rename FILE: lines `THEIRS -> OURS [transpose]`; the arrow and the brackets are
+ * optional. A * in THEIRS matches any text, and the n-th * in OURS is replaced by what
+ * the n-th * in THEIRS matched. If OURS is `-`, the name is dropped. The first line that
+ * matches is used; blank lines and lines that begin with # are ignored.
  *
  * A line with a fold has several names on one side, `*.weight_g *.weight_v -> *.weight
- * [weight_norm]`, in which stars of one number stand for one text. */
+ * [weight_norm]`, in which the n-th stars of all names match the same text. */
 #include "weights/weights.h"
 
 #define STARS_MAX 8
@@ -20,13 +20,13 @@ struct Renames {
     Vec(Rename) list;
 };
 
-typedef struct Star { /* what a * stood for */
+typedef struct Star { /* the text that a * matched */
     const char *begin;
     size_t length;
 } Star;
 
-/* Takes the shortest text for each * and takes more where the rest does not fit: linear
- * but for the last *. */
+/* Each * takes the shortest text possible, and more only if the rest of the pattern does
+ * not match. Only the last * is extended, so that the time stays bounded. */
 static bool match_pattern(const char *pattern, const char *text, Star *stars, int *count) {
     const char *retry_pattern = NULL, *retry_text = NULL;
     int retry_star = 0;
@@ -63,8 +63,8 @@ static int count_stars(const char *text) {
     return count;
 }
 
-/* What stands in brackets at the line's end, which is then before them; false where it is
- * nothing known. */
+/* Reads the brackets at the end of a line, and moves *end before them. False if their
+ * contents are unknown. */
 static bool read_transform(Arena *arena, const char *begin, const char **end, const Transform **transform) {
     while (*end > begin && strchr(blanks, (*end)[-1])) --*end;
     const char *open = *end > begin && (*end)[-1] == ']' ? memrchr(begin, '[', (size_t)(*end - begin)) : NULL;
@@ -79,7 +79,8 @@ static bool read_transform(Arena *arena, const char *begin, const char **end, co
 
 static bool is_arrow(const char *word, size_t length) { return length == 2 && memcmp(word, "->", 2) == 0; }
 
-/* Splits a line into its names, theirs before the arrow; without one it has two. */
+/* Splits a line into its names: theirs, then ours after the arrow; without an arrow there
+ * must be two names. */
 static bool read_names(Arena *arena, const char *at, const char *end, Rename *rename) {
     bool behind = false;
     for (;;) {
@@ -98,7 +99,7 @@ static bool read_names(Arena *arena, const char *at, const char *end, Rename *re
     return rename->their_count > 0 && rename->our_count > 0;
 }
 
-/* All of theirs have as many stars, and none of ours has more. */
+/* Whether all of theirs have equally many stars, and none of ours has more. */
 static bool stars_agree(const Rename *rename) {
     const int stars = count_stars(rename->theirs[0]);
     for (int i = 1; i < rename->their_count; i++)
@@ -108,19 +109,18 @@ static bool stars_agree(const Rename *rename) {
     return stars <= STARS_MAX;
 }
 
-/* What is wrong with a line, which is added otherwise; NULL for nothing. */
+/* Adds a line to the renames. Returns what is wrong with the line, or NULL. */
 static const char *read_rename(Arena *arena, Renames *renames, const char *begin, const char *end) {
     Rename rename = {0};
     while (begin < end && strchr(blanks, *begin)) begin++;
     if (begin == end || *begin == '#') return NULL;
-    if (!read_transform(arena, begin, &end, &rename.transform))
-        return "what stands in brackets is nothing known";
+    if (!read_transform(arena, begin, &end, &rename.transform)) return "the transform in brackets is unknown";
     if (!read_names(arena, begin, end, &rename) || !stars_agree(&rename) ||
         (!rename.transform && rename.their_count + rename.our_count > 2))
-        return "a line has two names, theirs and ours, with no more *s in ours";
+        return "a line must have two names, theirs and ours, with no more *s in ours than in theirs";
     if (rename.transform && !transform_takes(rename.transform, rename.their_count, rename.our_count))
-        return arena_printf(arena, "[%s] stands behind %s", transform_word(rename.transform),
-                            transform_names(rename.transform));
+        return arena_printf(arena, "[%s] must come after names of the form %s",
+                            transform_word(rename.transform), transform_names(rename.transform));
     vec_push(arena, &renames->list, rename);
     return NULL;
 }
@@ -138,14 +138,14 @@ Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
     for (int line = 1; at < end && !wrong; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
-        wrong = memchr(at, 0, (size_t)(stop - at)) ? "a line has no byte 0"
+        wrong = memchr(at, 0, (size_t)(stop - at)) ? "a line must not have a zero byte"
                                                    : read_rename(arena, renames, at, stop);
         if (wrong) {
             Diagnostic *d = diag_error(diag, DIAG_rename, (Span){0}, "%s:%d: %s", path, line, wrong);
             diag_help(
                 diag, d,
                 "for example `module.* -> *`, `head.fc.* -> -` to drop names, `*.kernel -> *.weight [transpose]`, "
-                "[permute 3 2 0 1] or [reshape 64 -1 1 1] to turn what is named, `*.weight_g *.weight_v -> *.weight [weight_norm]` to fold several");
+                "[permute 3 2 0 1] or [reshape 64 -1 1 1] to transform a tensor, `*.weight_g *.weight_v -> *.weight [weight_norm]` to fold several");
         }
         at = stop + 1;
     }
@@ -163,7 +163,7 @@ static const char *fill_stars(Arena *arena, const char *ours, const Star *stars)
     return text_string(&text);
 }
 
-/* Which of theirs the name is, with what its stars stand for; -1. */
+/* The index of the name of theirs that matches, with the texts of its stars; -1: none. */
 static int match_theirs(const Rename *rename, const char *name, Star *stars) {
     int count;
     for (int i = 0; i < rename->their_count; i++)

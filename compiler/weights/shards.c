@@ -1,12 +1,12 @@
 /* model.safetensors.index.json: {"weight_map": {"layer.weight":
- * "model-00001-of-00003.safetensors", ..}}, a model in several files, which stand beside
- * the index. */
+ * "model-00001-of-00003.safetensors", ..}}, the index of a model in several files, which
+ * are in the same folder. */
 #include "weights/table.h"
 #include <json-c/json.h>
 
 typedef struct Part {
     const char *name;
-    int place; /* in table->files */
+    int place; /* index in table->files */
 } Part;
 
 typedef struct Shards {
@@ -16,7 +16,7 @@ typedef struct Shards {
     cai_error *error;
 } Shards;
 
-/* A file beside the index, not one that lies anywhere. */
+/* Only files in the folder of the index are opened, not any file that a path may name. */
 static bool is_plain_name(const char *name) { return *name && *name != '.' && !strchr(name, '/'); }
 
 static const char *part_path(Shards *s, const char *name) {
@@ -30,7 +30,7 @@ static const cai_tensor_file *open_part(Shards *s, const char *name) {
         if (strcmp(s->parts.items[i].name, name) == 0) return &s->table->files.items[s->parts.items[i].place];
     cai_tensor_file file;
     if (!is_plain_name(name)) {
-        cai_fail(s->error, CAI_BAD_INPUT, "%s: `%.200s` is no name of a file beside it", s->table->path,
+        cai_fail(s->error, CAI_BAD_INPUT, "%s: `%.200s` is not the name of a file beside it", s->table->path,
                  name);
         return NULL;
     }
@@ -68,9 +68,10 @@ bool shards_open(WeightTable *table, cai_error *error) {
                 json_object_object_get_ex(root, "weight_map", &map) &&
                 json_object_is_type(map, json_type_object);
     if (!good)
-        cai_fail(error, CAI_BAD_INPUT,
-                 "%s: is no index of .safetensors: its weight_map says which file has which weight",
-                 table->path);
+        cai_fail(
+            error, CAI_BAD_INPUT,
+            "%s: is not an index of .safetensors: an index has a weight_map, which says which file has which weight",
+            table->path);
     if (good) {
         json_object_object_foreach(map, name, part) {
             if (!good) break;

@@ -1,4 +1,4 @@
-/* Opening a file of weights: which format it has, and what all formats share. */
+/* Opens a file of weights: recognises its format; code that all formats share. */
 #include "weights/table.h"
 #include <stdlib.h>
 
@@ -20,7 +20,7 @@ static bool is_torch_member(const char *name) {
     return base && strcmp(base, "/data.pkl") == 0;
 }
 
-/* What torch.save writes has one folder, with data.pkl in it. */
+/* A file of torch.save has one folder, which contains data.pkl. */
 static bool archive_opens(WeightTable *table, cai_error *error) {
     Archive *archive = archive_open(table->arena, table->path, &table->file, error);
     if (!archive) return false;
@@ -36,8 +36,8 @@ static const struct Beginning {
     WeightReader *open;
 } beginnings[] = {
     {"PK\3\4", 4, archive_opens},
-    {"PK\5\6", 4, archive_opens}, /* an empty one */
-    /* torch.save's magic number, pickled */
+    {"PK\5\6", 4, archive_opens}, /* an empty archive */
+    /* torch.save's magic number as a pickle, which older files begin with */
     {"\x80\2\x8a\nl\xfc\x9c"
      "F\xf9 j\xa8P\x19.",
      15, torch_old_open},
@@ -91,10 +91,10 @@ void weight_table_close(WeightTable *table) {
 typedef struct Gather {
     const cai_tensor *tensor;
     const int64_t *strides;
-    int64_t bytes; /* of an element */
+    int64_t bytes; /* of one element */
 } Gather;
 
-/* Gives the place behind what was written. */
+/* Returns where the next elements go. */
 static unsigned char *gather_axis(const Gather *g, int axis, const unsigned char *from, unsigned char *out) {
     if (axis == g->tensor->rank) return memcpy(out, from, (size_t)g->bytes), out + g->bytes;
     for (int64_t i = 0; i < g->tensor->dims[axis]; i++)
@@ -120,7 +120,7 @@ bool tensor_file_open(WeightTable *table, cai_error *error) {
     vec_push(table->arena, &table->files, file);
     const cai_format *format = &cai_formats[file.format];
     if (format->holds != CAI_HOLDS_TENSORS)
-        return cai_fail(error, CAI_BAD_INPUT, "%s is a %s, an array without a name: weights come as %s",
+        return cai_fail(error, CAI_BAD_INPUT, "%s is a %s, an array without a name: weights must be %s",
                         table->path, format->endings[0], cai_format_endings(CAI_HOLDS_TENSORS).text);
     table->what = "a .safetensors";
     take_all(table, &file);

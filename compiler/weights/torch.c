@@ -1,33 +1,33 @@
-/* Files of torch.save: a pickle of tensors, which refer to storages, and the storages,
- * which hold the elements. Since PyTorch 1.6 such a file is a zip file with data.pkl and
- * a member for each storage; before, it was pickles in one file followed by the storages.
- * Tensors are found anywhere in dictionaries, lists and objects, including whole modules,
- * whose classes need not be known. The name of a tensor is the path to it, with dots
- * between. */
+/* Files of torch.save. They consist of a pickle and of storages; tensors in the pickle
+ * refer to storages, which hold the elements. Since PyTorch 1.6 such a file is a zip file
+ * with data.pkl and a member for each storage; before, it was a sequence of pickles
+ * followed by the storages. Tensors are found anywhere in dictionaries, lists and
+ * objects, including complete modules, whose classes need not be known. The name of a
+ * tensor is the path to it, joined by dots. */
 #include "weights/pickle.h"
 #include "weights/table.h"
 
 enum {
-    MAX_VISITS = 10 * 1000 * 1000, /* of values: a pickle may have one value in many places */
+    MAX_VISITS = 10 * 1000 * 1000, /* of values, since one value may be in many places of a pickle */
     MAX_DEPTH = 100,
     MAX_NAME = 1000
 };
 
 typedef struct Storage {
-    const char *key; /* of the pickle */
+    const char *key; /* as in the pickle */
     int type;
     int64_t count;             /* of elements */
-    int64_t member;            /* of the archive; -1 */
+    int64_t member;            /* index in the archive; -1: none */
     const unsigned char *data; /* NULL until it is read */
 } Storage;
 
 typedef struct Torch {
     WeightTable *table;
     cai_error *error;
-    Archive *archive;   /* NULL: an old file */
-    const char *folder; /* of the archive: "archive/" */
+    Archive *archive;   /* NULL: a file from before 1.6 */
+    const char *folder; /* within the archive: "archive/" */
     Names *names;
-    Map *by_key; /* of storages, to the place plus 1 */
+    Map *by_key; /* key -> index in `storages`, plus 1 */
     Vec(Storage) storages;
     int64_t visits;
     bool failed;
@@ -35,7 +35,7 @@ typedef struct Torch {
 
 /* ---- storages ---- */
 
-/* torch.FloatStorage, and torch.float32 beside an untyped one. */
+/* names of storage classes, and of the types that accompany an untyped storage */
 static const struct Kind {
     const char *storage, *type;
     int code;
@@ -73,14 +73,15 @@ static const Pickled *list_item(const Pickled *list, int i) {
     return list && list->kind == PICKLE_LIST && i < list->items.count ? list->items.items[i] : &none;
 }
 
-/* ("storage", torch.FloatStorage, "0", "cpu", 36864), to the storage's place; -1 where it
- * is none that is read. */
+/* Finds the storage of an id ("storage", torch.FloatStorage, "0", "cpu", 36864), and
+ * returns its index; -1 if it is none that can be read. */
 static int64_t find_storage(Torch *t, const Pickled *outside) {
     const Pickled *id = outside->kind == PICKLE_OUTSIDE ? outside->arguments : NULL, *key = list_item(id, 2),
                   *count = list_item(id, 4);
     int type = type_of_class(list_item(id, 1), true);
     if (key->kind != PICKLE_TEXT || count->kind != PICKLE_INT || count->whole < 0 || type < 0) return -1;
-    if (list_item(id, 5)->kind == PICKLE_LIST) return -1; /* a view of a storage, of the years before 0.4 */
+    /* a view of another storage, as before PyTorch 0.4 */
+    if (list_item(id, 5)->kind == PICKLE_LIST) return -1;
     Name name = intern(t->names, key->text);
     int64_t known = (intptr_t)map_get(t->by_key, name);
     if (known) return known - 1;
@@ -106,7 +107,7 @@ static bool read_sizes(const Pickled *list, int64_t *sizes, int32_t *rank) {
     return true;
 }
 
-/* The last element's place, or -1 beyond 63 bits. */
+/* The index of the last element in the storage; -1 if it exceeds 63 bits. */
 static int64_t last_place(const cai_tensor *tensor, const TensorPlace *place) {
     int64_t last = place->offset, step;
     for (int i = 0; i < tensor->rank; i++)
@@ -120,7 +121,7 @@ static const char *why_not(const Torch *t, const cai_tensor *tensor, const Tenso
                            int storage_type) {
     const Storage *storage = &t->storages.items[place->storage];
     int64_t room = storage->count;
-    /* untyped: bytes */
+    /* an untyped storage counts bytes */
     if (storage_type != tensor->type) room = storage->count / cai_type_bytes(tensor->type);
     if (tensor->count == 0) return NULL;
     if (tensor->count > room) return "repeats its elements: save x.contiguous()";
@@ -139,8 +140,8 @@ static void refuse_tensor(Torch *t, const char *name, const char *why) {
     add_torch_tensor(t, name, (cai_tensor){.type = CAI_F32}, (TensorPlace){.storage = -1, .refused = why});
 }
 
-/* _rebuild_tensor_v2(storage, offset, size, stride, ..), of the storage's type unless one
- * is given. */
+/* Adds the tensor of _rebuild_tensor_v2(storage, offset, size, stride, ..). Its type is
+ * that of the storage, unless `type` gives another. */
 static void take_tensor(Torch *t, const char *name, const Pickled *arguments, const Pickled *type) {
     cai_tensor tensor = {0};
     TensorPlace place = {.storage = find_storage(t, list_item(arguments, 0)),
@@ -164,11 +165,11 @@ static void take_tensor(Torch *t, const char *name, const Pickled *arguments, co
     add_torch_tensor(t, name, tensor, place);
 }
 
-/* ---- the walk ---- */
+/* ---- the search for tensors ---- */
 
-typedef struct Way { /* to a value */
+typedef struct Way { /* the path to a value */
     const struct Way *before;
-    const char *name; /* NULL: it adds nothing */
+    const char *name; /* NULL: this level adds nothing to the name */
     int depth;
 } Way;
 
@@ -190,7 +191,7 @@ static bool is_module_part(const char *name) {
     return strcmp(name, "_parameters") == 0 || strcmp(name, "_buffers") == 0 || strcmp(name, "_modules") == 0;
 }
 
-/* `inside`: they are attributes of an object; a module's own three dictionaries add
+/* inside: the items are attributes of an object. The three dictionaries of a module add
  * nothing to names. */
 static void walk_items(Torch *t, const Pickled *dict, const Way *way, bool inside) {
     for (int i = 0; i + 1 < dict->items.count && !t->failed; i += 2) {
@@ -210,8 +211,8 @@ static void walk_list(Torch *t, const Pickled *list, const Way *way) {
     }
 }
 
-/* What a value is made by, without `torch._utils.` and the like; "" where that is none of
- * PyTorch's. */
+/* The name of the PyTorch function that makes a value, without `torch._utils.` and the
+ * like; "" if it is none of PyTorch's. */
 static const char *torch_function(const Pickled *made_by) {
     bool known = made_by && made_by->kind == PICKLE_CLASS && strncmp(made_by->text, "torch.", 6) == 0;
     return known ? last_part(made_by->text) : "";
@@ -268,7 +269,7 @@ static bool find_tensors(Torch *t, Pickled *root) {
     if (t->failed) return false;
     if (t->table->tensors.count > 0) return true;
     return cai_fail(t->error, CAI_BAD_INPUT,
-                    "%s: %s holds no tensor that cai knows: save the model's state_dict()", t->table->path,
+                    "%s: %s has no tensor that cai can read: save the model's state_dict()", t->table->path,
                     t->table->what);
 }
 
@@ -376,9 +377,10 @@ static bool place_storages(Torch *t, const Pickled *keys, size_t at) {
                 t->by_key,
                 intern(t->names, list_item(keys, i)->kind == PICKLE_TEXT ? list_item(keys, i)->text : ""));
         if (known == 0)
-            return cai_fail(t->error, CAI_BAD_INPUT,
-                            "%s: has a storage that no tensor knows, so that those behind it cannot be found",
-                            t->table->path);
+            return cai_fail(
+                t->error, CAI_BAD_INPUT,
+                "%s: has a storage that no tensor uses, so that the storages after it cannot be found",
+                t->table->path);
         Storage *storage = &t->storages.items[known - 1];
         if (file->count - at >= sizeof count) memcpy(&count, file->data + at, sizeof count);
         bool whole =
@@ -396,7 +398,7 @@ static bool place_storages(Torch *t, const Pickled *keys, size_t at) {
 
 bool torch_old_open(WeightTable *table, cai_error *error) {
     enum { MAGIC, PROTOCOL, MACHINE, OBJECT, KEYS, PICKLES };
-    Torch *t = torch_new(table, "a PyTorch checkpoint of before 1.6", error);
+    Torch *t = torch_new(table, "a PyTorch checkpoint from before 1.6", error);
     Pickled *parts[PICKLES];
     size_t at = 0;
     for (int i = 0; i < PICKLES; i++)

@@ -1,13 +1,13 @@
-/* What a line of --rename may do to tensors, a row of `kinds` each: turn one, for Keras
- * orders the axes of kernels differently, and some frameworks store a dense layer as a
- * 1x1 convolution; or fold several (fold.c). */
+/* What a line of --rename can do to tensors, one row of `kinds` each. It can rearrange
+ * one tensor: Keras has another order of axes for kernels, and some frameworks store a
+ * dense layer as a 1x1 convolution. Or it can fold several (fold.c). */
 #include "weights/transform.h"
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- turning one tensor ---- */
+/* ---- rearranging one tensor ---- */
 
-/* The axis of theirs that becomes axis `i` of ours. */
+/* The axis of their tensor that becomes axis `i` of ours. */
 static int source_axis(const Transform *t, int rank, int i) {
     return t->number_count ? (int)t->numbers[i] : rank - 1 - i;
 }
@@ -50,7 +50,7 @@ static void copy_elements(const Transform *t, const TransformPlace *at, const ca
     memcpy(out, at->theirs[0]->data, (size_t)(to->count * cai_type_bytes(to->type)));
 }
 
-/* ---- numbers behind the word ---- */
+/* ---- numbers after the word ---- */
 
 static bool is_permutation(const Transform *t) {
     unsigned seen = 0;
@@ -83,11 +83,12 @@ enum { MANY = RENAME_MAX };
 
 static const struct TransformKind {
     const char *word;
-    int least_theirs, most_theirs, most_ours; /* how many names it stands behind */
-    bool (*are_numbers)(const Transform *t);  /* NULL: one, a small amount above 0, or none */
+    int least_theirs, most_theirs, most_ours; /* how many names a line with it has */
+    /* checks its numbers; NULL: the number is an epsilon, or left out */
+    bool (*are_numbers)(const Transform *t);
     bool (*sizes)(const Transform *t, const TransformPlace *at, cai_tensor *to);
     void (*elements)(const Transform *t, const TransformPlace *at, const cai_tensor *to, unsigned char *out);
-    const char *names; /* theirs and ours, for messages */
+    const char *names; /* names of theirs and ours, for messages */
 } kinds[] = {
     {"transpose", 1, 1, 1, has_no_number, permuted_sizes, permute_elements, "X -> Y"},
     {"permute", 1, 1, 1, is_permutation, permuted_sizes, permute_elements, "X -> Y"},
@@ -116,7 +117,7 @@ static bool read_transform_numbers(const char *at, const char *end, Transform *t
     return true;
 }
 
-/* What is added to a variance: 1e-5 unless it is given. */
+/* The epsilon that is added to a variance; by default 1e-5. */
 static bool read_epsilon(const char *at, const char *end, Transform *t) {
     char *behind = (char *)end;
     t->epsilon = at < end ? strtod(at, &behind) : 1e-5;
@@ -161,6 +162,6 @@ void transform_elements(const Transform *t, const TransformPlace *at, const cai_
 }
 
 bool transpose_fits(const cai_tensor *tensor, cai_tensor *turned) {
-    static const Transform transpose = {.kind = 0}; /* its row */
+    static const Transform transpose = {.kind = 0}; /* its row in `kinds` */
     return transform_sizes(&transpose, &(TransformPlace){.theirs = {tensor}, .count = 1}, turned);
 }

@@ -1,7 +1,7 @@
-/* Trained weights by name. A weight belongs to the file that was given for the longest
- * prefix of its path; files on the command line take precedence over those of `load`.
- * Loading is strict: every weight of the built model has a value of its shape, and every
- * value in a file belongs to a weight. */
+/* Finds trained weights by name. A weight is read from the file that was given for the
+ * longest prefix of its path; files on the command line take precedence over those of
+ * `load`. Loading is strict: every weight of the built model has a value of its shape,
+ * and every tensor of a file belongs to a weight. */
 #include "weights/fit.h"
 #include "weights/weights.h"
 #include <ctype.h>
@@ -10,28 +10,27 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define LISTED_MAX 50 /* names in one error */
-#define MAX_ELEMENTS \
-    ((int64_t)1 << 31) /* of all weights together: 8.6 GB in f32, the most that one program holds */
+#define LISTED_MAX 50                   /* names listed in one error */
+#define MAX_ELEMENTS ((int64_t)1 << 31) /* of all weights together: 8.6 GB in f32, the limit of a program */
 
 typedef struct FileEntry { /* a file, and the path that its names are below */
     const char *prefix;    /* "" for all */
     const char *path;
-    Span span; /* the place of the `load`, or nowhere */
+    Span span; /* of the `load`; empty for the command line */
     WeightTable table;
-    /* the name in the table that its weights are below: "" but of checkpoints, and PATH
-     * of FILE:PATH */
+    /* the name in the table below which its weights are: "", except for checkpoints and
+     * FILE:PATH */
     const char *below;
-    Map *by_name; /* of the table's tensors: Name -> index, plus 1 */
+    Map *by_name; /* Name -> index in the table, plus 1 */
 } FileEntry;
 
 typedef struct WantedWeight { /* a weight of one of the models */
     WeightInfo info;
     bool needed;             /* by the model that is built */
-    int owner;               /* the entry that should have it; -1: none */
+    int owner;               /* the entry that must have it; -1: none */
     const cai_tensor *value; /* once found */
     bool misshapen;
-    bool reported; /* that it is not all numbers */
+    bool reported; /* it has NaN or infinity, which was reported */
 } WantedWeight;
 
 struct Weights {
@@ -47,7 +46,7 @@ struct Weights {
     uint64_t seed;
 };
 
-/* ---- what is wanted, and from where ---- */
+/* ---- the weights that are wanted, and their files ---- */
 
 static void collect_wanted(Weights *w, Model *const *models, int count, int built) {
     for (int m = 0; m < count; m++) {
@@ -74,7 +73,7 @@ static bool fits_program(const Weights *w) {
         total += count;
         if (total <= MAX_ELEMENTS) continue;
         diag_error(w->diag, DIAG_weights_too_large, info->span,
-                   "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
+                   "the weights up to `%s`, %s, have over %lld elements, the most that a program can hold",
                    info->path, shape_string(w->arena, info->shape), (long long)MAX_ELEMENTS);
         return false;
     }
@@ -92,7 +91,7 @@ static bool has_prefix(const Weights *w, const char *prefix) {
     return false;
 }
 
-/* The file of a `load` stands beside the .cai file that says so. */
+/* The file of a `load` is relative to the .cai file. */
 static const char *path_beside(Arena *arena, Span span, const char *file) {
     if (file[0] == '/' || !span.source) return file;
     const char *folder = dirname(arena_printf(arena, "%s", span.source->path));
@@ -145,7 +144,7 @@ static void find_weight_owners(Weights *w) {
     }
 }
 
-/* The first part of a weight's path that is nearest to `prefix`. */
+/* The beginning of a weight's path that is most similar to `prefix`. */
 static const char *nearest_part(Weights *w, const char *prefix) {
     Vec(const char *) parts = {0};
     for (int i = 0; i < w->wanted.count; i++) {
@@ -178,7 +177,7 @@ static bool check_prefixes(Weights *w) {
         good = false;
         if (w->wanted.count == 0) {
             diag_error(w->diag, DIAG_weights_path, entry->span,
-                       "there is nothing that %s could be for: the models have no weights", entry->path);
+                       "%s cannot be used: the models have no weights", entry->path);
             continue;
         }
         Diagnostic *d = diag_error(w->diag, DIAG_weights_path, entry->span, "there are no weights below `%s`",
@@ -215,10 +214,10 @@ static bool open_entries(Weights *w) {
 /* ---- matching one file ---- */
 
 typedef Vec(const char *) Lines;
-typedef struct Mismatch { /* what one file has and lacks */
+typedef struct Mismatch { /* what one file has too much, and what it lacks */
     Lines missing, unexpected, misshapen, too_large;
     Lines unexpected_names;
-    bool unreadable; /* which was told */
+    bool unreadable; /* a tensor could not be read, which was reported */
 } Mismatch;
 
 static bool is_ignored(const char *name) {
@@ -227,8 +226,8 @@ static bool is_ignored(const char *name) {
     return length >= tail && strcmp(name + length - tail, counter) == 0;
 }
 
-/* A checkpoint of cai train has what the run needs besides: moments of optimizers,
- * networks that only train. */
+/* A checkpoint of `cai train` may have tensors that no model reads: moments of
+ * optimizers, networks that only take part in training. */
 static bool is_checkpoint(const FileEntry *entry) {
     const char *format =
         entry->table.files.count == 1 ? cai_tensors_metadata(&entry->table.files.items[0], "format") : NULL;
@@ -249,7 +248,7 @@ bool tensor_has_shape(const cai_tensor *tensor, Shape shape) {
     return true;
 }
 
-/* Where element `index` lies: [1, 0, 2]. */
+/* The indices of element `index`: [1, 0, 2]. */
 static const char *element_place_text(Arena *arena, const cai_tensor *tensor, int64_t index) {
     const char *place = "]";
     for (int axis = tensor->rank - 1; axis >= 0; index /= tensor->dims[axis--])
@@ -260,7 +259,7 @@ static const char *element_place_text(Arena *arena, const cai_tensor *tensor, in
 
 enum { PART = 4096 }; /* elements that are converted and checked while they are in the cache */
 
-/* The first element that is not an int of the type, or -1. */
+/* The first element that does not fit into the integer type; -1: none. */
 static int64_t first_beyond(const cai_tensor *tensor, DType type) {
     int64_t block[PART];
     for (int64_t first = 0; first < tensor->count; first += PART) {
@@ -280,29 +279,29 @@ static const char *int_text(Arena *arena, const cai_tensor *tensor, int64_t inde
                        : arena_printf(arena, "%lld", (long long)value);
 }
 
-/* Takes the values of a tensor of the weight's shape, of floats or ints like the weight.
- * Ints are read exactly, or not at all. */
+/* Takes the values of a tensor with the weight's shape; both are floats, or both
+ * integers. Integers must fit exactly. */
 static void take_values(Weights *w, WantedWeight *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
     DType type = wanted->info.shape.type;
     int64_t beyond = dtype_is_float(type) ? -1 : first_beyond(tensor, type);
     wanted->value = tensor;
     if (beyond >= 0)
         vec_push(w->arena, &mismatch->too_large,
-                 arena_printf(w->arena, "%s is %s at %s, which is no %s", wanted->info.path,
+                 arena_printf(w->arena, "%s is %s at %s, which does not fit into %s", wanted->info.path,
                               int_text(w->arena, tensor, beyond),
                               element_place_text(w->arena, tensor, beyond), dtype_name(type)));
 }
 
-/* ---- what a line of --rename makes of tensors of the file ---- */
+/* ---- weights that lines of --rename make of tensors ---- */
 
-/* Names of tensors below a name of the file: "" or "state_dict". */
+/* The tensors below a name of the file: "" or "state_dict". */
 typedef struct Below {
     Weights *w;
     FileEntry *entry;
     const char *name;
 } Below;
 
-/* The place in the table, or -1. */
+/* The index in the table, or -1. */
 static int find_below(const Below *below, const char *name) {
     Weights *w = below->w;
     const char *full = *below->name ? arena_printf(w->arena, "%s.%s", below->name, name) : name;
@@ -313,13 +312,13 @@ static bool has_below(void *context, const char *name) { return find_below(conte
 
 typedef struct Offer {
     FileEntry *entry;
-    const char *path; /* of the weight that it is for */
+    const char *path; /* of the weight */
     const Renamed *made;
     int indices[RENAME_MAX]; /* in the table */
 } Offer;
 typedef Vec(Offer) OfferList;
 
-/* What the tensor `name` below `below` is made to, beginning with it. */
+/* The weights that are made of the tensor `name` below `below`. */
 static OfferList offers_of(const Below *below, const Renames *renames, const char *name) {
     Weights *w = below->w;
     OfferList offers = {0};
@@ -347,7 +346,7 @@ static TransformPlace place_of_offer(const Offer *offer) {
     return at;
 }
 
-/* Its type and sizes; false where they can't be made so. */
+/* Computes type and sizes of a made weight; false if the tensors do not fit. */
 static bool offer_sizes(const Offer *offer, cai_tensor *tensor) {
     const TransformPlace at = place_of_offer(offer);
     *tensor = *at.theirs[0];
@@ -377,7 +376,7 @@ static const cai_tensor *offer_values(Weights *w, const Offer *offer, cai_error 
     return arena_copy(w->arena, &made, sizeof made);
 }
 
-/* Help on how to make the shapes equal, where that can be seen. */
+/* Suggests how to make the shapes equal, if that can be seen. */
 static const char *shape_cure(const cai_tensor *tensor, Shape shape) {
     cai_tensor turned;
     bool fits = !tensor_has_shape(tensor, shape) && transpose_fits(tensor, &turned) &&
@@ -390,12 +389,13 @@ static void refuse_shape(Weights *w, WantedWeight *wanted, const cai_tensor *ten
     char found[400];
     cai_tensor_shape_text(tensor, found, sizeof found);
     wanted->misshapen = true;
-    vec_push(w->arena, &mismatch->misshapen,
-             turned ? arena_printf(w->arena, "%s is %s in the file, and %s in the model%s", wanted->info.path,
-                                   found, shape_string(w->arena, wanted->info.shape),
-                                   shape_cure(tensor, wanted->info.shape))
-                    : arena_printf(w->arena, "%s is %s in the file, which cannot be turned as --rename says",
-                                   wanted->info.path, found));
+    vec_push(
+        w->arena, &mismatch->misshapen,
+        turned
+            ? arena_printf(w->arena, "%s is %s in the file, and %s in the model%s", wanted->info.path, found,
+                           shape_string(w->arena, wanted->info.shape), shape_cure(tensor, wanted->info.shape))
+            : arena_printf(w->arena, "%s is %s in the file, which cannot be transformed as --rename says",
+                           wanted->info.path, found));
 }
 
 static void refuse_reading(Weights *w, WantedWeight *wanted, const Offer *offer, const cai_error *error,
@@ -461,7 +461,7 @@ static void list_missing(Weights *w, int number, Mismatch *mismatch) {
     }
 }
 
-/* ---- where in a checkpoint ---- */
+/* ---- where the weights are in a checkpoint ---- */
 
 typedef struct Seeker {
     Weights *w;
@@ -469,7 +469,7 @@ typedef struct Seeker {
     const Renames *renames;
 } Seeker;
 
-/* `name` is how tensor->name ends, behind a dot. */
+/* `name` is the end of tensor->name, after a dot. */
 static bool is_wanted_tensor(void *context, const char *name, const cai_tensor *tensor) {
     const Seeker *s = context;
     const size_t before = strlen(tensor->name) - strlen(name);
@@ -486,7 +486,7 @@ static bool is_wanted_tensor(void *context, const char *name, const cai_tensor *
     return false;
 }
 
-/* Reports where the choice is not clear. */
+/* Chooses the name in the file below which the weights are, and reports the choice. */
 static void choose_weight_place(Weights *w, int number, const Renames *renames) {
     FileEntry *entry = &w->entries.items[number];
     if (!entry->table.nested) return;
@@ -500,7 +500,7 @@ static void choose_weight_place(Weights *w, int number, const Renames *renames) 
     if (fit.also) diag_note(w->diag, d, (Span){0}, "those below `%s` would fit as well", fit.also);
 }
 
-/* ---- saying what does not fit ---- */
+/* ---- reporting mismatches ---- */
 
 static Diagnostic *report_list(Weights *w, const FileEntry *entry, DiagCode code, const char *what,
                                const Lines *lines) {
@@ -513,8 +513,8 @@ static Diagnostic *report_list(Weights *w, const FileEntry *entry, DiagCode code
     return d;
 }
 
-/* The prefix that all names of the file have before ours, if that is the only difference:
- * "module." */
+/* The prefix "module." if all names of the file have it before ours, and there is no
+ * other difference. */
 static const char *common_prefix(const Weights *w, const Mismatch *mismatch) {
     if (mismatch->unexpected_names.count == 0 || mismatch->missing.count == 0) return NULL;
     const char *first = mismatch->unexpected_names.items[0];
@@ -542,18 +542,18 @@ static bool report_mismatch(Weights *w, int number, Mismatch *mismatch) {
                     &mismatch->unexpected);
     Diagnostic *misshapen = report_list(w, entry, DIAG_weights_shape, "%s has %d tensor%s of another shape",
                                         &mismatch->misshapen);
-    Diagnostic *too_large =
-        report_list(w, entry, DIAG_weights_range,
-                    "%s has %d tensor%s with ints that the model's type does not hold", &mismatch->too_large);
+    Diagnostic *too_large = report_list(w, entry, DIAG_weights_range,
+                                        "%s has %d tensor%s with ints that do not fit into the model's type",
+                                        &mismatch->too_large);
     if (d && is_part(entry->path))
         diag_help(
             w->diag, d,
-            "%s is one of several files of a model: give their index, which stands beside them, *.safetensors.index.json",
+            "%s is one of several files of a model: give their index, which is beside them, *.safetensors.index.json",
             entry->path);
     else if (d && prefix)
         diag_help(
             w->diag, d,
-            "names in the file begin with `%s`: --rename with a file that holds the line `%s* *` takes it off",
+            "names in the file begin with `%s`: --rename with a file that has the line `%s* *` removes it",
             prefix, prefix);
     else if (unexpected)
         diag_help(
@@ -584,7 +584,7 @@ static bool report_ownerless(Weights *w, const Model *model) {
 static bool use_seed(Weights *w, const char *text) {
     w->random = true;
     if (init_seed(text, &w->seed)) return true;
-    diag_error(w->diag, DIAG_seed, (Span){0}, "--init wants a whole number, not `%s`", text);
+    diag_error(w->diag, DIAG_seed, (Span){0}, "--init takes a whole number, not `%s`", text);
     return false;
 }
 
@@ -629,8 +629,7 @@ static void read_part(const cai_tensor *tensor, int64_t first, int64_t count, Nu
 
 void numbers_read(const cai_tensor *tensor, Number *out) { read_part(tensor, 0, tensor->count, out); }
 
-/* Whether the value is NaN or, in a parameter, infinite: a saved mask may hold
- * infinity. */
+/* Whether the value is NaN or, in a parameter, infinite. A saved mask may be infinite. */
 static bool is_no_number(double value, bool state) { return state ? isnan(value) : !isfinite(value); }
 
 static void report_no_numbers(Weights *w, WantedWeight *wanted, int64_t count, int64_t first, double value) {
@@ -639,12 +638,12 @@ static void report_no_numbers(Weights *w, WantedWeight *wanted, int64_t count, i
     const FileEntry *entry = &w->entries.items[wanted->owner];
     Diagnostic *d =
         diag_warning(w->diag, DIAG_weights_numbers, entry->span,
-                     "%s: `%s` has %lld of %lld values that are no numbers: %s at %s", entry->path,
-                     wanted->value->name, (long long)count, (long long)wanted->value->count,
+                     "%s: `%s` has %lld of %lld values that are not finite numbers, the first %s at %s",
+                     entry->path, wanted->value->name, (long long)count, (long long)wanted->value->count,
                      isnan(value) ? "NaN" : "infinity", element_place_text(w->arena, wanted->value, first));
     diag_help(
         w->diag, d,
-        "NaN and infinity spread to all that is computed with them: look at the training, or at the file that this one was made from");
+        "NaN and infinity spread to everything that is computed from them: check the training, or the file that this one was made from");
 }
 
 static void read_values(Weights *w, WantedWeight *wanted, Number *out) {
@@ -685,7 +684,7 @@ static bool fill_weight(void *context, const Node *node, RefTensor *out) {
     return true;
 }
 
-/* By blocks that stay in the cache. */
+/* Goes by blocks that stay in the cache. */
 static double largest_of(const cai_tensor *tensor) {
     double block[PART], max = 0;
     for (int64_t first = 0; first < tensor->count; first += COUNT_OF(block)) {
@@ -702,7 +701,7 @@ static double largest_of_node(void *context, const Node *node) {
     Name path;
     double init;
     path_and_init(node, &path, &init);
-    /* init.c draws none that is larger */
+    /* init.c draws no larger number */
     if (w->random) return isfinite(init) ? fmax(sqrt(5), fabs(init)) : sqrt(5);
     const WantedWeight *wanted = find_wanted(w, path);
     return wanted && wanted->value ? largest_of(wanted->value) : INFINITY;

@@ -269,7 +269,7 @@ static bool check_plan(const Guard *guard, cai_error *error) {
             int64_t a = guard->sizes[buffers[i].begin], b = guard->sizes[buffers[k].begin];
             bool apart = a + guard->sizes[buffers[i].bytes] <= b || b + guard->sizes[buffers[k].bytes] <= a;
             if (apart || buffers[i].last < buffers[k].first || buffers[k].last < buffers[i].first) continue;
-            return cai_fail(error, CAI_INTERNAL, "guard: buffers %d and %d lie over each other", k, i);
+            return cai_fail(error, CAI_INTERNAL, "guard: buffers %d and %d overlap", k, i);
         }
     }
     return true;

@@ -103,7 +103,7 @@ static bool arena_map(RunArena *arena, cai_pool *pool, uint64_t bytes, cai_error
     if (bytes > limit) {
         return cai_fail(
             error, CAI_NO_MEMORY,
-            "not enough memory: intermediate results of this size take %.1f GB, and there are %.1f GB",
+            "not enough memory: intermediate results of this size take %.1f GB, and only %.1f GB are available",
             (double)bytes / 1e9, (double)limit / 1e9);
     }
     uint64_t usable = (bytes + CAI_READ_SLACK + PAGE - 1) / PAGE * PAGE, reserved = usable + PAGE;
@@ -139,8 +139,9 @@ static int32_t max_arguments(const cai_program *program) {
 
 cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_error *error) {
     if (program->abi != CAI_PROGRAM_ABI) {
-        cai_fail(error, CAI_INTERNAL, "the program was built for version %u of the runtime, this is %u",
-                 program->abi, CAI_PROGRAM_ABI);
+        cai_fail(error, CAI_INTERNAL,
+                 "the program was built for version %u of the runtime, but this is version %u", program->abi,
+                 CAI_PROGRAM_ABI);
         return NULL;
     }
     cai_context *context = calloc(1, sizeof *context);

@@ -1,16 +1,17 @@
-/* Boxes on pictures, from files that people have: an XML file a picture as VOC has them,
- * a text file a picture as YOLO has them (yolo.c, voc.c), or one JSON file for all as
- * COCO has it (coco.c). All are read when the data set is opened, since only then the
- * names of the classes are known. */
+/* Boxes on pictures, in common formats: XML files as in VOC (voc.c), text files as in
+ * YOLO (yolo.c), each with the boxes of one picture, or a JSON file for all pictures as
+ * in COCO (coco.c). All are parsed when the data set is opened, since the names of the
+ * classes are known only then. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- a list that grows ---- */
+/* ---- a growing list ---- */
 
 bool cai_box_add(cai_box_list *list, const cai_box *box) {
-    bool sane = box->sides[2] > box->sides[0] && box->sides[3] > box->sides[1]; /* NaN is not */
-    if (!sane) return cai_fail(list->error, CAI_BAD_INPUT, "a box has no area, or sides that are no numbers");
+    bool sane = box->sides[2] > box->sides[0] && box->sides[3] > box->sides[1]; /* false for NaN, too */
+    if (!sane)
+        return cai_fail(list->error, CAI_BAD_INPUT, "a box has no area, or a side that is not a number");
     if (list->count == list->room) {
         int64_t room = list->room ? 2 * list->room : 16;
         cai_box *larger = cai_reallocate(list->items, (uint64_t)room * sizeof *larger, "boxes", list->error);
@@ -40,7 +41,7 @@ int cai_box_class(cai_box_list *list, const char *name) {
     return classes->count++;
 }
 
-/* ---- a file a picture ---- */
+/* ---- files for single pictures ---- */
 
 static bool parse_file(const cai_blob *blob, cai_box_parser *parse, cai_box_list *list) {
     cai_file file;
@@ -51,7 +52,7 @@ static bool parse_file(const cai_blob *blob, cai_box_parser *parse, cai_box_list
     return parsed;
 }
 
-/* Fills *boxes, or leaves its items NULL where the file cannot be read. */
+/* Parses the boxes of one picture; *boxes keeps NULL items if the file cannot be read. */
 static bool read_one(cai_dataset *dataset, const cai_blob *blob, cai_box_parser *parse,
                      cai_class_list *classes, cai_boxes *boxes, cai_error *error) {
     cai_error wrong;
@@ -68,7 +69,8 @@ static bool read_one(cai_dataset *dataset, const cai_blob *blob, cai_box_parser 
     return items != NULL;
 }
 
-/* Makes boxes of a column of files; those that cannot be read are left out. */
+/* Turns a column of files into a column of boxes, without the files that cannot be
+ * read. */
 bool cai_boxes_of_files(cai_dataset *dataset, cai_column *column, cai_box_parser *parse, cai_error *error) {
     cai_boxes *boxes = cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *boxes, error);
     const char **stems =

@@ -1,6 +1,6 @@
-/* CIFAR in its binary form: records of one or two labels, a byte each, and the three
- * planes of a picture of 32x32. CIFAR-10 has data_batch_1.bin to data_batch_5.bin and
- * test_batch.bin, CIFAR-100 train.bin and test.bin, whose second label is the finer. */
+/* CIFAR in its binary form: records of one or two label bytes and the three planes of a
+ * picture of 32x32. CIFAR-10 has data_batch_1.bin to data_batch_5.bin and test_batch.bin;
+ * CIFAR-100 has train.bin and test.bin, whose second label is the finer one. */
 #include "data/sources.h"
 
 enum { SIDE = 32, PIXELS = 3 * SIDE * SIDE };
@@ -11,8 +11,8 @@ typedef struct Part {
 } Part;
 
 static const struct Form {
-    const char *first; /* a file that tells the form */
-    const char *names; /* of the classes, a line each */
+    const char *first; /* a file by which the form is recognised */
+    const char *names; /* a file of class names, one a line */
     int labels;
     Part files[7];
 } forms[] = {
@@ -68,8 +68,9 @@ static bool open_cifar_file(cai_dataset *dataset, const char *path, int labels, 
     if (!opened || !cai_file_map(path, &opened->file, error)) return false;
     int64_t count = (int64_t)opened->file.count / (labels + PIXELS);
     if (count == 0 || opened->file.count % (size_t)(labels + PIXELS))
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is no CIFAR file: its %zu bytes are no multiple of %d",
-                        path, opened->file.count, labels + PIXELS);
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: is not a CIFAR file: its %zu bytes are not a multiple of %d", path,
+                        opened->file.count, labels + PIXELS);
     int picture = cai_field_of(dataset->set, CAI_VALUE_PICTURE),
         label = cai_field_of(dataset->set, CAI_VALUE_CLASS);
     if (picture >= 0) picture_rows(&portion->columns[picture], path, opened->file.data, count, labels);
@@ -81,7 +82,7 @@ static bool open_cifar_file(cai_dataset *dataset, const char *path, int labels, 
 
 /* ---- the folder ---- */
 
-/* The names of the classes, of all files of the folder; missing ones do not matter. */
+/* Sets the class names of all portions of this folder. */
 static bool name_classes(cai_dataset *dataset, int first_portion, const char *path, cai_error *error) {
     int label = cai_field_of(dataset->set, CAI_VALUE_CLASS), count;
     const char **names;
@@ -91,8 +92,8 @@ static bool name_classes(cai_dataset *dataset, int first_portion, const char *pa
         cai_column *column = &dataset->portions[i]->columns[label];
         for (int64_t k = 0; k < column->count; k++)
             if (((const int32_t *)column->rows.data)[k] >= count)
-                return cai_fail(error, CAI_BAD_INPUT, "%s: has a label beyond the %d of %s", column->path,
-                                count, path);
+                return cai_fail(error, CAI_BAD_INPUT, "%s: has a label beyond the %d classes of %s",
+                                column->path, count, path);
         column->classes = names;
         column->class_count = count;
     }
@@ -103,7 +104,7 @@ bool cai_cifar_open(cai_dataset *dataset, const char *folder, const cai_names *n
                     cai_error *error) {
     const struct Form *form = cifar_form_of(names);
     int first_portion = dataset->portion_count;
-    (void)part; /* the files say it themselves */
+    (void)part; /* the names of the files tell the part */
     for (const Part *file = form->files; file->name; file++) {
         if (!cai_names_have(names, file->name)) continue;
         const char *path = cai_arena_path(&dataset->arena, folder, file->name, error);

@@ -1,6 +1,6 @@
-/* Names of classes. Folders, lists and boxes have names of their own, and number them in
- * each portion by themselves; here the numbers of all portions become the same: places in
- * the file that the field names, else in the sorted list of all names that were found. */
+/* Class names. Folders, lists and boxes have class names, and each portion numbers them
+ * in its own way. Here all portions get the same numbers: the line in the file that the
+ * field names, else the index in the sorted list of all names. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +33,11 @@ bool cai_class_names_read(cai_arena *arena, const char *path, const char ***name
     *count = 0;
     for (char *line = strtok_r(text, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest))
         (*names)[(*count)++] = line;
-    return *count > 0 || cai_fail(error, CAI_BAD_INPUT, "%s: has no names of classes, one a line", path);
+    return *count > 0 ||
+           cai_fail(error, CAI_BAD_INPUT, "%s: has no class names; it must have one a line", path);
 }
 
-/* All names that the portions have for a field, sorted, each once. */
+/* All names that the portions have for a field, sorted, without repetitions. */
 static bool find_names(cai_dataset *dataset, int field, Classes *classes, cai_error *error) {
     int max = 0, count = 0;
     for (int i = 0; i < dataset->portion_count; i++) max += dataset->portions[i]->columns[field].class_count;
@@ -58,14 +59,15 @@ static bool find_names(cai_dataset *dataset, int field, Classes *classes, cai_er
 static bool fail_unknown_class(const cai_field *field, const cai_column *column, int found,
                                const Classes *classes, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT,
-                    "%s: class `%s` is not in %s, whose %d begin with `%s`\n"
+                    "%s: class `%s` is not in %s, which has %d names, the first `%s`\n"
                     "  help: the names there must be those of the data, one a line",
                     column->path, column->classes[found], field->names, classes->count, classes->items[0]);
 }
 
 static int32_t renumbered_class(int64_t class, const int *places) { return class < 0 ? -1 : places[class]; }
 
-/* Columns with names are ours: i32 rows, or boxes. */
+/* Only columns made by this wing have names, so their i32 rows or boxes may be
+ * written. */
 static void renumber_column(cai_column *column, const int *places) {
     int32_t *numbers = (int32_t *)column->rows.data;
     for (int64_t i = 0; column->kind == CAI_COLUMN_ROWS && i < column->count; i++)
@@ -91,7 +93,7 @@ static bool join_column(const cai_field *field, cai_column *column, const Classe
     return known;
 }
 
-/* Numbers that were there as such: how many classes they are. */
+/* The largest number of a class, for data whose classes are numbers. */
 static int64_t largest_class(const cai_dataset *dataset, int field) {
     int64_t largest = -1;
     for (int64_t i = 0; i < dataset->count; i++) {
@@ -104,7 +106,7 @@ static int64_t largest_class(const cai_dataset *dataset, int field) {
 static bool count_classes(const cai_dataset *dataset, int field, Classes *classes, cai_error *error) {
     int64_t largest = largest_class(dataset, field);
     if (largest >= 1 << 30)
-        return cai_fail(error, CAI_BAD_INPUT, "`%s`: %lld is no number of a class",
+        return cai_fail(error, CAI_BAD_INPUT, "`%s`: %lld is not a class number",
                         dataset->set->fields[field].name, (long long)largest);
     if (!classes->items) classes->count = (int)largest + 1;
     return true;

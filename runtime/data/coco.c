@@ -1,17 +1,17 @@
-/* Boxes as COCO has them, in one JSON file for all pictures, through json-c:
+/* Boxes in the format of COCO, one JSON file for all pictures. Parsed by json-c:
  *
  *     {"images": [{"id": 1, "file_name": "a.jpg"}, ...],
  *      "categories": [{"id": 3, "name": "car"}, ...],
  *      "annotations": [{"image_id": 1, "category_id": 3, "iscrowd": 0,
  *                       "bbox": [left, top, width, height]}, ...]}
  *
- * Boxes of crowds are left out. */
+ * Boxes of crowds are skipped. */
 #include "data/sources.h"
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Picture { /* of "images", sorted by id */
+typedef struct Picture { /* an element of "images"; sorted by id */
     int64_t id;
     const char *stem;
     cai_boxes boxes;
@@ -43,7 +43,7 @@ static json_object *json_member(json_object *object, const char *key) {
                : NULL;
 }
 
-/* The array of that name, with its count. */
+/* The array with that key, and its length. */
 static json_object *coco_list(const Coco *coco, const char *key, int64_t *count) {
     json_object *list = json_member(coco->root, key);
     if (!json_object_is_type(list, json_type_array)) return fail_coco(coco, key), NULL;
@@ -57,7 +57,7 @@ static bool is_json_number(json_object *value) {
 
 /* ---- pictures and categories ---- */
 
-/* Of pictures or of categories, whose first member it is. */
+/* Compares pictures or categories, both of which begin with an id. */
 static int compare_ids(const void *a, const void *b) {
     int64_t m = *(const int64_t *)a, n = *(const int64_t *)b;
     return m < n ? -1 : m > n;
@@ -129,7 +129,7 @@ static bool box_of(const Coco *coco, json_object *annotation, cai_box *box) {
     return box->class >= 0 && box->sides[2] > box->sides[0] && box->sides[3] > box->sides[1];
 }
 
-/* Counts boxes by picture, or fills them in where there is room already. */
+/* Called twice: first counts the boxes of each picture, then with `fill` stores them. */
 static void sort_annotations(Coco *coco, json_object *list, int64_t count, bool fill, int64_t *bad) {
     for (int64_t i = 0; i < count; i++) {
         json_object *one = json_object_array_get_idx(list, (size_t)i);
@@ -160,7 +160,7 @@ static bool read_annotations(Coco *coco) {
     sort_annotations(coco, list, count, true, &again);
     return bad == 0 || cai_dataset_leave_out(
                            coco->dataset, 0, coco->error, coco->path,
-                           "%lld of %lld boxes are left out: of no picture or category, or without area",
+                           "%lld of %lld boxes are left out: they have no picture, no category or no area",
                            (long long)bad, (long long)count);
 }
 

@@ -1,5 +1,4 @@
-/* The values of one field, from a folder of files, or from a file that has all of
- * them. */
+/* The values of one field, from a folder of files or from a file that has them all. */
 #include "data/sources.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -32,13 +31,13 @@ static int compare_found(const void *a, const void *b) {
                  : strcmp(((const cai_named_blob *)a)->blob.path, ((const cai_named_blob *)b)->blob.path);
 }
 
-/* Of files whose names differ in their endings alone the first stays. */
+/* If names differ only in their endings, keeps the first file. */
 static void drop_doubles(const cai_dataset *dataset, cai_files *files) {
     int64_t kept = 0;
     for (int64_t i = 0; i < files->count; i++) {
         const cai_named_blob *file = &files->items[i], *last = kept ? &files->items[kept - 1] : NULL;
         bool again = last && strcmp(last->stem, file->stem) == 0;
-        if (again) cai_dataset_tell(dataset, file->blob.path, "left out: there is %s, too", last->blob.path);
+        if (again) cai_dataset_tell(dataset, file->blob.path, "left out: there is also %s", last->blob.path);
         else files->items[kept++] = *file;
     }
     files->count = kept;
@@ -71,7 +70,7 @@ typedef struct Search {
     cai_error *error;
 } Search;
 
-#define DEEPEST 8 /* folders in folders; a link to one above ends here */
+#define DEEPEST 8 /* levels of folders; ends a cycle of symbolic links */
 
 static bool search_folder(Search *search, const char *folder, const char *below, int depth);
 
@@ -80,7 +79,7 @@ static bool search_entry(Search *search, const char *folder, const char *below, 
     const char *path = cai_arena_path(search->arena, folder, name, search->error);
     const char *inner = path ? cai_arena_path(search->arena, below, name, search->error) : NULL;
     if (!inner) return false;
-    if (stat(path, &status) != 0) return true; /* a link to nothing */
+    if (stat(path, &status) != 0) return true; /* a broken symbolic link */
     if (S_ISDIR(status.st_mode)) return depth == DEEPEST || search_folder(search, path, inner, depth + 1);
     bool wanted = search->is_wanted(name) && S_ISREG(status.st_mode);
     search->others += !wanted;
@@ -117,8 +116,8 @@ static bool open_files(cai_dataset *dataset, cai_column *column, const char *fol
     good = good && cai_files_column(dataset, &search.files, folder, column, error);
     free(search.files.items);
     if (good && search.others)
-        cai_dataset_tell(dataset, folder, "%lld files left out, which are no %s", (long long)search.others,
-                         endings);
+        cai_dataset_tell(dataset, folder, "%lld files are left out: they are not %s",
+                         (long long)search.others, endings);
     return good;
 }
 
@@ -129,12 +128,12 @@ static bool add_help(cai_error *error, const char *text) {
     return false;
 }
 
-/* ---- by what the field holds ---- */
+/* ---- by the kind of the field ---- */
 
 static bool is_xml_name(const char *name) { return cai_has_extension(name, ".xml"); }
 static bool is_text_name(const char *name) { return cai_has_extension(name, ".txt"); }
 
-/* The first file that is one of both tells which they are. */
+/* Whether the boxes in a folder are VOC's; else they are YOLO's. */
 static bool has_xml(cai_arena *arena, const char *folder, cai_error *error) {
     cai_names names;
     if (!cai_folder_names(arena, folder, &names, error)) return false;
@@ -235,7 +234,7 @@ bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const c
                 : cai_rows_open(dataset, column, field, path, error);
 }
 
-/* ---- folders as classes ---- */
+/* ---- folders that are classes ---- */
 
 static const cai_column *column_in_folders(const cai_dataset *dataset, const cai_portion *portion) {
     for (int i = 0; i < dataset->set->field_count; i++) {
@@ -246,8 +245,8 @@ static const cai_column *column_in_folders(const cai_dataset *dataset, const cai
     return NULL;
 }
 
-/* Stems are sorted, so those of a class follow each other. The class is the first
- * folder. */
+/* The first folder of a stem is the class. Stems are sorted, so those of a class are
+ * consecutive. */
 static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_column *column,
                          cai_error *error) {
     const char **names = cai_arena_take(&dataset->arena, (uint64_t)files->count * sizeof *names, error);
@@ -261,7 +260,7 @@ static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_colu
                        strncmp(files->stems[i], names[count - 1], length) != 0;
         if (!files->stems[i][length])
             return cai_fail(error, CAI_BAD_INPUT,
-                            "%s: lies in no folder of a class, as others do: move it to one",
+                            "%s: is not in the folder of a class, as other files are: move it into one",
                             files->files[i].path);
         if (another && !(names[count++] = cai_arena_text(&dataset->arena, files->stems[i], length, error)))
             return false;

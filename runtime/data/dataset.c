@@ -1,11 +1,11 @@
-/* A data set: portions of samples, counted through; which of them are held out; and the
- * samples in their order. */
+/* A data set: numbers the samples of all portions, decides which of them are held out,
+ * and reads them in their order. */
 #include "data/sources.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what threads share ---- */
+/* ---- members that threads share ---- */
 
 static cai_dataset *as_shared(const cai_dataset *dataset) { return (cai_dataset *)dataset; }
 
@@ -38,7 +38,7 @@ bool cai_dataset_leave_out(cai_dataset *dataset, int64_t count, cai_error *error
     return true;
 }
 
-/* Room for decoded pictures: a third of the memory. */
+/* Decoded pictures may take a third of the memory. */
 static bool has_room(const cai_dataset *dataset, uint64_t bytes) {
     return atomic_fetch_add(&as_shared(dataset)->kept, bytes) + bytes <= cai_memory_limit() / 3;
 }
@@ -52,7 +52,7 @@ bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot, 
     return false;
 }
 
-/* ---- what must be known before the first sample ---- */
+/* ---- checks before the first sample ---- */
 
 static const cai_portion *portion_of(const cai_dataset *dataset, int64_t sample) {
     int i = 0;
@@ -83,7 +83,7 @@ static bool is_led(const cai_set *set) {
     return false;
 }
 
-/* What does not fit in one row of an array fits in none of them. */
+/* Rows of an array all have one size, so the first row tells whether the others fit. */
 static bool check_row_size(const cai_dataset *dataset, const cai_portion *portion, int field,
                            cai_error *error) {
     void *buffers[dataset->set->field_count];
@@ -125,7 +125,8 @@ static Share share_of(const cai_data_options *options) {
     return (Share){0, options->held_out};
 }
 
-/* The field whose classes are held out whole; -1: names are. */
+/* The field whose classes are held out as a whole (with `together`); -1: samples are held
+ * out one by one. */
 static int field_together(const cai_set *set) {
     for (int i = 0; i < set->field_count; i++)
         if (set->fields[i].together > 1) return i;
@@ -179,7 +180,7 @@ static bool split_parts(cai_dataset *dataset, cai_error *error) {
                     dataset->counts[CAI_PART_HELD_OUT] ? "held out" : "left out");
 }
 
-/* ---- the order by classes ---- */
+/* ---- the order with classes ---- */
 
 typedef struct Member {
     int64_t class, place;
@@ -252,7 +253,7 @@ static uint64_t mix_bytes(uint64_t key, const unsigned char *bytes, size_t count
     return key;
 }
 
-/* Of large arrays pieces that lie evenly. */
+/* Of large arrays, hashes pieces at equal distances. */
 static uint64_t mix_row_bytes(uint64_t key, const cai_column *column) {
     if (column->count == 0) return key;
     size_t row = (size_t)(column->rows.count / column->count * cai_type_bytes(column->rows.type));
@@ -339,7 +340,7 @@ void cai_dataset_free(cai_dataset *dataset) {
     free(dataset);
 }
 
-/* ---- what is asked of it ---- */
+/* ---- queries ---- */
 
 int64_t cai_dataset_count(const cai_dataset *dataset, int part) { return dataset->counts[part]; }
 uint64_t cai_dataset_fingerprint(const cai_dataset *dataset) { return dataset->fingerprint; }
@@ -357,7 +358,7 @@ const char *const *cai_dataset_classes(const cai_dataset *dataset, int field, in
 
 /* ---- reading ---- */
 
-/* Items come in the order of their names, too. */
+/* Items (`each`) are in the order of their names, like held-out samples. */
 static int64_t place_at(const cai_dataset *dataset, int part, int64_t position) {
     if (part == CAI_PART_TRAINING && !dataset->set->fields[0].each)
         return cai_order_at(&dataset->order, position);
@@ -376,7 +377,7 @@ static void tell_broken(const cai_dataset *dataset, int64_t sample, const cai_er
     int length = (int)strcspn(error->message, "\n");
     snprintf(what, sizeof what, "%.*s", length, error->message);
     cai_dataset_tell(dataset, what, "left out%s%s",
-                     count < MOST_TOLD ? "" : ", as others are from now on without a word",
+                     count < MOST_TOLD ? "" : "; others are left out without a notice from now on",
                      count == 1 ? error->message + length : "");
 }
 
@@ -385,11 +386,12 @@ static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sam
     return cai_sample_read(dataset, portion, sample - portion->first, at, error);
 }
 
-/* The sample at a position, or the next in the order of names that can be read. */
+/* Reads the sample at a position. If it cannot be read, takes the next one in the order
+ * of names. */
 static bool read_at(const cai_dataset *dataset, int part, int64_t position, const cai_sample *at,
                     cai_error *error) {
     int64_t count = dataset->counts[part], place = count ? place_at(dataset, part, position) : 0;
-    cai_fail(error, CAI_BAD_INPUT, "they were told");
+    cai_fail(error, CAI_BAD_INPUT, "the notices say why");
     for (int64_t i = 0; i < count; i++) {
         int64_t sample = dataset->samples[part][(place + i) % count];
         if (atomic_load(&dataset->broken[sample])) continue;

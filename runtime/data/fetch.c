@@ -1,4 +1,4 @@
-/* Files of samples, asked for before they are read. */
+/* Asks the system for the files of samples before they are read. */
 #include "data/sources.h"
 #include <fcntl.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@ void cai_dataset_fetch(const cai_dataset *dataset, int part, int64_t position) {
         int64_t entry = portion->entries[i] ? portion->entries[i][index] : index;
         if (!is_on_disk(column, entry) || is_decoded(column, entry)) continue;
         int file = open(column->files[entry].path, O_RDONLY | O_CLOEXEC);
-        if (file < 0) continue; /* who reads it tells */
+        if (file < 0) continue; /* whoever reads the sample reports this */
         posix_fadvise(file, 0, 0, POSIX_FADV_WILLNEED);
         close(file);
     }

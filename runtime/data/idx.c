@@ -1,7 +1,7 @@
-/* IDX, the format of MNIST and its family: two zeros, a type, a number of axes, sizes of
- * four bytes, and elements, all big endian; often packed by gzip. Pictures and their
- * labels are two files, whose names differ in a word: train-images-idx3-ubyte.gz and
- * train-labels-idx1-ubyte.gz. */
+/* IDX, the format of MNIST and similar sets: two zeros, a type, the number of axes, sizes
+ * of four bytes, and elements, all big-endian; often compressed with gzip. Pictures and
+ * their labels are in two files whose names differ in one word:
+ * train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz. */
 #include "data/sources.h"
 #include <string.h>
 
@@ -20,8 +20,7 @@ static int type_of(unsigned char code) {
 
 #define MAX_HEADER (4 + 4 * CAI_MAX_RANK)
 
-/* Fills type, sizes and count from the header's bytes; gives its length, 0 where it is
- * broken. */
+/* Parses type, sizes and count. Returns the length of the header, 0 if it is broken. */
 static size_t read_header(const unsigned char *bytes, size_t count, cai_tensor *tensor, uint64_t *size) {
     if (count < 8 || bytes[0] || bytes[1] || type_of(bytes[2]) < 0) return 0;
     *tensor = (cai_tensor){.name = "", .type = type_of(bytes[2]), .rank = bytes[3]};
@@ -44,7 +43,7 @@ static void swap_bytes(unsigned char *data, int64_t count, int size) {
 }
 
 static bool fail_header(const char *path, cai_error *error) {
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is no IDX file: its header is broken", path);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is not an IDX file: its header is broken", path);
 }
 
 static bool parse_packed(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,
@@ -68,7 +67,7 @@ static bool parse_plain(cai_arena *arena, const char *path, const unsigned char 
     size_t length = read_header(bytes, count, tensor, &size);
     if (length == 0) return fail_header(path, error);
     if (count - length != size)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: has %zu bytes of elements, and its header says %llu", path,
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has %zu bytes of elements, but its header says %llu", path,
                         count - length, (unsigned long long)size);
     unsigned char *data = cai_arena_take(arena, size, error);
     if (!data) return false;
@@ -86,7 +85,7 @@ bool cai_idx_parse(cai_arena *arena, const char *path, const unsigned char *byte
 
 /* ---- a folder of them ---- */
 
-/* train-images-idx3-ubyte, train-images.idx3-ubyte.gz */
+/* E.g. train-images-idx3-ubyte, train-images.idx3-ubyte.gz. */
 bool cai_is_idx_name(const char *path) {
     const char *slash = strrchr(path, '/'), *axes = strstr(slash ? slash : path, "idx");
     return axes && axes[3] >= '1' && axes[3] <= '9' && axes[4] == '-';
@@ -94,8 +93,8 @@ bool cai_is_idx_name(const char *path) {
 
 static bool is_pictures(const char *name) { return cai_is_idx_name(name) && strstr(name, "images"); }
 
-/* The labels that belong to pictures: "images" becomes "labels", and the number of axes
- * 1. */
+/* The name of the labels for a file of pictures: "labels" in place of "images", and 1
+ * axis. */
 static char *labels_of(cai_arena *arena, const char *name, cai_error *error) {
     char *labels = cai_arena_text(arena, name, strlen(name), error);
     if (!labels) return NULL;

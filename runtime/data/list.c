@@ -1,7 +1,7 @@
-/* Lists of samples, .csv and .tsv: the first line names the columns, each other one is a
- * sample. A cell is the path of a file (from the list's own folder), a class, by word or
- * number, or numbers with spaces between. A column `part` (or `split`) says train, val or
- * test. Cells may be quoted as RFC 4180 has it. */
+/* Lists of samples, .csv and .tsv. The first line names the columns; every other line is
+ * a sample. A cell is the path of a file (relative to the list's folder), a class, by
+ * name or number, or numbers with spaces between them. A column `part` (or `split`)
+ * contains train, val or test. Cells may be quoted as in RFC 4180. */
 #include "data/sources.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -18,13 +18,13 @@ typedef struct List {
     cai_dataset *dataset;
     const char *path, *folder;
     char separator;
-    const char **cells; /* of rows one behind the other, `columns` each */
+    const char **cells; /* row-major, `columns` in each row */
     int64_t rows, columns, room;
     cai_error *error;
 } List;
 
-/* Copies a quoted cell to where it stands, without its quotes; gives what follows it, or
- * NULL. */
+/* Removes the quotes of a cell in place. Returns where the text continues, or NULL if the
+ * cell has no end. */
 static char *unquote_cell(char *at, char **cell) {
     char *out = at++;
     *cell = out;
@@ -53,15 +53,15 @@ static bool fail_line(const List *list, int64_t line, const char *what) {
     return cai_fail(list->error, CAI_BAD_INPUT, "%s:%lld: %s", list->path, (long long)line, what);
 }
 
-/* One line of cells; *at moves behind it. */
+/* Reads one line of cells, and moves *at to the next line. */
 static bool read_row(List *list, char **at, int64_t line, int64_t *count) {
     char *next = *at;
     for (bool more = true; more;) {
         const char *ends = list->separator == ',' ? ",\r\n" : "\t\r\n";
         char *cell = next, *end = *next == '"' ? unquote_cell(next, &cell) : next + strcspn(next, ends);
-        if (!end) return fail_line(list, line, "a quote has no end");
+        if (!end) return fail_line(list, line, "a quoted cell has no closing quote");
         if (*end && *end != list->separator && *end != '\r' && *end != '\n')
-            return fail_line(list, line, "a quote ends within a cell");
+            return fail_line(list, line, "text follows the closing quote of a cell");
         more = *end == list->separator;
         next = end + (*end == '\r' && end[1] == '\n') + (*end != 0);
         *end = 0;
@@ -83,10 +83,10 @@ static bool read_cells(List *list, char *text) {
         if (!read_row(list, &at, line, &count)) return false;
         if (list->rows++ == 0) list->columns = count;
         if (count - before != list->columns)
-            return fail_line(list, line, "has more or fewer cells than the first line");
+            return fail_line(list, line, "the line has more or fewer cells than the first line");
     }
     return list->rows > 1 || cai_fail(list->error, CAI_BAD_INPUT,
-                                      "%s: has no samples: its first line names the columns", list->path);
+                                      "%s: has no samples, only the line that names the columns", list->path);
 }
 
 static const char *list_cell(const List *list, int64_t row, int64_t column) {
@@ -113,12 +113,12 @@ static int part_of_word(const char *word) {
     return -1;
 }
 
-/* The lines of a part, which become a portion. */
+/* The lines of one part, which become a portion. */
 typedef struct Lines {
     List *list;
     cai_portion *portion;
     int64_t *rows, count;
-    const char **stems; /* their numbers, by which columns are paired */
+    const char **stems; /* numbers of lines as text, by which columns are paired */
 } Lines;
 
 static const char *cell_of(const Lines *lines, int64_t i, int64_t from) {
@@ -131,7 +131,8 @@ static void *take_for_lines(const Lines *lines, uint64_t size) {
 
 /* ---- columns of files ---- */
 
-/* Without a path where there is no such file. */
+/* The file that a cell names; without a path if it does not exist, which the user was
+ * told. */
 static bool blob_of(const Lines *lines, const char *name, cai_blob *file) {
     struct stat status;
     const char *folder = *name == '/' ? "" : lines->list->folder;
@@ -142,10 +143,10 @@ static bool blob_of(const Lines *lines, const char *name, cai_blob *file) {
     const char *path = file->path;
     file->path = NULL;
     return cai_dataset_leave_out(lines->list->dataset, 1, lines->list->error, path,
-                                 there ? "is no regular file" : "is not there");
+                                 there ? "is not a regular file" : "does not exist");
 }
 
-/* Without those that are not there. */
+/* A column of files, without those that do not exist. */
 static bool file_column(const Lines *lines, int64_t from, cai_column *column) {
     cai_blob *files = take_for_lines(lines, sizeof *files);
     const char **stems = files ? take_for_lines(lines, sizeof *stems) : NULL;
@@ -180,7 +181,7 @@ static int compare_words(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* All words of the column, sorted, each once. */
+/* All words of the column, sorted, without repetitions. */
 static bool find_words(const Lines *lines, int64_t from, cai_column *column) {
     const char **words = take_for_lines(lines, sizeof *words);
     int count = 0;
@@ -201,7 +202,7 @@ static int32_t class_of_word(const cai_column *column, const char *word) {
     return (int32_t)(found - column->classes);
 }
 
-/* Numbers where all cells of the list are, else words. */
+/* Classes are numbers if all cells of the list are, else words. */
 static bool class_column(const Lines *lines, int64_t from, cai_column *column) {
     int32_t *numbers = take_for_lines(lines, sizeof *numbers);
     if (!numbers) return false;
@@ -229,16 +230,17 @@ static bool number_column(const Lines *lines, const cai_field *field, int64_t fr
     uint64_t bytes;
     memcpy(rows.dims + 1, field->dims, (size_t)field->rank * sizeof *field->dims);
     if (!cai_tensor_count(&rows, &bytes) || rows.count < 0)
-        return cai_fail(lines->list->error, CAI_BAD_INPUT, "%s: `%s` is %s, which a list has no cells for",
-                        lines->list->path, field->name, field->text);
+        return cai_fail(lines->list->error, CAI_BAD_INPUT,
+                        "%s: `%s: %s` is too large for the cells of a list", lines->list->path, field->name,
+                        field->text);
     int64_t each = rows.count / lines->count;
     float *numbers = take_for_lines(lines, (uint64_t)each * sizeof *numbers);
     for (int64_t i = 0; numbers && i < lines->count; i++) {
         const char *text = cell_of(lines, i, from);
         if (!parse_numbers(text, each, numbers + i * each))
             return cai_fail(lines->list->error, CAI_BAD_INPUT,
-                            "%s: `%.50s` is no %lld numbers, and `%s` is %s", lines->list->path, text,
-                            (long long)each, field->name, field->text);
+                            "%s: `%.50s` does not have the %lld number%s of `%s: %s`", lines->list->path,
+                            text, (long long)each, each == 1 ? "" : "s", field->name, field->text);
     }
     rows.data = (unsigned char *)numbers;
     cai_column_of_rows(column, lines->list->path, &rows);
@@ -260,8 +262,8 @@ static bool open_column(const Lines *lines, int field, int64_t from) {
 
 /* ---- portions ---- */
 
-/* Samples are called by their first file, as it stands in the list: the hash that holds
- * some out is of that name. */
+/* Samples are named by their first file, as in the list. Whether a sample is held out
+ * depends on the hash of this name. */
 static bool name_samples(const Lines *lines) {
     cai_portion *portion = lines->portion;
     const cai_set *set = lines->list->dataset->set;
@@ -300,7 +302,7 @@ static bool fail_column(const List *list, const cai_field *field) {
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", list_cell(list, 0, i));
     }
     return cai_fail(list->error, CAI_BAD_INPUT,
-                    "%s: its first line has no column `%s`, which is %s: its columns are %s", list->path,
+                    "%s: its first line has no column for `%s: %s`: the columns are %s", list->path,
                     field->name, field->text, names);
 }
 
@@ -328,7 +330,7 @@ static bool check_parts(const List *list, int64_t column) {
     for (int64_t i = 1; i < list->rows; i++)
         if (part_of_word(list_cell(list, i, column)) < 0)
             return cai_fail(list->error, CAI_BAD_INPUT,
-                            "%s: `%.50s` is no part of a data set: train, val or test", list->path,
+                            "%s: `%.50s` is not a part of a data set: train, val or test", list->path,
                             list_cell(list, i, column));
     return true;
 }

@@ -1,4 +1,4 @@
-/* Memory that lives as long as a data set: blocks in a chain, freed together. */
+/* Memory that lives as long as a data set: a chain of blocks that are freed together. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* .npz: a zip file of .npy files, as np.savez and np.savez_compressed write it. A stored
- * file is read where it lies in the mapped archive, when its samples are. */
+/* .npz: a zip file of .npy files, as written by np.savez and np.savez_compressed. The
+ * samples of an uncompressed array are read directly in the mapped archive. */
 #include "data/sources.h"
 #include <string.h>
 
@@ -10,7 +10,7 @@ static const unsigned char *bytes_of(cai_dataset *dataset, const cai_zip *zip, c
     return unpacked && cai_zip_unpack(zip, member, unpacked, error) ? unpacked : stored;
 }
 
-/* "name.npy" is the array `name`. */
+/* "name.npy" contains the array `name`. */
 static bool open_array(cai_dataset *dataset, const cai_zip *zip, const cai_zip_member *member,
                        cai_error *error) {
     size_t length = strlen(member->name);

@@ -1,16 +1,16 @@
-/* Which sample of a set stands at a position, and what is drawn for it: functions of
- * numbers, without any memory of what was read before.
+/* Which sample of a set is at a position, and its random numbers: pure functions, which
+ * need no record of what was read before.
  *
  *     mix(key, i)  = splitmix64(splitmix64(key) + i)      (core/random.c)
  *     key of a set = mix(seed, set)
  *     key of p     = mix(key, p)
  *     draw k at p  = (mix(key of p, k) >> 11) * 2^-53
  *
- * The epoch e = p / count is a permutation of its own, with the key mix(mix(key, ORDER),
- * e): a Feistel network of eight rounds over as many bits as the largest index has, gone
- * through again until the result is an index (Black and Rogaway 2002, "Ciphers with
- * arbitrary finite domains"). Bits that are no multiple of two are split unevenly, and
- * the halves change places each round. */
+ * Each epoch e = p / count is a permutation of its own, with the key mix(mix(key, ORDER),
+ * e): a Feistel network of eight rounds over as many bits as the largest index has,
+ * applied again until the result is an index (Black and Rogaway 2002, "Ciphers with
+ * arbitrary finite domains"). An odd number of bits is split unevenly; the halves swap
+ * places in each round. */
 #include "data/sources.h"
 
 uint64_t cai_data_mix(uint64_t key, uint64_t i) { return cai_mix(cai_mix(key) + i); }
@@ -21,11 +21,11 @@ double cai_data_draw(uint64_t key, int which) { return unit_of_bits(cai_data_mix
 
 /* ---- permutations ---- */
 
-#define ROUNDS 8 /* an even number: the halves are then back in their places */
+#define ROUNDS 8 /* an even number, so that the halves end in their places */
 
 static uint64_t low_bits(uint64_t x, int count) { return x & ((UINT64_C(1) << count) - 1); }
 
-/* Of all numbers of left + right bits. */
+/* A permutation of all numbers of left + right bits. */
 static uint64_t feistel_network(uint64_t key, int left, int right, uint64_t x) {
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t kept = low_bits(x, right),
@@ -49,7 +49,7 @@ int64_t cai_permuted(uint64_t key, int64_t count, int64_t i) {
 
 /* ---- orders ---- */
 
-enum { ORDER = 1 << 20, CLASSES, MEMBERS }; /* what keys are for; draws count from 0 */
+enum { ORDER = 1 << 20, CLASSES, MEMBERS }; /* purposes of keys; random numbers of samples use 0, 1, .. */
 
 static uint64_t key_of(const cai_order *order, uint64_t purpose, int64_t round) {
     return cai_data_mix(cai_data_mix(order->key, purpose), (uint64_t)round);
@@ -59,9 +59,9 @@ static int64_t groups_of_class(const cai_order *order, int64_t class) {
     return order->group[class + 1] - order->group[class];
 }
 
-/* Sample j of a group of a class; `group` counts through all rounds of that class. A
- * round is a permutation of its own, whose rest that fills no group stays out; a class
- * that is smaller than a group has some of its samples twice. */
+/* Sample j of a group of a class; `group` counts through all rounds of the class. Each
+ * round is a permutation of its own. Samples that fill no group are left out of the
+ * round; in a class that is smaller than a group some samples occur twice. */
 static int64_t member_of_class(const cai_order *order, int64_t class, int64_t group, int64_t j) {
     int64_t first = order->first[class], count = order->first[class + 1] - first,
             groups = groups_of_class(order, class);
@@ -80,15 +80,16 @@ static int64_t class_of_group(const cai_order *order, int64_t group) {
     return low;
 }
 
-/* Position j of group g. Balanced: each class once a round, in an order of the round's
- * own. */
+/* Position j of group g in a balanced order: each class occurs once a round, and each
+ * round has its own order of classes. */
 static int64_t balanced_at(const cai_order *order, int64_t g, int64_t j) {
     int64_t round = g / order->classes;
     int64_t class = cai_permuted(key_of(order, CLASSES, round), order->classes, g % order->classes);
     return member_of_class(order, class, round, j);
 }
 
-/* Else: each group of each class once an epoch. */
+/* Position j of group g in other orders: each group of each class occurs once an
+ * epoch. */
 static int64_t grouped_at(const cai_order *order, int64_t g, int64_t j) {
     int64_t groups = order->group[order->classes], epoch = g / groups;
     int64_t group = cai_permuted(key_of(order, ORDER, epoch), groups, g % groups);
@@ -106,7 +107,7 @@ int64_t cai_order_at(const cai_order *order, int64_t position) {
 
 /* ---- the split by names ---- */
 
-/* FNV-1a, whose low bits alone are well mixed. */
+/* FNV-1a alone mixes only its low bits well. */
 static uint64_t hash_of_name(const char *name) {
     uint64_t hash = 0xCBF29CE484222325u;
     for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001B3u;

@@ -1,5 +1,5 @@
-/* Pictures as a data set keeps them: 8 bits a level where the file has no more. What is
- * read of one is always the same, whether it was kept or decoded anew. */
+/* Decoded pictures in a data set, with 8 bits a level if the file has no more. A picture
+ * that was kept reads exactly like one that is decoded again. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
@@ -33,14 +33,14 @@ uint64_t cai_picture_bytes(const cai_picture *picture) {
     return sizeof *picture + (uint64_t)(count * cai_type_bytes(picture->type));
 }
 
-/* The levels that a byte can be, as decoders give them. */
+/* The 256 levels that decoders return for bytes. */
 #define LEVEL(n) ((n) / 255.0f)
 #define FOUR(n) LEVEL(n), LEVEL((n) + 1), LEVEL((n) + 2), LEVEL((n) + 3)
 #define SIXTEEN(n) FOUR(n), FOUR((n) + 4), FOUR((n) + 8), FOUR((n) + 12)
 #define SIXTY_FOUR(n) SIXTEEN(n), SIXTEEN((n) + 16), SIXTEEN((n) + 32), SIXTEEN((n) + 48)
 static const float levels[256] = {SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192)};
 
-/* As bytes; false where one of them is none of the levels. */
+/* Converts levels to bytes; false if one of them is none of the 256 levels. */
 static bool pack_levels(const float *pixels, int64_t count, unsigned char *out) {
     for (int64_t i = 0; i < count; i++) {
         out[i] = (unsigned char)(pixels[i] * 255 + 0.5f);
@@ -94,7 +94,7 @@ static const unsigned char *picture_element(const cai_picture *picture, int64_t 
     return picture->data + at * cai_type_bytes(picture->type);
 }
 
-/* `count` levels of a row of a channel. */
+/* Reads `count` levels of a channel's row. */
 static void read_levels(const cai_picture *picture, int64_t c, int64_t y, int64_t x, int64_t count,
                         float *out) {
     const unsigned char *from = picture_element(picture, c, y, x);

@@ -1,4 +1,4 @@
-/* Portions: samples of one origin, made of the entries of their fields' columns. */
+/* Portions: samples of one origin, which are made of the entries of columns. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
@@ -58,10 +58,10 @@ const char *cai_column_name(const cai_column *column, int64_t entry, char out[24
 static bool fail_without_column(const cai_portion *portion, const cai_field *field, cai_error *error) {
     bool class = cai_value_of(field) == CAI_VALUE_CLASS;
     return cai_fail(error, CAI_BAD_INPUT,
-                    "%s: has nothing for `%s`, which is %s\n"
+                    "%s: has no data for `%s: %s`\n"
                     "  help: %s: %s=PATH",
                     portion->path, field->name, field->text,
-                    class ? "have a folder for each class, with its pictures, or name a file of numbers"
+                    class ? "make a folder for each class, with its pictures, or name a file of numbers"
                           : "name its files or folder",
                     field->name);
 }
@@ -85,7 +85,7 @@ static const cai_column *first_column(const cai_dataset *dataset, const cai_port
     return NULL;
 }
 
-/* Entry k of each column is sample k. */
+/* Sample k consists of entry k of each column. */
 static bool pair_by_number(const cai_dataset *dataset, cai_portion *portion, const cai_column *first,
                            cai_error *error) {
     portion->count = first->count;
@@ -94,8 +94,8 @@ static bool pair_by_number(const cai_dataset *dataset, cai_portion *portion, con
         const cai_column *column = &portion->columns[i];
         if (column->kind == CAI_COLUMN_MISSING || column->count == first->count) continue;
         return cai_fail(error, CAI_BAD_INPUT,
-                        "%s has %lld, and %s %lld: they are paired in order, one to one", first->path,
-                        (long long)first->count, column->path, (long long)column->count);
+                        "%s has %lld samples and %s has %lld: they are paired in order, one to one",
+                        first->path, (long long)first->count, column->path, (long long)column->count);
     }
     return true;
 }
@@ -104,14 +104,14 @@ static int compare_portion_stems(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The entry of that stem, or -1; stems are sorted. */
+/* The entry with that stem, or -1. Stems are sorted. */
 static int64_t find_stem(const cai_column *column, const char *stem) {
     const char *const *found =
         bsearch(&stem, column->stems, (size_t)column->count, sizeof *column->stems, compare_portion_stems);
     return found ? found - column->stems : -1;
 }
 
-/* Whether all columns have the stem; else which is the first that has not. */
+/* The first column that lacks the stem; -1 if all have it. */
 static int lacks_stem(const cai_dataset *dataset, const cai_portion *portion, const char *stem) {
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_column *column = &portion->columns[i];
@@ -120,7 +120,7 @@ static int lacks_stem(const cai_dataset *dataset, const cai_portion *portion, co
     return -1;
 }
 
-/* Tells how many entries of a column have no partner in another, with the first as
+/* Tells the user how many entries of a column have no partner in another, with one
  * example. */
 static bool leave_out_alone(cai_dataset *dataset, const cai_portion *portion, const cai_column *column,
                             cai_error *error) {
@@ -134,8 +134,9 @@ static bool leave_out_alone(cai_dataset *dataset, const cai_portion *portion, co
     }
     return count == 0 ||
            cai_dataset_leave_out(dataset, count, error, column->path,
-                                 "%lld of %lld have no partner: no `%s` for %s%s", (long long)count,
-                                 (long long)column->count, lacking, example, count > 1 ? ", ..." : "");
+                                 "%lld of %lld entries have no partner: there is no `%s` for %s%s",
+                                 (long long)count, (long long)column->count, lacking, example,
+                                 count > 1 ? ", ..." : "");
 }
 
 static bool pair_by_stem(cai_dataset *dataset, cai_portion *portion, const cai_column *first,
@@ -160,7 +161,8 @@ static bool pair_by_stem(cai_dataset *dataset, cai_portion *portion, const cai_c
     return true;
 }
 
-/* Classes that come from folders have the stems of the files there. */
+/* The column of classes that were made from folders shares its stems with the files
+ * there. */
 static bool has_stems_of_another(const cai_portion *portion, int field) {
     for (int i = 0; i < field; i++)
         if (portion->columns[i].stems == portion->columns[field].stems) return true;
@@ -181,6 +183,6 @@ bool cai_portion_pair(cai_dataset *dataset, cai_portion *portion, cai_error *err
     const cai_column *named = first_column(dataset, portion, true),
                      *counted = first_column(dataset, portion, false);
     if (counted) return pair_by_number(dataset, portion, named ? named : counted, error);
-    if (!named) return cai_fail(error, CAI_BAD_INPUT, "%s: nothing is read of it", portion->path);
+    if (!named) return cai_fail(error, CAI_BAD_INPUT, "%s: no input is read from it", portion->path);
     return pair_by_stem(dataset, portion, named, error) && leave_out_all_alone(dataset, portion, error);
 }

@@ -6,7 +6,7 @@
 
 typedef struct cai_opened {
     struct cai_opened *next;
-    const char *path, *name; /* name: of the array, in files that hold several files */
+    const char *path, *name; /* name: of the array, if the file has several */
     cai_tensor_file file;
 } Opened;
 
@@ -30,7 +30,7 @@ static bool is_opened(const cai_dataset *dataset, const char *path) {
 
 static bool is_zip(const cai_file *file) { return file->count > 4 && memcmp(file->data, "PK\3\4", 4) == 0; }
 
-/* The file's tensors are opened once, though each field asks for them. */
+/* Opens the tensors of a file once, since each field asks for them. */
 static bool open_tensors(cai_dataset *dataset, const char *path, cai_error *error) {
     if (is_opened(dataset, path)) return true;
     cai_tensor_file *file = cai_opened_new(dataset, path, "", error);
@@ -46,7 +46,7 @@ static bool open_tensors(cai_dataset *dataset, const char *path, cai_error *erro
 
 /* ---- the tensor of a field ---- */
 
-typedef struct Choice { /* of the tensors of a path */
+typedef struct Choice { /* a choice among the tensors of a file */
     const cai_tensor *named, *any;
     int64_t count;
     char names[200];
@@ -79,16 +79,16 @@ bool cai_rows_open(cai_dataset *dataset, cai_column *column, const cai_field *fi
     Choice choice = tensors_of(dataset, path, field->name);
     const cai_tensor *tensor = choice.count == 1 ? choice.any : choice.named;
     if (!tensor)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: has no tensor `%s`, but %s", path, field->name,
-                        choice.count ? choice.names : "none at all");
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has no tensor `%s`: its tensors are %s", path, field->name,
+                        choice.count ? choice.names : "none");
     if (tensor->rank == 0)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: `%s` is one number, and no list of samples", path,
+        return cai_fail(error, CAI_BAD_INPUT, "%s: `%s` is a single number, not a list of samples", path,
                         field->name);
     cai_column_of_rows(column, path, tensor);
     return true;
 }
 
-/* All fields from one file of several tensors. */
+/* Opens all fields from one file with several tensors. */
 bool cai_rows_open_all(cai_dataset *dataset, const char *path, int part, cai_error *error) {
     cai_portion *portion = cai_portion_new(dataset, path, part, error);
     if (!portion) return false;

@@ -1,5 +1,5 @@
-/* One sample into the rows of buffers: its pictures decoded and cut, its masks and boxes
- * cut like the picture that leads, its numbers converted. */
+/* Reads one sample into rows of buffers: decodes and crops its pictures, crops masks and
+ * boxes like the leading picture, converts numbers. */
 #include "data/sources.h"
 #include <math.h>
 #include <stdlib.h>
@@ -10,9 +10,9 @@ typedef struct Sample {
     const cai_portion *portion;
     const cai_sample *at;
     int64_t index;       /* in the portion */
-    int lead;            /* the field whose window the others follow; -1: each is taken whole */
-    cai_view *views;     /* of pictures that were cut */
-    int64_t (*sizes)[2]; /* height and width of what they became */
+    int lead;            /* the field whose window the others follow; -1: all are taken as a whole */
+    cai_view *views;     /* by field: the window of a picture */
+    int64_t (*sizes)[2]; /* by field: height and width of the result */
     cai_error *error;
 } Sample;
 
@@ -36,7 +36,7 @@ static bool within_entry(const Sample *s, int field, bool good) {
                            cai_portion_name(s->portion, s->index, number), (long long)s->portion->count);
 }
 
-/* Converts what was read to the field's elements, in its row. */
+/* Converts a value to the field's element type, in its row of the buffer. */
 static bool store_value(Sample *s, int field, const cai_tensor *value) {
     const cai_field *to = sample_field(s, field);
     unsigned char *buffer = s->at->buffers[field];
@@ -55,7 +55,7 @@ static bool has_known_numbers(const Sample *s, int field, const cai_tensor *numb
 
 /* ---- pictures ---- */
 
-typedef struct Held { /* a picture: the data set's, or our own */
+typedef struct Held { /* a picture that the data set keeps, or one to be freed (`own`) */
     const cai_picture *picture;
     cai_picture row, *own;
 } Held;
@@ -87,13 +87,14 @@ static bool hold_picture(const Sample *s, int field, bool mask, Held *held) {
 
 static bool is_whole_number(double x) { return x == floor(x); }
 
-/* The window as pixels, where it is of whole ones and as large as the result. */
+/* Whether the window consists of whole pixels and has the size of the result, so that no
+ * filter is needed. */
 static bool is_plain_crop(const cai_window *w, int64_t height, int64_t width) {
     return is_whole_number(w->left) && is_whole_number(w->top) && w->width == (double)width &&
            w->height == (double)height;
 }
 
-/* The pixels that a window needs along one side: itself, and what the filter reaches. */
+/* The pixels of one side that a window needs, including those that the filter reaches. */
 static void window_reach(double begin, double size, int64_t count, int64_t from, int64_t *first,
                          int64_t *end) {
     double support = fmax(size / (double)count, 1) + 1;
@@ -121,7 +122,7 @@ static bool take_window(const cai_picture *picture, cai_window w, int64_t channe
     return false;
 }
 
-/* A window that goes beyond the picture, as that of fit = "pad" does. */
+/* For windows that extend beyond the picture, as fit = "pad" makes them. */
 static bool take_padded(const cai_picture *picture, cai_window w, int64_t channels, int64_t height,
                         int64_t width, cai_image *image, cai_error *error) {
     int64_t down = (int64_t)ceil(w.top + w.height), across = (int64_t)ceil(w.left + w.width);
@@ -161,7 +162,7 @@ static int fit_of_window(const Sample *s, int field) {
     return fit == CAI_TAKE_EXACT && s->lead >= 0 ? sample_field(s, s->lead)->fit : fit;
 }
 
-/* Fixed fits are those of built programs, to the bit. */
+/* A fit without random numbers, to the bit as built programs do it. */
 static bool fit_fixed(Sample *s, int field, const cai_picture *picture, cai_image *image) {
     const cai_field *to = sample_field(s, field);
     cai_extent height = {.fixed = to->dims[1] > 0 ? to->dims[1] : 0, .multiple = 1};
@@ -185,7 +186,7 @@ static int64_t fixed_or(int64_t size, double otherwise) {
     return size > 0 ? size : whole > 0 ? whole : 1;
 }
 
-/* Cuts the picture by the view of its own field, which is known now. */
+/* Crops the picture to the view of its field, which must be known. */
 static bool cut_picture(Sample *s, int field, const cai_picture *picture, cai_image *image) {
     const cai_field *to = sample_field(s, field);
     cai_window w = cai_view_on(&s->views[field], picture->height, picture->width);
@@ -244,7 +245,8 @@ static bool read_picture(Sample *s, int field) {
 
 /* ---- masks ---- */
 
-/* Index i of a row that goes on as in a mirror, which is what pad makes of a picture. */
+/* The index that index i means if a row continues as in a mirror, as padding of pictures
+ * does. */
 static int64_t mirrored_place(int64_t i, int64_t size) {
     if (size == 1) return 0;
     i %= 2 * (size - 1);
@@ -260,7 +262,7 @@ static int64_t mask_number_at(const cai_picture *picture, int64_t row, int64_t c
                               mirrored_place(column, picture->width));
 }
 
-/* The pixel that lies nearest to the middle of each of the result. */
+/* Takes for each pixel of the result the one that is nearest to its middle. */
 static void take_nearest(const cai_picture *picture, cai_window w, int64_t height, int64_t width,
                          const int64_t *bars, int64_t *out) {
     for (int64_t y = 0; y < height; y++) {
@@ -283,10 +285,10 @@ static bool cut_mask(Sample *s, int field, const cai_picture *picture) {
     cai_window w = cai_view_on(s->lead >= 0 ? &s->views[s->lead] : &all, picture->height, picture->width);
     int64_t height = fixed_or(to->dims[0], w.height), width = fixed_or(to->dims[1], w.width);
     if (s->lead < 0 && (height != picture->height || width != picture->width))
-        return within_entry(s, field,
-                            cai_fail(s->error, CAI_BAD_INPUT, "is %lld wide and %lld high, and `%s` is %s",
-                                     (long long)picture->width, (long long)picture->height, to->name,
-                                     to->text));
+        return within_entry(
+            s, field,
+            cai_fail(s->error, CAI_BAD_INPUT, "is %lld wide and %lld high, which does not match `%s: %s`",
+                     (long long)picture->width, (long long)picture->height, to->name, to->text));
     int64_t *numbers = cai_allocate((uint64_t)(height * width) * sizeof *numbers, "a mask", s->error);
     if (!numbers) return false;
     const int64_t bars = number_of_bars(to);
@@ -311,7 +313,7 @@ static bool read_mask(Sample *s, int field) {
 
 /* ---- boxes ---- */
 
-/* Rows of an array, up to the first of a class below 0. */
+/* The boxes of a row of an array, which end at the first with a class below 0. */
 static bool boxes_of_row(const Sample *s, int field, cai_boxes *boxes, void **memory) {
     cai_tensor row = cai_column_row(sample_column(s, field), sample_entry(s, field));
     cai_box *items = *memory = cai_allocate((uint64_t)row.count * sizeof(float), "boxes", s->error);
@@ -329,7 +331,7 @@ static bool boxes_of(const Sample *s, int field, cai_boxes *boxes, void **memory
     return true;
 }
 
-/* Those of the first field of boxes that lie on this picture; none where there is no such
+/* The boxes of the first field of boxes on this picture; none if there is no such
  * field. */
 static bool boxes_on(Sample *s, int picture, cai_boxes *boxes, void **memory) {
     for (int i = 0; i < s->dataset->set->field_count; i++)
@@ -337,13 +339,13 @@ static bool boxes_on(Sample *s, int picture, cai_boxes *boxes, void **memory) {
     return true;
 }
 
-/* From one side of a window, of `size`, to the pixels of the result. */
+/* Moves a side of a box from a window to the pixels of the result. */
 static float moved_side(double side, double begin, double size, int64_t count) {
     double at = (side - begin) * (double)count / size;
     return (float)fmin(fmax(at, 0), (double)count);
 }
 
-/* False where the middle of the box lies outside the window, or nothing is left of it. */
+/* False if the middle of the box is outside the window, or nothing of it is left. */
 static bool move_box(const cai_boxes *boxes, int64_t i, const cai_view *view, const int64_t *size,
                      float *out) {
     const cai_box *box = &boxes->items[i];
@@ -390,7 +392,7 @@ static bool store_numbers(Sample *s, int field, const cai_tensor *value) {
     return has_known_numbers(s, field, value) && store_value(s, field, value);
 }
 
-/* The only tensor of a file, or the one of the field's name. */
+/* Stores the tensor of a file that has one, or the tensor with the field's name. */
 static bool store_tensor_of(Sample *s, int field, const char *path, const cai_tensor_file *tensors) {
     const cai_field *to = sample_field(s, field);
     const cai_tensor *value = tensors->count == 1 ? tensors->tensors : cai_tensors_find(tensors, to->name);
@@ -437,8 +439,8 @@ static int leading_field(const cai_set *set) {
     return -1;
 }
 
-/* Whether the field is asked for; pictures are read for those that lie on them or follow
- * them, too. */
+/* Whether the field must be read. A picture is needed, too, for boxes on it and for
+ * fields that follow its window. */
 static bool is_field_wanted(const Sample *s, int field) {
     bool asked = s->at->buffers[field] || (s->at->dims && s->at->dims[field]);
     if (asked || cai_value_of(sample_field(s, field)) != CAI_VALUE_PICTURE) return asked;
@@ -456,7 +458,7 @@ static bool read_field(Sample *s, int field) {
 
 static bool read_fields(Sample *s) {
     if (s->lead >= 0 && !read_field(s, s->lead)) return false;
-    for (int pass = 0; pass < 2; pass++) /* boxes lie on pictures that are cut then */
+    for (int pass = 0; pass < 2; pass++) /* boxes come second, since they need the views of their pictures */
         for (int i = 0; i < s->dataset->set->field_count; i++) {
             bool last = cai_value_of(sample_field(s, i)) == CAI_VALUE_BOXES;
             if (i != s->lead && last == (pass == 1) && !read_field(s, i)) return false;

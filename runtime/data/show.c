@@ -1,5 +1,5 @@
-/* What a data set holds, for people: a table of its counts, sizes and classes, and a
- * sheet of its first samples as they are after they were cut. */
+/* Shows a data set to people: a table of its counts, sizes and classes, and a sheet of
+ * its first samples after cropping. */
 #include "data/sources.h"
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@ typedef struct Text {
     char text[32];
 } Text;
 
-/* 60,000 */
+/* E.g. 60,000. */
 static Text grouped_digits(int64_t number) {
     Text plain, result = {""};
     int length = snprintf(plain.text, 21, "%lld", (long long)number), used = 0;
@@ -58,7 +58,8 @@ static void count_mask_numbers(Sizes *sizes, const cai_picture *mask) {
         }
 }
 
-/* Files that cannot be read are told when a sample is. */
+/* A file that cannot be read is skipped here; the user is told when it is read as a
+ * sample. */
 static void add_file_size(Sizes *sizes, const cai_blob *blob, bool mask) {
     cai_error error;
     cai_picture *picture = cai_picture_decode(blob, mask, &error);
@@ -118,7 +119,7 @@ static int64_t *count_by_class(const cai_dataset *dataset, int field, int classe
     return counts;
 }
 
-/* A line each: number, name, samples. */
+/* One line for each class: number, name, samples. */
 static void print_class_list(const char *const *names, int classes, const int64_t *counts, FILE *out) {
     for (int i = 0; i < classes && i < LISTED; i++)
         fprintf(out, "\n    %4d  %s%s%s", i, names ? names[i] : "", names ? ": " : "",
@@ -188,11 +189,12 @@ void cai_dataset_print(const cai_dataset *dataset, FILE *out) {
 /* ---- the sheet: sixteen samples, four in a row, each with its pictures and masks side
  * by side ---- */
 
-enum { ACROSS = 4, SAMPLES = 16, GAP = 4, LEAST = 96 }; /* LEAST: small pictures are shown so large */
+/* LEAST: small pictures are magnified to about this height */
+enum { ACROSS = 4, SAMPLES = 16, GAP = 4, LEAST = 96 };
 
 typedef struct Sheet {
     const cai_dataset *dataset;
-    void **buffers; /* of the fields, for one sample */
+    void **buffers; /* by field, for one sample */
     float *pixels;  /* three planes */
     int64_t height, width;
     int64_t tile_height, tile_width, magnified;
@@ -227,8 +229,7 @@ static void measure_sheet(Sheet *sheet) {
 
 /* ---- colours ---- */
 
-/* A colour for a number: places on a circle that lie far apart for numbers that are
- * near. */
+/* A colour for a number. Nearby numbers get distant places on a circle of colours. */
 static void colour_of_number(int64_t number, float out[3]) {
     for (int c = 0; c < 3; c++) {
         double turn = fmod((double)number * 0.381966 + c / 3.0, 1.0);
@@ -305,7 +306,7 @@ static bool draw_sample(Sheet *sheet, int64_t position) {
 
 /* ---- all of it ---- */
 
-/* Fields of free sizes are not read. */
+/* Fields with free sizes get no buffer, and so are not read. */
 static bool make_sheet_buffers(Sheet *sheet) {
     const cai_set *set = sheet->dataset->set;
     sheet->buffers = calloc((size_t)set->field_count, sizeof *sheet->buffers);

@@ -1,4 +1,4 @@
-/* What a path is, and who reads it. */
+/* Finds out what a path is, and opens it. */
 #include "data/sources.h"
 #include <dirent.h>
 #include <errno.h>
@@ -50,9 +50,10 @@ bool cai_names_have(const cai_names *names, const char *name) {
            NULL;
 }
 
-/* ---- inputs: a folder or a file for each field, called after it ---- */
+/* ---- inputs: a folder or a file for each field, with the field's name ---- */
 
-/* The name in the folder that is the field's, with any ending; NULL: there is none. */
+/* The name in the folder that equals the field's, with any ending; NULL: there is
+ * none. */
 static const char *name_of_field(const cai_names *names, const char *field) {
     size_t length = strlen(field);
     for (int64_t i = 0; i < names->count; i++) {
@@ -68,7 +69,7 @@ static bool has_inputs(const cai_set *set, const cai_names *names) {
     return false;
 }
 
-/* Opens what the folder has of fields that have no column yet. */
+/* Opens the fields that have no column yet and are in the folder. */
 static bool open_inputs(cai_dataset *dataset, cai_portion *portion, const char *folder,
                         const cai_names *names, cai_error *error) {
     for (int i = 0; i < dataset->set->field_count; i++) {
@@ -98,7 +99,7 @@ bool cai_source_open_named(cai_dataset *dataset, const char *const *paths, const
     for (int i = 0; i < count; i++) {
         int field = names[i] ? cai_field_named(dataset->set, names[i]) : -1;
         if (names[i] && field < 0)
-            return cai_fail(error, CAI_BAD_USAGE, "the set of `%s` has no `%s`", dataset->set->name,
+            return cai_fail(error, CAI_BAD_USAGE, "the set of `%s` has no input `%s`", dataset->set->name,
                             names[i]);
         if (field >= 0 && !cai_column_open(dataset, portion, field, paths[i], error)) return false;
     }
@@ -111,14 +112,15 @@ bool cai_source_open_named(cai_dataset *dataset, const char *const *paths, const
     return finish_portion(dataset, portion, error);
 }
 
-/* ---- one field in files: the folder is its ---- */
+/* ---- a set with one field in files, to which the folder belongs ---- */
 
 static bool is_in_files(const cai_field *field) {
     int value = cai_value_of(field);
     return value != CAI_VALUE_CLASS && value != CAI_VALUE_INDEX;
 }
 
-/* The only field that is not a class or a number; -1 where there are none or several. */
+/* The only field that is neither a class nor an index; -1 if there are none or
+ * several. */
 static int only_field_in_files(const cai_set *set) {
     int found = -1;
     for (int i = 0; i < set->field_count; i++) {
@@ -155,7 +157,7 @@ static bool open_parts(cai_dataset *dataset, const char *folder, const char *hel
            open_part(dataset, folder, held_out, CAI_PART_HELD_OUT, error);
 }
 
-/* ---- who reads what ---- */
+/* ---- recognising paths ---- */
 
 /* The first of them, with commas between. */
 static const char *first_names(const cai_names *names, char *out, size_t size) {
@@ -176,9 +178,9 @@ static bool fail_unknown_folder(const cai_dataset *dataset, const char *folder, 
     const cai_field *fields = dataset->set->fields;
     char found[200];
     return cai_fail(error, CAI_BAD_INPUT,
-                    "%s: has neither train/ and val/, nor files known as data sets, nor `%s` or a folder so "
-                    "called, but %s\n"
-                    "  help: have a folder or a file for each input, called after it, or name them: %s=PATH",
+                    "%s: has neither train/ and val/, nor files of a known data set, nor a file or folder "
+                    "named `%s`, but %s\n"
+                    "  help: name a folder or a file after each input, or give their paths: %s=PATH",
                     folder, fields[0].name, first_names(names, found, sizeof found), fields[0].name);
 }
 
@@ -195,11 +197,11 @@ static bool fail_part_of_sample(const cai_dataset *dataset, const char *path, ca
         size_t used = strlen(inputs);
         snprintf(inputs + used, sizeof inputs - used, " %s=PATH", dataset->set->fields[i].name);
     }
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is one input, and a sample has several\n  help: name them:%s",
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is the file of one input, and a sample has several\n  help: give the path of each:%s",
                     path, inputs);
 }
 
-/* Folders that are known by what is in them. */
+/* Formats that are recognised by the names in a folder. */
 static const struct {
     bool (*is_in)(const cai_names *names);
     bool (*open)(cai_dataset *dataset, const char *folder, const cai_names *names, int part,

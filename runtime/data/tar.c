@@ -1,9 +1,8 @@
-/* Tar archives in the form of WebDataset: what stands before the first dot of a member's
- * name is the sample, and what follows says which input it is: `0001.jpg` and `0001.cls`,
- * or `0001.photo.png` for an input `photo`. Members are read where they lie in the mapped
- * archive, each by itself, which a library that goes through an archive from its
- * beginning does not offer. Of tar that is ustar, with long names as pax and GNU have
- * them. */
+/* Tar archives in the form of WebDataset: a member's name up to its first dot is the
+ * sample, and the rest says which input it is: `0001.jpg` and `0001.cls`, or
+ * `0001.photo.png` for an input `photo`. Members are read directly in the mapped archive,
+ * in any order, which libraries that read an archive from its beginning do not offer. The
+ * reader knows ustar, with long names in the forms of pax and GNU. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,7 @@ typedef struct Tar {
     const char *path;
     const unsigned char *bytes;
     size_t count, at;
-    char name[MAX_NAME]; /* of the member, or of the next one where `is_told` */
+    char name[MAX_NAME]; /* of the member or, if `is_told`, of the next one */
     bool is_told, is_broken;
     cai_error *error;
 } Tar;
@@ -26,7 +25,7 @@ static bool fail_tar(const Tar *tar, const char *what) {
 
 /* ---- headers ---- */
 
-/* Octal digits, or, where the first bit is set, a big endian number. */
+/* Octal digits; or, if the first bit is set, a big-endian number. */
 static uint64_t size_of_member(const unsigned char *field) {
     uint64_t size = 0;
     for (int i = 0; i < 12; i++) {
@@ -36,8 +35,7 @@ static uint64_t size_of_member(const unsigned char *field) {
     return size;
 }
 
-/* At most 155 letters of a prefix, and 100 of a name, neither of which need end with a
- * zero. */
+/* A prefix has up to 155 bytes and a name up to 100; neither needs a final zero. */
 static void read_member_name(Tar *tar, const unsigned char *header) {
     bool prefixed = memcmp(header + MAGIC, "ustar\0", 6) == 0 && header[PREFIX];
     if (tar->is_told) return;
@@ -52,7 +50,7 @@ static void keep_name(Tar *tar, const unsigned char *name, size_t length) {
     tar->is_told = true;
 }
 
-/* Records of "LENGTH key=value\n". */
+/* Reads the path from records of the form "LENGTH key=value\n". */
 static void read_pax(Tar *tar, const unsigned char *data, size_t size) {
     while (size > 0) {
         size_t length = 0, digits = 0;
@@ -73,12 +71,12 @@ static bool is_empty(const unsigned char *header) {
     return true;
 }
 
-typedef struct Block { /* a header, and what follows it */
+typedef struct Block { /* a header, and the data after it */
     const unsigned char *header, *data;
     size_t size;
 } Block;
 
-/* False at the end, and where the archive is broken. */
+/* False at the end of the archive, and after an error (is_broken). */
 static bool next_block(Tar *tar, Block *block) {
     *block = (Block){.header = tar->bytes + tar->at};
     if (tar->count - tar->at < BLOCK || is_empty(block->header)) return false;
@@ -92,7 +90,7 @@ static bool next_block(Tar *tar, Block *block) {
     return true;
 }
 
-/* Goes on to the next regular file: false at the end, and where the archive is broken. */
+/* Moves to the next regular file. False at the end of the archive, and after an error. */
 static bool next_member(Tar *tar, cai_blob *member) {
     Block block;
     while (next_block(tar, &block)) {
@@ -105,7 +103,7 @@ static bool next_member(Tar *tar, cai_blob *member) {
             tar->is_told = false;
             *member = (cai_blob){.path = tar->name, .bytes = block.data, .count = block.size};
             return true;
-        default: tar->is_told = false; /* of a folder, a link */
+        default: tar->is_told = false; /* a folder or a link */
         }
     }
     return false;
@@ -126,7 +124,8 @@ static bool is_ending_of(int value, const char *ending) {
     }
 }
 
-/* By its name before a dot, else by what such files hold; -1: it is none. */
+/* The field whose name comes first in the ending, else a field for which such files are;
+ * -1: none. */
 static int field_of_ending(const cai_set *set, const char *ending) {
     for (int i = 0; i < set->field_count; i++) {
         size_t length = strlen(set->fields[i].name);
@@ -158,7 +157,7 @@ static bool read_members(Tar *tar, cai_files *files) {
     return !tar->is_broken;
 }
 
-/* A class is a number, as text. */
+/* A class is a number as text. */
 static bool make_classes(Tar *tar, cai_column *column) {
     int32_t *numbers =
         cai_arena_take(&tar->dataset->arena, (uint64_t)column->count * sizeof *numbers, tar->error);
@@ -170,7 +169,7 @@ static bool make_classes(Tar *tar, cai_column *column) {
                  (const char *)file->bytes);
         numbers[i] = (int32_t)strtol(text, &end, 10);
         if (end == text || end[strspn(end, " \r\n")])
-            return cai_fail(tar->error, CAI_BAD_INPUT, "%s: holds no number of a class", file->path);
+            return cai_fail(tar->error, CAI_BAD_INPUT, "%s: does not hold a class number", file->path);
     }
     const char *const *stems = column->stems;
     cai_column_of_classes(column, tar->path, numbers, column->count);

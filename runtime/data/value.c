@@ -1,4 +1,4 @@
-/* What a field holds, by its type, and whether arrays can be that. */
+/* Kinds of fields, which follow from their types, and whether arrays fit them. */
 #include "data/sources.h"
 #include <string.h>
 
@@ -34,14 +34,15 @@ static bool has_sizes(const cai_field *field, const int64_t *dims, int rank) {
 
 static bool is_channels(int64_t size) { return size == 1 || size == 3; }
 
-/* [N, H, W], [N, C, H, W] or [N, H, W, C], of levels: u8, u16, or floats from 0 to 1. */
+/* Pictures are [N, H, W], [N, C, H, W] or [N, H, W, C], of levels: u8, u16, or floats
+ * from 0 to 1. `row` has no N. */
 bool cai_picture_of_row(const cai_tensor *row, cai_picture *picture) {
     const int64_t *d = row->dims;
     bool levels = cai_type_is_float(row->type) || row->type == CAI_U8 || row->type == CAI_U16;
     *picture = (cai_picture){.channels = 1, .type = row->type, .data = row->data, .column = 1};
     if (!levels || (row->rank != 2 && row->rank != 3)) return false;
-    int high = row->rank == 3 && is_channels(d[0]); /* axis of the height */
-    bool last = row->rank == 3 && !high;            /* channels are the last axis */
+    int high = row->rank == 3 && is_channels(d[0]); /* the axis of the height */
+    bool last = row->rank == 3 && !high;            /* the channels are the last axis */
     if (row->rank == 3) picture->channels = last ? d[2] : d[0];
     picture->height = d[high];
     picture->width = d[high + 1];
@@ -59,7 +60,7 @@ bool cai_mask_of_row(const cai_tensor *row, cai_picture *picture) {
     return true;
 }
 
-/* A row of boxes: any number of left, top, right, bottom, class. */
+/* A row of boxes: any number of (left, top, right, bottom, class). */
 static bool is_boxes(const cai_tensor *row) { return row->rank == 2 && row->dims[1] == 5; }
 
 static bool is_row_of(const cai_field *field, const cai_tensor *row) {
@@ -75,6 +76,6 @@ static bool is_row_of(const cai_field *field, const cai_tensor *row) {
 bool cai_value_fits(const cai_field *field, const cai_tensor *row, const char *path, cai_error *error) {
     char text[200];
     if (is_row_of(field, row)) return true;
-    return cai_fail(error, CAI_BAD_INPUT, "%s: a sample of it is %s, and `%s` is %s", path,
+    return cai_fail(error, CAI_BAD_INPUT, "%s: each sample is %s, which does not match `%s: %s`", path,
                     cai_tensor_shape_text(row, text, sizeof text), field->name, field->text);
 }

@@ -1,11 +1,11 @@
-/* Boxes as PASCAL VOC has them, in XML, through expat:
+/* Boxes in the format of PASCAL VOC, XML that expat parses:
  *
  *     <annotation> <object> <name>dog</name> <difficult>0</difficult>
  *       <bndbox> <xmin>48</xmin> <ymin>240</ymin> <xmax>195</xmax> <ymax>371</ymax> </bndbox>
  *     </object> ...
  *
- * Pixels count from 1, and a box holds its last ones. Objects that are marked difficult
- * are left out, and so are the boxes of parts within an object. */
+ * Pixels count from 1, and xmax and ymax are still in the box. Objects that are marked
+ * difficult are skipped, and so are the boxes of parts within an object. */
 #include "data/sources.h"
 #include <expat.h>
 #include <math.h>
@@ -15,15 +15,15 @@
 typedef struct Voc {
     cai_box_list *list;
     XML_Parser parser;
-    char text[200]; /* of the innermost element so far */
+    char text[200]; /* text of the innermost element so far */
     size_t length;
     int depth;
     char name[200];
-    double sides[4]; /* NaN: not told yet */
+    double sides[4]; /* NaN: not read yet */
     bool difficult, failed;
 } Voc;
 
-enum { OBJECT = 2, DETAIL = 3, SIDE = 4 }; /* depths of object, name and bndbox, xmin */
+enum { OBJECT = 2, DETAIL = 3, SIDE = 4 }; /* depths of the elements object; name and bndbox; xmin */
 
 static void XMLCALL on_start(void *user, const char *element, const char **attributes) {
     Voc *voc = user;

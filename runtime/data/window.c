@@ -1,11 +1,11 @@
-/* Which part of a picture a sample is. Windows are in pixels of the picture that leads
- * its list; the others of the list are cut at the same place, in proportion to their
+/* Which part of a picture a sample gets. Windows are in pixels of the leading picture;
+ * other pictures of the sample are cropped at the same place, in proportion to their
  * sizes. */
 #include "data/sources.h"
 #include <math.h>
 
-/* ---- random_crop: a window of the result's size, of the picture scaled by a random
- * factor ---- */
+/* ---- random_crop: a window with the size of the result, in the picture scaled by a
+ * random factor ---- */
 
 typedef struct Range {
     double low, high;
@@ -18,13 +18,13 @@ static Range scale_range(const cai_field *field, double low, double high) {
 
 static double between_bounds(Range range, double u) { return range.low + (range.high - range.low) * u; }
 
-/* A picture that the window would not fit is scaled until it does. */
+/* Scales a picture that is smaller than the window until the window fits. */
 static double scale_to_fit(const cai_picture *picture, int64_t height, int64_t width, double scale) {
     return fmax(scale,
                 fmax((double)height / (double)picture->height, (double)width / (double)picture->width));
 }
 
-/* Where a window of `part` of `size` pixels begins: at a whole one of the scaled
+/* Where a window of `part` of `size` pixels begins: at a whole pixel of the scaled
  * picture. */
 static double begin_of(double size, int64_t part, double scale, double u) {
     double places = floor(size * scale - (double)part + 1e-6);
@@ -46,7 +46,8 @@ static cai_window drawn_crop(const cai_field *field, const cai_picture *picture,
                        cai_data_draw(key, 1), cai_data_draw(key, 2));
 }
 
-/* ---- random_resized: a window of a random share of the picture, of a random shape ---- */
+/* ---- random_resized: a window with a random share of the area and a random shape
+ * ---- */
 
 static cai_window whole_picture(const cai_picture *picture) {
     return (cai_window){0, 0, (double)picture->width, (double)picture->height};
@@ -54,15 +55,14 @@ static cai_window whole_picture(const cai_picture *picture) {
 
 #define TRIES 10
 
-/* Widths over heights from 3/4 to 4/3, whose logarithms are spread as evenly as two sizes
- * of a fraction make them: (7 + r) / (7 - r) for r from -1 to 1. No exp: its last bits
- * are the machine's. */
+/* Width over height, from 3/4 to 4/3: (7 + r) / (7 - r), r from -1 to 1. Its logarithm is
+ * distributed almost evenly. exp is avoided since its last bits depend on the machine. */
 static double shape_of(double u) {
     double r = 2 * u - 1;
     return (7 + r) / (7 - r);
 }
 
-/* The largest window in the middle whose shape is allowed. */
+/* The largest window in the middle with an allowed shape. */
 static cai_window middle_of_shape(const cai_picture *picture) {
     double height = (double)picture->height, width = (double)picture->width;
     cai_window window = {0, 0, fmin(width, floor(height * 4 / 3 + 0.5)),
@@ -86,8 +86,8 @@ static cai_window drawn_share(const cai_field *field, const cai_picture *picture
     return middle_of_shape(picture);
 }
 
-/* ---- random_box_crop: Liu et al. 2016. The whole, or a window that overlaps a box
- * enough ---- */
+/* ---- random_box_crop, after Liu et al. 2016: the whole picture, or a window that
+ * overlaps a box enough ---- */
 
 static double overlap_of_box(const cai_box *box, const cai_window *window, double across, double down) {
     double left = box->sides[0] * across, top = box->sides[1] * down;
@@ -114,10 +114,11 @@ static bool is_good(const cai_boxes *boxes, const cai_window *window, double lea
     return overlaps && holds;
 }
 
-enum { ROUNDS = 20, ROUND = 4 * 51 }; /* draws of a round: one of the least overlap, four of each try */
+/* random numbers of a round: one for the least overlap, four for each try */
+enum { ROUNDS = 20, ROUND = 4 * 51 };
 
-/* A window of 0.3 to 1 of either side, at most twice as long as wide; false where it is
- * none. */
+/* Draws a window of 0.3 to 1 of each side; false if it is more than twice as long as
+ * wide, or the other way round. */
 static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw, cai_window *window) {
     double height = (double)picture->height, width = (double)picture->width;
     double w = floor(between_bounds((Range){0.3, 1}, cai_data_draw(key, draw)) * width);
@@ -127,8 +128,8 @@ static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw, 
     return w >= 1 && h >= 1 && w <= 2 * h && h <= 2 * w;
 }
 
-/* In rounds of fifty tries, each with a least overlap of its own, until a window is good
- * or the round says: the whole. */
+/* Each round draws a least overlap, then tries fifty windows. It ends with a good window,
+ * or with the whole picture if the least overlap says so. */
 static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *boxes, uint64_t key) {
     static const double least[] = {1, 0, 0.1, 0.3, 0.5, 0.7, 0.9};
     double across = boxes && boxes->shares ? (double)picture->width : 1;
@@ -144,7 +145,7 @@ static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *
     return whole_picture(picture);
 }
 
-/* ---- all of them ---- */
+/* ---- all fits ---- */
 
 static cai_view view_on(const cai_picture *picture, cai_window window) {
     return (cai_view){window, (double)picture->height, (double)picture->width};

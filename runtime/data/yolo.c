@@ -1,5 +1,5 @@
-/* Boxes as YOLO has them: a line each of a class's number, the middle, width and height,
- * in shares of the picture's sides. */
+/* Boxes in the format of YOLO: each line has a class number, then the middle, width and
+ * height, relative to the picture's sides. */
 #include "data/sources.h"
 #include <math.h>
 #include <stdlib.h>
@@ -9,8 +9,7 @@
 
 static bool is_blank(const char *line) { return line[strspn(line, " \t\r")] == 0; }
 
-/* A number without regard to the locale's comma is what strtod gives: programs set no
- * locale. */
+/* strtod reads a decimal point, since programs set no locale. */
 static bool parse_line(cai_box_list *list, const char *line) {
     double values[5];
     char *end;
@@ -38,7 +37,7 @@ bool cai_yolo_parse(cai_box_list *list, const char *text, size_t count) {
         line[length] = 0;
         if (!is_blank(line) && !parse_line(list, line))
             return cai_fail(list->error, CAI_BAD_INPUT,
-                            "line %d is no box: CLASS X Y WIDTH HEIGHT, in shares of the picture, 0 to 1",
+                            "line %d is not a box: CLASS X Y WIDTH HEIGHT, as fractions of the picture, 0 to 1",
                             number);
         text += skip;
         count -= skip;

@@ -72,7 +72,7 @@ static bool scan_npy_size(NpyScanner *s, int64_t *value) {
 
 /* (), (3,) or (2, 3) */
 static bool scan_shape(NpyScanner *s, cai_tensor *tensor) {
-    if (!take_npy_text(s, "(")) return fail_npy(s, "shape is no tuple");
+    if (!take_npy_text(s, "(")) return fail_npy(s, "shape is not a tuple");
     while (!take_npy_text(s, ")")) {
         if (tensor->rank == CAI_MAX_RANK) return fail_npy(s, "more than 16 axes");
         if (!scan_npy_size(s, &tensor->dims[tensor->rank++])) return false;
@@ -85,14 +85,14 @@ static bool scan_shape(NpyScanner *s, cai_tensor *tensor) {
 static bool scan_npy_header(NpyScanner *s, cai_tensor *tensor, NpyLayout *layout) {
     enum { DESCR = 1, ORDER = 2, SHAPE = 4 };
     int seen = 0;
-    if (!take_npy_text(s, "{")) return fail_npy(s, "it is no dictionary");
+    if (!take_npy_text(s, "{")) return fail_npy(s, "it is not a dictionary");
     while (!take_npy_text(s, "}")) {
         char key[32];
         if (!scan_npy_string(s, key, sizeof key)) return false;
         if (!take_npy_text(s, ":")) return fail_npy(s, "`:` is missing");
         int field = strcmp(key, "descr") == 0 ? DESCR : strcmp(key, "shape") == 0 ? SHAPE : 0;
         if (strcmp(key, "fortran_order") == 0) field = ORDER;
-        if (!field || (seen & field)) return fail_npy(s, "a key is unknown, or stands twice");
+        if (!field || (seen & field)) return fail_npy(s, "a key is unknown, or is given twice");
         seen |= field;
         if (field == DESCR && !scan_npy_type(s, &tensor->type, layout)) return false;
         if (field == SHAPE && !scan_shape(s, tensor)) return false;

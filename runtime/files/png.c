@@ -144,13 +144,13 @@ bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t
     int orientation;
     *image = (cai_image){0};
     if (cai_format_of_bytes(bytes, count, CAI_HOLDS_PICTURE) != CAI_FORMAT_png)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is no PNG, and numbers are read of palette or gray PNGs",
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is not a PNG: numbers are read from palette or gray PNGs",
                         path);
     if (decode_png(&reader, &orientation) && image->channels == 1) return true;
     if (image->channels == 3)
         cai_fail(error, CAI_BAD_INPUT,
                  "%s: has colours, and numbers are read of palette or gray PNGs\n"
-                 "  help: save it with a palette, whose places are the numbers",
+                 "  help: save it with a palette, whose indices are the numbers",
                  path);
     cai_image_free(image);
     return false;

@@ -207,7 +207,7 @@ static bool scan_tensor(HeaderScanner *s, cai_tensor *tensor, int64_t offsets[2]
         else if (strcmp(key, "data_offsets") == 0) field = OFFSETS, scanned = scan_sizes(s, offsets, 2, &two);
         else return fail_safetensors(s, "a key that is none of dtype, shape, data_offsets, before the `:`");
         if (!scanned) return false;
-        if (seen & field) return fail_safetensors(s, "a key that stands twice");
+        if (seen & field) return fail_safetensors(s, "a key that is given twice");
         seen |= field;
         if (!next_or_close(s, '}', &last)) return false;
     }

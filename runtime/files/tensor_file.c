@@ -54,9 +54,9 @@ static const struct Other {
      "this is a TensorFlow SavedModel: load it in Python, and save it with safetensors.numpy.save_file"},
     {BYTES("TFL3"), 4, "this is a TensorFlow Lite model: save the weights of what it was made from"},
     {BYTES("7767517"), 0,
-     "this is a network of ncnn, whose weights are in its .bin: cai reads both by --weights"},
+     "this is an ncnn network, whose weights are in its .bin: cai reads both by --weights"},
     {BYTES("\x47\x6b\x30\1"), 0,
-     "this is ncnn's .bin, weights without names: cai reads them where the .param stands beside it"},
+     "this is ncnn's .bin, weights without names: cai reads them if the .param is beside it"},
     {BYTES("GGUF"), 0, "this is a GGUF file: save what it was made from as .safetensors"},
     {BYTES("\x1f\x8b"), 0, PACKED},
     {BYTES("BZh"), 0, PACKED},
@@ -101,7 +101,7 @@ static const char *other_format(const char *path, const char *bytes, size_t coun
             return other->what;
     }
     if (cai_format_of_bytes(bytes, count, CAI_HOLDS_PICTURE) != CAI_NO_FORMAT) return "this is a picture";
-    return "it begins like no known format";
+    return "it does not begin like any known format";
 }
 
 /* ---- ours ---- */

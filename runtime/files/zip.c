@@ -143,7 +143,7 @@ static bool read_zip_members(ZipReader *reader, Directory directory) {
         if (!read_entry(reader, &directory.at, &entry)) return fail_zip(reader, "its directory is damaged");
         if (!add_zip_member(reader, &entry)) return false;
     }
-    return lie_beside_each_other(reader) || fail_zip(reader, "its members lie over each other");
+    return lie_beside_each_other(reader) || fail_zip(reader, "its members overlap");
 }
 
 bool cai_zip_open(const char *path, const unsigned char *bytes, size_t count, cai_zip *zip,

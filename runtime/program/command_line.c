@@ -78,7 +78,7 @@ static bool fail_port(const cai_port *ports, int count, const char *kind, const 
     }
     return cai_fail(error, CAI_BAD_USAGE, "there is no %s `%s`: there %s %s%s", kind, name,
                     count == 1 ? "is" : "are", count ? list : "none",
-                    access(text, F_OK) == 0 ? " (for the file of this name write ./ before it)" : "");
+                    access(text, F_OK) == 0 ? " (if it is a file, write ./ before its name)" : "");
 }
 
 /* `name=file`, or a file. A file with `=` in its name can be given as ./name=rest. */
@@ -91,7 +91,7 @@ static bool parse_named_file(const cai_port *ports, int count, const char *kind,
     file->port = find_port(ports, count, text, length);
     file->path = text + length + 1;
     if (file->port < 0) return fail_port(ports, count, kind, text, length, error);
-    return *file->path || cai_fail(error, CAI_BAD_USAGE, "`%s` names no file", text);
+    return *file->path || cai_fail(error, CAI_BAD_USAGE, "`%s` does not name a file", text);
 }
 
 static bool parse_input(const cai_program *program, const char *text, cai_command *command,

@@ -1,4 +1,4 @@
-/* Arrays of Python: their elements, how they are told in messages, and their memory. */
+/* Arrays of Python: their element types, their texts in messages, and their memory. */
 #include "python/python.h"
 
 static const struct ElementRow {
@@ -20,10 +20,10 @@ int64_t cai_array_bytes(const cai_array *array) {
     return bytes;
 }
 
-/* ---- in words ---- */
+/* ---- as text ---- */
 
-/* Of a format of the struct module; the processors that programs are built for are little
- * endian. */
+/* Reads the view's format, as in the struct module. Native order is little-endian on all
+ * processors that programs are built for. */
 void cai_view_element(const Py_buffer *view, char name[CAI_ARRAY_TEXT]) {
     const char *format = view->format ? view->format : "B";
     bool reversed = (*format == '>' || *format == '!') && view->itemsize > 1;
@@ -54,7 +54,7 @@ const char *cai_view_text(const Py_buffer *view, char text[CAI_ARRAY_TEXT]) {
 PyObject *cai_shape_tuple(const int64_t *shape, int rank) {
     PyObject *tuple = PyTuple_New(rank);
     for (int axis = 0; tuple && axis < rank; axis++)
-        PyTuple_SetItem(tuple, axis, PyLong_FromLongLong(shape[axis])); /* takes the number */
+        PyTuple_SetItem(tuple, axis, PyLong_FromLongLong(shape[axis])); /* steals the reference */
     return tuple;
 }
 

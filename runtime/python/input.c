@@ -1,6 +1,7 @@
-/* What a call is given: arrays of the model's own type and order of axes, which are read
- * where they lie if they are dense; and of pictures arrays of 8-bit samples, [pictures,
- * height, width, channels], without the first axis or, of gray pictures, the last one. */
+/* Inputs of a call. An array in the model's own type and order of axes is used in place
+ * if it is dense. Pictures may also be 8-bit samples, [pictures, height, width,
+ * channels], without the first axis or, for gray pictures, without the first and the
+ * last. */
 #include "python/python.h"
 #include <limits.h>
 
@@ -66,7 +67,7 @@ static bool read_shape_of_pixels(cai_array *input) {
 
 /* ---- elements ---- */
 
-/* The elements in a row, as a copy in the place of the view's. */
+/* Copies the elements to dense memory of our own. */
 static bool copy_elements(cai_array *input) {
     if (!cai_array_allocate(input)) return false;
     return PyBuffer_ToContiguous(input->elements, &input->view, input->view.len, 'C') == 0;
@@ -77,8 +78,8 @@ static bool provide_dense(cai_array *input) {
     return (aligned && PyBuffer_IsContiguous(&input->view, 'C')) || copy_elements(input);
 }
 
-/* Whether pixels can be read where they are: channels one after the other, pixels
- * apart. */
+/* Whether the library can read the pixels in place: the channels of a pixel are adjacent,
+ * and pixels have a regular distance. */
 static bool pixels_serve(const cai_array *input) {
     const Py_buffer *view = &input->view;
     const Py_ssize_t pixel = view->strides[view->ndim == 4 ? 2 : 1];
@@ -86,7 +87,7 @@ static bool pixels_serve(const cai_array *input) {
            pixel >= input->shape[1] && pixel <= INT_MAX;
 }
 
-/* Replaces the view by one of a dense copy. */
+/* Replaces the view by a view of a dense copy. */
 static bool copy_pixels(cai_array *input) {
     int64_t sizes[4];
     for (int axis = 0; axis < input->view.ndim; axis++) sizes[axis] = input->view.shape[axis];

@@ -1,7 +1,7 @@
 /* The extension module `_model`: run(inputs, threads, seed) and labels. The wheel's
  * __init__.py gives these the signature of the model (compiler/object/python_text.c).
  *
- * Python's lock is given up while a model runs. Each call takes a context of its own, an
+ * Python's lock is released while a model runs. Each call takes a context for itself, an
  * idle one if there is any, so any number of threads may call at once. */
 #include "python/python.h"
 
@@ -9,13 +9,13 @@
 
 typedef struct Idle {
     cai_model_context *context;
-    int threads; /* as set */
+    int threads; /* the number of threads it is set to */
 } Idle;
 
-typedef struct State { /* of the module; used with Python's lock held */
+typedef struct State { /* of the module; used only with Python's lock held */
     Idle idle[MAX_IDLE];
     int idle_count;
-    bool sought;     /* numpy */
+    bool sought;     /* whether numpy was looked for */
     PyObject *empty; /* numpy.empty, or NULL */
 } State;
 
@@ -30,7 +30,8 @@ typedef struct Call {
 
 /* ---- contexts ---- */
 
-/* The latest idle context with this number of threads, or the latest. */
+/* The most recent idle context with this number of threads, or else the most recent
+ * one. */
 static Idle take_idle(State *state, int threads) {
     int at = state->idle_count - 1;
     while (at > 0 && state->idle[at].threads != threads) at--;
@@ -110,7 +111,7 @@ static bool take_inputs(Call *call, PyObject *given) {
     return true;
 }
 
-/* The model's own words, and what was given. */
+/* Raises the model's message, followed by the arrays that were given. */
 static bool raise_refused(Call *call, cai_status status) {
     char given[2 * CAI_ARRAY_TEXT] = "", text[CAI_ARRAY_TEXT];
     size_t used = 0;
@@ -129,7 +130,7 @@ static bool prepare_call(Call *call) {
     return !status || raise_refused(call, status);
 }
 
-/* Pictures are given as the first one came. */
+/* Pictures are returned in the form of the first picture that was given. */
 static cai_style style_of_call(const Call *call) {
     for (int i = 0; i < call->input_count; i++)
         if (call->inputs[i].pixels) return (cai_style){true, call->inputs[i].view.ndim};
@@ -169,12 +170,12 @@ static bool run_call(Call *call) {
     return !status || raise_refused(call, status);
 }
 
-/* A tuple of them. */
+/* The results as a tuple. */
 static PyObject *results_of_call(Call *call) {
     PyObject *results = PyTuple_New(call->output_count);
     for (int i = 0; results && i < call->output_count; i++) {
         PyObject *result = cai_output_result(&call->outputs[i], i, call->own.context);
-        if (result) PyTuple_SetItem(results, i, result); /* takes it */
+        if (result) PyTuple_SetItem(results, i, result); /* steals the reference */
         else Py_CLEAR(results);
     }
     return results;
@@ -201,7 +202,7 @@ static PyObject *label_tuple(const cai_info *info) {
     for (int i = 0; labels && i < info->label_count; i++) {
         PyObject *label =
             PyUnicode_DecodeUTF8(info->labels[i], (Py_ssize_t)strlen(info->labels[i]), "replace");
-        if (label) PyTuple_SetItem(labels, i, label); /* takes it */
+        if (label) PyTuple_SetItem(labels, i, label); /* steals the reference */
         else Py_CLEAR(labels);
     }
     return labels;
@@ -217,7 +218,7 @@ static bool add_output_labels(PyObject *labels, int output) {
     return good;
 }
 
-/* The labels of each output that has any, by its name. */
+/* Adds a dict from each output with labels to its labels. */
 static bool set_labels(PyObject *module) {
     PyObject *labels = PyDict_New();
     bool good = labels != NULL;
@@ -244,7 +245,8 @@ static PyModuleDef definition = {
     .m_free = free_state,
 };
 
-/* A processor that the model was not built for is told at once: a context is made. */
+/* Creates a context at import, so that a CPU for which the model was not built raises an
+ * ImportError here. */
 PyMODINIT_FUNC PyInit__model(void) {
     PyObject *module = PyModule_Create(&definition);
     if (module && !(make_idle(PyModule_GetState(module)) && set_labels(module))) Py_CLEAR(module);

@@ -1,9 +1,9 @@
-/* What a call gives: arrays of numpy where that can be imported, else memoryviews;
- * pictures as they were given, and strings of what was read. */
+/* Results of a call: arrays of numpy if it can be imported, else memoryviews; pictures in
+ * the form in which they were given; strings for text. */
 #include "python/python.h"
 
-/* A memoryview of f16 is one of their bits before Python 3.12, which has no such
- * views. */
+/* Before Python 3.12 memoryviews have no f16, so the elements are returned as their
+ * bits. */
 static PyObject *make_memoryview(const cai_array *output, PyObject *shape) {
     int64_t bytes = cai_array_bytes(output);
     if (output->pixels) return cai_make_memory("B", bytes / (int64_t)sizeof(float), shape);
@@ -22,7 +22,8 @@ static PyObject *make_result(const cai_array *output, PyObject *empty, const int
     return made;
 }
 
-/* [pictures, height, width, channels], of which a style leaves axes out. */
+/* Picture results are [pictures, height, width, channels]; the style says which axes to
+ * leave out. */
 static PyObject *make_picture(const cai_array *output, cai_style style, PyObject *empty) {
     const int64_t *s = output->shape, sizes[] = {s[0], s[2], s[3], s[1]};
     bool together = style.rank == 4 || s[0] != 1;
@@ -68,7 +69,7 @@ static PyObject *read_strings(const cai_array *output, int index, cai_model_cont
     PyObject *list = PyList_New((Py_ssize_t)output->shape[0]);
     for (int64_t row = 0; list && row < output->shape[0]; row++) {
         PyObject *string = read_string(output, index, row, context);
-        if (string) PyList_SetItem(list, (Py_ssize_t)row, string); /* takes it */
+        if (string) PyList_SetItem(list, (Py_ssize_t)row, string); /* steals the reference */
         else Py_CLEAR(list);
     }
     return list;

@@ -1,7 +1,9 @@
-/* The wing of Python: a model as an extension module, which a wheel has within
- * (compiler/object/wheel.c). It uses Python's stable ABI, from 3.11 on, and the functions
- * of cai.h; arrays come and go by the buffer protocol, so numpy is needed neither to
- * build it nor to run it. */
+/* The Python wing: a model as the extension module of a wheel (compiler/object/wheel.c).
+ * It uses Python's stable ABI, from 3.11 on, and the functions of cai.h. Arrays are
+ * exchanged by the buffer protocol, so numpy is needed neither to build a wheel nor to
+ * run it.
+ *
+ * Functions that return bool return false with a Python exception set. */
 #ifndef CAI_PYTHON_H
 #define CAI_PYTHON_H
 
@@ -15,58 +17,58 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- array.c: an input or an output of one call ---- */
+/* ---- array.c: one input or output of a call ---- */
 
 typedef struct cai_array {
     cai_info info;
-    Py_buffer view;              /* of the caller's array, or of a result; obj is NULL where there is none */
-    int64_t shape[CAI_MAX_RANK]; /* as the model has it */
-    void *elements;              /* of its own, where those of the view cannot serve; or NULL */
-    bool pixels;                 /* the view has 8-bit samples, the channels of a pixel together */
-    PyObject *result;            /* of an output: what the caller gets */
+    Py_buffer view;              /* of the caller's array, or of a result; its obj is NULL if there is none */
+    int64_t shape[CAI_MAX_RANK]; /* in the model's order of axes */
+    void *elements;              /* memory for elements that cannot be used in place; or NULL */
+    bool pixels;                 /* the view has 8-bit samples, channels last */
+    PyObject *result;            /* of an output: what the caller receives */
 } cai_array;
 
 #define CAI_ARRAY_TEXT 400
 
-const char *cai_element_name(cai_type type);   /* numpy's: "float32"; bf16 as its bits, "uint16" */
-const char *cai_element_format(cai_type type); /* the struct module's: "f" */
+const char *cai_element_name(cai_type type);   /* as in numpy: "float32"; bf16 is "uint16", its bits */
+const char *cai_element_format(cai_type type); /* as in the struct module: "f" */
 int64_t cai_element_bytes(cai_type type);
-/* of all elements, as the model has them; INT64_MAX where they are more */
+/* Bytes of all elements in the model's type; INT64_MAX if there are more. */
 int64_t cai_array_bytes(const cai_array *array);
-/* "float64", of the elements of a view */
+/* The element type of a view: "float64". */
 void cai_view_element(const Py_buffer *view, char name[CAI_ARRAY_TEXT]);
-/* "uint8[480, 640, 3]" */
+/* Type and shape of a view: "uint8[480, 640, 3]". */
 const char *cai_view_text(const Py_buffer *view, char text[CAI_ARRAY_TEXT]);
-/* A memoryview of new memory: a new reference. */
+/* A memoryview of new memory; returns a new reference. */
 PyObject *cai_make_memory(const char *format, int64_t bytes, PyObject *shape);
 PyObject *cai_shape_tuple(const int64_t *shape, int rank);
-/* Memory for all elements. False with a Python exception, as in all that follows. */
+/* Allocates `elements`. */
 bool cai_array_allocate(cai_array *array);
-/* The picture at a place of the first axis in its view. */
+/* The picture at an index of the first axis. */
 cai_pixels cai_array_pixels(const cai_array *array, int64_t place);
 void cai_array_release(cai_array *array);
 
 /* ---- input.c ---- */
 
-/* Finds the elements of an object for input `index`, without a copy where they lie as the
- * model has them. */
+/* Takes an object as input `index`. Its elements are used in place if their type and
+ * order allow it, else copied. */
 bool cai_input_take(cai_array *input, int index, PyObject *object);
-/* Makes planes of pixels. The caller need not hold Python's lock. */
+/* Converts pixels to planes. Does not need Python's lock. */
 void cai_input_convert(cai_array *input);
 
 /* ---- output.c ---- */
 
-typedef struct cai_style { /* how a call gives pictures */
-    bool pixels;           /* 8-bit samples, the channels together */
-    int rank;              /* of their arrays: 4; 3 without an axis of pictures; 2 without channels too */
+typedef struct cai_style { /* how a call returns pictures */
+    bool pixels;           /* as 8-bit samples, channels last */
+    int rank;              /* of their arrays: 4; 3 without the axis of pictures; 2 without channels, too */
 } cai_style;
 
-/* Makes the array of output `index`, whose shape is known; `empty` is numpy.empty or
- * NULL. */
+/* Makes the array for output `index`, whose shape must be known. `empty` is numpy.empty
+ * or NULL. */
 bool cai_output_make(cai_array *output, int index, cai_style style, PyObject *empty);
-/* Makes pixels of planes. The caller need not hold Python's lock. */
+/* Converts planes to pixels. Does not need Python's lock. */
 void cai_output_convert(cai_array *output);
-/* What the caller gets, after the run: a new reference. */
+/* What the caller receives after the run; returns a new reference. */
 PyObject *cai_output_result(cai_array *output, int index, cai_model_context *context);
 
 #endif

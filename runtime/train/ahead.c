@@ -1,11 +1,11 @@
-/* The next step's samples, read while this one computes: by the workers of its pool,
- * where they would wait for each other, so that nobody competes with the kernels for a
- * core. They go into a second set of buffers, which then changes places with the first.
- * Which samples these are follows from the step's number: that they were read early
- * changes no bit.
+/* Reads the next step's samples while the current step computes. The workers of the pool
+ * do this while they would otherwise wait for each other, so that reading takes no core
+ * from the kernels. The samples go into a second set of buffers, which is then swapped
+ * with the first. The number of the step determines which samples these are; reading them
+ * early changes no bit.
  *
- * Files of the step after that are brought into the system's memory by a thread that does
- * nothing but wait for the disk. */
+ * A separate thread brings the files of the step after the next into the system's cache;
+ * it does nothing but wait for the disk. */
 #include "train/train.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -40,7 +40,8 @@ static void *wait_for_disk(void *context) {
     return NULL;
 }
 
-/* Those of the step after the next; what stays the same is there. */
+/* Asks for the files of the step after the next. The samples of `once` and `each` sets
+ * are in memory already. */
 static void ask_for_files(cai_trainer *trainer) {
     cai_ahead *ahead = &trainer->ahead;
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
@@ -56,7 +57,7 @@ static void ask_for_files(cai_trainer *trainer) {
     pthread_mutex_unlock(&ahead->lock);
 }
 
-/* A run does without where the system has no thread to give. */
+/* If the system refuses a thread, the run does without. */
 static void start_fetching(cai_trainer *trainer) {
     cai_ahead *ahead = &trainer->ahead;
     sigset_t all, before;
@@ -96,7 +97,7 @@ static void stop_fetching(cai_ahead *ahead) {
     pthread_join(ahead->thread, NULL);
 }
 
-/* Behind the pool's own end. */
+/* The pool must have been freed, since its workers read samples. */
 void cai_ahead_close(cai_trainer *trainer) {
     cai_ahead *ahead = &trainer->ahead;
     if (!ahead->positions) return;

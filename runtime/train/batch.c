@@ -1,6 +1,6 @@
-/* Samples into the ports of an entry. A reading is what a step takes, a sample a task,
- * and any thread may take the next one: all of the pool in a region (cai_reading_finish),
- * or the workers of a pool whose regions have no work for them (ahead.c). */
+/* Reads samples into the ports of an entry. A reading consists of all samples of a step.
+ * Each sample is a task that any thread may take: all threads of the pool in a region
+ * (cai_reading_finish), or workers of the pool that have nothing to do (ahead.c). */
 #include "train/train.h"
 #include <string.h>
 
@@ -9,7 +9,8 @@ static int64_t rows_of_batch(const cai_reading *r, const cai_batch *batch) {
     return r->rows && !cai_set_stays(set) ? r->rows[batch->set] : set->batch;
 }
 
-/* What stays the same is read anew, in a measure, too. */
+/* The samples of `once` and `each` sets are always those of the item, in a measurement,
+ * too. */
 static int64_t position_of(const cai_reading *r, const cai_batch *batch, int64_t row) {
     if (cai_set_stays(&r->trainer->training->sets[batch->set]))
         return cai_trainer_staying(r->trainer, batch->set) + row;
@@ -42,7 +43,8 @@ void cai_reading_begin(cai_reading *r, const cai_running *running, bool ahead, i
     r->tasks = 0;
     for (int i = 0; i < running->batch_count; i++) r->tasks += rows_of_batch(r, &running->batches[i]);
     r->unread = r->tasks;
-    atomic_store_explicit(&r->left, r->tasks, memory_order_release); /* from here on others read */
+    /* from here on other threads may take samples */
+    atomic_store_explicit(&r->left, r->tasks, memory_order_release);
 }
 
 /* ---- a sample ---- */
@@ -87,7 +89,7 @@ static void take_samples(void *context, int64_t begin, int64_t end, int worker) 
 
 bool cai_reading_finish(cai_reading *r, cai_error *error) {
     cai_pool *pool = r->trainer->pool;
-    uint64_t mode = cai_flush_denormals(); /* as the workers have it */
+    uint64_t mode = cai_flush_denormals(); /* the mode of the workers, so that all threads decode alike */
     cai_pool_enter(pool);
     if (atomic_load(&r->left)) cai_pool_run(pool, take_samples, r, cai_pool_threads(pool));
     cai_pool_leave(pool);

@@ -1,5 +1,5 @@
-/* Curves as SVG: panels, two in a row, each with curves over steps. The picture follows
- * from the numbers alone. */
+/* Draws curves as SVG: panels, two in a row, with curves over steps. The bytes are a
+ * function of the numbers alone. */
 #include "train/train.h"
 #include <math.h>
 #include <string.h>
@@ -13,7 +13,7 @@ enum { COLOURS = sizeof colours / sizeof *colours };
 /* ---- scales ---- */
 
 typedef struct Scale {
-    double low, high; /* logarithms where it is logarithmic */
+    double low, high; /* logarithms if the scale is logarithmic */
     bool logarithmic;
 } Scale;
 
@@ -37,7 +37,8 @@ static Scale scale_of_panel(const cai_panel *panel, int coordinate) {
     return scale;
 }
 
-/* A little room above and below; numbers over several orders are told by their order. */
+/* Leaves some room above and below. Values over several orders of magnitude get a
+ * logarithmic scale. */
 static void finish_scale(Scale *scale) {
     scale->logarithmic = scale->low > 0 && scale->high / scale->low > 50;
     if (scale->logarithmic) *scale = (Scale){log10(scale->low), log10(scale->high), true};
@@ -47,7 +48,8 @@ static void finish_scale(Scale *scale) {
     scale->high += room;
 }
 
-/* 1, 2 or 5 times a power of ten, so that about five steps fill the scale. */
+/* The distance of marks: 1, 2 or 5 times a power of ten, so that a scale has about
+ * five. */
 static double step_of_scale(const Scale *scale) {
     double rough = (scale->high - scale->low) / 5, power = pow(10, floor(log10(rough))), part = rough / power;
     return power * (part > 5 ? 10 : part > 2 ? 5 : part > 1 ? 2 : 1);
@@ -99,7 +101,7 @@ static void print_x_axis(FILE *out, double left, double top, const Scale *x) {
     }
 }
 
-/* The mean of so many points of a line; not finite where one of them is not. */
+/* The mean of `count` points; not finite if one of them is not. */
 static void mean_of_points(const double *points, int64_t count, double mean[2]) {
     mean[0] = mean[1] = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -108,8 +110,8 @@ static void mean_of_points(const double *points, int64_t count, double mean[2]) 
     }
 }
 
-/* Gaps stand where a number is not finite. A point alone is a dot. A line of very many
- * points is drawn by means of equally many. */
+/* A value that is not finite leaves a gap. A single point is a dot. A line of more than
+ * MOST_POINTS points is drawn as means of equally many. */
 static void print_curve(FILE *out, double left, double top, const Scale *x, const Scale *y,
                         const cai_line *line, const char *colour) {
     const int64_t each = 1 + (line->count - 1) / MOST_POINTS;

@@ -1,7 +1,7 @@
-/* A point of a run in a file: one .safetensors with all states in plain order under their
- * paths, and in its metadata the counters and what the run was made of. It is written
- * beside its name, reaches the disk, and is renamed; then the folder reaches the disk.
- * Nothing in it tells the time, the place or the number of threads, so that equal runs
+/* A point of a run as a .safetensors file: all states, row-major and named by their
+ * paths, and in its metadata the counters and what the run was made of. The file is
+ * written under a temporary name, synced, and renamed; then the folder is synced. Nothing
+ * in it depends on the time, the folder or the number of threads, so that equal runs
  * write equal bytes. */
 #include "train/train.h"
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 enum { DESCRIPTIONS = 14 };
 
-typedef struct Description { /* the metadata, and room for its texts */
+typedef struct Description { /* the metadata, and space for its texts */
     cai_metadata list[DESCRIPTIONS];
     int count;
     char texts[DESCRIPTIONS][400];
@@ -51,7 +51,7 @@ static void describe_point(Description *d, const cai_training *training, const c
     describe_lengths(d, point, training->phase_count);
     describe_number(d, "parts", "%d", training->parts);
     describe_number(d, "seed", "%llu", (unsigned long long)point->seed);
-    describe_number(d, "best", "%.17g", isnan(point->best) ? NAN : point->best); /* of either sign */
+    describe_number(d, "best", "%.17g", isnan(point->best) ? NAN : point->best); /* NaN without its sign */
     describe_number(d, "since_best", "%lld", (long long)point->since_best);
     describe_number(d, "identity", "%016llx", (unsigned long long)training->identity);
     describe_number(d, "data", "%016llx", (unsigned long long)data);
@@ -69,7 +69,7 @@ cai_tensor cai_state_tensor(const cai_state *state, const void *data) {
     return tensor;
 }
 
-#define VALUES "train.values" /* f64[values, 3]: no model reads what begins so */
+#define VALUES "train.values" /* f64[values, 3]; models never read tensors whose names begin with train. */
 
 static cai_tensor tensor_of_values(const cai_value *values, int count) {
     return (cai_tensor){.name = VALUES,
@@ -103,8 +103,8 @@ bool cai_checkpoint_write(const cai_states *states, const cai_point *point, cons
 /* ---- reading ---- */
 
 static bool fail_metadata(const char *path, const char *key, cai_error *error) {
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is no checkpoint of a run: its `%s` is missing or wrong", path,
-                    key);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is not a checkpoint of a run: its `%s` is missing or wrong",
+                    path, key);
 }
 
 static bool read_whole(const cai_tensor_file *file, const char *path, const char *key, int base,
@@ -152,7 +152,7 @@ static bool read_point(const cai_training *training, const char *path, cai_check
     point->best = strtod(best, NULL);
     checkpoint->settings = cai_tensors_metadata(file, "settings");
     checkpoint->target = cai_tensors_metadata(file, "target");
-    /* of another text: its phases are not ours */
+    /* a run of another text, whose phases are others */
     if (checkpoint->identity != training->identity) return true;
     return read_lengths(file, path, point->lengths, training->phase_count, error);
 }

@@ -1,5 +1,5 @@
-/* The command line of a trainer: options, and where the data of each set lies, by
- * position or as NAME=PATH. */
+/* The command line of a trainer: options, and the data of each set, by position or as
+ * NAME=PATH. */
 #include "train/train.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -34,10 +34,10 @@ static bool find_field(const cai_training *training, const char *text, size_t le
 typedef enum OptionKind { FLAG, NUMBER, TEXT, FOLD } OptionKind;
 
 typedef struct Option {
-    const char *name, *value; /* value NULL: it takes none */
+    const char *name, *value; /* value NULL: an option without a value */
     OptionKind kind;
     size_t offset;     /* in cai_train_command */
-    int64_t low, high; /* of a number */
+    int64_t low, high; /* bounds of a number */
     const char *help;
 } Option;
 
@@ -45,35 +45,36 @@ typedef struct Option {
 static const Option options[] = {
     {"-o", "FOLDER", TEXT, FIELD(folder), 0, 0,
      "the folder of the run (default: run): checkpoints, log.jsonl, run.json"},
-    {"--phase", "NAME", TEXT, FIELD(phase), 0, 0, "run this phase alone"},
+    {"--phase", "NAME", TEXT, FIELD(phase), 0, 0, "run only this phase"},
     {"--steps", "N", NUMBER, FIELD(steps), 1, INT64_MAX / 2,
-     "take N steps, each phase, instead of what the text says"},
+     "take N steps in each phase, instead of the length in the text"},
     {"--seed", "N", NUMBER, FIELD(seed), 0, INT64_MAX,
-     "what decides first weights, order of samples and random numbers (default: 0)"},
+     "the seed of initial weights, sample order and random numbers (default: 0)"},
     {"--threads", "N", NUMBER, FIELD(threads), 1, CAI_MAX_THREADS,
-     "how many threads compute (default: all cores); results do not depend on it"},
+     "the number of threads (default: all cores); results do not depend on it"},
     {"--held-out", "PERCENT", NUMBER, FIELD(held_out), 1, 90,
-     "the share of samples that is measured on, where the data has none for that (default: 10)"},
+     "the share of samples held out for measuring, if the data has no such part (default: 10)"},
     {"--fold", "K/N", FOLD, FIELD(fold), 0, 0,
      "measure on the K-th of N shares of the samples, and train on the others"},
     {"--checkpoint", "N", NUMBER, FIELD(checkpoint), 1, INT64_MAX / 2,
      "write a checkpoint every N steps (default: every ten minutes)"},
     {"--stop", "N", NUMBER, FIELD(stop), 1, INT64_MAX / 2,
-     "stop behind step N of the phase, as if interrupted there"},
+     "stop after step N of the phase, as if interrupted there"},
     {"--patience", "N", NUMBER, FIELD(patience), 1, INT64_MAX / 2,
-     "end a phase when N measurements in turn were no better than the best"},
-    {"--fresh", NULL, FLAG, FIELD(fresh), 0, 0, "begin anew, and remove the run that lies in the folder"},
-    {"--anyway", NULL, FLAG, FIELD(anyway), 0, 0, "go on though the data or the length have changed"},
+     "end a phase after N measurements in a row without a new best"},
+    {"--fresh", NULL, FLAG, FIELD(fresh), 0, 0, "start over: remove the run that is in the folder"},
+    {"--anyway", NULL, FLAG, FIELD(anyway), 0, 0, "continue even if the data or the length has changed"},
     {"--tensorboard", NULL, FLAG, FIELD(tensorboard), 0, 0,
-     "write events for TensorBoard, too, into the folder's tensorboard/"},
+     "also write events for TensorBoard, into the folder's tensorboard/"},
     {"--strict", NULL, FLAG, FIELD(strict), 0, 0,
      "stop at a sample that cannot be read, instead of leaving it out"},
     {"--time", NULL, FLAG, FIELD(time), 0, 0,
-     "a line for each step, with its losses and its time, and CPU time of all threads"},
+     "print a line for each step: its losses, its time, and CPU time of all threads"},
     {"--profile", NULL, FLAG, FIELD(profile), 0, 0,
-     "run a step of the first phase repeatedly, and print where its time goes; no run is begun"},
+     "run a step of the first phase repeatedly, and print where its time goes; no run is started"},
     {"--help", NULL, FLAG, FIELD(help), 0, 0, "print this"},
-    {"--version", NULL, FLAG, FIELD(version), 0, 0, "print what the trainer is, and what built it"},
+    {"--version", NULL, FLAG, FIELD(version), 0, 0,
+     "print the trainer's name, and the version of cai that built it"},
 };
 enum { OPTIONS = sizeof options / sizeof *options };
 
@@ -93,7 +94,7 @@ static bool fail_train_option(const cai_training *training, const char *text, ca
     return cai_fail(error, CAI_BAD_USAGE, "there is no option %s", name);
 }
 
-/* The option that `text` is, with its value if that stands in the same word: --seed=3,
+/* The option that `text` names, and its value if that is in the same word: --seed=3,
  * -orun. */
 static const Option *find_train_option(const char *text, const char **value) {
     *value = NULL;
@@ -118,16 +119,16 @@ static bool read_option_number(const Option *option, const char *text, int64_t *
                     (long long)option->low, (long long)option->high, text);
 }
 
-/* K/N into two ints, one behind the other. */
+/* Parses K/N into two consecutive ints. */
 static bool read_fold(const Option *option, const char *text, int *fold, cai_error *error) {
     int end = 0;
     bool read = sscanf(text, "%d/%d%n", &fold[0], &fold[1], &end) == 2 && !text[end];
     return (read && fold[0] >= 1 && fold[1] >= 2 && fold[0] <= fold[1]) ||
-           cai_fail(error, CAI_BAD_USAGE, "%s takes a share and their number, as 1/5, not `%s`", option->name,
-                    text);
+           cai_fail(error, CAI_BAD_USAGE, "%s takes a share and the number of shares, such as 1/5, not `%s`",
+                    option->name, text);
 }
 
-/* The option at argv[*at]; moves *at over its value. */
+/* Parses the option at argv[*at], and moves *at to its value if that is the next word. */
 static bool parse_train_option(const cai_training *training, int argc, char **argv, int *at,
                                cai_train_command *command, cai_error *error) {
     const char *value;
@@ -144,7 +145,7 @@ static bool parse_train_option(const cai_training *training, int argc, char **ar
     if (option->kind == NUMBER) return read_option_number(option, value, field, error);
     if (option->kind == FOLD) return read_fold(option, value, field, error);
     *(const char **)field = value;
-    return *value || cai_fail(error, CAI_BAD_USAGE, "%s takes a name, and not nothing", option->name);
+    return *value || cai_fail(error, CAI_BAD_USAGE, "%s needs a name, and this one is empty", option->name);
 }
 
 /* ---- data ---- */
@@ -162,11 +163,11 @@ static bool fail_field(const cai_training *training, const char *text, size_t le
                      training->sets[set].fields[i].name);
         }
     return cai_fail(error, CAI_BAD_USAGE,
-                    "there is no input `%.*s`: there are %s (for the file of this name write ./ before it)",
+                    "there is no input `%.*s`: the inputs are %s (if it is a file, write ./ before its name)",
                     (int)length, text, list);
 }
 
-/* NAME=PATH, or a path: the next set's. A path that holds `=` can be given as
+/* NAME=PATH, or PATH for the next set. A path that contains `=` can be written as
  * ./name=rest. */
 static bool parse_operand(const cai_training *training, const char *text, int *next_set, cai_operand *operand,
                           cai_error *error) {
@@ -174,15 +175,15 @@ static bool parse_operand(const cai_training *training, const char *text, int *n
     if (length == 0 || text[length] != '=') {
         *operand = (cai_operand){(*next_set)++, NULL, text};
         if (operand->set < count_data(training)) return true;
-        return cai_fail(error, CAI_BAD_USAGE, "`%s` is one place of data too many: the block reads %d set%s",
+        return cai_fail(error, CAI_BAD_USAGE, "`%s` is one data argument too many: the block reads %d set%s",
                         text, count_data(training), count_data(training) == 1 ? "" : "s");
     }
     if (!find_field(training, text, length, operand)) return fail_field(training, text, length, error);
     operand->path = text + length + 1;
-    return *operand->path || cai_fail(error, CAI_BAD_USAGE, "`%s` names no file", text);
+    return *operand->path || cai_fail(error, CAI_BAD_USAGE, "`%s` does not name a file", text);
 }
 
-/* ---- all of it ---- */
+/* ---- the command line ---- */
 
 bool cai_train_command_parse(const cai_training *training, int argc, char **argv, cai_train_command *command,
                              cai_error *error) {
@@ -204,8 +205,9 @@ bool cai_train_command_parse(const cai_training *training, int argc, char **argv
         else good = parse_operand(training, argv[i], &next_set, operand, error), command->operand_count++;
     }
     if (good && command->patience && cai_items_set(training) >= 0)
-        good = cai_fail(error, CAI_BAD_USAGE,
-                        "--patience ends a phase, and the phases of a block with `each` are equally long");
+        good =
+            cai_fail(error, CAI_BAD_USAGE,
+                     "--patience cannot be used with `each`: its phases have the same length for every item");
     if (!good) cai_train_command_free(command);
     return good;
 }
@@ -237,7 +239,7 @@ void cai_train_help(const cai_training *training, const char *name, FILE *out) {
     if (training->comment) fprintf(out, "%s\n\n", training->comment);
     print_train_sets(training, out);
     fputs(
-        "\nDATA is a folder or a file; NAME=PATH gives one input by itself. The same command again goes on with a run that was stopped.\n\nOptions:\n",
+        "\nDATA is a folder or a file; NAME=PATH gives the path of a single input. The same command again resumes a run that was stopped.\n\nOptions:\n",
         out);
     for (int i = 0; i < OPTIONS; i++) {
         char left[64];

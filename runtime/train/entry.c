@@ -1,10 +1,10 @@
-/* An entry made ready: each port has its memory, a state's or its own, and the counters
- * of a step are set before it runs. */
+/* Prepares an entry: binds each port to the memory of a state or allocates memory for it,
+ * and sets the counters of a step before it runs. */
 #include "train/train.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- batches: which ports take samples of one set in one round ---- */
+/* ---- batches: the ports that take samples of one set in one round ---- */
 
 static cai_batch *find_batch(cai_running *running, const cai_binding *binding) {
     for (int i = 0; i < running->batch_count; i++)
@@ -34,7 +34,8 @@ static uint64_t port_bytes(const cai_running *running, const cai_port *port) {
     return (uint64_t)cai_context_elements(running->context, port) * (uint64_t)cai_type_bytes(port->type);
 }
 
-/* The port has a buffer of at least so many bytes: memory is kept where it is enough. */
+/* Makes sure that the port has at least as many bytes as its shape needs; keeps memory
+ * that is large enough. */
 static bool give_memory(const cai_running *running, const cai_port *port, void **memory, uint64_t *capacity,
                         cai_error *error) {
     uint64_t bytes = port_bytes(running, port);
@@ -77,7 +78,8 @@ static void bind_states(const cai_trainer *trainer, cai_running *running) {
             running->outputs[i] = trainer->states.data[entry->outputs[i].index];
 }
 
-/* Sizes that the text leaves free are those of what stays the same for the whole run. */
+/* Free sizes of a `once` or `each` set are known before the run, and are those of its
+ * sample. */
 static bool fit_to_data(const cai_trainer *trainer, cai_running *running, cai_error *error) {
     for (int i = 0; i < running->entry->program->input_count; i++) {
         const cai_binding *binding = &running->entry->inputs[i];
@@ -174,7 +176,7 @@ void cai_running_close(cai_running *running) {
 
 /* ---- a run ---- */
 
-/* What the step's counters are to the text. */
+/* A counter's value in the text. */
 static float counter_value(const cai_trainer *trainer, int kind, int64_t step) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     switch (kind) {

@@ -1,7 +1,7 @@
-/* --tensorboard: what the log and the samples have, as files of events that TensorBoard
- * reads. A file is records: length (u64), masked CRC-32C of these 8 bytes, an Event of
- * TensorFlow's event.proto, masked CRC-32C of that. Each start writes a file of its own,
- * with all there was so far, in the place of the earlier ones. */
+/* --tensorboard: writes the log and the samples as event files for TensorBoard. A file
+ * consists of records: length (u64), masked CRC-32C of these 8 bytes, an Event of
+ * TensorFlow's event.proto, masked CRC-32C of the Event. Each process removes earlier
+ * files and writes one that starts from the beginning of the run. */
 #include "train/train.h"
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 typedef struct Bytes {
     unsigned char *items;
     size_t count, room;
-    bool failed; /* there was no memory */
+    bool failed; /* out of memory */
 } Bytes;
 
 static void add_event_bytes(Bytes *b, const void *bytes, size_t count) {
@@ -108,7 +108,7 @@ static bool write_version(cai_events *events) {
     return write_event(events, &event);
 }
 
-/* A Summary of one value. */
+/* Writes an event with a Summary of one value. */
 static bool write_value(cai_events *events, int64_t step, Bytes *value) {
     Bytes event = begin_event(), summary = {0};
     add_number_field(&event, 2, step);
@@ -126,7 +126,7 @@ static bool write_scalar(cai_events *events, const char *tag, int64_t step, doub
     return write_value(events, step, &value);
 }
 
-/* A PNG says its sizes and colours in its first 26 bytes. */
+/* The first 26 bytes of a PNG contain its width, its height and its colour type. */
 static bool write_event_picture(cai_events *events, const char *tag, int64_t step, const cai_file *png) {
     if (png->count < 26) return true;
     const unsigned char *sides = png->data + 16;
@@ -140,7 +140,7 @@ static bool write_event_picture(cai_events *events, const char *tag, int64_t ste
     return write_value(events, step, &value);
 }
 
-/* ---- what is new since the last time ---- */
+/* ---- what is new since the last write ---- */
 
 static bool write_new_points(cai_events *events, int index, const cai_curve *curve) {
     char tag[200];

@@ -1,13 +1,13 @@
 /* The folder of a run:
  *
- *     run.cai               the text that it was begun with
+ *     run.cai               the text that the run was begun with
  *     run.json              its settings, seed and data
  *     log.jsonl             what was shown and measured (log.c)
  *     last.safetensors      the latest checkpoint; previous.safetensors: the one before
  *     best.safetensors      the checkpoint that `save` chose
  *     samples/              sheets of what is shown (samples.c)
  *     curves.svg            the curves of the log; index.html: with the samples (page.c)
- *     items/                what is left of each item (items.c)
+ *     items/                the results of each item (items.c)
  *     lock                  held while a trainer works in the folder */
 #include "train/train.h"
 #include <dirent.h>
@@ -24,7 +24,7 @@ char *cai_folder_path(const cai_trainer *trainer, const char *name, char *out, s
     return out;
 }
 
-/* ---- making it ours ---- */
+/* ---- making and locking ---- */
 
 static bool make_folder(const char *path, cai_error *error) {
     char copy[4096];
@@ -36,12 +36,12 @@ static bool make_folder(const char *path, cai_error *error) {
     }
     struct stat status;
     if (mkdir(copy, 0777) != 0 && errno != EEXIST)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be made: %s", path, strerror(errno));
+        return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be created: %s", path, strerror(errno));
     if (stat(copy, &status) == 0 && S_ISDIR(status.st_mode)) return true;
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is no folder, and a run is one: -o names another", path);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is not a folder, and a run needs one: -o names another", path);
 }
 
-/* Held until the program ends, however it ends. */
+/* The system releases the lock when the process ends, however it ends. */
 static bool lock_folder(const cai_trainer *trainer, cai_error *error) {
     char path[4096];
     int descriptor =
@@ -51,8 +51,8 @@ static bool lock_folder(const cai_trainer *trainer, cai_error *error) {
                         strerror(errno));
     if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
     close(descriptor);
-    if (errno != EWOULDBLOCK) return true; /* a file system without locks */
-    return cai_fail(error, CAI_BAD_INPUT, "%s: another trainer works in this folder",
+    if (errno != EWOULDBLOCK) return true; /* the file system has no locks */
+    return cai_fail(error, CAI_BAD_INPUT, "%s: another trainer is using this folder",
                     trainer->command->folder);
 }
 
@@ -69,13 +69,14 @@ static bool forget_run(const cai_trainer *trainer, cai_error *error) {
     return cai_samples_cut(trainer, true, error);
 }
 
-/* ---- whether what lies there is ours to go on with ---- */
+/* ---- whether the run in the folder may be resumed ---- */
 
-/* "line 12 was `lr = 0.1`, and is `lr = 0.01`"; false where the texts are the same. */
+/* Describes the first difference: "line 12 was `lr = 0.1`, and is now `lr = 0.01`"; false
+ * if the texts are equal. */
 static bool describe_difference(const char *was, const char *is, char *out, size_t size) {
     int line = cai_first_difference(&was, &is);
     size_t a = strcspn(was, "\n"), b = strcspn(is, "\n");
-    snprintf(out, size, "line %d was `%.*s`, and is `%.*s`", line, (int)(a > 100 ? 100 : a), was,
+    snprintf(out, size, "line %d was `%.*s`, and is now `%.*s`", line, (int)(a > 100 ? 100 : a), was,
              (int)(b > 100 ? 100 : b), is);
     return line > 0;
 }
@@ -99,18 +100,18 @@ static bool fail_identity(const cai_trainer *trainer, const cai_checkpoint *chec
     char difference[400];
     const char *settings = trainer->training->settings ? trainer->training->settings : "{}";
     if (checkpoint->settings && strcmp(checkpoint->settings, settings) != 0)
-        snprintf(difference, sizeof difference, "its settings were %.150s, and are %.150s",
+        snprintf(difference, sizeof difference, "its settings were %.150s, and are now %.150s",
                  checkpoint->settings, settings);
     else if (!texts_differ(trainer, difference, sizeof difference))
-        snprintf(difference, sizeof difference, "what the text uses has changed, or cai itself");
+        snprintf(difference, sizeof difference, "what the text uses has changed, or cai itself has");
     return cai_fail(
         error, CAI_BAD_INPUT,
-        "%s: has a run of another text: %s\n  help: --fresh begins anew there, -o names another folder",
+        "%s: has a run of a different text: %s\n  help: --fresh starts over there; -o names another folder",
         trainer->command->folder, difference);
 }
 
 static bool fail_change(const char *what, cai_error *error) {
-    return cai_fail(error, CAI_BAD_INPUT, "%s\n  help: --anyway goes on all the same, --fresh begins anew",
+    return cai_fail(error, CAI_BAD_INPUT, "%s\n  help: --anyway continues all the same; --fresh starts over",
                     what);
 }
 
@@ -118,11 +119,11 @@ static bool check_lengths(const cai_trainer *trainer, cai_point *point, cai_erro
     char what[300];
     for (int64_t i = point->phase; i < trainer->training->phase_count; i++) {
         int64_t was = point->lengths[i], is = trainer->point.lengths[i];
-        if (is < 0) continue; /* of minutes: it was found out when the phase began */
+        if (is < 0) continue; /* in minutes: the length was measured when the phase began */
         point->lengths[i] = is;
         if (was == is || trainer->command->anyway) continue;
         snprintf(what, sizeof what,
-                 "%s: its run was to take %lld steps, and is now to take %lld: schedules would change",
+                 "%s: this run was started with %lld steps, and now has %lld: schedules would change",
                  trainer->command->folder, (long long)was, (long long)is);
         return fail_change(what, error);
     }
@@ -134,30 +135,30 @@ static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, c
     if (checkpoint->identity != trainer->training->identity) return fail_identity(trainer, checkpoint, error);
     if (checkpoint->parts != trainer->training->parts)
         return cai_fail(error, CAI_BAD_INPUT,
-                        "%s: its run takes %lld part%s a step, not %d\n  help: --parts %lld goes on with it; "
-                        "--fresh begins anew",
+                        "%s: this run takes %lld part%s a step, not %d\n  help: --parts %lld continues it; "
+                        "--fresh starts over",
                         trainer->command->folder, (long long)checkpoint->parts,
                         checkpoint->parts == 1 ? "" : "s", trainer->training->parts,
                         (long long)checkpoint->parts);
     if (trainer->command->seed && (uint64_t)trainer->command->seed != checkpoint->point.seed)
         return cai_fail(
             error, CAI_BAD_INPUT,
-            "%s: its run has seed %llu, not %lld\n  help: leave --seed out, or begin anew with --fresh",
+            "%s: this run has seed %llu, not %lld\n  help: leave --seed out, or start over with --fresh",
             trainer->command->folder, (unsigned long long)checkpoint->point.seed,
             (long long)trainer->command->seed);
     if (checkpoint->data != trainer->data && !trainer->command->anyway) {
-        snprintf(what, sizeof what, "%s: its run was begun with other data", trainer->command->folder);
+        snprintf(what, sizeof what, "%s: this run was started with other data", trainer->command->folder);
         return fail_change(what, error);
     }
     if (checkpoint->target && strcmp(checkpoint->target, trainer->training->target) != 0)
         cai_progress_say(
             trainer,
-            "notice: the run goes on with code for %s, and was begun with code for %s: bits may differ",
+            "notice: the run continues with code for %s, but was started with code for %s: bits may differ",
             trainer->training->target, checkpoint->target);
     return check_lengths(trainer, &checkpoint->point, error);
 }
 
-/* ---- going on ---- */
+/* ---- resuming ---- */
 
 static bool take_saved_values(cai_trainer *trainer, const cai_checkpoint *checkpoint, cai_error *error) {
     if (trainer->point.phase >= trainer->training->phase_count) return true;
@@ -185,7 +186,8 @@ static bool resume_from(cai_trainer *trainer, const char *path, cai_error *error
 
 static bool file_exists(const char *path) { return access(path, F_OK) == 0; }
 
-/* Sets are opened with the seed, which a run that is there already knows. */
+/* Sets are opened with the seed, before the run is resumed; so the seed of the run in the
+ * folder is needed first. */
 uint64_t cai_folder_seed(const cai_trainer *trainer) {
     char path[4096];
     cai_checkpoint checkpoint;
@@ -202,7 +204,7 @@ uint64_t cai_folder_seed(const cai_trainer *trainer) {
     return seed;
 }
 
-/* A trainer that was killed while it wrote leaves the beginning of a file beside its
+/* A trainer that was killed while writing leaves an unfinished file with a temporary
  * name: .last.safetensors.4711.0. */
 static void remove_unfinished_files(const char *folder) {
     char path[4400];
@@ -234,7 +236,7 @@ bool cai_folder_resume(cai_trainer *trainer, bool *found, cai_error *error) {
     return !*found || resume_from(trainer, path, error);
 }
 
-/* ---- beginning ---- */
+/* ---- a new run ---- */
 
 static void print_run_data(const cai_trainer *trainer, FILE *out) {
     const char *comma = "";
@@ -309,7 +311,8 @@ bool cai_folder_begin(cai_trainer *trainer, cai_error *error) {
     return forget_run(trainer, error) && write_origin(trainer, error);
 }
 
-/* The lock tells: nobody removes it alone. */
+/* The lock is enough to see whether the folder is still there, since nobody removes that
+ * file alone. */
 bool cai_folder_restore(cai_trainer *trainer, cai_error *error) {
     char lock[4096];
     if (file_exists(cai_folder_path(trainer, "lock", lock, sizeof lock))) return true;
@@ -319,7 +322,7 @@ bool cai_folder_restore(cai_trainer *trainer, cai_error *error) {
     cai_events_close(&trainer->events);
     trainer->events = (cai_events){0};
     trainer->log_is_lost = trainer->page.is_lost = trainer->samples_are_lost = false;
-    cai_progress_say(trainer, "%s was gone: it is made anew, without what it had before step %lld",
+    cai_progress_say(trainer, "%s was removed: it is created again, without what it had before step %lld",
                      trainer->command->folder, (long long)trainer->point.step);
     return true;
 }

@@ -1,5 +1,5 @@
-/* What log.jsonl has, as curves: for the page of a run, and for `cai compare` of runs.
- * Steps are counted through all phases of all items. */
+/* Reads log.jsonl as curves, for the page of a run and for `cai compare`. Steps are
+ * counted through all phases of all items. */
 #include "train/train.h"
 #include <json-c/json.h>
 #include <math.h>
@@ -40,12 +40,12 @@ static bool add_point(cai_curve *curve, double x, double y, cai_error *error) {
     return true;
 }
 
-/* ---- lines ---- */
+/* ---- lines of the log ---- */
 
 typedef struct Reader {
     cai_history *history;
-    int64_t item, phase, last; /* of the line before */
-    double before;             /* steps of all phases before it */
+    int64_t item, phase, last; /* of the previous line */
+    double before;             /* steps of all phases before the current one */
 } Reader;
 
 static bool flag_of_line(struct json_object *line, const char *key) {
@@ -58,7 +58,7 @@ static int64_t number_of_line(struct json_object *line, const char *key) {
     return json_object_object_get_ex(line, key, &value) ? json_object_get_int64(value) : 0;
 }
 
-/* A number that is not finite is null there, and leaves a gap. */
+/* A number that is not finite is null in the log, and leaves a gap in the curve. */
 static bool add_value(Reader *r, const char *key, struct json_object *value, bool held_out, bool best,
                       cai_error *error) {
     cai_curve *curve = find_curve(r->history, key, held_out);
@@ -90,7 +90,7 @@ static bool read_log_line(Reader *r, struct json_object *line, cai_error *error)
     return true;
 }
 
-/* A line that was cut by a full disk is no object, and is left out. */
+/* A line that a full disk cut off is no JSON object, and is skipped. */
 static bool read_log_text(Reader *r, const char *text, size_t count, cai_error *error) {
     struct json_tokener *tokener = json_tokener_new();
     bool good = tokener || cai_fail_memory(error, 0, "curves");

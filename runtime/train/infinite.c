@@ -1,9 +1,9 @@
-/* Where a number that is not finite comes from. States are overwritten by the step, so
- * the run goes back to the last checkpoint, or its beginning, and takes the steps again
- * until one makes something infinite; that one is run once more, and after each launch
- * its result is looked at. Results that held such numbers in the step before, where all
- * was well, are none to tell: masks of minus infinity, or whole numbers that read as
- * floats would be none. */
+/* Finds where a number that is not finite comes from. A step overwrites its states, so
+ * the run returns to the last checkpoint, or to its beginning, and repeats the steps
+ * until one produces such a number. That step runs once more, and the result of each
+ * launch is checked. Launches whose results were not finite in the step before, where all
+ * was well, do not count: these are masks of minus infinity, or integers that look like
+ * NaN as floats. */
 #include "train/train.h"
 #include <math.h>
 #include <stdlib.h>
@@ -13,15 +13,15 @@ typedef struct Search {
     cai_trainer *trainer;
     const cai_phase *phase;
     cai_running *running;
-    cai_states kept[2]; /* at the beginning of this step, and of the one before */
-    int64_t step;       /* that is replayed */
-    void *memory;       /* of intermediate results: zeroed, so that nothing left there counts */
+    cai_states kept[2]; /* at the beginning of this step, and of the step before */
+    int64_t step;       /* the step that is repeated */
+    void *memory;       /* of intermediate results; zeroed, so that nothing is left over from other steps */
     uint64_t bytes;
-    bool *usual; /* by launch: not finite in the step before */
+    bool *usual; /* by launch: its result was not finite in the step before */
     int next, found;
 } Search;
 
-/* ---- going back ---- */
+/* ---- going back to a checkpoint ---- */
 
 static bool go_to_checkpoint(cai_trainer *trainer, const char *path, int64_t phase, cai_error *error) {
     cai_checkpoint checkpoint;
@@ -47,7 +47,7 @@ static bool go_back(cai_trainer *trainer, const cai_phase *phase, cai_error *err
     return trainer->point.step > 0 || cai_trainer_run_once(trainer, phase, error);
 }
 
-/* ---- taking steps again ---- */
+/* ---- repeating steps ---- */
 
 static bool losses_are_finite(const cai_phase *phase, const cai_running *running, uint32_t guards) {
     for (int i = 0; i < running->entry->program->output_count; i++) {
@@ -82,8 +82,8 @@ static bool step_again(Search *s, cai_error *error) {
     return cai_trainer_run_entry(s->trainer, s->running, s->step, guards, error);
 }
 
-/* The first step that makes something infinite, as s->step; false where none does up to
- * `last`. */
+/* Finds the first step whose losses or states are not finite (s->step); false if there is
+ * none up to `last`. */
 static bool find_bad_step(Search *s, int64_t last, cai_error *error) {
     for (s->step = s->trainer->point.step; s->step <= last && !cai_stop_is_asked(); s->step++) {
         cai_states before = s->kept[1];
@@ -100,14 +100,14 @@ static bool find_bad_step(Search *s, int64_t last, cai_error *error) {
     return false;
 }
 
-/* ---- looking at results ---- */
+/* ---- checking results ---- */
 
 static bool all_finite(const unsigned char *bytes, uint64_t count) {
     float sum = 0;
     for (uint64_t i = 0; i + sizeof(float) <= count; i += sizeof(float)) {
         float number;
         memcpy(&number, bytes + i, sizeof number);
-        sum += 0 * number; /* 0, or NaN of what is not finite */
+        sum += 0 * number; /* 0, or NaN if the number is not finite */
     }
     return sum == 0;
 }
@@ -162,10 +162,10 @@ static bool find_layer_of_launch(Search *s, int64_t first, cai_error *error) {
            watch_step(s, &s->kept[0], step, find_launch, error) && s->found >= 0;
 }
 
-/* ---- what is said ---- */
+/* ---- the message ---- */
 
-/* With one loss all that is computed behind it is its gradient, and what optimizers make
- * of that; -1 where it is not known. */
+/* The launch that computes the loss; -1 if it is not known. With a single loss,
+ * everything after it is its gradient, or part of an optimizer. */
 static int launch_of_loss(const Search *s) {
     const cai_entry *entry = s->running->entry;
     int port = -1, losses = 0;
@@ -200,7 +200,7 @@ void cai_infinite_find(cai_trainer *trainer, const cai_phase *phase, cai_running
     *out = 0;
     if (!go_back(trainer, phase, &error)) return;
     const int64_t first = trainer->point.step;
-    cai_progress_say(trainer, "something is not finite: the last %s steps are taken again to find where",
+    cai_progress_say(trainer, "a value is not finite: the last %s steps are run again to find where",
                      cai_count_text(last - first + 1, steps, sizeof steps));
     if (cai_states_new(trainer->training, &s.kept[0], &error) &&
         cai_states_new(trainer->training, &s.kept[1], &error) && find_bad_step(&s, last, &error) &&

@@ -1,6 +1,6 @@
-/* What is left of each item, in a block that trains for one sample after the other
- * (`each`): items/NAME.png is what the last step shows, items/NAME.safetensors has the
- * weights that were trained. NAME is the sample's, so that a folder of photographs
+/* The results of each item, in a block that trains for one sample after the other
+ * (`each`): items/NAME.png is what the last step shows, items/NAME.safetensors the
+ * trained weights. NAME is the name of the sample, so that a folder of photographs
  * becomes a folder of results. */
 #include "train/train.h"
 #include <dirent.h>
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- which there are ---- */
+/* ---- the number of items ---- */
 
 int cai_items_set(const cai_training *training) {
     for (int i = 0; i < training->set_count; i++)
@@ -18,7 +18,7 @@ int cai_items_set(const cai_training *training) {
     return -1;
 }
 
-/* Several sets of items go side by side. */
+/* Several `each` sets are read side by side, and must have equally many samples. */
 bool cai_items_count(cai_trainer *trainer, cai_error *error) {
     const cai_training *training = trainer->training;
     int first = cai_items_set(training);
@@ -28,7 +28,7 @@ bool cai_items_count(cai_trainer *trainer, cai_error *error) {
         int64_t count = cai_dataset_count(trainer->sets[i], CAI_PART_TRAINING);
         if (count != trainer->items)
             return cai_fail(error, CAI_BAD_INPUT,
-                            "`%s` has %lld samples, and `%s` has %lld: there is an item of each",
+                            "`%s` has %lld samples, and `%s` has %lld: `each` needs equally many of both",
                             training->sets[first].name, (long long)trainer->items, training->sets[i].name,
                             (long long)count);
     }
@@ -52,8 +52,8 @@ static char *items_folder(const cai_trainer *trainer, char *path, size_t size) {
     return cai_folder_path(trainer, "items", path, size);
 }
 
-/* A sample of a folder in a folder bears its number, too, so that no two have one
- * name. */
+/* Samples from nested folders also have their number in the name, so that no two names
+ * are equal. */
 static void name_item(const cai_trainer *trainer, char *out, size_t size) {
     char number[24];
     const cai_dataset *set = trainer->sets[cai_items_set(trainer->training)];
@@ -90,7 +90,7 @@ static bool write_item_weights(const cai_trainer *trainer, const char *path, cai
     return done;
 }
 
-/* A run outlives what cannot be written, and says so. */
+/* An item that cannot be written does not end the run. */
 void cai_items_keep(cai_trainer *trainer, const cai_running *running) {
     char name[300], path[4500];
     cai_error error;

@@ -1,14 +1,14 @@
-/* log.jsonl: an object a line. Of steps, some thousand lines a phase with the means of
- * what is shown since the line before, and one whenever something shows that is shown
- * more seldom than that; of measurements, what they gave. A run that goes on drops the
- * lines of steps that will be run again. */
+/* log.jsonl, one JSON object a line. About LINES lines of a phase have the means of what
+ * steps show since the line before; values that are shown less often get a line whenever
+ * they are shown. Each measurement has a line. A resumed run drops the lines of steps
+ * that it will repeat. */
 #include "train/train.h"
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINES = 1000 /* of a phase */ };
+enum { LINES = 1000 /* a phase */ };
 
 static const char *log_path(const cai_trainer *trainer, char *path, size_t size) {
     return cai_folder_path(trainer, "log.jsonl", path, size);
@@ -16,8 +16,8 @@ static const char *log_path(const cai_trainer *trainer, char *path, size_t size)
 
 /* ---- opening ---- */
 
-/* {"item": 3, "phase": 0, "step": 120, ..: they stand first, an item where there are
- * some. */
+/* Whether the line is of a step before the point. A line begins {"item": 3, "phase": 0,
+ * "step": 120, where only blocks with `each` have an item. */
 static bool is_of_past(const cai_trainer *trainer, const char *line) {
     const cai_point *point = &trainer->point;
     long long item = 0, phase, step;
@@ -28,7 +28,7 @@ static bool is_of_past(const cai_trainer *trainer, const char *line) {
     return phase < point->phase || (phase == point->phase && step <= point->step);
 }
 
-/* The bytes of the lines that stay. */
+/* Removes lines of steps after the point. Returns the bytes that are left. */
 static size_t keep_past(const cai_trainer *trainer, char *text, size_t count) {
     size_t kept = 0;
     for (char *line = text, *end; (end = memchr(line, '\n', count - (size_t)(line - text))) != NULL;
@@ -45,7 +45,7 @@ static size_t keep_past(const cai_trainer *trainer, char *text, size_t count) {
 
 static bool cut_log(cai_trainer *trainer, const char *path, cai_error *error) {
     cai_file file;
-    if (!cai_file_read(path, &file, error)) return true; /* there was none */
+    if (!cai_file_read(path, &file, error)) return true; /* there was no log */
     char *text = cai_allocate(file.count + 1, path, error);
     if (text) memcpy(text, file.data, file.count);
     bool done = text && cai_file_write(path, text, keep_past(trainer, text, file.count), error);
@@ -60,7 +60,7 @@ bool cai_log_open(cai_trainer *trainer, cai_error *error) {
     if (!cut_log(trainer, path, error)) return false;
     FILE *log = fopen(path, "ae");
     if (!log) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be written", path);
-    if (trainer->log) fclose(trainer->log); /* of a folder that is gone */
+    if (trainer->log) fclose(trainer->log); /* of a folder that was removed */
     trainer->log = log;
     return true;
 }
@@ -93,8 +93,8 @@ static void end_log_line(cai_trainer *trainer) {
     cai_progress_say(trainer, "log.jsonl cannot be written, and the run goes on: %s", strerror(errno));
 }
 
-/* Of what is shown more often there are means as of any other number. What comes by the
- * clock is seldom, however many steps that is. */
+/* Whether a value is shown so rarely that each gets a line; others are logged as means.
+ * Values that are shown every some minutes count as rare. */
 static bool has_line_of_its_own(const cai_trainer *trainer, const cai_phase *phase, const cai_shown *shown,
                                 int64_t each) {
     if (shown->form != CAI_SHOW_CURVE || shown->guard < 0) return false;

@@ -1,5 +1,5 @@
-/* What a trainer does: finds the run in its folder or begins one, runs it, and says what
- * came of it. */
+/* The main function of a trainer: resumes the run in its folder or begins a new one, runs
+ * it, and prints the outcome. */
 #include "train/train.h"
 #include <math.h>
 #include <stdlib.h>
@@ -17,8 +17,8 @@ static int end_training(const cai_error *error) {
 static bool check_program(const cai_training *training, cai_error *error) {
     if (training->abi != CAI_TRAINING_ABI)
         return cai_fail(error, CAI_INTERNAL,
-                        "the trainer was built for version %u of the runtime, this is %u", training->abi,
-                        CAI_TRAINING_ABI);
+                        "the trainer was built for version %u of the runtime, but this is version %u",
+                        training->abi, CAI_TRAINING_ABI);
     return cai_cpu_runs(training->cpu) ||
            cai_fail(
                error, CAI_WRONG_CPU,
@@ -26,7 +26,7 @@ static bool check_program(const cai_training *training, cai_error *error) {
                training->target);
 }
 
-/* ---- what came of it ---- */
+/* ---- the outcome ---- */
 
 static void tell_skipped(const cai_trainer *trainer) {
     for (int i = 0; i < trainer->training->set_count; i++) {
@@ -44,7 +44,7 @@ static bool has_best(const cai_training *training) {
     return false;
 }
 
-/* of the phases that are through, in all items */
+/* Steps of all finished phases, in all items. */
 static int64_t all_steps(const cai_trainer *trainer) {
     int64_t all = 0;
     for (int i = 0; i < trainer->point.phase; i++) all += cai_trainer_steps(trainer, i) * trainer->items;
@@ -59,7 +59,7 @@ static void tell_end(const cai_trainer *trainer) {
     if (*trainer->progress.measured) printf(": %s", trainer->progress.measured);
     printf("\n%s/last.safetensors has the weights%s\n", folder,
            has_best(trainer->training) ? ", best.safetensors those that measured best" : "");
-    if (cai_items_set(trainer->training) >= 0) printf("%s/items has what is left of each item\n", folder);
+    if (cai_items_set(trainer->training) >= 0) printf("%s/items has the results of each item\n", folder);
     tell_skipped(trainer);
 }
 
@@ -67,7 +67,7 @@ static void tell_stop(const cai_trainer *trainer) {
     char step[32], steps[32];
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     char item[200];
-    printf("stopped behind step %s of %s%s%s%s%s: the same command again goes on from there\n",
+    printf("stopped after step %s of %s%s%s%s%s: the same command again continues from there\n",
            cai_count_text(trainer->point.step, step, sizeof step),
            cai_count_text(cai_trainer_steps(trainer, trainer->point.phase), steps, sizeof steps),
            *phase->name ? " of phase " : "", phase->name, trainer->items > 1 ? ", " : "",
@@ -83,7 +83,7 @@ static bool begin_or_resume(cai_trainer *trainer, cai_error *error) {
         return false;
     if (found && !cai_trainer_is_over(trainer) &&
         (trainer->point.item || trainer->point.phase || trainer->point.step))
-        cai_progress_say(trainer, "going on behind step %s",
+        cai_progress_say(trainer, "continuing after step %s",
                          cai_count_text(trainer->point.step, step, sizeof step));
     if (!found && !(cai_folder_begin(trainer, error) &&
                     cai_states_start(&trainer->states, trainer->point.seed, error) &&
@@ -96,8 +96,8 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
     if (!begin_or_resume(trainer, error)) return false;
     if (cai_trainer_is_over(trainer)) {
         char steps[32];
-        cai_page_write(trainer, false); /* it may have been killed before */
-        printf("%s: its run is through: %s steps (--fresh begins anew)\n", trainer->command->folder,
+        cai_page_write(trainer, false); /* the process may have been killed before it wrote the page */
+        printf("%s: this run is finished: %s steps (--fresh starts over)\n", trainer->command->folder,
                cai_count_text(all_steps(trainer), steps, sizeof steps));
         return true;
     }
@@ -112,7 +112,7 @@ static bool run_trainer(cai_trainer *trainer, cai_error *error) {
     return true;
 }
 
-/* --profile leaves the folder alone. */
+/* --profile does not touch the folder. */
 static bool train_or_profile(cai_trainer *trainer, cai_error *error) {
     if (trainer->command->profile)
         return cai_trainer_open(trainer, error) && cai_trainer_profile(trainer, error);

@@ -1,15 +1,15 @@
-/* A measurement: all held-out samples go through the batch entry, the last batch being
- * the rest; totals are added up in double over the batches, in order, and what is
- * collected is joined. Several sets are gone through side by side, each in batches of its
- * own: what is made of one that is through is not taken any more. The last entry makes of
- * both what is shown. It belongs to the step behind which it stands: a run that is asked
- * to stop finishes it. */
+/* A measurement. All held-out samples go through the batch entry; the last batch is
+ * smaller if they are no multiple. Totals are added up in double, in the order of the
+ * batches, and collected values are joined. Several sets are read side by side, each in
+ * batches of its own size; once a set is exhausted, results made of it are ignored. The
+ * last entry then computes the shown values from totals and joined values. A measurement
+ * is part of the step before it: a run that is asked to stop finishes it. */
 #include "train/train.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Joined { /* what is collected */
+typedef struct Joined { /* collected values of all batches */
     unsigned char *bytes;
     uint64_t count, capacity;
     int64_t rows;
@@ -22,13 +22,13 @@ typedef struct Measuring {
     cai_running batch, last;
     double **totals; /* by index */
     Joined *joined;
-    int64_t *positions, *rows; /* by set: of the batch that runs */
-    int32_t unread;            /* bits of the sets that are through */
-    double *values;            /* of what is shown */
-    bool again;                /* nothing is told or kept */
+    int64_t *positions, *rows; /* by set: where its current batch begins, and its size */
+    int32_t unread;            /* bits of the exhausted sets */
+    double *values;            /* the shown values */
+    bool again;                /* nothing is printed or saved */
 } Measuring;
 
-/* ---- what batches leave ---- */
+/* ---- results of a batch ---- */
 
 static bool add_total(Measuring *m, int index, const cai_port *port, const void *data, cai_error *error) {
     int64_t count = cai_context_elements(m->batch.context, port);
@@ -84,8 +84,8 @@ static bool take_batch(Measuring *m, cai_error *error) {
 
 /* ---- batches ---- */
 
-/* Where pictures have sizes of their own, those of the sample; a set that is through
- * keeps its last batch. */
+/* Prepares the batch entry for the sizes of the current batches. Free sizes, of pictures
+ * of any size, are those of the sample. An exhausted set keeps its last batch. */
 static bool prepare_batch(Measuring *m, cai_error *error) {
     const cai_entry *entry = &m->measure->batch;
     for (int i = 0; i < entry->program->input_count; i++) {
@@ -93,7 +93,8 @@ static bool prepare_batch(Measuring *m, cai_error *error) {
         const cai_port *port = &entry->program->inputs[i];
         int64_t *shape = m->batch.shapes[i], sizes[CAI_MAX_RANK];
         bool free_sizes = false;
-        if (binding->kind != CAI_BIND_FIELD || !m->rows[binding->index]) continue; /* or it stays */
+        /* an exhausted set, or a port without samples */
+        if (binding->kind != CAI_BIND_FIELD || !m->rows[binding->index]) continue;
         shape[0] = m->rows[binding->index];
         for (int axis = 1; axis < port->rank; axis++) free_sizes |= port->dims[axis].symbol != -1;
         if (!free_sizes) continue;
@@ -106,11 +107,11 @@ static bool prepare_batch(Measuring *m, cai_error *error) {
 }
 
 static int64_t measure_seed(const cai_trainer *trainer, int64_t batch) {
-    return cai_trainer_seed(trainer, -2 - batch); /* no step has it */
+    return cai_trainer_seed(trainer, -2 - batch); /* a seed that no step has */
 }
 
-/* Where each set's batch of this number begins, and how many rows it has; false where all
- * are through. What is made of no set is made once. */
+/* Finds where batch `number` of each set begins, and how many rows it has; false if all
+ * sets are exhausted. If the entry reads no set, it runs once. */
 static bool place_batches(Measuring *m, int64_t number) {
     const cai_training *training = m->trainer->training;
     m->unread = 0;
@@ -141,7 +142,7 @@ static bool run_batches(Measuring *m, cai_error *error) {
     return true;
 }
 
-/* ---- what is made of them ---- */
+/* ---- the last entry ---- */
 
 static void give_totals(Measuring *m) {
     const cai_entry *entry = &m->measure->last;
@@ -201,8 +202,8 @@ static bool is_better_than_best(const Measuring *m, double value) {
     return m->measure->save == CAI_SAVE_LARGEST ? value > best : value < best;
 }
 
-/* As with other checkpoints a run outlives a full disk; what could not be kept is not the
- * best. */
+/* A full disk does not end the run. A checkpoint that could not be written does not count
+ * as the best. */
 static void save_best(Measuring *m, bool *saved) {
     cai_trainer *trainer = m->trainer;
     cai_point *point = &trainer->point;
@@ -220,7 +221,8 @@ static void save_best(Measuring *m, bool *saved) {
                                   trainer->command->folder, "best.safetensors", &error);
     if (*saved) return;
     *point = before;
-    cai_progress_say(trainer, "the best so far could not be written, and the run goes on: %s", error.message);
+    cai_progress_say(trainer, "the best weights so far could not be written, and the run goes on: %s",
+                     error.message);
 }
 
 /* ---- all of it ---- */
@@ -255,7 +257,8 @@ static bool measure_all(Measuring *m, cai_error *error) {
     return true;
 }
 
-/* Of no samples nothing is said: that there are none was told when the run began. */
+/* Without held-out samples there is nothing to print; the user was told so when the run
+ * began. */
 static bool has_held_out(const cai_trainer *trainer, const cai_measure *measure) {
     int64_t count = 0;
     for (int set = 0; set < trainer->training->set_count; set++)
@@ -267,7 +270,7 @@ static bool run_measuring(cai_trainer *trainer, const cai_measure *description, 
                           cai_error *error) {
     if (!has_held_out(trainer, description)) return true;
     Measuring m = {.trainer = trainer, .measure = description, .again = again};
-    bool has_batches = description->batch.program != NULL; /* else it is all made of weights */
+    bool has_batches = description->batch.program != NULL; /* else everything is computed from weights */
     bool begun = begin_measure(&m, error) &&
                  (!has_batches || cai_running_open(trainer, &description->batch, &m.batch, error));
     bool done = begun && measure_all(&m, error);
@@ -286,7 +289,8 @@ bool cai_measure_again(cai_trainer *trainer, const cai_measure *measure, cai_err
 
 /* ---- before the first step ---- */
 
-/* Whether one of them is smaller than the others. */
+/* Places the last batch of each set. Returns whether one of them is smaller than a full
+ * batch. */
 static bool place_last_batches(Measuring *m) {
     const cai_training *training = m->trainer->training;
     bool smaller = false;
@@ -303,10 +307,11 @@ static bool place_last_batches(Measuring *m) {
 
 static bool fail_rest(cai_error *error) {
     const cai_error inner = *error;
-    return cai_fail(error, inner.status,
-                    "the last batch that is measured on is the rest: %s\n  help: --held-out PERCENT changes "
-                    "how many samples there are; a `measure` may declare a batch of its own",
-                    inner.message);
+    return cai_fail(
+        error, inner.status,
+        "the last batch of held-out samples is smaller than the others: %s\n  help: --held-out PERCENT changes "
+        "how many samples there are; a `measure` may declare a batch size of its own",
+        inner.message);
 }
 
 bool cai_measure_check(cai_trainer *trainer, const cai_measure *measure, cai_error *error) {

@@ -1,10 +1,10 @@
-/* When what happens in a phase: how many steps it takes, in which steps an interval
- * holds, what a step is drawn from. Step s, counted from 0, takes samples s * b .. (s +
- * 1) * b of the set that counts epochs: batches run across the ends of epochs. */
+/* How many steps a phase takes, in which steps an interval holds, and the seed of a step.
+ * Step s, counted from 0, takes samples s * b .. (s + 1) * b of the set that counts the
+ * phase's epochs: batches continue across the ends of epochs. */
 #include "train/train.h"
 #include <math.h>
 
-/* The samples of one unit. */
+/* The samples in one unit of an interval. */
 static double samples_of_unit(cai_pace pace, int unit) {
     switch (unit) {
     case CAI_UNIT_STEPS: return (double)pace.samples;
@@ -18,7 +18,7 @@ int64_t cai_pace_steps(cai_pace pace, cai_interval length) {
     return (int64_t)ceil(length.count * samples_of_unit(pace, length.unit) / (double)pace.samples);
 }
 
-/* Whether a multiple of `each` is passed on the way from `before` to `after`. */
+/* Whether there is a multiple of `each` in (before, after]. */
 static bool passes_multiple(double before, double after, double each) {
     return floor(after / each) > floor(before / each);
 }

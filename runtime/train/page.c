@@ -1,18 +1,18 @@
-/* curves.svg and index.html: what the log and the samples have, to look at. The page is
- * one file that needs nothing beside it, and a browser loads it anew while the run goes
- * on. It is written after as long a time as makes it cost no more than a hundredth. */
+/* curves.svg and index.html show the log and the samples. The page is one file without
+ * references to others, which a browser reloads during the run. The pause between two
+ * writes is at least 100 times as long as writing takes. */
 #include "train/train.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REFRESHED_EVERY 10e3 /* milliseconds, at least */
-enum { SHOWN_SHEETS = 8 /* of one `show`: the newest, and older ones evenly */ };
+enum { SHOWN_SHEETS = 8 /* sheets of one `show`: the newest, and older ones at equal distances */ };
 
 /* ---- curves ---- */
 
-/* Panels by name; what is measured on held-out samples stands with what the steps show
- * under that name. */
+/* One panel for each name: what is measured under a name goes with what steps show under
+ * it. */
 static int make_panels(const cai_history *history, cai_panel *panels, cai_line *lines) {
     int count = 0, used = 0;
     for (int i = 0; i < history->count; i++) {
@@ -67,7 +67,7 @@ static void print_sheet(const cai_trainer *trainer, const cai_sample_name *name,
     cai_file_close(&png);
 }
 
-/* The newest first. */
+/* Newest first. */
 static void print_sheets_of_show(const cai_trainer *trainer, const cai_sample_name *list, int count,
                                  FILE *out) {
     int shown = count < SHOWN_SHEETS ? count : SHOWN_SHEETS;
@@ -108,7 +108,7 @@ static void print_measured(const cai_history *history, FILE *out) {
 static void print_state(const cai_trainer *trainer, const cai_history *history, bool running, FILE *out) {
     const cai_point *point = &trainer->point;
     char step[32], steps[32];
-    if (point->phase == trainer->training->phase_count) fputs("<p>through", out);
+    if (point->phase == trainer->training->phase_count) fputs("<p>finished", out);
     else {
         const char *name = trainer->training->phases[point->phase].name;
         char item[200];
@@ -116,7 +116,7 @@ static void print_state(const cai_trainer *trainer, const cai_history *history, 
         cai_print_xml(cai_item_text(trainer, item, sizeof item), out);
         fputs(*item ? ", " : "", out);
         cai_print_xml(name, out);
-        fprintf(out, "%s%s step %s of %s", *name ? ", " : "", running ? "running:" : "stopped behind",
+        fprintf(out, "%s%s step %s of %s", *name ? ", " : "", running ? "running:" : "stopped after",
                 cai_count_text(point->step, step, sizeof step),
                 cai_count_text(cai_trainer_steps(trainer, point->phase), steps, sizeof steps));
     }
@@ -165,7 +165,7 @@ static void print_page(const cai_trainer *trainer, const cai_history *history, b
 
 /* ---- files ---- */
 
-typedef struct Written { /* a text in memory */
+typedef struct Written { /* a text that is being written in memory */
     char *text;
     size_t count;
     FILE *out;

@@ -1,10 +1,9 @@
-/* The line that tells how far a run has come: on a terminal in its place, five times a
- * second; elsewhere one a minute.
+/* The progress line: on a terminal it is updated in place, five times a second; elsewhere
+ * a new line is printed once a minute.
  *
  *     epoch 12/200  step 4,800/80,000  loss 0.61  12.4 pictures/s  wait 3 %  left 1 h 52
  *
- * The wait is where data is late: what share of the steps' time went by until their
- * samples were read. */
+ * `wait` is the share of time that steps spent waiting for their samples. */
 #include "train/train.h"
 #include <math.h>
 #include <stdarg.h>
@@ -12,7 +11,7 @@
 #include <unistd.h>
 
 #define SHOWN_EVERY 200.0  /* milliseconds, on a terminal */
-#define TOLD_EVERY 60000.0 /* elsewhere */
+#define TOLD_EVERY 60000.0 /* milliseconds, elsewhere */
 
 static bool is_terminal(void) { return isatty(STDERR_FILENO); }
 
@@ -27,7 +26,7 @@ void cai_progress_say(cai_trainer *trainer, const char *format, ...) {
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
-    if (is_terminal()) trainer->progress.shown = 0; /* the line is to come back */
+    if (is_terminal()) trainer->progress.shown = 0; /* so that the next step shows the line again */
 }
 
 /* ---- numbers for people ---- */
@@ -90,7 +89,7 @@ static void add_item_of(Line *line, const cai_trainer *trainer) {
     if (*cai_item_text(trainer, item, sizeof item)) add_text(line, "%s  ", item);
 }
 
-/* of this phase in this item and all that come */
+/* Steps of this phase in this item, and of all phases in the items that follow. */
 static int64_t steps_left_in_phase(const cai_trainer *trainer) {
     int64_t steps = cai_trainer_steps(trainer, trainer->point.phase), left = steps - trainer->point.step;
     for (int i = 0; trainer->point.item + 1 < trainer->items && i < trainer->training->phase_count; i++) {
@@ -127,7 +126,7 @@ static void add_pace(Line *line, const cai_trainer *trainer, const cai_phase *ph
     double share = 100 * progress->waited / progress->busy;
     if (share >= 0.5) add_text(line, "  wait %.0f %%", share);
     int64_t steps = steps_left_in_phase(trainer);
-    /* with what stands between steps */
+    /* including the time between steps */
     double all = (cai_milliseconds() - progress->begun) / (double)progress->counted;
     add_text(line, "  left %s", cai_time_text((double)steps * all, left, sizeof left));
 }
@@ -150,7 +149,7 @@ void cai_progress_step(cai_trainer *trainer, double milliseconds) {
     if (!progress->begun) progress->begun = progress->shown = now - milliseconds;
     progress->busy += milliseconds;
     progress->counted++;
-    if (trainer->command->time) return; /* each step has its line */
+    if (trainer->command->time) return; /* --time prints a line for each step */
     if (now - progress->shown < (is_terminal() ? SHOWN_EVERY : TOLD_EVERY)) return;
     progress->shown = now;
     Line line = {.used = 0};

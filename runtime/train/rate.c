@@ -1,22 +1,22 @@
-/* --find-rate: steps from the beginning of the run, whose `lr` is multiplied by a factor
- * that grows from step to step, until the loss has grown, too (Smith 2017). The compiler
- * makes a trainer for that alone, whose steps take the factor and show the rate. Nothing
- * of it is kept but a table, a curve, and what they suggest. */
+/* --find-rate: runs steps from the beginning of the run, whose `lr` is multiplied by a
+ * factor that grows from step to step, until the loss has grown, too (Smith 2017). The
+ * compiler builds a trainer for this purpose alone, whose steps take the factor and show
+ * the rate. Its only results are a table, a curve and a suggestion. */
 #include "train/train.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SWEEP = 100 /* steps */, TOLD = 20 /* lines of the table */, LEAST = 10 };
-#define FIRST 1e-4 /* factors */
+#define FIRST 1e-4 /* the factors go from FIRST to LAST */
 #define LAST 1e3
-#define KEPT 0.9  /* of the mean loss before */
-#define GROWN 4.0 /* times the least one: there is no use in going on */
+#define KEPT 0.9  /* weight of earlier losses in the mean */
+#define GROWN 4.0 /* the sweep ends when the mean loss exceeds the least one by this factor */
 
 typedef struct Sweep {
     double *rates; /* rate and mean loss in turn */
     int64_t count;
-    int64_t least; /* where the mean loss was smallest */
+    int64_t least; /* the index of the least mean loss */
 } Sweep;
 
 bool cai_training_finds_rate(const cai_training *training) {
@@ -45,7 +45,7 @@ static bool is_sweep_over(const Sweep *sweep) {
     return sweep->count > LEAST && last[1] > GROWN * sweep->rates[2 * sweep->least + 1];
 }
 
-/* The mean is of all losses so far, newer ones counting more. */
+/* The mean of all losses so far, with exponentially decreasing weights. */
 static bool sweep_rates(cai_trainer *trainer, const cai_phase *phase, cai_running *running, int64_t steps,
                         Sweep *sweep, cai_error *error) {
     double sum = 0, weight = 0;
@@ -64,7 +64,7 @@ static bool sweep_rates(cai_trainer *trainer, const cai_phase *phase, cai_runnin
     return true;
 }
 
-/* ---- what came of it ---- */
+/* ---- the results ---- */
 
 static bool write_rate_curve(const cai_trainer *trainer, const Sweep *sweep, cai_error *error) {
     cai_line line = {"mean loss over lr", sweep->rates, sweep->count};
@@ -80,16 +80,16 @@ static bool write_rate_curve(const cai_trainer *trainer, const Sweep *sweep, cai
     return done;
 }
 
-/* Where the loss was least the rate is nearly too large: a tenth of it is on the way
- * there. */
+/* Where the loss is least, the rate is nearly too large. A tenth of it is a usual
+ * choice. */
 static void print_rates(const cai_trainer *trainer, const Sweep *sweep) {
     int64_t each = (sweep->count + TOLD - 1) / TOLD;
     printf("%12s  mean loss\n", CAI_SHOWN_RATE);
     for (int64_t i = 0; i < sweep->count; i++)
         if (i % each == 0 || i == sweep->least || i == sweep->count - 1)
             printf("%12.3g  %.4g%s\n", sweep->rates[2 * i], sweep->rates[2 * i + 1],
-                   i == sweep->least ? "  the least" : "");
-    printf("suggestion: lr = %.2g, a tenth of where the loss is least\n%s/rate.svg has the curve\n",
+                   i == sweep->least ? "  the smallest" : "");
+    printf("suggestion: lr = %.2g, a tenth of the rate with the smallest loss\n%s/rate.svg has the curve\n",
            sweep->rates[2 * sweep->least] / 10, trainer->command->folder);
 }
 
@@ -101,8 +101,7 @@ static bool sweep_and_tell(cai_trainer *trainer, const cai_phase *phase, cai_run
         return false;
     if (cai_stop_is_asked()) return true;
     if (!isfinite(sweep->rates[1]))
-        return cai_fail(error, CAI_BAD_INPUT,
-                        "the loss is no finite number in the first step, with a rate of %.3g",
+        return cai_fail(error, CAI_BAD_INPUT, "the loss is not finite in the first step, with a rate of %.3g",
                         sweep->rates[0]);
     print_rates(trainer, sweep);
     return write_rate_curve(trainer, sweep, error);

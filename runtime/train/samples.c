@@ -1,8 +1,8 @@
-/* samples/: a sheet for each `show` of pictures, whenever it comes. The pictures of a
- * batch stand in a square; of a tuple each line has one of every item. A pixel of the
- * sheet is a pixel of the text's tensor. Names say what and when: fake-00000400.png,
- * behind the phase's number where there are several. So a run that goes on writes the
- * same names, and equal bytes. */
+/* samples/: a sheet for each `show` of pictures, each time it is due. The pictures of a
+ * batch form a square. A tuple has a line for each sample, with one picture of each of
+ * its items. A pixel of the sheet is a pixel of the tensor. The name contains the show
+ * and the step, fake-00000400.png, after the number of the phase if there are several. So
+ * a resumed run writes the same names, with equal bytes. */
 #include "train/train.h"
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { GAP = 2, SQUARE = 64 /* pictures in a square at most */, LINES = 8, UNASKED = 20 /* a phase */ };
+enum {
+    GAP = 2,
+    SQUARE = 64 /* pictures of a square at most */,
+    LINES = 8,
+    UNASKED = 20 /* sheets of a phase */
+};
 
 /* ---- names ---- */
 
@@ -20,7 +25,7 @@ static const char *samples_folder(const cai_trainer *trainer, char *path, size_t
     return cai_folder_path(trainer, "samples", path, size);
 }
 
-/* Letters, digits and one `_` for anything else. */
+/* Keeps letters and digits; each run of other characters becomes one `_`. */
 static void add_slug(char *out, size_t size, const char *text) {
     size_t used = strlen(out);
     for (; *text && used + 1 < size; text++) {
@@ -42,13 +47,13 @@ bool cai_sample_parse(const char *name, cai_sample_name *out) {
     snprintf(out->show, sizeof out->show, "%.*s", (int)(length - 13), name);
     end = 0;
     bool numbered = sscanf(name, "%d.%n", &out->phase, &end) == 1 && end > 0;
-    if (!numbered) out->phase = 1; /* there is one */
+    if (!numbered) out->phase = 1; /* there is only one phase */
     return true;
 }
 
 /* ---- a sheet ---- */
 
-typedef struct Item { /* f32[count, channels, height, width] */
+typedef struct Item { /* one item of a tuple: f32[count, channels, height, width] */
     const float *pixels;
     int64_t count, channels, height, width;
 } Item;
@@ -58,7 +63,7 @@ enum { ITEMS = 32 };
 typedef struct Sheet {
     Item items[ITEMS];
     int item_count;
-    int64_t cells, across; /* cells: of one picture of each item */
+    int64_t cells, across; /* cells: a picture of each item */
     int64_t cell_height, cell_width, height, width, channels;
     float *pixels;
 } Sheet;
@@ -135,7 +140,7 @@ static bool is_same_row(const cai_shown *a, const cai_shown *b) {
     return b->form == CAI_SHOW_PICTURE && a->row >= 0 && a->row == b->row;
 }
 
-/* One that has no interval comes some times a phase, and at its end. */
+/* A show without an interval is due UNASKED times a phase, and at its end. */
 static bool is_sheet_due(const cai_trainer *trainer, const cai_shown *shown, uint32_t guards) {
     int64_t steps = cai_trainer_steps(trainer, trainer->point.phase),
             each = steps > UNASKED ? steps / UNASKED : 1;
@@ -143,7 +148,7 @@ static bool is_sheet_due(const cai_trainer *trainer, const cai_shown *shown, uin
     return trainer->point.step % each == 0 || trainer->point.step == steps;
 }
 
-/* Two that would have one name are numbered. */
+/* How many earlier shows have the same slug, so that their names need a number. */
 static int count_same_slugs(const cai_shown *shown, int first, const char *slug) {
     int same = 0;
     for (int i = 0; i < first; i++) {
@@ -163,7 +168,7 @@ static void name_show(const cai_shown *shown, int first, char *out, size_t size)
     else snprintf(out, size, "%s", *slug ? slug : "show");
 }
 
-/* Steps of a phase are counted through all items. */
+/* In a block with `each`, the steps of a phase are counted through all items. */
 static void name_sheet(const cai_trainer *trainer, const cai_shown *shown, int first, const char *before,
                        char *out, size_t size) {
     char show[80], phase[32] = "";
@@ -175,14 +180,14 @@ static void name_sheet(const cai_trainer *trainer, const cai_shown *shown, int f
              (long long)(point->item * cai_trainer_steps(trainer, point->phase) + point->step));
 }
 
-/* A run outlives what cannot be written, which is told once. */
+/* Pictures that cannot be written do not end the run; the user is told once. */
 static void tell_lost(cai_trainer *trainer, const cai_error *error) {
     if (trainer->samples_are_lost) return;
     trainer->samples_are_lost = true;
     cai_progress_say(trainer, "samples cannot be written, and the run goes on: %s", error->message);
 }
 
-/* The sheet of shown[first .. end - 1]. */
+/* Writes the sheet of shown[first .. end - 1]. */
 static bool write_row(const cai_running *running, int first, int end, const char *path, cai_error *error) {
     Sheet sheet = {.item_count = 0};
     for (int i = first; i < end; i++) add_item(&sheet, running, i);
@@ -238,7 +243,7 @@ void cai_samples_measured(cai_trainer *trainer, const cai_measure *measure, cons
     write_samples(trainer, running, measure->shown, measure->shown_count, "measured.", NULL, 0);
 }
 
-/* ---- those that are there ---- */
+/* ---- existing sheets ---- */
 
 static int compare_samples(const void *a, const void *b) {
     const cai_sample_name *one = a, *two = b;
@@ -270,7 +275,7 @@ void cai_sample_file(const cai_sample_name *name, char *out, size_t size) {
     snprintf(out, size, "samples/%s-%08lld.png", name->show, name->step);
 }
 
-/* Those of steps that will be run again. */
+/* Whether the sheet is of a step after the point, which will be repeated. */
 static bool is_of_future(const cai_trainer *trainer, const cai_sample_name *name) {
     const cai_point *point = &trainer->point;
     int64_t phase = name->phase - 1, item = 0, step = name->step;

@@ -1,9 +1,9 @@
-/* The data sets of a train block, from the words of a command line. */
+/* Opens the data sets of a train block, as the command line says. */
 #include "train/train.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define HELD_OUT 0.1 /* the share of a set that is measured on, where the data has no part for that */
+#define HELD_OUT 0.1 /* the share of a set that is held out if the data has no part for measuring */
 
 static bool is_measured(const cai_training *training, int set) {
     for (int i = 0; i < training->phase_count; i++)
@@ -12,7 +12,7 @@ static bool is_measured(const cai_training *training, int set) {
     return false;
 }
 
-/* Some of its data is held out, for it or for another set that reads the same. */
+/* Whether the block measures this set, or another one that reads the same data. */
 static bool measures_on(const cai_training *training, int set) {
     const int data = cai_set_of_data(training->sets, set);
     bool measured = false;
@@ -72,7 +72,7 @@ cai_dataset *cai_set_open(const cai_training *training, const cai_train_command 
         return fail_called_alike(training, set, error), NULL;
     cai_dataset *data = cai_dataset_open(&training->sets[set], paths, names, count, &options, error);
     if (data && is_measured(training, set) && cai_dataset_count(data, CAI_PART_HELD_OUT) == 0)
-        notice(training->sets[set].name, "none of its samples is held out, so that nothing is measured on "
-                                         "them: --held-out PERCENT says how many");
+        notice(training->sets[set].name, "none of its samples are held out, so there is nothing to measure: "
+                                         "--held-out PERCENT sets their share");
     return data;
 }

@@ -1,6 +1,6 @@
-/* Signals that ask a run to stop: it finishes its step, writes a checkpoint and says how
- * to go on. Whoever handled a signal before has the second one, so that nobody waits for
- * a step against his will. */
+/* Signals ask a run to stop: it finishes its step, writes a checkpoint, and prints how to
+ * resume. A second signal goes to the previous handler, which ends the process, so that
+ * nobody has to wait for a step. */
 #include "train/train.h"
 #include <signal.h>
 
@@ -20,7 +20,8 @@ void cai_stop_on_signals(void) {
     asked = 0;
     for (int i = 0; i < STOPPING; i++) {
         sigaction(stopping[i], NULL, &before[i]);
-        if (before[i].sa_handler != SIG_IGN) sigaction(stopping[i], &action, NULL); /* nohup stays */
+        /* under nohup, SIGHUP stays ignored */
+        if (before[i].sa_handler != SIG_IGN) sigaction(stopping[i], &action, NULL);
     }
 }
 

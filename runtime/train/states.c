@@ -1,4 +1,4 @@
-/* The memory of states, and what they begin with. */
+/* The memory of states, and their first values. */
 #include "train/train.h"
 #include <math.h>
 #include <stdio.h>
@@ -41,11 +41,12 @@ void cai_states_free(cai_states *states) {
     *states = (cai_states){0};
 }
 
-/* ---- beginning ---- */
+/* ---- drawing first values ---- */
 
 enum { AT_ONCE = 4096 };
 
-/* A normal number of two uniform ones, by Box and Muller: 1 - u is above 0. */
+/* Box and Muller: a normally distributed number from two uniform ones. 1 - u is above
+ * 0. */
 static double normal_number(uint64_t stream, int64_t i) {
     double u = cai_unit(stream, 2 * i), v = cai_unit(stream, 2 * i + 1);
     return sqrt(-2 * log(1 - u)) * cos(2 * M_PI * v);
@@ -73,14 +74,14 @@ static bool draw_start(const cai_state *state, uint64_t seed, char *out, cai_err
                              .count = some,
                              .data = (unsigned char *)numbers};
         if (!cai_tensor_convert(&tensor, state->type, out + first * cai_type_bytes(state->type), error))
-            return cai_fail_within(error, "the beginning of %s", state->path);
+            return cai_fail_within(error, "the initial value of %s", state->path);
     }
     return true;
 }
 
-/* ---- beginning as a file has it ---- */
+/* ---- first values from a file ---- */
 
-typedef struct Loading { /* the file that was opened last: states of one follow each other */
+typedef struct Loading { /* the file that was opened last; states of one file are consecutive */
     char path[4096];
     cai_tensor_file file;
     bool open;
@@ -107,11 +108,11 @@ static bool load_state(Loading *loading, const cai_state *state, void *out, cai_
     if (!open_file(loading, state->load, (size_t)(colon - state->load), error)) return false;
     const cai_tensor *found = cai_tensors_find(&loading->file, name);
     if (!found)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: has no `%.200s`, as which `%.200s` is to begin",
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has no `%.200s`, from which `%.200s` is to be loaded",
                         loading->path, name, state->path);
     if (!has_shape(found, state))
         return cai_fail(error, CAI_BAD_INPUT,
-                        "%s: `%.200s` is %s, which is not the shape of `%.200s`, which is to begin so",
+                        "%s: `%.200s` is %s, which is not the shape of `%.200s`, which is loaded from it",
                         loading->path, name, cai_tensor_shape_text(found, shape, sizeof shape), state->path);
     return cai_tensor_convert(found, state->type, out, error) ||
            cai_fail_within(error, "%s: %.200s", loading->path, name);
@@ -128,7 +129,7 @@ static bool load_states(cai_states *states, cai_error *error) {
     return good;
 }
 
-/* Files are closed before the others are drawn, which would be in memory beside them. */
+/* Files are closed before other states are drawn, to keep them out of memory. */
 bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error) {
     bool good = load_states(states, error);
     for (int i = 0; i < states->training->state_count && good; i++) {
@@ -146,7 +147,7 @@ bool cai_states_start_optimizers(cai_states *states, uint64_t seed, cai_error *e
     return good;
 }
 
-/* ---- what is no number ---- */
+/* ---- checking for infinities and NaN ---- */
 
 static bool is_finite(const cai_state *state, const void *data) {
     int64_t count = cai_state_count(state);
@@ -155,7 +156,7 @@ static bool is_finite(const cai_state *state, const void *data) {
         float numbers[AT_ONCE], sum = 0;
         int64_t some = count - first < AT_ONCE ? count - first : AT_ONCE;
         cai_tensor_to_f32(&tensor, first, some, numbers);
-        for (int64_t i = 0; i < some; i++) sum += 0 * numbers[i]; /* 0, or NaN of what is not finite */
+        for (int64_t i = 0; i < some; i++) sum += 0 * numbers[i]; /* 0, or NaN if the number is not finite */
         if (sum != 0) return false;
     }
     return true;

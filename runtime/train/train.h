@@ -1,11 +1,14 @@
-/* The runtime's wing of trainers: what a program does that the compiler made of a `train`
- * block. It stands on data/, files/ and core/, and on program/ for --time and --profile;
- * a trainer's object brings the tables (core/training.h).
+/* The runtime's wing of trainers: the program that the compiler builds from a `train`
+ * block. It uses data/, files/ and core/, and program/ for --time and --profile; the
+ * trainer's object contains the tables (core/training.h).
  *
- * A run is a folder. What it has come to is a point: states, and how many steps of which
- * phase are done. All else follows from the point, the seed and the data: which samples a
- * step reads, what is drawn in it, when something is measured. So a run that goes on from
- * a checkpoint makes the same bits as one that never stopped. */
+ * A run is a folder. Its progress is a point: the states, and how many steps of which
+ * phase are done. Everything else is a function of the point, the seed and the data:
+ * which samples a step reads, which random numbers it draws, when it measures. So a
+ * resumed run computes the same bits as one that was never interrupted.
+ *
+ * Functions that take a cai_error return false (or NULL) after an error, which *error
+ * then describes. */
 #ifndef CAI_TRAIN_H
 #define CAI_TRAIN_H
 
@@ -14,99 +17,110 @@
 
 /* ---- main.c ---- */
 
-/* The whole run of a trainer from its command line; gives its exit code. */
+/* Runs a trainer from its command line. Returns the exit code. */
 int cai_train_main(const cai_training *training, int argc, char **argv);
 
-/* ---- command.c: the words after the trainer's name ---- */
+/* ---- command.c: the command line ---- */
 
-typedef struct cai_operand { /* of data */
+typedef struct cai_operand { /* where data lies */
     int set;
-    const char *name; /* of a field, or NULL: of all fields of the set */
+    const char *name; /* of a field; NULL: `path` has all fields of the set */
     const char *path;
 } cai_operand;
 
 typedef struct cai_train_command {
-    const char *program; /* the last part of argv[0] */
+    const char *program; /* the last component of argv[0] */
     const char *folder;
     cai_operand *operands;
     int operand_count;
-    int64_t seed, steps, stop, checkpoint, patience; /* 0: not given, the seed too */
-    int64_t threads, held_out;                       /* held_out: a percentage */
-    int fold, folds;                                 /* of --fold; 0: not given */
-    const char *phase;                               /* NULL: all */
+    /* 0: not on the command line; for the seed 0 is the default, too */
+    int64_t seed, steps, stop, checkpoint, patience;
+    int64_t threads, held_out; /* held_out: in percent */
+    int fold, folds;           /* of --fold K/N; 0: no folds */
+    const char *phase;         /* of --phase; NULL: all phases */
     bool fresh, anyway, strict, time, profile, tensorboard, help, version;
 } cai_train_command;
 
-/* Paths point into argv. After a failure, too, command->program is set. */
+/* The paths point into argv. command->program is set even after an error. */
 bool cai_train_command_parse(const cai_training *training, int argc, char **argv, cai_train_command *command,
                              cai_error *error);
 void cai_train_command_free(cai_train_command *command);
 void cai_train_help(const cai_training *training, const char *name, FILE *out);
 
-/* ---- sets.c: data sets, from the command's operands ---- */
+/* ---- sets.c: opens the data sets that the command line names ---- */
 
-/* Whether a phase reads the set, or measures on it. */
+/* Whether any phase reads or measures the set. */
 bool cai_set_is_read(const cai_training *training, int set);
-/* Something is held out only of what is measured on. */
+/* Opens a set. Samples are held out only if the block measures this set, or another that
+ * reads the same data. */
 cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set,
                           uint64_t seed, cai_notice *notice, cai_error *error);
 
-/* ---- pace.c: when what happens; arithmetic alone ---- */
+/* ---- pace.c: how long phases are and when intervals hold; pure arithmetic ---- */
 
-typedef struct cai_pace { /* of a phase: of the set that counts its epochs */
-    int64_t samples;      /* that a step takes */
-    int64_t count;        /* that the set has */
-    double minutes[2];    /* since the trainer began: when this step did, and the one before */
+typedef struct cai_pace { /* the pace of a phase, in samples of the set that counts its epochs */
+    int64_t samples;      /* per step */
+    int64_t count;        /* in the set, in an epoch */
+    /* minutes since the trainer started: at the beginning of this step, and of the
+     * previous step */
+    double minutes[2];
 } cai_pace;
 
-/* How many steps a phase takes; -1 where that is for a clock to say (minutes). */
+/* The number of steps of a phase; -1 if its length is in minutes, and so must be
+ * timed. */
 int64_t cai_pace_steps(cai_pace pace, cai_interval length);
-/* Whether step `step`, counted from 0, of `steps` is one of n, 2n, .. of the interval, or
- * the last; of minutes, whether the n-th, 2n-th, .. is over since the step before. */
+/* Whether an interval of n holds in step `step` (counted from 0) of `steps`: it holds in
+ * the n-th, 2n-th, .. step or epoch and, with interval.last, in the last step. One in
+ * minutes holds if a multiple of n minutes was reached since the previous step began. */
 bool cai_pace_holds(cai_pace pace, cai_interval interval, int64_t step, int64_t steps);
 int64_t cai_pace_epoch(cai_pace pace, int64_t step);
-/* The seed of the random streams of a step:
- * mix(mix(mix(seed) + phase) + step), mix being splitmix64 (core/random.c). */
+/* The seed for the random numbers of a step: mix(mix(mix(seed) + phase) + step), where
+ * mix is splitmix64 (core/random.c). */
 int64_t cai_step_seed(uint64_t seed, int32_t phase, int64_t step);
 
 /* ---- states.c: the memory of all states ---- */
 
 typedef struct cai_states {
     const cai_training *training;
-    void **data; /* one each, at multiples of CAI_ALIGNMENT */
+    void **data; /* one block for each state, aligned to CAI_ALIGNMENT */
 } cai_states;
 
 bool cai_states_new(const cai_training *training, cai_states *states, cai_error *error);
 void cai_states_free(cai_states *states);
-/* The elements that a run begins with: element i of a state is drawn from (seed, the
+/* Sets all states to their first values. Element i of a state is drawn from (seed, the
  * state's stream, i). */
 bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error);
-/* Those of optimizers begin anew. */
+/* Sets only the states of optimizers to their first values. */
 bool cai_states_start_optimizers(cai_states *states, uint64_t seed, cai_error *error);
-void cai_states_copy(cai_states *to, const cai_states *from); /* of the same training */
-int64_t cai_state_count(const cai_state *state);              /* of elements */
-/* The first state that has an element which is no finite number, or -1. */
+void cai_states_copy(cai_states *to, const cai_states *from); /* both of the same training */
+int64_t cai_state_count(const cai_state *state);              /* its number of elements */
+/* The first state with an element that is infinite or NaN; -1 if all are finite. */
 int cai_states_find_infinite(const cai_states *states);
 
-/* ---- checkpoint.c: a point of the run in a file ---- */
+/* ---- checkpoint.c: a point of a run as a file ---- */
 
 typedef struct cai_point {
-    int64_t item;        /* through which the phases run; 0 of a block without `each` */
-    int64_t phase, step; /* steps of that phase that are done; phase is phase_count when all is done */
-    int64_t *lengths;    /* steps of each phase; -1: not known yet */
+    int64_t item; /* the item that the phases run for; 0 in a block without `each` */
+    /* the current phase, and how many of its steps are done; phase_count when all phases
+     * are over */
+    int64_t phase, step;
+    int64_t *lengths; /* the steps of each phase; -1: not known yet */
     uint64_t seed;
-    double best;        /* value that `save` kept in this phase; NAN: none yet */
+    double best;        /* the value that `save` kept in this phase; NAN: none yet */
     int64_t since_best; /* measurements since then */
 } cai_point;
 
-typedef struct cai_value { /* that is shown: the mean since it was last written down */
+/* a shown value: its sum and count since the log last had it; `last` is the latest value,
+ * or the mean that was logged */
+typedef struct cai_value {
     double sum, last;
     double count;
 } cai_value;
 
 cai_tensor cai_state_tensor(const cai_state *state, const void *data);
-/* Writes FOLDER/NAME with all states, the point, and what the log has not written down
- * yet of the phase's values (NULL: the phase is through); it is on the disk then. */
+/* Writes FOLDER/NAME with all states, the point, and the values of the phase that are not
+ * in the log yet (`values` NULL: the phase is over). The file is on the disk when the
+ * function returns. */
 bool cai_checkpoint_write(const cai_states *states, const cai_point *point, const cai_value *values,
                           uint64_t data, const char *folder, const char *name, cai_error *error);
 
@@ -115,86 +129,88 @@ typedef struct cai_checkpoint {
     cai_point point;
     uint64_t identity, data;
     int64_t parts;
-    const char *settings, *target; /* of the one that wrote it */
+    const char *settings, *target; /* settings and target of the trainer that wrote it */
 } cai_checkpoint;
 
-/* lengths: room for those of training's phases. The file stays open until it is
- * closed. */
+/* `lengths` has room for all phases of the training. The file stays open until
+ * cai_checkpoint_close. */
 bool cai_checkpoint_open(const cai_training *training, const char *path, int64_t *lengths,
                          cai_checkpoint *checkpoint, cai_error *error);
-/* The values as they were written; zeroed where there are none. */
+/* The values that were written; zeros if there are none. */
 void cai_checkpoint_values(const cai_checkpoint *checkpoint, cai_value *values, int count);
 bool cai_checkpoint_load(const cai_checkpoint *checkpoint, const char *path, cai_states *states,
                          cai_error *error);
 void cai_checkpoint_close(cai_checkpoint *checkpoint);
 
-/* ---- trainer.c, entry.c, batch.c, ahead.c, measure.c: what runs ---- */
+/* ---- trainer.c, entry.c, batch.c, ahead.c, measure.c: running ---- */
 
-typedef struct cai_batch { /* samples of a set for one round, into the ports of an entry */
+typedef struct cai_batch { /* samples of one set in one round, for the ports of an entry */
     int set, round;
-    void **buffers, **next; /* by field; NULL: no port takes it; `next`: those of the next step */
+    void **buffers, **next; /* by field; NULL: no port reads it; `next`: buffers for the next step */
 } cai_batch;
 
-typedef struct cai_running { /* an entry that is ready to run */
+typedef struct cai_running { /* an entry, ready to run */
     const cai_entry *entry;
     cai_context *context;
-    void **inputs, **outputs;        /* memory of ports: a state's, or its own */
-    void **next;                     /* of inputs that are samples: those of the next step, or NULL */
-    uint64_t *capacities;            /* of its own: of inputs, then of outputs; 0: it is a state's */
-    int64_t (*shapes)[CAI_MAX_RANK]; /* of inputs, to prepare with */
+    void **inputs, **outputs; /* of ports: the memory of a state, or their own */
+    void **next;              /* of inputs that are samples: the buffer for the next step, or NULL */
+    /* bytes of a port's own memory, inputs first, then outputs; 0: the memory of a
+     * state */
+    uint64_t *capacities;
+    int64_t (*shapes)[CAI_MAX_RANK]; /* shapes of inputs, for which the context is prepared */
     cai_batch *batches;
     int batch_count;
 } cai_running;
 
-typedef struct cai_reading { /* samples of a step, which threads take one by one */
+typedef struct cai_reading { /* the samples of a step; threads read one at a time */
     const struct cai_trainer *trainer;
     const cai_running *running;
-    bool ahead; /* into the buffers of the next step */
+    bool ahead; /* into the buffers for the next step */
     int part;
-    const int64_t *positions; /* by set */
-    const int64_t *rows;      /* by set, 0 where nothing is read; NULL: the sets' own numbers */
+    const int64_t *positions; /* by set: the position of the first sample */
+    const int64_t *rows;      /* by set: how many samples, 0 for none; NULL: the batch size of each set */
     int64_t tasks;
-    atomic_llong left; /* that nobody has taken */
+    atomic_llong left; /* samples that no thread has taken yet */
     pthread_mutex_t lock;
     pthread_cond_t finished;
-    int64_t unread; /* that are not finished */
-    int64_t failed; /* the first task that failed, or -1 */
+    int64_t unread; /* samples that are not finished */
+    int64_t failed; /* the first sample that failed, or -1 */
     cai_error error;
 } cai_reading;
 
-typedef struct cai_ahead { /* what is read beside a step */
+typedef struct cai_ahead { /* what is read during a step, for later steps */
     cai_reading reading;
-    const cai_running *running; /* whose next step it is for; NULL: nothing is read */
-    int64_t *positions;         /* by set */
-    pthread_t thread;           /* that waits for the disk, if `fetches` */
+    const cai_running *running; /* the entry that the samples are for; NULL: nothing is being read */
+    int64_t *positions;         /* by set, of the next step */
+    pthread_t thread;           /* waits for the disk, if `fetches` */
     bool fetches;
     atomic_bool ending;
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t lock; /* protects the members below */
     pthread_cond_t asked;
     bool wanted;
-    int64_t *wanted_from, *wanted_count; /* by set: positions of samples whose files are wanted */
+    int64_t *wanted_from, *wanted_count; /* by set: the samples whose files are wanted */
 } cai_ahead;
 
 typedef struct cai_progress {
-    double begun, shown; /* times; of the line that was shown last */
-    double busy;         /* milliseconds that `counted` steps took */
-    double waited;       /* of these, for samples that were not read yet */
+    double begun, shown; /* times: when the first step began, and when the line was last shown */
+    double busy;         /* milliseconds of the `counted` steps */
+    double waited;       /* milliseconds of these that were spent waiting for samples */
     int64_t counted;
-    char measured[200]; /* what was last measured */
+    char measured[200]; /* the last measurement as text */
 } cai_progress;
 
 typedef struct cai_page {  /* index.html */
-    double written, pause; /* when it was, and how long it stays so */
-    bool is_lost;          /* as log_is_lost */
+    double written, pause; /* when it was last written, and how long to wait before writing it again */
+    bool is_lost;          /* like log_is_lost */
     const char *wrong;     /* what ended the run before its end; NULL: nothing did */
 } cai_page;
 
-typedef struct cai_events { /* of --tensorboard */
+typedef struct cai_events { /* the file for --tensorboard */
     FILE *file;
-    int64_t *points; /* of each curve of the log, that were written */
+    int64_t *points; /* of each curve of the log: how many of its points are written */
     int curves;
-    int64_t last_sample; /* the step, through all phases */
-    bool is_lost;        /* as log_is_lost */
+    int64_t last_sample; /* the step of the last sheet, counted through all phases */
+    bool is_lost;        /* like log_is_lost */
 } cai_events;
 
 typedef struct cai_trainer {
@@ -203,163 +219,169 @@ typedef struct cai_trainer {
     cai_pool *pool;
     cai_ahead ahead;
     cai_states states;
-    cai_dataset **sets; /* NULL: no phase reads it */
-    uint64_t data;      /* a fingerprint of all of them */
-    int64_t items;      /* for each of which the phases run; 1 where no set is `each` */
+    cai_dataset **sets; /* NULL: no phase reads the set */
+    uint64_t data;      /* a fingerprint of all sets */
+    int64_t items;      /* how many items the phases run for; 1 without `each` */
     cai_point point;
     FILE *log;
-    bool log_is_lost; /* it could not be written, which has been said */
+    bool log_is_lost; /* it cannot be written any more, which was reported */
     cai_progress progress;
-    cai_value *values; /* of what the phase shows; NULL: it has not begun */
-    double written;    /* when the last checkpoint was */
-    double begun;      /* when the first step of this process was */
-    double minutes[2]; /* as cai_pace's; 0 while steps are taken again */
+    cai_value *values; /* of the phase's shown values; NULL: the phase has not begun */
+    double written;    /* when the last checkpoint was written */
+    double begun;      /* when this process began its first step */
+    double minutes[2]; /* as in cai_pace; 0 while steps are repeated */
     cai_page page;
-    bool samples_are_lost; /* as log_is_lost */
+    bool samples_are_lost; /* like log_is_lost */
     cai_events events;
-    int only;     /* the phase of --phase, or -1 */
-    double scale; /* of --find-rate */
+    int only;     /* the only phase to run (--phase); -1: all */
+    double scale; /* the factor of --find-rate */
 } cai_trainer;
 
 bool cai_trainer_open(cai_trainer *trainer, cai_error *error);
 void cai_trainer_close(cai_trainer *trainer);
-/* All phases, or that of --phase. */
+/* Whether all phases are over, or with --phase that one. */
 bool cai_trainer_is_over(const cai_trainer *trainer);
-/* To that of --phase, in a run that begins or goes on. */
+/* With --phase, moves the point to that phase. `resumed`: the folder had a run. */
 bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *error);
-/* Behind the states' beginning: what `once` does in the phases before that one. */
+/* With --phase in a new run: runs what `once` does in the phases before. */
 bool cai_trainer_begin_skipped(cai_trainer *trainer, cai_error *error);
-/* Goes on from the point to the end, or until it is asked to stop. */
+/* Runs from the point to the end, or until a stop is asked for. */
 bool cai_trainer_run(cai_trainer *trainer, cai_error *error);
 cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase);
-/* Makes room for the values of the point's phase, unless there is. */
+/* Allocates the values of the current phase, unless they exist. */
 bool cai_trainer_make_values(cai_trainer *trainer, cai_error *error);
-/* the set that counts; -1: there is none */
+/* The set that counts the phase's epochs; -1: none. */
 int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase);
-int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase); /* that the phase takes */
-/* The position of a set's sequence at which the point's step begins. */
+int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase); /* the number of steps of the phase */
+/* The position in a set at which the current step begins. */
 int64_t cai_trainer_drawn(const cai_trainer *trainer, int set);
-/* The position of the sample of a set that stays the same through this item. */
+/* The position of the sample of a `once` or `each` set in the current item. */
 int64_t cai_trainer_staying(const cai_trainer *trainer, int set);
-/* The seed of the random streams of a step of the point's phase and item. */
+/* The seed of a step in the current phase and item. */
 int64_t cai_trainer_seed(const cai_trainer *trainer, int64_t step);
-/* --profile: what each kernel takes in a step of the first phase, on its first samples. */
+/* --profile: how long each kernel takes in the first phase's step, on the first
+ * samples. */
 bool cai_trainer_profile(cai_trainer *trainer, cai_error *error);
-/* Writes last.safetensors; the one before it is then previous.safetensors. */
+/* Writes last.safetensors; the one before becomes previous.safetensors. */
 bool cai_trainer_keep(cai_trainer *trainer, cai_error *error);
 
 bool cai_running_open(cai_trainer *trainer, const cai_entry *entry, cai_running *running, cai_error *error);
-/* For the shapes that stand there: gives ports their memory. */
+/* Prepares the context for running->shapes, and allocates the ports' own memory. */
 bool cai_running_prepare(cai_running *running, cai_error *error);
-/* Makes room for the samples of the next step, unless there is. */
+/* Allocates the buffers for the next step's samples, unless they exist. */
 bool cai_running_double(cai_running *running, cai_error *error);
 void cai_running_close(cai_running *running);
-/* Sets the inputs that are counters and guards, and runs. */
+/* Sets the inputs that are counters and guards, then runs the entry. */
 bool cai_running_run(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards, int64_t seed,
                      cai_error *error);
-uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step); /* that hold in the step */
+/* those that hold in the step, as bits */
+uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step);
 
-/* Reads what the entry's ports take: of each set so many rows, its samples from a
- * position on. Without `rows` it is the set's batch; where it is 0 nothing is read. */
+/* Reads samples for the entry's ports: rows[set] of each set, from positions[set] on.
+ * rows NULL: the batch size of each set. */
 bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int part,
                     const int64_t *positions, const int64_t *rows, cai_error *error);
 
-/* The same in pieces. Between begin and finish, or drop, any thread may take samples. */
+/* The same in pieces. Any thread may take samples between begin and finish or drop. */
 void cai_reading_open(cai_reading *reading, const cai_trainer *trainer);
 void cai_reading_close(cai_reading *reading);
 void cai_reading_begin(cai_reading *reading, const cai_running *running, bool ahead, int part,
                        const int64_t *positions, const int64_t *rows);
-/* Reads the next sample; false where all are taken. A cai_work_beside: late calls, of one
- * that was finished, do no harm. */
+/* Reads the next sample; false if none is left. Is a cai_work_beside: a call after the
+ * reading is finished does nothing. */
 bool cai_reading_take(void *reading);
-bool cai_reading_finish(cai_reading *reading, cai_error *error); /* by all threads of the pool */
-void cai_reading_drop(cai_reading *reading);                     /* leaves out what is not begun */
+bool cai_reading_finish(cai_reading *reading, cai_error *error); /* with all threads of the pool */
+void cai_reading_drop(cai_reading *reading);                     /* skips samples that nobody has begun */
 
-bool cai_ahead_open(cai_trainer *trainer, cai_error *error); /* when pool and sets are there */
-void cai_ahead_close(cai_trainer *trainer);                  /* behind the pool's own end */
-/* Gives the entry the samples from these positions on: those that were read ahead, or
- * else it reads them. */
+bool cai_ahead_open(cai_trainer *trainer, cai_error *error); /* after the pool and the sets are opened */
+void cai_ahead_close(cai_trainer *trainer);                  /* after the pool is freed */
+/* Provides the entry with the samples at these positions: swaps in the buffers that were
+ * read ahead, or reads the samples now. */
 bool cai_ahead_take(cai_trainer *trainer, cai_running *running, const int64_t *positions, cai_error *error);
-/* Has those of the step behind the one at these positions read from now on. */
+/* Begins to read ahead for the step after the one at these positions. */
 bool cai_ahead_begin(cai_trainer *trainer, cai_running *running, const int64_t *positions, cai_error *error);
-void cai_ahead_drop(cai_trainer *trainer); /* nobody will take them */
+void cai_ahead_drop(cai_trainer *trainer); /* abandons what is being read ahead */
 
-/* The entry on the batch of a step of the point's phase. */
+/* Runs the entry on the samples of the current step. */
 bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
                            cai_error *error);
-/* For the shapes that an entry was compiled for. */
+/* Opens the entry and prepares it for the shapes that it was compiled for. */
 bool cai_trainer_open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running *running,
                             cai_error *error);
 bool cai_trainer_run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error);
 
 bool cai_measure_run(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
-/* Before the first step: the last batch, which is smaller, has sizes that the text
- * allows. */
+/* Before the first step, checks that the last batch, which is smaller, has sizes that the
+ * text allows. */
 bool cai_measure_check(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
-/* Only for what it leaves in states: nothing is told or kept. */
+/* Measures again only for its updates of states: prints and saves nothing. */
 bool cai_measure_again(cai_trainer *trainer, const cai_measure *measure, cai_error *error);
 
-/* ---- items.c: what is left of each item ---- */
+/* ---- items.c: the results of each item ---- */
 
-/* the set whose samples are the items; -1: there is none */
+/* The set whose samples are the items; -1: none. */
 int cai_items_set(const cai_training *training);
-/* As many as the set of `each` has, or 1. */
+/* Sets trainer->items: the number of samples of the `each` set, or 1. */
 bool cai_items_count(cai_trainer *trainer, cai_error *error);
-/* At the end of an item: its pictures, as the last step shows them, and its weights. */
+/* At the end of an item, writes the pictures that the last step shows, and the trained
+ * weights. */
 void cai_items_keep(cai_trainer *trainer, const cai_running *running);
 bool cai_items_forget(const cai_trainer *trainer, cai_error *error);
-/* "photo 3 of 20"; "" without items */
+/* "photo 3 of 20"; "" without `each` */
 const char *cai_item_text(const cai_trainer *trainer, char *out, size_t size);
 
 /* ---- infinite.c ---- */
 
-/* Says in which step, up to `last`, and in which layer something became infinite first:
- * lines behind a message, or "" where that cannot be found. States and point are not what
- * they were then. */
+/* Finds the first step, up to `last`, and in it the first layer, whose result was not
+ * finite. Writes lines for the end of an error message; "" if it finds none. Leaves
+ * states and point changed, so the run cannot go on. */
 void cai_infinite_find(cai_trainer *trainer, const cai_phase *phase, cai_running *running, int64_t last,
                        char *out, size_t size);
 
 /* ---- folder.c: the folder of a run ---- */
 
-/* Makes the folder and keeps other trainers out of it. Nothing of a run stays there with
- * --fresh. */
+/* Makes the folder and locks it against other trainers. With --fresh, removes the run in
+ * it. */
 bool cai_folder_open(cai_trainer *trainer, cai_error *error);
-/* of the command line, else of the run that lies there */
+/* The seed of the command line, else of the run in the folder. */
 uint64_t cai_folder_seed(const cai_trainer *trainer);
-/* Goes to the point of the run that lies there, if there is one; refuses one of another
- * text or of other data. */
+/* If the folder has a run, goes to its point. Fails if that run is of another text, other
+ * data or other lengths. */
 bool cai_folder_resume(cai_trainer *trainer, bool *found, cai_error *error);
-bool cai_folder_begin(cai_trainer *trainer, cai_error *error); /* writes run.cai and run.json */
-/* Makes the folder anew where somebody has removed it, which is told. */
+bool cai_folder_begin(cai_trainer *trainer, cai_error *error); /* writes run.cai and run.json of a new run */
+/* If somebody has removed the folder, makes it again and reports that. */
 bool cai_folder_restore(cai_trainer *trainer, cai_error *error);
 char *cai_folder_path(const cai_trainer *trainer, const char *name, char *out, size_t size);
 
-/* ---- log.c, progress.c: what a person sees ---- */
+/* ---- log.c, progress.c: what the user sees ---- */
 
-#define CAI_LOG_HELD_OUT "held out" /* true in lines of measurements */
+#define CAI_LOG_HELD_OUT "held out" /* key of log lines; true in lines of measurements */
 
-/* without lines of steps that the point has not come to */
+/* Opens the log, without lines of steps after the point. */
 bool cai_log_open(cai_trainer *trainer, cai_error *error);
 void cai_log_step(cai_trainer *trainer, const cai_phase *phase, uint32_t guards);
 void cai_log_measured(cai_trainer *trainer, const cai_measure *measure, const double *values, bool saved);
 
 void cai_progress_step(cai_trainer *trainer, double milliseconds);
-/* --time: "step 3  loss 6.95338297  612.312 ms  1201.733 ms of CPU time  waited 0.004 ms",
- * of the step that was last taken; what all threads used; until its samples were read */
+/* The line of --time for the last step:
+ *     step 3  loss 6.95338297  612.312 ms  1201.733 ms of CPU time  waited 0.004 ms
+ * `of_processors` is the CPU time of all threads; `waited` is the time until the samples
+ * were read. */
 void cai_progress_time(const cai_trainer *trainer, double milliseconds, double of_processors, double waited);
-void cai_progress_say(cai_trainer *trainer, const char *format, ...) CAI_PRINTF(2, 3); /* a line that stays */
-void cai_progress_clear(void);                                     /* so that another line can be written */
-const char *cai_count_text(int64_t count, char *out, size_t size); /* "80,000" */
+/* removes the progress line, so that other text can be printed */
+void cai_progress_say(cai_trainer *trainer, const char *format, ...) CAI_PRINTF(2, 3);
+void cai_progress_clear(void);
+const char *cai_count_text(int64_t count, char *out, size_t size);      /* "80,000" */
 const char *cai_time_text(double milliseconds, char *out, size_t size); /* "1 h 52" */
 
 /* ---- history.c: log.jsonl as curves ---- */
 
 typedef struct cai_curve {
     char *name;
-    bool held_out; /* it was measured */
+    bool held_out; /* from measurements */
     int64_t count, room;
-    double *points; /* x and y in turn: steps of all phases, and what was shown; a NaN is a gap */
-    int64_t best;   /* the last one that `save` kept; -1 */
+    double *points; /* x and y in turn: the step, counted through all phases, and the value; NaN is a gap */
+    int64_t best;   /* the last point that `save` kept; -1: none */
 } cai_curve;
 
 typedef struct cai_history {
@@ -382,13 +404,13 @@ typedef struct cai_panel {
     const char *title;
     const cai_line *lines;
     int count;
-    bool logarithmic; /* over the logarithm of x */
+    bool logarithmic; /* x is on a logarithmic scale */
 } cai_panel;
 
 void cai_chart_print(const cai_panel *panels, int count, FILE *out);
-void cai_print_xml(const char *text, FILE *out); /* what stands between marks and in quotes */
+void cai_print_xml(const char *text, FILE *out); /* escapes text for elements and quoted attributes */
 
-/* ---- samples.c: sheets of what is shown ---- */
+/* ---- samples.c: sheets of shown pictures ---- */
 
 typedef struct cai_sample_name { /* of a file in samples/ */
     char show[100];
@@ -398,38 +420,41 @@ typedef struct cai_sample_name { /* of a file in samples/ */
 
 bool cai_sample_parse(const char *name, cai_sample_name *out);
 void cai_sample_file(const cai_sample_name *name, char *out, size_t size); /* "samples/fake-00000400.png" */
-/* By show, and by steps; free(*list). */
+/* Lists the sheets, ordered by show, then by step. The caller frees *list. Returns the
+ * count. */
 int cai_samples_list(const cai_trainer *trainer, cai_sample_name **list);
-/* Removes those of steps that the point has not come to, or all. */
+/* Removes the sheets of steps after the point, or all sheets. */
 bool cai_samples_cut(const cai_trainer *trainer, bool all, cai_error *error);
 void cai_samples_step(cai_trainer *trainer, const cai_phase *phase, const cai_running *running,
                       uint32_t guards);
-/* PATH.png of what the phase shows, or PATH.SHOW.png of each where it shows several. */
+/* Writes the pictures that the phase shows as PATH.png or, where it shows several, each
+ * as PATH.SHOW.png. */
 bool cai_samples_item(const cai_trainer *trainer, const cai_running *running, const char *path,
                       cai_error *error);
 void cai_samples_measured(cai_trainer *trainer, const cai_measure *measure, const cai_running *running);
 
 /* ---- page.c: curves.svg and index.html ---- */
 
-void cai_page_step(cai_trainer *trainer); /* now and then, while it runs */
+void cai_page_step(cai_trainer *trainer); /* now and then, during a run */
 void cai_page_write(cai_trainer *trainer, bool running);
 
-/* ---- events.c ---- */
+/* ---- events.c: files for TensorBoard ---- */
 
-/* What is new in the log and the samples. */
+/* Appends what is new in the log and the samples. */
 void cai_events_write(cai_trainer *trainer, const cai_history *history);
 void cai_events_forget(const cai_trainer *trainer);
 void cai_events_close(cai_events *events);
 
-/* ---- rate.c ---- */
+/* ---- rate.c: --find-rate ---- */
 
-bool cai_training_finds_rate(const cai_training *training); /* it can do nothing else */
+/* whether the trainer was built for --find-rate, and can do nothing else */
+bool cai_training_finds_rate(const cai_training *training);
 bool cai_rate_find(cai_trainer *trainer, cai_error *error);
 
 /* ---- signals.c ---- */
 
-/* From now on SIGINT, SIGTERM and SIGHUP ask the run to stop behind its step; a second
- * one ends it. */
+/* From now on SIGINT, SIGTERM and SIGHUP ask the run to stop after its current step; a
+ * second signal ends the process. */
 void cai_stop_on_signals(void);
 bool cai_stop_is_asked(void);
 

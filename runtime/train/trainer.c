@@ -1,5 +1,5 @@
-/* A run from a point to its end: phase by phase, step by step; measurements between
- * steps, checkpoints now and then. */
+/* Runs a training from a point to its end: phase by phase and step by step, with
+ * measurements between steps and checkpoints now and then. */
 #include "program/main.h"
 #include "train/train.h"
 #include <errno.h>
@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHECKPOINT_EVERY 600e3 /* milliseconds, where the command line gives no number of steps */
+#define CHECKPOINT_EVERY 600e3 /* milliseconds, unless --checkpoint gives a number of steps */
 
 /* ---- sets ---- */
 
-/* By any thread that reads. */
+/* May be called by any thread that reads samples. */
 static void tell_notice(const char *path, const char *text) {
     flockfile(stderr);
     cai_progress_clear();
@@ -35,7 +35,7 @@ static bool open_sets(cai_trainer *trainer, cai_error *error) {
     return true;
 }
 
-/* ---- how long ---- */
+/* ---- lengths and positions ---- */
 
 int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase) {
     int best = phase->paced_by;
@@ -59,7 +59,8 @@ cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase) {
 
 int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase) { return trainer->point.lengths[phase]; }
 
-/* Of a set, in the sizes and batches that the phase declares. */
+/* Samples that a step of the phase takes from a set's data, whichever batch sizes the
+ * phase declares for it. */
 static int64_t samples_of_step(const cai_training *training, const cai_phase *phase, int set) {
     int64_t samples = 0;
     for (int i = 0; i < training->set_count; i++)
@@ -68,7 +69,8 @@ static int64_t samples_of_step(const cai_training *training, const cai_phase *ph
     return samples;
 }
 
-/* Sets move on from phase to phase, and from item to item. */
+/* Positions continue from phase to phase and from item to item, so that a later phase
+ * reads other samples. */
 int64_t cai_trainer_drawn(const cai_trainer *trainer, int set) {
     const cai_training *training = trainer->training;
     const cai_point *point = &trainer->point;
@@ -85,7 +87,7 @@ int64_t cai_trainer_staying(const cai_trainer *trainer, int set) {
     return trainer->training->sets[set].fields[0].each ? trainer->point.item : 0;
 }
 
-/* The phases of an item count on from those of the item before. */
+/* Phases are numbered through all items, so that no two steps of a run share a seed. */
 int64_t cai_trainer_seed(const cai_trainer *trainer, int64_t step) {
     const cai_point *point = &trainer->point;
     int64_t phase = point->item * trainer->training->phase_count + point->phase;
@@ -127,14 +129,14 @@ bool cai_trainer_is_over(const cai_trainer *trainer) {
            (trainer->only >= 0 && trainer->point.phase > trainer->only);
 }
 
-/* A phase that is run alone begins from the text, as if those before it took no steps;
- * in a run that has come to it, it goes on there. */
+/* With --phase in a new run, the phases before it count as if they took no steps. A run
+ * that is resumed must have reached the phase. */
 bool cai_trainer_go_to_phase(cai_trainer *trainer, bool resumed, cai_error *error) {
     if (trainer->only < 0 || trainer->point.phase >= trainer->only) return true;
     if (resumed)
         return cai_fail(
             error, CAI_BAD_INPUT,
-            "%s: its run is in phase `%s`, before `%s`\n  help: --phase \"%s\" ends that first; -o "
+            "%s: this run is in phase `%s`, before `%s`\n  help: --phase \"%s\" finishes that phase first; -o "
             "names another folder",
             trainer->command->folder, trainer->training->phases[trainer->point.phase].name,
             trainer->command->phase, trainer->training->phases[trainer->point.phase].name);
@@ -185,13 +187,13 @@ bool cai_trainer_keep(cai_trainer *trainer, cai_error *error) {
     int broken = cai_states_find_infinite(&trainer->states);
     if (broken >= 0)
         return cai_fail(error, CAI_BAD_INPUT,
-                        "`%s` is no longer finite after step %lld: no checkpoint is made of it",
+                        "`%s` is no longer finite after step %lld: no checkpoint was written",
                         trainer->training->states[broken].path, (long long)trainer->point.step);
     if (!cai_folder_restore(trainer, error)) return false;
     cai_folder_path(trainer, "last.safetensors", last, sizeof last);
     cai_folder_path(trainer, "previous.safetensors", previous, sizeof previous);
     unlink(previous);
-    (void)!link(last, previous); /* there is none the first time */
+    (void)!link(last, previous); /* fails the first time, as there is none yet */
     if (trainer->log) fflush(trainer->log);
     trainer->written = cai_milliseconds();
     return cai_checkpoint_write(&trainer->states, &trainer->point, trainer->values, trainer->data,
@@ -204,8 +206,8 @@ static bool is_checkpoint_due(const cai_trainer *trainer) {
     return cai_milliseconds() - trainer->written >= CHECKPOINT_EVERY;
 }
 
-/* On the way a run outlives a full disk: it is told, and the next checkpoint may find
- * room. */
+/* During a run a full disk is no reason to stop: it is reported, and the next checkpoint
+ * may find room. */
 static void keep_on_the_way(cai_trainer *trainer) {
     cai_error error;
     if (cai_trainer_keep(trainer, &error)) return;
@@ -225,7 +227,8 @@ uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step) {
     return guards;
 }
 
-/* Takes what the step shows. Gives the first loss that is no finite number, or NULL. */
+/* Adds the step's shown values to those of the phase. Returns the first loss that is not
+ * finite, or NULL. */
 static const cai_shown *take_shown(cai_trainer *trainer, const cai_running *running, uint32_t guards) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     const cai_shown *infinite = NULL;
@@ -243,7 +246,7 @@ static const cai_shown *take_shown(cai_trainer *trainer, const cai_running *runn
     return infinite;
 }
 
-/* ---- what is not finite ends the run ---- */
+/* ---- a result that is not finite ends the run ---- */
 
 static bool fail_infinite(cai_trainer *trainer, cai_running *running, int64_t step, const char *what,
                           cai_error *error) {
@@ -252,8 +255,8 @@ static bool fail_infinite(cai_trainer *trainer, cai_running *running, int64_t st
     cai_infinite_find(trainer, phase, running, step, where, sizeof where);
     return cai_fail(
         error, CAI_BAD_INPUT,
-        "%s in step %lld%s%s: the run stops%s\n  help: %s/last.safetensors is of the last checkpoint "
-        "before it; a smaller step, or `clip`, may keep it finite",
+        "%s in step %lld%s%s: the run stops%s\n  help: %s/last.safetensors is the last checkpoint "
+        "before that; a smaller learning rate, or `clip`, may keep it finite",
         what, (long long)step + 1, *phase->name ? " of phase " : "", phase->name, where,
         trainer->command->folder);
 }
@@ -263,17 +266,17 @@ static bool check_losses(cai_trainer *trainer, cai_running *running, uint32_t gu
     const cai_shown *shown = take_shown(trainer, running, guards);
     if (!shown) return true;
     double value = trainer->values[shown - trainer->training->phases[trainer->point.phase].shown].last;
-    snprintf(what, sizeof what, "`%s` is %s", shown->name, isnan(value) ? "no number" : "infinite");
+    snprintf(what, sizeof what, "`%s` is %s", shown->name, isnan(value) ? "not a number" : "infinite");
     return fail_infinite(trainer, running, trainer->point.step, what, error);
 }
 
-/* Weights are looked at where they would be kept. */
+/* States are checked when a checkpoint is due, so that none is written with numbers that
+ * are not finite. */
 static bool check_states(cai_trainer *trainer, cai_running *running, cai_error *error) {
     char what[300];
     int broken = cai_states_find_infinite(&trainer->states);
     if (broken < 0) return true;
-    snprintf(what, sizeof what, "`%s` is no longer finite, which was met",
-             trainer->training->states[broken].path);
+    snprintf(what, sizeof what, "`%s` was found not to be finite", trainer->training->states[broken].path);
     return fail_infinite(trainer, running, trainer->point.step - 1, what, error);
 }
 
@@ -290,7 +293,7 @@ bool cai_trainer_run_entry(cai_trainer *trainer, cai_running *running, int64_t s
                            error);
 }
 
-/* Each set's batch stands in the shapes that the step was compiled for. */
+/* The entry is prepared for the batch sizes that it was compiled for. */
 bool cai_trainer_open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running *running,
                             cai_error *error) {
     if (!cai_running_open(trainer, entry, running, error)) return false;
@@ -299,13 +302,13 @@ bool cai_trainer_open_entry(cai_trainer *trainer, const cai_entry *entry, cai_ru
     return false;
 }
 
-/* What phases before the only one begin with is begun all the same. */
+/* With --phase, the states that `once` writes in earlier phases must still be written. */
 bool cai_trainer_begin_skipped(cai_trainer *trainer, cai_error *error) {
     cai_point *point = &trainer->point;
     bool good = true;
     for (int i = 0; i < trainer->only && good; i++) {
         point->phase = i;
-        point->lengths[i] = 1; /* progress is defined meanwhile */
+        point->lengths[i] = 1; /* so that `progress` has no division by 0 */
         good = cai_trainer_run_once(trainer, &trainer->training->phases[i], error);
         point->lengths[i] = 0;
     }
@@ -313,7 +316,8 @@ bool cai_trainer_begin_skipped(cai_trainer *trainer, cai_error *error) {
     return good;
 }
 
-/* What is bound once: before the first step, with a seed that no step has. */
+/* Runs what is computed before the first step, with a seed (of step -1) that no step
+ * has. */
 static bool run_before_steps(cai_trainer *trainer, const cai_entry *entry, cai_error *error) {
     cai_running running;
     if (!entry->program) return true;
@@ -363,13 +367,15 @@ static void look_at_clock(cai_trainer *trainer) {
     trainer->minutes[0] = (cai_milliseconds() - trainer->begun) / 60e3;
 }
 
-/* Whether another step follows, as far as is known now. */
+/* Whether another step follows, as far as is known now; only a signal or --patience may
+ * end the phase earlier. */
 static bool is_step_behind(const cai_trainer *trainer, int64_t step) {
     int64_t stop = trainer->command->stop;
     return step + 1 < cai_trainer_steps(trainer, trainer->point.phase) && (!stop || step + 1 < stop);
 }
 
-/* cai_trainer_run_entry, with the samples of the next step read beside it. */
+/* Like cai_trainer_run_entry, but uses samples that were read ahead, and lets the next
+ * step's samples be read meanwhile. */
 static bool compute_step(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards,
                          cai_error *error) {
     int64_t positions[trainer->training->set_count + 1];
@@ -399,25 +405,26 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
     bool due = is_checkpoint_due(trainer), ends = is_phase_over(trainer) || is_to_stop(trainer);
     if ((due || ends) && !check_states(trainer, running, error)) return false;
     if (!measure_after_step(trainer, phase, step, error)) return false;
-    /* before a checkpoint says that the item is done: no step would come to show it
-     * again */
+    /* Keep the item before a checkpoint says that it is done, since no later step could
+     * show it. */
     if (is_phase_over(trainer) && ends_item(trainer)) cai_items_keep(trainer, running);
     if (due) keep_on_the_way(trainer);
     cai_page_step(trainer);
     return true;
 }
 
-/* ---- a phase of so many minutes ----
+/* ---- phases whose length is in minutes ----
  *
- * Some steps are timed and thrown away, and from then on the phase has a number of
- * steps. */
+ * Some steps are timed and thrown away. From then on the phase has a number of steps,
+ * which depends on the machine; so do its schedules. */
 
 enum { TIMED_STEPS = 20 };
 #define TIMED_MOST 10e3 /* milliseconds */
 
 static bool time_steps(cai_trainer *trainer, cai_running *running, double *each, cai_error *error) {
     int64_t done = 0;
-    if (!cai_trainer_run_entry(trainer, running, 0, 0, error)) return false; /* memory is touched first */
+    /* the first step touches memory, and is not timed */
+    if (!cai_trainer_run_entry(trainer, running, 0, 0, error)) return false;
     double begun = cai_milliseconds();
     while (done < TIMED_STEPS && (done < 2 || cai_milliseconds() - begun < TIMED_MOST)) {
         if (!cai_trainer_run_entry(trainer, running, 0, 0, error)) return false;
@@ -435,7 +442,7 @@ static bool find_length(cai_trainer *trainer, const cai_phase *phase, cai_runnin
     if (*length >= 0) return true;
     if (!cai_states_new(trainer->training, &kept, error)) return false;
     cai_states_copy(&kept, &trainer->states);
-    *length = 1; /* progress is defined meanwhile */
+    *length = 1; /* so that `progress` has no division by 0 */
     bool done = time_steps(trainer, running, &each, error);
     cai_states_copy(&trainer->states, &kept);
     cai_states_free(&kept);
@@ -473,11 +480,12 @@ static bool run_phase(cai_trainer *trainer, cai_error *error) {
     return done;
 }
 
-/* To the next phase, or the first of the next item, which optimizers begin anew. */
+/* Moves on to the next phase, or to the first phase of the next item, which begins with
+ * new states of optimizers. */
 static bool go_on(cai_trainer *trainer, cai_error *error) {
     cai_point *point = &trainer->point;
     bool another = ends_item(trainer) && point->item + 1 < trainer->items;
-    point->lengths[point->phase] = point->step; /* patience may have ended it */
+    point->lengths[point->phase] = point->step; /* --patience may have ended the phase early */
     free(trainer->values);
     trainer->values = NULL;
     *point = (cai_point){.item = point->item + another,
@@ -516,7 +524,8 @@ static bool profile_step(cai_trainer *trainer, cai_running *running, cai_error *
 bool cai_trainer_profile(cai_trainer *trainer, cai_error *error) {
     const cai_phase *phase = &trainer->training->phases[0];
     cai_running running;
-    if (trainer->point.lengths[0] < 0) trainer->point.lengths[0] = 1; /* progress is defined */
+    /* so that `progress` has no division by 0 */
+    if (trainer->point.lengths[0] < 0) trainer->point.lengths[0] = 1;
     if (!cai_states_start(&trainer->states, trainer->point.seed, error) ||
         !cai_trainer_run_once(trainer, phase, error) ||
         !cai_trainer_open_entry(trainer, &phase->step, &running, error))

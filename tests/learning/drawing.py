@@ -1,5 +1,5 @@
-"""The order and the random numbers of a training, written anew from their descriptions (docs/training.md, runtime/data/order.c), and the
-samples that the blocks beside this file learn from. Needs nothing but Python."""
+"""The order and the random numbers of a training, written independently from their descriptions (docs/training.md, runtime/data/order.c), and the
+samples from which the blocks in this folder learn. Needs nothing but Python."""
 import math
 import os
 import sys
@@ -10,7 +10,7 @@ from draws import MASK, splitmix64
 
 SAMPLES, STEPS = 40, 100
 
-# block: the shapes of its inputs' samples; an empty one is a class
+# block: for each input the shape of a sample; () is a class
 FIELDS = {
     "classifier": dict(x=(2, 12, 12), label=()),
     "denoiser": dict(x=(3, 16, 16)),
@@ -23,12 +23,12 @@ FIELDS = {
 
 
 def units(name, count, seed=0):
-    """The first numbers of a stream, in 0..1."""
+    """The first `count` numbers of a stream, from 0 to 1."""
     return draws.units(splitmix64(seed ^ draws.fnv1a64(name)), count)
 
 
 def step_seed(step):
-    """Of what is drawn in a step of the first phase, in a run with seed 0."""
+    """The seed of a step of the first phase, in a run with seed 0."""
     return splitmix64(splitmix64(splitmix64(0)) + step & MASK)
 
 
@@ -57,7 +57,7 @@ def permuted(key, count, i):
 
 
 def batch(step, size):
-    """Which samples a step reads, of the first set in a run with seed 0."""
+    """The samples of the first set that a step reads, in a run with seed 0."""
     order = keyed(keyed(0, 0), 1 << 20)
     places = range(step * size, step * size + size)
     return [permuted(keyed(order, p // SAMPLES), SAMPLES, p % SAMPLES) for p in places]

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Trains by PyTorch what the train blocks beside this file say, each written anew: the same first weights, samples, order and random numbers.
-Writes NAME.txt of NAME.cai: `loss NAME V...`, in float64, and behind it `apart NAME V...`, how far PyTorch's own float32 had come away from
-that by then; and of the first step `moment PATH STEP V...`, every STEP-th element of the optimizer's first moment, which is the gradient times a
-number, and `error E`, PyTorch's float32 as a share of their norm; and `running PATH V...`, statistics behind the last step. Run it here, with python3-torch."""
+"""Trains the train blocks in this folder by PyTorch, each written again with the same first weights, samples, order and random numbers. For NAME.cai
+it writes NAME.txt: `loss NAME V...` has the losses of all steps in float64, and `apart NAME V...` the largest error of PyTorch's float32 up to each
+step; `moment PATH STEP V...` has every STEP-th element of the optimizer's first moment after the first step, which is the gradient times a number,
+and `error E` the error of PyTorch's float32, relative to their norm; `running PATH V...` has the running statistics after the last step.
+Run it in this folder, with python3-torch."""
 import math
 import struct
 
@@ -20,7 +21,7 @@ def f32(x):
 
 
 def begin(module, path):
-    """Weights as a run with seed 0 begins: within 1 / sqrt(fan_in), a bias by the weight beside it; norms and places as they are."""
+    """Draws the first weights of a run with seed 0: within 1 / sqrt(fan_in), a bias by the fan-in of its weight; norms and positions keep theirs."""
     for name, part in module.named_modules():
         own_weights = dict(part.named_parameters(recurse=False))
         if isinstance(part, (nn.BatchNorm2d, nn.LayerNorm)) or "weight" not in own_weights:
@@ -55,7 +56,7 @@ def stepped(optimizer, loss, parameters=None, clip=None):
 
 bce = lambda logits, target: F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
-# Each gives modules by their paths, the size of a batch, and what a step does: (step, samples) to losses by name; and all optimizers.
+# Each of these returns its modules by path, the size of a batch, a function for a step, from (step, samples) to losses by name, and its optimizers.
 
 
 def classifier():
@@ -135,7 +136,7 @@ def players():
 
 
 class Skip(nn.Module):
-    """A level of pix2pix's U-Net, around another or around none."""
+    """A level of pix2pix's U-Net, around an inner level or none."""
 
     def __init__(self, outer, inner, within=None):
         super().__init__()
@@ -198,7 +199,7 @@ def transformer():
 
 
 def parts():
-    """Three parts of 4 samples a step, each with running statistics and noise of its own; files have the means of these statistics."""
+    """A step has three parts of 4 samples, each with running statistics and noise of its own; files have the means of these statistics."""
     count = 3
     net = nn.Sequential()
     for name, layer in dict(conv1=nn.Conv2d(2, 8, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(8), relu1=nn.ReLU(), pool=nn.MaxPool2d(2),
@@ -242,7 +243,7 @@ def first_moments(modules, optimizers):
 
 
 def trained(make, name, dtype):
-    """Losses of all steps by name, the moments behind the first, and running statistics at the end."""
+    """The losses of all steps by name, the moments after the first step, and the running statistics at the end."""
     torch.set_default_dtype(torch.float64)
     fields = {field: torch.tensor(own.field(field, shape)).reshape(own.SAMPLES, *shape) for field, shape in own.FIELDS[name].items()}
     fields = {field: x.to(dtype) if x.is_floating_point() else x for field, x in fields.items()}

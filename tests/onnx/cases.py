@@ -1,4 +1,4 @@
-"""What the runners of ONNX's conformance tests share: importing, building, running and comparing one case."""
+"""Shared by the runners of ONNX's conformance tests: imports, builds, runs and compares one case."""
 import collections, json, os, re, subprocess
 
 import numpy
@@ -6,7 +6,7 @@ import numpy
 CAI = os.path.join(os.path.dirname(__file__), "..", "..", os.environ.get("BUILD", "build"), "cai")
 Result = collections.namedtuple("Result", "state reason")  # passed, failed, or unread
 
-# What cai has for a type of numpy's: a type of its own, or a wider one.
+# Types of numpy that cai lacks, and the wider types in which it holds them.
 HELD_AS = {"bfloat16": "float32", "float64": "float32", "uint8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 
 
@@ -49,7 +49,7 @@ def ports(folder):
 
 
 def run_case(folder, inputs, outputs, rtol, atol):
-    """Builds and runs model.cai on the inputs and compares; what went wrong, or None."""
+    """Builds model.cai, runs it on the inputs, and compares. What went wrong, or None."""
     weights = ["--weights", f"{folder}/model.safetensors"] if os.path.exists(f"{folder}/model.safetensors") else []
     done = call([CAI, "build", f"{folder}/model.cai", "-o", f"{folder}/model", *weights])
     if done.returncode:

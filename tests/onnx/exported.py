@@ -1,7 +1,7 @@
-"""Models that `cai build --kind onnx` writes. compare() has them checked by onnx and run by onnxruntime, and compares with what cai's own
-program gives; read_again() has `cai import` read them, and compares the graphs, and results where the graphs are not the same.
+"""Models that `cai build --kind onnx` writes. compare() lets onnx check them and onnxruntime run them, and compares the results with those of cai's
+own program; read_again() imports them again, and compares the graphs, or the results if the graphs differ.
 
-The weights are --init 1. Free sizes are tried as SIZES has them, and a second time larger, so that what is free is free in the file, too.
+The weights are --init 1. Free sizes are taken from SIZES, then a second time larger, to make sure that they are free in the file, too.
 """
 import hashlib, os, re
 
@@ -11,8 +11,8 @@ from cases import CAI, call, load
 
 TYPES = {"tensor(float)": "f4", "tensor(float16)": "f2", "tensor(int32)": "i4", "tensor(int64)": "i8", "tensor(int8)": "i1", "tensor(bool)": "?"}
 TOLERANCE = 1e-3  # of the largest number of an output
-SIZES = [64, 256, 192]  # of heights and widths, until a model takes one
-# The share of elements that may be others, where a model compares numbers: a place beside an edge, two of equal scores.
+SIZES = [64, 256, 192]  # heights and widths to try until the model takes one
+# The share of elements that may differ in a model that compares numbers: a pixel next to an edge, two equal scores.
 MAY_DIFFER = {"ssd": 0.15, "carry": 1e-3}
 
 
@@ -84,7 +84,7 @@ def difference(got, wanted, share):
 
 
 def sizes_that_fit(program, folder, session, symbols, larger):
-    """Sizes that the model takes, and the inputs; its program has run on them."""
+    """Finds sizes that the model takes; returns them and the inputs on which its program has run."""
     names = [port.name for port in session.get_outputs()]
     for size in SIZES:
         sizes = {name: 2 + larger if name == "N" else 2 * size if larger and size < 256 else size for name in symbols}
@@ -119,10 +119,10 @@ def compare(path, model, folder, *options):
     return read_again(path, model, folder, inputs, names, *options)
 
 
-# ---- out, and in again ----
+# ---- export, then import ----
 
 def graph_of(*words):
-    """The nodes of a graph by what they compute, without names; or what was wrong."""
+    """The nodes of a graph without their names; or what went wrong."""
     done = call([CAI, "build", *words, "--after", "dead"])
     if done.returncode:
         return done.stderr

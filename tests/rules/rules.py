@@ -1,4 +1,4 @@
-"""What must have come of the blocks of rules.cai, from the folders of their runs.
+"""Checks the run folders of the blocks of rules.cai.
 
 usage: rules.py data            writes x.npy, y.npy and number.npy
        rules.py BLOCK RUN       checks a run

@@ -1,11 +1,11 @@
-"""What lies in the folder of a run of painter.cai, read by other programs than cai.
+"""Checks the folder of a run of painter.cai without cai.
 
 usage: look.py data              writes code.npy and truth.npy
        look.py pictures          writes pictures/, 40 PNG files of two classes; the data of one is damaged
-       look.py items RUN         each item has what numpy makes of it
+       look.py items RUN         each item has the result that numpy computes
        look.py begun RUN         the weights after a step of a phase that ran alone
-       look.py samples RUN       the sheets have the pictures that they should
-       look.py events RUN       the events of TensorBoard have what the log and the sheets have
+       look.py samples RUN       the sheets have the right pictures
+       look.py events RUN        the TensorBoard events have the contents of the log and the sheets
        look.py thin RUN          curves.svg has means of what is measured, in the log's order
        look.py page RUN [DOM]    index.html and curves.svg have the curves and all sheets; DOM: as a browser has it
 """
@@ -34,7 +34,7 @@ def pictures():
 
 
 def png(bytes):
-    """8 bits a sample, not interlaced, to [height, width, channels]."""
+    """Decodes a PNG of 8 bits a sample, not interlaced, to [height, width, channels]."""
     assert bytes[:8] == b'\x89PNG\r\n\x1a\n'
     at, packed = 8, b''
     while at < len(bytes):
@@ -62,7 +62,7 @@ def sheet(run, name):
 
 
 def tensors(path):
-    """The f32 of a .safetensors file."""
+    """The f32 tensors of a .safetensors file."""
     bytes = open(path, 'rb').read()
     length = int.from_bytes(bytes[:8], 'little')
     return {name: np.frombuffer(bytes[8 + length:][slice(*t['data_offsets'])], 'f4').reshape(t['shape'])
@@ -171,7 +171,7 @@ def records(bytes):
 
 
 def message(bytes):
-    """Fields of a protocol buffer, by number: the last of each."""
+    """The fields of a protocol buffer by number; of repeated fields the last."""
     fields, at = {}, 0
     def varint():
         nonlocal at

@@ -180,8 +180,8 @@ TEST(classes_from_a_file) {
     const int wanted[] = {3, 2, 2, 0};
     for (int i = 0; i < 4; i++) CU_ASSERT_EQUAL(cai_dataset_class(data, 1, i), wanted[i]);
     cai_dataset_free(data);
-    CU_ASSERT(
-        fails_with(&set, DATA "parts", "class `a` is not in " DATA "classes.txt, whose 4 begin with `dog`"));
+    CU_ASSERT(fails_with(&set, DATA "parts",
+                         "class `a` is not in " DATA "classes.txt, which has 4 names, the first `dog`"));
 }
 
 TEST(folders_by_input) {
@@ -189,13 +189,14 @@ TEST(folders_by_input) {
                       MASK("mask", 9, 12));
     cai_dataset *data = open_at(&set, DATA "inputs", &plain);
     for (int field = 0; field < 3; field++) compare_field_of(data, 0, field, "inputs");
-    CU_ASSERT(was_told("photo: 1 of 5 have no partner: no `sketch` for alone"));
-    CU_ASSERT(was_told("sketch: 1 of 5 have no partner: no `photo` for other"));
+    CU_ASSERT(was_told("photo: 1 of 5 entries have no partner: there is no `sketch` for alone"));
+    CU_ASSERT(was_told("sketch: 1 of 5 entries have no partner: there is no `photo` for other"));
     CU_ASSERT_EQUAL(cai_dataset_skipped(data), 2);
     cai_dataset_free(data);
     cai_data_options strict = plain;
     strict.strict = true;
-    CU_ASSERT_PTR_NOT_NULL(strstr(failure_of(&set, DATA "inputs", &strict), "1 of 5 have no partner"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(failure_of(&set, DATA "inputs", &strict), "1 of 5 entries have no partner"));
 }
 
 TEST(inputs_named_one_by_one) {
@@ -208,7 +209,7 @@ TEST(inputs_named_one_by_one) {
     cai_dataset_free(data);
     names[0] = "number";
     CU_ASSERT_PTR_NULL(cai_dataset_open(&set, paths, names, 2, &plain, &error));
-    CU_ASSERT_STRING_EQUAL(error.message, "the set of `test` has no `number`");
+    CU_ASSERT_STRING_EQUAL(error.message, "the set of `test` has no input `number`");
 }
 
 TEST(parts_in_folders) {
@@ -240,10 +241,10 @@ TEST(arrays_of_numpy_and_safetensors) {
 TEST(arrays_that_do_not_fit) {
     cai_set other = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), NUMBERS("code", 4));
     CU_ASSERT(fails_with(&other, DATA "arrays.npz",
-                         "arrays.npz: a sample of it is f64[3], and `code` is f32[N, ..]"));
+                         "arrays.npz: each sample is f64[3], which does not match `code: f32[N, ..]`"));
     cai_set missing = SET(PICTURE("photo", 3, 5, 4, CAI_TAKE_EXACT));
     CU_ASSERT(fails_with(&missing, DATA "arrays.npz",
-                         "arrays.npz: has no tensor `photo`, but code, label, picture"));
+                         "arrays.npz: has no tensor `photo`: its tensors are code, label, picture"));
 }
 
 TEST(CIFAR) {
@@ -263,7 +264,7 @@ TEST(lists) {
     cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"), NUMBERS("code", 3));
     cai_dataset *data = open_at(&set, DATA "list.csv", &plain);
     for (int field = 0; field < 3; field++) compare_field_of(data, 0, field, "list");
-    CU_ASSERT(was_told("missing.png: is not there"));
+    CU_ASSERT(was_told("missing.png: does not exist"));
     CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 1);
     cai_dataset_free(data);
     cai_set two = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
@@ -708,7 +709,7 @@ TEST(nothing_that_can_be_read) {
     CU_ASSERT_PTR_NOT_NULL(strstr(error.message, ".png: is not a PNG, JPEG, WebP, BMP or TIFF"));
     CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_TRAINING, 1, 0, buffers, &error));
     CU_ASSERT_STRING_EQUAL(error.message,
-                           "none of the 2 samples of the set of `test` can be read: they were told");
+                           "none of the 2 samples of the set of `test` can be read: the notices say why");
     CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_HELD_OUT, 0, 0, buffers, &error));
     cai_dataset_free(data);
     remove_scratch(folder);
@@ -719,9 +720,9 @@ TEST(sets_that_cannot_be_opened) {
     CU_ASSERT(fails_with(&set, DATA "nothing", "nothing: cannot be opened"));
     CU_ASSERT(fails_with(&set, DATA "expected",
                          "expected: the folder has no .png, .jpg, .jpeg, .webp, .bmp, .tif or .tiff"));
-    CU_ASSERT(fails_with(&set, DATA "inputs/photo", "photo: has nothing for `label`, which is i32[N]"));
+    CU_ASSERT(fails_with(&set, DATA "inputs/photo", "photo: has no data for `label: i32[N]`"));
     CU_ASSERT(fails_with(&set, DATA "idx_floats/some-labels-idx1-float",
-                         "a sample of it is i16[], and `picture` is image[N, ..]"));
+                         "each sample is i16[], which does not match `picture: image[N, ..]`"));
     cai_error error;
     CU_ASSERT_PTR_NULL(cai_dataset_open(&set, NULL, NULL, 0, &plain, &error));
     CU_ASSERT_STRING_EQUAL(
@@ -775,7 +776,7 @@ TEST(pipes_and_devices_are_no_samples) {
     snprintf(path, sizeof path, "%s/list.csv", folder);
     data = open_at(&set, path, &plain);
     CU_ASSERT_EQUAL(data->count, 1);
-    CU_ASSERT(was_told("a/b.png: is no regular file"));
+    CU_ASSERT(was_told("a/b.png: is not a regular file"));
     cai_dataset_free(data);
     cai_set one = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT));
     snprintf(path, sizeof path, "%s/a/b.png", folder);
@@ -813,17 +814,17 @@ TEST(broken_lists_and_boxes) {
         "printf 'photo,class\\n\"a,b\\n' > quote.csv; printf 'photo,class\\na\\n' > short.csv; printf 'photo,class\\n' > empty.csv; "
         "printf 'photo,class,part\\na,b,some\\n' > part.csv; mkdir xml && cp $here/voc/* xml && echo '<a>' > xml/1.xml");
     char path[100];
-    const char *const names[][2] = {{"quote.csv", "quote.csv:2: a quote has no end"},
-                                    {"short.csv", "short.csv:2: has more or fewer cells"},
+    const char *const names[][2] = {{"quote.csv", "quote.csv:2: a quoted cell has no closing quote"},
+                                    {"short.csv", "short.csv:2: the line has more or fewer cells"},
                                     {"empty.csv", "empty.csv: has no samples"},
-                                    {"part.csv", "`some` is no part of a data set"}};
+                                    {"part.csv", "`some` is not a part of a data set"}};
     for (int i = 0; i < 4; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i][0]);
         CU_ASSERT(fails_with(&list, path, names[i][1]));
     }
     cai_set other = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("kind"));
     CU_ASSERT(fails_with(&other, DATA "list.csv",
-                         "has no column `kind`, which is i32[N]: its columns are photo, class, code, part"));
+                         "has no column for `kind: i32[N]`: the columns are photo, class, code, part"));
     cai_set boxes = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), BOXES("boxes", 3, 0));
     snprintf(path, sizeof path, "%s/xml", folder);
     const char *paths[] = {DATA "inputs/photo", path}, *fields[] = {"photo", "boxes"};
@@ -855,6 +856,6 @@ TEST(files_that_lie_over_each_other) {
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT));
     char path[100];
     snprintf(path, sizeof path, "%s/bomb.npz", folder);
-    CU_ASSERT(fails_with(&set, path, "bomb.npz: broken zip file: its members lie over each other"));
+    CU_ASSERT(fails_with(&set, path, "bomb.npz: broken zip file: its members overlap"));
     remove_scratch(folder);
 }

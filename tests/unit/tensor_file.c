@@ -147,7 +147,7 @@ static const struct {
     {"{\"a\":" T("C64", "[3]", "[0,24]") "}", "type C64, which cai does not read"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[6]}}", "needs dtype, shape"},
     {"{\"a\":{}}", "`\"` expected"},
-    {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]}}", "stands twice"},
+    {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]}}", "is given twice"},
     {"{\"a\":{\"other\":1}}", "none of dtype"},
     {"{\"a\":[[[[[[[[", "`{` expected"},
     {"{\"a", "unfinished text"},
@@ -216,15 +216,15 @@ TEST(npy_headers) {
         {"{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (6,), }", "arrays of records"},
         {"{'descr': '<f4', 'fortran_order': None, 'shape': (6,), }", "neither True nor False"},
         {"{'descr': '<f4', 'shape': (6,), }", "is missing"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': 6, }", "no tuple"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': 6, }", "not a tuple"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (6", "shape has no end"},
         {"{'descr': '<f4", "no end"},
-        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (6,), }", "stands twice"},
+        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (6,), }", "is given twice"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,6), }",
          "more than 16"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (6,), } 1", "something follows"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,99999999999), }", "does not fit"},
-        {"", "no dictionary"}};
+        {"", "not a dictionary"}};
     unsigned char bytes[512];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (int version = 1; version <= 3; version++) {

@@ -375,14 +375,14 @@ TEST(seventeen_and_twentythree_steps_are_forty) {
     const char *whole = in_folder("whole"), *parts = in_folder("parts");
     CU_ASSERT_EQUAL_FATAL(block_run(b, whole, with_data("--threads 1")), 0);
     CU_ASSERT_EQUAL_FATAL(block_run(b, parts, with_data("--threads 2 --stop 17")), 0);
-    CU_ASSERT(block_said(parts, "stopped behind step 17 of 30 of phase first"));
+    CU_ASSERT(block_said(parts, "stopped after step 17 of 30 of phase first"));
     CU_ASSERT_FALSE(same_files(whole, parts, "last.safetensors"));
     CU_ASSERT_EQUAL_FATAL(block_run(b, parts, with_data("--threads 1")), 0);
-    CU_ASSERT(block_said(parts, "going on behind step 17"));
+    CU_ASSERT(block_said(parts, "continuing after step 17"));
     CU_ASSERT(same_files(whole, parts, "last.safetensors") && same_files(whole, parts, "best.safetensors"));
     CU_ASSERT(same_files(whole, parts, "log.jsonl"));
     CU_ASSERT_EQUAL_FATAL(block_run(b, parts, with_data("")), 0);
-    CU_ASSERT(block_said(parts, "is through: 40 steps"));
+    CU_ASSERT(block_said(parts, "is finished: 40 steps"));
     block_free(b);
 }
 
@@ -425,8 +425,8 @@ TEST(asked_to_stop) {
         kill(child, signals[i]);
         waitpid(child, &status, 0);
         CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-        CU_ASSERT(block_said(run, "the same command again goes on from there"));
-        CU_ASSERT(i == 0 || block_said(run, "going on behind step"));
+        CU_ASSERT(block_said(run, "the same command again continues from there"));
+        CU_ASSERT(i == 0 || block_said(run, "continuing after step"));
     }
     block_free(b);
 }
@@ -439,17 +439,17 @@ TEST(another_text_is_refused) {
     const char *run = in_folder("other");
     CU_ASSERT_EQUAL_FATAL(block_run(b, run, with_data("--stop 5")), 0);
     CU_ASSERT_EQUAL(block_run(other, run, with_data("")), 1);
-    CU_ASSERT(block_said(run, "has a run of another text: line 2 was `lr = 1`, and is `lr = 2`"));
+    CU_ASSERT(block_said(run, "has a run of a different text: line 2 was `lr = 1`, and is now `lr = 2`"));
     CU_ASSERT_EQUAL(block_run(b, run, with_data("--steps 50")), 1);
-    CU_ASSERT(block_said(run, "its run was to take 30 steps, and is now to take 50"));
+    CU_ASSERT(block_said(run, "this run was started with 30 steps, and now has 50"));
     CU_ASSERT_EQUAL(block_run(b, run, with_data("--seed 9")), 1);
-    CU_ASSERT(block_said(run, "its run has seed 0, not 9"));
+    CU_ASSERT(block_said(run, "this run has seed 0, not 9"));
     CU_ASSERT_EQUAL(block_run(b, run, with_data("--steps 6 --anyway")), 0);
     const int64_t dims[] = {55, 7};
     CU_ASSERT_EQUAL_FATAL(block_run(b, run, with_data("--fresh --stop 5")), 0);
     write_data(55, 7, 2, dims, 3);
     CU_ASSERT_EQUAL(block_run(b, run, with_data("")), 1);
-    CU_ASSERT(block_said(run, "its run was begun with other data"));
+    CU_ASSERT(block_said(run, "this run was started with other data"));
     CU_ASSERT_EQUAL(block_run(other, run, with_data("--fresh --stop 5")), 0);
     block_free(other);
     block_free(b);
@@ -480,15 +480,15 @@ TEST(folders_that_cannot_be_written) {
     CU_ASSERT_EQUAL(block_run(b, "/dev/null/run", with_data("")), 1);
     const char *file = in_folder("x.npy");
     CU_ASSERT_EQUAL(block_run(b, file, with_data("")), 1);
-    CU_ASSERT(block_said(file, "is no folder"));
+    CU_ASSERT(block_said(file, "is not a folder"));
     const char *run = in_folder("words");
     CU_ASSERT_EQUAL(block_run(b, run, "--stpes 3"), 2);
     CU_ASSERT(block_said(run, "did you mean --steps?"));
     CU_ASSERT_EQUAL(block_run(b, run, "--steps 0"), 2);
     CU_ASSERT_EQUAL(block_run(b, run, "a b"), 2);
-    CU_ASSERT(block_said(run, "`b` is one place of data too many: the block reads 1 set"));
+    CU_ASSERT(block_said(run, "`b` is one data argument too many: the block reads 1 set"));
     CU_ASSERT_EQUAL(block_run(b, run, "y=a"), 2);
-    CU_ASSERT(block_said(run, "there is no input `y`: there are `x`, `label`"));
+    CU_ASSERT(block_said(run, "there is no input `y`: the inputs are `x`, `label`"));
     CU_ASSERT_EQUAL(block_run(b, run, ""), 2);
     CU_ASSERT(block_said(run, "the set of `x` has no files"));
     CU_ASSERT_EQUAL(block_run(b, run, "--help"), 0);

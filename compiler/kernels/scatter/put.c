@@ -1,8 +1,9 @@
-/* put: a tensor with other elements at computed places. A task owns a column of the
+/* put: replaces elements of a tensor at computed indices. A task owns a column of the
  * result (one coordinate on every axis but the indexed one, or a vector of them on the
- * innermost axis), and puts there what is new in the order of the indices, so that of
- * equal places the last counts. Where the result lies in the memory of the tensor, as a
- * pool of pictures does whose old value nobody reads any more, all else is there already.
+ * innermost axis), and writes the new elements in the order of the indices, so that of
+ * equal indices the last one counts. If the result overwrites the tensor in place, as
+ * with a pool of pictures whose old value has no other reader, the other elements are not
+ * copied.
  *
  *     for task: unless y is x: for p in axis: y[.., p, ..] = x[.., p, ..]
  *               for j in indices: y[.., clamp(index[j]), ..] = v[.., j, ..] */

@@ -1,5 +1,5 @@
-/* The kind of kernel of operators that write at computed places, whose operands and
- * results lie PLAIN in memory; each has an emitter of its own. */
+/* The kind of kernel for operators that write at computed indices, with PLAIN operands
+ * and results. Each operator has an emitter of its own. */
 #include "kernels/scatter/scatter.h"
 
 static const struct {

@@ -1,5 +1,5 @@
-/* What the kind `scatter` asks of each of its operators: tasks and the kernel's name, and
- * the code; and what they share. */
+/* What the kind `scatter` needs from each of its operators: tasks, the kernel's name, and
+ * the code; and helpers that they share. */
 #ifndef CAI_SCATTER_H
 #define CAI_SCATTER_H
 
@@ -17,15 +17,15 @@ typedef struct Scatter {
     Module *m;
     const Kernel *kernel;
     int axis, wide; /* the indexed axis; how many axes the index has */
-    int lane_axis;  /* of the result; -1: scalars */
-    Point to, from; /* in the result and in what goes there: the task's coordinates, and those of the loops */
+    int lane_axis;  /* an axis of the result; -1: scalars */
+    Point to, from; /* elements of the result and of the updates: coordinates of the task and of the loops */
     Point index;
 } Scatter;
 
 Dim scatter_tasks(const Program *program, Shape result, int axis);
-/* The loop over tasks of a kernel whose second operand is the index: `begin` emits what
- * is done with a column first, `one` what is done for each index in order, where `from`
- * and `to` are the elements that it takes and where they go. */
+/* Emits the loop over tasks for a kernel whose second operand is the index. `begin` emits
+ * what a column needs first; `one` emits what is done for each index, in order, where
+ * `from` and `to` are the elements to read and to write. */
 void scatter_columns(Module *m, const Kernel *kernel, int axis, void (*begin)(Scatter *s),
                      void (*one)(Scatter *s));
 
