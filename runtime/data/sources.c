@@ -197,8 +197,10 @@ static bool fail_part_of_sample(const cai_dataset *dataset, const char *path, ca
         size_t used = strlen(inputs);
         snprintf(inputs + used, sizeof inputs - used, " %s=PATH", dataset->set->fields[i].name);
     }
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is the file of one input, and a sample has several\n  help: give the path of each:%s",
-                    path, inputs);
+    return cai_fail(
+        error, CAI_BAD_INPUT,
+        "%s: is the file of one input, and a sample has several\n  help: give the path of each:%s", path,
+        inputs);
 }
 
 /* Formats that are recognised by the names in a folder. */

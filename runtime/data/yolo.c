@@ -36,9 +36,9 @@ bool cai_yolo_parse(cai_box_list *list, const char *text, size_t count) {
         memcpy(line, text, length);
         line[length] = 0;
         if (!is_blank(line) && !parse_line(list, line))
-            return cai_fail(list->error, CAI_BAD_INPUT,
-                            "line %d is not a box: CLASS X Y WIDTH HEIGHT, as fractions of the picture, 0 to 1",
-                            number);
+            return cai_fail(
+                list->error, CAI_BAD_INPUT,
+                "line %d is not a box: CLASS X Y WIDTH HEIGHT, as fractions of the picture, 0 to 1", number);
         text += skip;
         count -= skip;
     }
