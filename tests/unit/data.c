@@ -748,8 +748,8 @@ TEST(files_that_are_none_of_the_input) {
     *told = 0;
     snprintf(path, sizeof path, "%s/pixels", folder);
     CU_ASSERT_PTR_NULL(cai_dataset_open(&boxes, paths, names, 2, &plain, &error));
-    CU_ASSERT(
-        was_told("pixels/1.txt: line 1 is no box: CLASS X Y WIDTH HEIGHT, in shares of the picture, 0 to 1"));
+    CU_ASSERT(was_told(
+        "pixels/1.txt: line 1 is not a box: CLASS X Y WIDTH HEIGHT, as fractions of the picture, 0 to 1"));
     snprintf(path, sizeof path, "%s/boxes", folder);
     CU_ASSERT(fails_with(&numbers, path,
                          "help: boxes name the picture that they lie on: f32[N, M, 5, on = photo]"));
@@ -757,10 +757,10 @@ TEST(files_that_are_none_of_the_input) {
     CU_ASSERT(fails_with(&mask, path,
                          "the folder has no .png\n  help: masks are PNG files, with a palette or gray"));
     snprintf(path, sizeof path, "%s/other", folder);
-    CU_ASSERT(fails_with(&boxes, path, "nor `photo` or a folder so called, but images, labels\n"));
+    CU_ASSERT(fails_with(&boxes, path, "named `photo`, but images, labels\n"));
     CU_ASSERT(fails_with(
         &boxes, DATA "inputs/photo/1.png",
-        "1.png: is one input, and a sample has several\n  help: name them: photo=PATH boxes=PATH"));
+        "1.png: is the file of one input, and a sample has several\n  help: give the path of each: photo=PATH boxes=PATH"));
     remove_scratch(folder);
 }
 
