@@ -46,10 +46,16 @@ int cai_box_class(cai_box_list *list, const char *name) {
 static bool parse_file(const cai_blob *blob, cai_box_parser *parse, cai_box_list *list) {
     cai_file file;
     if (!cai_blob_open(blob, &file, list->error)) return false;
-    bool parsed =
-        parse(list, (const char *)file.data, file.count) || cai_fail_within(list->error, "%s", blob->path);
+    bool parsed = parse(list, (const char *)file.data, file.count);
     cai_blob_close(blob, &file);
     return parsed;
+}
+
+/* Errors of opening begin with the path, those of parsing do not. */
+static const char *without_path(const char *message, const char *path) {
+    size_t length = strlen(path);
+    return !strncmp(message, path, length) && !strncmp(message + length, ": ", 2) ? message + length + 2
+                                                                                  : message;
 }
 
 /* Parses the boxes of one picture; *boxes keeps NULL items if the file cannot be read. */
@@ -60,7 +66,8 @@ static bool read_one(cai_dataset *dataset, const cai_blob *blob, cai_box_parser 
     if (!parse_file(blob, parse, &list)) {
         free(list.items);
         if (wrong.status == CAI_NO_MEMORY) return *error = wrong, false;
-        return cai_dataset_leave_out(dataset, 1, error, blob->path, "%.600s", wrong.message);
+        return cai_dataset_leave_out(dataset, 1, error, blob->path, "%.600s",
+                                     without_path(wrong.message, blob->path));
     }
     cai_box *items = cai_arena_take(&dataset->arena, (uint64_t)list.count * sizeof *items, error);
     if (items && list.count) memcpy(items, list.items, (size_t)list.count * sizeof *items);

@@ -750,6 +750,7 @@ TEST(files_that_are_none_of_the_input) {
     CU_ASSERT_PTR_NULL(cai_dataset_open(&boxes, paths, names, 2, &plain, &error));
     CU_ASSERT(was_told(
         "pixels/1.txt: line 1 is not a box: CLASS X Y WIDTH HEIGHT, as fractions of the picture, 0 to 1"));
+    CU_ASSERT_PTR_NULL(strstr(told, "pixels/1.txt: /"));
     snprintf(path, sizeof path, "%s/boxes", folder);
     CU_ASSERT(fails_with(&numbers, path,
                          "help: boxes name the picture that they lie on: f32[N, M, 5, on = photo]"));
