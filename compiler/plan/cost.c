@@ -7,6 +7,13 @@ int64_t typical(const Kernel *kernel, Dim dim) {
     return max_i64(1, dim_typical(kernel->program->graph->dims, dim));
 }
 
+int64_t node_typical_bytes(const Program *program, const Node *node) {
+    int64_t bytes = dtype_bytes(node->shape.type);
+    for (int i = 0; i < node->shape.rank; i++)
+        bytes *= max_i64(1, dim_typical(program->graph->dims, node->shape.dims[i]));
+    return bytes;
+}
+
 static Dims *dims_of_kernel(const Kernel *kernel) { return kernel->program->graph->dims; }
 
 static Dim kernel_flops(const Kernel *kernel) {

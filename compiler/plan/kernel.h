@@ -48,6 +48,7 @@ bool node_is_weight(const Program *program, const Node *node);
 
 int64_t typical(const Kernel *kernel, Dim dim);    /* at the symbols' typical sizes, at least 1 */
 double kernel_typical_flops(const Kernel *kernel); /* a multiply-add counts as two */
+int64_t node_typical_bytes(const Program *program, const Node *node);
 double kernel_typical_bytes(const Kernel *kernel); /* output and inputs, each once */
 /* Cycles: the larger of `flops` at `efficiency` of the vector units' peak, and `bytes`
  * from the cache that they fit in. */

@@ -21,13 +21,6 @@ Value *value_root(const Value *value) {
     return (Value *)value;
 }
 
-int64_t node_typical_bytes(const Program *program, const Node *node) {
-    int64_t bytes = dtype_bytes(node->shape.type);
-    for (int i = 0; i < node->shape.rank; i++)
-        bytes *= max_i64(1, dim_typical(program->graph->dims, node->shape.dims[i]));
-    return bytes;
-}
-
 /* ---- kernels ---- */
 
 Kernel *kernel_new(Program *program, Node *anchor, Value *output) {

@@ -21,7 +21,6 @@ void kernel_add_input(Kernel *kernel, Value *value);
 /* the value that owns the buffer: itself, or its outermost parent */
 Value *value_root(const Value *value);
 int kernel_operand_count(const Kernel *kernel); /* inputs that are the operands of a strict anchor */
-int64_t node_typical_bytes(const Program *program, const Node *node);
 /* Whether `kernel` only passes its input on: a concatenation, or slices, transposes and
  * reshapes of a value in memory. layout.c makes views of these. */
 bool kernel_is_concat(const Kernel *kernel);

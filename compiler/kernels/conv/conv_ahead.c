@@ -20,17 +20,13 @@ static void prefetch_rows(const Conv *c, const AheadRows *ahead) {
     }
 }
 
-static int64_t map_bytes(const Conv *c, const Node *map) {
-    int64_t bytes = dtype_bytes(map->shape.type);
-    for (int i = 0; i < map->shape.rank; i++) bytes *= typical(c->kernel, map->shape.dims[i]);
-    return bytes;
-}
-
 /* Of what tiles read as it lies. */
 static bool is_beyond_l3(const Conv *c) {
+    const Program *program = c->kernel->program;
     const Node *anchor = c->kernel->anchor;
     if (conv_needs_strip(&c->shape)) return false;
-    return map_bytes(c, anchor->inputs[0]) + map_bytes(c, anchor) > c->m->target->l3_bytes;
+    return node_typical_bytes(program, anchor->inputs[0]) + node_typical_bytes(program, anchor) >
+           c->m->target->l3_bytes;
 }
 
 void conv_prefetch_rows_below(const Conv *c, const ConvSite *site, LLVMValueRef input) {
