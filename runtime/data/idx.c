@@ -114,8 +114,7 @@ bool cai_idx_read(cai_dataset *dataset, const char *path, cai_column *column, ca
     if (!cai_file_read(path, &file, error)) return false;
     bool read = cai_idx_parse(&dataset->arena, path, file.data, file.count, &tensor, error);
     cai_file_close(&file);
-    if (read) cai_column_of_rows(column, path, &tensor);
-    return read;
+    return read && cai_column_of_stored(column, path, &tensor, error);
 }
 
 static bool open_pair(cai_dataset *dataset, const char *folder, const char *name, int part,

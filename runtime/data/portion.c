@@ -25,6 +25,15 @@ void cai_column_of_rows(cai_column *column, const char *path, const cai_tensor *
     column->stride = rows ? tensor->count / rows * cai_type_bytes(tensor->type) : 0;
 }
 
+bool cai_column_of_stored(cai_column *column, const char *path, const cai_tensor *tensor, cai_error *error) {
+    char shape[400];
+    if (tensor->count == 0 && tensor->dims[0] > 0)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: its %lld samples have no elements: it is %s", path,
+                        (long long)tensor->dims[0], cai_tensor_shape_text(tensor, shape, sizeof shape));
+    cai_column_of_rows(column, path, tensor);
+    return true;
+}
+
 const char *cai_portion_name(const cai_portion *portion, int64_t sample, char out[24]) {
     if (portion->names) return portion->names[sample];
     snprintf(out, 24, "%lld", (long long)sample);

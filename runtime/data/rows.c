@@ -84,8 +84,7 @@ bool cai_rows_open(cai_dataset *dataset, cai_column *column, const cai_field *fi
     if (tensor->rank == 0)
         return cai_fail(error, CAI_BAD_INPUT, "%s: `%s` is a single number, not a list of samples", path,
                         field->name);
-    cai_column_of_rows(column, path, tensor);
-    return true;
+    return cai_column_of_stored(column, path, tensor, error);
 }
 
 /* Opens all fields from one file with several tensors. */

@@ -154,6 +154,9 @@ typedef struct cai_portion { /* samples of one origin */
 cai_portion *cai_portion_new(cai_dataset *dataset, const char *path, int part, cai_error *error);
 /* Makes a column of a tensor whose first axis counts entries. */
 void cai_column_of_rows(cai_column *column, const char *path, const cai_tensor *tensor);
+/* The same for a tensor as a file has it. False, with the error filled in, where entries
+ * have no elements: such a file can name billions of entries and take no space. */
+bool cai_column_of_stored(cai_column *column, const char *path, const cai_tensor *tensor, cai_error *error);
 /* Makes a column of class numbers. */
 void cai_column_of_classes(cai_column *column, const char *path, const int32_t *numbers, int64_t count);
 cai_tensor cai_column_row(const cai_column *column, int64_t entry);

@@ -715,6 +715,20 @@ TEST(nothing_that_can_be_read) {
     remove_scratch(folder);
 }
 
+/* Samples without elements take no space, so that a few bytes can promise billions. */
+TEST(samples_without_elements) {
+    const char *folder = scratch_folder(
+        "printf '\\0\\0\\10\\2\\377\\0\\0\\0\\0\\0\\0\\0' > x-idx2-ubyte"
+        " && /usr/bin/python3 -c 'import numpy; numpy.save(\"x.npy\", numpy.zeros((10**12, 0), \"i4\"))'");
+    cai_set set = SET(CLASS("label"));
+    char path[100];
+    snprintf(path, sizeof path, "%s/x-idx2-ubyte", folder);
+    CU_ASSERT(fails_with(&set, path, "its 4278190080 samples have no elements: it is u8[4278190080, 0]"));
+    snprintf(path, sizeof path, "%s/x.npy", folder);
+    CU_ASSERT(fails_with(&set, path, "its 1000000000000 samples have no elements: it is i32["));
+    remove_scratch(folder);
+}
+
 TEST(sets_that_cannot_be_opened) {
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
     CU_ASSERT(fails_with(&set, DATA "nothing", "nothing: cannot be opened"));
