@@ -16,11 +16,40 @@ bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count);
 /* An optional number: an input, else an attribute, else the fallback. False where it is
  * not known. */
 bool number_of(Import *im, Wire *wire, const char *what, double *out);
-Wire *convolved(Import *im, Wire *x, Wire *weight);        /* convert_conv.c */
 Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is omitted */
 Dim size_product(Import *im, Wire *x, int from, int to);
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);
 Wire *wire_of_reals(Import *im, int rank, const int64_t *dims, const double *values);
+
+/* ---- convert_windows.c: windows of convolutions and pools ---- */
+
+typedef struct OnnxWindows { /* of one to three axes */
+    int axes;
+    int64_t kernel[3], stride[3], dilation[3], before[3], after[3];
+    bool upper, lower; /* auto_pad */
+} OnnxWindows;
+
+/* The attributes of the current node; kernel NULL: the kernel, too, is an attribute. */
+bool windows_of_node(Import *im, Wire *x, const int64_t *kernel, OnnxWindows *out);
+/* The sizes of a weight's kernel. */
+bool kernel_of(Import *im, Wire *weight, int axes, int64_t *kernel);
+/* Replaces SAME_UPPER and SAME_LOWER by numbers of padding. */
+bool resolve_pads(Import *im, Wire *x, OnnxWindows *w);
+const char *pad_text(Import *im, const OnnxWindows *w); /* of two axes */
+/* The settings of a convolution that differ from the defaults: ", stride = 2, pad =
+ * 1". */
+const char *window_settings(Import *im, const OnnxWindows *w, int64_t groups);
+Dim window_places_along(Import *im, Wire *x, const OnnxWindows *w, int axis);
+/* Calls a primitive operator of the graph: for windows of one or three axes, and wherever
+ * the library has no layer. */
+Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count, const OnnxWindows *w,
+                        const Dim *sizes, int64_t groups);
+Wire *with_bias(Import *im, Wire *y, Wire *bias); /* adds one number for each channel */
+bool all_are(const int64_t *values, int count, int64_t value);
+/* The current node's convolution, by a weight that the model computes: convert_conv.c. */
+Wire *convolved(Import *im, Wire *x, Wire *weight);
+
+/* ---- convert_movement.c ---- */
 
 /* Places for our operators: i32, counted from 0. */
 Wire *places_of(Import *im, Wire *index, Dim size);
