@@ -61,21 +61,22 @@ uint16_t cai_f32_to_f16(float value) {
     }                                                      \
     break
 
-#define EACH_TYPE(Result)                                      \
-    switch (tensor->type) {                                    \
-    case CAI_F32: EACH(float, (Result)e);                      \
-    case CAI_F64: EACH(double, (Result)e);                     \
-    case CAI_F16: EACH(uint16_t, (Result)cai_f16_to_f32(e));   \
-    case CAI_BF16: EACH(uint16_t, (Result)cai_bf16_to_f32(e)); \
-    case CAI_I8: EACH(int8_t, (Result)e);                      \
-    case CAI_I16: EACH(int16_t, (Result)e);                    \
-    case CAI_I32: EACH(int32_t, (Result)e);                    \
-    case CAI_I64: EACH(int64_t, (Result)e);                    \
-    case CAI_BOOL: EACH(uint8_t, (Result)(e != 0));            \
-    case CAI_U8: EACH(uint8_t, (Result)e);                     \
-    case CAI_U16: EACH(uint16_t, (Result)e);                   \
-    case CAI_U32: EACH(uint32_t, (Result)e);                   \
-    case CAI_U64: EACH(uint64_t, (Result)e);                   \
+/* `of_float`: what makes a Result of a float or double. */
+#define EACH_TYPE(Result, of_float)                              \
+    switch (tensor->type) {                                      \
+    case CAI_F32: EACH(float, of_float(e));                      \
+    case CAI_F64: EACH(double, of_float(e));                     \
+    case CAI_F16: EACH(uint16_t, of_float(cai_f16_to_f32(e)));   \
+    case CAI_BF16: EACH(uint16_t, of_float(cai_bf16_to_f32(e))); \
+    case CAI_I8: EACH(int8_t, (Result)e);                        \
+    case CAI_I16: EACH(int16_t, (Result)e);                      \
+    case CAI_I32: EACH(int32_t, (Result)e);                      \
+    case CAI_I64: EACH(int64_t, (Result)e);                      \
+    case CAI_BOOL: EACH(uint8_t, (Result)(e != 0));              \
+    case CAI_U8: EACH(uint8_t, (Result)e);                       \
+    case CAI_U16: EACH(uint16_t, (Result)e);                     \
+    case CAI_U32: EACH(uint32_t, (Result)e);                     \
+    case CAI_U64: EACH(uint64_t, (Result)e);                     \
     }
 
 static const unsigned char *element_of_tensor(const cai_tensor *tensor, int64_t index) {
@@ -84,17 +85,22 @@ static const unsigned char *element_of_tensor(const cai_tensor *tensor, int64_t 
 
 void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, double *out) {
     const unsigned char *from = element_of_tensor(tensor, first);
-    EACH_TYPE(double)
+    EACH_TYPE(double, (double))
 }
 
 void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, float *out) {
     const unsigned char *from = element_of_tensor(tensor, first);
-    EACH_TYPE(float)
+    EACH_TYPE(float, (float))
+}
+
+static int64_t whole_of_real(double value) {
+    if (!(value >= -9223372036854775808.0)) return INT64_MIN; /* NaN too */
+    return value < 9223372036854775808.0 ? (int64_t)value : INT64_MAX;
 }
 
 void cai_tensor_to_i64(const cai_tensor *tensor, int64_t first, int64_t count, int64_t *out) {
     const unsigned char *from = element_of_tensor(tensor, first);
-    EACH_TYPE(int64_t)
+    EACH_TYPE(int64_t, whole_of_real)
 }
 
 /* ---- conversion ---- */
@@ -106,9 +112,8 @@ static bool integer_element(const cai_tensor *tensor, int64_t index, int64_t *va
     }
     double number;
     cai_tensor_to_f64(tensor, index, 1, &number);
-    if (!(number >= -9223372036854775808.0 && number < 9223372036854775808.0)) return false; /* NaN too */
-    *value = (int64_t)number;
-    return (double)*value == number;
+    *value = whole_of_real(number);
+    return (double)*value == number && number < 9223372036854775808.0;
 }
 
 static bool store_integer(int64_t value, int type, unsigned char *out) {

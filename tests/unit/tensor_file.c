@@ -346,3 +346,12 @@ TEST(conversions_of_elements) {
     CU_ASSERT(converts(CAI_BOOL, &(uint8_t){1}, CAI_F32, 1));
     CU_ASSERT(converts(CAI_F32, &(float){1.5}, CAI_BF16, 1.5));
 }
+
+/* A label or a pixel of a mask may be any float. */
+TEST(whole_parts_of_floats) {
+    const double values[] = {2.75, -2.75, 9223372036854775808.0, -1e306, INFINITY, NAN};
+    const int64_t whole[] = {2, -2, INT64_MAX, INT64_MIN, INT64_MAX, INT64_MIN};
+    int64_t found[6];
+    cai_tensor_to_i64(&(cai_tensor){"", CAI_F64, 1, {6}, 6, (const unsigned char *)values}, 0, 6, found);
+    CU_ASSERT_EQUAL(memcmp(found, whole, sizeof whole), 0);
+}
