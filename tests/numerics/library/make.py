@@ -126,6 +126,12 @@ def convolutions():
     stage("dense(7)", nn.Linear(10, 7), (2, 10))
 
 
+def folds():
+    expression("x -> fold((7, 9), (2, 3), stride = (1, 2), pad = 1, dilation = (2, 1))", [(2, 12, 35)],
+               lambda x: F.fold(x, (7, 9), (2, 3), dilation=(2, 1), padding=1, stride=(1, 2)))
+    expression("x -> fold((8, 6), 2, stride = 2)", [(2, 8, 12)], lambda x: F.fold(x, (8, 6), 2, stride=2))
+
+
 def kernels_for_each_sample():
     """PyTorch's grouped trick: one picture with all channels of the batch, and a group for each sample."""
     def each(function, out, groups=1, **settings):
@@ -465,6 +471,42 @@ def sampling():
     expression("grid_sample(x, y)", [(1, 2, 1, 1), (1, 3, 3, 2)], lambda x, y: F.grid_sample(x, y, align_corners=False))
     expression('grid_sample(x, y, border = "reflection", align_corners = true)', [(1, 2, 1, 4), (1, 3, 3, 2)],
                lambda x, y: F.grid_sample(x, y, padding_mode="reflection", align_corners=True))
+
+    for border in ("zeros", "border", "reflection"):
+        for corners in (False, True):
+            settings = f'border = "{border}", align_corners = {str(corners).lower()}'
+            cubic = lambda x, y: F.grid_sample(x, 1.7 * y, "bicubic", border, corners)
+            call = f'grid_sample(x, 1.7 * y, mode = "bicubic", {settings})'
+            expression(call, [picture, grid], cubic)
+            if corners:
+                for by in (0, 1):
+                    expression(f"grad(sum({call} * z), {'xy'[by]})", [picture, grid, out], gradient(cubic, by))
+            for mode in ("bilinear", "nearest"):
+                call = f'grid_sample(x, 1.7 * y, mode = "{mode}", {settings})'
+                expression(call, [(2, 3, 4, 5, 3), (2, 2, 3, 4, 3)], lambda x, y: F.grid_sample(x, 1.7 * y, mode, border, corners))
+    expression("grad(sum(grid_sample(x, y) * z), y)", [(2, 3, 4, 5, 3), (2, 2, 3, 4, 3), (2, 3, 2, 3, 4)],
+               gradient(lambda x, y: F.grid_sample(x, y, align_corners=False), 1))
+    for corners in (False, True):
+        for maps, size in (((2, 2, 3), (4, 5)), ((2, 3, 4), (2, 5, 3))):
+            expression(f"affine_grid(x, {size}, align_corners = {str(corners).lower()})", [maps],
+                       lambda x: F.affine_grid(x, (2, 1) + size, align_corners=corners))
+
+    def deformed(stride, pad, dilation):
+        return lambda x, offset, w: torchvision.ops.deform_conv2d(x, 2 * offset, w, None, stride, pad, dilation)
+    shapes = [(2, 4, 6, 7), (2, 36, 6, 7), (6, 2, 3, 3)]
+    expression("deform_convolve(x, 2 * y, z, pad = 1, groups = 2)", shapes, deformed(1, 1, 1))
+    call = "deform_convolve(x, 2 * y, z, stride = (2, 1), pad = (2, 0), dilation = (2, 1))"
+    shapes = [(2, 4, 6, 7), (2, 12, 3, 6), (6, 4, 3, 2)]
+    expression(call, shapes, deformed((2, 1), (2, 0), (2, 1)))
+    for by in range(3):
+        def run(*tensors):
+            with torch.enable_grad():
+                tensors = [t.detach().clone().requires_grad_() for t in tensors]
+                deformed((2, 1), (2, 0), (2, 1))(*tensors).square().sum().backward()
+            return tensors[by].grad
+        expression(f"grad(sum({call} ** 2), {'xyz'[by]})", shapes, run)
+    expression("deform_convolve(x, x[:, :18], y, mask = z, pad = 1)", [(2, 20, 5, 6), (3, 20, 3, 3), (2, 18, 5, 6)],
+               lambda x, w, mask: torchvision.ops.deform_conv2d(x, x[:, :18], w, None, 1, 1, 1, mask[:, :9]))
 
     def warp(border):
         def run(x, flow):
@@ -1011,6 +1053,12 @@ def steps():
                                   (3, "gru_steps(x, y, z, zeros([9]), zeros([9]), zeros([2, 3]))", gru), (1, "rnn_steps(x, y, z, zeros([3]), zeros([2, 3]))", rnn)):
         expression(f"{call}[0]", [(4, 2, 5), (3 * gates, 5), (3 * gates, 3)], function, use="onnx")
 
+    for name in ("atan", "asin", "acos"):
+        function = getattr(torch, name)
+        expression(f"{name}(x {'* 9' if name == 'atan' else '/ 1.25'})", [(4, 9)], lambda x: function(x * 9 if name == "atan" else x / 1.25), use="onnx")
+    expression("cumprod(x, 1)", [(2, 5, 3)], lambda x: x.cumprod(1), use="onnx")
+    expression("cumprod(x, 1, exclusive = true)", [(2, 5, 3)], lambda x: torch.cat([torch.ones_like(x[:, :1]), x.cumprod(1)[:, :-1]], 1), use="onnx")
+
     def listed(boxes, scores, most, iou, least):
         rows = []
         for n, classes in enumerate(scores):
@@ -1085,7 +1133,7 @@ def poses():
 
 
 def cases():
-    for family in (convolutions, kernels_for_each_sample, spectral_norms, norms, ranks, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions,
+    for family in (convolutions, folds, kernels_for_each_sample, spectral_norms, norms, ranks, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions,
                    losses, similarities, augmented, beginnings, blocks, arithmetic, gans, bicycle, backbones, pictures, steps, operators, penalties, poses):
         family()
 
