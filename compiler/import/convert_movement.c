@@ -404,12 +404,32 @@ Wire *rows_at(Import *im, Wire *x, Wire *index, int *count) {
     return im->why ? NULL : place;
 }
 
+/* Places behind the first axes, which x and the index share, as places on all axes: the
+ * number of each sample is put before them. */
+static Wire *with_own_samples(Import *im, Wire *index, int shared) {
+    const int rank = wire_rank(im, index);
+    Dim dims[16], along[16];
+    Wire *columns[16];
+    if (shared < 0 || shared >= rank) return cannot(im, "batch_dims = %d", shared);
+    for (int i = 0; i < rank; i++) dims[i] = wire_size(im, index, i);
+    dims[rank - 1] = dim_const(im->dims, 1);
+    for (int i = 0; i < shared; i++) {
+        Wire *numbers = typed(call(im, "arange", NULL, 0, "%s, dtype = \"%s\"",
+                                   dim_string(im->arena, dims[i]), dtype_name(dtype_of(index->type))),
+                              index->type);
+        for (int k = 0; k < rank; k++) along[k] = k == i ? dims[k] : dim_const(im->dims, 1);
+        columns[i] = broadcasted(im, reshaped(im, numbers, along, rank), dims, rank);
+    }
+    columns[shared] = index;
+    return shared ? stage_of(im, columns, shared + 1, "concat", "axis = %d", rank - 1) : index;
+}
+
 void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *index = input_at(inputs, count, 1);
     int deep;
     if (!x || !index) return;
-    if (attribute_int(im, "batch_dims", 0)) cannot(im, "batch_dims");
-    Wire *place = rows_at(im, x, index, &deep);
+    index = with_own_samples(im, index, (int)attribute_int(im, "batch_dims", 0));
+    Wire *place = index ? rows_at(im, x, index, &deep) : NULL;
     if (im->why) return;
     const int rank = wire_rank(im, x);
     Dim dims[16] = {size_product(im, x, 0, deep)};
@@ -475,6 +495,31 @@ static bool pads_of(Import *im, Wire *const *inputs, int count, Wire *x, Dim *be
     return true;
 }
 
+/* What repeats beyond both ends: before and after it stand its own last and first
+ * elements. */
+static Wire *wrapped_wire(Import *im, Wire *x, const Dim *before, const Dim *after) {
+    const int rank = wire_rank(im, x);
+    for (int i = 0; i < rank && x; i++) {
+        const char *places[16];
+        Dim size = wire_size(im, x, i), none = dim_const(im->dims, 0);
+        Wire *parts[3];
+        int many = 0;
+        int64_t front, behind, all;
+        if (before[i] == none && after[i] == none) continue;
+        if (!dim_is_const(before[i], &front) || !dim_is_const(after[i], &behind) ||
+            !wire_fixed(im, x, i, &all) || front > all || behind > all)
+            return cannot(im, "the mode wrap beyond a turn, or by sizes that are free");
+        for (int k = 0; k < rank; k++) places[k] = ":";
+        places[i] = slice_text(im, x, i, dim_offset(im->dims, size, -front), size, 1);
+        if (front) parts[many++] = cut_wire(im, x, places);
+        parts[many++] = x;
+        places[i] = slice_text(im, x, i, none, after[i], 1);
+        if (behind) parts[many++] = cut_wire(im, x, places);
+        x = stage_of(im, parts, many, "concat", "axis = %d", i);
+    }
+    return x;
+}
+
 void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     Dim before[16], after[16], zero = dim_const(im->dims, 0);
@@ -485,9 +530,12 @@ void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                                                                          : !strcmp(mode, "reflect")
                                                                              ? "reflect"
                                                                              : "constant";
-    if (!strcmp(mode, "wrap")) cannot(im, "the mode wrap");
     const int rank = wire_rank(im, x);
     if (!(x = cropped_wire(im, x, before, after))) return;
+    if (!strcmp(mode, "wrap")) {
+        outputs[0] = wrapped_wire(im, x, before, after);
+        return;
+    }
     bool any = false;
     for (int i = 0; i < rank; i++) any = any || before[i] != zero || after[i] != zero;
     const bool plain =
@@ -505,6 +553,35 @@ void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         outputs[0] =
             call(im, "primitive.pad", &x, 1, "before = %s, after = %s, mode = \"%s\", value = %s",
                  dims_text(im->arena, before, rank), dims_text(im->arena, after, rank), ours, number);
+}
+
+/* Cuts from both ends, or puts zeros there, until some axes have the sizes wanted. */
+void convert_center_crop_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    const OnnxAttribute *along = attribute(im, "axes");
+    Dim before[16], after[16];
+    int64_t sizes[16], own;
+    int many;
+    bool any = false;
+    if (!x || !ints_of(im, input_at(inputs, count, 1), "the size", sizes, &many)) return;
+    const int rank = wire_rank(im, x);
+    for (int i = 0; i < rank; i++) before[i] = after[i] = dim_const(im->dims, 0);
+    if (many != (along ? along->count : rank)) cannot(im, "%d sizes for other axes", many);
+    for (int i = 0; i < many && !im->why; i++) {
+        const int axis = along ? axis_of(im, along->integers[i], rank) : i;
+        if (axis < 0) return;
+        if (!wire_fixed(im, x, axis, &own)) cannot(im, "the middle of a size that is free");
+        if (im->why) return;
+        const int64_t more = sizes[i] - own;
+        before[axis] = dim_const(im->dims, more / 2), after[axis] = dim_const(im->dims, more - more / 2);
+        any = any || more > 0;
+    }
+    if (im->why || !(x = cropped_wire(im, x, before, after))) return;
+    outputs[0] =
+        any ? call(im, "primitive.pad", &x, 1, "before = %s, after = %s, mode = \"constant\", value = %s",
+                   dims_text(im->arena, before, rank), dims_text(im->arena, after, rank),
+                   number_text(im->arena, 0, onnx_type_is_float(x->type)))
+            : x;
 }
 
 /* ---- pixels and channels ---- */

@@ -13,11 +13,17 @@ static Dim pool_size(Import *im, Wire *x, const OnnxWindows *w, int axis, bool c
     return size;
 }
 
+static bool pool_sizes(Import *im, Wire *x, OnnxWindows *w, bool ceil_mode, Dim *sizes) {
+    if (!resolve_pads(im, x, w)) return false;
+    for (int i = 0; i < w->axes; i++) sizes[i] = pool_size(im, x, w, i, ceil_mode);
+    return true;
+}
+
 static Wire *pool_three(Import *im, Wire *x, OnnxWindows *w, bool is_max, bool ceil_mode, bool with_pad) {
     Dim sizes[3];
     int64_t all = 1;
-    if (!resolve_pads(im, x, w)) return NULL;
-    for (int i = 0; i < w->axes; i++) sizes[i] = pool_size(im, x, w, i, ceil_mode), all *= w->kernel[i];
+    if (!pool_sizes(im, x, w, ceil_mode, sizes)) return NULL;
+    for (int i = 0; i < w->axes; i++) all *= w->kernel[i];
     if (is_max) return primitive_windows(im, "pool_max", &x, 1, w, sizes, 1);
     Wire *total = primitive_windows(im, "pool_sum", &x, 1, w, sizes, 1);
     const bool padded = !all_are(w->before, w->axes, 0) || !all_are(w->after, w->axes, 0);
@@ -30,11 +36,22 @@ static Wire *pool_three(Import *im, Wire *x, OnnxWindows *w, bool is_max, bool c
     return infix(im, "/", total, primitive_windows(im, "pool_sum", &ones, 1, w, sizes, 1));
 }
 
-/* Turns windows of one axis into windows of two axes, the first of which has size 1. */
-static void lift_windows(OnnxWindows *w) {
+/* Turns windows of one axis into windows of two axes, the first of which has size 1;
+ * returns x with that axis. */
+static Wire *lift_windows(Import *im, Wire *x, OnnxWindows *w) {
     int64_t *lists[] = {w->kernel, w->stride, w->dilation, w->before, w->after};
+    if (!resolve_pads(im, x, w)) return NULL;
+    w->upper = w->lower = false;
     for (int i = 0; i < COUNT_OF(lists); i++) lists[i][1] = lists[i][0], lists[i][0] = i < 3;
     w->axes = 2;
+    return reshaped(
+        im, x, (Dim[]){wire_size(im, x, 0), wire_size(im, x, 1), dim_const(im->dims, 1), wire_size(im, x, 2)},
+        4);
+}
+
+static Wire *without_lifted_axis(Import *im, Wire *y) {
+    return y ? reshaped(im, y, (Dim[]){wire_size(im, y, 0), wire_size(im, y, 1), wire_size(im, y, 3)}, 3)
+             : NULL;
 }
 
 static Wire *pool_two(Import *im, Wire *x, const OnnxWindows *w, bool is_max, bool ceil_mode, bool with_pad) {
@@ -57,9 +74,8 @@ static Wire *pool_places(Import *im, Wire *x, OnnxWindows *w, bool ceil_mode) {
     Dim sizes[3], dims[4], plane = size_product(im, x, 2, 4), planes = size_product(im, x, 0, 2);
     const bool by_columns = attribute_int(im, "storage_order", 0);
     if (w->axes != 2) return cannot(im, "the indices of a maximum pool over %d axes", w->axes);
-    if (!resolve_pads(im, x, w)) return NULL;
+    if (!pool_sizes(im, x, w, ceil_mode, sizes)) return NULL;
     for (int i = 0; i < 4; i++) dims[i] = wire_size(im, x, i);
-    for (int i = 0; i < 2; i++) sizes[i] = pool_size(im, x, w, i, ceil_mode);
     const Dim one = dim_const(im->dims, 1);
     Wire *counted = call(im, "arange", NULL, 0, "%s, dtype = \"f32\"", dim_string(im->arena, plane));
     counted = reshaped(im, counted, (Dim[]){one, one, dims[by_columns ? 3 : 2], dims[by_columns ? 2 : 3]}, 4);
@@ -81,14 +97,35 @@ void convert_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (im->node->output_count > 1 && *im->node->outputs[1]) outputs[1] = pool_places(im, x, &w, ceil_mode);
     if (w.axes == 2) outputs[0] = pool_two(im, x, &w, is_max, ceil_mode, with_pad);
     else if (w.axes == 3) outputs[0] = pool_three(im, x, &w, is_max, ceil_mode, with_pad);
-    else {
-        Dim flat[4] = {wire_size(im, x, 0), wire_size(im, x, 1), dim_const(im->dims, 1), wire_size(im, x, 2)};
-        if (!resolve_pads(im, x, &w)) return;
-        w.upper = w.lower = false;
-        lift_windows(&w);
-        Wire *y = pool_two(im, reshaped(im, x, flat, 4), &w, is_max, ceil_mode, with_pad);
-        if (y) outputs[0] = reshaped(im, y, (Dim[]){flat[0], flat[1], y->shape.dims[3]}, 3);
-    }
+    else if ((x = lift_windows(im, x, &w)))
+        outputs[0] = without_lifted_axis(im, pool_two(im, x, &w, is_max, ceil_mode, with_pad));
+}
+
+/* The elements to the power whose sums a norm of degree `p` is the root of. */
+static Wire *powers_of_norm(Import *im, Wire *x, int64_t p) {
+    if (p == 1) return formula(im, "abs(x)", &x, 1);
+    return p == 2 ? formula(im, "x * x", &x, 1)
+                  : infix_number(im, "**", stage(im, x, "abs", "%s", ""), (double)p);
+}
+
+static Wire *root_of_norm(Import *im, Wire *total, int64_t p) {
+    if (p == 1) return total;
+    return p == 2 ? stage(im, total, "sqrt", "%s", "") : infix_number(im, "**", total, 1 / (double)p);
+}
+
+/* The norm of each window. */
+void convert_lp_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    const int64_t p = attribute_int(im, "p", 2);
+    OnnxWindows w;
+    Dim sizes[3];
+    if (!x || !windows_of_node(im, x, NULL, &w)) return;
+    const bool lifted = w.axes == 1;
+    if (lifted) x = lift_windows(im, x, &w);
+    if (!x || !pool_sizes(im, x, &w, attribute_int(im, "ceil_mode", 0), sizes)) return;
+    x = powers_of_norm(im, x, p);
+    Wire *y = root_of_norm(im, primitive_windows(im, "pool_sum", &x, 1, &w, sizes, 1), p);
+    outputs[0] = lifted ? without_lifted_axis(im, y) : y;
 }
 
 /* Appends zeros to y along each axis until it has the sizes `wanted`. */
@@ -142,4 +179,12 @@ void convert_global_average_pool(Import *im, Wire *const *inputs, int count, Wir
 void convert_global_max_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = stage(im, input_at(inputs, count, 0), "reduce_max", "axes = %s, keep = true",
                        all_places(im, input_at(inputs, count, 0)));
+}
+void convert_global_lp_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    const int64_t p = attribute_int(im, "p", 2);
+    if (!x) return;
+    const char *all = all_places(im, x);
+    outputs[0] =
+        root_of_norm(im, stage(im, powers_of_norm(im, x, p), "reduce_sum", "axes = %s, keep = true", all), p);
 }

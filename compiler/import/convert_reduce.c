@@ -4,6 +4,8 @@
 
 int axes_given(Import *im, Wire *const *inputs, int count, int place, int64_t *axes);
 
+enum { MOST_FACTORS = 64 /* of products, which are unrolled */, LONGEST_WINDOW = 1 << 16 };
+
 /* ---- constants ---- */
 
 void convert_constant(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -59,6 +61,31 @@ void convert_range(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                      dtype_name(dtype_of(begin->type)));
     outputs[0] =
         from ? infix_number(im, "+", typed(all, begin->type), (double)from) : typed(all, begin->type);
+}
+
+/* A window of signal processing: sums of cosines of whole turns over its length. */
+static const struct {
+    const char *op;
+    double parts[3];
+} signal_windows[] = {{"HannWindow", {0.5, -0.5}},
+                      {"HammingWindow", {25.0 / 46, -21.0 / 46}},
+                      {"BlackmanWindow", {0.42, -0.5, 0.08}}};
+
+void convert_signal_window(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    int64_t size;
+    int one, row = 0;
+    if (!ints_of(im, input_at(inputs, count, 0), "the size", &size, &one)) return;
+    if (size < 1 || size > LONGEST_WINDOW) cannot(im, "a window of %lld elements", (long long)size);
+    if (im->why) return;
+    while (strcmp(signal_windows[row].op, im->node->op)) row++;
+    const double length = (double)(attribute_int(im, "periodic", 1) || size == 1 ? size : size - 1);
+    double *values = NEW_ARRAY(im->arena, double, size);
+    for (int64_t i = 0; i < size; i++)
+        for (int k = 0; k < 3; k++)
+            values[i] +=
+                signal_windows[row].parts[k] * real_cos(2 * 3.14159265358979323846 * k * (double)i / length);
+    outputs[0] = cast_to(im, wire_of_reals(im, 1, &size, values),
+                         (int)attribute_int(im, "output_datatype", ONNX_FLOAT));
 }
 
 /* ---- reductions ---- */
@@ -144,7 +171,7 @@ void convert_reduce_prod(Import *im, Wire *const *inputs, int count, Wire **outp
     if (!x || !reduced_axes(im, inputs, count, x, &axes)) return;
     const int rank = wire_rank(im, x);
     for (int a = 0; a < axes.count && !axes.none && x; a++) {
-        if (!wire_fixed(im, x, (int)axes.axes[a], &size) || size > 64) {
+        if (!wire_fixed(im, x, (int)axes.axes[a], &size) || size > MOST_FACTORS) {
             cannot(im, "a product over %s elements",
                    dim_string(im->arena, wire_size(im, x, (int)axes.axes[a])));
             return;
@@ -219,66 +246,21 @@ void convert_cumsum(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     outputs[0] = back ? stage(im, sum, "flipped", "%s", flipped_axis(axis)) : sum;
 }
 
-/* ---- sums by letters ---- */
-
-typedef struct Letters {
-    int count;
-    char of[16];
-} Letters;
-
-static int place_of_letter(const Letters *letters, char letter) {
-    for (int i = 0; i < letters->count; i++)
-        if (letters->of[i] == letter) return i;
-    return -1;
-}
-
-static bool read_letters(const char **at, Letters *out) {
-    out->count = 0;
-    for (; **at && **at != ',' && **at != '-'; (*at)++) {
-        if (**at == ' ') continue;
-        if (**at == '.' || out->count == 16 || place_of_letter(out, **at) >= 0) return false;
-        out->of[out->count++] = **at;
-    }
-    return true;
-}
-
-/* Permutes a tensor to the axis order of `all`; axes that it lacks get size 1. */
-static Wire *aligned_to_letters(Import *im, Wire *x, const Letters *own, const Letters *all) {
-    int order[16], count = 0;
-    Dim dims[16];
-    for (int i = 0; i < all->count; i++)
-        if (place_of_letter(own, all->of[i]) >= 0) order[count++] = place_of_letter(own, all->of[i]);
-    for (int i = 0; i < all->count; i++) {
-        const int place = place_of_letter(own, all->of[i]);
-        dims[i] = place >= 0 ? wire_size(im, x, place) : dim_const(im->dims, 1);
-    }
-    return reshaped(im, permuted(im, x, order), dims, all->count);
-}
-
-void convert_einsum(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    const char *at = attribute_string(im, "equation", "");
-    Letters own[4], out, all;
-    int terms = 0;
-    bool good = count <= 4;
-    while (good && terms < count && (good = read_letters(&at, &own[terms++])) && *at == ',') at++;
-    good = good && terms == count && at[0] == '-' && at[1] == '>' && (at += 2, read_letters(&at, &out));
-    for (int i = 0; good && i < terms; i++) good = inputs[i] && wire_rank(im, inputs[i]) == own[i].count;
-    if (!good) {
-        cannot(im, "the equation \"%s\"", attribute_string(im, "equation", ""));
+/* The product up to each element, whose steps are unrolled. */
+void convert_cumprod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    int64_t place, size;
+    int one;
+    if (!x || !ints_of(im, input_at(inputs, count, 1), "the axis", &place, &one)) return;
+    const int axis = axis_of(im, place, wire_rank(im, x));
+    const bool back = attribute_int(im, "reverse", 0);
+    if (axis < 0) return;
+    if (!wire_fixed(im, x, axis, &size) || size > MOST_FACTORS) {
+        cannot(im, "a product over %s elements", dim_string(im->arena, wire_size(im, x, axis)));
         return;
     }
-    all = out;
-    for (int i = 0; i < terms; i++)
-        for (int k = 0; k < own[i].count && all.count < 16; k++)
-            if (place_of_letter(&all, own[i].of[k]) < 0) all.of[all.count++] = own[i].of[k];
-    Wire *product = NULL;
-    for (int i = 0; i < terms; i++) {
-        Wire *x = aligned_to_letters(im, inputs[i], &own[i], &all);
-        product = product ? infix(im, "*", product, x) : x;
-    }
-    int64_t gone[16];
-    for (int i = out.count; i < all.count; i++) gone[i - out.count] = i;
-    outputs[0] = all.count > out.count ? stage(im, product, "reduce_sum", "axes = %s",
-                                               tuple_text(im->arena, gone, all.count - out.count))
-                                       : product;
+    if (back) x = stage(im, x, "flipped", "%s", flipped_axis(axis));
+    Wire *y = call(im, "onnx.cumprod", &x, 1, "axis = %d%s", axis,
+                   attribute_int(im, "exclusive", 0) ? ", exclusive = true" : "");
+    outputs[0] = back ? stage(im, y, "flipped", "%s", flipped_axis(axis)) : y;
 }

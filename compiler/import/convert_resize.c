@@ -312,15 +312,3 @@ void convert_resize(Import *im, Wire *const *inputs, int count, Wire **outputs) 
         outputs[0] = x;
     }
 }
-
-void convert_grid_sample(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    const char *mode = attribute_string(im, "mode", "bilinear"),
-               *border = attribute_string(im, "padding_mode", "zeros");
-    if (!strcmp(mode, "linear")) mode = "bilinear";
-    if (strcmp(mode, "bilinear") && strcmp(mode, "nearest")) cannot(im, "sampling by %s", mode);
-    if (count < 2 || !inputs[0] || wire_rank(im, inputs[0]) != 4)
-        cannot(im, "sampling over a number of axes other than two");
-    if (!im->why)
-        outputs[0] = call(im, "grid_sample", inputs, 2, "mode = \"%s\", border = \"%s\", align_corners = %s",
-                          mode, border, attribute_int(im, "align_corners", 0) ? "true" : "false");
-}

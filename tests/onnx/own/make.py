@@ -21,8 +21,8 @@ def graph_of(nodes, inputs, outputs, weights=()):
     return helper.make_graph(nodes, "own", ports, [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in outputs.items()], weights)
 
 
-def save(name, nodes, inputs, outputs, weights=()):
-    model = helper.make_model(graph_of(nodes, inputs, outputs, weights), opset_imports=[helper.make_opsetid("", 16)], ir_version=8, producer_name="hand")
+def save(name, nodes, inputs, outputs, weights=(), opset=16):
+    model = helper.make_model(graph_of(nodes, inputs, outputs, weights), opset_imports=[helper.make_opsetid("", opset)], ir_version=8, producer_name="hand")
     onnx.checker.check_model(model)
     onnx.save(model, f"{name}.onnx")
     made = onnxruntime.InferenceSession(f"{name}.onnx", providers=["CPUExecutionProvider"]).run(None, inputs)
@@ -102,5 +102,27 @@ def slopes():
          {"x": random.random((3, 4), "f4") - np.float32(0.5), "slope": -random.random((3, 4), "f4")}, {"y": (F, [3, 4])})
 
 
-for make in (detector, classes, branches, puts, slopes):
+# Equations with an ellipsis, whose axes broadcast, with a diagonal, and without an arrow.
+def sums():
+    equations = {"a": ("...ij,jk...->...ik", "x y"), "b": ("b...,b->...b", "x z"), "c": ("iji,kj->kij", "w v"), "d": ("ba,bc", "v v"), "e": ("ijj->i", "u"), "f": ("...", "z")}
+    shapes = {"a": [2, 3, 5], "b": [3, 4, 2], "c": [4, 3, 5], "d": [5, 5], "e": [4], "f": [2]}
+    save("sums", [node("Einsum", inputs.split(), [out], equation=equation) for out, (equation, inputs) in equations.items()],
+         {name: random.random(shape, "f4") for name, shape in dict(x=(2, 3, 4), y=(4, 5, 2), z=(2,), w=(3, 5, 3), v=(4, 5), u=(4, 3, 3)).items()},
+         {out: (F, shape) for out, shape in shapes.items()})
+
+
+# Norms of windows over one and three axes, and of all; pictures and volumes at computed places; angles.
+def places():
+    settings = dict(kernel_shape=[2, 3, 2], strides=[1, 2, 1], pads=[1, 0, 0, 1, 1, 0])
+    save("places", [
+        node("LpPool", ["x"], ["a"], p=3, **settings), node("LpPool", ["y"], ["b"], p=1, kernel_shape=[3], strides=[2], auto_pad="SAME_LOWER"),
+        node("GlobalLpPool", ["x"], ["c"], p=2), node("GridSample", ["x", "at"], ["d"], mode="linear", padding_mode="reflection"),
+        node("GridSample", ["p", "places"], ["e"], mode="cubic", padding_mode="reflection", align_corners=1), node("Atan", ["x"], ["f"]), node("Asin", ["p"], ["g"]), node("Acos", ["p"], ["h"])],
+        {"x": random.random((2, 3, 4, 5, 6), "f4") * 4 - 2, "y": random.random((2, 3, 7), "f4") - np.float32(0.5), "at": random.random((2, 2, 3, 4, 3), "f4") * 4 - 2,
+         "p": random.random((2, 3, 5, 4), "f4") * 2 - 1, "places": random.random((2, 3, 4, 2), "f4") * 4 - 2},
+        {"a": (F, [2, 3, 5, 2, 5]), "b": (F, [2, 3, 4]), "c": (F, [2, 3, 1, 1, 1]), "d": (F, [2, 3, 2, 3, 4]), "e": (F, [2, 3, 3, 4]), "f": (F, [2, 3, 4, 5, 6]),
+         "g": (F, [2, 3, 5, 4]), "h": (F, [2, 3, 5, 4])}, opset=20)
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places):
     make()
