@@ -98,7 +98,9 @@ static Wire *at_places(Import *im, Wire *x, int axis, const Resize *resize, cons
     return call(im, "primitive.gather", (Wire *[]){x, index}, 2, "axis = %d", axis);
 }
 
-/* Moves an axis of x to the end, multiplies by the matrix, and moves it back. */
+/* Moves an axis of x to the end, multiplies by the matrix, and moves it back. Weights of an
+ * element outside the picture are 0, and its value is added; along other axes they add up
+ * to 1, which leaves that value as it is. */
 static Wire *by_matrix(Import *im, Wire *x, int axis, const Resize *resize, const Sampling *s) {
     const int rank = wire_rank(im, x);
     int order[16];
@@ -107,16 +109,21 @@ static Wire *by_matrix(Import *im, Wire *x, int axis, const Resize *resize, cons
         return cannot(im, "resizing a size of %lld to %lld in this mode", (long long)s->in,
                       (long long)s->out);
     double *matrix = NEW_ARRAY(im->arena, double, s->in * s->out),
-           *turned = NEW_ARRAY(im->arena, double, s->in * s->out);
-    for (int64_t i = 0; i < s->out; i++) beyond = !weigh_samples(resize, s, i, matrix + i * s->in) || beyond;
-    if (beyond && resize->beyond != 0)
-        return cannot(im, "tf_crop_and_resize beyond the picture with an extrapolation_value");
+           *turned = NEW_ARRAY(im->arena, double, s->in * s->out),
+           *outside = NEW_ARRAY(im->arena, double, s->out);
+    for (int64_t i = 0; i < s->out; i++) {
+        if (weigh_samples(resize, s, i, matrix + i * s->in)) continue;
+        outside[i] = resize->beyond;
+        beyond = true;
+    }
     for (int64_t i = 0; i < s->out; i++)
         for (int64_t k = 0; k < s->in; k++) turned[k * s->out + i] = matrix[i * s->in + k];
     for (int i = 0; i < rank; i++) order[i] = i;
     order[axis] = rank - 1, order[rank - 1] = axis;
     Wire *weights = wire_of_reals(im, 2, (int64_t[]){s->in, s->out}, turned);
-    return permuted(im, infix(im, "@", permuted(im, x, order), weights), order);
+    Wire *y = infix(im, "@", permuted(im, x, order), weights);
+    if (beyond && resize->beyond != 0) y = infix(im, "+", y, wire_of_reals(im, 1, &s->out, outside));
+    return permuted(im, y, order);
 }
 
 /* ---- by the library ---- */
@@ -128,8 +135,19 @@ static const char *library_rule(const Resize *resize) {
     return NULL;
 }
 
-/* Whether nearest_mode rounds as the library does: floor(s) for asymmetric, floor(s +
- * 1/2) for the others. */
+/* Whether the library has it. With antialias, elements outside the picture count nothing
+ * there. */
+static bool is_of_library(const Resize *resize) {
+    return library_rule(resize) && resize->antialias == resize->exclude;
+}
+
+/* The nearest_mode by which the library rounds: floor(s) for asymmetric, floor(s + 1/2)
+ * for the others. */
+static const char *library_nearest(const Resize *resize) {
+    return !strcmp(resize->coordinates, "asymmetric") ? "floor" : "round_prefer_ceil";
+}
+
+/* Whether nearest_mode picks the elements that the library picks. */
 static bool same_nearest(const Resize *resize, const Sampling *s) {
     const bool plain = !strcmp(resize->coordinates, "asymmetric"),
                corners = !strcmp(resize->coordinates, "align_corners");
@@ -148,7 +166,7 @@ static bool same_nearest(const Resize *resize, const Sampling *s) {
 static bool fits_library(const Resize *resize, const Sampling *s) {
     const bool exact =
         s->scale * (double)s->in == (double)s->out || s->scale == (double)s->out / (double)s->in;
-    if (!library_rule(resize) || !exact || resize->antialias || resize->exclude) return false;
+    if (!exact) return false;
     return strcmp(resize->mode, "nearest")
                ? true
                : s->out <= LARGEST_SIZE && s->in <= LARGEST_SIZE && same_nearest(resize, s);
@@ -167,7 +185,8 @@ static Wire *by_library(Import *im, Wire *x, const Resize *resize, const Dim *si
                      factor == 2 ? "" : arena_printf(im->arena, "%lld", (long long)factor));
     if (strcmp(mode, "bilinear")) text_add(&text, ", mode = \"%s\"", mode);
     if (!usual) text_add(&text, ", rule = \"%s\"", rule);
-    if (!strcmp(mode, "cubic") && resize->a != -0.75)
+    if (resize->antialias) text_add(&text, ", antialias = true");
+    if (!strcmp(mode, "cubic") && resize->a != (resize->antialias ? -0.5 : -0.75))
         text_add(&text, ", a = %s", number_text(im->arena, resize->a, true));
     return stage(im, x, "resize", "%s", text_string(&text));
 }
@@ -285,7 +304,7 @@ void convert_resize(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     const Resize resize = resize_way(im);
     const int rank = wire_rank(im, x);
     Sampling s[16];
-    bool fixed = true, library = rank == 4 && onnx_type_is_float(x->type) && library_rule(&resize);
+    bool fixed = true, library = rank == 4 && onnx_type_is_float(x->type) && is_of_library(&resize);
     for (int i = 0; i < rank; i++) {
         s[i] = (Sampling){.scale = wanted.scale[i], .start = wanted.start[i], .end = wanted.end[i]};
         const bool known = wire_fixed(im, x, i, &s[i].in) && dim_is_const(wanted.size[i], &s[i].out);
@@ -295,7 +314,7 @@ void convert_resize(Import *im, Wire *const *inputs, int count, Wire **outputs) 
         library = library && (i >= 2 ? !known || fits_library(&resize, &s[i]) : same);
         if (known && s[i].out < 1) cannot(im, "a size of %lld", (long long)s[i].out);
     }
-    if (!fixed && !strcmp(resize.mode, "nearest") && strcmp(resize.nearest, "floor") &&
+    if (!fixed && !strcmp(resize.mode, "nearest") && strcmp(resize.nearest, library_nearest(&resize)) &&
         !whole_factor(&wanted))
         library = false;
     if (im->why) return;

@@ -632,6 +632,8 @@ static bool takes_part_of_weight(const Import *im, Knowns in) {
     return !strcmp(im->node->op, "Slice") && in[0] && in[0]->reals && in[0]->count > MAX_WRITTEN;
 }
 
+/* Many elements that depend on free sizes are left to the model to compute: as constants
+ * they could not be written. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const Known **in = NEW_ARRAY(im->arena, const Known *, count + 1);
     const bool by_shape = !strcmp(im->node->op, "Shape") || !strcmp(im->node->op, "Size");
@@ -641,7 +643,7 @@ bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     }
     if (im->node->output_count != 1 || takes_part_of_weight(im, in)) return false;
     Known *known = fold_wires(im, inputs, in, count);
-    if (!known) return false;
+    if (!known || (known->count > MAX_WRITTEN && known_is_symbolic(known))) return false;
     for (int i = 0; i < count; i++) known->counts_found |= in[i] && in[i]->counts_found;
     outputs[0] = NEW(im->arena, Wire);
     *outputs[0] = (Wire){.type = known->type, .known = known};

@@ -136,13 +136,14 @@ static Wire *stacked_sizes(Import *im, const Known *k) {
                                  arena_printf(im->arena, "%s%s", dim_string(im->arena, k->sizes[i]),
                                               dtype_setting(im, k->type, DTYPE_F32)));
     for (int i = 0; i < k->rank; i++) dims[i] = dim_const(im->dims, k->dims[i]);
-    return reshaped(im, stage_of(im, parts, (int)k->count, "stack", "axis = 0"), dims, k->rank);
+    Wire *all = k->count == 1 ? parts[0] : stage_of(im, parts, (int)k->count, "stack", "axis = 0");
+    return reshaped(im, all, dims, k->rank);
 }
 
 /* A constant of a few numbers, written in the text. */
 static Wire *written_constant(Import *im, const Known *k) {
     Text text = {.arena = im->arena};
-    if (k->count > 1 && known_is_symbolic(k)) return stacked_sizes(im, k);
+    if (k->rank > 0 && known_is_symbolic(k)) return stacked_sizes(im, k);
     if (k->count > 1 && equal_elements(k)) {
         Known one = *k;
         one.rank = 0, one.type = k->type == ONNX_BOOL ? ONNX_INT32 : k->type; /* `full` takes one number */

@@ -137,8 +137,8 @@ def graph_of(*words):
     return sorted(kept)
 
 
-# What cannot be read again: boxes of several pictures that are found stand in one list, and a free size by the nearest of middles.
-UNREAD = ("ssd", "boxes", "resizes")
+# What cannot be read again: boxes of several pictures that are found stand in one list.
+UNREAD = ("ssd", "boxes")
 
 
 def build(path, program, *options):
