@@ -280,9 +280,10 @@ static Numbers numbers_of_node(const ClassSearch *s, const Node *node) {
     }
 }
 
-/* As an input has them: whole numbers, or the last column of boxes. */
+/* As an input has them: whole numbers, or the last column of boxes. A sample's own number
+ * has a place in what the text keeps of each sample, as a label has among the classes. */
 static Numbers numbers_of_field(const TrainingField *field) {
-    if (field->form != FORM_TENSOR || field->index || field->shape.type == DTYPE_BOOL) return no_number;
+    if (field->form != FORM_TENSOR || field->shape.type == DTYPE_BOOL) return no_number;
     if (field->on) return (Numbers){.kind = ONE_COLUMN, .column = 4, .length = 5};
     return dtype_is_float(field->shape.type) ? no_number : (Numbers){.kind = EACH_ELEMENT};
 }

@@ -71,6 +71,21 @@ static bool count_samples(cai_dataset *dataset, cai_error *error) {
     return dataset->broken != NULL;
 }
 
+/* Samples behind the last place of the text would all be taken for it. */
+static bool check_places(const cai_dataset *dataset, cai_error *error) {
+    for (int i = 0; i < dataset->set->field_count; i++) {
+        const cai_field *field = &dataset->set->fields[i];
+        if (field->index && field->classes > 0 && dataset->count > field->classes)
+            return cai_fail(error, CAI_BAD_INPUT,
+                            "the set of `%s` has %lld samples, and the text has places for %lld of them, by "
+                            "`%s`\n  help: give the text more places (-D, where their number has a name), or "
+                            "the set fewer samples",
+                            dataset->set->name, (long long)dataset->count, (long long)field->classes,
+                            field->name);
+    }
+    return true;
+}
+
 static bool check_column(const cai_field *field, const cai_column *column, cai_error *error) {
     if (column->kind != CAI_COLUMN_ROWS || column->count == 0) return true;
     cai_tensor row = cai_column_row(column, 0);
@@ -307,7 +322,8 @@ static bool open_paths(cai_dataset *dataset, const char *const *paths, const cha
 }
 
 static bool prepare_dataset(cai_dataset *dataset, cai_error *error) {
-    if (!count_samples(dataset, error) || !check_columns(dataset, error)) return false;
+    if (!count_samples(dataset, error) || !check_places(dataset, error) || !check_columns(dataset, error))
+        return false;
     if (!cai_classes_join(dataset, error) || !cai_unknown_classes_tell(dataset, error) ||
         !split_parts(dataset, error) || !make_order(dataset, error))
         return false;
