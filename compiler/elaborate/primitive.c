@@ -42,12 +42,19 @@ static Value unary_number(Evaluator *ev, int op, Value v, Span span) {
     return rounds && fabs(result.real) < 9e15 ? value_int((int64_t)result.real) : result;
 }
 
+/* Whether a size is, for all values, at least the other: both may be equal for some. */
+static bool is_never_smaller(Evaluator *ev, Value a, Value b) {
+    bool holds, size = a.kind == VALUE_DIM || b.kind == VALUE_DIM;
+    return size && decide_order(ev, OPERATOR_GE, as_dim(ev, a), as_dim(ev, b), &holds) && holds;
+}
+
 /* min, max, pow, and functions of floats; min and max of sizes, too, where their order is
  * the same for all values. */
 static Value binary_number(Evaluator *ev, int op, Value a, Value b, Span span) {
     if (op == OP_pow) return apply_at(ev, OPERATOR_POW, a, b, span);
     if (takes_floats(op, 2)) return real_by_reference(op, a, b);
     if (op != OP_min && op != OP_max) return value_none;
+    if (is_never_smaller(ev, a, b)) return op == OP_min ? b : a;
     Value less = apply_at(ev, OPERATOR_LE, a, b, span);
     if (less.kind != VALUE_BOOL) return value_error;
     return less.truth == (op == OP_min) ? a : b;

@@ -12,7 +12,7 @@ Value value_string(Name string) { return (Value){.kind = VALUE_STRING, .string =
 
 Value value_dim(Dim dim) {
     int64_t value;
-    if (dim_is_const(dim, &value)) return value_int(value);
+    if (dim_is_fixed(dim, &value)) return value_int(value);
     return (Value){.kind = VALUE_DIM, .dim = dim};
 }
 

@@ -443,6 +443,30 @@ bool dim_bounds(Dim a, int64_t *low, int64_t *high) {
     return *low != INT64_MIN || *high != INT64_MAX;
 }
 
+/* Whether a is a short sum with floor divisions, but none within others: bounds of more
+ * take long, and rarely meet. */
+static bool has_simple_floors(Dim a) {
+    enum { SHORT = 4 };
+    int inner_term, inner_factor, floors = 0;
+    if (a->term_count > SHORT) return false;
+    for (int t = 0; t < a->term_count; t++)
+        for (int f = 0; f < a->terms[t].factor_count; f++) {
+            const DimFactor *factor = &a->terms[t].factors[f];
+            if (factor->symbol) continue;
+            if (factor->dividend->term_count > SHORT ||
+                find_floor(factor->dividend, &inner_term, &inner_factor))
+                return false;
+            floors++;
+        }
+    return floors > 0;
+}
+
+bool dim_is_fixed(Dim a, int64_t *value) {
+    int64_t high;
+    if (dim_is_const(a, value)) return true;
+    return has_simple_floors(a) && dim_bounds(a, value, &high) && *value == high;
+}
+
 static bool evaluate_factor(const DimFactor *factor, const int64_t *symbols, int64_t *value) {
     if (factor->symbol) {
         *value = symbols ? symbols[factor->symbol->index] : factor->symbol->typical;

@@ -43,6 +43,8 @@ bool dim_is_zero(Dim a);
 bool dim_is_one(Dim a);
 /* Bounds for all symbol values >= 1; INT64_MIN/MAX where unbounded. */
 bool dim_bounds(Dim a, int64_t *low, int64_t *high);
+/* Whether it is one number for all values of the symbols, H/2 + (H + 1)/2 - H, too. */
+bool dim_is_fixed(Dim a, int64_t *value);
 /* symbols NULL: at typical sizes; false on overflow */
 bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value);
 int64_t dim_typical(const Dims *dims, Dim a); /* its value at the symbols' typical sizes */
