@@ -43,8 +43,10 @@ typedef struct Symbols {
     Vec(const char *) spatial; /* heights and widths */
 } Symbols;
 
+/* Whether the file's name of a size says something: exporters from TensorFlow number
+ * unknown ones, unk__214. */
 static bool is_good_symbol(Import *im, const char *name) {
-    bool good = isalpha((unsigned char)*name) && strlen(name) <= 16;
+    bool good = isalpha((unsigned char)*name) && strlen(name) <= 16 && strncmp(name, "unk__", 5);
     for (const char *at = name; good && *at; at++) good = isalnum((unsigned char)*at) || *at == '_';
     return good && !is_reserved(im, name) && !builtin_knows(intern(im->names, name));
 }

@@ -313,18 +313,25 @@ void convert_where(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                                          : cannot(im, "Where has three inputs");
 }
 
+/* Whether slopes are weights, one for each channel of x: [C, 1, 1] or [1, C, 1, 1] for
+ * pictures, and [C] before opset 7. */
+static bool are_slopes_of_channels(Import *im, Wire *x, Wire *slope) {
+    const int rank = wire_rank(im, x), own = wire_rank(im, slope), at = own == rank ? 1 : 0;
+    int64_t channels;
+    if (!is_weight(im, slope, -1) || !slope->data || wire_is_constant(x) || rank < 2 ||
+        !wire_fixed(im, x, 1, &channels))
+        return false;
+    bool alike = own == rank || own == rank - 1 || (own == 1 && im->opset < 7);
+    for (int i = 0; alike && i < own; i++) alike = slope->data->dims[i] == (i == at ? channels : 1);
+    return alike;
+}
+
 /* PRelu: one slope for all elements, one for each channel, or any other tensor of
  * slopes. */
 void convert_prelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *slope = input_at(inputs, count, 1);
-    int64_t channels;
     if (!x || !slope) return;
-    const int rank = wire_rank(im, x), own = wire_rank(im, slope);
-    bool by_channel = is_weight(im, slope, -1) && !wire_is_constant(x) && rank >= 2 &&
-                      wire_fixed(im, x, 1, &channels) && slope->data &&
-                      (own == rank - 1 || (own == 1 && im->opset < 7));
-    for (int i = 0; by_channel && i < own; i++) by_channel = slope->data->dims[i] == (i == 0 ? channels : 1);
-    if (!by_channel) {
+    if (!are_slopes_of_channels(im, x, slope)) {
         outputs[0] = onnx_type_is_float(x->type) ? formula(im, "select(x > 0, x, y * x)", inputs, 2)
                                                  : formula(im, "select(x >= 0, x, y * x)", inputs, 2);
         return;
@@ -332,5 +339,6 @@ void convert_prelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Line *line = layer_begin(im, x, "prelu", "per_channel_slopes = true");
     LineWeight *weight = layer_weight(im, line, "weight", slope);
     weight->rank = weight->from_rank = 1;
+    weight->dims[0] = weight->from[0] = slope->data->count;
     outputs[0] = line_run(im, line, x->type);
 }

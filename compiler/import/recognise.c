@@ -157,19 +157,31 @@ static void copy_weights(const Match *m, Line *line, const Line *from, const cha
     if (!*prefix || !line->node || !*line->node->name) line->node = from->node;
 }
 
+/* Adds a weight of one axis: a `param`, or a constant that the text would have. */
+static bool vector_weight(const Match *m, Line *line, const Line *from, const char *name, const Wire *wire) {
+    LineWeight weight = {.name = name, .known = wire->known, .tensor = wire->data, .rank = 1, .from_rank = 1};
+    const int64_t count = wire->data ? wire->data->count : wire->known ? wire->known->count : 0;
+    if (!count) return false;
+    weight.dims[0] = weight.from[0] = count;
+    vec_push(m->im->arena, &line->weights, weight);
+    if (from->hint && !line->hint) line->hint = from->hint;
+    return true;
+}
+
 /* x @ w + b, where b has one number for each output, becomes a dense layer. */
 static Line *finish_dense(const Match *m, const char *callee) {
-    const Line *dense = matched_wire(m, "y")->line, *bias = matched_wire(m, "b")->line;
-    LineWeight weight = bias->weights.items[0];
-    if (weight.rank != 1 || weight.dims[0] != dense->weights.items[0].dims[0] || dense->weights.count != 1)
+    const Wire *bias = matched_wire(m, "b");
+    const Line *dense = matched_wire(m, "y")->line;
+    int64_t count;
+    if (dense->weights.count != 1 || bias->shape.rank != 1 || !dim_is_const(bias->shape.dims[0], &count) ||
+        count != dense->weights.items[0].dims[0])
         return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
     add_matched_input(m, line, matched_wire(m, "x"));
     add_matched_setting(m, line, NULL, setting_of_line(dense, NULL));
     copy_weights(m, line, dense, "");
-    weight.name = "bias";
-    vec_push(m->im->arena, &line->weights, weight);
-    if (bias->hint) line->hint = bias->hint;
+    if (!vector_weight(m, line, bias->line, "bias", bias)) return NULL;
+    if (bias->line->hint) line->hint = bias->line->hint;
     return line;
 }
 
@@ -180,17 +192,6 @@ static bool is_along_axis(const Wire *wire, Shape x, int axis) {
         if (first + i == axis ? wire->shape.dims[i] != x.dims[axis] : !dim_is_one(wire->shape.dims[i]))
             return false;
     return first >= 0 && first <= axis;
-}
-
-/* Adds a weight of a norm: a `param`, or a constant with one repeated value. */
-static bool norm_weight(const Match *m, Line *line, const Line *from, const char *name, const Wire *wire) {
-    LineWeight weight = {.name = name, .known = wire->known, .tensor = wire->data, .rank = 1, .from_rank = 1};
-    const int64_t count = wire->data ? wire->data->count : wire->known ? wire->known->count : 0;
-    if (!count) return false;
-    weight.dims[0] = weight.from[0] = count;
-    vec_push(m->im->arena, &line->weights, weight);
-    if (from->hint && !line->hint) line->hint = from->hint;
-    return true;
 }
 
 static void add_norm_axis(const Match *m, Line *line, int axis) {
@@ -227,8 +228,8 @@ static Line *finish_affine(const Match *m, const char *callee) {
     for (int i = 0; i < plain->settings.count; i++)
         if (strcmp(plain->settings.items[i].key, "affine"))
             vec_push(m->im->arena, &line->settings, plain->settings.items[i]);
-    return norm_weight(m, line, w->line, "weight", w) && norm_weight(m, line, b->line, "bias", b) ? line
-                                                                                                  : NULL;
+    return vector_weight(m, line, w->line, "weight", w) && vector_weight(m, line, b->line, "bias", b) ? line
+                                                                                                      : NULL;
 }
 
 /* A layer as the value of a setting: hardsigmoid(slope = 0.2). */

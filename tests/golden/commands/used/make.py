@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Makes pictures.onnx, bytes.onnx, slices.onnx, arithmetic.onnx, found.onnx and branches.onnx for tests/golden/commands/import-*.cai. Needs numpy and onnx, which the tests do not.
+# Makes pictures.onnx, bytes.onnx, slices.onnx, arithmetic.onnx, found.onnx, branches.onnx and keras.onnx for tests/golden/commands/import-*.cai. Needs numpy and onnx, which the tests do not.
 import os
 import numpy as np, onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -82,3 +82,12 @@ branch = lambda name, of, *sizes: helper.make_graph([node(of, ['x'], [name]) if 
 graph = helper.make_graph([node('If', ['p'], ['y'], then_branch=branch('same', 'Neg', 4), else_branch=branch('twice', 'Concat', 8))], 'branches',
                           [port('x', 4), port('p', kind=TensorProto.BOOL)], [port('y', None)], [])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'branches.onnx')
+
+# As exporters from Keras write a small network: slopes [1, C, 1, 1], pads that follow from free sizes, biases of few numbers behind a product, sizes without a name.
+random = np.random.default_rng(1)
+weights = {'kernel': (5, 3, 3, 3), 'slopes': (1, 5, 1, 1), 'matrix': (5, 2), 'bias': (2,)}
+graph = helper.make_graph([node('Conv', ['x', 'kernel'], ['a'], pads=[1, 1, 1, 1]), node('PRelu', ['a', 'slopes'], ['b']),
+                           node('MaxPool', ['b'], ['c'], kernel_shape=[2, 2], strides=[2, 2], auto_pad='SAME_UPPER'), node('GlobalAveragePool', ['c'], ['d']),
+                           node('Flatten', ['d'], ['e']), node('MatMul', ['e', 'matrix'], ['f']), node('Add', ['f', 'bias'], ['y'])], 'keras',
+                          [port('x', 'unk__7', 3, 'unk__8', 'unk__9')], [port('y', None, 2)], [numpy_helper.from_array(random.random(size, 'f4'), name) for name, size in weights.items()])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'keras.onnx')
