@@ -91,3 +91,21 @@ graph = helper.make_graph([node('Conv', ['x', 'kernel'], ['a'], pads=[1, 1, 1, 1
                            node('Flatten', ['d'], ['e']), node('MatMul', ['e', 'matrix'], ['f']), node('Add', ['f', 'bias'], ['y'])], 'keras',
                           [port('x', 'unk__7', 3, 'unk__8', 'unk__9')], [port('y', None, 2)], [numpy_helper.from_array(random.random(size, 'f4'), name) for name, size in weights.items()])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'keras.onnx')
+
+# Attention: of a sequence to itself, with fewer heads of keys than of queries and a mask, to keys of before, to as many as each sample has, and
+# with capped scores that are a result.
+heads = lambda *names: [port(name, 'N', h, l, 8) for name, h, l in names]
+graph = helper.make_graph([
+    node('Attention', ['x', 'x', 'x'], ['a'], q_num_heads=4, kv_num_heads=4, is_causal=1),
+    node('Attention', ['q', 'k', 'v', 'mask'], ['b'], scale=0.1),
+    node('Attention', ['q', 'k', 'v', '', 'old_k', 'old_v'], ['c', 'now_k', 'now_v'], is_causal=1, left_window_size=6),
+    node('Attention', ['q', 'k', 'v', '', '', '', 'lengths'], ['d'], is_causal=1),
+    node('Attention', ['q', 'k', 'v', 'mask'], ['e', '', '', 'scores'], softcap=50.0, qk_matmul_output_mode=2)], 'attention',
+    [port('x', 'N', 'L', 32), *heads(('q', 4, 'L'), ('k', 2, 'M'), ('v', 2, 'M'), ('old_k', 2, 'P'), ('old_v', 2, 'P')),
+     port('mask', 'L', 'M', kind=TensorProto.BOOL), port('lengths', 'N', kind=TensorProto.INT64)],
+    [port(name, None) for name in ('a', 'b', 'c', 'now_k', 'now_v', 'd', 'e', 'scores')], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 25)], producer_name='hand'), 'attention.onnx')
+graph = helper.make_graph([node('Attention', ['x', 'x', 'x'], ['a'], is_causal=1), node('Attention', ['x', 'x', 'x'], ['b'], q_num_heads=3, kv_num_heads=3),
+                           node('Attention', ['x', 'x', 'q'], ['c'], q_num_heads=4, kv_num_heads=4), node('Attention', ['q', 'q', 'q', '', 'q'], ['d'])], 'heads',
+                          [port('x', 'N', 'L', 32), port('q', 'N', 4, 'L', 8)], [port(name, None) for name in 'abcd'], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 25)], producer_name='hand'), 'heads.onnx')
