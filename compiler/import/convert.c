@@ -38,7 +38,7 @@ const char *identifier(Import *im, const char *name, const char *otherwise) {
 
 typedef struct Symbols {
     Map *by_name;              /* symbols in use */
-    Map *by_param;             /* ONNX's name of a size -> ours */
+    Map *by_param;             /* ONNX's name of a size -> ours, or its number */
     Vec(const char *) all;     /* in their order */
     Vec(const char *) spatial; /* heights and widths */
 } Symbols;
@@ -74,11 +74,10 @@ static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Sy
         name = intern(im->names, arena_printf(im->arena, "%s%d", base, i));
     map_set(symbols->by_name, name, (void *)name);
     vec_push(im->arena, &symbols->all, name);
-    if (param) map_set(symbols->by_param, intern(im->names, param), (void *)name);
-    const char *fixed = define_of_name(im, name);
-    if (fixed) return fixed;
-    if (spatial) vec_push(im->arena, &symbols->spatial, name);
-    return name;
+    const char *fixed = define_of_name(im, name), *size = fixed ? fixed : name;
+    if (param) map_set(symbols->by_param, intern(im->names, param), (void *)size);
+    if (spatial && !fixed) vec_push(im->arena, &symbols->spatial, name);
+    return size;
 }
 
 static bool is_initializer(const OnnxGraph *graph, Name name) {

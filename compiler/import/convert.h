@@ -16,6 +16,7 @@ bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count);
 /* An optional number: an input, else an attribute, else the fallback. False where it is
  * not known. */
 bool number_of(Import *im, Wire *wire, const char *what, double *out);
+Wire *apart_in_heads(Import *im, Wire *x, int64_t heads);  /* convert_sequence.c */
 Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is omitted */
 Dim size_product(Import *im, Wire *x, int from, int to);
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);

@@ -12,12 +12,9 @@ typedef struct Attention {
 
 /* [N, L, heads * d] as [N, heads, L, d]. */
 static Wire *in_heads(Import *im, Wire *x, const char *heads_attribute) {
-    const int64_t heads = attribute_int(im, heads_attribute, 0);
     if (wire_rank(im, x) != 3) return x;
-    if (heads < 1) return cannot(im, "%s is not given", heads_attribute);
-    Dim many = dim_const(im->dims, heads), width = dim_div_exact(im->dims, wire_size(im, x, 2), many);
-    if (!width) return cannot(im, "%s in %lld heads", onnx_shape_text(im, x), (long long)heads);
-    Wire *y = reshaped(im, x, (Dim[]){wire_size(im, x, 0), wire_size(im, x, 1), many, width}, 4);
+    if (!attribute(im, heads_attribute)) return cannot(im, "%s is not given", heads_attribute);
+    Wire *y = apart_in_heads(im, x, attribute_int(im, heads_attribute, 0));
     return y ? permuted(im, y, (int[]){0, 2, 1, 3}) : NULL;
 }
 

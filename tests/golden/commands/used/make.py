@@ -109,3 +109,15 @@ graph = helper.make_graph([node('Attention', ['x', 'x', 'x'], ['a'], is_causal=1
                            node('Attention', ['x', 'x', 'q'], ['c'], q_num_heads=4, kv_num_heads=4), node('Attention', ['q', 'q', 'q', '', 'q'], ['d'])], 'heads',
                           [port('x', 'N', 'L', 32), port('q', 'N', 4, 'L', 8)], [port(name, None) for name in 'abcd'], [])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 25)], producer_name='hand'), 'heads.onnx')
+
+# Rotary embeddings of heads and of a sequence whose places are given, gated halves, and caches.
+graph = helper.make_graph([
+    node('RotaryEmbedding', ['q', 'cos', 'sin'], ['a'], interleaved=1), node('RotaryEmbedding', ['x', 'cosines', 'sines', 'places'], ['b'], num_heads=4),
+    node('SwiGLU', ['x', 'b'], ['c']), node('TensorScatter', ['cache', 'q', 'first'], ['d'], mode='circular'), node('TensorScatter', ['cache', 'q'], ['e'])], 'rotary',
+    [port('x', 'N', 'L', 32), *heads(('q', 4, 'L'), ('cache', 4, 20)), port('cos', 'N', 'L', 4), port('sin', 'N', 'L', 4), port('cosines', 50, 2), port('sines', 50, 2),
+     port('places', 'N', 'L', kind=TensorProto.INT64), port('first', 'N', kind=TensorProto.INT64)], [port(name, None) for name in 'abcde'], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 28)], producer_name='hand'), 'rotary.onnx')
+graph = helper.make_graph([node('RotaryEmbedding', ['x', 'table', 'table'], ['a'], num_heads=4), node('RotaryEmbedding', ['x', 'angles', 'angles'], ['b'], num_heads=5),
+                           node('TensorScatter', ['x', 'x'], ['c'], axis=0), node('TensorScatter', ['x', 'table'], ['d'])], 'turned',
+                          [port('x', 'N', 'L', 32), port('table', 50, 4), port('angles', 'N', 'L', 4)], [port(name, None) for name in 'abcd'], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 28)], producer_name='hand'), 'turned.onnx')
