@@ -22,6 +22,11 @@ Dim size_product(Import *im, Wire *x, int from, int to);
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);
 Wire *wire_of_reals(Import *im, int rank, const int64_t *dims, const double *values);
 
+/* Runs a graph within the current node, which sees the names around it. `inputs` has a
+ * wire for each of its inputs, or NULL if that is named as one around it; NULL for none.
+ * False if not all of it can be read. */
+bool run_graph(Import *im, const OnnxGraph *graph, Wire *const *inputs, Wire **outputs);
+
 /* ---- convert_windows.c: windows of convolutions and pools ---- */
 
 typedef struct OnnxWindows { /* of one to three axes */

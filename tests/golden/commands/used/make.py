@@ -121,3 +121,15 @@ graph = helper.make_graph([node('RotaryEmbedding', ['x', 'table', 'table'], ['a'
                            node('TensorScatter', ['x', 'x'], ['c'], axis=0), node('TensorScatter', ['x', 'table'], ['d'])], 'turned',
                           [port('x', 'N', 'L', 32), port('table', 50, 4), port('angles', 'N', 'L', 4)], [port(name, None) for name in 'abcd'], [])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 28)], producer_name='hand'), 'turned.onnx')
+
+# A scan that goes backwards along the second axis, and gives what it makes in the order of the sequence.
+body = helper.make_graph([node('Add', ['s', 'x'], ['t']), node('Mul', ['t', 'scale'], ['y'])], 'body', [port('s', 4), port('x', 4)], [port('t', 4), port('y', 4)])
+scan = lambda given, made, **settings: node('Scan', given, made, body=body, num_scan_inputs=1, **settings)
+graph = helper.make_graph([scan(['begin', 'seen'], ['end', 'all'], scan_input_axes=[1], scan_input_directions=[1], scan_output_axes=[-1], scan_output_directions=[1])], 'scan',
+                          [port('begin', 4), port('seen', 4, 'L'), port('scale', 4)], [port('end', None), port('all', None)], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'scan.onnx')
+body = helper.make_graph([node('Fancy', ['s', 'x'], ['t'], domain='my.ops'), node('Identity', ['t'], ['y'])], 'body', [port('s', 4), port('x', 4)], [port('t', 4), port('y', 4)])
+graph = helper.make_graph([scan(['begin', 'three'], ['end', 'all']), scan(['begin', 'many'], ['end2', 'all2']), scan(['begin', 'three', 'many'], ['end3', 'all3']),
+                           scan(['begin', 'free'], ['end4', 'all4'])], 'scans',
+                          [port('begin', 4), port('three', 3, 4), port('many', 300, 4), port('free', 'L', 4)], [port(f'all{i}', None) for i in ('', 2, 3, 4)], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17), helper.make_opsetid('my.ops', 1)], producer_name='hand'), 'scans.onnx')
