@@ -133,3 +133,16 @@ graph = helper.make_graph([scan(['begin', 'three'], ['end', 'all']), scan(['begi
                            scan(['begin', 'free'], ['end4', 'all4'])], 'scans',
                           [port('begin', 4), port('three', 3, 4), port('many', 300, 4), port('free', 'L', 4)], [port(f'all{i}', None) for i in ('', 2, 3, 4)], [])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17), helper.make_opsetid('my.ops', 1)], producer_name='hand'), 'scans.onnx')
+
+# Attention and convolution with a state of before: with one, without, by which rule.
+linear = lambda given, made, queries=8, **settings: node('LinearAttention', given, made, q_num_heads=queries, kv_num_heads=4, **settings)
+graph = helper.make_graph([linear(['q', 'k', 'v'], ['a', 'a_s'], update_rule='linear'), linear(['q', 'k', 'v', 's', 'd', 'b'], ['c', 'c_s'], scale=0.5),
+                           node('CausalConvWithState', ['q', 'w'], ['e', 'e_s']), node('CausalConvWithState', ['q', 'w', 'bias', 'e_s'], ['f', 'f_s'], activation='silu')], 'memory',
+                          [port('q', 'N', 3, 32), port('k', 'N', 3, 16), port('v', 'N', 3, 8), port('s', 'N', 4, 4, 2), port('d', 'N', 3, 4), port('b', 'N', 3, 1),
+                           port('w', 3, 1, 4), port('bias', 3)], [port(name, None) for name in ('a', 'a_s', 'c', 'c_s', 'e', 'e_s', 'f', 'f_s')], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 27)], producer_name='hand'), 'memory.onnx')
+graph = helper.make_graph([linear(['q', 'k', 'v'], ['a', 'a_s'], 6), linear(['q', 'k', 'v', '', 'd'], ['b', 'b_s'], update_rule='delta'), linear(['l', 'l', 'l'], ['c', 'c_s'], update_rule='linear'),
+                           node('CausalConvWithState', ['q', 'w'], ['e', 'e_s']), node('CausalConvWithState', ['q', 'w3'], ['f', 'f_s'], activation='tanh')], 'forgotten',
+                          [port('q', 'N', 3, 32), port('k', 'N', 3, 16), port('v', 'N', 3, 8), port('d', 'N', 3, 4), port('l', 'N', 'L', 16), port('w', 3, 1, 1), port('w3', 3, 1, 3)],
+                          [port(name, None) for name in 'abcef'], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 27)], producer_name='hand'), 'forgotten.onnx')
