@@ -394,7 +394,7 @@ static void convert_function(Import *im, const OnnxFunction *function, const Onn
 
 /* Whether the operator can be read; refuses the node if not. */
 static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRow *row) {
-    if (*node->domain) return cannot(im, "operators of %s are not read", node->domain);
+    if (!row && *node->domain) return cannot(im, "operators of %s are not read", node->domain);
     if (!row) return cannot(im, "the operator is not read");
     if (!row->convert) return cannot(im, "%s", row->as);
     if (im->opset < row->since)
@@ -406,7 +406,7 @@ static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRo
 /* here: whether the inputs exist. If not, the node is only checked: could it be read? */
 static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inputs, Wire **outputs) {
     const OnnxFunction *function = find_function(im, node);
-    const OperatorRow *row = operator_find(node->op);
+    const OperatorRow *row = operator_find(node);
     if (function && here) convert_function(im, function, node, inputs, outputs);
     if (function || !is_known_operator(im, node, row) || !here) return;
     if (fold_node(im, inputs, node->input_count, outputs)) return;

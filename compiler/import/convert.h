@@ -63,9 +63,11 @@ Wire *places_of(Import *im, Wire *index, Dim size);
 Wire *rows_at(Import *im, Wire *x, Wire *index, int *count);
 
 #define OPERATOR(name, since, convert, as) Convert convert;
+#define PREVIEW(name, convert, as) Convert convert;
 #define UNREAD(name, why)
 #include "import/operators.def"
 #undef OPERATOR
+#undef PREVIEW
 #undef UNREAD
 
 #endif

@@ -180,6 +180,39 @@ static bool wants_output(const Import *im, int place) {
     return place < im->node->output_count && *im->node->outputs[place];
 }
 
+/* What the graph of that attribute makes of the scores, or of the shares. */
+static Wire *changed_scores(Import *im, Wire *scores, const char *name) {
+    const OnnxAttribute *change = attribute(im, name);
+    const OnnxGraph *graph = change ? change->graph : NULL;
+    Wire *made = NULL;
+    if (!graph || !scores) return scores;
+    if (graph->inputs.count != 1 || graph->outputs.count != 1)
+        return cannot(im, "%s takes and gives one tensor", name);
+    return run_graph(im, graph, &scores, &made) ? made : NULL;
+}
+
+/* Scores are of the type that softmax_precision names. */
+static Wire *changed_attention(Import *im, const Attention *a, int type) {
+    const int precise =
+        (int)attribute_int(im, "softmax_precision", type == ONNX_DOUBLE ? ONNX_DOUBLE : ONNX_FLOAT);
+    Wire *scores = scaled_scores(im, a);
+    if (!onnx_type_is_float(precise)) return cannot(im, "softmax_precision %d", precise);
+    scores = scores ? changed_scores(im, cast_to(im, scores, precise), "score_mod") : NULL;
+    Wire *shares = scores ? changed_scores(im, stage(im, scores, "softmax", "%s", ""), "prob_mod") : NULL;
+    return shares ? infix(im, "@", cast_to(im, shares, ONNX_FLOAT), for_each_head(im, a->v, a->q)) : NULL;
+}
+
+void convert_flex_attention(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const bool changes = attribute(im, "score_mod") || attribute(im, "prob_mod");
+    if (!attention_inputs(im, inputs, min_i64(count, 3))) return;
+    if (wire_rank(im, inputs[0]) != 4) cannot(im, "it takes queries, keys and values of 4 axes");
+    const Attention a = {cast_to(im, inputs[0], ONNX_FLOAT), cast_to(im, inputs[1], ONNX_FLOAT),
+                         cast_to(im, inputs[2], ONNX_FLOAT), NULL, false};
+    if (im->why) return;
+    Wire *y = changes ? changed_attention(im, &a, inputs[0]->type) : attention_by_library(im, &a);
+    outputs[0] = y ? cast_to(im, y, inputs[0]->type) : NULL;
+}
+
 void convert_attention(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Attention a = {0};
     Wire *past = input_at(inputs, count, 4), *lengths = input_at(inputs, count, 6), *shown = NULL;

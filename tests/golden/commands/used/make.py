@@ -146,3 +146,12 @@ graph = helper.make_graph([linear(['q', 'k', 'v'], ['a', 'a_s'], 6), linear(['q'
                           [port('q', 'N', 3, 32), port('k', 'N', 3, 16), port('v', 'N', 3, 8), port('d', 'N', 3, 4), port('l', 'N', 'L', 16), port('w', 3, 1, 1), port('w3', 3, 1, 3)],
                           [port(name, None) for name in 'abcef'], [])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 27)], producer_name='hand'), 'forgotten.onnx')
+
+# Attention whose scores and shares graphs change; and a graph of two inputs.
+change = lambda nodes, *names: helper.make_graph(nodes, 'change', [port(name, None) for name in names], [port('y', None)])
+flex = lambda made, of='q', **settings: node('FlexAttention', [of] * 3, [made], domain='ai.onnx.preview', **settings)
+doubled, dropped = change([node('Mul', ['s', 'two'], ['y'])], 's'), change([node('Relu', ['p'], ['y'])], 'p')
+for name, nodes in (('flex', [flex('a'), flex('b', score_mod=doubled, prob_mod=dropped)]),
+                    ('flexed', [flex('a', 'x'), flex('b', score_mod=change([node('Add', ['s', 't'], ['y'])], 's', 't')), flex('c', prob_mod=doubled, softmax_precision=7)])):
+    graph = helper.make_graph(nodes, name, [port('q', 'N', 4, 'L', 8), port('x', 'N', 'L', 8)], [port(made, None) for made in 'abc'[:len(nodes)]], [numpy_helper.from_array(np.float32(2), 'two')])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 26), helper.make_opsetid('ai.onnx.preview', 1)], producer_name='hand'), f'{name}.onnx')
