@@ -155,3 +155,10 @@ for name, nodes in (('flex', [flex('a'), flex('b', score_mod=doubled, prob_mod=d
                     ('flexed', [flex('a', 'x'), flex('b', score_mod=change([node('Add', ['s', 't'], ['y'])], 's', 't')), flex('c', prob_mod=doubled, softmax_precision=7)])):
     graph = helper.make_graph(nodes, name, [port('q', 'N', 4, 'L', 8), port('x', 'N', 'L', 8)], [port(made, None) for made in 'abc'[:len(nodes)]], [numpy_helper.from_array(np.float32(2), 'two')])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 26), helper.make_opsetid('ai.onnx.preview', 1)], producer_name='hand'), f'{name}.onnx')
+
+# A part without elements, which leaves what it is concatenated with, and may be nothing else.
+part = node('Slice', ['x', 'four', 'nine', 'one'], ['none'])
+numbers = [ints('four', 4), ints('nine', 9), ints('one', 1)]
+for name, last in (('nothing', node('Concat', ['x', 'none', 'x'], ['y'], axis=1)), ('no_elements', node('Neg', ['none'], ['y']))):
+    graph = helper.make_graph([part, last], name, [port('x', 'N', 4)], [port('y', None)], numbers)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), f'{name}.onnx')
