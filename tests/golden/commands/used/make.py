@@ -162,3 +162,8 @@ numbers = [ints('four', 4), ints('nine', 9), ints('one', 1)]
 for name, last in (('nothing', node('Concat', ['x', 'none', 'x'], ['y'], axis=1)), ('no_elements', node('Neg', ['none'], ['y']))):
     graph = helper.make_graph([part, last], name, [port('x', 'N', 4)], [port('y', None)], numbers)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), f'{name}.onnx')
+
+# The bias of a dense layer of ten classes, which is so few numbers that the text could have them.
+graph = helper.make_graph([node('MatMul', ['x', 'w'], ['a']), node('Add', ['a', 'head.bias'], ['y'])], 'classes', [port('x', 'N', 'L', 8)], [port('y', None)],
+                          [numpy_helper.from_array(np.arange(80, dtype='f4').reshape(8, 10), 'w'), numpy_helper.from_array(np.arange(10, dtype='f4'), 'head.bias')])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'classes.onnx')
