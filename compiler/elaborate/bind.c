@@ -254,13 +254,22 @@ static bool fill_slots(Evaluator *ev, ParameterSlots *slots, const Arguments *ar
     return true;
 }
 
+static int fewest_arguments(const ParameterList *parameters) {
+    int count = 0;
+    for (int i = 0; i < parameters->count; i++)
+        count += !parameters->items[i].fallback && !parameters->items[i].rest;
+    return count;
+}
+
 static bool missing_argument(Evaluator *ev, const ParameterSlots *slots, const Parameter *parameter,
                              const Arguments *arguments, Span span) {
     const char *name = slots->decl->name;
     if (slots->travels) {
-        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here %s %d", name,
-                               slots->parameters->count, slots->parameters->count == 1 ? "value" : "values",
-                               arguments->given.count == 1 ? "is" : "are", arguments->given.count);
+        const int fewest = fewest_arguments(slots->parameters);
+        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %s%d %s, here %s %d", name,
+                               fewest < slots->parameters->count ? "at least " : "", fewest,
+                               fewest == 1 ? "value" : "values", arguments->given.count == 1 ? "is" : "are",
+                               arguments->given.count);
         report_operands(ev, d);
         report_help(ev, d, "it is declared as `%s`", signature_text(ev, slots->decl));
         return false;

@@ -5,7 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-enum { DEEPEST_CALL = 32, MAX_STEPS = 200000, MAX_ROUNDS = 256 };
+enum { DEEPEST_CALL = 32, MAX_STEPS = 200000 };
 
 /* ---- names ---- */
 
@@ -38,7 +38,7 @@ const char *identifier(Import *im, const char *name, const char *otherwise) {
 
 typedef struct Symbols {
     Map *by_name;              /* symbols in use */
-    Map *by_param;             /* ONNX's name of a size -> ours */
+    Map *by_param;             /* ONNX's name of a size -> ours, or its number */
     Vec(const char *) all;     /* in their order */
     Vec(const char *) spatial; /* heights and widths */
 } Symbols;
@@ -74,11 +74,10 @@ static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Sy
         name = intern(im->names, arena_printf(im->arena, "%s%d", base, i));
     map_set(symbols->by_name, name, (void *)name);
     vec_push(im->arena, &symbols->all, name);
-    if (param) map_set(symbols->by_param, intern(im->names, param), (void *)name);
-    const char *fixed = define_of_name(im, name);
-    if (fixed) return fixed;
-    if (spatial) vec_push(im->arena, &symbols->spatial, name);
-    return name;
+    const char *fixed = define_of_name(im, name), *size = fixed ? fixed : name;
+    if (param) map_set(symbols->by_param, intern(im->names, param), (void *)size);
+    if (spatial && !fixed) vec_push(im->arena, &symbols->spatial, name);
+    return size;
 }
 
 static bool is_initializer(const OnnxGraph *graph, Name name) {
@@ -280,17 +279,27 @@ static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     return here;
 }
 
-/* Inlines a branch of `If`, whose graph sees the names around it. */
-static bool run_branch(Import *im, const char *name, Wire **outputs) {
+bool run_graph(Import *im, const OnnxGraph *graph, Wire *const *inputs, Wire **outputs) {
     const OnnxNode *node = im->node;
-    const OnnxAttribute *branch = attribute(im, name);
-    if (!branch || !branch->graph || branch->graph->outputs.count != node->output_count)
-        return cannot(im, "its branch is missing");
-    bind_initializers(im, branch->graph);
-    run_nodes(im, branch->graph->nodes.items, branch->graph->nodes.count);
+    const int unread = im->unread.count;
+    bind_initializers(im, graph);
+    for (int i = 0; inputs && i < graph->inputs.count; i++)
+        if (inputs[i]) bind_wire(im, graph->inputs.items[i].name, inputs[i]);
+    run_nodes(im, graph->nodes.items, graph->nodes.count);
     im->node = node;
-    for (int i = 0; i < node->output_count; i++)
-        outputs[i] = map_get(im->wires, branch->graph->outputs.items[i].name);
+    for (int i = 0; i < graph->outputs.count; i++) {
+        outputs[i] = map_get(im->wires, graph->outputs.items[i].name);
+        if (!outputs[i]) cannot(im, "no node makes `%s`", graph->outputs.items[i].name);
+    }
+    return !im->why && im->unread.count == unread;
+}
+
+/* Inlines a branch of `If`. */
+static bool run_branch(Import *im, const char *name, Wire **outputs) {
+    const OnnxAttribute *branch = attribute(im, name);
+    if (!branch || !branch->graph || branch->graph->outputs.count != im->node->output_count)
+        return cannot(im, "its branch is missing");
+    run_graph(im, branch->graph, NULL, outputs);
     return !im->why;
 }
 
@@ -330,56 +339,6 @@ void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     else if (known->count != 1 || !known->sizes || !dim_is_const(known->sizes[0], &truth))
         cannot(im, "which branch runs depends on sizes that are free: -D fixes them");
     else run_branch(im, truth ? "then_branch" : "else_branch", outputs);
-}
-
-/* `Loop`: unrolls its body if the number of iterations is known. The inputs of the body
- * are the number of the iteration, the condition and the loop-carried values; its outputs
- * are the condition, the next loop-carried values, and the results of each iteration,
- * which are stacked. */
-void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    const OnnxNode *node = im->node;
-    const OnnxAttribute *body = attribute(im, "body");
-    const OnnxGraph *graph = body ? body->graph : NULL;
-    const int carried = count - 2, stacked = node->output_count - carried;
-    int64_t rounds = INT64_MAX, truth = 1;
-    const Known *max = known_of(im, input_at(inputs, count, 0)),
-                *condition = known_of(im, input_at(inputs, count, 1));
-    if (max && max->sizes) dim_is_const(max->sizes[0], &rounds);
-    if (!graph || carried < 0 || stacked < 0 || graph->inputs.count != carried + 2 ||
-        graph->outputs.count != node->output_count + 1)
-        cannot(im, "its body is missing");
-    else if ((inputs[0] && (!max || !max->sizes)) || (inputs[1] && !condition))
-        cannot(im, "how often it runs depends on values that only a run knows");
-    if (im->why) return;
-    if (condition && condition->sizes) dim_is_const(condition->sizes[0], &truth);
-    Wire ***made = NEW_ARRAY(im->arena, Wire **, stacked + 1), *const *state = inputs + 2;
-    for (int i = 0; i < stacked; i++) made[i] = NEW_ARRAY(im->arena, Wire *, MAX_ROUNDS);
-    int64_t round = 0;
-    for (; round < rounds && truth && !im->why; round++) {
-        if (round == MAX_ROUNDS) {
-            cannot(im, "it runs more than %d times", MAX_ROUNDS);
-            return;
-        }
-        bind_initializers(im, graph);
-        Wire *number = wire_known(im, ONNX_INT64, 0, NULL);
-        number->known->sizes[0] = dim_const(im->dims, round);
-        bind_wire(im, graph->inputs.items[0].name, number);
-        if (inputs[1]) bind_wire(im, graph->inputs.items[1].name, inputs[1]);
-        for (int i = 0; i < carried; i++) bind_wire(im, graph->inputs.items[2 + i].name, state[i]);
-        run_nodes(im, graph->nodes.items, graph->nodes.count);
-        im->node = node;
-        const Known *goes_on = known_of(im, map_get(im->wires, graph->outputs.items[0].name));
-        if (!goes_on || !goes_on->sizes || !dim_is_const(goes_on->sizes[0], &truth))
-            cannot(im, "how often it runs depends on values that only a run knows");
-        Wire **next = NEW_ARRAY(im->arena, Wire *, carried + 1);
-        for (int i = 0; i < carried; i++) next[i] = map_get(im->wires, graph->outputs.items[1 + i].name);
-        for (int i = 0; i < stacked; i++)
-            made[i][round] = map_get(im->wires, graph->outputs.items[1 + carried + i].name);
-        state = next;
-    }
-    for (int i = 0; i < carried; i++) outputs[i] = state[i];
-    for (int i = 0; i < stacked && round > 0 && !im->why; i++)
-        outputs[carried + i] = stage_of(im, made[i], (int)round, "stack", "%s", "");
 }
 
 static const OnnxFunction *find_function(const Import *im, const OnnxNode *node) {
@@ -435,7 +394,7 @@ static void convert_function(Import *im, const OnnxFunction *function, const Onn
 
 /* Whether the operator can be read; refuses the node if not. */
 static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRow *row) {
-    if (*node->domain) return cannot(im, "operators of %s are not read", node->domain);
+    if (!row && *node->domain) return cannot(im, "operators of %s are not read", node->domain);
     if (!row) return cannot(im, "the operator is not read");
     if (!row->convert) return cannot(im, "%s", row->as);
     if (im->opset < row->since)
@@ -447,7 +406,7 @@ static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRo
 /* here: whether the inputs exist. If not, the node is only checked: could it be read? */
 static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inputs, Wire **outputs) {
     const OnnxFunction *function = find_function(im, node);
-    const OperatorRow *row = operator_find(node->op);
+    const OperatorRow *row = operator_find(node);
     if (function && here) convert_function(im, function, node, inputs, outputs);
     if (function || !is_known_operator(im, node, row) || !here) return;
     if (fold_node(im, inputs, node->input_count, outputs)) return;

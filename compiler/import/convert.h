@@ -16,10 +16,16 @@ bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count);
 /* An optional number: an input, else an attribute, else the fallback. False where it is
  * not known. */
 bool number_of(Import *im, Wire *wire, const char *what, double *out);
+Wire *apart_in_heads(Import *im, Wire *x, int64_t heads);  /* convert_sequence.c */
 Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is omitted */
 Dim size_product(Import *im, Wire *x, int from, int to);
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);
 Wire *wire_of_reals(Import *im, int rank, const int64_t *dims, const double *values);
+
+/* Runs a graph within the current node, which sees the names around it. `inputs` has a
+ * wire for each of its inputs, or NULL if that is named as one around it; NULL for none.
+ * False if not all of it can be read. */
+bool run_graph(Import *im, const OnnxGraph *graph, Wire *const *inputs, Wire **outputs);
 
 /* ---- convert_windows.c: windows of convolutions and pools ---- */
 
@@ -57,9 +63,11 @@ Wire *places_of(Import *im, Wire *index, Dim size);
 Wire *rows_at(Import *im, Wire *x, Wire *index, int *count);
 
 #define OPERATOR(name, since, convert, as) Convert convert;
+#define PREVIEW(name, convert, as) Convert convert;
 #define UNREAD(name, why)
 #include "import/operators.def"
 #undef OPERATOR
+#undef PREVIEW
 #undef UNREAD
 
 #endif

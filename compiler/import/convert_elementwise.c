@@ -254,6 +254,10 @@ void convert_swish(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = alpha == 1 ? stage(im, input_at(inputs, count, 0), "silu", "%s", "")
                             : formula(im, "x * sigmoid($alpha:1.0 * x)", inputs, count);
 }
+void convert_swiglu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    convert_swish(im, inputs, count, outputs);
+    outputs[0] = infix(im, "*", outputs[0], input_at(inputs, count, 1));
+}
 void convert_selu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     double alpha = attribute_real(im, "alpha", 1.67326319), gamma = attribute_real(im, "gamma", 1.05070102);
     Wire *x = input_at(inputs, count, 0);

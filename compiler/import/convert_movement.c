@@ -157,9 +157,41 @@ void convert_tile(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 /* ---- parts ---- */
 
 /* Exporters mark an end of free size by INT32_MAX or more; tf2onnx uses 10^9. */
-/* One slice of a subscript as text, FROM:TO:STEP; ":" for a complete axis. */
 enum { END_OF_AXIS = 1000000000 };
 
+/* The bounds of a slice, counted from 0 and within the axis. False if nothing lies
+ * between them. */
+static bool clamp_slice(int64_t size, int64_t *from, int64_t *to, int64_t step) {
+    *from += *from < 0 ? size : 0, *to += *to < 0 ? size : 0;
+    *from = max_i64(0, min_i64(*from, step > 0 ? size : size - 1));
+    *to = max_i64(step > 0 ? 0 : -1, min_i64(*to, step > 0 ? size : size - 1));
+    return step > 0 ? *from < *to : *from > *to;
+}
+
+static bool is_empty_slice(Import *im, Wire *x, int axis, Dim begin, Dim end, int64_t step) {
+    int64_t from, to, size;
+    if (step == 0) return false;
+    return begin == end || (wire_fixed(im, x, axis, &size) && dim_is_const(begin, &from) &&
+                            dim_is_const(end, &to) && !clamp_slice(size, &from, &to, step));
+}
+
+/* A part without elements, which may only be concatenated with others. */
+static Wire *empty_wire(Import *im, Wire *x, int axis) {
+    const int rank = wire_rank(im, x);
+    Dim *dims = NEW_ARRAY(im->arena, Dim, rank);
+    Wire *wire = NEW(im->arena, Wire);
+    for (int i = 0; i < rank; i++) dims[i] = i == axis ? dim_const(im->dims, 0) : wire_size(im, x, i);
+    *wire = (Wire){.type = x->type, .shape = {dtype_of(x->type), rank, dims}};
+    return wire;
+}
+
+static bool has_elements(Import *im, Wire *x) {
+    for (int i = 0; i < wire_rank(im, x); i++)
+        if (dim_is_zero(wire_size(im, x, i))) return false;
+    return true;
+}
+
+/* One slice of a subscript as text, FROM:TO:STEP; ":" for a complete axis. */
 static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end, int64_t step) {
     int64_t from, to, size = -1;
     const bool fixed = wire_fixed(im, x, axis, &size),
@@ -173,11 +205,7 @@ static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end,
         return arena_printf(im->arena, "%s:%s", from_text, to_text);
     }
     if (!known) return cannot(im, "a slice whose ends are free, with steps"), "";
-    if (fixed) {
-        from += from < 0 ? size : 0, to += to < 0 ? size : 0;
-        from = max_i64(0, min_i64(from, step > 0 ? size : size - 1));
-        to = max_i64(step > 0 ? 0 : -1, min_i64(to, step > 0 ? size : size - 1));
-    }
+    if (fixed) clamp_slice(size, &from, &to, step);
     const bool all_before = step > 0 ? from == 0 : fixed && from == size - 1;
     const bool all_behind =
         step > 0 ? to >= END_OF_AXIS || (fixed && to == size) : to < (fixed ? 0 : -END_OF_AXIS);
@@ -198,6 +226,7 @@ static Wire *cut_wire(Import *im, Wire *x, const char *const *places) {
 
 static Wire *part_of_wire(Import *im, Wire *x, int axis, Dim begin, Dim end) {
     const char *places[16];
+    if (is_empty_slice(im, x, axis, begin, end, 1)) return empty_wire(im, x, axis);
     for (int i = 0; i < 16; i++) places[i] = ":";
     places[axis] = slice_text(im, x, axis, begin, end, 1);
     return cut_wire(im, x, places);
@@ -226,6 +255,10 @@ void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     for (int i = 0; i < 16; i++) places[i] = ":";
     for (int i = 0; i < many; i++) {
         if ((axis = axis_of(im, axes[i], wire_rank(im, x))) < 0) return;
+        if (is_empty_slice(im, x, axis, begins[i], ends[i], steps[i])) {
+            outputs[0] = empty_wire(im, x, axis);
+            return;
+        }
         places[axis] = slice_text(im, x, axis, begins[i], ends[i], steps[i]);
     }
     outputs[0] = cut_wire(im, x, places);
@@ -266,11 +299,8 @@ void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *parts[256];
     int many = 0;
-    for (int i = 0; i < count && many < 256; i++) {
-        bool empty = inputs[i] && wire_is_constant(inputs[i]) &&
-                     (inputs[i]->data ? inputs[i]->data->count == 0 : inputs[i]->known->count == 0);
-        if (inputs[i] && !empty) parts[many++] = inputs[i];
-    }
+    for (int i = 0; i < count && many < 256; i++)
+        if (inputs[i] && has_elements(im, inputs[i])) parts[many++] = inputs[i];
     if (count > 256 || many == 0) {
         cannot(im, "a concatenation of %d", count);
         return;

@@ -367,12 +367,12 @@ void add_found_outputs(Import *im); /* the numbers of rows that are results */
 
 typedef void Convert(Import *im, Wire *const *inputs, int count, Wire **outputs);
 typedef struct OperatorRow {
-    const char *name;
-    int since;        /* the first opset whose form of the operator is read */
+    const char *domain, *name;
+    int since;        /* the first opset whose form of the operator is read; 0: any */
     Convert *convert; /* NULL: the operator can't be read */
     const char *as;   /* what is written for it, or why it can't be read */
 } OperatorRow;
-const OperatorRow *operator_find(const char *name);
+const OperatorRow *operator_find(const OnnxNode *node);
 void operators_document(FILE *out); /* prints the table of docs/onnx.md */
 
 /* ---- convert.c: the model ---- */

@@ -2,26 +2,29 @@
 #include "import/convert.h"
 
 static const OperatorRow rows[] = {
-#define OPERATOR(name, since, convert, as) {#name, since, convert, as},
-#define UNREAD(name, why) {#name, 0, NULL, why},
+#define OPERATOR(name, since, convert, as) {"", #name, since, convert, as},
+#define PREVIEW(name, convert, as) {"ai.onnx.preview", #name, 0, convert, as},
+#define UNREAD(name, why) {"", #name, 0, NULL, why},
 #include "import/operators.def"
 #undef OPERATOR
+#undef PREVIEW
 #undef UNREAD
 };
 
-const OperatorRow *operator_find(const char *name) {
+const OperatorRow *operator_find(const OnnxNode *node) {
     for (int i = 0; i < COUNT_OF(rows); i++)
-        if (!strcmp(rows[i].name, name)) return &rows[i];
+        if (!strcmp(rows[i].name, node->op) && !strcmp(rows[i].domain, node->domain)) return &rows[i];
     return NULL;
 }
 
-const OperatorRow *current_row(const Import *im) { return operator_find(im->node->op); }
+const OperatorRow *current_row(const Import *im) { return operator_find(im->node); }
 
 void operators_document(FILE *out) {
     fputs("| operator | since opset | written as |\n|-|-|-|\n", out);
     for (int i = 0; i < COUNT_OF(rows); i++) {
-        if (rows[i].convert) fprintf(out, "| %s | %d | `%s` |\n", rows[i].name, rows[i].since, rows[i].as);
-        else fprintf(out, "| %s | | not read: %s |\n", rows[i].name, rows[i].as);
+        if (!rows[i].convert) fprintf(out, "| %s | | not read: %s |\n", rows[i].name, rows[i].as);
+        else if (rows[i].since) fprintf(out, "| %s | %d | `%s` |\n", rows[i].name, rows[i].since, rows[i].as);
+        else fprintf(out, "| %s | %s | `%s` |\n", rows[i].name, rows[i].domain, rows[i].as);
     }
 }
 

@@ -181,7 +181,7 @@ static Line *finish_dense(const Match *m, const char *callee) {
     add_matched_setting(m, line, NULL, setting_of_line(dense, NULL));
     copy_weights(m, line, dense, "");
     if (!vector_weight(m, line, bias->line, "bias", bias)) return NULL;
-    if (bias->line->hint) line->hint = bias->line->hint;
+    if (bias->hint) line->hint = bias->hint;
     return line;
 }
 

@@ -799,7 +799,30 @@ class SelfAttention(nn.Module):
         return self.gamma * o + x
 
 
+def attend(x, y, z, left_out=None, bias=0, scale=None):
+    """Scaled dot-product attention; what no key is left for is 0."""
+    y, z = (t.repeat_interleave(x.shape[1] // t.shape[1], 1) for t in (y, z))
+    scores = x @ y.transpose(-1, -2) * (scale or x.shape[-1] ** -0.5) + bias
+    if left_out is None:
+        return scores.softmax(-1) @ z
+    return scores.masked_fill(left_out, -math.inf).softmax(-1).masked_fill(left_out.all(-1, keepdim=True), 0) @ z
+
+
+def masked_attentions():
+    keys, queries = torch.arange(7), torch.arange(5)[:, None]
+    shapes = [(2, 4, 5, 6), (2, 2, 7, 6), (2, 2, 7, 3)]
+    expression("scaled_attention(x, y, z)", shapes, attend)
+    expression("scaled_attention(x, y, z, causal = true)", shapes, lambda *xs: attend(*xs, keys > queries))
+    expression("scaled_attention(x, y, z, mask = arange(7) < reshape(arange(5), [5, 1]))", shapes, lambda *xs: attend(*xs, keys >= queries))
+    expression("scaled_attention(x, y, z, mask = arange(7) > 0, causal = true)", shapes, lambda *xs: attend(*xs, (keys > queries) | (keys == 0)))
+    of_itself = lambda x, b, left_out: attend(x[:, None], x[:, None], x[:, None], b > 0.9 if left_out is None else left_out, b, 0.3)[:, 0]
+    expression("scaled_attention(x, x, x, mask = select(y > 0.9, -inf, y), scale = 0.3)", [(2, 5, 6), (5, 5)], lambda x, b: of_itself(x, b, None))
+    expression("scaled_attention(x, x, x, mask = y, causal = true, scale = 0.3)", [(2, 5, 6), (5, 5)],
+               lambda x, b: of_itself(x, b, torch.arange(5) > queries))
+
+
 def attentions():
+    masked_attentions()
     stage("channel_gate(2)", ChannelGate(8, 2))
     spatial = load(SpatialGate(7), "l")
     spatial.start("l")

@@ -124,5 +124,19 @@ def places():
          "g": (F, [2, 3, 5, 4]), "h": (F, [2, 3, 5, 4])}, opset=20)
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places):
+# Attention with fewer heads of keys and values than of queries: of a sequence to itself, with a mask whose first row sees nothing, to keys of before,
+# and in a window whose scores are capped, with a mask of floats that is short of keys.
+def attention():
+    rows = lambda heads, length, depth: random.standard_normal((2, heads, length, depth)).astype("f4")
+    x, mask, bias = random.standard_normal((2, 4, 12)).astype("f4"), random.random((3, 5)) < 0.6, random.standard_normal((2, 1, 3, 4)).astype("f4")
+    mask[0], bias[1, 0, 2, :3] = False, -np.inf
+    save("attention", [
+        node("Attention", ["x", "x", "x"], ["a"], q_num_heads=3, kv_num_heads=3, is_causal=1), node("Attention", ["q", "k", "v", "mask"], ["b"], scale=0.3),
+        node("Attention", ["q", "k", "v", "", "old_k", "old_v"], ["c", "now_k", "now_v"], is_causal=1),
+        node("Attention", ["q", "k", "v", "bias"], ["d"], softcap=2.0, left_window_size=1, right_window_size=1)],
+        {"x": x, "q": rows(4, 3, 8), "k": rows(2, 5, 8), "v": rows(2, 5, 6), "mask": mask, "old_k": rows(2, 3, 8), "old_v": rows(2, 3, 6), "bias": bias},
+        {"a": (F, [2, 4, 12]), "b": (F, [2, 4, 3, 6]), "c": (F, [2, 4, 3, 6]), "now_k": (F, [2, 2, 8, 8]), "now_v": (F, [2, 2, 8, 6]), "d": (F, [2, 4, 3, 6])}, opset=25)
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention):
     make()

@@ -91,3 +91,79 @@ graph = helper.make_graph([node('Conv', ['x', 'kernel'], ['a'], pads=[1, 1, 1, 1
                            node('Flatten', ['d'], ['e']), node('MatMul', ['e', 'matrix'], ['f']), node('Add', ['f', 'bias'], ['y'])], 'keras',
                           [port('x', 'unk__7', 3, 'unk__8', 'unk__9')], [port('y', None, 2)], [numpy_helper.from_array(random.random(size, 'f4'), name) for name, size in weights.items()])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'keras.onnx')
+
+# Attention: of a sequence to itself, with fewer heads of keys than of queries and a mask, to keys of before, to as many as each sample has, and
+# with capped scores that are a result.
+heads = lambda *names: [port(name, 'N', h, l, 8) for name, h, l in names]
+graph = helper.make_graph([
+    node('Attention', ['x', 'x', 'x'], ['a'], q_num_heads=4, kv_num_heads=4, is_causal=1),
+    node('Attention', ['q', 'k', 'v', 'mask'], ['b'], scale=0.1),
+    node('Attention', ['q', 'k', 'v', '', 'old_k', 'old_v'], ['c', 'now_k', 'now_v'], is_causal=1, left_window_size=6),
+    node('Attention', ['q', 'k', 'v', '', '', '', 'lengths'], ['d'], is_causal=1),
+    node('Attention', ['q', 'k', 'v', 'mask'], ['e', '', '', 'scores'], softcap=50.0, qk_matmul_output_mode=2)], 'attention',
+    [port('x', 'N', 'L', 32), *heads(('q', 4, 'L'), ('k', 2, 'M'), ('v', 2, 'M'), ('old_k', 2, 'P'), ('old_v', 2, 'P')),
+     port('mask', 'L', 'M', kind=TensorProto.BOOL), port('lengths', 'N', kind=TensorProto.INT64)],
+    [port(name, None) for name in ('a', 'b', 'c', 'now_k', 'now_v', 'd', 'e', 'scores')], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 25)], producer_name='hand'), 'attention.onnx')
+graph = helper.make_graph([node('Attention', ['x', 'x', 'x'], ['a'], is_causal=1), node('Attention', ['x', 'x', 'x'], ['b'], q_num_heads=3, kv_num_heads=3),
+                           node('Attention', ['x', 'x', 'q'], ['c'], q_num_heads=4, kv_num_heads=4), node('Attention', ['q', 'q', 'q', '', 'q'], ['d'])], 'heads',
+                          [port('x', 'N', 'L', 32), port('q', 'N', 4, 'L', 8)], [port(name, None) for name in 'abcd'], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 25)], producer_name='hand'), 'heads.onnx')
+
+# Rotary embeddings of heads and of a sequence whose places are given, gated halves, and caches.
+graph = helper.make_graph([
+    node('RotaryEmbedding', ['q', 'cos', 'sin'], ['a'], interleaved=1), node('RotaryEmbedding', ['x', 'cosines', 'sines', 'places'], ['b'], num_heads=4),
+    node('SwiGLU', ['x', 'b'], ['c']), node('TensorScatter', ['cache', 'q', 'first'], ['d'], mode='circular'), node('TensorScatter', ['cache', 'q'], ['e'])], 'rotary',
+    [port('x', 'N', 'L', 32), *heads(('q', 4, 'L'), ('cache', 4, 20)), port('cos', 'N', 'L', 4), port('sin', 'N', 'L', 4), port('cosines', 50, 2), port('sines', 50, 2),
+     port('places', 'N', 'L', kind=TensorProto.INT64), port('first', 'N', kind=TensorProto.INT64)], [port(name, None) for name in 'abcde'], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 28)], producer_name='hand'), 'rotary.onnx')
+graph = helper.make_graph([node('RotaryEmbedding', ['x', 'table', 'table'], ['a'], num_heads=4), node('RotaryEmbedding', ['x', 'angles', 'angles'], ['b'], num_heads=5),
+                           node('TensorScatter', ['x', 'x'], ['c'], axis=0), node('TensorScatter', ['x', 'table'], ['d'])], 'turned',
+                          [port('x', 'N', 'L', 32), port('table', 50, 4), port('angles', 'N', 'L', 4)], [port(name, None) for name in 'abcd'], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 28)], producer_name='hand'), 'turned.onnx')
+
+# A scan that goes backwards along the second axis, and gives what it makes in the order of the sequence.
+body = helper.make_graph([node('Add', ['s', 'x'], ['t']), node('Mul', ['t', 'scale'], ['y'])], 'body', [port('s', 4), port('x', 4)], [port('t', 4), port('y', 4)])
+scan = lambda given, made, **settings: node('Scan', given, made, body=body, num_scan_inputs=1, **settings)
+graph = helper.make_graph([scan(['begin', 'seen'], ['end', 'all'], scan_input_axes=[1], scan_input_directions=[1], scan_output_axes=[-1], scan_output_directions=[1])], 'scan',
+                          [port('begin', 4), port('seen', 4, 'L'), port('scale', 4)], [port('end', None), port('all', None)], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'scan.onnx')
+body = helper.make_graph([node('Fancy', ['s', 'x'], ['t'], domain='my.ops'), node('Identity', ['t'], ['y'])], 'body', [port('s', 4), port('x', 4)], [port('t', 4), port('y', 4)])
+graph = helper.make_graph([scan(['begin', 'three'], ['end', 'all']), scan(['begin', 'many'], ['end2', 'all2']), scan(['begin', 'three', 'many'], ['end3', 'all3']),
+                           scan(['begin', 'free'], ['end4', 'all4'])], 'scans',
+                          [port('begin', 4), port('three', 3, 4), port('many', 300, 4), port('free', 'L', 4)], [port(f'all{i}', None) for i in ('', 2, 3, 4)], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17), helper.make_opsetid('my.ops', 1)], producer_name='hand'), 'scans.onnx')
+
+# Attention and convolution with a state of before: with one, without, by which rule.
+linear = lambda given, made, queries=8, **settings: node('LinearAttention', given, made, q_num_heads=queries, kv_num_heads=4, **settings)
+graph = helper.make_graph([linear(['q', 'k', 'v'], ['a', 'a_s'], update_rule='linear'), linear(['q', 'k', 'v', 's', 'd', 'b'], ['c', 'c_s'], scale=0.5),
+                           node('CausalConvWithState', ['q', 'w'], ['e', 'e_s']), node('CausalConvWithState', ['q', 'w', 'bias', 'e_s'], ['f', 'f_s'], activation='silu')], 'memory',
+                          [port('q', 'N', 3, 32), port('k', 'N', 3, 16), port('v', 'N', 3, 8), port('s', 'N', 4, 4, 2), port('d', 'N', 3, 4), port('b', 'N', 3, 1),
+                           port('w', 3, 1, 4), port('bias', 3)], [port(name, None) for name in ('a', 'a_s', 'c', 'c_s', 'e', 'e_s', 'f', 'f_s')], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 27)], producer_name='hand'), 'memory.onnx')
+graph = helper.make_graph([linear(['q', 'k', 'v'], ['a', 'a_s'], 6), linear(['q', 'k', 'v', '', 'd'], ['b', 'b_s'], update_rule='delta'), linear(['l', 'l', 'l'], ['c', 'c_s'], update_rule='linear'),
+                           node('CausalConvWithState', ['q', 'w'], ['e', 'e_s']), node('CausalConvWithState', ['q', 'w3'], ['f', 'f_s'], activation='tanh')], 'forgotten',
+                          [port('q', 'N', 3, 32), port('k', 'N', 3, 16), port('v', 'N', 3, 8), port('d', 'N', 3, 4), port('l', 'N', 'L', 16), port('w', 3, 1, 1), port('w3', 3, 1, 3)],
+                          [port(name, None) for name in 'abcef'], [])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 27)], producer_name='hand'), 'forgotten.onnx')
+
+# Attention whose scores and shares graphs change; and a graph of two inputs.
+change = lambda nodes, *names: helper.make_graph(nodes, 'change', [port(name, None) for name in names], [port('y', None)])
+flex = lambda made, of='q', **settings: node('FlexAttention', [of] * 3, [made], domain='ai.onnx.preview', **settings)
+doubled, dropped = change([node('Mul', ['s', 'two'], ['y'])], 's'), change([node('Relu', ['p'], ['y'])], 'p')
+for name, nodes in (('flex', [flex('a'), flex('b', score_mod=doubled, prob_mod=dropped)]),
+                    ('flexed', [flex('a', 'x'), flex('b', score_mod=change([node('Add', ['s', 't'], ['y'])], 's', 't')), flex('c', prob_mod=doubled, softmax_precision=7)])):
+    graph = helper.make_graph(nodes, name, [port('q', 'N', 4, 'L', 8), port('x', 'N', 'L', 8)], [port(made, None) for made in 'abc'[:len(nodes)]], [numpy_helper.from_array(np.float32(2), 'two')])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 26), helper.make_opsetid('ai.onnx.preview', 1)], producer_name='hand'), f'{name}.onnx')
+
+# A part without elements, which leaves what it is concatenated with, and may be nothing else.
+part = node('Slice', ['x', 'four', 'nine', 'one'], ['none'])
+numbers = [ints('four', 4), ints('nine', 9), ints('one', 1)]
+for name, last in (('nothing', node('Concat', ['x', 'none', 'x'], ['y'], axis=1)), ('no_elements', node('Neg', ['none'], ['y']))):
+    graph = helper.make_graph([part, last], name, [port('x', 'N', 4)], [port('y', None)], numbers)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), f'{name}.onnx')
+
+# The bias of a dense layer of ten classes, which is so few numbers that the text could have them.
+graph = helper.make_graph([node('MatMul', ['x', 'w'], ['a']), node('Add', ['a', 'head.bias'], ['y'])], 'classes', [port('x', 'N', 'L', 8)], [port('y', None)],
+                          [numpy_helper.from_array(np.arange(80, dtype='f4').reshape(8, 10), 'w'), numpy_helper.from_array(np.arange(10, dtype='f4'), 'head.bias')])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'classes.onnx')
