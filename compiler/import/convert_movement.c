@@ -527,7 +527,7 @@ static bool pads_of(Import *im, Wire *const *inputs, int count, Wire *x, Dim *be
 
 /* What repeats beyond both ends: before and after it stand its own last and first
  * elements. */
-static Wire *wrapped_wire(Import *im, Wire *x, const Dim *before, const Dim *after) {
+static Wire *padded_by_wrapping(Import *im, Wire *x, const Dim *before, const Dim *after) {
     const int rank = wire_rank(im, x);
     for (int i = 0; i < rank && x; i++) {
         const char *places[16];
@@ -563,7 +563,7 @@ void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const int rank = wire_rank(im, x);
     if (!(x = cropped_wire(im, x, before, after))) return;
     if (!strcmp(mode, "wrap")) {
-        outputs[0] = wrapped_wire(im, x, before, after);
+        outputs[0] = padded_by_wrapping(im, x, before, after);
         return;
     }
     bool any = false;

@@ -98,9 +98,9 @@ static Wire *at_places(Import *im, Wire *x, int axis, const Resize *resize, cons
     return call(im, "primitive.gather", (Wire *[]){x, index}, 2, "axis = %d", axis);
 }
 
-/* Moves an axis of x to the end, multiplies by the matrix, and moves it back. Weights of an
- * element outside the picture are 0, and its value is added; along other axes they add up
- * to 1, which leaves that value as it is. */
+/* Moves an axis of x to the end, multiplies by the matrix, and moves it back. Weights of
+ * an element outside the picture are 0, and its value is added; along other axes they add
+ * up to 1, which leaves that value as it is. */
 static Wire *by_matrix(Import *im, Wire *x, int axis, const Resize *resize, const Sampling *s) {
     const int rank = wire_rank(im, x);
     int order[16];

@@ -72,7 +72,8 @@ typedef struct cai_field { /* a field of a sample */
     double scale[2];
     const char *names; /* a file of class names; NULL: names of folders, sorted */
     /* How many classes the text has, 0 where it does not say; and numbers above that mean
-     * none of them, as 255 in masks. With `index`, for how many samples it has a place. */
+     * none of them, as 255 in masks. With `index`, for how many samples it has a
+     * place. */
     int64_t classes;
     const int64_t *ignored;
     int32_t ignored_count;

@@ -160,8 +160,8 @@ bool cai_zip_is_sound(const cai_zip *zip, const cai_zip_member *member, cai_erro
 /* Elements first .. first + count as doubles or f32; any type. */
 void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, double *out);
 void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, float *out);
-/* Of ints and bools, exactly; u64 beyond i64 wraps. Of floats the whole part, at most what
- * i64 holds; NaN is its least number. */
+/* Of ints and bools, exactly; u64 beyond i64 wraps. Of floats the whole part, at most
+ * what i64 holds; NaN is its least number. */
 void cai_tensor_to_i64(const cai_tensor *tensor, int64_t first, int64_t count, int64_t *out);
 /* All elements as `type`, one of program.h's. False where a value does not fit: a
  * fraction or an integer beyond an integer type. */
