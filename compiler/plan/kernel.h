@@ -68,6 +68,11 @@ typedef struct Contraction {
 
 Contraction contraction_types(const Node *anchor);
 
+/* Of a kind whose emitter adds up stored sums, for the kernel with that id, once it has
+ * settled its tasks: moves reductions of the output from later launches to it. Before the
+ * kernel gets its name. */
+void store_sums(Program *program, Kernel *kernel, const MapTasks *tasks);
+
 /* The same format for the output and all inputs, or the first `count` of them. */
 void prefer_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count);
 /* The input packed so: while building where it is in SPACE_WEIGHTS, else by a launch

@@ -442,6 +442,7 @@ Dim nest_pieces(const Program *program, const Nest *nest, int number) {
 
 Dim nest_parts(const Program *program, const Nest *nest) {
     Dim parts = dim_const(program->graph->dims, 1);
+    if (nest->gathered) return dim_const(program->graph->dims, nest->gathered);
     for (int i = 0; i <= nest->split_reduction; i++)
         parts = dim_mul(program->graph->dims, parts, nest_pieces(program, nest, i));
     return parts;
@@ -458,6 +459,14 @@ static Dim nest_workspace(const Program *program, const Kernel *kernel, const Ne
     if (nest->split_reduction < 0) return NULL;
     Dim parts = dim_mul(dims, nest_tasks(program, nest), nest_parts(program, nest));
     return dim_scale(dims, parts, nest_part_bytes(program->target, kernel->anchor));
+}
+
+void nest_gather(Kernel *kernel, int64_t parts) {
+    Nest *nest = kernel->proposal.tile;
+    nest->gathered = parts;
+    nest->split = nest->split_reduction = 0;
+    nest->chunk = kernel->program->target->lanes;
+    kernel->proposal.memory.workspace = NULL;
 }
 
 void make_nests(Program *program) {

@@ -303,6 +303,7 @@ static void set_phase_axes(Conv *c, int phase) {
 
 static void emit_map_phases(Conv *c, LLVMValueRef phase, LLVMValueRef part, int blocks) {
     int phases = conv_phases(&c->shape);
+    conv_start_parts(c, blocks);
     for (int i = 0; i < phases; i++) {
         set_phase_axes(c, i);
         if (phases == 1) {
@@ -323,6 +324,16 @@ static Dim row_parts(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
     Dim tasks = dim_mul(dims, row_parts(dims, shape, tile), shape->images);
     return dim_scale(dims, tasks, shape->groups * tiles_of_group(shape, tile, lanes) * conv_phases(shape));
+}
+
+bool conv_map_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, MapTasks *tasks) {
+    int64_t images;
+    if (shape->groups > 1 || tile->flat_pixels || !dim_is_const(shape->images, &images)) return false;
+    for (int i = 0; i < 2; i++)
+        if (!dim_is_const(shape->out_size[i], NULL)) return false;
+    int64_t pieces = dim_const_value(row_parts(dims, shape, tile));
+    *tasks = (MapTasks){.images = images, .phases = conv_phases(shape), .pieces = pieces};
+    return true;
 }
 
 typedef struct TaskPlace { LLVMValueRef part, phase, tile, group; } TaskPlace;
@@ -348,12 +359,21 @@ static TaskPlace find_map_task(Conv *c, LLVMValueRef task, int64_t tiles) {
     return at;
 }
 
+/* By phase, image and piece of rows, for stored sums. */
+static LLVMValueRef number_part(const Conv *c, const TaskPlace *at) {
+    Module *m = c->m;
+    LLVMValueRef parts = get_dim(m, row_parts(dims_of_conv(c), &c->shape, c->tile)),
+                 images = get_dim(m, c->shape.images);
+    return emit_add(m, emit_mul(m, emit_add(m, emit_mul(m, at->phase, images), c->image), parts), at->part);
+}
+
 static void emit_map_task(Conv *c, LLVMValueRef task) {
     Module *m = c->m;
     int64_t lanes = c->lanes, width = c->tile->blocks, blocks = group_blocks(c),
             tiles = tiles_of_group(&c->shape, c->tile, c->lanes);
     int64_t reduction = c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
     TaskPlace at = find_map_task(c, task, tiles);
+    c->part = number_part(c, &at);
     LLVMValueRef part = at.part, phase = at.phase, tile = at.tile, group = at.group;
     LLVMValueRef channel = emit_mul(m, tile, get_i64(m, width * lanes));
     c->first_channel = emit_add(m, emit_mul(m, group, get_i64(m, c->shape.outputs)), channel);

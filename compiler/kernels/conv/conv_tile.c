@@ -348,10 +348,20 @@ static void store_tile_pixel(Conv *c, const ConvSite *site, int pixel, int q, LL
     emit_epilogue_store(&c->epilogue, &point, sum);
 }
 
+/* Stores a block of channels, and adds it to the stored sums. */
+static void store_block(Conv *c, const ConvSite *site, int q, const LoopCarried *sums) {
+    LLVMValueRef totals[MAX_STORED_SUMS], terms[MAX_STORED_SUMS];
+    for (int p = 0; p < site->rows * site->columns; p++) {
+        Point point = conv_point(c, site, p, q);
+        emit_epilogue_store_terms(&c->epilogue, &point, sums->at[p * site->blocks + q], terms);
+        for (int i = 0; i < c->kernel->sum_count; i++)
+            totals[i] = p ? emit_sum(c->m, totals[i], terms[i]) : terms[i];
+    }
+    for (int i = 0; i < c->kernel->sum_count; i++) conv_add_to_part(c, i, q, totals[i]);
+}
+
 static void store_tile_sums(Conv *c, const ConvSite *site, const LoopCarried *sums) {
-    int pixels = site->rows * site->columns;
-    for (int q = 0; q < site->blocks; q++)
-        for (int p = 0; p < pixels; p++) store_tile_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
+    for (int q = 0; q < site->blocks; q++) store_block(c, site, q, sums);
 }
 
 /* Columns from the limit on only fill up the tile, and are not stored. */

@@ -271,7 +271,7 @@ static RunningSum emit_across_lanes(NestWalk *walk, RunningSum sum) {
 static RunningSum part_address(NestWalk *walk, LLVMValueRef number) {
     Module *m = walk->m;
     RunningSum identity = get_identity(walk);
-    LLVMValueRef base = get_argument(m, 1 + walk->kernel->input_count);
+    LLVMValueRef base = get_argument(m, walk->nest->gathered ? 1 : 1 + walk->kernel->input_count);
     int64_t wide = nest_part_bytes(m->target, walk->kernel->anchor),
             places = wide - m->target->lanes * dtype_bytes(DTYPE_I32);
     LLVMValueRef value = get_element(m, m->i8, base, emit_mul(m, number, get_i64(m, wide)));
