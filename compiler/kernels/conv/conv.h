@@ -80,6 +80,9 @@ typedef struct ConvTile {
      * rows pass under a group's weights */
     bool strips;
     int task_rows; /* tiles' rows in one task */
+    /* a task has its rows of all phases: what lies between them comes through the caches
+     * once, and weights are few */
+    bool all_phases;
     /* cache lines of the next group's weights that a tile prefetches into L2 for each tap
      * of a block; 0: none */
     int next_lines;
@@ -215,6 +218,7 @@ LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input,
  * and this one does not, and for where it stores. `input`: the element
  * that the first pixel reads with the first taps. */
 void conv_prefetch_rows_below(const Conv *c, const ConvSite *site, LLVMValueRef input);
+void conv_prefetch_maps_below(const Conv *c, const ConvSite *site); /* that stand behind the sums */
 void conv_prefetch_results_below(const Conv *c, const ConvSite *site);
 /* The element that the tile's first pixel reads with the first taps, in the task's first
  * block of channels. */

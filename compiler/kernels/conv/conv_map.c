@@ -301,14 +301,18 @@ static void set_phase_axes(Conv *c, int phase) {
     if (c->flat_length) c->row_stride = get_i64(c->m, c->flat_length * c->pixel_stride);
 }
 
+static int phases_of_tasks(const ConvShape *shape, const ConvTile *tile) {
+    return tile->all_phases ? 1 : conv_phases(shape);
+}
+
 static void emit_map_phases(Conv *c, LLVMValueRef phase, LLVMValueRef part, int blocks) {
     int phases = conv_phases(&c->shape);
     conv_start_parts(c, blocks);
     for (int i = 0; i < phases; i++) {
         set_phase_axes(c, i);
-        if (phases == 1) {
+        if (phases_of_tasks(&c->shape, c->tile) == 1) {
             emit_task_rows(c, part, blocks, i);
-            return;
+            continue;
         }
         Branch branch = begin_if(c->m, emit_index_compare(c, LLVMIntEQ, phase, get_i64(c->m, i)));
         emit_task_rows(c, part, blocks, i);
@@ -323,7 +327,8 @@ static Dim row_parts(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
 
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
     Dim tasks = dim_mul(dims, row_parts(dims, shape, tile), shape->images);
-    return dim_scale(dims, tasks, shape->groups * tiles_of_group(shape, tile, lanes) * conv_phases(shape));
+    return dim_scale(dims, tasks,
+                     shape->groups * tiles_of_group(shape, tile, lanes) * phases_of_tasks(shape, tile));
 }
 
 bool conv_map_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, MapTasks *tasks) {
@@ -332,7 +337,7 @@ bool conv_map_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, Ma
     for (int i = 0; i < 2; i++)
         if (!dim_is_const(shape->out_size[i], NULL)) return false;
     int64_t pieces = dim_const_value(row_parts(dims, shape, tile));
-    *tasks = (MapTasks){.images = images, .phases = conv_phases(shape), .pieces = pieces};
+    *tasks = (MapTasks){.images = images, .phases = phases_of_tasks(shape, tile), .pieces = pieces};
     return true;
 }
 
@@ -343,7 +348,7 @@ static TaskPlace find_map_task(Conv *c, LLVMValueRef task, int64_t tiles) {
     Module *m = c->m;
     TaskPlace at;
     LLVMValueRef parts = get_dim(m, row_parts(dims_of_conv(c), &c->shape, c->tile)),
-                 phases = get_i64(m, conv_phases(&c->shape));
+                 phases = get_i64(m, phases_of_tasks(&c->shape, c->tile));
     if (c->tile->strips) {
         at.tile = take_part(m, &task, get_i64(m, tiles));
         at.phase = take_part(m, &task, phases);

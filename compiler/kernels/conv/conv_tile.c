@@ -420,6 +420,7 @@ void conv_emit_tile(Conv *c, const ConvSite *site) {
     conv_start_sums(c, site, &sums);
     /* results of a phase lie apart */
     if (c->columns.out_step > 1) conv_prefetch_results_below(c, site);
+    else if (c->kernel->sum_count) conv_prefetch_maps_below(c, site);
     if (c->rows.taps > 0 && c->columns.taps > 0) reduce_tile(c, site, &sums);
     if (site->from) finish_pass(c, site, &sums);
     else conv_store_sums(c, site, &sums);
