@@ -211,8 +211,7 @@ LLVMValueRef emit_expr(Epilogue *epilogue, const Node *node, const Point *point)
 static void emit_terms(Epilogue *epilogue, const Point *point, LLVMValueRef value, LLVMValueRef *terms) {
     const Kernel *kernel = epilogue->kernel;
     epilogue->known[epilogue->known_count++] = (KnownNode){kernel->output->node, value};
-    for (int i = 0; i < kernel->sum_count; i++)
-        terms[i] = emit_member(epilogue, kernel->sums[i].anchor->inputs[0], point);
+    for (int i = 0; i < kernel->sum_count; i++) terms[i] = emit_member(epilogue, kernel->sums[i].term, point);
     epilogue->known_count--;
 }
 

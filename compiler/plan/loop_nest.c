@@ -453,6 +453,10 @@ int64_t nest_part_bytes(const Target *target, const Node *anchor) {
     return target->lanes * (dtype_bytes(value) + (anchor->op == OP_argmax ? dtype_bytes(DTYPE_I32) : 0));
 }
 
+int64_t stored_part_bytes(const Target *target, const StoredSum *sum) {
+    return (sum->about ? SPREAD_VECTORS : 1) * nest_part_bytes(target, sum->anchor);
+}
+
 /* The totals of all parts. */
 static Dim nest_workspace(const Program *program, const Kernel *kernel, const Nest *nest) {
     Dims *dims = program->graph->dims;

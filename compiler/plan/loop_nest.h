@@ -66,5 +66,6 @@ Dim nest_pieces(const Program *program, const Nest *nest, int number);
 /* Bytes of a part's total in the workspace: a vector of values, and for argmax a vector
  * of places. */
 int64_t nest_part_bytes(const Target *target, const Node *anchor);
+int64_t stored_part_bytes(const Target *target, const StoredSum *sum); /* of a part of a stored sum */
 
 #endif

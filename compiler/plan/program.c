@@ -170,8 +170,8 @@ static void put_member(Text *out, const Kernel *kernel, const Node *node) {
 }
 
 static void put_sum(Text *out, const Kernel *kernel, const StoredSum *sum) {
-    put_word(out, sum->anchor->op);
-    put_word(out, number_in_sum(kernel, sum, sum->anchor->inputs[0]));
+    put_word(out, sum->about != NULL);
+    put_word(out, number_in_sum(kernel, sum, sum->term));
     for (int i = 0; i < sum->member_count; i++) {
         const Node *node = sum->members[i];
         put_member(out, kernel, node);
@@ -191,6 +191,8 @@ static void put_kernel(Text *out, const Kernel *kernel) {
         for (int k = 0; k < node->input_count; k++) put_word(out, local_number(kernel, node->inputs[k]));
     }
     for (int i = 0; i < kernel->sum_count; i++) put_sum(out, kernel, &kernel->sums[i]);
+    if (kernel->gathers && kernel->gathers->about)
+        put_word(out, local_number(kernel, kernel->gathers->about));
 }
 
 /* What has a name. */

@@ -145,14 +145,24 @@ typedef struct Phase {
  * convolution of stride 2 makes it: a task has rows and columns of one phase. */
 typedef struct MapTasks { int64_t images, phases, pieces; /* of the rows of a phase */ } MapTasks;
 
-/* A reduction of a map to its channels that the kernel which makes the map does in parts,
- * as it stores the map (stored_sums.c). A later launch adds up the parts. */
+/* A sum over a map, of each of its channels, that the kernel which makes the map does in
+ * parts, as it stores the map (stored_sums.c). A later launch, which gathers, adds up the
+ * parts.
+ *
+ * The sum of squares of differences from a number by channel, such as the mean, may have
+ * parts before that number is known: spreads, of differences from a term of the part. */
 typedef struct StoredSum {
-    Node *anchor;   /* its operand is computed from the output and the kernel's inputs, at the same place */
-    Node **members; /* what computes the operand, operands before users */
+    Node *anchor;
+    Node *term; /* what is added up; of spreads, what they are of. Computed from the output and inputs */
+    const Node *about; /* of spreads: the number by channel, an input of the launch that gathers; else NULL */
+    Node **members;    /* what computes the term, operands before users */
     int member_count;
-    Value *parts; /* vectors by block of channels, phase, image and piece, the last innermost */
+    Value *parts; /* by block of channels, phase, image and piece, the last innermost */
 } StoredSum;
+
+/* The vectors of a part: the sum; of a spread a term, the differences of all from it,
+ * added up and as squares, and the number of places. */
+enum { SPREAD_CENTER, SPREAD_SUM, SPREAD_SQUARES, SPREAD_PLACES, SPREAD_VECTORS };
 
 enum { MAX_STORED_SUMS = 4 };
 
@@ -177,8 +187,8 @@ struct Kernel {
     Value *workspace;                /* planned like any other buffer; NULL: the proposal wants none */
     StoredSum sums[MAX_STORED_SUMS]; /* reductions of the output that it does as well, in parts */
     int sum_count;
-    bool gathers;     /* it adds up the parts of a stored sum, which are its input */
-    Dim flops, bytes; /* for --explain and --profile; filled by lower() (cost.c) */
+    const StoredSum *gathers; /* whose parts it adds up, which are its first input; else NULL */
+    Dim flops, bytes;         /* for --explain and --profile; filled by lower() (cost.c) */
     /* of launches that are fused by rows: which rows are a task's (fuse_rows.c); else
      * NULL */
     const char *rows;

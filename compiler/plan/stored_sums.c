@@ -5,9 +5,20 @@
  *
  *     conv .. stores y[p], and parts[task] += y[p]  |  ..  |  gather: sum(parts)
  *
- * The operand may read other maps at the same place, and numbers by channel; both must be
- * there before the kernel runs. The launch of the reduction stays where it is, and adds
- * up the parts. Which task adds up what depends on shapes alone, and so do the bits.
+ * The operand may read other maps at the same place, and numbers by channel, which must
+ * be there before the kernel runs. But a variance has a mean that comes of the same map.
+ * So a part of it has differences from the part's own first term: their sum, and that of
+ * their squares. From these follow the mean m of its n places and the squares about m,
+ * and
+ *
+ *     sum((x - c)^2) = sum over parts of (squares about m + n * (m - c)^2)
+ *
+ * holds for every c. No digits are lost where a mean is large beside the deviation, as
+ * they would be in sum(x^2) - n * c^2. First terms are terms as all are, so that squares
+ * about them are not much more than the whole.
+ *
+ * The launch of the reduction stays where it is, and adds up the parts. Which task adds
+ * up what depends on shapes alone, and so do the bits.
  *
  * Needs: layouts, and the tasks of the kernel. Gives: its sums, and inputs that they
  * read; launches that gather. */
@@ -73,7 +84,7 @@ static bool is_stored_member(const Node *node) {
 
 typedef struct Operand {
     const Kernel *kernel; /* of the reduction */
-    const Node *map;
+    Node *map;
     Vec(Node *) members;
 } Operand;
 
@@ -107,6 +118,21 @@ static bool reads_only_result(const Operand *operand) {
     return true;
 }
 
+/* The number by channel c of a sum of (map - c) * (map - c), where c is in memory, and
+ * nothing else is read; else NULL. */
+static const Node *find_about(const Kernel *reduction, const Node *map) {
+    const Node *square = reduction->anchor->inputs[0], *difference = square->inputs[0];
+    if (square->op != OP_mul || square->inputs[1] != difference || difference->op != OP_sub) return NULL;
+    if (reduction->input_count != 2) return NULL;
+    for (int i = 0; i < 2; i++) {
+        const Node *other = difference->inputs[1 - i];
+        if (difference->inputs[i] != map || other->op != OP_broadcast) continue;
+        if (is_by_channel(other->inputs[0]->shape) && kernel_input(reduction, other->inputs[0], NULL))
+            return other->inputs[0];
+    }
+    return NULL;
+}
+
 /* ---- moving it ---- */
 
 static void add_missing_inputs(Kernel *kernel, const Kernel *reduction) {
@@ -118,37 +144,49 @@ static void add_missing_inputs(Kernel *kernel, const Kernel *reduction) {
 }
 
 /* Leaves the reduction's launch with what stands behind the parts. */
-static void make_gather(Kernel *reduction, const Operand *operand, Value *parts, int64_t count) {
+static void make_gather(Kernel *reduction, const Operand *operand, const StoredSum *sum, int64_t parts) {
+    Value *about = sum->about ? kernel_input(reduction, sum->about, NULL) : NULL;
     int kept = 0;
     for (int i = 0; i < reduction->member_count; i++)
         if (!is_collected(operand, reduction->members[i])) reduction->members[kept++] = reduction->members[i];
     reduction->member_count = kept;
     reduction->input_count = 0;
-    kernel_add_input(reduction, parts);
-    reduction->gathers = true;
-    nest_gather(reduction, count);
+    kernel_add_input(reduction, sum->parts);
+    if (about) kernel_add_input(reduction, about);
+    reduction->gathers = sum;
+    nest_gather(reduction, parts);
 }
 
-static void store_sum(Program *program, Kernel *kernel, Kernel *reduction, const Operand *operand,
+static void store_sum(Kernel *kernel, Kernel *reduction, const Operand *operand, const Node *about,
                       int64_t parts) {
-    int64_t blocks = ceil_div(dim_const_value(operand->map->shape.dims[1]), program->target->lanes),
-            bytes = nest_part_bytes(program->target, reduction->anchor);
+    Program *program = kernel->program;
+    int64_t blocks = ceil_div(dim_const_value(operand->map->shape.dims[1]), program->target->lanes);
     StoredSum *sum = &kernel->sums[kernel->sum_count++];
-    *sum = (StoredSum){reduction->anchor, operand->members.items, operand->members.count,
-                       value_new(program, reduction->anchor, &format_plain, SPACE_SLOT)};
-    sum->parts->bytes = dim_const(program->graph->dims, blocks * parts * bytes);
-    add_missing_inputs(kernel, reduction);
-    make_gather(reduction, operand, sum->parts, parts);
+    *sum = (StoredSum){.anchor = reduction->anchor, .term = kernel->output->node, .about = about};
+    if (!about) {
+        sum->term = reduction->anchor->inputs[0];
+        sum->members = operand->members.items;
+        sum->member_count = operand->members.count;
+        add_missing_inputs(kernel, reduction);
+    }
+    sum->parts = value_new(program, reduction->anchor, &format_plain, SPACE_SLOT);
+    sum->parts->bytes =
+        dim_const(program->graph->dims, blocks * parts * stored_part_bytes(program->target, sum));
+    make_gather(reduction, operand, sum, parts);
 }
 
 /* ---- finding them ---- */
 
-static void consider_reduction(Program *program, Kernel *kernel, Kernel *reduction, int64_t parts) {
+static void consider_reduction(Kernel *kernel, Kernel *reduction, int64_t parts) {
     Operand operand = {.kernel = reduction, .map = kernel->output->node};
+    const Node *about = NULL;
     if (!reduces_to_channels(reduction, operand.map) || !has_lanes_of_channels(reduction)) return;
-    if (!reads_what_is_there(program, reduction, kernel->output, kernel->id)) return;
+    if (!reads_what_is_there(kernel->program, reduction, kernel->output, kernel->id)) {
+        about = find_about(reduction, operand.map);
+        if (!about) return;
+    }
     if (collect_stored(&operand, reduction->anchor->inputs[0]) && reads_only_result(&operand))
-        store_sum(program, kernel, reduction, &operand, parts);
+        store_sum(kernel, reduction, &operand, about, parts);
 }
 
 /* Whether the map has so many places that parts are few beside them. */
@@ -166,5 +204,5 @@ void store_sums(Program *program, Kernel *kernel, const MapTasks *tasks) {
         return;
     int end = (int)min_i64(program->launches.count, kernel->id + 1 + MOST_BEHIND);
     for (int i = kernel->id + 1; i < end && kernel->sum_count < MAX_STORED_SUMS; i++)
-        consider_reduction(program, kernel, program->launches.items[i], parts);
+        consider_reduction(kernel, program->launches.items[i], parts);
 }

@@ -91,8 +91,9 @@ static const SummedConv convs[] = {
     {"1x1, joined rows", "conv_direct", false, 3, 16, 40, 1, 1, 1, 12, 3},
     {"half a block", "conv_direct", false, 2, 24, 24, 1, 3, 1, 13, 3},
     {"a small map", "conv_direct", false, 4, 32, 48, 1, 3, 1, 14, 3},
-    {"many channels of a large map", "conv_direct", false, 1, 64, 256, 1, 1, 1, 40, 3},
+    {"a large map, in strips", "conv_direct", false, 1, 32, 64, 1, 1, 1, 112, 3},
     {"transposed", "conv_transposed", true, 2, 16, 24, 1, 4, 2, 22, 3},
+    {"transposed, where a phase has a row less", "conv_transposed", true, 2, 16, 24, 1, 4, 2, 21, 3},
     {"depthwise", "conv_grouped", false, 2, 24, 24, 24, 3, 1, 15, 3},
     {"depthwise, transposed", "conv_grouped", true, 2, 32, 32, 32, 3, 2, 28, 3},
     {"groups of four", "conv_grouped", false, 2, 32, 32, 8, 3, 1, 14, 3},
@@ -174,6 +175,39 @@ TEST(sums_that_read_each_other) {
         LowerOptions options = WITH_TABLE(.target = target_at(i), .force = "conv_direct");
         compare_with_options(&t, &options, 1e-6, "sums");
         CU_ASSERT_EQUAL(count_stored(&t, &options, "conv_direct"), 1);
+        arena_free(t.arena);
+    }
+}
+
+/* ---- sums of squares of differences ---- */
+
+/* The squares of differences from `times` the mean, which comes of the same map, whose
+ * mean is large beside its deviation. */
+static void make_squares(TestGraph *t, const SummedConv *of, double times) {
+    Node *map = make_conv(t, of);
+    map = binary(t, OP_add, map, build_splat(t->graph, 5000, map->shape));
+    double places = (double)(of->images * of->side * of->side);
+    Node *sum = sum_to_channels(t, map);
+    Node *about = binary(t, OP_mul, sum, build_splat(t->graph, times / places, sum->shape));
+    Node *difference = binary(t, OP_sub, map, build_broadcast(t->graph, about, 4, map->shape.dims));
+    Node *squares = sum_to_channels(t, binary(t, OP_mul, difference, difference));
+    new_output(t, about);
+    new_output(t, binary(t, OP_mul, squares, build_splat(t->graph, 1 / places, squares->shape)));
+    read_map(t, map);
+}
+
+/* The deviation is 5 to 60: the sum of x * x would lose all or most digits. */
+TEST(variances_keep_their_digits) {
+    static const double times[] = {1, 0.5};
+    for (int i = 0; i < target_count() * COUNT_OF(convs) * COUNT_OF(times); i++) {
+        const SummedConv *of = &convs[i / COUNT_OF(times) % COUNT_OF(convs)];
+        TestGraph t = test_graph((uint64_t)i);
+        make_squares(&t, of, times[i % COUNT_OF(times)]);
+        round_to_whole(&t);
+        LowerOptions options =
+            WITH_TABLE(.target = target_at(i / COUNT_OF(convs) / COUNT_OF(times)), .force = of->kind);
+        compare_with_options(&t, &options, 2e-5, of->what);
+        CU_ASSERT_EQUAL(count_stored(&t, &options, of->kind), of->sums ? 2 : 0);
         arena_free(t.arena);
     }
 }

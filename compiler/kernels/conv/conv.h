@@ -231,8 +231,8 @@ void conv_store_sums(Conv *c, const ConvSite *site, const LoopCarried *sums);
 
 /* The task's parts begin as zero. */
 void conv_start_parts(const Conv *c, int blocks);
-/* terms[i] of a tile's pixels, added to the part of block q. */
-void conv_add_to_part(const Conv *c, int sum, int q, LLVMValueRef terms);
+/* Adds the terms of a tile's pixels to the part of block q. */
+void conv_add_to_part(const Conv *c, int sum, int q, const LLVMValueRef *terms, int count);
 
 /* The point of a pixel's outputs: image, first channel of block q, row, column. */
 Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q);

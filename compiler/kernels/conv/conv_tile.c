@@ -350,14 +350,14 @@ static void store_tile_pixel(Conv *c, const ConvSite *site, int pixel, int q, LL
 
 /* Stores a block of channels, and adds it to the stored sums. */
 static void store_block(Conv *c, const ConvSite *site, int q, const LoopCarried *sums) {
-    LLVMValueRef totals[MAX_STORED_SUMS], terms[MAX_STORED_SUMS];
-    for (int p = 0; p < site->rows * site->columns; p++) {
+    LLVMValueRef terms[MAX_STORED_SUMS][MAX_CARRIED], of_pixel[MAX_STORED_SUMS];
+    int pixels = site->rows * site->columns;
+    for (int p = 0; p < pixels; p++) {
         Point point = conv_point(c, site, p, q);
-        emit_epilogue_store_terms(&c->epilogue, &point, sums->at[p * site->blocks + q], terms);
-        for (int i = 0; i < c->kernel->sum_count; i++)
-            totals[i] = p ? emit_sum(c->m, totals[i], terms[i]) : terms[i];
+        emit_epilogue_store_terms(&c->epilogue, &point, sums->at[p * site->blocks + q], of_pixel);
+        for (int i = 0; i < c->kernel->sum_count; i++) terms[i][p] = of_pixel[i];
     }
-    for (int i = 0; i < c->kernel->sum_count; i++) conv_add_to_part(c, i, q, totals[i]);
+    for (int i = 0; i < c->kernel->sum_count; i++) conv_add_to_part(c, i, q, terms[i], pixels);
 }
 
 static void store_tile_sums(Conv *c, const ConvSite *site, const LoopCarried *sums) {

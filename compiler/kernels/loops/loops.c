@@ -391,7 +391,7 @@ static void set_nest_name(Kernel *kernel) {
         kernel_set_name(kernel, "%s_%s%d", kernel->rows, anchor ? anchor : last, kernel->member_count);
     else if (kernel->gathers)
         kernel_set_name(kernel, "gather%lld_%s%d", (long long)((const Nest *)kernel->proposal.tile)->gathered,
-                        anchor, kernel->member_count);
+                        kernel->gathers->about ? "spread" : anchor, kernel->member_count);
     else if (anchor) kernel_set_name(kernel, "%s_%s%d", anchor, last, kernel->member_count);
     else kernel_set_name(kernel, "map_%s%d", last, kernel->member_count);
 }
