@@ -3,7 +3,8 @@
  *
  * Order of use: fusion.c forms kernels; select.c asks every kind for its proposal and
  * takes the cheapest; layout.c grants layouts, strides and packed operands, and puts in
- * what copies and packs; fuse_rows.c groups loop nests; then settle fixes tasks and name;
+ * what copies and packs; fuse_rows.c groups loop nests; then settle fixes tasks and name
+ * (of loop nests last, since other kinds may take sums over: stored_sums.c);
  * memory.c assigns slots; in the end codegen/emit.c asks for the code. Planning gets the
  * table of kinds from above (LowerOptions.table) and knows no kind by name. */
 #ifndef CAI_PLAN_KERNEL_H
