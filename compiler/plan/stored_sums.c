@@ -144,7 +144,7 @@ static void add_missing_inputs(Kernel *kernel, const Kernel *reduction) {
 }
 
 /* Leaves the reduction's launch with what stands behind the parts. */
-static void make_gather(Kernel *reduction, const Operand *operand, const StoredSum *sum, int64_t parts) {
+static void gather_parts(Kernel *reduction, const Operand *operand, const StoredSum *sum, int64_t parts) {
     Value *about = sum->about ? kernel_input(reduction, sum->about, NULL) : NULL;
     int kept = 0;
     for (int i = 0; i < reduction->member_count; i++)
@@ -157,8 +157,8 @@ static void make_gather(Kernel *reduction, const Operand *operand, const StoredS
     nest_gather(reduction, parts);
 }
 
-static void store_sum(Kernel *kernel, Kernel *reduction, const Operand *operand, const Node *about,
-                      int64_t parts) {
+static void move_sum(Kernel *kernel, Kernel *reduction, const Operand *operand, const Node *about,
+                     int64_t parts) {
     Program *program = kernel->program;
     int64_t blocks = ceil_div(dim_const_value(operand->map->shape.dims[1]), program->target->lanes);
     StoredSum *sum = &kernel->sums[kernel->sum_count++];
@@ -172,7 +172,7 @@ static void store_sum(Kernel *kernel, Kernel *reduction, const Operand *operand,
     sum->parts = value_new(program, reduction->anchor, &format_plain, SPACE_SLOT);
     sum->parts->bytes =
         dim_const(program->graph->dims, blocks * parts * stored_part_bytes(program->target, sum));
-    make_gather(reduction, operand, sum, parts);
+    gather_parts(reduction, operand, sum, parts);
 }
 
 /* ---- finding them ---- */
@@ -186,7 +186,7 @@ static void consider_reduction(Kernel *kernel, Kernel *reduction, int64_t parts)
         if (!about) return;
     }
     if (collect_stored(&operand, reduction->anchor->inputs[0]) && reads_only_result(&operand))
-        store_sum(kernel, reduction, &operand, about, parts);
+        move_sum(kernel, reduction, &operand, about, parts);
 }
 
 /* Whether the map has so many places that parts are few beside them. */

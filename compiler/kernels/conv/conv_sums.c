@@ -38,14 +38,14 @@ static LLVMValueRef add_up(const Conv *c, const LLVMValueRef *terms, int count) 
     return sum;
 }
 
-static void add_to_sum(const Conv *c, LLVMValueRef part, const LLVMValueRef *terms, int count) {
+static void add_to_stored_sum(const Conv *c, LLVMValueRef part, const LLVMValueRef *terms, int count) {
     LLVMValueRef before = emit_aligned_load(c->m, c->vector, part);
     emit_aligned_store(c->m, emit_sum(c->m, before, add_up(c, terms, count)), part);
 }
 
 /* The part's first term is its center: differences from it are small numbers, where a sum
  * of the terms would round by the size of their mean. */
-static void add_to_spread(const Conv *c, LLVMValueRef part, const LLVMValueRef *terms, int count) {
+static void add_to_stored_spread(const Conv *c, LLVMValueRef part, const LLVMValueRef *terms, int count) {
     Module *m = c->m;
     LLVMValueRef at[SPREAD_VECTORS], now[SPREAD_VECTORS], zero = LLVMConstNull(c->vector);
     for (int i = 0; i < SPREAD_VECTORS; i++) {
@@ -68,5 +68,5 @@ static void add_to_spread(const Conv *c, LLVMValueRef part, const LLVMValueRef *
 
 void conv_add_to_part(const Conv *c, int sum, int q, const LLVMValueRef *terms, int count) {
     LLVMValueRef part = part_of_block(c, sum, q);
-    (c->kernel->sums[sum].about ? add_to_spread : add_to_sum)(c, part, terms, count);
+    (c->kernel->sums[sum].about ? add_to_stored_spread : add_to_stored_sum)(c, part, terms, count);
 }
