@@ -276,6 +276,10 @@ LLVMValueRef emit_expr(Epilogue *epilogue, const Node *node, const Point *point)
 /* Computes the epilogue on the anchor's result `elements` at `point`, and stores it to
  * the output: the last step of every emitter. */
 void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef elements);
+/* The same of a kernel that has stored sums: terms[i] becomes the term of sums[i] at the
+ * point. */
+void emit_epilogue_store_terms(Epilogue *epilogue, const Point *point, LLVMValueRef elements,
+                               LLVMValueRef *terms);
 
 /* For expr.c and movement.c: emit_member is the value of a node at a point, through the
  * memo. */

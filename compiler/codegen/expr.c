@@ -207,14 +207,28 @@ LLVMValueRef emit_expr(Epilogue *epilogue, const Node *node, const Point *point)
     return emit_member(epilogue, node, point);
 }
 
-void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef elements) {
+/* Before the output is stored, since it may lie where an operand of theirs does. */
+static void emit_terms(Epilogue *epilogue, const Point *point, LLVMValueRef value, LLVMValueRef *terms) {
+    const Kernel *kernel = epilogue->kernel;
+    epilogue->known[epilogue->known_count++] = (KnownNode){kernel->output->node, value};
+    for (int i = 0; i < kernel->sum_count; i++) terms[i] = emit_member(epilogue, kernel->sums[i].term, point);
+    epilogue->known_count--;
+}
+
+void emit_epilogue_store_terms(Epilogue *epilogue, const Point *point, LLVMValueRef elements,
+                               LLVMValueRef *terms) {
     const Node *anchor = epilogue->kernel->anchor;
     bool rounded = anchor != epilogue->kernel->output->node; /* emit_expr rounds already */
     if (anchor && rounded) elements = emit_rounded(epilogue->module, elements, anchor->shape.type);
     if (anchor) epilogue->known[epilogue->known_count++] = (KnownNode){anchor, elements};
     LLVMValueRef value = emit_expr(epilogue, epilogue->kernel->output->node, point);
+    emit_terms(epilogue, point, value, terms);
     if (anchor) epilogue->known_count--;
     LLVMValueRef base = get_argument(epilogue->module, 0);
     if (rounded) emit_rounded_store(epilogue->module, epilogue->kernel->output, base, point, value);
     else emit_value_store(epilogue->module, epilogue->kernel->output, base, point, value);
+}
+
+void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef elements) {
+    emit_epilogue_store_terms(epilogue, point, elements, NULL);
 }

@@ -16,10 +16,22 @@ int64_t node_typical_bytes(const Program *program, const Node *node) {
 
 static Dims *dims_of_kernel(const Kernel *kernel) { return kernel->program->graph->dims; }
 
+static Dim stored_sum_flops(Dims *dims, const StoredSum *stored) {
+    Dim sum = node_flops(dims, stored->anchor);
+    for (int i = 0; i < stored->member_count; i++)
+        sum = dim_add(dims, sum, node_flops(dims, stored->members[i]));
+    return sum;
+}
+
 static Dim kernel_flops(const Kernel *kernel) {
     Dim sum = dim_const(dims_of_kernel(kernel), 0);
     for (int i = 0; i < kernel->member_count; i++)
-        sum = dim_add(dims_of_kernel(kernel), sum, node_flops(dims_of_kernel(kernel), kernel->members[i]));
+        if (!kernel->gathers || kernel->members[i] != kernel->anchor)
+            sum =
+                dim_add(dims_of_kernel(kernel), sum, node_flops(dims_of_kernel(kernel), kernel->members[i]));
+    for (int i = 0; i < kernel->sum_count; i++)
+        sum =
+            dim_add(dims_of_kernel(kernel), sum, stored_sum_flops(dims_of_kernel(kernel), &kernel->sums[i]));
     return sum;
 }
 

@@ -3,7 +3,8 @@
  *
  * Order of use: fusion.c forms kernels; select.c asks every kind for its proposal and
  * takes the cheapest; layout.c grants layouts, strides and packed operands, and puts in
- * what copies and packs; fuse_rows.c groups loop nests; then settle fixes tasks and name;
+ * what copies and packs; fuse_rows.c groups loop nests; then settle fixes tasks and name
+ * (of loop nests last, since other kinds may take sums over: stored_sums.c);
  * memory.c assigns slots; in the end codegen/emit.c asks for the code. Planning gets the
  * table of kinds from above (LowerOptions.table) and knows no kind by name. */
 #ifndef CAI_PLAN_KERNEL_H
@@ -67,6 +68,11 @@ typedef struct Contraction {
 } Contraction;
 
 Contraction contraction_types(const Node *anchor);
+
+/* Of a kind whose emitter adds up stored sums, for the kernel with that id, once it has
+ * settled its tasks: moves reductions of the output from later launches to it. Before the
+ * kernel gets its name. */
+void store_sums(Program *program, Kernel *kernel, const MapTasks *tasks);
 
 /* The same format for the output and all inputs, or the first `count` of them. */
 void prefer_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count);

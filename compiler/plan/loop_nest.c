@@ -442,6 +442,7 @@ Dim nest_pieces(const Program *program, const Nest *nest, int number) {
 
 Dim nest_parts(const Program *program, const Nest *nest) {
     Dim parts = dim_const(program->graph->dims, 1);
+    if (nest->gathered) return dim_const(program->graph->dims, nest->gathered);
     for (int i = 0; i <= nest->split_reduction; i++)
         parts = dim_mul(program->graph->dims, parts, nest_pieces(program, nest, i));
     return parts;
@@ -452,12 +453,24 @@ int64_t nest_part_bytes(const Target *target, const Node *anchor) {
     return target->lanes * (dtype_bytes(value) + (anchor->op == OP_argmax ? dtype_bytes(DTYPE_I32) : 0));
 }
 
+int64_t stored_part_bytes(const Target *target, const StoredSum *sum) {
+    return (sum->about ? SPREAD_VECTORS : 1) * nest_part_bytes(target, sum->anchor);
+}
+
 /* The totals of all parts. */
 static Dim nest_workspace(const Program *program, const Kernel *kernel, const Nest *nest) {
     Dims *dims = program->graph->dims;
     if (nest->split_reduction < 0) return NULL;
     Dim parts = dim_mul(dims, nest_tasks(program, nest), nest_parts(program, nest));
     return dim_scale(dims, parts, nest_part_bytes(program->target, kernel->anchor));
+}
+
+void nest_gather(Kernel *kernel, int64_t parts) {
+    Nest *nest = kernel->proposal.tile;
+    nest->gathered = parts;
+    nest->split = nest->split_reduction = 0;
+    nest->chunk = kernel->program->target->lanes;
+    kernel->proposal.memory.workspace = NULL;
 }
 
 void make_nests(Program *program) {

@@ -32,6 +32,9 @@ typedef struct Nest {
      * coordinates of that group. */
     int split_reduction;
     int64_t part;
+    /* of a result: parts that an earlier kernel has added up (stored_sums.c), which the
+     * input has; split_reduction is 0. 0: none */
+    int64_t gathered;
     /* the output is BLOCKED with one channel, which the loops do not run over */
     bool blocked_one;
     /* the group along which `transposed_nodes` are contiguous while lanes run through
@@ -49,6 +52,9 @@ typedef struct Nest {
 /* proposal.tile and .memory of all launches that are nests, by the layouts and strides
  * granted. */
 void make_nests(Program *program);
+/* Has a reduction to channels, whose lanes are channels, gather so many parts of each
+ * result from its input. */
+void nest_gather(Kernel *kernel, int64_t parts);
 Dim nest_tasks(const Program *program, const Nest *nest);
 /* coordinates of a group in one step of loops and tasks */
 int64_t nest_step(const Nest *nest, int group, const Target *target);
@@ -60,5 +66,6 @@ Dim nest_pieces(const Program *program, const Nest *nest, int number);
 /* Bytes of a part's total in the workspace: a vector of values, and for argmax a vector
  * of places. */
 int64_t nest_part_bytes(const Target *target, const Node *anchor);
+int64_t stored_part_bytes(const Target *target, const StoredSum *sum); /* of a part of a stored sum */
 
 #endif

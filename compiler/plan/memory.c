@@ -82,6 +82,7 @@ void find_lives(Program *program) {
         touch_at(program, kernel->output, i);
         for (int k = 0; k < kernel->input_count; k++) touch_at(program, kernel->inputs[k], i);
         touch_at(program, kernel->workspace, i);
+        for (int k = 0; k < kernel->sum_count; k++) touch_at(program, kernel->sums[k].parts, i);
     }
 }
 
@@ -113,7 +114,7 @@ static bool keeps_element(const Kernel *kernel, const Node *member, const void *
     return op_info[member->op].class == CLASS_ELEMENTWISE;
 }
 
-static bool lies_alike(const Value *a, const Value *b) {
+bool lies_alike(const Value *a, const Value *b) {
     if (a->format != b->format || !shape_dims_equal(a->node->shape, b->node->shape) || a->bytes != b->bytes)
         return false;
     for (int i = 0; i < a->node->shape.rank; i++)
@@ -375,6 +376,10 @@ void program_verify(const Program *program) {
         }
         const Value *root = value_root(kernel->output), *workspace = kernel->workspace;
         if (workspace) hold_range(scratch, &slots[workspace->slot], range_of_root(program, workspace));
+        for (int k = 0; k < kernel->sum_count; k++) {
+            const Value *parts = kernel->sums[k].parts;
+            hold_range(scratch, &slots[parts->slot], range_of_root(program, parts));
+        }
         if (root->space == SPACE_OUTPUT && program_shared_input(program, root->slot) >= 0)
             replaced[program_shared_input(program, root->slot)] = true;
         if (root->space != SPACE_SLOT || is_held(&slots[root->slot], root)) continue;

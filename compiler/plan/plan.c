@@ -11,15 +11,24 @@ static void give_workspace(Program *program, Kernel *kernel) {
     kernel->workspace->bytes = bytes;
 }
 
-static void settle_all(Program *program) {
+static void number_launches(Program *program) {
+    for (int i = 0; i < program->launches.count; i++) program->launches.items[i]->id = i;
+}
+
+static void settle_kinds(Program *program, bool nests) {
     for (int i = 0; i < program->launches.count; i++) {
         Kernel *kernel = program->launches.items[i];
-        kernel->kind->settle(program, kernel);
+        if (kernel->proposal.is_nest == nests) kernel->kind->settle(program, kernel);
+    }
+}
+
+static void finish_kernels(Program *program) {
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
         CHECK(kernel->name && kernel->tasks);
         give_workspace(program, kernel);
         pack_weights(program, kernel);
         estimate(kernel);
-        kernel->id = i;
     }
 }
 
@@ -49,8 +58,11 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     update_early(program);           /* before launches that are neighbours are fused */
     make_nests(program);
     fuse_rows(program); /* gives some of the nests the same rows */
+    number_launches(program);
+    settle_kinds(program, false); /* some take over reductions, which then are smaller nests */
     fuse_shared(program);
-    settle_all(program);
+    settle_kinds(program, true);
+    finish_kernels(program);
     recompute(program, options->again); /* of settled launches, whose working memory is known */
     pack_assign(program);
     guard_launches(program);

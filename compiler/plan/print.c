@@ -71,6 +71,8 @@ static void print_members(Text *out, const Kernel *kernel) {
         text_add(out, "%s%s", kernel->anchor || others > 1 ? "+" : "", op_info[node->op].name);
     }
     if (others > 8) text_add(out, "+%d more", others - 8);
+    for (int i = 0; i < kernel->sum_count; i++)
+        text_add(out, "+stored %s", op_info[kernel->sums[i].anchor->op].name);
     if (!kernel->anchor && others == 0 && kernel->member_count) text_add(out, "fill");
 }
 
@@ -87,6 +89,7 @@ void kernel_print_work(Text *out, const Kernel *kernel) {
 static void print_launch(ProgramPrinter *p, const Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) introduce_value(p, kernel->inputs[i]);
     p->introduced[kernel->output->id] = true;
+    for (int i = 0; i < kernel->sum_count; i++) p->introduced[kernel->sums[i].parts->id] = true;
     text_add(&p->out, "  %%%d = %s ", kernel->output->id,
              kernel->member_count ? kernel->kind->name : movement_name(kernel));
     print_members(&p->out, kernel);

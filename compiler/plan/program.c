@@ -153,6 +153,33 @@ static uint64_t local_number(const Kernel *kernel, const Node *node) {
     return kernel_input(kernel, node, &argument) ? 1000u + (uint64_t)argument : 999;
 }
 
+/* A node of a stored sum: its members from 2000 on. */
+static uint64_t number_in_sum(const Kernel *kernel, const StoredSum *sum, const Node *node) {
+    for (int i = 0; i < sum->member_count; i++)
+        if (sum->members[i] == node) return 2000u + (uint64_t)i;
+    return local_number(kernel, node);
+}
+
+static void put_member(Text *out, const Kernel *kernel, const Node *node) {
+    put_word(out, node->op);
+    put_shape(out, node->shape);
+    add_attribute_bytes(out, node);
+    put_word(out, kernel->program->shared[node->id]);
+    /* behind which the seed stands */
+    if (node->op == OP_uniform) put_word(out, (uint64_t)dims_symbol_count(kernel->program->graph->dims));
+}
+
+static void put_sum(Text *out, const Kernel *kernel, const StoredSum *sum) {
+    put_word(out, sum->about != NULL);
+    put_word(out, number_in_sum(kernel, sum, sum->term));
+    for (int i = 0; i < sum->member_count; i++) {
+        const Node *node = sum->members[i];
+        put_member(out, kernel, node);
+        for (int k = 0; k < node->input_count; k++)
+            put_word(out, number_in_sum(kernel, sum, node->inputs[k]));
+    }
+}
+
 static void put_kernel(Text *out, const Kernel *kernel) {
     put_word(out, kernel->anchor ? local_number(kernel, kernel->anchor) : 998);
     put_value(out, kernel->output);
@@ -160,14 +187,12 @@ static void put_kernel(Text *out, const Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) put_value(out, kernel->inputs[i]);
     for (int i = 0; i < kernel->member_count; i++) {
         const Node *node = kernel->members[i];
-        put_word(out, node->op);
-        put_shape(out, node->shape);
-        add_attribute_bytes(out, node);
-        put_word(out, kernel->program->shared[node->id]);
-        /* behind which the seed stands */
-        if (node->op == OP_uniform) put_word(out, (uint64_t)dims_symbol_count(kernel->program->graph->dims));
+        put_member(out, kernel, node);
         for (int k = 0; k < node->input_count; k++) put_word(out, local_number(kernel, node->inputs[k]));
     }
+    for (int i = 0; i < kernel->sum_count; i++) put_sum(out, kernel, &kernel->sums[i]);
+    if (kernel->gathers && kernel->gathers->about)
+        put_word(out, local_number(kernel, kernel->gathers->about));
 }
 
 /* What has a name. */

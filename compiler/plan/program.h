@@ -128,9 +128,9 @@ typedef struct Proposal {
  * Concatenations are never members; a reshape is one only where it adds or drops axes of
  * size 1.
  * Arguments of the generated function: args[0] is the output, args[1..] the inputs in
- * order, then the workspace if there is one. The output may share its buffer with an
- * input that the epilogue reads (or, with no anchor, any elementwise input): element i is
- * loaded before element i is stored, never after.
+ * order, then the workspace if there is one, then the parts of stored sums. The output
+ * may share its buffer with an input that the epilogue reads (or, with no anchor, any
+ * elementwise input): element i is loaded before element i is stored, never after.
  *
  * A kernel of several phases is as many functions and launches over the same arguments,
  * one after the other, and all of them `rounds` times (see runtime/core/program.h: the
@@ -139,6 +139,32 @@ typedef struct Phase {
     const char *name; /* of the function */
     Dim tasks;        /* of a round */
 } Phase;
+
+/* How the tasks of a kernel divide its output, a map in blocks of channels: a task makes
+ * some rows of one image, for some blocks. A map may have phases, as a transposed
+ * convolution of stride 2 makes it: a task has rows and columns of one phase. */
+typedef struct MapTasks { int64_t images, phases, pieces; /* of the rows of a phase */ } MapTasks;
+
+/* A sum over a map, of each of its channels, that the kernel which makes the map does in
+ * parts, as it stores the map (stored_sums.c). A later launch, which gathers, adds up the
+ * parts.
+ *
+ * The sum of squares of differences from a number by channel, such as the mean, may have
+ * parts before that number is known: spreads, of differences from a term of the part. */
+typedef struct StoredSum {
+    Node *anchor;
+    Node *term; /* what is added up; of spreads, what they are of. Computed from the output and inputs */
+    const Node *about; /* of spreads: the number by channel, an input of the launch that gathers; else NULL */
+    Node **members;    /* what computes the term, operands before users */
+    int member_count;
+    Value *parts; /* by block of channels, phase, image and piece, the last innermost */
+} StoredSum;
+
+/* The vectors of a part: the sum; of a spread a term, the differences of all from it,
+ * added up and as squares, and the number of places. */
+enum { SPREAD_CENTER, SPREAD_SUM, SPREAD_SQUARES, SPREAD_PLACES, SPREAD_VECTORS };
+
+enum { MAX_STORED_SUMS = 4 };
 
 struct Kernel {
     Program *program;
@@ -157,9 +183,12 @@ struct Kernel {
     Dim tasks;           /* of a round, all phases together */
     const Phase *phases; /* NULL: one, of the kernel's name and tasks */
     int phase_count;
-    Dim rounds;       /* NULL: one */
-    Value *workspace; /* planned like any other buffer; NULL: the proposal wants none */
-    Dim flops, bytes; /* for --explain and --profile; filled by lower() (cost.c) */
+    Dim rounds;                      /* NULL: one */
+    Value *workspace;                /* planned like any other buffer; NULL: the proposal wants none */
+    StoredSum sums[MAX_STORED_SUMS]; /* reductions of the output that it does as well, in parts */
+    int sum_count;
+    const StoredSum *gathers; /* whose parts it adds up, which are its first input; else NULL */
+    Dim flops, bytes;         /* for --explain and --profile; filled by lower() (cost.c) */
     /* of launches that are fused by rows: which rows are a task's (fuse_rows.c); else
      * NULL */
     const char *rows;

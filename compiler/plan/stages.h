@@ -69,6 +69,9 @@ void fuse_rows(Program *program);
  * Before they are settled, behind fuse_rows. */
 void fuse_shared(Program *program);
 
+/* Whether two values have equal elements in equal places of their buffers. */
+bool lies_alike(const Value *a, const Value *b); /* memory.c */
+
 /* ---- cost.c: fills kernel->flops and bytes ---- */
 void estimate(Kernel *kernel);
 

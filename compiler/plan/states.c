@@ -53,8 +53,10 @@ static uint32_t guards_of_output(const Program *program, const Value *root) {
 static uint32_t guards_of_group(const Guards *g, int first, int last) {
     uint32_t guards = 0;
     for (int i = first; i <= last; i++) {
-        const Value *root = value_root(g->program->launches.items[i]->output);
+        const Kernel *kernel = g->program->launches.items[i];
+        const Value *root = value_root(kernel->output);
         guards |= g->needed[root->id] | guards_of_output(g->program, root);
+        for (int k = 0; k < kernel->sum_count; k++) guards |= g->needed[kernel->sums[k].parts->id];
     }
     return guards ? guards : ALWAYS;
 }

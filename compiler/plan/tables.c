@@ -191,11 +191,12 @@ typedef Vec(cai_launch) Launches;
 /* What all launches of a kernel share. */
 static cai_launch make_common(Tables *t, const Kernel *kernel) {
     const Origin *origin = (kernel->anchor ? kernel->anchor : kernel->output->node)->origin;
-    cai_argument *arguments = NEW_ARRAY(t->arena, cai_argument, kernel->input_count + 2);
+    cai_argument *arguments = NEW_ARRAY(t->arena, cai_argument, kernel->input_count + 2 + kernel->sum_count);
     int count = 0;
     arguments[count++] = make_argument(t, kernel->output);
     for (int i = 0; i < kernel->input_count; i++) arguments[count++] = make_argument(t, kernel->inputs[i]);
     if (kernel->workspace) arguments[count++] = make_argument(t, kernel->workspace);
+    for (int i = 0; i < kernel->sum_count; i++) arguments[count++] = make_argument(t, kernel->sums[i].parts);
     return (cai_launch){.kind = kernel->kind->name,
                         .path = origin->path,
                         .source = span_place(t->arena, origin->span),

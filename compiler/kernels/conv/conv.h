@@ -80,6 +80,9 @@ typedef struct ConvTile {
      * rows pass under a group's weights */
     bool strips;
     int task_rows; /* tiles' rows in one task */
+    /* a task has its rows of all phases: what lies between them comes through the caches
+     * once, and weights are few */
+    bool all_phases;
     /* cache lines of the next group's weights that a tile prefetches into L2 for each tap
      * of a block; 0: none */
     int next_lines;
@@ -131,6 +134,8 @@ void conv_settle(Program *program, Kernel *kernel);
 
 /* The number of tasks. */
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
+/* How they divide the result; false where sizes are free, or channels are in groups. */
+bool conv_map_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, MapTasks *tasks);
 /* Bytes of scratch: the sums between passes, then the task's rows of the input in the
  * type of the sums; NULL for none. */
 Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
@@ -174,6 +179,7 @@ struct Conv {
     bool own_blocks;                   /* block b of the outputs reads only block b of the inputs */
     LLVMValueRef kept_row;             /* columns of a row of sums kept from pass to pass */
     LLVMValueRef tile_weights;         /* the first element of the task's weights */
+    LLVMValueRef part; /* of stored sums: the number of the task's part among those of a block of channels */
 };
 
 int64_t conv_input_blocks(const Conv *c); /* of the channels of a group */
@@ -212,6 +218,7 @@ LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input,
  * and this one does not, and for where it stores. `input`: the element
  * that the first pixel reads with the first taps. */
 void conv_prefetch_rows_below(const Conv *c, const ConvSite *site, LLVMValueRef input);
+void conv_prefetch_maps_below(const Conv *c, const ConvSite *site); /* that stand behind the sums */
 void conv_prefetch_results_below(const Conv *c, const ConvSite *site);
 /* The element that the tile's first pixel reads with the first taps, in the task's first
  * block of channels. */
@@ -220,6 +227,13 @@ LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site);
  * output. */
 void conv_start_sums(const Conv *c, const ConvSite *site, LoopCarried *sums);
 void conv_store_sums(Conv *c, const ConvSite *site, const LoopCarried *sums);
+/* ---- conv_sums.c: stored sums (plan/program.h) ---- */
+
+/* The task's parts begin as zero. */
+void conv_start_parts(const Conv *c, int blocks);
+/* Adds the terms of a tile's pixels to the part of block q. */
+void conv_add_to_part(const Conv *c, int sum, int q, const LLVMValueRef *terms, int count);
+
 /* The point of a pixel's outputs: image, first channel of block q, row, column. */
 Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q);
 

@@ -44,7 +44,9 @@ void conv_prefetch_rows_below(const Conv *c, const ConvSite *site, LLVMValueRef 
 /* Of the result, or of a map that the epilogue reads. */
 static void prefetch_like_results(const Conv *c, const ConvSite *site, const Value *map, LLVMValueRef base) {
     Module *m = c->m;
-    LLVMValueRef row = get_dim(m, map->strides[2]), block = get_dim(m, map->strides[1]),
+    LLVMValueRef row = c->flat_length ? get_i64(m, c->flat_length * dim_const_value(map->strides[3]))
+                                      : get_dim(m, map->strides[2]),
+                 block = get_dim(m, map->strides[1]),
                  at[] = {c->image, emit_div(m, c->first_channel, get_i64(m, c->lanes)),
                          emit_affine(m, emit_affine(m, site->y, 1, site->rows), c->rows.out_step,
                                      c->rows.out_first),
@@ -61,13 +63,18 @@ static void prefetch_like_results(const Conv *c, const ConvSite *site, const Val
         prefetch_rows(c, &ahead);
 }
 
-void conv_prefetch_results_below(const Conv *c, const ConvSite *site) {
+void conv_prefetch_maps_below(const Conv *c, const ConvSite *site) {
     const Kernel *kernel = c->kernel;
-    if (!is_beyond_l3(c)) return;
-    prefetch_like_results(c, site, kernel->output, get_argument(c->m, 0));
+    if (!is_beyond_l3(c) && !kernel->sum_count) return;
     for (int i = 2; i < kernel->input_count; i++) {
         const Value *map = kernel->inputs[i];
         if (is_blocked(map) && shape_dims_equal(map->node->shape, kernel->anchor->shape))
             prefetch_like_results(c, site, map, get_argument(c->m, 1 + i));
     }
+}
+
+void conv_prefetch_results_below(const Conv *c, const ConvSite *site) {
+    if (is_beyond_l3(c) || c->kernel->sum_count)
+        prefetch_like_results(c, site, c->kernel->output, get_argument(c->m, 0));
+    conv_prefetch_maps_below(c, site);
 }

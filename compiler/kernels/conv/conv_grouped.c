@@ -78,12 +78,12 @@ static int64_t outputs_along(const ConvShape *s, const Dims *dims, int axis) {
 
 static ConvTile choose_grouped_tile(const ConvShape *s, const Dims *dims, const Target *target) {
     int64_t tiles, longer;
-    ConvTile tile = {.rows = rows_of(s, target), .blocks = 1, .unroll = 1};
+    ConvTile tile = {.rows = rows_of(s, target), .blocks = 1, .unroll = 1, .all_phases = true};
     tile.pixels = (int)split_evenly(outputs_along(s, dims, 1), pixels_for_grouped(s, target, tile.rows),
                                     &tiles, &longer);
     int64_t height = ceil_div(outputs_along(s, dims, 0), tile.rows);
-    tile.task_rows =
-        (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile.pixels * tile.rows * s->inputs), height));
+    int64_t vectors = tiles * tile.pixels * tile.rows * s->inputs * conv_phases(s);
+    tile.task_rows = (int)max_i64(1, min_i64(TASK_VECTORS / vectors, height));
     return tile;
 }
 

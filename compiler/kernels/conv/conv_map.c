@@ -301,13 +301,18 @@ static void set_phase_axes(Conv *c, int phase) {
     if (c->flat_length) c->row_stride = get_i64(c->m, c->flat_length * c->pixel_stride);
 }
 
+static int phases_of_tasks(const ConvShape *shape, const ConvTile *tile) {
+    return tile->all_phases ? 1 : conv_phases(shape);
+}
+
 static void emit_map_phases(Conv *c, LLVMValueRef phase, LLVMValueRef part, int blocks) {
     int phases = conv_phases(&c->shape);
+    conv_start_parts(c, blocks);
     for (int i = 0; i < phases; i++) {
         set_phase_axes(c, i);
-        if (phases == 1) {
+        if (phases_of_tasks(&c->shape, c->tile) == 1) {
             emit_task_rows(c, part, blocks, i);
-            return;
+            continue;
         }
         Branch branch = begin_if(c->m, emit_index_compare(c, LLVMIntEQ, phase, get_i64(c->m, i)));
         emit_task_rows(c, part, blocks, i);
@@ -322,7 +327,18 @@ static Dim row_parts(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
 
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
     Dim tasks = dim_mul(dims, row_parts(dims, shape, tile), shape->images);
-    return dim_scale(dims, tasks, shape->groups * tiles_of_group(shape, tile, lanes) * conv_phases(shape));
+    return dim_scale(dims, tasks,
+                     shape->groups * tiles_of_group(shape, tile, lanes) * phases_of_tasks(shape, tile));
+}
+
+bool conv_map_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, MapTasks *tasks) {
+    int64_t images;
+    if (shape->groups > 1 || tile->flat_pixels || !dim_is_const(shape->images, &images)) return false;
+    for (int i = 0; i < 2; i++)
+        if (!dim_is_const(shape->out_size[i], NULL)) return false;
+    int64_t pieces = dim_const_value(row_parts(dims, shape, tile));
+    *tasks = (MapTasks){.images = images, .phases = phases_of_tasks(shape, tile), .pieces = pieces};
+    return true;
 }
 
 typedef struct TaskPlace { LLVMValueRef part, phase, tile, group; } TaskPlace;
@@ -332,7 +348,7 @@ static TaskPlace find_map_task(Conv *c, LLVMValueRef task, int64_t tiles) {
     Module *m = c->m;
     TaskPlace at;
     LLVMValueRef parts = get_dim(m, row_parts(dims_of_conv(c), &c->shape, c->tile)),
-                 phases = get_i64(m, conv_phases(&c->shape));
+                 phases = get_i64(m, phases_of_tasks(&c->shape, c->tile));
     if (c->tile->strips) {
         at.tile = take_part(m, &task, get_i64(m, tiles));
         at.phase = take_part(m, &task, phases);
@@ -348,12 +364,21 @@ static TaskPlace find_map_task(Conv *c, LLVMValueRef task, int64_t tiles) {
     return at;
 }
 
+/* By phase, image and piece of rows, for stored sums. */
+static LLVMValueRef number_part(const Conv *c, const TaskPlace *at) {
+    Module *m = c->m;
+    LLVMValueRef parts = get_dim(m, row_parts(dims_of_conv(c), &c->shape, c->tile)),
+                 images = get_dim(m, c->shape.images);
+    return emit_add(m, emit_mul(m, emit_add(m, emit_mul(m, at->phase, images), c->image), parts), at->part);
+}
+
 static void emit_map_task(Conv *c, LLVMValueRef task) {
     Module *m = c->m;
     int64_t lanes = c->lanes, width = c->tile->blocks, blocks = group_blocks(c),
             tiles = tiles_of_group(&c->shape, c->tile, c->lanes);
     int64_t reduction = c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
     TaskPlace at = find_map_task(c, task, tiles);
+    c->part = number_part(c, &at);
     LLVMValueRef part = at.part, phase = at.phase, tile = at.tile, group = at.group;
     LLVMValueRef channel = emit_mul(m, tile, get_i64(m, width * lanes));
     c->first_channel = emit_add(m, emit_mul(m, group, get_i64(m, c->shape.outputs)), channel);

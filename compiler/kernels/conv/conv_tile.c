@@ -348,10 +348,20 @@ static void store_tile_pixel(Conv *c, const ConvSite *site, int pixel, int q, LL
     emit_epilogue_store(&c->epilogue, &point, sum);
 }
 
-static void store_tile_sums(Conv *c, const ConvSite *site, const LoopCarried *sums) {
+/* Stores a block of channels, and adds it to the stored sums. */
+static void store_block(Conv *c, const ConvSite *site, int q, const LoopCarried *sums) {
+    LLVMValueRef terms[MAX_STORED_SUMS][MAX_CARRIED], of_pixel[MAX_STORED_SUMS];
     int pixels = site->rows * site->columns;
-    for (int q = 0; q < site->blocks; q++)
-        for (int p = 0; p < pixels; p++) store_tile_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
+    for (int p = 0; p < pixels; p++) {
+        Point point = conv_point(c, site, p, q);
+        emit_epilogue_store_terms(&c->epilogue, &point, sums->at[p * site->blocks + q], of_pixel);
+        for (int i = 0; i < c->kernel->sum_count; i++) terms[i][p] = of_pixel[i];
+    }
+    for (int i = 0; i < c->kernel->sum_count; i++) conv_add_to_part(c, i, q, terms[i], pixels);
+}
+
+static void store_tile_sums(Conv *c, const ConvSite *site, const LoopCarried *sums) {
+    for (int q = 0; q < site->blocks; q++) store_block(c, site, q, sums);
 }
 
 /* Columns from the limit on only fill up the tile, and are not stored. */
@@ -410,6 +420,7 @@ void conv_emit_tile(Conv *c, const ConvSite *site) {
     conv_start_sums(c, site, &sums);
     /* results of a phase lie apart */
     if (c->columns.out_step > 1) conv_prefetch_results_below(c, site);
+    else if (c->kernel->sum_count) conv_prefetch_maps_below(c, site);
     if (c->rows.taps > 0 && c->columns.taps > 0) reduce_tile(c, site, &sums);
     if (site->from) finish_pass(c, site, &sums);
     else conv_store_sums(c, site, &sums);

@@ -389,6 +389,9 @@ static void set_nest_name(Kernel *kernel) {
                *anchor = kernel->anchor ? op_info[kernel->anchor->op].name : NULL;
     if (kernel->rows)
         kernel_set_name(kernel, "%s_%s%d", kernel->rows, anchor ? anchor : last, kernel->member_count);
+    else if (kernel->gathers)
+        kernel_set_name(kernel, "gather%lld_%s%d", (long long)((const Nest *)kernel->proposal.tile)->gathered,
+                        kernel->gathers->about ? "spread" : anchor, kernel->member_count);
     else if (anchor) kernel_set_name(kernel, "%s_%s%d", anchor, last, kernel->member_count);
     else kernel_set_name(kernel, "map_%s%d", last, kernel->member_count);
 }
@@ -397,7 +400,7 @@ void loops_settle(Program *program, Kernel *kernel) {
     const Nest *nest = kernel->proposal.tile;
     kernel->tasks = nest_tasks(program, nest);
     set_nest_name(kernel);
-    if (nest->split_reduction < 0) return;
+    if (nest->split_reduction < 0 || nest->gathered) return;
     Dim parts = dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest));
     kernel_set_phases(kernel, (const char *[]){"parts", NULL}, (Dim[]){parts, kernel->tasks}, 2);
 }

@@ -271,8 +271,10 @@ static RunningSum emit_across_lanes(NestWalk *walk, RunningSum sum) {
 static RunningSum part_address(NestWalk *walk, LLVMValueRef number) {
     Module *m = walk->m;
     RunningSum identity = get_identity(walk);
-    LLVMValueRef base = get_argument(m, 1 + walk->kernel->input_count);
-    int64_t wide = nest_part_bytes(m->target, walk->kernel->anchor),
+    LLVMValueRef base = get_argument(m, walk->nest->gathered ? 1 : 1 + walk->kernel->input_count);
+    const StoredSum *gathers = walk->kernel->gathers;
+    int64_t wide = gathers ? stored_part_bytes(m->target, gathers)
+                           : nest_part_bytes(m->target, walk->kernel->anchor),
             places = wide - m->target->lanes * dtype_bytes(DTYPE_I32);
     LLVMValueRef value = get_element(m, m->i8, base, emit_mul(m, number, get_i64(m, wide)));
     return (RunningSum){value, identity.index ? get_element(m, m->i8, value, get_i64(m, places)) : NULL};
@@ -284,14 +286,40 @@ static void store_part(NestWalk *walk, RunningSum sum) {
     if (sum.index) emit_store(walk->m, sum.index, at.index);
 }
 
+/* The squares of differences from `about`, of a part that is a spread: of n places, whose
+ * mean is m above their center, they are squares - n * m * m about that mean, and n times
+ * the square of its distance from `about` more. */
+static LLVMValueRef emit_spread_squares(NestWalk *walk, LLVMTypeRef type, LLVMValueRef part,
+                                        LLVMValueRef about) {
+    Module *m = walk->m;
+    LLVMValueRef of[SPREAD_VECTORS];
+    for (int i = 0; i < SPREAD_VECTORS; i++)
+        of[i] = emit_load(m, type, get_element(m, type, part, get_i64(m, i)));
+    /* of a part without any, all is 0 */
+    LLVMValueRef places = get_splat(m, get_f32(m, 1), lanes_of_walk(walk));
+    places =
+        LLVMBuildSelect(m->builder, LLVMBuildFCmp(m->builder, LLVMRealOGT, of[SPREAD_PLACES], places, ""),
+                        of[SPREAD_PLACES], places, "");
+    LLVMValueRef mean = emit_float(m, LLVMFDiv, of[SPREAD_SUM], places),
+                 squares = emit_float(m, LLVMFSub, of[SPREAD_SQUARES],
+                                      emit_float(m, LLVMFMul, of[SPREAD_SUM], mean)),
+                 apart = emit_float(m, LLVMFAdd, emit_float(m, LLVMFSub, of[SPREAD_CENTER], about), mean);
+    return emit_muladd(m, emit_float(m, LLVMFMul, apart, apart), of[SPREAD_PLACES], squares);
+}
+
 static RunningSum emit_parts(NestWalk *walk) {
     Module *m = walk->m;
+    Point point = result_point(walk);
+    const Node *spread_about = walk->kernel->gathers ? walk->kernel->gathers->about : NULL;
+    LLVMValueRef about = spread_about ? emit_expr(&walk->epilogue, spread_about, &point) : NULL;
     RunningSum total = get_identity(walk);
     LLVMValueRef count = get_dim(m, nest_parts(walk->kernel->program, walk->nest)),
                  first = emit_mul(m, walk->task, count);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
     RunningSum phi = carry_sum(walk, &loop, total), at = part_address(walk, emit_add(m, first, loop.index));
-    RunningSum part = {emit_load(m, LLVMTypeOf(total.value), at.value), NULL};
+    LLVMTypeRef type = LLVMTypeOf(total.value);
+    RunningSum part = {
+        about ? emit_spread_squares(walk, type, at.value, about) : emit_load(m, type, at.value), NULL};
     if (total.index) part.index = emit_load(m, LLVMTypeOf(total.index), at.index);
     set_carried_sum(&loop, 0, combine_sums(walk, phi, part));
     end_loop(m, &loop);
