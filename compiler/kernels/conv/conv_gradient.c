@@ -167,8 +167,6 @@ static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, in
     return sum_bytes(plan) * (x + rows * columns * groups * plan->tile.blocks * lanes);
 }
 
-static int64_t even_length(int64_t count, int64_t max) { return ceil_div(count, ceil_div(count, max)); }
-
 /* Whole rows if one fits L1, then several, then images. */
 static void choose_strip(const GradientPlan *plan, GradientTile *tile, const Map *map, const Target *t) {
     int64_t room = t->l1_bytes * 5 / 6, rows = 1, columns = map->width, images = 1;

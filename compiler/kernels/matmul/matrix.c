@@ -6,11 +6,12 @@
  *         copy B's rows of the piece, Q blocks wide, to the stack       unless B is packed, or is
  *                                                                       read where it lies
  *         for each row tile
- *           sums[P][Q] = 0, or what the pieces before gave
+ *           sums[P][Q] = 0
  *           for each k of the piece                                     rolled
  *             b[Q] = the panel's row k                                  Q registers
  *             for each row: a = broadcast A[row][k]                     1 register
  *               for each q: sums[row][q] += a * b[q]                    P * Q registers
+ *           add what the pieces before gave
  *           last piece: epilogue, store; else: keep the sums on the stack
  *
  * A is read where it lies: with six rows the addresses of the rows stay in registers, and
@@ -23,10 +24,6 @@
  * rows, and every weight is read once. */
 #include "kernels/matmul/matrix.h"
 #include "kernels/conv/conv.h" /* split_evenly */
-
-/* terms in one chain before its sums are added to partial sums: dense layers have long
- * sums, and one row has few chains */
-enum { CHAIN = 64 };
 
 typedef struct Matrix {
     Module *m;
@@ -248,7 +245,8 @@ static void multiply_rows(const Matrix *x, const Rows *rows, LoopCarried *sums) 
         address[p] = x->left_space ? convert_matrix_row(x, row, p) : row_address(x, row);
     }
     MatrixProduct product = {.matrix = x, .rows = rows, .address = address};
-    emit_sum_in_parts(x->m, sums, x->piece_depth, CHAIN, multiply_part, &product);
+    if (x->tile->chain >= x->tile->depth) multiply_part(&product, get_i64(x->m, 0), x->piece_depth, sums);
+    else emit_sum_in_parts(x->m, sums, x->piece_depth, x->tile->chain, multiply_part, &product);
 }
 
 /* The address on the stack that keeps the sum of row p of the tile and block q. */
@@ -281,15 +279,15 @@ static void store_results(Matrix *x, const Rows *rows, const LoopCarried *sums) 
 static void emit_matrix_tile(Matrix *x, Rows rows) {
     Module *m = x->m;
     LoopCarried sums = {.count = rows.count * x->blocks};
-    for (int i = 0; i < sums.count; i++)
-        sums.at[i] =
-            x->sums_space
-                ? emit_aligned_load(m, x->vector, kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks))
-                : LLVMConstNull(x->vector);
+    for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(x->vector);
     multiply_rows(x, &rows, &sums);
     if (!x->sums_space) {
         store_results(x, &rows, &sums);
         return;
+    }
+    for (int i = 0; i < sums.count; i++) {
+        LLVMValueRef kept = kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks);
+        sums.at[i] = emit_sum(m, sums.at[i], emit_aligned_load(m, x->vector, kept));
     }
     Branch last = begin_if(m, emit_at_least(x, emit_add(m, x->piece, x->piece_depth), x->depth));
     store_results(x, &rows, &sums);
@@ -449,20 +447,30 @@ static void clear_sums(Matrix *x, LLVMValueRef rows) {
     end_loop(m, &loop);
 }
 
-/* One task, whose panel is `blocks` wide: row tiles `from` to `to`. */
-static void emit_panel(Matrix *x, int blocks, bool last, LLVMValueRef from, LLVMValueRef to) {
-    Module *m = x->m;
+static void emit_piece(Matrix *x, LLVMValueRef piece, LLVMValueRef depth, LLVMValueRef from,
+                       LLVMValueRef to) {
     int64_t rows;
-    x->blocks = blocks;
-    x->last = last;
-    if (x->sums_space) clear_sums(x, emit_mul(m, emit_sub(m, to, from), get_i64(m, x->tile->rows)));
-    Loop pieces = begin_loop(m, get_i64(m, 0), x->depth, x->tile->depth);
-    x->piece = pieces.index;
-    x->piece_depth = emit_min(m, get_i64(m, x->tile->depth), emit_sub(m, x->depth, x->piece));
+    x->piece = piece;
+    x->piece_depth = depth;
     if (x->tile->right == RIGHT_PANEL) pack_panel(x);
     find_matrix_panel(x);
     if (dim_is_const(x->shape.rows, &rows)) emit_fixed_tiles(x, from, to, rows);
     else emit_free_tiles(x, from, to);
+}
+
+/* One task, whose panel is `blocks` wide: row tiles `from` to `to`. */
+static void emit_panel(Matrix *x, int blocks, bool last, LLVMValueRef from, LLVMValueRef to) {
+    Module *m = x->m;
+    x->blocks = blocks;
+    x->last = last;
+    if (!x->sums_space) {
+        emit_piece(x, get_i64(m, 0), x->depth, from, to);
+        return;
+    }
+    clear_sums(x, emit_mul(m, emit_sub(m, to, from), get_i64(m, x->tile->rows)));
+    Loop pieces = begin_loop(m, get_i64(m, 0), x->depth, x->tile->depth);
+    LLVMValueRef left = emit_sub(m, x->depth, pieces.index);
+    emit_piece(x, pieces.index, emit_min(m, get_i64(m, x->tile->depth), left), from, to);
     end_loop(m, &pieces);
 }
 
