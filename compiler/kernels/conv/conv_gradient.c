@@ -82,6 +82,11 @@ int64_t gradient_x_blocks(const GradientPlan *plan, int lanes) {
     return plan->tile.form == GRADIENT_BLOCKS ? ceil_div(plan->shape.inputs, lanes) : 1;
 }
 
+int64_t gradient_last_entries(const GradientPlan *plan, int lanes) {
+    if (plan->tile.form != GRADIENT_BLOCKS) return gradient_entries(plan, lanes);
+    return plan->shape.inputs - (gradient_x_blocks(plan, lanes) - 1) * lanes;
+}
+
 int64_t gradient_y_blocks(const GradientPlan *plan, int lanes) {
     return ceil_div(plan->shape.outputs, lanes);
 }
@@ -301,14 +306,16 @@ double gradient_sums_cycles(const GradientPlan *plan, const Dims *dims, const Ta
     Map map = walked_map(plan, dims, false);
     double places = (double)(map.images * map.height * map.width),
            strip = (double)(tile->images * tile->rows * tile->columns);
-    double turns = (double)(gradient_turns(plan) * gradient_x_blocks(plan, t->lanes) * plan->shape.groups);
+    int64_t x_blocks = gradient_x_blocks(plan, t->lanes);
+    double turns = (double)(gradient_turns(plan) * plan->shape.groups);
     double inside =
         inside_share(plan, dims, 0) * (tile->form == GRADIENT_BLOCKS ? inside_share(plan, dims, 1) : 1);
     int64_t y_blocks = gradient_y_blocks(plan, t->lanes), entries = gradient_entries(plan, t->lanes);
-    double sums = turns * (double)(entries * y_blocks);
-    double tiles = turns * (double)(y_blocks * entries) /
-                   (double)(tile->blocks * gradient_entries_at_once(t, tile->blocks));
-    return places * inside * turns * place_cycles(t, entries, y_blocks, tile->blocks) +
+    double sums = turns * (double)(x_blocks * entries * y_blocks);
+    double tiles = sums / (double)(tile->blocks * gradient_entries_at_once(t, tile->blocks));
+    double place = (double)(x_blocks - 1) * place_cycles(t, entries, y_blocks, tile->blocks) +
+                   place_cycles(t, gradient_last_entries(plan, t->lanes), y_blocks, tile->blocks);
+    return places * inside * turns * place +
            places / strip * (tiles * tile_overhead + 2 * sums);
 }
 
@@ -341,24 +348,50 @@ static bool reads_sums_type(const ConvShape *s) {
     return s->types.left == s->types.sum && s->types.right == s->types.sum;
 }
 
+static void choose_gradient_tiles(GradientPlan *plan, Dims *dims, const Target *t) {
+    plan->tile.blocks = choose_gradient_blocks(plan, t);
+    if (gradient_may_be_flat(plan)) {
+        plan->flat = choose_tile(plan, dims, t, true);
+        plan->flat_memory = gradient_memory(plan, &plan->flat, dims, t->lanes);
+    }
+    plan->tile = choose_tile(plan, dims, t, false);
+}
+
+static double gradient_cycles(const GradientPlan *plan, const Dims *dims, const Target *t) {
+    return gradient_sums_cycles(plan, dims, t) + gradient_results_cycles(plan, t);
+}
+
+static void change_places(ConvShape *s) {
+    int64_t inputs = s->inputs;
+    s->inputs = s->outputs;
+    s->outputs = inputs;
+}
+
+/* Where x and dy are maps alike, that one has the lanes whose channels fill blocks
+ * better. */
+static void turn_if_cheaper(GradientPlan *plan, Dims *dims, const Target *t) {
+    GradientPlan turned = *plan;
+    if (!gradient_may_be_flat(plan) || plan->shape.groups > 1) return;
+    turned.turned = true;
+    change_places(&turned.shape);
+    choose_gradient_tiles(&turned, dims, t);
+    if (gradient_cycles(&turned, dims, t) < gradient_cycles(plan, dims, t)) *plan = turned;
+}
+
 bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     Dims *dims = kernel->program->graph->dims;
     GradientPlan plan = {0};
     if (!conv_gradient_shape(kernel, &plan.shape) || !reads_sums_type(&plan.shape)) return false;
     if (!find_form(&plan, &plan.tile, target->lanes)) return false;
-    plan.tile.blocks = choose_gradient_blocks(&plan, target);
-    if (gradient_may_be_flat(&plan)) {
-        plan.flat = choose_tile(&plan, dims, target, true);
-        plan.flat_memory = gradient_memory(&plan, &plan.flat, dims, target->lanes);
-    }
-    plan.tile = choose_tile(&plan, dims, target, false);
+    choose_gradient_tiles(&plan, dims, target);
+    turn_if_cheaper(&plan, dims, target);
     proposal->memory = gradient_memory(&plan, &plan.tile, dims, target->lanes);
     prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     if (plan.tile.form != GRADIENT_PLAIN) proposal->inputs[0].format = kernel->program->blocked;
     proposal->inputs[1].format = kernel->program->blocked;
     proposal->tile = arena_copy(kernel->program->arena, &plan, sizeof plan);
-    proposal->cycles = gradient_sums_cycles(&plan, dims, target) + gradient_results_cycles(&plan, target);
+    proposal->cycles = gradient_cycles(&plan, dims, target);
     return true;
 }
 
@@ -381,10 +414,13 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
                           .rows = 1,
                           .blocks = tile->blocks,
                           .flat_rows = tile->flat};
-    kernel_set_name(kernel, "conv_gradient_%s_%lldx%lldx%lld_%lldx%lld_g%dx%dp%d",
-                    conv_describe(program->arena, &plan->shape, &registers), (long long)tile->images,
-                    (long long)tile->rows, (long long)tile->columns, (long long)tile->far_rows,
-                    (long long)tile->far_columns, tile->groups, tile->x_blocks, tile->parts);
+    ConvShape shape = plan->shape;
+    if (plan->turned) change_places(&shape);
+    kernel_set_name(kernel, "conv_gradient_%s%s_%lldx%lldx%lld_%lldx%lld_g%dx%dp%d",
+                    conv_describe(program->arena, &shape, &registers), plan->turned ? "t" : "",
+                    (long long)tile->images, (long long)tile->rows, (long long)tile->columns,
+                    (long long)tile->far_rows, (long long)tile->far_columns, tile->groups, tile->x_blocks,
+                    tile->parts);
     kernel->tasks = dim_const(dims, count_tasks(plan, tile, lanes) * tile->parts);
     Dim cells = dim_const(dims, count_cells(plan, tile, lanes));
     if (tile->parts > 1)
@@ -407,6 +443,7 @@ Gradient gradient_of(Module *m, const Kernel *kernel, const GradientPlan *plan) 
     g.x_blocks = gradient_x_blocks(plan, g.lanes);
     split_evenly(g.y_blocks, plan->tile.blocks, &g.group_count, &g.longer);
     g.entries = gradient_entries(plan, g.lanes);
+    g.last_entries = gradient_last_entries(plan, g.lanes);
     g.cell = gradient_cell(plan, g.lanes);
     return g;
 }

@@ -16,6 +16,7 @@ typedef struct Strip {
     Range rows, columns;                 /* of the strip */
     LLVMValueRef first;                  /* i1: these are the task's first, which none are added to */
     int blocks;                          /* of output channels: Q, or one less */
+    int64_t entries;                     /* of a turn */
     LLVMValueRef x_at, dy_at;            /* elements: where the blocks begin */
     LLVMValueRef sums;                   /* element: of the block's and the group's */
     LLVMValueRef tap[2];                 /* of the turn; tap[1] NULL: entries have their own */
@@ -162,7 +163,7 @@ static void add_to_task_sums(const Strip *s, Entries entries, const LoopCarried 
 static void emit_turn(const Strip *s) {
     const Gradient *g = s->g;
     int64_t tiles, longer,
-        max = split_evenly(g->entries, gradient_entries_at_once(g->m->target, s->blocks), &tiles, &longer);
+        max = split_evenly(s->entries, gradient_entries_at_once(g->m->target, s->blocks), &tiles, &longer);
     Entries entries = {0};
     for (int64_t t = 0; t < tiles; t++) {
         LoopCarried sums = {.count = 0};
@@ -224,6 +225,11 @@ static LLVMValueRef emit_equal(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildICmp(m->builder, LLVMIntEQ, a, b, "");
 }
 
+static void emit_x_block(Strip s, int64_t entries) {
+    s.entries = entries;
+    emit_turns(s);
+}
+
 /* The blocks of x beside a strip of a group's blocks of dy, which stays in L1. */
 static void emit_x_blocks(Strip s, const GradientSums *sums, LLVMValueRef group, LLVMValueRef y_block) {
     const Gradient *g = s.g;
@@ -235,7 +241,15 @@ static void emit_x_blocks(Strip s, const GradientSums *sums, LLVMValueRef group,
     if (g->tile->form == GRADIENT_GROUPS) x_block = y_block;
     s.x_at = emit_mul(m, x_block, s.x.block);
     s.sums = emit_add(m, first, emit_mul(m, emit_sub(m, loop.index, sums->x_from), get_i64(m, g->cell)));
-    emit_turns(s);
+    if (g->x_blocks == 1 || g->last_entries == g->entries) {
+        emit_x_block(s, g->last_entries);
+    } else {
+        Branch last = begin_if(m, emit_equal(m, loop.index, get_i64(m, g->x_blocks - 1)));
+        emit_x_block(s, g->last_entries);
+        begin_else(m, &last);
+        emit_x_block(s, g->entries);
+        end_if(m, &last);
+    }
     end_loop(m, &loop);
 }
 
@@ -293,8 +307,8 @@ static GradientMap get_gradient_map(const Gradient *g, int index) {
 static Strip begin_strips(const Gradient *g) {
     Module *m = g->m;
     Strip s = {.g = g,
-               .x = get_gradient_map(g, 0),
-               .dy = get_gradient_map(g, 1),
+               .x = get_gradient_map(g, g->plan->turned ? 1 : 0),
+               .dy = get_gradient_map(g, g->plan->turned ? 0 : 1),
                .zeros = conv_zeros(m, g->element)};
     for (int i = 0; i < 2; i++) {
         s.in_size[i] = get_dim(m, g->shape->in_size[i]);
