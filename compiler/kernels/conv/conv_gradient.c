@@ -315,8 +315,7 @@ double gradient_sums_cycles(const GradientPlan *plan, const Dims *dims, const Ta
     double tiles = sums / (double)(tile->blocks * gradient_entries_at_once(t, tile->blocks));
     double place = (double)(x_blocks - 1) * place_cycles(t, entries, y_blocks, tile->blocks) +
                    place_cycles(t, gradient_last_entries(plan, t->lanes), y_blocks, tile->blocks);
-    return places * inside * turns * place +
-           places / strip * (tiles * tile_overhead + 2 * sums);
+    return places * inside * turns * place + places / strip * (tiles * tile_overhead + 2 * sums);
 }
 
 static bool gradient_may_be_flat(const GradientPlan *plan) {

@@ -130,7 +130,8 @@ static void store_turned(Gradient *g, LLVMValueRef block, LLVMValueRef at, const
         Branch exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, output, outputs, ""));
         Point point = {.rank = 4, .lanes = g->lanes, .at = {coord_fixed(output), coord_lanes(first, 1)}};
         point.at[2] = point.at[3] = coord_fixed(zero);
-        if (g->shape->outputs % g->lanes) point.mask = emit_lane_mask(m, emit_sub(m, inputs, first), g->lanes);
+        if (g->shape->outputs % g->lanes)
+            point.mask = emit_lane_mask(m, emit_sub(m, inputs, first), g->lanes);
         emit_epilogue_store(&(Epilogue){.module = m, .kernel = g->kernel}, &point, rows->at[l]);
         end_if(m, &exists);
     }
