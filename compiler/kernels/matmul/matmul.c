@@ -53,12 +53,20 @@ static double matmul_cycles(const Kernel *kernel, const MatrixShape *s) {
     return compute > memory ? compute : memory;
 }
 
+/* A whose columns lie side by side is read a line a step: in L2 that costs less than a
+ * copy. */
+static bool fits_l2_as_columns(const Kernel *kernel, const MatrixShape *s) {
+    int64_t bytes = typical(kernel, s->rows) * typical(kernel, s->depth) * dtype_bytes(s->types.left);
+    return bytes <= kernel->program->target->l2_bytes / 4;
+}
+
 bool matmul_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s)) return false;
     MatrixTile tile = choose_matmul_tile(kernel, &s);
     matrix_propose(kernel, &tile, proposal);
     proposal->inputs[1].strides = STRIDES_ANY;
+    if (fits_l2_as_columns(kernel, &s)) proposal->inputs[0].strides = STRIDES_ANY;
     proposal->cycles = matmul_cycles(kernel, &s);
     return true;
 }
