@@ -164,23 +164,40 @@ static int64_t reach_of(const ConvShape *s, int axis, int64_t count) {
     return (count - 1) * s->stride[axis] + (s->kernel[axis] - 1) * s->dilation[axis] + 1;
 }
 
-static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns,
-                           int64_t x_blocks, int64_t groups) {
-    int64_t x = reach_of(&plan->shape, 0, rows) * reach_of(&plan->shape, 1, columns) * x_blocks;
+/* `places` of x of each block, and what of dy meets them. */
+static int64_t bytes_of_places(const GradientPlan *plan, int lanes, int64_t places, int64_t rows,
+                               int64_t columns, int64_t x_blocks, int64_t groups) {
+    int64_t x = places * x_blocks;
     x *= plan->tile.form == GRADIENT_PLAIN ? plan->shape.inputs : lanes;
     if (plan->tile.form == GRADIENT_GROUPS) x *= groups * plan->tile.blocks;
     return sum_bytes(plan) * (x + rows * columns * groups * plan->tile.blocks * lanes);
 }
 
+static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns,
+                           int64_t x_blocks, int64_t groups) {
+    int64_t places = reach_of(&plan->shape, 0, rows) * reach_of(&plan->shape, 1, columns);
+    return bytes_of_places(plan, lanes, places, rows, columns, x_blocks, groups);
+}
+
+/* What L1 holds of a strip while turns follow each other. Where a step is as long as the
+ * kernel, as of patches, each turn has rows of x of its own; blocks of x leave half of
+ * the cache's sets empty then, so they count whole. */
+static int64_t turn_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns) {
+    const ConvShape *s = &plan->shape;
+    bool own_rows = plan->tile.form == GRADIENT_PLAIN && s->stride[0] >= reach_of(s, 0, 1);
+    int64_t places = (own_rows ? rows : reach_of(s, 0, rows)) * reach_of(s, 1, columns);
+    return bytes_of_places(plan, lanes, places, rows, columns, 1, 1);
+}
+
 /* Whole rows if one fits L1, then several, then images. */
 static void choose_strip(const GradientPlan *plan, GradientTile *tile, const Map *map, const Target *t) {
     int64_t room = t->l1_bytes * 5 / 6, rows = 1, columns = map->width, images = 1;
-    while (strip_bytes(plan, t->lanes, 1, columns, 1, 1) > room && columns > LEAST_COLUMNS)
+    while (turn_bytes(plan, t->lanes, 1, columns) > room && columns > LEAST_COLUMNS)
         columns = (columns + 1) / 2;
     while (columns == map->width && rows < map->height &&
-           strip_bytes(plan, t->lanes, rows + 1, columns, 1, 1) <= room)
+           turn_bytes(plan, t->lanes, rows + 1, columns) <= room)
         rows++;
-    int64_t bytes = strip_bytes(plan, t->lanes, rows, columns, 1, 1);
+    int64_t bytes = turn_bytes(plan, t->lanes, rows, columns);
     if (columns == map->width && rows == map->height) images = max_i64(1, min_i64(map->images, room / bytes));
     tile->columns = columns;
     tile->rows = even_length(map->height, rows);
