@@ -16,6 +16,9 @@
  *       result: the task's sums, transposed in registers, through the epilogue; or, where there
  *       are several parts, a second launch that adds up those first
  *
+ * At each place L2 is asked for what the next block of x and the next strip of dy have
+ * there. Where both are maps alike, x and dy may change places (turn_if_cheaper).
+ *
  * With x in blocks a turn is a tap and its entries are the channels of a block; stride,
  * dilation and padding are a range of rows and columns, so nothing is padded, and no edge
  * is code of its own. With few channels, PLAIN, a turn is a kernel row, and its entries

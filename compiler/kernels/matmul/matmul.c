@@ -1,6 +1,7 @@
 /* Matrix products in general: matrix.c with tiles of six rows. B is packed while building
  * where it is a weight, and before the product where several tasks read the same panel;
- * else each task copies the panel that it reads. */
+ * else each task copies the panel that it reads. A piece of the sum is one chain, as long
+ * as a convolution's. */
 #include "kernels/conv/conv.h" /* even_length */
 #include "kernels/matmul/matrix.h"
 
