@@ -49,9 +49,10 @@ static void make_steps(TestGraph *t) {
     }
     new_output(t, binary(t, OP_mul, gradient(t, map_of(t, 24), map_of(t, 40), 1, 0),
                          new_input(t, -2, 2, SIZES(size(t, 24), size(t, 1), size(t, 1)))));
-    Node *turned = gradient(t, map_of(t, 40), map_of(t, 24), 1, 0);
-    new_output(t, binary(t, OP_sub, new_input(t, -9, 9, 4, turned->shape.dims), turned));
-    new_output(t, binary(t, OP_mul, turned, new_input(t, -2, 2, SIZES(size(t, 40), size(t, 1), size(t, 1)))));
+    Node *swapped = gradient(t, map_of(t, 40), map_of(t, 24), 1, 0);
+    new_output(t, binary(t, OP_sub, new_input(t, -9, 9, 4, swapped->shape.dims), swapped));
+    new_output(t,
+               binary(t, OP_mul, swapped, new_input(t, -2, 2, SIZES(size(t, 40), size(t, 1), size(t, 1)))));
 }
 
 TEST(steps_behind_gradients) { compare_gradients(make_steps, "steps"); }

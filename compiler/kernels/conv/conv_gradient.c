@@ -17,7 +17,7 @@
  *       are several parts, a second launch that adds up those first
  *
  * At each place L2 is asked for what the next block of x and the next strip of dy have
- * there. Where both are maps alike, x and dy may change places (turn_if_cheaper).
+ * there. Where both are maps alike, x and dy may change places (swap_if_cheaper).
  *
  * With x in blocks a turn is a tap and its entries are the channels of a block; stride,
  * dilation and padding are a range of rows and columns, so nothing is padded, and no edge
@@ -380,7 +380,7 @@ static double gradient_cycles(const GradientPlan *plan, const Dims *dims, const 
     return gradient_sums_cycles(plan, dims, t) + gradient_results_cycles(plan, t);
 }
 
-static void change_places(ConvShape *s) {
+static void swap_channels(ConvShape *s) {
     int64_t inputs = s->inputs;
     s->inputs = s->outputs;
     s->outputs = inputs;
@@ -388,13 +388,13 @@ static void change_places(ConvShape *s) {
 
 /* Where x and dy are maps alike, that one has the lanes whose channels fill blocks
  * better. */
-static void turn_if_cheaper(GradientPlan *plan, Dims *dims, const Target *t) {
-    GradientPlan turned = *plan;
+static void swap_if_cheaper(GradientPlan *plan, Dims *dims, const Target *t) {
+    GradientPlan swapped = *plan;
     if (!gradient_may_be_flat(plan) || plan->shape.groups > 1) return;
-    turned.turned = true;
-    change_places(&turned.shape);
-    choose_gradient_tiles(&turned, dims, t);
-    if (gradient_cycles(&turned, dims, t) < gradient_cycles(plan, dims, t)) *plan = turned;
+    swapped.swapped = true;
+    swap_channels(&swapped.shape);
+    choose_gradient_tiles(&swapped, dims, t);
+    if (gradient_cycles(&swapped, dims, t) < gradient_cycles(plan, dims, t)) *plan = swapped;
 }
 
 bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
@@ -404,7 +404,7 @@ bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     if (!conv_gradient_shape(kernel, &plan.shape) || !reads_sums_type(&plan.shape)) return false;
     if (!find_form(&plan, &plan.tile, target->lanes)) return false;
     choose_gradient_tiles(&plan, dims, target);
-    turn_if_cheaper(&plan, dims, target);
+    swap_if_cheaper(&plan, dims, target);
     proposal->memory = gradient_memory(&plan, &plan.tile, dims, target->lanes);
     prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     if (plan.tile.form != GRADIENT_PLAIN) proposal->inputs[0].format = kernel->program->blocked;
@@ -434,9 +434,9 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
                           .blocks = tile->blocks,
                           .flat_rows = tile->flat};
     ConvShape shape = plan->shape;
-    if (plan->turned) change_places(&shape);
+    if (plan->swapped) swap_channels(&shape);
     kernel_set_name(kernel, "conv_gradient_%s%s_%lldx%lldx%lld_%lldx%lld_g%dx%dp%d",
-                    conv_describe(program->arena, &shape, &registers), plan->turned ? "t" : "",
+                    conv_describe(program->arena, &shape, &registers), plan->swapped ? "_swapped" : "",
                     (long long)tile->images, (long long)tile->rows, (long long)tile->columns,
                     (long long)tile->far_rows, (long long)tile->far_columns, tile->groups, tile->x_blocks,
                     tile->parts);

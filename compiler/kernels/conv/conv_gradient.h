@@ -34,7 +34,7 @@ typedef struct GradientPlan { /* proposal.tile */
      * channels */
     int64_t width;
     /* x and dy have changed places, in the shape too: lanes are input channels */
-    bool turned;
+    bool swapped;
     GradientTile tile;
     GradientTile flat; /* for where rows lie side by side; blocks is 0 where they never do */
     WorkingMemory flat_memory;

@@ -121,7 +121,7 @@ static void store_square(Gradient *g, const GradientSums *sums, LLVMValueRef blo
 }
 
 /* Vectors of one output channel each, along a block of input channels. */
-static void store_turned(Gradient *g, LLVMValueRef block, LLVMValueRef at, const LoopCarried *rows) {
+static void store_swapped(Gradient *g, LLVMValueRef block, LLVMValueRef at, const LoopCarried *rows) {
     Module *m = g->m;
     LLVMValueRef first = emit_affine(m, block, g->lanes, 0), inputs = get_i64(m, g->shape->outputs),
                  outputs = get_i64(m, g->shape->inputs);
@@ -156,8 +156,8 @@ static void emit_output_block(Gradient *g, const GradientSums *sums, LLVMValueRe
     }
     LoopCarried rows;
     load_rows(g, places, part_stride, &rows);
-    if (g->plan->turned) {
-        store_turned(g, block, emit_add(m, first, loop.index), &rows);
+    if (g->plan->swapped) {
+        store_swapped(g, block, emit_add(m, first, loop.index), &rows);
     } else {
         emit_transpose(m, rows.at, (int)lanes);
         store_square(g, sums, block, emit_add(m, first, loop.index), &rows);

@@ -390,8 +390,8 @@ static GradientMap get_gradient_map(const Gradient *g, int index) {
 static Strip begin_strips(const Gradient *g) {
     Module *m = g->m;
     Strip s = {.g = g,
-               .x = get_gradient_map(g, g->plan->turned ? 1 : 0),
-               .dy = get_gradient_map(g, g->plan->turned ? 0 : 1),
+               .x = get_gradient_map(g, g->plan->swapped ? 1 : 0),
+               .dy = get_gradient_map(g, g->plan->swapped ? 0 : 1),
                .zeros = conv_zeros(m, g->element)};
     for (int i = 0; i < 2; i++) {
         s.in_size[i] = get_dim(m, g->shape->in_size[i]);
