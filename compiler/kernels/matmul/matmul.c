@@ -1,11 +1,11 @@
 /* Matrix products in general: matrix.c with tiles of six rows. B is packed while building
  * where it is a weight, and before the product where several tasks read the same panel;
- * else each task copies the panel that it reads. A piece of the sum is one chain, as long
- * as a convolution's. */
+ * else each task copies the panel that it reads. A piece of the sum is one chain, which
+ * is short, since dense layers have long sums; its panel lies in L1. */
 #include "kernels/conv/conv.h" /* even_length */
 #include "kernels/matmul/matrix.h"
 
-enum { ROWS = 6, DEPTH = MAX_TERMS, TASK_ROWS = 192, PACKING_TASK_ROWS = 768 };
+enum { ROWS = 6, DEPTH = 72, TASK_ROWS = 192, PACKING_TASK_ROWS = 768 };
 
 /* How many tasks would copy the same panel. */
 static int64_t copies_of_panel(const Kernel *kernel, const MatrixShape *s) {
@@ -28,8 +28,7 @@ static MatrixTile choose_matmul_tile(const Kernel *kernel, const MatrixShape *s)
                        .right = is_packed_before(kernel, s) ? RIGHT_PACKED : RIGHT_PANEL};
     /* for which a task copies its panel once */
     int64_t rows = tile.right == RIGHT_PACKED ? TASK_ROWS : PACKING_TASK_ROWS;
-    if (dim_is_const(s->depth, &fixed))
-        tile.depth = (int)round_up(even_length(max_i64(1, fixed), DEPTH), lanes);
+    if (dim_is_const(s->depth, &fixed)) tile.depth = (int)even_length(max_i64(1, fixed), DEPTH);
     tile.chain = tile.depth;
     if (dim_is_const(s->rows, &fixed))
         rows = min_i64(rows, fixed), tile.rows = (int)max_i64(1, min_i64(fixed, ROWS));

@@ -398,7 +398,8 @@ static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValue
 static void pack_columns(Matrix *x) {
     Module *m = x->m;
     int64_t depth;
-    bool even = dim_is_const(x->shape.depth, &depth) && depth % x->lanes == 0;
+    bool even =
+        dim_is_const(x->shape.depth, &depth) && depth % x->lanes == 0 && x->tile->depth % x->lanes == 0;
     LLVMValueRef lanes = get_i64(m, x->lanes), whole = emit_mul(m, emit_div(m, x->piece_depth, lanes), lanes);
     Loop blocks = begin_loop(m, get_i64(m, 0), get_i64(m, (int64_t)x->blocks * x->lanes), x->lanes);
     Loop loop = begin_loop(m, get_i64(m, 0), whole, x->lanes);
@@ -524,7 +525,8 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     x.columns = get_dim(m, x.shape.columns);
     int64_t depth, width = (int64_t)x.tile->blocks * x.lanes;
     bool one_piece = dim_is_const(x.shape.depth, &depth) && depth <= x.tile->depth;
-    if (x.tile->right == RIGHT_PANEL) x.panel_space = emit_stack(m, x.element, x.tile->depth * width);
+    if (x.tile->right == RIGHT_PANEL)
+        x.panel_space = emit_stack(m, x.element, round_up(x.tile->depth, x.lanes) * width);
     if (x.tile->right == RIGHT_PACKED)
         x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
     if (x.shape.types.left != x.shape.types.sum)
