@@ -93,6 +93,7 @@ double real_silu(double x); /* -0 at minus infinity */
 double real_erf(double x);
 double real_erfc(double x);
 double real_gelu(double x);
+double real_gelu_slope(double x);
 
 /* The same of `count` numbers, many times as fast; y is no part of x. */
 void reals_exp(const double *x, double *y, int64_t count);
@@ -103,6 +104,7 @@ void reals_sigmoid(const double *x, double *y, int64_t count);
 void reals_silu(const double *x, double *y, int64_t count);
 void reals_erf(const double *x, double *y, int64_t count);
 void reals_gelu(const double *x, double *y, int64_t count);
+void reals_gelu_slope(const double *x, double *y, int64_t count);
 
 /* ---- text.c: a string being written ---- */
 

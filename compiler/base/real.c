@@ -10,7 +10,8 @@
  *
  *     log, log1p   0.51      sin, cos   0.8      sigmoid, silu   2      erf    3
  *     exp, exp2    0.65      expm1      1.1      tanh            3      erfc   4
- *     pow          0.7                                                  gelu   100, which is 2^-46
+ *     pow          0.7
+ *     gelu         100, which is 2^-46; gelu_slope as well below -1, and 3 from 0 on
  *
  * Some have a form for arrays, which gives the same bits.
  *
@@ -331,6 +332,14 @@ INLINE double gelu_of(double x) {
     return choice(x == -INFINITY, 0, value);
 }
 
+/* The bell of x / sqrt(2) is that of the normal distribution times sqrt(2). */
+INLINE double gelu_slope_of(double x) {
+    double share = erfc_of(-x * 0x1.6a09e667f3bcdp-1) / 2;
+    double value =
+        share + x * gaussian_bell(limited(x, -40, 40) * 0x1.6a09e667f3bcdp-1) * 0x1.6a09e667f3bcdp-1;
+    return choice(x == -INFINITY, 0, choice(x == INFINITY, 1, value));
+}
+
 /* ---- of a number, and of an array ---- */
 
 /* Vectors give the same bits: an fma rounds once, whether an instruction or the C
@@ -349,5 +358,6 @@ FUNCTION(sigmoid)
 FUNCTION(silu)
 FUNCTION(erf)
 FUNCTION(gelu)
+FUNCTION(gelu_slope)
 
 double real_erfc(double x) { return erfc_of(x); }

@@ -171,15 +171,17 @@ Node *grad_silu(Graph *g, Node *node, int input, Node *dy) {
     return times_node(g, dy, times_node(g, build_unary(g, OP_sigmoid, x), growth));
 }
 
-/* dy * (Phi(x) + x phi(x)), of the normal distribution and its density */
 Node *grad_gelu(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    Node *x = node->inputs[0],
-         *half = scaled_node(g, build_unary(g, OP_erf, scaled_node(g, x, 0.70710678118654752)), 0.5);
-    Node *density = scaled_node(g, build_unary(g, OP_exp, scaled_node(g, times_node(g, x, x), -0.5)),
-                                0.39894228040143268);
-    Node *share = build_binary(g, OP_add, half, splat_as(g, x, 0.5));
-    return times_node(g, dy, build_binary(g, OP_add, share, times_node(g, x, density)));
+    return times_node(g, dy, build_unary(g, OP_gelu_slope, node->inputs[0]));
+}
+
+/* dy * (2 - x^2) phi(x), phi the density of the normal distribution */
+Node *grad_gelu_slope(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    Node *x = node->inputs[0], *square = times_node(g, x, x);
+    Node *density = scaled_node(g, build_unary(g, OP_exp, scaled_node(g, square, -0.5)), 0.39894228040143268);
+    return times_node(g, dy, times_node(g, build_binary(g, OP_sub, splat_as(g, x, 2), square), density));
 }
 
 /* dy * 2/sqrt(pi) * exp(-x^2) */
@@ -358,6 +360,7 @@ REAL_ARRAY(tanh)
 REAL_ARRAY(sigmoid)
 REAL_ARRAY(silu)
 REAL_ARRAY(gelu)
+REAL_ARRAY(gelu_slope)
 REAL_ARRAY(erf)
 REAL(add, x + y)
 REAL(sub, x - y)

@@ -85,7 +85,7 @@ static const Case cases[] = {
     {"grad(sum(x -> elu), x)", elu_slope, 2, NULL, BATCH},
     {"grad(sum(softplus(x)), x)", sigmoid, 4, NULL, BATCH},
     {"grad(sum(silu(x)), x)", silu_slope, 8, tail, BATCH},
-    {"grad(sum(gelu(x)), x)", gelu_slope, 4, one, BATCH},
+    {"grad(sum(gelu(x)), x)", gelu_slope, 2, one, BATCH},
     {"grad(sum(mish(x)), x)", mish_slope, 8, tail, BATCH},
     {"grad(x -> bce_logits(target = 1), x)", bce_slope, 4, NULL, 1},
 };

@@ -49,6 +49,10 @@ static void make_steps(TestGraph *t) {
     }
     new_output(t, binary(t, OP_mul, gradient(t, map_of(t, 24), map_of(t, 40), 1, 0),
                          new_input(t, -2, 2, SIZES(size(t, 24), size(t, 1), size(t, 1)))));
+    Node *swapped = gradient(t, map_of(t, 40), map_of(t, 24), 1, 0);
+    new_output(t, binary(t, OP_sub, new_input(t, -9, 9, 4, swapped->shape.dims), swapped));
+    new_output(t,
+               binary(t, OP_mul, swapped, new_input(t, -2, 2, SIZES(size(t, 40), size(t, 1), size(t, 1)))));
 }
 
 TEST(steps_behind_gradients) { compare_gradients(make_steps, "steps"); }
@@ -120,6 +124,7 @@ TEST(bits_do_not_depend_on_threads) {
         "convw by=conv_gradient n=5 ic=32 oc=64 k=3 p=1 square=28 free=0,1",
         "convw by=conv_gradient n=1 ic=24 oc=40 k=3 p=1 h=60 w=90",
         "convw by=conv_gradient n=6 ic=64 oc=80 k=1 square=14",
+        "convw by=conv_gradient n=6 ic=144 oc=24 k=1 square=14",
         "convw by=conv_gradient n=3 ic=3 oc=32 k=7 s=2 p=3 square=60",
         "convw by=conv_gradient n=4 ic=48 oc=48 k=3 p=1 g=48 square=30",
         "convw by=conv_winograd_gradient n=5 ic=32 oc=64 k=3 p=1 square=28 free=0,1",

@@ -13,6 +13,9 @@ typedef long double Exact;
 static Exact sigmoid(Exact x) { return 1 / (1 + expl(-x)); }
 static Exact silu(Exact x) { return x / (1 + expl(-x)); }
 static Exact gelu(Exact x) { return x * erfcl(-x / sqrtl(2)) / 2; }
+static Exact gelu_slope(Exact x) {
+    return erfcl(-x / sqrtl(2)) / 2 + x * expl(-x * x / 2) / sqrtl(8 * atanl(1));
+}
 static Exact to_17_tenths(Exact x) { return powl(x, 1.7); }
 static Exact to_minus_15(Exact x) { return powl(x, -15); }
 static double real_to_17_tenths(double x) { return real_pow(x, 1.7); }
@@ -45,6 +48,8 @@ static const Function functions[] = {
     {"sigmoid", real_sigmoid, sigmoid, -700, 40, 2, 0xc7be6735931dccd9},
     {"silu", real_silu, silu, -700, 40, 2, 0x33e799a52a9f3244},
     {"gelu", real_gelu, gelu, -9, 9, 100, 0x1de943746e800d47},
+    {"gelu_slope", real_gelu_slope, gelu_slope, 0, 9, 3, 0xad5dd0b3af3ca647},
+    {"gelu_slope below 0", real_gelu_slope, gelu_slope, -9, -1, 100, 0x9439f4f7afc53cef},
     {"erf", real_erf, erfl, -7, 7, 3, 0x27bbf457017fa4e},
     {"erfc", real_erfc, erfcl, -7, 26, 4, 0xfa16fb248557847c},
     {"x ** 1.7", real_to_17_tenths, to_17_tenths, 0, 100, 0.7, 0xab188415e4ee5b23},
@@ -119,7 +124,8 @@ TEST(arrays) {
                                   {"sigmoid", real_sigmoid, reals_sigmoid},
                                   {"silu", real_silu, reals_silu},
                                   {"erf", real_erf, reals_erf},
-                                  {"gelu", real_gelu, reals_gelu}};
+                                  {"gelu", real_gelu, reals_gelu},
+                                  {"gelu_slope", real_gelu_slope, reals_gelu_slope}};
     static double x[SAMPLES];
     for (int i = 0; i < SAMPLES; i++) x[i] = ldexp(i % 401 - 200, i / 401 - 40);
     memcpy(x, unusual, sizeof unusual);
@@ -154,6 +160,8 @@ TEST(specials) {
             CU_ASSERT(same(got, wanted));
         }
     CU_ASSERT(real_silu(-INFINITY) == 0 && signbit(real_silu(-INFINITY)) && real_gelu(-INFINITY) == 0);
+    CU_ASSERT(real_gelu_slope(-INFINITY) == 0 && real_gelu_slope(INFINITY) == 1 &&
+              isnan(real_gelu_slope(NAN)));
     CU_ASSERT(isinf(real_silu(INFINITY)) && isinf(real_gelu(INFINITY)) && isnan(real_gelu(NAN)));
 }
 

@@ -117,6 +117,7 @@ ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target
 bool conv_has_long_steps(const Target *target);
 /* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width,
  * then tiles one narrower; *tiles in all. */
+int64_t even_length(int64_t count, int64_t max);
 int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer);
 
 /* ---- conv_plan.c ---- */

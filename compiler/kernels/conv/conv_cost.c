@@ -23,6 +23,8 @@ enum {
     PASS_TILES = 16
 };
 
+int64_t even_length(int64_t count, int64_t max) { return ceil_div(count, ceil_div(count, max)); }
+
 int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer) {
     *tiles = ceil_div(count, max);
     int64_t width = ceil_div(count, *tiles);

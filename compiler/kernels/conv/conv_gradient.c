@@ -16,6 +16,9 @@
  *       result: the task's sums, transposed in registers, through the epilogue; or, where there
  *       are several parts, a second launch that adds up those first
  *
+ * At each place L2 is asked for what the next block of x and the next strip of dy have
+ * there. Where both are maps alike, x and dy may change places (swap_if_cheaper).
+ *
  * With x in blocks a turn is a tap and its entries are the channels of a block; stride,
  * dilation and padding are a range of rows and columns, so nothing is padded, and no edge
  * is code of its own. With few channels, PLAIN, a turn is a kernel row, and its entries
@@ -80,6 +83,11 @@ int64_t gradient_entries(const GradientPlan *plan, int lanes) {
 
 int64_t gradient_x_blocks(const GradientPlan *plan, int lanes) {
     return plan->tile.form == GRADIENT_BLOCKS ? ceil_div(plan->shape.inputs, lanes) : 1;
+}
+
+int64_t gradient_last_entries(const GradientPlan *plan, int lanes) {
+    if (plan->tile.form != GRADIENT_BLOCKS) return gradient_entries(plan, lanes);
+    return plan->shape.inputs - (gradient_x_blocks(plan, lanes) - 1) * lanes;
 }
 
 int64_t gradient_y_blocks(const GradientPlan *plan, int lanes) {
@@ -159,25 +167,40 @@ static int64_t reach_of(const ConvShape *s, int axis, int64_t count) {
     return (count - 1) * s->stride[axis] + (s->kernel[axis] - 1) * s->dilation[axis] + 1;
 }
 
-static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns,
-                           int64_t x_blocks, int64_t groups) {
-    int64_t x = reach_of(&plan->shape, 0, rows) * reach_of(&plan->shape, 1, columns) * x_blocks;
+/* `places` of x of each block, and what of dy meets them. */
+static int64_t bytes_of_places(const GradientPlan *plan, int lanes, int64_t places, int64_t rows,
+                               int64_t columns, int64_t x_blocks, int64_t groups) {
+    int64_t x = places * x_blocks;
     x *= plan->tile.form == GRADIENT_PLAIN ? plan->shape.inputs : lanes;
     if (plan->tile.form == GRADIENT_GROUPS) x *= groups * plan->tile.blocks;
     return sum_bytes(plan) * (x + rows * columns * groups * plan->tile.blocks * lanes);
 }
 
-static int64_t even_length(int64_t count, int64_t max) { return ceil_div(count, ceil_div(count, max)); }
+static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns,
+                           int64_t x_blocks, int64_t groups) {
+    int64_t places = reach_of(&plan->shape, 0, rows) * reach_of(&plan->shape, 1, columns);
+    return bytes_of_places(plan, lanes, places, rows, columns, x_blocks, groups);
+}
+
+/* What L1 holds of a strip while turns follow each other. Where a step is as long as the
+ * kernel, as of patches, each turn has rows of x of its own; blocks of x leave half of
+ * the cache's sets empty then, so they count whole. */
+static int64_t turn_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns) {
+    const ConvShape *s = &plan->shape;
+    bool own_rows = plan->tile.form == GRADIENT_PLAIN && s->stride[0] >= reach_of(s, 0, 1);
+    int64_t places = (own_rows ? rows : reach_of(s, 0, rows)) * reach_of(s, 1, columns);
+    return bytes_of_places(plan, lanes, places, rows, columns, 1, 1);
+}
 
 /* Whole rows if one fits L1, then several, then images. */
 static void choose_strip(const GradientPlan *plan, GradientTile *tile, const Map *map, const Target *t) {
     int64_t room = t->l1_bytes * 5 / 6, rows = 1, columns = map->width, images = 1;
-    while (strip_bytes(plan, t->lanes, 1, columns, 1, 1) > room && columns > LEAST_COLUMNS)
+    while (turn_bytes(plan, t->lanes, 1, columns) > room && columns > LEAST_COLUMNS)
         columns = (columns + 1) / 2;
     while (columns == map->width && rows < map->height &&
-           strip_bytes(plan, t->lanes, rows + 1, columns, 1, 1) <= room)
+           turn_bytes(plan, t->lanes, rows + 1, columns) <= room)
         rows++;
-    int64_t bytes = strip_bytes(plan, t->lanes, rows, columns, 1, 1);
+    int64_t bytes = turn_bytes(plan, t->lanes, rows, columns);
     if (columns == map->width && rows == map->height) images = max_i64(1, min_i64(map->images, room / bytes));
     tile->columns = columns;
     tile->rows = even_length(map->height, rows);
@@ -303,15 +326,16 @@ double gradient_sums_cycles(const GradientPlan *plan, const Dims *dims, const Ta
     Map map = walked_map(plan, dims, false);
     double places = (double)(map.images * map.height * map.width),
            strip = (double)(tile->images * tile->rows * tile->columns);
-    double turns = (double)(gradient_turns(plan) * gradient_x_blocks(plan, t->lanes) * plan->shape.groups);
+    int64_t x_blocks = gradient_x_blocks(plan, t->lanes);
+    double turns = (double)(gradient_turns(plan) * plan->shape.groups);
     double inside =
         inside_share(plan, dims, 0) * (tile->form == GRADIENT_BLOCKS ? inside_share(plan, dims, 1) : 1);
     int64_t y_blocks = gradient_y_blocks(plan, t->lanes), entries = gradient_entries(plan, t->lanes);
-    double sums = turns * (double)(entries * y_blocks);
-    double tiles = turns * (double)(y_blocks * entries) /
-                   (double)(tile->blocks * gradient_entries_at_once(t, tile->blocks));
-    return places * inside * turns * place_cycles(t, entries, y_blocks, tile->blocks) +
-           places / strip * (tiles * tile_overhead + 2 * sums);
+    double sums = turns * (double)(x_blocks * entries * y_blocks);
+    double tiles = sums / (double)(tile->blocks * gradient_entries_at_once(t, tile->blocks));
+    double place = (double)(x_blocks - 1) * place_cycles(t, entries, y_blocks, tile->blocks) +
+                   place_cycles(t, gradient_last_entries(plan, t->lanes), y_blocks, tile->blocks);
+    return places * inside * turns * place + places / strip * (tiles * tile_overhead + 2 * sums);
 }
 
 static bool gradient_may_be_flat(const GradientPlan *plan) {
@@ -343,24 +367,50 @@ static bool reads_sums_type(const ConvShape *s) {
     return s->types.left == s->types.sum && s->types.right == s->types.sum;
 }
 
+static void choose_gradient_tiles(GradientPlan *plan, Dims *dims, const Target *t) {
+    plan->tile.blocks = choose_gradient_blocks(plan, t);
+    if (gradient_may_be_flat(plan)) {
+        plan->flat = choose_tile(plan, dims, t, true);
+        plan->flat_memory = gradient_memory(plan, &plan->flat, dims, t->lanes);
+    }
+    plan->tile = choose_tile(plan, dims, t, false);
+}
+
+static double gradient_cycles(const GradientPlan *plan, const Dims *dims, const Target *t) {
+    return gradient_sums_cycles(plan, dims, t) + gradient_results_cycles(plan, t);
+}
+
+static void swap_channels(ConvShape *s) {
+    int64_t inputs = s->inputs;
+    s->inputs = s->outputs;
+    s->outputs = inputs;
+}
+
+/* Where x and dy are maps alike, that one has the lanes whose channels fill blocks
+ * better. */
+static void swap_if_cheaper(GradientPlan *plan, Dims *dims, const Target *t) {
+    GradientPlan swapped = *plan;
+    if (!gradient_may_be_flat(plan) || plan->shape.groups > 1) return;
+    swapped.swapped = true;
+    swap_channels(&swapped.shape);
+    choose_gradient_tiles(&swapped, dims, t);
+    if (gradient_cycles(&swapped, dims, t) < gradient_cycles(plan, dims, t)) *plan = swapped;
+}
+
 bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     Dims *dims = kernel->program->graph->dims;
     GradientPlan plan = {0};
     if (!conv_gradient_shape(kernel, &plan.shape) || !reads_sums_type(&plan.shape)) return false;
     if (!find_form(&plan, &plan.tile, target->lanes)) return false;
-    plan.tile.blocks = choose_gradient_blocks(&plan, target);
-    if (gradient_may_be_flat(&plan)) {
-        plan.flat = choose_tile(&plan, dims, target, true);
-        plan.flat_memory = gradient_memory(&plan, &plan.flat, dims, target->lanes);
-    }
-    plan.tile = choose_tile(&plan, dims, target, false);
+    choose_gradient_tiles(&plan, dims, target);
+    swap_if_cheaper(&plan, dims, target);
     proposal->memory = gradient_memory(&plan, &plan.tile, dims, target->lanes);
     prefer_formats(kernel, proposal, &format_plain, kernel->input_count);
     if (plan.tile.form != GRADIENT_PLAIN) proposal->inputs[0].format = kernel->program->blocked;
     proposal->inputs[1].format = kernel->program->blocked;
     proposal->tile = arena_copy(kernel->program->arena, &plan, sizeof plan);
-    proposal->cycles = gradient_sums_cycles(&plan, dims, target) + gradient_results_cycles(&plan, target);
+    proposal->cycles = gradient_cycles(&plan, dims, target);
     return true;
 }
 
@@ -383,10 +433,13 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
                           .rows = 1,
                           .blocks = tile->blocks,
                           .flat_rows = tile->flat};
-    kernel_set_name(kernel, "conv_gradient_%s_%lldx%lldx%lld_%lldx%lld_g%dx%dp%d",
-                    conv_describe(program->arena, &plan->shape, &registers), (long long)tile->images,
-                    (long long)tile->rows, (long long)tile->columns, (long long)tile->far_rows,
-                    (long long)tile->far_columns, tile->groups, tile->x_blocks, tile->parts);
+    ConvShape shape = plan->shape;
+    if (plan->swapped) swap_channels(&shape);
+    kernel_set_name(kernel, "conv_gradient_%s%s_%lldx%lldx%lld_%lldx%lld_g%dx%dp%d",
+                    conv_describe(program->arena, &shape, &registers), plan->swapped ? "_swapped" : "",
+                    (long long)tile->images, (long long)tile->rows, (long long)tile->columns,
+                    (long long)tile->far_rows, (long long)tile->far_columns, tile->groups, tile->x_blocks,
+                    tile->parts);
     kernel->tasks = dim_const(dims, count_tasks(plan, tile, lanes) * tile->parts);
     Dim cells = dim_const(dims, count_cells(plan, tile, lanes));
     if (tile->parts > 1)
@@ -409,6 +462,7 @@ Gradient gradient_of(Module *m, const Kernel *kernel, const GradientPlan *plan) 
     g.x_blocks = gradient_x_blocks(plan, g.lanes);
     split_evenly(g.y_blocks, plan->tile.blocks, &g.group_count, &g.longer);
     g.entries = gradient_entries(plan, g.lanes);
+    g.last_entries = gradient_last_entries(plan, g.lanes);
     g.cell = gradient_cell(plan, g.lanes);
     return g;
 }

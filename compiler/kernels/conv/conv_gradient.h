@@ -33,6 +33,8 @@ typedef struct GradientPlan { /* proposal.tile */
     /* channels of a group that share a lane's sums: 1, or of GRADIENT_GROUPS its
      * channels */
     int64_t width;
+    /* x and dy have changed places, in the shape too: lanes are input channels */
+    bool swapped;
     GradientTile tile;
     GradientTile flat; /* for where rows lie side by side; blocks is 0 where they never do */
     WorkingMemory flat_memory;
@@ -43,6 +45,7 @@ int64_t gradient_entries(const GradientPlan *plan, int lanes); /* of a turn */
 /* How many entries a register tile of `blocks` blocks has at most. */
 int gradient_entries_at_once(const Target *target, int blocks);
 int64_t gradient_x_blocks(const GradientPlan *plan, int lanes);
+int64_t gradient_last_entries(const GradientPlan *plan, int lanes); /* of a turn of the last block of x */
 int64_t gradient_y_blocks(const GradientPlan *plan, int lanes);
 /* Elements of the sums of one block of x and one group of blocks of dy: [turn][entry][Q *
  * lanes]. */
@@ -67,7 +70,7 @@ typedef struct Gradient {
     LLVMTypeRef element, vector; /* as they are multiplied and added up: of shape.types.sum */
     /* of a group of channels; the first `longer` groups of blocks have Q */
     int64_t y_blocks, x_blocks, group_count, longer;
-    int64_t entries, cell;
+    int64_t entries, last_entries, cell;
     LLVMValueRef units;  /* strips of strips in all */
     LLVMValueRef parts;  /* those that have a unit */
     LLVMValueRef memory; /* of the sums: the scratch or the workspace */

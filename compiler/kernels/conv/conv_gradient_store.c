@@ -1,6 +1,6 @@
 /* From the sums of conv_gradient to its result, [O, C, kh, kw]: rows of (c, kh, kw), each
  * a vector over output channels, are transposed in registers to vectors along the
- * result's rows. */
+ * result's rows. Where x and dy have changed places, they are that already. */
 #include "kernels/conv/conv_gradient.h"
 
 /* ---- where a row of sums lies ---- */
@@ -120,6 +120,23 @@ static void store_square(Gradient *g, const GradientSums *sums, LLVMValueRef blo
     }
 }
 
+/* Vectors of one output channel each, along a block of input channels. */
+static void store_swapped(Gradient *g, LLVMValueRef block, LLVMValueRef at, const LoopCarried *rows) {
+    Module *m = g->m;
+    LLVMValueRef first = emit_affine(m, block, g->lanes, 0), inputs = get_i64(m, g->shape->outputs),
+                 outputs = get_i64(m, g->shape->inputs);
+    for (int l = 0; l < g->lanes; l++) {
+        LLVMValueRef output = emit_add(m, at, get_i64(m, l)), zero = get_i64(m, 0);
+        Branch exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, output, outputs, ""));
+        Point point = {.rank = 4, .lanes = g->lanes, .at = {coord_fixed(output), coord_lanes(first, 1)}};
+        point.at[2] = point.at[3] = coord_fixed(zero);
+        if (g->shape->outputs % g->lanes)
+            point.mask = emit_lane_mask(m, emit_sub(m, inputs, first), g->lanes);
+        emit_epilogue_store(&(Epilogue){.module = m, .kernel = g->kernel}, &point, rows->at[l]);
+        end_if(m, &exists);
+    }
+}
+
 /* A block of output channels: all of its rows that the sums have. */
 static void emit_output_block(Gradient *g, const GradientSums *sums, LLVMValueRef memory, LLVMValueRef block,
                               LLVMValueRef part_stride) {
@@ -139,8 +156,12 @@ static void emit_output_block(Gradient *g, const GradientSums *sums, LLVMValueRe
     }
     LoopCarried rows;
     load_rows(g, places, part_stride, &rows);
-    emit_transpose(m, rows.at, (int)lanes);
-    store_square(g, sums, block, emit_add(m, first, loop.index), &rows);
+    if (g->plan->swapped) {
+        store_swapped(g, block, emit_add(m, first, loop.index), &rows);
+    } else {
+        emit_transpose(m, rows.at, (int)lanes);
+        store_square(g, sums, block, emit_add(m, first, loop.index), &rows);
+    }
     end_loop(m, &loop);
 }
 

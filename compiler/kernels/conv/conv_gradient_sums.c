@@ -16,10 +16,13 @@ typedef struct Strip {
     Range rows, columns;                 /* of the strip */
     LLVMValueRef first;                  /* i1: these are the task's first, which none are added to */
     int blocks;                          /* of output channels: Q, or one less */
+    int64_t entries;                     /* of a turn */
     LLVMValueRef x_at, dy_at;            /* elements: where the blocks begin */
     LLVMValueRef sums;                   /* element: of the block's and the group's */
     LLVMValueRef tap[2];                 /* of the turn; tap[1] NULL: entries have their own */
     LLVMValueRef turn;
+    /* elements from what is read to what L2 is asked for meanwhile; NULL: nothing */
+    LLVMValueRef x_ahead, dy_ahead;
     /* rows and columns of dy for which all entries of the turn lie on the map */
     Range reads[2];
 } Strip;
@@ -78,11 +81,87 @@ static LLVMValueRef load_x(const Strip *s, LLVMValueRef row, LLVMValueRef column
     return s->tap[1] ? load_of_block(s, row, column, entry) : load_of_row(s, row, column, entry, q, edge);
 }
 
+/* ---- what is read next ----
+ *
+ * A strip is short, and comes from afar out of several blocks at once: hardware begins to
+ * follow such a run when it is nearly over. So at each place L2 is asked for what the
+ * next block of x, and the next strip of dy, have there. */
+
+/* Whether a strip has all rows (axis 0) or columns of the map. */
+static bool strip_covers(const Strip *s, int axis) {
+    const GradientTile *tile = s->g->tile;
+    int64_t size;
+    return get_constant(s->size[axis], &size) && size <= (axis == 0 ? tile->rows : tile->columns);
+}
+
+/* Elements of a map from a strip to the one behind it. */
+static LLVMValueRef find_next_strip(const Strip *s, const GradientMap *map, const int64_t *stride) {
+    const GradientTile *tile = s->g->tile;
+    Module *m = s->g->m;
+    if (!strip_covers(s, 1)) return get_i64(m, tile->columns * stride[1] * map->pixel);
+    if (!strip_covers(s, 0)) return emit_mul(m, map->row, get_i64(m, tile->rows * stride[0]));
+    return emit_mul(m, map->image, get_i64(m, tile->images));
+}
+
+/* Behind the last block of x its first one's next strip is read. Depthwise kernels ask
+ * for nothing: some become faster by it, some take twice the time. */
+static void find_ahead(Strip *s, const GradientSums *sums, LLVMValueRef x_block) {
+    const Gradient *g = s->g;
+    Module *m = g->m;
+    s->x_ahead = s->dy_ahead = NULL;
+    if (g->tile->form == GRADIENT_GROUPS) return;
+    s->dy_ahead = find_next_strip(s, &s->dy, (const int64_t[]){1, 1});
+    if (g->tile->form == GRADIENT_PLAIN) return;
+    LLVMValueRef done = emit_mul(m, emit_sub(m, x_block, sums->x_from), s->x.block),
+                 last = emit_sub(m, sums->x_to, get_i64(m, 1));
+    s->x_ahead =
+        LLVMBuildSelect(m->builder, LLVMBuildICmp(m->builder, LLVMIntSLT, x_block, last, ""), s->x.block,
+                        emit_sub(m, find_next_strip(s, &s->x, g->shape->stride), done), "");
+}
+
+/* Of a turn that asks for nothing: what it reads itself. */
+static LLVMValueRef ahead_where(Module *m, LLVMValueRef condition, LLVMValueRef ahead) {
+    return ahead ? LLVMBuildSelect(m->builder, condition, ahead, get_i64(m, 0), "") : NULL;
+}
+
+/* Each line once: of dy in the first turn, of x in as many as its places are apart. */
+static void find_ahead_of_turn(Strip *s) {
+    const Gradient *g = s->g;
+    Module *m = g->m;
+    LLVMValueRef first = LLVMBuildICmp(m->builder, LLVMIntEQ, s->turn, get_i64(m, 0), "");
+    s->dy_ahead = ahead_where(m, first, s->dy_ahead);
+    for (int i = 0; i < 2 && s->x_ahead; i++)
+        s->x_ahead = ahead_where(
+            m, LLVMBuildICmp(m->builder, LLVMIntSLT, s->tap[i], get_i64(m, g->shape->stride[i]), ""),
+            s->x_ahead);
+}
+
 /* ---- one register tile ---- */
 
-typedef struct Entries { int64_t first, count; } Entries;
+typedef struct Entries {
+    int64_t first, count;
+    bool ask_for_x, ask_for_dy;
+} Entries;
 
 typedef struct Row { LLVMValueRef x, dy; } Row; /* elements where a row of each begins */
+
+static void ask_for_line(const Gradient *g, const GradientMap *map, LLVMValueRef at) {
+    emit_prefetch(g->m, get_element_anywhere(g->m, g->element, map->address, at), 2);
+}
+
+static void ask_ahead(const Strip *s, Entries entries, Row row, LLVMValueRef column) {
+    const Gradient *g = s->g;
+    Module *m = g->m;
+    if (entries.ask_for_x && s->x_ahead) {
+        LLVMValueRef at = emit_mul(m, column, get_i64(m, g->shape->stride[1] * s->x.pixel));
+        ask_for_line(g, &s->x, emit_add(m, emit_add(m, row.x, at), s->x_ahead));
+    }
+    for (int q = 0; entries.ask_for_dy && s->dy_ahead && q < s->blocks; q++) {
+        LLVMValueRef at = emit_add(m, emit_mul(m, column, get_i64(m, s->dy.pixel)),
+                                   emit_mul(m, s->dy.block, get_i64(m, q)));
+        ask_for_line(g, &s->dy, emit_add(m, emit_add(m, row.dy, at), s->dy_ahead));
+    }
+}
 
 /* A run of columns of a row of dy, for entries `from` to `to` of the tile's. LLVM would
  * else keep what the next column reads of x once more, and spill sums for it. */
@@ -98,6 +177,7 @@ static void add_columns(const Strip *s, Entries entries, int64_t from, int64_t t
         LLVMValueRef place = emit_add(m, at, emit_mul(m, s->dy.block, get_i64(m, q)));
         dy[q] = emit_aligned_load(m, g->vector, get_element(m, g->element, s->dy.address, place));
     }
+    if (!edge) ask_ahead(s, entries, row, loop.index);
     for (int64_t r = from; r < to; r++) {
         LLVMValueRef x = NULL;
         for (int q = 0; q < s->blocks; q++) {
@@ -159,18 +239,21 @@ static void add_to_task_sums(const Strip *s, Entries entries, const LoopCarried 
     }
 }
 
-static void emit_turn(const Strip *s) {
-    const Gradient *g = s->g;
+static void emit_turn(Strip s) {
+    const Gradient *g = s.g;
     int64_t tiles, longer,
-        max = split_evenly(g->entries, gradient_entries_at_once(g->m->target, s->blocks), &tiles, &longer);
+        max = split_evenly(s.entries, gradient_entries_at_once(g->m->target, s.blocks), &tiles, &longer);
     Entries entries = {0};
+    find_ahead_of_turn(&s);
     for (int64_t t = 0; t < tiles; t++) {
         LoopCarried sums = {.count = 0};
         entries.count = t < longer ? max : max - 1;
-        sums.count = (int)entries.count * s->blocks;
+        entries.ask_for_x = t == 0;
+        entries.ask_for_dy = t == min_i64(1, tiles - 1);
+        sums.count = (int)entries.count * s.blocks;
         for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(g->vector);
-        add_strip_rows(s, entries, &sums);
-        add_to_task_sums(s, entries, &sums);
+        add_strip_rows(&s, entries, &sums);
+        add_to_task_sums(&s, entries, &sums);
         entries.first += entries.count;
     }
 }
@@ -209,11 +292,11 @@ static void emit_turns(Strip s) {
         s.tap[1] = columns.index;
         s.turn = emit_add(m, emit_mul(m, rows.index, get_i64(m, g->shape->kernel[1])), columns.index);
         s.reads[1] = find_reads(&s, 1, s.columns, columns.index, columns.index);
-        emit_turn(&s);
+        emit_turn(s);
         end_loop(m, &columns);
     } else {
         s.reads[1] = find_reads(&s, 1, s.columns, zero, last);
-        emit_turn(&s);
+        emit_turn(s);
     }
     end_loop(m, &rows);
 }
@@ -222,6 +305,11 @@ static void emit_turns(Strip s) {
 
 static LLVMValueRef emit_equal(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildICmp(m->builder, LLVMIntEQ, a, b, "");
+}
+
+static void emit_x_block(Strip s, int64_t entries) {
+    s.entries = entries;
+    emit_turns(s);
 }
 
 /* The blocks of x beside a strip of a group's blocks of dy, which stays in L1. */
@@ -235,7 +323,16 @@ static void emit_x_blocks(Strip s, const GradientSums *sums, LLVMValueRef group,
     if (g->tile->form == GRADIENT_GROUPS) x_block = y_block;
     s.x_at = emit_mul(m, x_block, s.x.block);
     s.sums = emit_add(m, first, emit_mul(m, emit_sub(m, loop.index, sums->x_from), get_i64(m, g->cell)));
-    emit_turns(s);
+    find_ahead(&s, sums, loop.index);
+    if (g->x_blocks == 1 || g->last_entries == g->entries) {
+        emit_x_block(s, g->last_entries);
+    } else {
+        Branch last = begin_if(m, emit_equal(m, loop.index, get_i64(m, g->x_blocks - 1)));
+        emit_x_block(s, g->last_entries);
+        begin_else(m, &last);
+        emit_x_block(s, g->entries);
+        end_if(m, &last);
+    }
     end_loop(m, &loop);
 }
 
@@ -293,8 +390,8 @@ static GradientMap get_gradient_map(const Gradient *g, int index) {
 static Strip begin_strips(const Gradient *g) {
     Module *m = g->m;
     Strip s = {.g = g,
-               .x = get_gradient_map(g, 0),
-               .dy = get_gradient_map(g, 1),
+               .x = get_gradient_map(g, g->plan->swapped ? 1 : 0),
+               .dy = get_gradient_map(g, g->plan->swapped ? 0 : 1),
                .zeros = conv_zeros(m, g->element)};
     for (int i = 0; i < 2; i++) {
         s.in_size[i] = get_dim(m, g->shape->in_size[i]);

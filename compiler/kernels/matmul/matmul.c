@@ -1,9 +1,11 @@
 /* Matrix products in general: matrix.c with tiles of six rows. B is packed while building
  * where it is a weight, and before the product where several tasks read the same panel;
- * else each task copies the panel that it reads. */
+ * else each task copies the panel that it reads. A piece of the sum is one chain, which
+ * is short, since dense layers have long sums; its panel lies in L1. */
+#include "kernels/conv/conv.h" /* even_length */
 #include "kernels/matmul/matrix.h"
 
-enum { ROWS = 6, DEPTH = 512, TASK_ROWS = 192, PACKING_TASK_ROWS = 768 };
+enum { ROWS = 6, DEPTH = 72, TASK_ROWS = 192, PACKING_TASK_ROWS = 768 };
 
 /* How many tasks would copy the same panel. */
 static int64_t copies_of_panel(const Kernel *kernel, const MatrixShape *s) {
@@ -26,10 +28,12 @@ static MatrixTile choose_matmul_tile(const Kernel *kernel, const MatrixShape *s)
                        .right = is_packed_before(kernel, s) ? RIGHT_PACKED : RIGHT_PANEL};
     /* for which a task copies its panel once */
     int64_t rows = tile.right == RIGHT_PACKED ? TASK_ROWS : PACKING_TASK_ROWS;
+    if (dim_is_const(s->depth, &fixed)) tile.depth = (int)even_length(max_i64(1, fixed), DEPTH);
+    tile.chain = tile.depth;
     if (dim_is_const(s->rows, &fixed))
         rows = min_i64(rows, fixed), tile.rows = (int)max_i64(1, min_i64(fixed, ROWS));
     tile.blocks =
-        (int)min_i64(min_i64(matrix_blocks(program->target, tile.rows), 4), ceil_div(columns, lanes));
+        (int)even_length(ceil_div(columns, lanes), min_i64(matrix_blocks(program->target, tile.rows), 4));
     tile.task_tiles = (int)max_i64(1, rows / tile.rows);
     return tile;
 }
@@ -49,12 +53,20 @@ static double matmul_cycles(const Kernel *kernel, const MatrixShape *s) {
     return compute > memory ? compute : memory;
 }
 
+/* A whose columns lie side by side is read a line a step: in L2 that costs less than a
+ * copy. */
+static bool fits_l2_as_columns(const Kernel *kernel, const MatrixShape *s) {
+    int64_t bytes = typical(kernel, s->rows) * typical(kernel, s->depth) * dtype_bytes(s->types.left);
+    return bytes <= kernel->program->target->l2_bytes / 4;
+}
+
 bool matmul_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s)) return false;
     MatrixTile tile = choose_matmul_tile(kernel, &s);
     matrix_propose(kernel, &tile, proposal);
     proposal->inputs[1].strides = STRIDES_ANY;
+    if (fits_l2_as_columns(kernel, &s)) proposal->inputs[0].strides = STRIDES_ANY;
     proposal->cycles = matmul_cycles(kernel, &s);
     return true;
 }

@@ -6,11 +6,12 @@
  *         copy B's rows of the piece, Q blocks wide, to the stack       unless B is packed, or is
  *                                                                       read where it lies
  *         for each row tile
- *           sums[P][Q] = 0, or what the pieces before gave
+ *           sums[P][Q] = 0
  *           for each k of the piece                                     rolled
  *             b[Q] = the panel's row k                                  Q registers
  *             for each row: a = broadcast A[row][k]                     1 register
  *               for each q: sums[row][q] += a * b[q]                    P * Q registers
+ *           add what the pieces before gave
  *           last piece: epilogue, store; else: keep the sums on the stack
  *
  * A is read where it lies: with six rows the addresses of the rows stay in registers, and
@@ -23,10 +24,6 @@
  * rows, and every weight is read once. */
 #include "kernels/matmul/matrix.h"
 #include "kernels/conv/conv.h" /* split_evenly */
-
-/* terms in one chain before its sums are added to partial sums: dense layers have long
- * sums, and one row has few chains */
-enum { CHAIN = 64 };
 
 typedef struct Matrix {
     Module *m;
@@ -44,6 +41,7 @@ typedef struct Matrix {
     Point point; /* leading axes */
     LLVMValueRef matrix, panel, first_row, first_column;
     int blocks;
+    bool last; /* the panel has the last column, or may have it */
     /* of the piece */
     /* panel_row: elements from one row to the next */
     LLVMValueRef piece, piece_depth, panel_base, panel_offset, panel_row;
@@ -129,14 +127,21 @@ typedef struct Rows {   /* of one tile */
     bool limited; /* some may be beyond the last row: they read the last row, and are not stored */
 } Rows;
 
-static LLVMValueRef column_mask(const Matrix *x, LLVMValueRef column) {
+/* Whether some columns of the panel may be beyond the last. */
+static bool has_spare_columns(const Matrix *x) {
     int64_t fixed;
-    if (dim_is_const(x->shape.columns, &fixed) && fixed % x->lanes == 0) return NULL;
-    return emit_lane_mask(x->m, emit_sub(x->m, x->columns, column), x->lanes);
+    return !dim_is_const(x->shape.columns, &fixed) || (x->last && fixed % x->lanes);
 }
 
 static LLVMValueRef column_of_block(const Matrix *x, int q) {
     return emit_add(x->m, x->first_column, get_i64(x->m, q * x->lanes));
+}
+
+/* Of block q. Stores by a mask are slow, so what may be whole has none: of a fixed number
+ * of columns only the last block has spare ones. */
+static LLVMValueRef column_mask(const Matrix *x, int q) {
+    if (!has_spare_columns(x) || (dim_is_const(x->shape.columns, NULL) && q < x->blocks - 1)) return NULL;
+    return emit_lane_mask(x->m, emit_sub(x->m, x->columns, column_of_block(x, q)), x->lanes);
 }
 
 static LLVMValueRef readable_row(const Matrix *x, const Rows *rows, int p) {
@@ -172,7 +177,7 @@ static LLVMValueRef load_right(const Matrix *x, LLVMValueRef at, int q) {
     DType type = as_is ? x->shape.types.right : x->shape.types.sum;
     LLVMValueRef address = get_element(m, get_memory_type(m, type), x->panel_base, at);
     return emit_load_as(m, type, x->shape.types.sum, address, x->lanes, !as_is,
-                        as_is ? column_mask(x, column_of_block(x, q)) : NULL);
+                        as_is ? column_mask(x, q) : NULL);
 }
 
 /* A tile's product over part of the piece of K. */
@@ -240,7 +245,8 @@ static void multiply_rows(const Matrix *x, const Rows *rows, LoopCarried *sums) 
         address[p] = x->left_space ? convert_matrix_row(x, row, p) : row_address(x, row);
     }
     MatrixProduct product = {.matrix = x, .rows = rows, .address = address};
-    emit_sum_in_parts(x->m, sums, x->piece_depth, CHAIN, multiply_part, &product);
+    if (x->tile->chain >= x->tile->depth) multiply_part(&product, get_i64(x->m, 0), x->piece_depth, sums);
+    else emit_sum_in_parts(x->m, sums, x->piece_depth, x->tile->chain, multiply_part, &product);
 }
 
 /* The address on the stack that keeps the sum of row p of the tile and block q. */
@@ -263,7 +269,7 @@ static void store_results(Matrix *x, const Rows *rows, const LoopCarried *sums) 
             point.at[x->rank - 2] = coord_fixed(row);
             point.at[x->rank - 1] = coord_lanes(column_of_block(x, q), 1);
             point.at[x->rank - 1].aligned = true;
-            point.mask = column_mask(x, column_of_block(x, q));
+            point.mask = column_mask(x, q);
             emit_epilogue_store(&x->epilogue, &point, sums->at[p * x->blocks + q]);
         }
         if (rows->limited) end_if(m, &exists);
@@ -273,15 +279,15 @@ static void store_results(Matrix *x, const Rows *rows, const LoopCarried *sums) 
 static void emit_matrix_tile(Matrix *x, Rows rows) {
     Module *m = x->m;
     LoopCarried sums = {.count = rows.count * x->blocks};
-    for (int i = 0; i < sums.count; i++)
-        sums.at[i] =
-            x->sums_space
-                ? emit_aligned_load(m, x->vector, kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks))
-                : LLVMConstNull(x->vector);
+    for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(x->vector);
     multiply_rows(x, &rows, &sums);
     if (!x->sums_space) {
         store_results(x, &rows, &sums);
         return;
+    }
+    for (int i = 0; i < sums.count; i++) {
+        LLVMValueRef kept = kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks);
+        sums.at[i] = emit_sum(m, sums.at[i], emit_aligned_load(m, x->vector, kept));
     }
     Branch last = begin_if(m, emit_at_least(x, emit_add(m, x->piece, x->piece_depth), x->depth));
     store_results(x, &rows, &sums);
@@ -357,7 +363,7 @@ static void pack_rows(Matrix *x) {
         for (int i = 0; x->shape.shared && i < x->rank - 2; i++) point.at[i] = coord_fixed(get_i64(m, 0));
         point.at[x->rank - 2] = coord_fixed(emit_add(m, x->piece, loop.index));
         point.at[x->rank - 1] = coord_lanes(column_of_block(x, q), 1);
-        point.mask = column_mask(x, column_of_block(x, q));
+        point.mask = column_mask(x, q);
         LLVMValueRef at =
             emit_add(m, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
         LLVMValueRef b = load_operand_as_sums(x, 1, &point);
@@ -373,7 +379,7 @@ static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValue
     Module *m = x->m;
     LLVMValueRef rows[64], first = emit_add(m, x->first_column, block),
                            last = emit_sub(m, x->columns, get_i64(m, 1));
-    bool whole = !column_mask(x, first);
+    bool whole = !has_spare_columns(x);
     for (int l = 0; l < x->lanes; l++) {
         LLVMValueRef column = emit_add(m, first, get_i64(m, l));
         LLVMValueRef address =
@@ -392,7 +398,8 @@ static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValue
 static void pack_columns(Matrix *x) {
     Module *m = x->m;
     int64_t depth;
-    bool even = dim_is_const(x->shape.depth, &depth) && depth % x->lanes == 0;
+    bool even =
+        dim_is_const(x->shape.depth, &depth) && depth % x->lanes == 0 && x->tile->depth % x->lanes == 0;
     LLVMValueRef lanes = get_i64(m, x->lanes), whole = emit_mul(m, emit_div(m, x->piece_depth, lanes), lanes);
     Loop blocks = begin_loop(m, get_i64(m, 0), get_i64(m, (int64_t)x->blocks * x->lanes), x->lanes);
     Loop loop = begin_loop(m, get_i64(m, 0), whole, x->lanes);
@@ -441,19 +448,30 @@ static void clear_sums(Matrix *x, LLVMValueRef rows) {
     end_loop(m, &loop);
 }
 
-/* One task, whose panel is `blocks` wide: row tiles `from` to `to`. */
-static void emit_panel(Matrix *x, int blocks, LLVMValueRef from, LLVMValueRef to) {
-    Module *m = x->m;
+static void emit_piece(Matrix *x, LLVMValueRef piece, LLVMValueRef depth, LLVMValueRef from,
+                       LLVMValueRef to) {
     int64_t rows;
-    x->blocks = blocks;
-    if (x->sums_space) clear_sums(x, emit_mul(m, emit_sub(m, to, from), get_i64(m, x->tile->rows)));
-    Loop pieces = begin_loop(m, get_i64(m, 0), x->depth, x->tile->depth);
-    x->piece = pieces.index;
-    x->piece_depth = emit_min(m, get_i64(m, x->tile->depth), emit_sub(m, x->depth, x->piece));
+    x->piece = piece;
+    x->piece_depth = depth;
     if (x->tile->right == RIGHT_PANEL) pack_panel(x);
     find_matrix_panel(x);
     if (dim_is_const(x->shape.rows, &rows)) emit_fixed_tiles(x, from, to, rows);
     else emit_free_tiles(x, from, to);
+}
+
+/* One task, whose panel is `blocks` wide: row tiles `from` to `to`. */
+static void emit_panel(Matrix *x, int blocks, bool last, LLVMValueRef from, LLVMValueRef to) {
+    Module *m = x->m;
+    x->blocks = blocks;
+    x->last = last;
+    if (!x->sums_space) {
+        emit_piece(x, get_i64(m, 0), x->depth, from, to);
+        return;
+    }
+    clear_sums(x, emit_mul(m, emit_sub(m, to, from), get_i64(m, x->tile->rows)));
+    Loop pieces = begin_loop(m, get_i64(m, 0), x->depth, x->tile->depth);
+    LLVMValueRef left = emit_sub(m, x->depth, pieces.index);
+    emit_piece(x, pieces.index, emit_min(m, get_i64(m, x->tile->depth), left), from, to);
     end_loop(m, &pieces);
 }
 
@@ -475,20 +493,18 @@ static void emit_matrix_task(Matrix *x, LLVMValueRef task) {
     find_matrix(x, task);
     x->first_row = tile_row(x, from);
     x->first_column = emit_mul(m, x->panel, get_i64(m, x->tile->blocks * x->lanes));
-    int64_t columns, rest = 0, panels = 0;
-    if (dim_is_const(x->shape.columns, &columns)) {
-        int64_t blocks = ceil_div(columns, x->lanes);
-        rest = blocks % x->tile->blocks;
-        panels = ceil_div(blocks, x->tile->blocks);
-    }
-    if (rest == 0 || panels == 1) {
-        emit_panel(x, rest ? (int)rest : x->tile->blocks, from, to);
+    int64_t width = (int64_t)x->tile->blocks * x->lanes, columns;
+    bool fixed = dim_is_const(x->shape.columns, &columns);
+    if (!fixed || columns <= width || columns % width == 0) {
+        int64_t blocks = fixed ? ceil_div(columns, x->lanes) : x->tile->blocks;
+        emit_panel(x, (int)min_i64(blocks, x->tile->blocks), true, from, to);
         return;
     }
-    Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, x->panel, get_i64(m, panels - 1), ""));
-    emit_panel(x, (int)rest, from, to);
+    LLVMValueRef whole = get_i64(m, columns / width);
+    Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, x->panel, whole, ""));
+    emit_panel(x, (int)ceil_div(columns % width, x->lanes), true, from, to);
     begin_else(m, &last);
-    emit_panel(x, x->tile->blocks, from, to);
+    emit_panel(x, x->tile->blocks, false, from, to);
     end_if(m, &last);
 }
 
@@ -509,7 +525,8 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     x.columns = get_dim(m, x.shape.columns);
     int64_t depth, width = (int64_t)x.tile->blocks * x.lanes;
     bool one_piece = dim_is_const(x.shape.depth, &depth) && depth <= x.tile->depth;
-    if (x.tile->right == RIGHT_PANEL) x.panel_space = emit_stack(m, x.element, x.tile->depth * width);
+    if (x.tile->right == RIGHT_PANEL)
+        x.panel_space = emit_stack(m, x.element, round_up(x.tile->depth, x.lanes) * width);
     if (x.tile->right == RIGHT_PACKED)
         x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
     if (x.shape.types.left != x.shape.types.sum)

@@ -20,7 +20,8 @@ typedef struct MatrixShape {
 typedef struct MatrixTile { /* proposal.tile of matmul and matvec */
     MatrixShape shape;
     int rows, blocks; /* of one register tile: rows of A, blocks of `lanes` columns of B */
-    int depth;        /* terms of the sum that a packed panel holds */
+    int depth;        /* terms of the sum that a piece has, and a panel holds */
+    int chain;        /* terms of a piece that are added up one after the other */
     int task_tiles;   /* row tiles of one task, which share a panel */
     RightForm right;
 } MatrixTile;

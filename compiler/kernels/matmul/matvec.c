@@ -6,7 +6,11 @@
  * non-temporal prefetch halves the speed. */
 #include "kernels/matmul/matrix.h"
 
-enum { MAX_ROWS = 8, CONVERTED = 4096 /* elements of A as f32, in L1 */ };
+enum {
+    MAX_ROWS = 8,
+    CONVERTED = 4096, /* elements of A as f32, in L1 */
+    CHAIN = 64        /* dense layers have long sums, and one row has few chains */
+};
 
 static bool is_computed(const Kernel *kernel) { return kernel->inputs[1]->space != SPACE_WEIGHTS; }
 
@@ -35,8 +39,11 @@ static int choose_blocks(const Target *target, int rows, int64_t columns) {
 
 static MatrixTile choose_matvec_tile(const Kernel *kernel, const MatrixShape *s) {
     int64_t rows = dim_const_value(s->rows), depth = dim_const_value(s->depth);
-    MatrixTile tile = {
-        .shape = *s, .rows = (int)max_i64(rows, 1), .depth = (int)max_i64(depth, 1), .task_tiles = 1};
+    MatrixTile tile = {.shape = *s,
+                       .rows = (int)max_i64(rows, 1),
+                       .depth = (int)max_i64(depth, 1),
+                       .chain = CHAIN,
+                       .task_tiles = 1};
     if (s->types.left != s->types.sum) tile.depth = (int)min_i64(tile.depth, CONVERTED / tile.rows);
     tile.right = is_computed(kernel) ? RIGHT_AS_IS : RIGHT_PACKED;
     tile.blocks = choose_blocks(kernel->program->target, tile.rows, dim_const_value(s->columns));
