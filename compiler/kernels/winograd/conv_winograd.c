@@ -20,7 +20,7 @@
  *
  * Where there are many weights, or few map tiles, every task would stream the weights, or
  * threads would have no task. Then there are three launches, in rounds of `together` map
- * tiles, over a workspace, and weights are read once a round:
+ * tiles, of a parity of the output, over a workspace, and weights are read once a round:
  *
  *     tasks: block of input channels, a part of the map tiles      transform
  *     tasks: plane, a part of the groups                           products
@@ -253,7 +253,7 @@ static WinogradTile choose_winograd_tile(const ConvShape *s, const WinogradLayer
     if (!l->fixed_count) tile.rest = tile.pixels / 2;
     if (!conv_has_long_steps(l->target) && l->inputs % 2 == 0) tile.unroll = 2;
     tile.plane = plane_of(l, tile.together);
-    int64_t groups = ceil_div(l->out_blocks, tile.blocks) * l->out_parities;
+    int64_t groups = ceil_div(l->out_blocks, tile.blocks);
     tile.parts = PARTS;
     tile.group_parts = (int)min_i64(groups, ceil_div(PRODUCT_TASKS, winograd_planes(&l->w)));
     double warm = product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
@@ -292,7 +292,7 @@ static WorkingMemory winograd_memory(Dims *dims, const WinogradTile *tile, int l
     WinogradAxis axis = winograd_axis(s, 0);
     int64_t in_blocks = ceil_div(s->inputs, lanes) * axis.in_parities,
             out_blocks = ceil_div(s->outputs, lanes);
-    int64_t blocks = tile->phases ? (in_blocks + out_blocks) * axis.out_parities : in_blocks + tile->blocks;
+    int64_t blocks = in_blocks + (tile->phases ? out_blocks : tile->blocks);
     Dim bytes = dim_const(dims, blocks * winograd_block(tile) * dtype_bytes(s->types.sum));
     return tile->phases ? (WorkingMemory){.workspace = bytes} : (WorkingMemory){.scratch = bytes};
 }
@@ -331,18 +331,25 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     return true;
 }
 
+/* Of a parity of the output. */
+static Dim rounds_of_tiles(Dims *dims, const WinogradTile *tile) {
+    return dim_ceil_div(dims, count_tiles(dims, &tile->shape, tile->w.outputs), tile->together);
+}
+
+static Dim rounds_of_all(Dims *dims, const WinogradTile *tile) {
+    return dim_scale(dims, rounds_of_tiles(dims, tile), winograd_axis(&tile->shape, 0).out_parities);
+}
+
 static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShape *s,
                                 const WinogradTile *tile) {
     Dims *dims = program->graph->dims;
-    WinogradAxis axis = winograd_axis(s, 0);
     int64_t lanes = program->target->lanes, planes = winograd_planes(&tile->w);
-    int64_t inputs = ceil_div(s->inputs, lanes) * axis.in_parities * axis.out_parities * tile->parts,
-            products = planes * tile->group_parts,
-            results = ceil_div(s->outputs, lanes) * axis.out_parities * tile->parts;
+    int64_t inputs = ceil_div(s->inputs, lanes) * winograd_axis(s, 0).in_parities * tile->parts,
+            products = planes * tile->group_parts, results = ceil_div(s->outputs, lanes) * tile->parts;
     kernel_set_phases(kernel, (const char *[]){"inputs", "products", "results"},
                       (Dim[]){dim_const(dims, inputs), dim_const(dims, products), dim_const(dims, results)},
                       3);
-    kernel->rounds = dim_ceil_div(dims, count_tiles(dims, s, tile->w.outputs), tile->together);
+    kernel->rounds = rounds_of_all(dims, tile);
 }
 
 void conv_winograd_settle(Program *program, Kernel *kernel) {
@@ -353,8 +360,7 @@ void conv_winograd_settle(Program *program, Kernel *kernel) {
     kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->w.outputs,
                     conv_describe(program->arena, s, &registers), tile->phases ? "p" : "b",
                     (long long)tile->together);
-    kernel->tasks = dim_scale(dims, dim_ceil_div(dims, count_tiles(dims, s, tile->w.outputs), tile->together),
-                              winograd_axis(s, 0).out_parities);
+    kernel->tasks = rounds_of_all(dims, tile);
     if (tile->phases) set_winograd_phases(program, kernel, s, tile);
 }
 
@@ -392,8 +398,7 @@ static Winograder begin_function(Module *m, const Kernel *kernel, const char *na
     c.input = map_of_inputs(&c);
     c.weights = get_argument(m, 2);
     c.input.planes = c.tile->phases ? get_argument(m, kernel->input_count + 1) : m->scratch;
-    int64_t transformed = c.sum_blocks * (c.tile->phases ? c.axes[0].out_parities : 1);
-    c.products = get_element(m, m->f32, c.input.planes, get_i64(m, transformed * c.block));
+    c.products = get_element(m, m->f32, c.input.planes, get_i64(m, c.sum_blocks * c.block));
     c.rows = get_dim(m, tiles_along(dims, &c.shape, 0, c.w.outputs));
     c.columns = get_dim(m, tiles_along(dims, &c.shape, 1, c.w.outputs));
     c.count = get_dim(m, count_tiles(dims, &c.shape, c.w.outputs));
@@ -432,19 +437,19 @@ static WinogradBlock take_block(Winograder *c, LLVMValueRef number, int64_t bloc
     return block;
 }
 
-/* ---- a task for all ---- */
-
-typedef struct WholeTask {
+typedef struct ParityTiles { /* the map tiles of a task or round, of a parity of the output */
     MapTiles tiles;
-    LLVMValueRef parity; /* of the output */
-} WholeTask;
+    LLVMValueRef parity;
+} ParityTiles;
+
+/* ---- a task for all ---- */
 
 static void emit_whole_group(Winograder *c, LLVMValueRef group, int blocks, void *context) {
     Module *m = c->m;
-    const WholeTask *task = context;
+    const ParityTiles *task = context;
     LLVMValueRef zero = get_i64(m, 0), parity = task->parity;
     Loop planes = begin_loop(m, zero, planes_of(c), 1);
-    winograd_emit_products(c, planes.index, group, blocks, zero, task->tiles.count, zero);
+    winograd_emit_products(c, planes.index, group, blocks, task->tiles.count, zero);
     end_loop(m, &planes);
     Loop each = begin_loop(m, zero, get_i64(m, blocks), 1);
     WinogradBlock block = {.number = each.index};
@@ -457,7 +462,7 @@ static void emit_whole_group(Winograder *c, LLVMValueRef group, int blocks, void
 
 /* A transposed convolution's task is of one parity of its output, and reads the whole
  * input. */
-static void emit_whole_inputs(Winograder *c, const WholeTask *task) {
+static void emit_whole_inputs(Winograder *c, const ParityTiles *task) {
     Module *m = c->m;
     LLVMValueRef parity = task->parity;
     Loop blocks = begin_loop(m, get_i64(m, 0), get_i64(m, c->sum_blocks), 1);
@@ -473,7 +478,7 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
                  groups = get_i64(m, c.groups);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef number = tasks.index;
-    WholeTask task = {.tiles = {.at = get_i64(m, 0)}};
+    ParityTiles task = {.tiles = {.at = get_i64(m, 0)}};
     task.parity = take_part(m, &number, get_i64(m, c.axes[0].out_parities));
     task.tiles.from = emit_mul(m, number, together);
     task.tiles.count = emit_min(m, together, emit_sub(m, c.count, task.tiles.from));
@@ -489,59 +494,64 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
 
 /* ---- phases ---- */
 
-/* The map tiles of a round, divided as evenly as full register tiles allow. */
-static MapTiles tiles_of_round(Winograder *c, LLVMValueRef round) {
+/* The parities follow each other, since each has weights of its own. The map tiles of one
+ * are divided as evenly as full register tiles allow. */
+static ParityTiles find_round(Winograder *c, LLVMValueRef number) {
     Module *m = c->m;
     int64_t pixels = c->tile->pixels;
-    LLVMValueRef rounds = get_dim(m, c->kernel->rounds);
+    LLVMValueRef rounds = get_dim(m, rounds_of_tiles(c->kernel->program->graph->dims, c->tile));
     LLVMValueRef max = emit_div(m, emit_add(m, c->count, emit_affine(m, rounds, pixels, -1)),
                                 emit_affine(m, rounds, pixels, 0));
+    ParityTiles round = {.parity = get_i64(m, 0), .tiles = {.at = get_i64(m, 0)}};
     max = emit_affine(m, max, pixels, 0);
-    MapTiles tiles = {.from = emit_mul(m, round, max), .at = get_i64(m, 0)};
-    tiles.count = emit_max(m, emit_min(m, max, emit_sub(m, c->count, tiles.from)), get_i64(m, 0));
-    return tiles;
+    if (c->axes[0].out_parities > 1) round.parity = number, number = take_part(m, &round.parity, rounds);
+    round.tiles.from = emit_mul(m, number, max);
+    LLVMValueRef left = emit_sub(m, c->count, round.tiles.from);
+    round.tiles.count = emit_max(m, emit_min(m, max, left), get_i64(m, 0));
+    return round;
 }
 
 static void emit_transforms(Module *m, const Kernel *kernel, const char *name, bool inputs) {
     Winograder c = begin_function(m, kernel, name);
-    int parities = c.axes[0].out_parities * (inputs ? c.axes[0].in_parities : 1);
+    int parities = inputs ? c.axes[0].in_parities : 1, out_parities = c.axes[0].out_parities;
     int64_t blocks = inputs ? c.in_blocks : c.out_blocks;
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, c.tile->parts));
     LLVMValueRef number = take_part(m, &task, get_i64(m, blocks * parities));
     WinogradBlock block = take_block(&c, number, blocks, parities);
-    MapTiles tiles = winograd_part_of_tiles(&c, tiles_of_round(&c, task), part, c.tile->parts);
+    ParityTiles round = find_round(&c, task);
+    if (out_parities > 1) winograd_take_parity(m, &round.parity, out_parities, block.parity);
+    MapTiles tiles = winograd_part_of_tiles(&c, round.tiles, part, c.tile->parts);
     if (inputs) winograd_emit_inputs(&c, &c.input, &tiles, &block);
     else winograd_emit_results(&c, &tiles, &block);
     end_loop(m, &tasks);
     finish_kernel(m);
 }
 
-typedef struct Plane { LLVMValueRef plane, count; } Plane;
+typedef struct Plane {
+    LLVMValueRef number;
+    ParityTiles round;
+} Plane;
 
 static void emit_group_of_plane(Winograder *c, LLVMValueRef group, int blocks, void *context) {
     Module *m = c->m;
-    const Plane *p = context;
-    LLVMValueRef parity = group, number = group;
-    if (c->axes[0].out_parities > 1) number = take_part(m, &parity, get_i64(m, c->groups));
-    else parity = get_i64(m, 0);
-    LLVMValueRef product =
-        emit_add(m, emit_affine(m, parity, c->out_blocks, 0), emit_affine(m, number, c->tile->blocks, 0));
-    winograd_emit_products(c, p->plane, group, blocks, emit_affine(m, parity, c->sum_blocks, 0), p->count,
-                           product);
+    const Plane *plane = context;
+    LLVMValueRef number = emit_sub(m, group, emit_mul(m, plane->round.parity, get_i64(m, c->groups)));
+    winograd_emit_products(c, plane->number, group, blocks, plane->round.tiles.count,
+                           emit_affine(m, number, c->tile->blocks, 0));
 }
 
 static void emit_products(Module *m, const Kernel *kernel, const char *name) {
     Winograder c = begin_function(m, kernel, name);
-    LLVMValueRef parts = get_i64(m, c.tile->group_parts), one = get_i64(m, 1),
-                 groups = get_i64(m, c.groups * c.axes[0].out_parities);
+    LLVMValueRef parts = get_i64(m, c.tile->group_parts), one = get_i64(m, 1), groups = get_i64(m, c.groups);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index, part = take_part(m, &task, parts);
-    Plane plane = {.plane = take_part(m, &task, planes_of(&c))};
-    plane.count = tiles_of_round(&c, task).count;
-    LLVMValueRef from = emit_div(m, emit_mul(m, groups, part), parts),
+    Plane plane = {.number = take_part(m, &task, planes_of(&c))};
+    plane.round = find_round(&c, task);
+    LLVMValueRef first = emit_mul(m, plane.round.parity, groups),
+                 from = emit_div(m, emit_mul(m, groups, part), parts),
                  to = emit_div(m, emit_mul(m, groups, emit_add(m, part, one)), parts);
-    Loop loop = begin_loop(m, from, to, 1);
+    Loop loop = begin_loop(m, emit_add(m, first, from), emit_add(m, first, to), 1);
     emit_group(&c, loop.index, emit_group_of_plane, &plane);
     end_loop(m, &loop);
     end_loop(m, &tasks);

@@ -128,9 +128,9 @@ void winograd_emit_weights(Module *m, const Winograd *w, int row, LLVMValueRef t
 
 /* ---- winograd_product.c ---- */
 /* The products of one plane for group `group` of `blocks` output blocks, counted over all
- * parities of the output, from block `input` of the planes on, over `count` map tiles
- * from the first on; block 0 of the group becomes block `product` of c->products. */
+ * parities of the output, over `count` map tiles from the first on; block 0 of the group
+ * becomes block `product` of c->products. */
 void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks,
-                            LLVMValueRef input, LLVMValueRef count, LLVMValueRef product);
+                            LLVMValueRef count, LLVMValueRef product);
 
 #endif

@@ -135,13 +135,12 @@ static void set_ahead(PlaneProduct *p, LLVMValueRef first, LLVMValueRef next) {
 }
 
 void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks,
-                            LLVMValueRef input, LLVMValueRef count, LLVMValueRef product) {
+                            LLVMValueRef count, LLVMValueRef product) {
     Module *m = c->m;
     const WinogradTile *tile = c->tile;
     LLVMValueRef next = get_element_anywhere(m, m->f32, c->weights, find_next_panel(c, plane, group, blocks));
     LLVMValueRef at = emit_affine(m, plane, tile->plane, 0);
-    LLVMValueRef inputs =
-        element_of_plane(m, c->input.planes, emit_add(m, at, emit_affine(m, input, c->block, 0)));
+    LLVMValueRef inputs = element_of_plane(m, c->input.planes, at);
     LLVMValueRef to = element_of_plane(m, c->products, emit_add(m, at, emit_affine(m, product, c->block, 0)));
     PlaneProduct p = {.c = c,
                       .weights = element_of_plane(m, c->weights, find_plane_panel(c, plane, group, blocks)),
