@@ -116,7 +116,8 @@ static bool lies_densely(Program *program, const Value *value) {
 static int last_with_operands(const Peak *peak, const Kernel *kernel, int next) {
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *root = value_root(kernel->inputs[i]);
-        if (root->space == SPACE_INPUT && peak->replaced[root->slot] < next) next = peak->replaced[root->slot];
+        if (root->space == SPACE_INPUT && peak->replaced[root->slot] < next)
+            next = peak->replaced[root->slot];
         if (root->space == SPACE_OUTPUT) return -1;
     }
     return first_along(peak->program, next);
@@ -161,7 +162,8 @@ static Again consider_again(const Peak *peak, const Value *root) {
     int made = peak->made[waiting->read->id];
     const Kernel *kernel = made >= 0 ? peak->program->launches.items[made] : NULL;
     if (!kernel || !is_repeatable(kernel)) return none;
-    Again again = {waiting->read, last_with_operands(peak, kernel, waiting->next), kernel->proposal.cycles, 0};
+    Again again = {waiting->read, last_with_operands(peak, kernel, waiting->next), kernel->proposal.cycles,
+                   0};
     if (again.at <= peak->last || !lies_densely(peak->program, waiting->read)) return none;
     again.worth = (double)bytes_saved(peak, &again) / again.cycles;
     return again;
