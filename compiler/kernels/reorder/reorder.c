@@ -259,10 +259,33 @@ static void set_block(Reorder *r, LLVMValueRef base, LLVMValueRef to, LLVMValueR
         r->exists = emit_lane_mask(m, emit_sub(m, get_i64(m, size), at), r->lanes);
 }
 
+/* Asks for the rows of all lanes that are read RUN places of the axis later, which no
+ * hardware follows. */
+static void prefetch_rows_ahead(Reorder *r, int axis) {
+    Module *m = r->m;
+    LLVMValueRef here = r->at[axis];
+    r->at[axis] = emit_affine(m, here, 1, RUN);
+    LLVMValueRef base = weight_element(r, emit_base(r), emit_way(r, r->lane_axis, r->at[r->lane_axis]));
+    for (int l = 0; l < r->lanes; l++) emit_prefetch(m, weight_element(r, base, emit_lane_way(r, l)), 2);
+    r->at[axis] = here;
+}
+
+/* The axis of the innermost loop around lines, or -1. */
+static int find_inner_axis(const Reorder *r) {
+    for (int i = r->format->level_count - 1; i >= format_outer_levels(r->format); i--) {
+        int axis = r->format->levels[i].axis;
+        if (axis != r->line_axis && axis != r->lane_axis) return axis;
+    }
+    return -1;
+}
+
 static void emit_lane_blocks(Reorder *r, LLVMValueRef to) {
+    bool in_rows = is_adjacent(r, r->line_axis) && !is_adjacent(r, r->lane_axis);
+    int inner = in_rows ? find_inner_axis(r) : -1;
     LLVMValueRef base = emit_base(r);
     Loop loop = begin_loop(r->m, get_i64(r->m, 0), r->extent[r->lane_axis], r->lanes);
     set_block(r, base, to, loop.index);
+    if (inner >= 0) prefetch_rows_ahead(r, inner);
     emit_line(r);
     end_loop(r->m, &loop);
 }
@@ -282,17 +305,6 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
     }
 }
 
-/* Asks for what the next run reads at the place that is a run before it: the rows of all
- * lanes, which no hardware follows. */
-static void prefetch_next_run(Reorder *r) {
-    Module *m = r->m;
-    LLVMValueRef here = r->at[WINOGRAD_INPUTS];
-    r->at[WINOGRAD_INPUTS] = emit_affine(m, here, 1, RUN);
-    LLVMValueRef base = weight_element(r, emit_base(r), emit_way(r, r->lane_axis, r->at[r->lane_axis]));
-    for (int l = 0; l < r->lanes; l++) emit_prefetch(m, weight_element(r, base, emit_lane_way(r, l)), 2);
-    r->at[WINOGRAD_INPUTS] = here;
-}
-
 /* Keeps the taps of `count` inputs from `input` on, on the stack. */
 static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     Module *m = r->m;
@@ -302,7 +314,7 @@ static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     LLVMValueRef base = emit_base(r), number = emit_mul(m, inputs.index, width);
     Loop blocks = begin_loop(m, get_i64(m, 0), width, r->lanes);
     set_block(r, base, get_i64(m, 0), blocks.index);
-    prefetch_next_run(r);
+    prefetch_rows_ahead(r, WINOGRAD_INPUTS);
     keep_taps(r, element_at(r, r->taps, emit_affine(m, emit_add(m, number, blocks.index), r->tap_count, 0)));
     end_loop(m, &blocks);
     end_loop(m, &inputs);
