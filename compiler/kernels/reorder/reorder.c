@@ -31,7 +31,9 @@
 
 #include "kernels/winograd/conv_winograd.h"
 
-enum { RUN = 8 /* inputs that Winograd transforms together */ };
+/* Inputs that Winograd transforms together; and so many places ahead rows are asked
+ * for. */
+enum { RUN = 8 };
 
 typedef struct Reorder {
     Module *m;
