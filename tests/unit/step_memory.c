@@ -238,3 +238,20 @@ TEST(activations_are_made_again) {
     int64_t bytes = check_step(&s, 1e-4, "layers with norms");
     CU_ASSERT(bytes <= (LAYERS + 4) * MAP);
 }
+
+/* A packed weight does not wait for its second convolution while a wide one is
+ * computed. */
+TEST(packing_is_done_again) {
+    Step s = step_new();
+    Node *x = state_of_step(&s, -1, 1, SIZES(size(&s.t, 1), size(&s.t, 64), size(&s.t, 32), size(&s.t, 32)));
+    Node *w = trained(&s, 0.1, SIZES(size(&s.t, 64), size(&s.t, 64), size(&s.t, 3), size(&s.t, 3)));
+    Node *wide = unary(&s.t, OP_tanh, convolved(&s, unary(&s.t, OP_tanh, convolved_by(&s, x, w)), 256));
+    new_output(&s.t, convolved_by(&s, unary(&s.t, OP_tanh, convolved(&s, wide, 64)), w));
+    LowerOptions options = options_of_step(&s, "x86-64-v3");
+    const Program *program = lower(s.t.graph, &options, s.t.arena);
+    int packings = 0;
+    for (int i = 0; i < program->launches.count; i++)
+        packings += is_packed(program->launches.items[i]->output);
+    CU_ASSERT_EQUAL(packings, 2);
+    check_step(&s, 1e-3, "packing again");
+}
