@@ -461,7 +461,7 @@ static Winograder begin_function(Module *m, const Kernel *kernel, const char *na
     c.columns = get_dim(m, tiles_along(dims, &c.shape, 1, c.w.outputs));
     c.count = get_dim(m, count_tiles(dims, &c.shape, c.w.outputs));
     c.between = emit_stack(m, get_vector(m, m->f32, c.lanes), winograd_planes(&c.w));
-    c.edge = emit_stack(m, get_vector(m, m->f32, c.lanes), winograd_planes(&c.w));
+    c.edge = emit_stack(m, get_vector(m, m->f32, c.lanes), winograd_planes(&c.w) + 1);
     return c;
 }
 
@@ -559,7 +559,7 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
 
 typedef struct Round {
     ParityTiles of;
-    LLVMValueRef group; /* the first */
+    LLVMValueRef group; /* the first, or the only one */
 } Round;
 
 /* Tiles of the round, of so many, divided as evenly as full register tiles allow. */

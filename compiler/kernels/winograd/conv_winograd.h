@@ -94,7 +94,7 @@ typedef struct Winograder {
     LLVMValueRef transformed;          /* in the workspace: weights of a round; NULL: they are packed */
     LLVMValueRef rows, columns, count; /* map tiles: down, across, in all images */
     /* on the stack: a tile between the passes of a transform; an input tile with
-     * padding */
+     * padding, and a vector of zeros behind it */
     LLVMValueRef between, edge;
 } Winograder;
 
