@@ -9,8 +9,8 @@
  * that are not used there and that can be computed again, it takes the one that saves
  * most bytes for its time. It repeats this until no value is left, or the added work
  * exceeds SHARE_AGAIN of the program's time. A value is computed again by the same launch
- * on the same operands, right before the first launch that reads it after the peak;
- * results stay the same to the bit.
+ * on the same operands, right before the first launch that reads it after the peak, or
+ * before an operand is overwritten; results stay the same to the bit.
  *
  * Needs: final launches, so that all memory but the addresses of buffers is known.
  * Result: more launches. */
@@ -104,43 +104,54 @@ static void find_waiting(Peak *peak) {
 /* The elements must be strided as in a buffer of their own, since the code of the readers
  * has the strides. */
 static bool lies_densely(Program *program, const Value *value) {
+    if (is_packed(value)) return true;
     const Dim *dense = dense_strides(program, value->node->shape, value->format);
     for (int i = 0; i < value->node->shape.rank; i++)
         if (value->strides[i] != dense[i] && !dim_is_one(value->node->shape.dims[i])) return false;
     return true;
 }
 
-/* Whether all operands of the launch still have their values before the launch `next`. */
-static bool has_operands_at(const Peak *peak, const Kernel *kernel, int next) {
+/* The last launch up to `next` before which all operands of the kernel still have their
+ * values. */
+static int last_with_operands(const Peak *peak, const Kernel *kernel, int next) {
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *root = value_root(kernel->inputs[i]);
-        if (root->space == SPACE_INPUT && peak->replaced[root->slot] < next) return false;
-        if (root->space == SPACE_OUTPUT) return false;
+        if (root->space == SPACE_INPUT && peak->replaced[root->slot] < next)
+            next = peak->replaced[root->slot];
+        if (root->space == SPACE_OUTPUT) return -1;
     }
-    return true;
+    return first_along(peak->program, next);
 }
+
+typedef struct Again { /* a value to compute again */
+    const Value *value;
+    int at;               /* the launch before which */
+    double cycles, worth; /* worth: bytes saved for each cycle */
+} Again;
 
 /* The bytes by which memory at the peak shrinks, less what must be kept longer for it. 0
  * if another launch would then have as much memory live as the peak has. */
-static int64_t bytes_saved(const Peak *peak, const Kernel *kernel, const Waiting *waiting, int64_t bytes) {
-    int64_t saved = bytes;
+static int64_t bytes_saved(const Peak *peak, const Again *again) {
+    const Kernel *kernel = peak->program->launches.items[peak->made[again->value->id]];
+    const Value *from = value_root(again->value);
+    int64_t bytes = buffer_bytes(peak->program, from), saved = bytes;
+    int before = peak->waiting[from->id].before;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *root = value_root(kernel->inputs[i]);
         int64_t more = buffer_bytes(peak->program, root);
         if (root->last < peak->launch) saved -= more;
-        for (int k = root->last + 1; more > 0 && k <= waiting->next; k++) {
-            bool waits = k > waiting->before && k < waiting->next;
+        for (int k = root->last + 1; more > 0 && k <= again->at; k++) {
+            bool waits = k > before && k < again->at;
             if (peak->live[k] + more - (waits ? bytes : 0) >= peak->live[peak->launch]) return 0;
         }
     }
     return saved;
 }
 
-typedef struct Again { /* a value to compute again */
-    const Value *value;
-    int next;
-    double cycles, worth; /* worth: bytes saved for each cycle */
-} Again;
+static bool is_repeatable(const Kernel *kernel) {
+    if (is_packed(kernel->output)) return true;
+    return !kernel->anchor && kernel->proposal.is_nest && kernel->member_count > 0;
+}
 
 static Again consider_again(const Peak *peak, const Value *root) {
     const Waiting *waiting = &peak->waiting[root->id];
@@ -150,12 +161,12 @@ static Again consider_again(const Peak *peak, const Value *root) {
         return none;
     int made = peak->made[waiting->read->id];
     const Kernel *kernel = made >= 0 ? peak->program->launches.items[made] : NULL;
-    if (!kernel || kernel->anchor || !kernel->proposal.is_nest || kernel->member_count == 0) return none;
-    if (!has_operands_at(peak, kernel, waiting->next) || !lies_densely(peak->program, waiting->read))
-        return none;
-    double cycles = kernel->proposal.cycles;
-    return (Again){waiting->read, waiting->next, cycles,
-                   (double)bytes_saved(peak, kernel, waiting, bytes) / cycles};
+    if (!kernel || !is_repeatable(kernel)) return none;
+    Again again = {waiting->read, last_with_operands(peak, kernel, waiting->next), kernel->proposal.cycles,
+                   0};
+    if (again.at <= peak->last || !lies_densely(peak->program, waiting->read)) return none;
+    again.worth = (double)bytes_saved(peak, &again) / again.cycles;
+    return again;
 }
 
 static Again choose_again(const Peak *peak, double most_cycles) {
@@ -192,26 +203,32 @@ static void insert_launch(Program *program, int at, Kernel *kernel) {
     for (int i = at; i < program->launches.count; i++) launches[i]->id = i;
 }
 
+/* Of a buffer of its own. */
+static Dim bytes_alone(Program *program, const Value *value) {
+    if (is_packed(value)) return value->bytes;
+    const Node *node = value->node;
+    const Dim *dense = dense_strides(program, node->shape, value->format);
+    return dim_scale(program->graph->dims, dense[node->shape.rank], dtype_bytes(node->shape.type));
+}
+
 static void make_again(Peak *peak, const Again *again) {
     Program *program = peak->program;
     const Kernel *before = program->launches.items[peak->made[again->value->id]];
     Kernel *kernel = arena_copy(program->arena, before, sizeof *before);
-    Dim *dense = dense_strides(program, again->value->node->shape, again->value->format);
     kernel->fused = 0;
     /* a list of its own, since a later round may replace an operand of one of the two
      * launches */
     kernel->inputs =
         arena_copy(program->arena, before->inputs, sizeof(Value *) * (size_t)before->input_count);
     kernel->output = value_copied(program, again->value, NULL, again->value->offset);
-    kernel->output->bytes = dim_scale(program->graph->dims, dense[again->value->node->shape.rank],
-                                      dtype_bytes(again->value->node->shape.type));
-    for (int i = again->next; i < program->launches.count; i++) {
+    kernel->output->bytes = bytes_alone(program, again->value);
+    for (int i = again->at; i < program->launches.count; i++) {
         Kernel *reader = program->launches.items[i];
         for (int k = 0; k < reader->input_count; k++)
             if (value_made(peak, reader->inputs[k]) == again->value)
                 reader->inputs[k] = view_again(program, reader->inputs[k], again->value, kernel->output);
     }
-    insert_launch(program, first_along(program, again->next), kernel);
+    insert_launch(program, again->at, kernel);
 }
 
 static bool lower_peak(Program *program, double *cycles) {

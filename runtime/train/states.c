@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 int64_t cai_state_count(const cai_state *state) {
     int64_t count = 1;
@@ -13,30 +14,39 @@ int64_t cai_state_count(const cai_state *state) {
 
 /* ---- memory ---- */
 
-static void *aligned_memory(uint64_t bytes, const char *what, cai_error *error) {
-    uint64_t whole = (bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT;
-    void *memory = aligned_alloc(CAI_ALIGNMENT, whole ? whole : CAI_ALIGNMENT);
-    if (!memory) cai_fail_memory(error, whole, what);
+enum { HUGE_PAGE = 1 << 21 };
+
+/* With the room up to the next. */
+static uint64_t bytes_of_state(const cai_state *state) {
+    uint64_t bytes = (uint64_t)cai_state_count(state) * (uint64_t)cai_type_bytes(state->type);
+    return (bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT;
+}
+
+/* Weights are read in strides of kilobytes where they are packed, so that each read is of
+ * a page of its own. What lies behind the last whole huge page has small ones. */
+static void *memory_of_states(uint64_t bytes, cai_error *error) {
+    void *memory = aligned_alloc(HUGE_PAGE, (bytes / HUGE_PAGE + 1) * HUGE_PAGE);
+    if (!memory) cai_fail_memory(error, bytes, "the weights and the states of optimizers");
+    else madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return memory;
 }
 
 bool cai_states_new(const cai_training *training, cai_states *states, cai_error *error) {
-    *states = (cai_states){training, calloc((size_t)training->state_count + 1, sizeof *states->data)};
+    uint64_t bytes = 0;
+    *states = (cai_states){training, calloc((size_t)training->state_count + 1, sizeof *states->data), NULL};
     if (!states->data) return cai_fail_memory(error, 0, "states");
-    for (int i = 0; i < training->state_count; i++) {
-        const cai_state *state = &training->states[i];
-        uint64_t bytes = (uint64_t)cai_state_count(state) * (uint64_t)cai_type_bytes(state->type);
-        states->data[i] = aligned_memory(bytes, state->path, error);
-        if (!states->data[i]) {
-            cai_states_free(states);
-            return false;
-        }
+    for (int i = 0; i < training->state_count; i++) bytes += bytes_of_state(&training->states[i]);
+    unsigned char *memory = states->memory = memory_of_states(bytes, error);
+    for (int i = 0; memory && i < training->state_count; i++) {
+        states->data[i] = memory;
+        memory += bytes_of_state(&training->states[i]);
     }
-    return true;
+    if (!memory) cai_states_free(states);
+    return memory;
 }
 
 void cai_states_free(cai_states *states) {
-    for (int i = 0; states->data && i < states->training->state_count; i++) free(states->data[i]);
+    free(states->memory);
     free(states->data);
     *states = (cai_states){0};
 }

@@ -82,7 +82,8 @@ int64_t cai_step_seed(uint64_t seed, int32_t phase, int64_t step);
 
 typedef struct cai_states {
     const cai_training *training;
-    void **data; /* one block for each state, aligned to CAI_ALIGNMENT */
+    void **data;  /* of each state, aligned to CAI_ALIGNMENT */
+    void *memory; /* of all */
 } cai_states;
 
 bool cai_states_new(const cai_training *training, cai_states *states, cai_error *error);

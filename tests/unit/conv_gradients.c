@@ -117,8 +117,8 @@ static void compare_threads(const ShapeLine *shape, const char *text, void *cont
     arena_free(t.arena);
 }
 
-/* Parts of images and of rows, all three forms, sizes that are free, rounds of map
- * tiles. */
+/* Parts of images and of rows, all three forms, sizes that are free, rounds of map tiles,
+ * and of groups whose weights they transform. */
 TEST(bits_do_not_depend_on_threads) {
     static const char *const lines[] = {
         "convw by=conv_gradient n=5 ic=32 oc=64 k=3 p=1 square=28 free=0,1",
@@ -130,7 +130,9 @@ TEST(bits_do_not_depend_on_threads) {
         "convw by=conv_winograd_gradient n=5 ic=32 oc=64 k=3 p=1 square=28 free=0,1",
         "convw by=conv_winograd_gradient n=1 ic=24 oc=136 k=3 p=1 h=60 w=90",
         "convw by=conv_winograd_gradient n=5 ic=32 oc=64 k=4 s=1,2 p=1 square=28 free=0,1",
-        "convw by=conv_winograd_gradient n=2 ic=200 oc=264 k=4 s=1,2 p=1 square=8"};
+        "convw by=conv_winograd_gradient n=2 ic=200 oc=264 k=4 s=1,2 p=1 square=8",
+        "conv by=conv_winograd n=2 ic=192 oc=264 k=4 s=1,2 p=1 square=8 computed=1",
+        "tconv by=conv_winograd n=2 ic=200 oc=264 k=4 s=1,2 p=1 square=8 computed=1"};
     for (int i = 0; i < COUNT_OF(lines) * target_count(); i++) {
         const Target *target = target_at(i % target_count());
         if (can_run(target->name)) each_shape(lines[i / target_count()], compare_threads, (void *)target);

@@ -190,16 +190,30 @@ TEST(large_weights_are_taken_in_parts) {
     check_step(&s, 1e-4, "weights in parts");
 }
 
-/* ---- what is made again ---- */
-
-static Node *per_map(Step *s, Node *x, Node *like) {
-    return build_broadcast(s->t.graph, x, 4, like->shape.dims);
+static Node *convolved_by(Step *s, Node *x, Node *w) {
+    return MAKE(&s->t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1),
+                DIMS(x->shape.dims[2], x->shape.dims[3]), 1);
 }
 
 static Node *convolved(Step *s, Node *x, int64_t channels) {
     Node *w = trained(s, 0.1, SIZES(size(&s->t, channels), x->shape.dims[1], size(&s->t, 3), size(&s->t, 3)));
-    return MAKE(&s->t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1),
-                DIMS(x->shape.dims[2], x->shape.dims[3]), 1);
+    return convolved_by(s, x, w);
+}
+
+/* Winograd makes four times as much of weights of 2.4 MB. Their gradient is there
+ * whole. */
+TEST(transformed_weights_are_never_whole) {
+    Step s = step_new();
+    Node *x = state_of_step(&s, -1, 1, SIZES(size(&s.t, 2), size(&s.t, 256), size(&s.t, 8), size(&s.t, 8)));
+    Node *y = unary(&s.t, OP_tanh, convolved(&s, x, 256));
+    descend(&s, total(&s, unary(&s.t, OP_tanh, convolved(&s, y, 256))));
+    CU_ASSERT(check_step(&s, 1e-3, "transformed weights") < 3 * 4 * 256 * 256 * 9);
+}
+
+/* ---- what is made again ---- */
+
+static Node *per_map(Step *s, Node *x, Node *like) {
+    return build_broadcast(s->t.graph, x, 4, like->shape.dims);
 }
 
 /* relu((y - mean) / deviation) */
@@ -223,4 +237,21 @@ TEST(activations_are_made_again) {
     descend(&s, scaled(&s, 1e-4, total(&s, binary(&s.t, OP_mul, x, x))));
     int64_t bytes = check_step(&s, 1e-4, "layers with norms");
     CU_ASSERT(bytes <= (LAYERS + 4) * MAP);
+}
+
+/* A packed weight does not wait for its second convolution while a wide one is
+ * computed. */
+TEST(packing_is_done_again) {
+    Step s = step_new();
+    Node *x = state_of_step(&s, -1, 1, SIZES(size(&s.t, 1), size(&s.t, 64), size(&s.t, 32), size(&s.t, 32)));
+    Node *w = trained(&s, 0.1, SIZES(size(&s.t, 64), size(&s.t, 64), size(&s.t, 3), size(&s.t, 3)));
+    Node *wide = unary(&s.t, OP_tanh, convolved(&s, unary(&s.t, OP_tanh, convolved_by(&s, x, w)), 256));
+    new_output(&s.t, convolved_by(&s, unary(&s.t, OP_tanh, convolved(&s, wide, 64)), w));
+    LowerOptions options = options_of_step(&s, "x86-64-v3");
+    const Program *program = lower(s.t.graph, &options, s.t.arena);
+    int packings = 0;
+    for (int i = 0; i < program->launches.count; i++)
+        packings += is_packed(program->launches.items[i]->output);
+    CU_ASSERT_EQUAL(packings, 2);
+    check_step(&s, 1e-3, "packing again");
 }

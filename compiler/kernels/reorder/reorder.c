@@ -27,9 +27,13 @@
  *
  * Lanes without an element read another element, and are stored as zeros. Bound: memory;
  * below 16 taps one shuffle an element. */
+#include "kernels/reorder/reorder.h"
+
 #include "kernels/winograd/conv_winograd.h"
 
-enum { RUN = 8 /* inputs that Winograd transforms together */ };
+/* Inputs that Winograd transforms together; and so many places ahead rows are asked
+ * for. */
+enum { RUN = 8 };
 
 typedef struct Reorder {
     Module *m;
@@ -47,6 +51,7 @@ typedef struct Reorder {
     LLVMValueRef exists; /* lanes that have an element; NULL: all */
     LLVMValueRef taps;   /* of Winograd, on the stack: vectors for each input of a run and block */
     int64_t tap_count;
+    bool streamed; /* of Winograd: stores past the caches */
 } Reorder;
 
 /* ---- choice ---- */
@@ -256,10 +261,33 @@ static void set_block(Reorder *r, LLVMValueRef base, LLVMValueRef to, LLVMValueR
         r->exists = emit_lane_mask(m, emit_sub(m, get_i64(m, size), at), r->lanes);
 }
 
+/* Asks for the rows of all lanes that are read RUN places of the axis later, which no
+ * hardware follows. */
+static void prefetch_rows_ahead(Reorder *r, int axis) {
+    Module *m = r->m;
+    LLVMValueRef here = r->at[axis];
+    r->at[axis] = emit_affine(m, here, 1, RUN);
+    LLVMValueRef base = weight_element(r, emit_base(r), emit_way(r, r->lane_axis, r->at[r->lane_axis]));
+    for (int l = 0; l < r->lanes; l++) emit_prefetch(m, weight_element(r, base, emit_lane_way(r, l)), 2);
+    r->at[axis] = here;
+}
+
+/* The axis of the innermost loop around lines, or -1. */
+static int find_inner_axis(const Reorder *r) {
+    for (int i = r->format->level_count - 1; i >= format_outer_levels(r->format); i--) {
+        int axis = r->format->levels[i].axis;
+        if (axis != r->line_axis && axis != r->lane_axis) return axis;
+    }
+    return -1;
+}
+
 static void emit_lane_blocks(Reorder *r, LLVMValueRef to) {
+    bool in_rows = is_adjacent(r, r->line_axis) && !is_adjacent(r, r->lane_axis);
+    int inner = in_rows ? find_inner_axis(r) : -1;
     LLVMValueRef base = emit_base(r);
     Loop loop = begin_loop(r->m, get_i64(r->m, 0), r->extent[r->lane_axis], r->lanes);
     set_block(r, base, to, loop.index);
+    if (inner >= 0) prefetch_rows_ahead(r, inner);
     emit_line(r);
     end_loop(r->m, &loop);
 }
@@ -279,17 +307,6 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
     }
 }
 
-/* Asks for what the next run reads at the place that is a run before it: the rows of all
- * lanes, which no hardware follows. */
-static void prefetch_next_run(Reorder *r) {
-    Module *m = r->m;
-    LLVMValueRef here = r->at[WINOGRAD_INPUTS];
-    r->at[WINOGRAD_INPUTS] = emit_affine(m, here, 1, RUN);
-    LLVMValueRef base = weight_element(r, emit_base(r), emit_way(r, r->lane_axis, r->at[r->lane_axis]));
-    for (int l = 0; l < r->lanes; l++) emit_prefetch(m, weight_element(r, base, emit_lane_way(r, l)), 2);
-    r->at[WINOGRAD_INPUTS] = here;
-}
-
 /* Keeps the taps of `count` inputs from `input` on, on the stack. */
 static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     Module *m = r->m;
@@ -299,7 +316,7 @@ static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     LLVMValueRef base = emit_base(r), number = emit_mul(m, inputs.index, width);
     Loop blocks = begin_loop(m, get_i64(m, 0), width, r->lanes);
     set_block(r, base, get_i64(m, 0), blocks.index);
-    prefetch_next_run(r);
+    prefetch_rows_ahead(r, WINOGRAD_INPUTS);
     keep_taps(r, element_at(r, r->taps, emit_affine(m, emit_add(m, number, blocks.index), r->tap_count, 0)));
     end_loop(m, &blocks);
     end_loop(m, &inputs);
@@ -308,6 +325,7 @@ static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
 /* What L3 would not hold passes by the caches, where a vector is a line. */
 static bool is_streamed(const Reorder *r) {
     const Target *t = r->m->target;
+    if (!r->format->winograd) return false;
     return t->vector_bytes == LINE_BYTES && format_bytes(r->format, r->from->node) > t->l3_bytes;
 }
 
@@ -325,7 +343,7 @@ static void emit_parity(Reorder *r, LLVMValueRef parity, LLVMValueRef count, LLV
         LLVMValueRef taps =
             element_at(r, r->taps, emit_add(m, first, emit_affine(m, loop.index, r->tap_count, 0)));
         winograd_emit_weights(m, &w, y, taps, by * side * lanes, by * lanes, element_at(r, to, loop.index),
-                              plane, is_streamed(r) ? emit_streamed_store : emit_aligned_store);
+                              plane, r->streamed ? emit_streamed_store : emit_aligned_store);
         end_loop(m, &loop);
     }
 }
@@ -347,11 +365,11 @@ static void emit_parities(Reorder *r, LLVMValueRef count, LLVMValueRef to) {
     end_loop(m, &loop);
 }
 
-static void emit_transformed(Reorder *r, LLVMValueRef to) {
+/* Inputs `begin` .. `end` of the cell. */
+static void emit_transformed(Reorder *r, LLVMValueRef to, LLVMValueRef begin, LLVMValueRef end) {
     Module *m = r->m;
-    LLVMValueRef all = r->extent[WINOGRAD_INPUTS];
-    Loop runs = begin_loop(m, get_i64(m, 0), all, RUN);
-    LLVMValueRef count = emit_min(m, get_i64(m, RUN), emit_sub(m, all, runs.index));
+    Loop runs = begin_loop(m, begin, end, RUN);
+    LLVMValueRef count = emit_min(m, get_i64(m, RUN), emit_sub(m, end, runs.index));
     keep_inputs(r, runs.index, count);
     LLVMValueRef first = emit_add(m, to, emit_mul(m, runs.index, r->stride[WINOGRAD_INPUTS]));
     emit_parities(r, count, element_at(r, r->output, first));
@@ -434,26 +452,38 @@ static int64_t width_of_tile(const Format *format) {
     return format->levels[level].block;
 }
 
+static Reorder begin_reorder(Module *m, const Kernel *kernel, const Value *from, const Format *format) {
+    Reorder r = {.m = m, .kernel = kernel, .format = format, .from = from, .lanes = m->target->lanes};
+    r.lane_axis = format->levels[format->level_count - 1].axis;
+    r.line_axis = find_reordered_line(&r);
+    r.type = format_type(format, from->node);
+    if (!format->winograd) return r;
+    r.tap_count = format_size(format, from->node, WINOGRAD_TAPS);
+    r.taps = emit_stack(m, get_register_type(m, r.type, 1), r.tap_count * RUN * width_of_tile(format));
+    return r;
+}
+
 LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
     const Format *format = kernel->output->format;
-    Reorder r = {
-        .m = m, .kernel = kernel, .format = format, .from = kernel->inputs[0], .lanes = m->target->lanes};
-    r.lane_axis = format->levels[format->level_count - 1].axis;
-    r.line_axis = find_reordered_line(&r);
+    Reorder r = begin_reorder(m, kernel, kernel->inputs[0], format);
     r.output = get_argument(m, 0);
     r.input = get_argument(m, 1);
-    r.type = format_type(format, kernel->output->node);
-    if (format->winograd) {
-        r.tap_count = format_size(format, r.from->node, WINOGRAD_TAPS);
-        r.taps = emit_stack(m, get_register_type(m, r.type, 1), r.tap_count * RUN * width_of_tile(format));
-    }
+    r.streamed = is_streamed(&r);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef to = find_reordered_cell(&r, tasks.index);
-    if (format->winograd) emit_transformed(&r, to);
+    if (format->winograd) emit_transformed(&r, to, get_i64(m, 0), r.extent[WINOGRAD_INPUTS]);
     else emit_level_places(&r, format_outer_levels(format), to);
     end_loop(m, &tasks);
-    if (format->winograd && is_streamed(&r)) emit_streamed_end(m);
+    if (r.streamed) emit_streamed_end(m);
     finish_kernel(m);
     return function;
+}
+
+void emit_winograd_cell(Module *m, const Kernel *kernel, const WinogradCell *cell) {
+    Reorder r = begin_reorder(m, kernel, kernel->inputs[1], cell->format);
+    r.input = cell->weight;
+    r.output = cell->to;
+    find_reordered_cell(&r, cell->number);
+    emit_transformed(&r, get_i64(m, 0), cell->begin, cell->end);
 }

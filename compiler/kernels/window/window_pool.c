@@ -15,8 +15,8 @@
  * it, and none after it is above it. (window_scatter.c has max_pool_scatter where lanes
  * are channels.)
  *
- * Memory is the bound of the forward operators. The transposed ones are correct and
- * vectorised, but not tuned. */
+ * Memory is the bound of the forward operators, which where lanes are channels ask for
+ * the rows below. The transposed ones are correct and vectorised, but not tuned. */
 #include "kernels/window/window.h"
 
 enum { TILE = 4, MAX_UNROLLED = 8 };
@@ -188,9 +188,35 @@ static void visit_axis(const Pool *p, const Outputs *o, int axis, Point at, Loop
     end_loop_carried(m, &loop, state);
 }
 
+/* Where L3 does not hold the maps: asks L2 for what the windows below will be the first
+ * to read. Each row of windows reads several rows of the map at once, which hardware
+ * follows too late. */
+static void prefetch_below(const Pool *p, const Outputs *o) {
+    WindowRows *rows = p->rows;
+    Module *m = p->m;
+    const Program *program = rows->kernel->program;
+    const Value *map = rows->kernel->inputs[0];
+    double bytes = node_typical_bytes(program, map->node) + node_typical_bytes(program, rows->kernel->anchor);
+    if (!rows->blocked || p->axes != 2 || bytes <= (double)m->target->l3_bytes) return;
+    LLVMValueRef at[] = {rows->point.at[0].base, emit_div(m, rows->point.at[1].base, get_i64(m, rows->lanes)),
+                         emit_affine(m, rows->point.at[2].base, p->stride[0],
+                                     (p->kernel[0] - 1) * p->dilation[0] + 1 - p->before[0]),
+                         emit_affine(m, o->x, p->stride[1], -p->before[1])};
+    LLVMTypeRef element = get_memory_type(m, map->node->shape.type);
+    LLVMValueRef first = get_i64(m, 0), row = get_dim(m, map->strides[2]);
+    for (int i = 0; i < 4; i++) first = emit_add(m, first, emit_mul(m, at[i], get_dim(m, map->strides[i])));
+    int64_t pixel = dim_const_value(map->strides[3]),
+            line = max_i64(pixel, LINE_BYTES / dtype_bytes(map->node->shape.type));
+    for (int64_t y = 0; y < p->stride[0]; y++, first = emit_add(m, first, row))
+        for (int64_t x = 0; x < o->count * p->stride[1] * pixel; x += line)
+            emit_prefetch(
+                m, get_element_anywhere(m, element, get_argument(m, 1), emit_affine(m, first, 1, x)), 2);
+}
+
 static void emit_outputs(const Pool *p, LLVMValueRef x, int count, bool inside) {
     WindowRows *rows = p->rows;
     Outputs o = {.x = x, .count = count, .inside = inside};
+    if (inside && p->op != OP_max_pool_gather) prefetch_below(p, &o);
     LoopCarried state = {.count = count * state_size(p)};
     for (int i = 0; i < count; i++) start_state(p, &state.at[i * state_size(p)]);
     visit_axis(p, &o, 0, rows->point, &state);

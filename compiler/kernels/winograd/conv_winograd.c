@@ -20,11 +20,16 @@
  *
  * Where there are many weights, or few map tiles, every task would stream the weights, or
  * threads would have no task. Then there are three launches, in rounds of `together` map
- * tiles, over a workspace, and weights are read once a round:
+ * tiles, of a parity of the output, over a workspace, and weights are read once a round:
  *
  *     tasks: block of input channels, a part of the map tiles      transform
  *     tasks: plane, a part of the groups                           products
  *     tasks: block of output channels, a part of the map tiles     transform back, epilogue, store
+ *
+ * Packing weights that the run computes would write four to six times as many bytes to
+ * memory as it reads, and the products read them again. Where a round has all map tiles,
+ * it has one group of output channels instead of all, and a launch before these, whose
+ * tasks transform some inputs of the group's weights (kernels/reorder), which L3 holds.
  *
  * Effective share of peak (FLOPs of direct convolution) on a core with two 512-bit FMAs
  * at 249 GFLOP/s, warm / weights flushed from all caches, by build/kernel_bench; direct
@@ -37,12 +42,14 @@
  * The products reach 99 % of peak where they read from L2, and 80 to 85 % in phases,
  * whose planes are in L3; the transforms take 30 % of the time of 64 channels. Tried, and
  * not faster: planes outermost in memory, with the blocks of channels inside (10 %
- * slower: 36 pages a map tile); prefetching transformed inputs of the next plane, the
+ * slower: 36 pages a map tile); prefetching all transformed inputs of the next plane, the
  * lines of products before they are stored, or maps a tile ahead (no gain in programs,
  * whose memory is in huge pages); prefetching weights two and three panels ahead instead
  * of one (3 to 5 % slower); non-temporal stores (0 to 6 % faster, but slower for maps
  * that the next layer finds in L3). */
 #include "kernels/winograd/conv_winograd.h"
+
+#include "kernels/reorder/reorder.h"
 #include <math.h>
 
 enum {
@@ -51,6 +58,7 @@ enum {
     LEAST_TASKS = 8,
     MANY_TASKS = 16,
     PRODUCT_TASKS = 72,
+    WEIGHT_CHANNELS = 16 /* inputs whose weights a task transforms */,
     LAUNCH_CYCLES = 3000,
     LEAST_PLACES = 4000
 };
@@ -113,6 +121,7 @@ typedef struct WinogradLayer { /* the inputs of the model, at typical sizes */
     int64_t in_blocks, out_blocks; /* of channels, likewise */
     int64_t in_parities, out_parities;
     bool fixed_map, fixed_count; /* height and width; the number of map tiles */
+    bool constant;               /* the weights */
     double map_bytes[2];         /* of the input and the output */
     /* bytes of transformed weights: of this layer, and of the network, if all its layers
      * were transformed like this one */
@@ -161,8 +170,8 @@ static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *
     l.map_bytes[1] = bytes * bytes_of_map(kernel, s->outputs, s->out_size, s->images, target->lanes);
     l.weights = l.growth * (double)(s->kernel[0] * s->kernel[1] * s->inputs * l.out_blocks * target->lanes);
     l.weights *= bytes;
-    bool just_packed = kernel->inputs[1]->space != SPACE_WEIGHTS;
-    l.network = just_packed ? l.weights : l.growth * (double)program->raw_weights_bytes;
+    l.constant = kernel->inputs[1]->space == SPACE_WEIGHTS;
+    l.network = l.constant ? l.growth * (double)program->raw_weights_bytes : l.weights;
     return l;
 }
 
@@ -211,8 +220,9 @@ static double transforms_cycles(const WinogradLayer *l) {
 
 /* The rate, in bytes a cycle, of reading weights that were last used in the run before:
  * the cache that still holds them depends on the weights of all layers. */
-static double cold_rate(const WinogradLayer *l) {
+static double cold_rate(const WinogradLayer *l, const WinogradTile *tile) {
     const Target *t = l->target;
+    if (tile->transforms_weights) return t->l3_bytes_per_cycle;
     if (l->network <= (double)t->l2_bytes / 2) return t->l2_bytes_per_cycle;
     return l->network <= 8 * (double)t->l3_bytes ? t->l3_bytes_per_cycle : t->memory_bytes_per_cycle;
 }
@@ -220,8 +230,8 @@ static double cold_rate(const WinogradLayer *l) {
 /* The cycles of reading weights that the work does not hide (measured: a third, and all
  * where reading takes as long as the work), less those of direct convolution, whose cost
  * leaves them out. */
-static double winograd_stream_cycles(const WinogradLayer *l, double warm) {
-    double cycles = l->weights / cold_rate(l), exposed = fmin(1, fmax(0.35, cycles / warm));
+static double winograd_stream_cycles(const WinogradLayer *l, const WinogradTile *tile, double warm) {
+    double cycles = l->weights / cold_rate(l, tile), exposed = fmin(1, fmax(0.35, cycles / warm));
     return cycles * (exposed - 0.35 / l->growth);
 }
 
@@ -246,19 +256,37 @@ static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
         tile->together = round_up(ceil_div(all, times), tile->pixels);
 }
 
+/* A round transforms weights where it has all map tiles, of which a plane leaves room for
+ * the weights in L2; else it would do that again for each round of tiles. */
+static void choose_own_weights(const WinogradLayer *l, WinogradTile *tile) {
+    int64_t all = round_up(l->tiles, tile->pixels), plane = all * l->in_blocks * l->target->lanes * l->bytes;
+    tile->transforms_weights =
+        tile->phases && !l->constant && l->fixed_count && plane <= l->target->l2_bytes / 4;
+    if (tile->transforms_weights) tile->together = all;
+}
+
+static double transforming_cycles(const WinogradLayer *l) {
+    double vectors = (double)(l->in_blocks * l->target->lanes * l->out_blocks * l->out_parities);
+    return vectors * winograd_weights_cycles(&l->w, l->target) +
+           l->weights / l->growth / l->target->memory_bytes_per_cycle;
+}
+
 static WinogradTile choose_winograd_tile(const ConvShape *s, const WinogradLayer *l, double *cycles) {
     WinogradTile tile = {.shape = *s, .w = l->w, .unroll = 1};
     choose_register_tile(l, &tile);
     choose_together(l, &tile);
+    choose_own_weights(l, &tile);
     if (!l->fixed_count) tile.rest = tile.pixels / 2;
     if (!conv_has_long_steps(l->target) && l->inputs % 2 == 0) tile.unroll = 2;
     tile.plane = plane_of(l, tile.together);
-    int64_t groups = ceil_div(l->out_blocks, tile.blocks) * l->out_parities;
+    int64_t shared =
+        tile.transforms_weights ? tile.together / tile.pixels : ceil_div(l->out_blocks, tile.blocks);
     tile.parts = PARTS;
-    tile.group_parts = (int)min_i64(groups, ceil_div(PRODUCT_TASKS, winograd_planes(&l->w)));
+    tile.product_parts = (int)min_i64(shared, ceil_div(PRODUCT_TASKS, winograd_planes(&l->w)));
     double warm = product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
     if (tile.phases) warm += LAUNCH_CYCLES;
-    *cycles = warm + winograd_stream_cycles(l, warm);
+    *cycles = warm + winograd_stream_cycles(l, &tile, warm);
+    if (tile.transforms_weights) *cycles += transforming_cycles(l);
     return tile;
 }
 
@@ -277,23 +305,35 @@ static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTi
         WinogradLayer l = read_winograd_layer(kernel, s, &w);
         WinogradTile tile = choose_winograd_tile(s, &l, &cycles);
         Format format = winograd_format(target->lanes, &tile);
-        double all = cycles + packing_cycles(kernel, 1, &format);
+        double all = cycles + (tile.transforms_weights ? 0 : packing_cycles(kernel, 1, &format));
         if (best->pixels && all >= best_all) continue;
         *best = tile;
         best_all = all;
         proposal->cycles = cycles;
         conv_prefer_blocks(kernel, proposal, &format);
+        if (tile.transforms_weights) proposal->inputs[1] = (OperandPreference){&format_plain, STRIDES_ANY};
     }
 }
 
-/* Transformed inputs and products. */
+/* Floats of the weights of a group, transformed. */
+static int64_t weights_of_group(const WinogradTile *tile, int lanes) {
+    int64_t inputs = tile->shape.inputs * winograd_axis(&tile->shape, 0).in_parities;
+    return winograd_planes(&tile->w) * tile->blocks * lanes * inputs;
+}
+
+static int64_t blocks_of_round(const WinogradTile *tile, int lanes) {
+    int64_t all = ceil_div(tile->shape.outputs, lanes);
+    return tile->transforms_weights ? tile->blocks : all;
+}
+
+/* Transformed inputs, products and weights. */
 static WorkingMemory winograd_memory(Dims *dims, const WinogradTile *tile, int lanes) {
     const ConvShape *s = &tile->shape;
-    WinogradAxis axis = winograd_axis(s, 0);
-    int64_t in_blocks = ceil_div(s->inputs, lanes) * axis.in_parities,
-            out_blocks = ceil_div(s->outputs, lanes);
-    int64_t blocks = tile->phases ? (in_blocks + out_blocks) * axis.out_parities : in_blocks + tile->blocks;
-    Dim bytes = dim_const(dims, blocks * winograd_block(tile) * dtype_bytes(s->types.sum));
+    int64_t in_blocks = ceil_div(s->inputs, lanes) * winograd_axis(s, 0).in_parities;
+    int64_t blocks = in_blocks + (tile->phases ? blocks_of_round(tile, lanes) : tile->blocks);
+    int64_t floats = blocks * winograd_block(tile);
+    if (tile->transforms_weights) floats += weights_of_group(tile, lanes);
+    Dim bytes = dim_const(dims, floats * dtype_bytes(s->types.sum));
     return tile->phases ? (WorkingMemory){.workspace = bytes} : (WorkingMemory){.scratch = bytes};
 }
 
@@ -325,24 +365,45 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     proposal->tile = tile;
     proposal->memory = winograd_memory(program->graph->dims, tile, (int)lanes);
     int64_t numbers = s.stride[0] * s.stride[1] * winograd_planes(&tile->w) - s.kernel[0] * s.kernel[1];
-    proposal->more_weights = numbers * round_up(s.outputs, lanes) * s.inputs * dtype_bytes(s.types.sum);
+    if (!tile->transforms_weights)
+        proposal->more_weights = numbers * round_up(s.outputs, lanes) * s.inputs * dtype_bytes(s.types.sum);
     proposal->rounds_by_place = true;
     proposal->error = winograd_error(&tile->w, s.inputs * winograd_axis(&s, 0).in_parities);
     return true;
 }
 
+/* Of a parity of the output. */
+static Dim rounds_of_tiles(Dims *dims, const WinogradTile *tile) {
+    return dim_ceil_div(dims, count_tiles(dims, &tile->shape, tile->w.outputs), tile->together);
+}
+
+static int64_t rounds_of_groups(const WinogradTile *tile, int lanes) {
+    int64_t groups = ceil_div(ceil_div(tile->shape.outputs, lanes), tile->blocks);
+    return tile->transforms_weights ? groups : 1;
+}
+
+static Dim rounds_of_all(Dims *dims, const WinogradTile *tile, int lanes) {
+    int64_t parities = winograd_axis(&tile->shape, 0).out_parities;
+    return dim_scale(dims, rounds_of_tiles(dims, tile), parities * rounds_of_groups(tile, lanes));
+}
+
+static int64_t weight_parts(const WinogradTile *tile) {
+    return ceil_div(tile->shape.inputs, WEIGHT_CHANNELS);
+}
+
 static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShape *s,
                                 const WinogradTile *tile) {
     Dims *dims = program->graph->dims;
-    WinogradAxis axis = winograd_axis(s, 0);
     int64_t lanes = program->target->lanes, planes = winograd_planes(&tile->w);
-    int64_t inputs = ceil_div(s->inputs, lanes) * axis.in_parities * axis.out_parities * tile->parts,
-            products = planes * tile->group_parts,
-            results = ceil_div(s->outputs, lanes) * axis.out_parities * tile->parts;
-    kernel_set_phases(kernel, (const char *[]){"inputs", "products", "results"},
-                      (Dim[]){dim_const(dims, inputs), dim_const(dims, products), dim_const(dims, results)},
-                      3);
-    kernel->rounds = dim_ceil_div(dims, count_tiles(dims, s, tile->w.outputs), tile->together);
+    int64_t inputs = ceil_div(s->inputs, lanes) * winograd_axis(s, 0).in_parities * tile->parts,
+            products = planes * tile->product_parts,
+            results = blocks_of_round(tile, (int)lanes) * tile->parts;
+    const char *names[] = {"weights", "inputs", "products", "results"};
+    Dim tasks[] = {dim_const(dims, weight_parts(tile)), dim_const(dims, inputs), dim_const(dims, products),
+                   dim_const(dims, results)};
+    int first = !tile->transforms_weights;
+    kernel_set_phases(kernel, names + first, tasks + first, COUNT_OF(names) - first);
+    kernel->rounds = rounds_of_all(dims, tile, (int)lanes);
 }
 
 void conv_winograd_settle(Program *program, Kernel *kernel) {
@@ -353,8 +414,7 @@ void conv_winograd_settle(Program *program, Kernel *kernel) {
     kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->w.outputs,
                     conv_describe(program->arena, s, &registers), tile->phases ? "p" : "b",
                     (long long)tile->together);
-    kernel->tasks = dim_scale(dims, dim_ceil_div(dims, count_tiles(dims, s, tile->w.outputs), tile->together),
-                              winograd_axis(s, 0).out_parities);
+    kernel->tasks = rounds_of_all(dims, tile, program->target->lanes);
     if (tile->phases) set_winograd_phases(program, kernel, s, tile);
 }
 
@@ -389,21 +449,24 @@ static Winograder begin_function(Module *m, const Kernel *kernel, const char *na
     c.out_blocks = ceil_div(c.shape.outputs, c.lanes);
     c.sum_blocks = c.in_blocks * c.axes[0].in_parities;
     c.groups = ceil_div(c.out_blocks, c.tile->blocks);
+    c.round_groups = c.tile->transforms_weights ? 1 : c.groups;
     c.input = map_of_inputs(&c);
     c.weights = get_argument(m, 2);
     c.input.planes = c.tile->phases ? get_argument(m, kernel->input_count + 1) : m->scratch;
-    int64_t transformed = c.sum_blocks * (c.tile->phases ? c.axes[0].out_parities : 1);
-    c.products = get_element(m, m->f32, c.input.planes, get_i64(m, transformed * c.block));
+    c.products = get_element(m, m->f32, c.input.planes, get_i64(m, c.sum_blocks * c.block));
+    if (c.tile->transforms_weights)
+        c.transformed =
+            get_element(m, m->f32, c.products, get_i64(m, blocks_of_round(c.tile, c.lanes) * c.block));
     c.rows = get_dim(m, tiles_along(dims, &c.shape, 0, c.w.outputs));
     c.columns = get_dim(m, tiles_along(dims, &c.shape, 1, c.w.outputs));
     c.count = get_dim(m, count_tiles(dims, &c.shape, c.w.outputs));
     c.between = emit_stack(m, get_vector(m, m->f32, c.lanes), winograd_planes(&c.w));
-    c.edge = emit_stack(m, get_vector(m, m->f32, c.lanes), winograd_planes(&c.w));
+    c.edge = emit_stack(m, get_vector(m, m->f32, c.lanes), winograd_planes(&c.w) + 1);
     return c;
 }
 
-/* A group of output blocks, counted over all parities of the output. Each parity's last
- * may have fewer blocks than the others. */
+/* A group of output blocks, of a parity of the output, whose last may have fewer blocks
+ * than the others. */
 typedef void (*GroupEmitter)(Winograder *c, LLVMValueRef group, int blocks, void *context);
 
 static void emit_group(Winograder *c, LLVMValueRef group, GroupEmitter emit, void *context) {
@@ -413,12 +476,18 @@ static void emit_group(Winograder *c, LLVMValueRef group, GroupEmitter emit, voi
         emit(c, group, rest ? rest : blocks, context);
         return;
     }
-    LLVMValueRef parity = group, number = take_part(m, &parity, get_i64(m, c->groups));
-    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, number, get_i64(m, c->groups - 1), ""));
+    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, group, get_i64(m, c->groups - 1), ""));
     emit(c, group, blocks, context);
     begin_else(m, &whole);
     emit(c, group, rest, context);
     end_if(m, &whole);
+}
+
+/* Packed weights of a parity of the output. */
+static LLVMValueRef weights_of_parity(Winograder *c, LLVMValueRef parity) {
+    int64_t all =
+        winograd_planes(&c->w) * c->out_blocks * c->axes[0].in_parities * c->shape.inputs * c->lanes;
+    return get_element(c->m, c->m->f32, c->weights, emit_affine(c->m, parity, all, 0));
 }
 
 static LLVMValueRef planes_of(Winograder *c) { return get_i64(c->m, winograd_planes(&c->w)); }
@@ -432,24 +501,24 @@ static WinogradBlock take_block(Winograder *c, LLVMValueRef number, int64_t bloc
     return block;
 }
 
-/* ---- a task for all ---- */
-
-typedef struct WholeTask {
+typedef struct ParityTiles { /* the map tiles of a task or round, of a parity of the output */
     MapTiles tiles;
-    LLVMValueRef parity; /* of the output */
-} WholeTask;
+    LLVMValueRef parity;
+} ParityTiles;
+
+/* ---- a task for all ---- */
 
 static void emit_whole_group(Winograder *c, LLVMValueRef group, int blocks, void *context) {
     Module *m = c->m;
-    const WholeTask *task = context;
-    LLVMValueRef zero = get_i64(m, 0), parity = task->parity;
+    const ParityTiles *task = context;
+    LLVMValueRef zero = get_i64(m, 0), parity = task->parity, weights = weights_of_parity(c, parity);
+    TileRange tiles = {zero, task->tiles.count};
     Loop planes = begin_loop(m, zero, planes_of(c), 1);
-    winograd_emit_products(c, planes.index, group, blocks, zero, task->tiles.count, zero);
+    winograd_emit_products(c, weights, planes.index, group, blocks, &tiles, zero);
     end_loop(m, &planes);
     Loop each = begin_loop(m, zero, get_i64(m, blocks), 1);
     WinogradBlock block = {.number = each.index};
-    LLVMValueRef first = emit_sub(m, group, emit_mul(m, parity, get_i64(m, c->groups)));
-    block.block = emit_add(m, emit_affine(m, first, c->tile->blocks, 0), each.index);
+    block.block = emit_add(m, emit_affine(m, group, c->tile->blocks, 0), each.index);
     winograd_take_parity(m, &parity, c->axes[0].out_parities, block.parity);
     winograd_emit_results(c, &task->tiles, &block);
     end_loop(m, &each);
@@ -457,7 +526,7 @@ static void emit_whole_group(Winograder *c, LLVMValueRef group, int blocks, void
 
 /* A transposed convolution's task is of one parity of its output, and reads the whole
  * input. */
-static void emit_whole_inputs(Winograder *c, const WholeTask *task) {
+static void emit_whole_inputs(Winograder *c, const ParityTiles *task) {
     Module *m = c->m;
     LLVMValueRef parity = task->parity;
     Loop blocks = begin_loop(m, get_i64(m, 0), get_i64(m, c->sum_blocks), 1);
@@ -473,13 +542,12 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
                  groups = get_i64(m, c.groups);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef number = tasks.index;
-    WholeTask task = {.tiles = {.at = get_i64(m, 0)}};
+    ParityTiles task = {.tiles = {.at = get_i64(m, 0)}};
     task.parity = take_part(m, &number, get_i64(m, c.axes[0].out_parities));
     task.tiles.from = emit_mul(m, number, together);
     task.tiles.count = emit_min(m, together, emit_sub(m, c.count, task.tiles.from));
     emit_whole_inputs(&c, &task);
-    LLVMValueRef first = emit_mul(m, task.parity, groups);
-    Loop loop = begin_loop(m, first, emit_add(m, first, groups), 1);
+    Loop loop = begin_loop(m, get_i64(m, 0), groups, 1);
     emit_group(&c, loop.index, emit_whole_group, &task);
     end_loop(m, &loop);
     end_loop(m, &tasks);
@@ -489,71 +557,153 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
 
 /* ---- phases ---- */
 
-/* The map tiles of a round, divided as evenly as full register tiles allow. */
-static MapTiles tiles_of_round(Winograder *c, LLVMValueRef round) {
+typedef struct Round {
+    ParityTiles of;
+    LLVMValueRef group; /* the first, or the only one */
+} Round;
+
+/* Tiles of the round, of so many, divided as evenly as full register tiles allow. */
+static MapTiles tiles_of_round(Winograder *c, LLVMValueRef number, LLVMValueRef rounds) {
     Module *m = c->m;
     int64_t pixels = c->tile->pixels;
-    LLVMValueRef rounds = get_dim(m, c->kernel->rounds);
     LLVMValueRef max = emit_div(m, emit_add(m, c->count, emit_affine(m, rounds, pixels, -1)),
                                 emit_affine(m, rounds, pixels, 0));
     max = emit_affine(m, max, pixels, 0);
-    MapTiles tiles = {.from = emit_mul(m, round, max), .at = get_i64(m, 0)};
+    MapTiles tiles = {.from = emit_mul(m, number, max), .at = get_i64(m, 0)};
     tiles.count = emit_max(m, emit_min(m, max, emit_sub(m, c->count, tiles.from)), get_i64(m, 0));
     return tiles;
 }
 
-static void emit_transforms(Module *m, const Kernel *kernel, const char *name, bool inputs) {
+/* The parities follow each other, since each has weights of its own, and within one the
+ * groups, where a round has one of them. */
+static Round find_round(Winograder *c, LLVMValueRef number) {
+    Module *m = c->m;
+    LLVMValueRef rounds = get_dim(m, rounds_of_tiles(c->kernel->program->graph->dims, c->tile)),
+                 tiles = take_part(m, &number, rounds);
+    Round round = {.group = take_part(m, &number, get_i64(m, rounds_of_groups(c->tile, c->lanes)))};
+    round.of = (ParityTiles){tiles_of_round(c, tiles, rounds), number};
+    return round;
+}
+
+static MapTiles tiles_if(Module *m, LLVMValueRef condition, MapTiles tiles) {
+    tiles.count = LLVMBuildSelect(m->builder, condition, tiles.count, get_i64(m, 0), "");
+    return tiles;
+}
+
+/* Some inputs of the weights of the round's group. */
+static void emit_weights(Module *m, const Kernel *kernel, const char *name) {
     Winograder c = begin_function(m, kernel, name);
-    int parities = c.axes[0].out_parities * (inputs ? c.axes[0].in_parities : 1);
-    int64_t blocks = inputs ? c.in_blocks : c.out_blocks;
+    Format format = winograd_format(c.lanes, c.tile);
+    WinogradCell cell = {.format = &format, .weight = c.weights, .to = c.transformed};
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, c.tile->parts));
-    LLVMValueRef number = take_part(m, &task, get_i64(m, blocks * parities));
-    WinogradBlock block = take_block(&c, number, blocks, parities);
-    MapTiles tiles = winograd_part_of_tiles(&c, tiles_of_round(&c, task), part, c.tile->parts);
-    if (inputs) winograd_emit_inputs(&c, &c.input, &tiles, &block);
-    else winograd_emit_results(&c, &tiles, &block);
+    LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, weight_parts(c.tile)));
+    Round round = find_round(&c, task);
+    cell.number = emit_add(m, emit_mul(m, round.of.parity, get_i64(m, c.groups)), round.group);
+    cell.begin = emit_affine(m, part, WEIGHT_CHANNELS, 0);
+    cell.end =
+        emit_min(m, emit_affine(m, part, WEIGHT_CHANNELS, WEIGHT_CHANNELS), get_i64(m, c.shape.inputs));
+    emit_winograd_cell(m, kernel, &cell);
     end_loop(m, &tasks);
     finish_kernel(m);
 }
 
-typedef struct Plane { LLVMValueRef plane, count; } Plane;
+/* The first of the rounds that have the same map tiles transforms them. */
+static void emit_inputs(Module *m, const Kernel *kernel, const char *name) {
+    Winograder c = begin_function(m, kernel, name);
+    int parities = c.axes[0].in_parities, out_parities = c.axes[0].out_parities;
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, c.tile->parts));
+    LLVMValueRef number = take_part(m, &task, get_i64(m, c.in_blocks * parities));
+    WinogradBlock block = take_block(&c, number, c.in_blocks, parities);
+    Round round = find_round(&c, task);
+    LLVMValueRef first = LLVMBuildICmp(m->builder, LLVMIntEQ, round.group, get_i64(m, 0), "");
+    if (out_parities > 1) winograd_take_parity(m, &round.of.parity, out_parities, block.parity);
+    MapTiles tiles = winograd_part_of_tiles(&c, tiles_if(m, first, round.of.tiles), part, c.tile->parts);
+    winograd_emit_inputs(&c, &c.input, &tiles, &block);
+    end_loop(m, &tasks);
+    finish_kernel(m);
+}
+
+/* The last group may have fewer blocks than the others. */
+static void emit_results(Module *m, const Kernel *kernel, const char *name) {
+    Winograder c = begin_function(m, kernel, name);
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, c.tile->parts));
+    LLVMValueRef number = take_part(m, &task, get_i64(m, blocks_of_round(c.tile, c.lanes)));
+    Round round = find_round(&c, task);
+    WinogradBlock block = {.number = number};
+    block.block = emit_add(m, emit_affine(m, round.group, c.tile->blocks, 0), number);
+    LLVMValueRef exists = LLVMBuildICmp(m->builder, LLVMIntSLT, block.block, get_i64(m, c.out_blocks), "");
+    winograd_take_parity(m, &round.of.parity, c.axes[0].out_parities, block.parity);
+    MapTiles tiles = winograd_part_of_tiles(&c, tiles_if(m, exists, round.of.tiles), part, c.tile->parts);
+    winograd_emit_results(&c, &tiles, &block);
+    end_loop(m, &tasks);
+    finish_kernel(m);
+}
+
+typedef struct Plane {
+    LLVMValueRef number, weights;
+    LLVMValueRef group; /* the first of the round */
+    TileRange tiles;
+} Plane;
 
 static void emit_group_of_plane(Winograder *c, LLVMValueRef group, int blocks, void *context) {
+    const Plane *plane = context;
+    LLVMValueRef number = emit_sub(c->m, group, plane->group);
+    winograd_emit_products(c, plane->weights, plane->number, number, blocks, &plane->tiles,
+                           emit_affine(c->m, number, c->tile->blocks, 0));
+}
+
+/* Part `part` of so many of `count` things. */
+static TileRange emit_share(Module *m, LLVMValueRef count, LLVMValueRef part, int64_t of) {
+    LLVMValueRef parts = get_i64(m, of), next = emit_add(m, part, get_i64(m, 1));
+    return (TileRange){emit_div(m, emit_mul(m, count, part), parts),
+                       emit_div(m, emit_mul(m, count, next), parts)};
+}
+
+/* A plane of the group that the round has, of a share of the map tiles. */
+static void emit_products_of_group(Winograder *c, Plane *plane, LLVMValueRef part) {
     Module *m = c->m;
-    const Plane *p = context;
-    LLVMValueRef parity = group, number = group;
-    if (c->axes[0].out_parities > 1) number = take_part(m, &parity, get_i64(m, c->groups));
-    else parity = get_i64(m, 0);
-    LLVMValueRef product =
-        emit_add(m, emit_affine(m, parity, c->out_blocks, 0), emit_affine(m, number, c->tile->blocks, 0));
-    winograd_emit_products(c, p->plane, group, blocks, emit_affine(m, parity, c->sum_blocks, 0), p->count,
-                           product);
+    int64_t pixels = c->tile->pixels;
+    TileRange share = emit_share(m, get_i64(m, c->tile->together / pixels), part, c->tile->product_parts);
+    plane->weights = c->transformed;
+    plane->tiles.begin = emit_affine(m, share.begin, pixels, 0);
+    plane->tiles.end = emit_min(m, emit_affine(m, share.end, pixels, 0), plane->tiles.end);
+    emit_group(c, plane->group, emit_group_of_plane, plane);
+}
+
+/* A plane of a share of all groups. */
+static void emit_products_of_groups(Winograder *c, Plane *plane, LLVMValueRef part, LLVMValueRef parity) {
+    Module *m = c->m;
+    TileRange share = emit_share(m, get_i64(m, c->groups), part, c->tile->product_parts);
+    plane->weights = weights_of_parity(c, parity);
+    Loop loop = begin_loop(m, share.begin, share.end, 1);
+    emit_group(c, loop.index, emit_group_of_plane, plane);
+    end_loop(m, &loop);
 }
 
 static void emit_products(Module *m, const Kernel *kernel, const char *name) {
     Winograder c = begin_function(m, kernel, name);
-    LLVMValueRef parts = get_i64(m, c.tile->group_parts), one = get_i64(m, 1),
-                 groups = get_i64(m, c.groups * c.axes[0].out_parities);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    LLVMValueRef task = tasks.index, part = take_part(m, &task, parts);
-    Plane plane = {.plane = take_part(m, &task, planes_of(&c))};
-    plane.count = tiles_of_round(&c, task).count;
-    LLVMValueRef from = emit_div(m, emit_mul(m, groups, part), parts),
-                 to = emit_div(m, emit_mul(m, groups, emit_add(m, part, one)), parts);
-    Loop loop = begin_loop(m, from, to, 1);
-    emit_group(&c, loop.index, emit_group_of_plane, &plane);
-    end_loop(m, &loop);
+    LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, c.tile->product_parts));
+    Plane plane = {.number = take_part(m, &task, planes_of(&c))};
+    Round round = find_round(&c, task);
+    plane.group = round.group;
+    plane.tiles = (TileRange){get_i64(m, 0), round.of.tiles.count};
+    if (c.transformed) emit_products_of_group(&c, &plane, part);
+    else emit_products_of_groups(&c, &plane, part, round.of.parity);
     end_loop(m, &tasks);
     finish_kernel(m);
 }
 
 LLVMValueRef conv_winograd_emit(Module *m, const Kernel *kernel) {
     const WinogradTile *tile = kernel->proposal.tile;
+    const Phase *phases = kernel->phases;
     if (!tile->phases) return emit_whole(m, kernel);
-    emit_transforms(m, kernel, kernel->phases[0].name, true);
+    if (tile->transforms_weights) emit_weights(m, kernel, phases++->name);
+    emit_inputs(m, kernel, phases++->name);
     LLVMValueRef function = m->function;
-    emit_products(m, kernel, kernel->phases[1].name);
-    emit_transforms(m, kernel, kernel->phases[2].name, false);
+    emit_products(m, kernel, phases++->name);
+    emit_results(m, kernel, phases->name);
     return function;
 }

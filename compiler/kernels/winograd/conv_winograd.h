@@ -40,9 +40,12 @@ typedef struct WinogradTile {
     /* three launches over a workspace; else a task does everything for `together` map
      * tiles, of a parity of the output, in its scratch */
     bool phases;
+    /* phases: a round has all map tiles and one group, whose weights it transforms, which
+     * lie PLAIN; else they are packed, and a round multiplies by all of them */
+    bool transforms_weights;
     /* phases: into how many tasks the transforms divide the map tiles, and the products
-     * divide the groups */
-    int parts, group_parts;
+     * of a plane divide the groups, or, of one group, the map tiles */
+    int parts, product_parts;
 } WinogradTile;
 
 /* Weights as [tile][plane][parity][input][blocks * lanes outputs], where the last tile is
@@ -83,13 +86,15 @@ typedef struct Winograder {
     WinogradAxis axes[2];
     int64_t in_blocks, out_blocks; /* blocks of channels */
     int64_t sum_blocks;            /* of all parities of the input, which a sum has */
-    int64_t groups;                /* of Q blocks, of a parity of the output */
+    int64_t groups, round_groups;  /* of Q blocks: of a parity of the output, of a round */
     int64_t plane, block;          /* elements from one plane, and from one block of channels, to the next */
     WinogradMap input;
-    LLVMValueRef weights, products;    /* base addresses; the second in scratch or workspace */
+    LLVMValueRef weights;              /* base address of the operand */
+    LLVMValueRef products;             /* in scratch or workspace */
+    LLVMValueRef transformed;          /* in the workspace: weights of a round; NULL: they are packed */
     LLVMValueRef rows, columns, count; /* map tiles: down, across, in all images */
     /* on the stack: a tile between the passes of a transform; an input tile with
-     * padding */
+     * padding, and a vector of zeros behind it */
     LLVMValueRef between, edge;
 } Winograder;
 
@@ -127,10 +132,13 @@ void winograd_emit_weights(Module *m, const Winograd *w, int row, LLVMValueRef t
                            int64_t tap_column, LLVMValueRef to, LLVMValueRef plane, PlaneStore store);
 
 /* ---- winograd_product.c ---- */
-/* The products of one plane for group `group` of `blocks` output blocks, counted over all
- * parities of the output, from block `input` of the planes on, over `count` map tiles
- * from the first on; block 0 of the group becomes block `product` of c->products. */
-void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks,
-                            LLVMValueRef input, LLVMValueRef count, LLVMValueRef product);
+/* Some of the map tiles transformed together; begins at a multiple of `pixels`. */
+typedef struct TileRange { LLVMValueRef begin, end; } TileRange;
+
+/* The products of one plane for group `group` of `blocks` output blocks, where the first
+ * group's weights are at `weights`; block 0 of the group becomes block `product` of
+ * c->products. */
+void winograd_emit_products(Winograder *c, LLVMValueRef weights, LLVMValueRef plane, LLVMValueRef group,
+                            int blocks, const TileRange *tiles, LLVMValueRef product);
 
 #endif

@@ -302,7 +302,7 @@ static Phased begin_gradient_phase(Module *m, const Kernel *kernel, const char *
     c->columns = get_dim(m, gradient_tiles_along(dims, w, 1));
     c->count = get_dim(m, count_gradient_tiles(dims, w));
     c->between = emit_stack(m, get_vector(m, m->f32, c->lanes), planes);
-    c->edge = emit_stack(m, get_vector(m, m->f32, c->lanes), planes);
+    c->edge = emit_stack(m, get_vector(m, m->f32, c->lanes), planes + 1);
     LLVMValueRef x = get_argument(m, kernel->input_count + 1),
                  dy = get_element(m, m->f32, x, get_i64(m, x_blocks_of(w, m->target) * c->block));
     LLVMValueRef behind = get_element(m, m->f32, x, get_i64(m, blocks_of_both(w, m->target) * c->block));

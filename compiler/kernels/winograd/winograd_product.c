@@ -5,7 +5,7 @@
  *     for each P map tiles of those transformed together
  *       sums[P][Q] = 0                                             P * Q registers
  *       for each block of input channels
- *         prefetch a share of the weights of the next product
+ *         prefetch a share of the weights of the next product, and inputs two blocks on
  *         for each channel of the block                            rolled
  *           w[Q] = weights, in the order they lie                  Q registers
  *           for each map tile: b = broadcast of a transformed input    1 register
@@ -16,7 +16,7 @@
  * memory, and never read. */
 #include "kernels/winograd/conv_winograd.h"
 
-enum { LINE_FLOATS = 16, AHEAD = 1 };
+enum { LINE_FLOATS = 16, AHEAD = 1, BLOCKS_AHEAD = 2 };
 
 typedef struct PlaneProduct {
     Winograder *c;
@@ -34,6 +34,15 @@ static LLVMValueRef element_of_plane(Module *m, LLVMValueRef base, LLVMValueRef 
 static void prefetch_ahead(Winograder *c, LLVMValueRef first, int64_t lines) {
     for (int64_t i = 0; i < lines; i++)
         emit_prefetch(c->m, element_of_plane(c->m, first, get_i64(c->m, i * LINE_FLOATS)), 3);
+}
+
+/* In phases the planes are in L3. Each block of channels is elsewhere, and the
+ * multiply-adds of one take longer than the processor looks ahead. */
+static void prefetch_inputs(const PlaneProduct *p, LLVMValueRef inputs) {
+    Winograder *c = p->c;
+    Module *m = c->m;
+    LLVMValueRef later = get_element_anywhere(m, m->f32, inputs, get_i64(m, BLOCKS_AHEAD * c->block));
+    prefetch_ahead(c, later, ceil_div(p->tiles * c->lanes, LINE_FLOATS));
 }
 
 static void multiply_products(const PlaneProduct *p, LLVMValueRef inputs, LLVMValueRef weights,
@@ -63,6 +72,7 @@ static void reduce_block(const PlaneProduct *p, LLVMValueRef block, LoopCarried 
         ahead = element_of_plane(m, p->ahead, emit_affine(m, block, p->ahead_lines * LINE_FLOATS, 0));
     if (ahead && !each) prefetch_ahead(c, ahead, p->ahead_lines);
     LLVMValueRef inputs = element_of_plane(m, p->inputs, emit_affine(m, block, c->block, 0));
+    if (c->tile->phases) prefetch_inputs(p, inputs);
     LLVMValueRef weights = element_of_plane(m, p->weights, emit_affine(m, first, width, 0));
     Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), channels, c->tile->unroll);
     for (int u = 0; u < c->tile->unroll; u++) {
@@ -98,21 +108,17 @@ static void emit_register_tile(PlaneProduct *p, LLVMValueRef to) {
 /* The element at which the weights of a plane and group begin. */
 static LLVMValueRef find_plane_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
     Module *m = c->m;
-    int64_t vector = c->axes[0].in_parities * c->shape.inputs * c->lanes, planes = winograd_planes(&c->w);
-    LLVMValueRef parity = group, number = group, at = emit_affine(m, plane, blocks * vector, 0);
-    if (c->axes[0].out_parities > 1) {
-        number = take_part(m, &parity, get_i64(m, c->groups));
-        at = emit_add(m, at, emit_affine(m, parity, planes * c->out_blocks * vector, 0));
-    }
-    return emit_add(m, emit_affine(m, number, planes * c->tile->blocks * vector, 0), at);
+    int64_t vector = c->axes[0].in_parities * c->shape.inputs * c->lanes,
+            cell = winograd_planes(&c->w) * c->tile->blocks * vector;
+    return emit_add(m, emit_affine(m, group, cell, 0), emit_affine(m, plane, blocks * vector, 0));
 }
 
 /* The weights of the next product: a task goes through the planes of a group, or, in
  * phases, through the groups of a plane. */
 static LLVMValueRef find_next_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
     Module *m = c->m;
-    LLVMValueRef planes = get_i64(m, winograd_planes(&c->w)),
-                 groups = get_i64(m, c->groups * c->axes[0].out_parities), ahead = get_i64(m, AHEAD);
+    LLVMValueRef planes = get_i64(m, winograd_planes(&c->w)), groups = get_i64(m, c->round_groups),
+                 ahead = get_i64(m, AHEAD);
     LLVMValueRef number = c->tile->phases ? emit_add(m, emit_mul(m, plane, groups), group)
                                           : emit_add(m, emit_mul(m, group, planes), plane);
     number = emit_add(m, number, ahead);
@@ -134,23 +140,22 @@ static void set_ahead(PlaneProduct *p, LLVMValueRef first, LLVMValueRef next) {
                                     emit_affine(m, number, p->ahead_lines * c->sum_blocks * LINE_FLOATS, 0));
 }
 
-void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks,
-                            LLVMValueRef input, LLVMValueRef count, LLVMValueRef product) {
+void winograd_emit_products(Winograder *c, LLVMValueRef weights, LLVMValueRef plane, LLVMValueRef group,
+                            int blocks, const TileRange *tiles, LLVMValueRef product) {
     Module *m = c->m;
     const WinogradTile *tile = c->tile;
-    LLVMValueRef next = get_element_anywhere(m, m->f32, c->weights, find_next_panel(c, plane, group, blocks));
+    LLVMValueRef next = get_element_anywhere(m, m->f32, weights, find_next_panel(c, plane, group, blocks));
     LLVMValueRef at = emit_affine(m, plane, tile->plane, 0);
-    LLVMValueRef inputs =
-        element_of_plane(m, c->input.planes, emit_add(m, at, emit_affine(m, input, c->block, 0)));
+    LLVMValueRef inputs = element_of_plane(m, c->input.planes, at);
     LLVMValueRef to = element_of_plane(m, c->products, emit_add(m, at, emit_affine(m, product, c->block, 0)));
     PlaneProduct p = {.c = c,
-                      .weights = element_of_plane(m, c->weights, find_plane_panel(c, plane, group, blocks)),
+                      .weights = element_of_plane(m, weights, find_plane_panel(c, plane, group, blocks)),
                       .blocks = blocks};
-    Loop loop = begin_loop(m, get_i64(m, 0), count, tile->pixels);
+    Loop loop = begin_loop(m, tiles->begin, tiles->end, tile->pixels);
     LLVMValueRef first = emit_affine(m, loop.index, c->lanes, 0);
     p.inputs = element_of_plane(m, inputs, first);
     set_ahead(&p, loop.index, next);
-    LLVMValueRef left = emit_sub(m, count, loop.index);
+    LLVMValueRef left = emit_sub(m, tiles->end, loop.index);
     Branch wide = {0};
     if (tile->rest) {
         wide = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLE, left, get_i64(m, tile->rest), ""));

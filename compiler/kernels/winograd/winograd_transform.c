@@ -235,35 +235,33 @@ static LLVMValueRef is_inside(Winograder *c, const InputTile *s, int axis) {
                         "");
 }
 
-/* How many places of the tile are before place `end` of the map. */
-static LLVMValueRef count_places_before(Winograder *c, const InputTile *s, int axis, LLVMValueRef end) {
+/* Whether place `at` of the tile is on the map. */
+static LLVMValueRef is_on_map(Winograder *c, const InputTile *s, int axis, LLVMValueRef at) {
     Module *m = c->m;
-    LLVMValueRef way = emit_max(m, emit_sub(m, end, s->first[axis]), get_i64(m, 0));
-    LLVMValueRef count = emit_div(m, emit_affine(m, way, 1, s->map->stride - 1), get_i64(m, s->map->stride));
-    return emit_min(m, count, get_i64(m, s->map->side));
+    LLVMValueRef place = emit_add(m, s->first[axis], emit_affine(m, at, s->map->stride, 0));
+    return LLVMBuildICmp(m->builder, LLVMIntULT, place, map_size(c, s->map, axis), "");
 }
 
-/* The tile with zeros for padding, on the stack. */
+/* The tile with zeros for padding, on the stack. On small maps most tiles are at an edge,
+ * each at another, so that the copy has no branches: what is not on the map is read from
+ * zeros behind the copy. */
 static void copy_edge(Winograder *c, const InputTile *s) {
     Module *m = c->m;
+    const int side = s->map->side, size = c->w.size;
     LLVMTypeRef element = input_type(c, s->map), block = get_vector(m, element, c->lanes);
-    LLVMValueRef from[2], to[2], zero = LLVMConstNull(block);
-    Loop clear = begin_loop(m, get_i64(m, 0), get_i64(m, c->w.size * c->w.size), 1);
-    LLVMValueRef place = get_element(m, element, c->edge, emit_affine(m, clear.index, c->lanes, 0));
-    emit_aligned_store(m, zero, place);
-    end_loop(m, &clear);
-    for (int axis = 0; axis < 2; axis++) {
-        from[axis] = count_places_before(c, s, axis, get_i64(m, 0));
-        to[axis] = count_places_before(c, s, axis, map_size(c, s->map, axis));
-    }
-    Loop rows = begin_loop(m, from[0], to[0], 1);
+    LLVMValueRef zeros = get_element(m, element, c->edge, get_i64(m, size * size * c->lanes)),
+                 inside[MAX_WINOGRAD];
+    emit_aligned_store(m, LLVMConstNull(block), zeros);
+    for (int x = 0; x < side; x++) inside[x] = is_on_map(c, s, 1, get_i64(m, x));
+    Loop rows = begin_loop(m, get_i64(m, 0), get_i64(m, side), 1);
+    LLVMValueRef on_map = is_on_map(c, s, 0, rows.index);
     LLVMValueRef row = get_element_anywhere(m, element, s->base, emit_mul(m, rows.index, s->row));
-    Loop columns = begin_loop(m, from[1], to[1], 1);
-    LLVMValueRef pixel = get_element_anywhere(m, element, row, emit_mul(m, columns.index, s->pixel));
-    LLVMValueRef cell = place_of_cell(c, rows.index, columns.index),
-                 value = emit_aligned_load(m, block, pixel);
-    emit_aligned_store(m, value, get_element(m, element, c->edge, cell));
-    end_loop(m, &columns);
+    for (int x = 0; x < side; x++) {
+        LLVMValueRef pixel = get_element_anywhere(m, element, row, emit_mul(m, get_i64(m, x), s->pixel));
+        pixel = LLVMBuildSelect(m->builder, emit_and(m, on_map, inside[x]), pixel, zeros, "");
+        LLVMValueRef cell = place_of_cell(c, rows.index, get_i64(m, x));
+        emit_aligned_store(m, emit_aligned_load(m, block, pixel), get_element(m, element, c->edge, cell));
+    }
     end_loop(m, &rows);
 }
 
