@@ -314,6 +314,12 @@ TEST(blocked) {
     }
 }
 
+/* A map in blocks whose kernel, unlike that of a convolution, does not add it up. */
+static Node *pooled(TestGraph *t, Node *map) {
+    return MAKE(t, pool_max, &map, 1, INTS(2, 2), INTS(1, 1), INTS(1, 1), INTS(1, 1),
+                DIMS(map->shape.dims[2], map->shape.dims[3]));
+}
+
 /* Reductions to few results are done in parts, along the lanes and across them, of whole
  * vectors and not. */
 static void make_parts(TestGraph *t) {
@@ -336,6 +342,8 @@ static void make_parts(TestGraph *t) {
     Node *large = conv(t, new_input(t, -1, 1, SIZES(size(t, 3), size(t, 3), size(t, 59), size(t, 61))), 24),
          *small = conv(t, new_input(t, -1, 1, SIZES(size(t, 53), size(t, 3), size(t, 13), size(t, 13))), 24),
          *planes = new_input(t, 0, 1, SIZES(size(t, 3), size(t, 2), size(t, 40009)));
+    large = pooled(t, large);
+    small = pooled(t, small);
     new_output(t, build_sum(g, binary(t, OP_mul, large, large), (int64_t[]){0, 2, 3}, 3));
     new_output(t, build_sum(g, binary(t, OP_mul, small, small), (int64_t[]){0, 2, 3}, 3));
     new_output(t, build_sum(g, planes, (int64_t[]){0, 2}, 2));
