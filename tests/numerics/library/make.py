@@ -1082,6 +1082,8 @@ def steps():
     expression("cumprod(x, 1)", [(2, 5, 3)], lambda x: x.cumprod(1), use="onnx")
     expression("cumprod(x, 1, exclusive = true)", [(2, 5, 3)], lambda x: torch.cat([torch.ones_like(x[:, :1]), x.cumprod(1)[:, :-1]], 1), use="onnx")
 
+    memories()
+
     def listed(boxes, scores, most, iou, least):
         rows = []
         for n, classes in enumerate(scores):
@@ -1096,6 +1098,53 @@ def steps():
                lambda x, y: listed(in_order(x[..., :2] - x[..., 2:] / 2, x[..., :2] + x[..., 2:] / 2), y, 20, 0, -math.inf), use="onnx")
     expression("cast(nms_rows(x, y, most = 20, iou = 0.1, score = 0.5)[1], \"f32\")", shapes,
                lambda x, y: (listed(in_order(x[..., :2], x[..., 2:]), y, 20, 0.1, 0.5)[:, 0] >= 0).sum(), use="onnx")
+
+
+def memories():
+    """What reads a sequence step by step, or by places."""
+    def linear(q, k, v):  # all steps at once
+        seen = torch.einsum("nthgd,nshd->nhgts", q, k) * torch.ones(3, 3, dtype=q.dtype).tril()
+        return torch.einsum("nhgts,nshe->nthge", seen, v) + 0.5 * q.sum(-1, keepdim=True)
+
+    def delta(q, k, v, decay):
+        memory, seen = torch.full((2, 2, 4, 5), 0.5, dtype=q.dtype), []
+        for t in range(3):
+            memory = (memory.transpose(-1, -2) * torch.exp(decay[:, t])[:, :, None]).transpose(-1, -2)
+            told = torch.einsum("nhd,nhde->nhe", k[:, t], memory)
+            memory = memory + torch.einsum("nhd,nhe->nhde", k[:, t], 0.3 * (v[:, t] - told))
+            seen.append(torch.einsum("nhgd,nhde->nhge", q[:, t], memory))
+        return torch.stack(seen, 1)
+    shapes = [(2, 3, 2, 2, 4), (2, 3, 2, 4), (2, 3, 2, 5)]
+    memory, beta = "zeros([2, 2, 4, 5]) + 0.5", "zeros([2, 3, 2, 1]) + 0.3"
+    expression(f"linear_attention(x, y, z, {memory})[0]", shapes, linear, use="onnx")
+    expression(f"delta_attention(x, y, z, {beta}, {memory})[0]", shapes, lambda q, k, v: delta(q, k, v, 0 * k), use="onnx")
+    expression(f"delta_attention(x, y, z, {beta}, {memory}, decay = -y * y)[0]", shapes, lambda q, k, v: delta(q, k, v, -k * k), use="onnx")
+
+    shapes = [(2, 4, 6), (4, 1, 3), (2, 4, 2)]
+    expression("causal_conv(x, y, z)[0]", shapes, lambda x, w, m: F.conv1d(torch.cat([m, x], 2), w, groups=4), use="onnx")
+    expression("causal_conv(x, y, z)[1]", shapes, lambda x, w, m: x[:, :, 4:], use="onnx")
+
+    def rotary(x, cos, sin, a, b):
+        y = x.clone()
+        y[..., a], y[..., b] = x[..., a] * cos - x[..., b] * sin, x[..., a] * sin + x[..., b] * cos
+        return y
+    shapes = [(2, 3, 2, 8), (3, 1, 3), (3, 1, 3)]
+    expression("rotary(x, y, z)", shapes, lambda x, c, s: rotary(x, c, s, slice(0, 3), slice(3, 6)), use="onnx")
+    expression("rotary(x, y, z, interleaved = true)", shapes, lambda x, c, s: rotary(x, c, s, slice(0, 6, 2), slice(1, 6, 2)), use="onnx")
+
+    def updated(cache, fresh, first):
+        y = cache.clone()
+        for n, at in enumerate(first.tolist()):
+            for i in range(2):
+                y[n, (at + i) % 5] = fresh[n, i]
+        return y
+    shapes = [(2, 5, 3), (2, 2, 3), ((2,), "i")]
+    expression("cache_update(x, y, z + 2, 1)", shapes, lambda x, y, z: updated(x, y, z + 2), use="onnx")
+    expression("cache_update(x, y, z + 4, 1, circular = true)", shapes, lambda x, y, z: updated(x, y, z + 4), use="onnx")
+    near = lambda queries, keys, first, left, right: (torch.arange(keys) >= torch.arange(queries)[:, None] + first - left) & (torch.arange(keys) <= torch.arange(queries)[:, None] + first + right)
+    expression('x * cast(seen_keys(2, 4, 7, left = 1, right = 2), type = "f32")', [(4, 7)], lambda x: x * near(4, 7, 2, 1, 2), use="onnx")
+    expression('x * cast(seen_keys(y, 4, 7, right = 1), type = "f32")', [(2, 1, 4, 7), ((2,), "i")],
+               lambda x, y: x * torch.stack([near(4, 7, first, 9, 1) for first in y.tolist()])[:, None], use="onnx")
 
 
 def operators():
