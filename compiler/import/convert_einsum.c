@@ -57,8 +57,7 @@ static bool read_letters(const char **at, int rank, Letters *out) {
     return true;
 }
 
-/* The axis `letter` of x, which stands at two places, becomes its diagonal, the last
- * axis. */
+/* Two axes of x that have one letter become their diagonal, the last axis. */
 static Wire *diagonal_of_letter(Import *im, Wire *x, Letters *own, int first, int second) {
     int order[16], count = 0;
     const char letter = own->of[first];

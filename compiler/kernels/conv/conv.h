@@ -115,9 +115,10 @@ ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target
 /* Whether a step of a tile has so many multiply-adds that prefetches and the loop's own
  * instructions fit beside them. */
 bool conv_has_long_steps(const Target *target);
+/* The longest of the fewest pieces, of at most `max`, into which `count` is cut evenly. */
+int64_t even_length(int64_t count, int64_t max);
 /* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width,
  * then tiles one narrower; *tiles in all. */
-int64_t even_length(int64_t count, int64_t max);
 int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer);
 
 /* ---- conv_plan.c ---- */
@@ -228,14 +229,15 @@ LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site);
  * output. */
 void conv_start_sums(const Conv *c, const ConvSite *site, LoopCarried *sums);
 void conv_store_sums(Conv *c, const ConvSite *site, const LoopCarried *sums);
+
+/* The point of a pixel's outputs: image, first channel of block q, row, column. */
+Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q);
+
 /* ---- conv_sums.c: stored sums (plan/program.h) ---- */
 
 /* The task's parts begin as zero. */
 void conv_start_parts(const Conv *c, int blocks);
 /* Adds the terms of a tile's pixels to the part of block q. */
 void conv_add_to_part(const Conv *c, int sum, int q, const LLVMValueRef *terms, int count);
-
-/* The point of a pixel's outputs: image, first channel of block q, row, column. */
-Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q);
 
 #endif

@@ -27,7 +27,7 @@ int64_t even_length(int64_t count, int64_t max) { return ceil_div(count, ceil_di
 
 int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer) {
     *tiles = ceil_div(count, max);
-    int64_t width = ceil_div(count, *tiles);
+    int64_t width = even_length(count, max);
     *longer = count - (width - 1) * *tiles;
     return width;
 }

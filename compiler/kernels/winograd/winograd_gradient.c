@@ -109,7 +109,7 @@ static int64_t choose_gradient_together(const WinogradGradient *w, const Target 
     int64_t together = min_i64(max_i64(1, room / plane), MANY_TILES);
     if (all_sums_bytes(w, t) <= t->l2_bytes)
         together = max_i64(room / (plane * winograd_planes(&w->w)), FEW_TILES);
-    return ceil_div(w->tiles, ceil_div(w->tiles, together));
+    return even_length(w->tiles, together);
 }
 
 static double transforms_of_tile(const WinogradGradient *w, const Target *t) {
@@ -183,7 +183,7 @@ static WinogradGradient choose_at_once(const Kernel *kernel, WinogradGradient w)
     set_gradient_rows(kernel, &w, w.tiles);
     int64_t blocks = blocks_of(w.shape.inputs, t),
             room = t->l2_bytes / 2 / sums_bytes(&w, w.parities, w.products.tile.blocks, t);
-    w.x_together = ceil_div(blocks, ceil_div(blocks, max_i64(1, min_i64(room, MAX_X_TOGETHER))));
+    w.x_together = even_length(blocks, max_i64(1, min_i64(room, MAX_X_TOGETHER)));
     w.sums = spread_over_sets(w.x_together * w.parities * gradient_cell(&w.products, t->lanes));
     return w;
 }
