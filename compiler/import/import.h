@@ -12,7 +12,8 @@
  *   found.c      rows whose number only a run knows
  *   recognise.c  what the library has a block for is written by its name
  *   picture.c    inputs that are pictures
- *   repeat.c     what repeats becomes a block
+ *   repeat.c, repeat_block.c
+ *                what repeats becomes a block
  *   write.c      the text */
 #ifndef CAI_IMPORT_H
 #define CAI_IMPORT_H
