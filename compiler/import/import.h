@@ -10,9 +10,10 @@
  *   operators.def, convert_*.c
  *                a row an operator, and the function that writes it
  *   found.c      rows whose number only a run knows
- *   recognise.c  what the library has a block for is written by its name
+ *   recognise.c, patterns.def, recognise_attention.c
+ *                what the library has a block for is written by its name
  *   picture.c    inputs that are pictures
- *   repeat.c, repeat_block.c
+ *   repeat.c, repeat_block.c, repeat_sizes.c
  *                what repeats becomes a block
  *   write.c      the text */
 #ifndef CAI_IMPORT_H
@@ -202,8 +203,9 @@ typedef struct Block { /* lines that several parts of the model share */
     const char *name;
     Vec(BlockParameter) parameters;
     Vec(Wire *) inputs, results;
-    Vec(Line *) lines; /* the lines of its first run, whose settings contain the parameters */
-    const Line *first; /* the first run */
+    Vec(const char *) types; /* of each input, f32[N, C, H, W]; NULL where none is written */
+    Vec(Line *) lines;       /* the lines of its first run, whose settings contain the parameters */
+    const Line *first;       /* the first run */
 } Block;
 
 struct Line {

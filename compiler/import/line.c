@@ -368,7 +368,7 @@ Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const cha
     STYLED(STYLE_CALL, xs, count);
 }
 Wire *indexed(Import *im, Wire *x, const char *settings, ...) {
-    const char *callee = "";
+    const char *callee = "[]";
     STYLED(STYLE_INDEX, &x, 1);
 }
 

@@ -1,26 +1,7 @@
 /* Recognises blocks of the library by their operators. Each has a row in patterns.def. */
-#include "import/import.h"
+#include "import/recognise.h"
 #include <ctype.h>
 #include <stdlib.h>
-
-enum { MAX_BOUND = 16, MAX_LINES = 24 };
-
-typedef struct Match {
-    Import *im;
-    Line *root;
-    int name_count, number_count, line_count;
-    struct {
-        const char *name;
-        size_t length;
-        Wire *wire;
-    } names[MAX_BOUND];
-    struct {
-        const char *name;
-        size_t length;
-        double value;
-    } numbers[MAX_BOUND];
-    Line *lines[MAX_LINES];
-} Match;
 
 /* ---- matching ---- */
 
@@ -102,21 +83,21 @@ static bool stands_alone(const Match *m, Map *uses) {
 
 /* ---- the statement that replaces a match ---- */
 
-static Wire *matched_wire(const Match *m, const char *name) {
+Wire *matched_wire(const Match *m, const char *name) {
     for (int i = 0; i < m->name_count; i++)
         if (m->names[i].length == strlen(name) && !strncmp(m->names[i].name, name, strlen(name)))
             return m->names[i].wire;
     return NULL;
 }
 
-static double matched_number(const Match *m, const char *name, double otherwise) {
+double matched_number(const Match *m, const char *name, double otherwise) {
     for (int i = 0; i < m->number_count; i++)
         if (m->numbers[i].length == strlen(name) && !strncmp(m->numbers[i].name, name, strlen(name)))
             return m->numbers[i].value;
     return otherwise;
 }
 
-static const char *setting_of_line(const Line *line, const char *key) {
+const char *setting_of_line(const Line *line, const char *key) {
     for (int i = 0; i < line->settings.count; i++)
         if (key ? line->settings.items[i].key && !strcmp(line->settings.items[i].key, key)
                 : !line->settings.items[i].key)
@@ -124,30 +105,30 @@ static const char *setting_of_line(const Line *line, const char *key) {
     return "";
 }
 
-static bool has_setting(const Line *line, const char *key, const char *text) {
+bool has_setting(const Line *line, const char *key, const char *text) {
     return !strcmp(setting_of_line(line, key), text);
 }
 
-static Line *line_in_place(const Match *m, Style style, const char *callee) {
+Line *line_in_place(const Match *m, Style style, const char *callee) {
     Line *line = NEW(m->im->arena, Line);
     *line = (Line){.style = style, .callee = callee, .node = m->root->node};
     return line;
 }
 
-static void add_matched_input(const Match *m, Line *line, Wire *wire) {
+void add_matched_input(const Match *m, Line *line, Wire *wire) {
     vec_push(m->im->arena, &line->inputs, (Operand){wire, NULL});
 }
-static void add_matched_setting(const Match *m, Line *line, const char *key, const char *text) {
+void add_matched_setting(const Match *m, Line *line, const char *key, const char *text) {
     vec_push(m->im->arena, &line->settings, (Setting){key, text});
 }
 
-static Line *finish_stage(const Match *m, const char *callee) {
+Line *finish_stage(const Match *m, const char *callee) {
     Line *line = line_in_place(m, STYLE_STAGE, callee);
     add_matched_input(m, line, matched_wire(m, "x"));
     return onnx_type_is_float(m->root->results.items[0]->type) ? line : NULL;
 }
 
-static void copy_weights(const Match *m, Line *line, const Line *from, const char *prefix) {
+void copy_weights(const Match *m, Line *line, const Line *from, const char *prefix) {
     for (int i = 0; i < from->weights.count; i++) {
         LineWeight weight = from->weights.items[i];
         weight.name = arena_printf(m->im->arena, "%s%s", prefix, weight.name);
@@ -169,7 +150,7 @@ static bool vector_weight(const Match *m, Line *line, const Line *from, const ch
 }
 
 /* x @ w + b, where b has one number for each output, becomes a dense layer. */
-static Line *finish_dense(const Match *m, const char *callee) {
+Line *finish_dense(const Match *m, const char *callee) {
     const Wire *bias = matched_wire(m, "b");
     const Line *dense = matched_wire(m, "y")->line;
     int64_t count;
@@ -199,7 +180,7 @@ static void add_norm_axis(const Match *m, Line *line, int axis) {
         add_matched_setting(m, line, "axis", arena_printf(m->im->arena, "%d", axis));
 }
 
-static Line *finish_layernorm(const Match *m, const char *callee) {
+Line *finish_layernorm(const Match *m, const char *callee) {
     const Line *mean = matched_wire(m, "m")->line, *var = matched_wire(m, "v")->line;
     const char *axes = setting_of_line(mean, "axes");
     if (!*axes || axes[strspn(axes, "0123456789")] || !has_setting(var, "axes", axes) ||
@@ -215,7 +196,7 @@ static Line *finish_layernorm(const Match *m, const char *callee) {
 }
 
 /* Adds the weights to a layer norm that has none yet. */
-static Line *finish_affine(const Match *m, const char *callee) {
+Line *finish_affine(const Match *m, const char *callee) {
     const Wire *w = matched_wire(m, "w"), *b = matched_wire(m, "b");
     const Line *plain = matched_wire(m, "y")->line;
     const Shape x = matched_wire(m, "x")->shape;
@@ -249,7 +230,7 @@ static bool is_gate_conv(const Line *conv) {
            !strcmp(conv->settings.items[1].text, "1");
 }
 
-static Line *finish_squeeze_excite(const Match *m, const char *callee) {
+Line *finish_squeeze_excite(const Match *m, const char *callee) {
     const Line *first = matched_wire(m, "e")->line, *second = matched_wire(m, "f")->line,
                *pool = matched_wire(m, "p")->line;
     const char *gate = layer_text(m, matched_wire(m, "g")->line),
@@ -269,7 +250,13 @@ static Line *finish_squeeze_excite(const Match *m, const char *callee) {
     return line;
 }
 
-static Line *finish_global_avgpool(const Match *m, const char *callee) {
+/* A mean over the pixels, which leaves no axes of size 1. */
+Line *finish_spatial_mean(const Match *m, const char *callee) {
+    const bool is_map = matched_wire(m, "x")->shape.rank == 4 && m->root->settings.count == 1;
+    return is_map && has_setting(m->root, "axes", "(2, 3)") ? finish_stage(m, callee) : NULL;
+}
+
+Line *finish_global_avgpool(const Match *m, const char *callee) {
     const Line *pool = matched_wire(m, "p")->line;
     const Shape x = matched_wire(m, "x")->shape, y = m->root->results.items[0]->shape;
     if (!has_setting(pool, "axes", "(2, 3)") || y.rank != 2 || x.rank != 4 || y.dims[0] != x.dims[0] ||
@@ -278,7 +265,7 @@ static Line *finish_global_avgpool(const Match *m, const char *callee) {
     return finish_stage(m, callee);
 }
 
-static bool read_order(const Line *permute, int rank, int *order) {
+bool read_order(const Line *permute, int rank, int *order) {
     const char *at = setting_of_line(permute, NULL);
     for (int i = 0; i < rank; i++) {
         at += strcspn(at, "0123456789");
@@ -301,7 +288,7 @@ static bool is_turned_back(const Match *m, int *there) {
 }
 
 /* The last axis is another one turned there. */
-static Line *finish_turned_norm(const Match *m, const char *callee) {
+Line *finish_turned_norm(const Match *m, const char *callee) {
     const Line *norm = matched_wire(m, "l")->line;
     int there[16];
     if (!is_turned_back(m, there) || *setting_of_line(norm, "axis")) return NULL;
@@ -315,7 +302,7 @@ static Line *finish_turned_norm(const Match *m, const char *callee) {
 }
 
 /* A cast between two permutations that cancel. */
-static Line *finish_turned_cast(const Match *m, const char *callee) {
+Line *finish_turned_cast(const Match *m, const char *callee) {
     const Line *cast = matched_wire(m, "c")->line;
     int there[16];
     if (!is_turned_back(m, there)) return NULL;
@@ -325,65 +312,32 @@ static Line *finish_turned_cast(const Match *m, const char *callee) {
     return line;
 }
 
+/* y[2:3] without its first axis is y[2]. */
+Line *finish_row(const Match *m, const char *callee) {
+    const Line *slice = matched_wire(m, "s")->line;
+    const Shape y = matched_wire(m, "y")->shape, part = matched_wire(m, "s")->shape,
+                row = m->root->results.items[0]->shape;
+    const char *bounds = setting_of_line(slice, NULL);
+    char *colon;
+    const long place = strtol(bounds, &colon, 10);
+    if (slice->settings.count != 1 || slice->inputs.count != 1 || *colon != ':' || strchr(colon + 1, ':') ||
+        part.rank != y.rank || row.rank != y.rank - 1 || !dim_is_one(part.dims[0]))
+        return NULL;
+    for (int i = 0; i < row.rank; i++)
+        if (part.dims[i + 1] != y.dims[i + 1] || row.dims[i] != y.dims[i + 1]) return NULL;
+    Line *line = line_in_place(m, STYLE_INDEX, callee);
+    add_matched_input(m, line, matched_wire(m, "y"));
+    add_matched_setting(m, line, NULL, arena_printf(m->im->arena, "%ld", place));
+    return line;
+}
+
 /* Rounding by way of a cast to ints and back. */
-static Line *finish_round(const Match *m, const char *callee) {
+Line *finish_round(const Match *m, const char *callee) {
     const Line *ints = matched_wire(m, "d")->line;
     return has_setting(m->root, "type", "\"f32\"") && has_setting(ints, "type", "\"i32\"") &&
                    matched_wire(m, "x")->shape.type == DTYPE_F32
                ? finish_stage(m, callee)
                : NULL;
-}
-
-/* The keys have their last two axes exchanged for the product. scaled_attention takes
- * them as they were, so the exchange is undone. */
-static Line *finish_attention(const Match *m, const char *callee) {
-    Wire *q = matched_wire(m, "q"), *k = matched_wire(m, "k"), *v = matched_wire(m, "v"),
-         *turned = matched_wire(m, "t");
-    const int rank = q->shape.rank;
-    const double scale = matched_number(m, "scale", 1 / matched_number(m, "root", 0));
-    int64_t depth;
-    int order[16];
-    if (rank < 2 || rank > 8 || k->shape.rank != rank || !dim_is_const(q->shape.dims[rank - 1], &depth) ||
-        fabs(scale * sqrt((double)depth) - 1) > 1e-5 || !read_order(turned->line, rank, order))
-        return NULL;
-    const Line *softmax = matched_wire(m, "s")->line;
-    if (softmax->settings.count && !has_setting(softmax, "axis", arena_printf(m->im->arena, "%d", rank - 1)))
-        return NULL;
-    const int last = order[rank - 1];
-    order[rank - 1] = order[rank - 2], order[rank - 2] = last;
-    int64_t axes[16];
-    bool stays = true;
-    for (int i = 0; i < rank; i++) axes[i] = order[i], stays = stays && order[i] == i;
-    turned->line->settings.items[0].text = tuple_text(m->im->arena, axes, rank);
-    Line *line = line_in_place(m, STYLE_CALL, callee);
-    Dim *dims = arena_copy(m->im->arena, turned->shape.dims, sizeof *dims * (size_t)rank);
-    dims[rank - 1] = turned->shape.dims[rank - 2], dims[rank - 2] = turned->shape.dims[rank - 1];
-    turned->shape.dims = dims;
-    add_matched_input(m, line, q);
-    add_matched_input(m, line, stays ? k : turned);
-    add_matched_input(m, line, v);
-    return line;
-}
-
-/* [N, L, C] becomes [N, L, h, C / h], which is permuted to [N, h, L, C / h]. */
-static Line *finish_split_heads(const Match *m, const char *callee) {
-    const Shape x = matched_wire(m, "x")->shape, r = matched_wire(m, "r")->shape;
-    int64_t heads;
-    if (x.rank != 3 || r.rank != 4 || x.type != DTYPE_F32 || !has_setting(m->root, NULL, "(0, 2, 1, 3)") ||
-        r.dims[0] != x.dims[0] || r.dims[1] != x.dims[1] || !dim_is_const(r.dims[2], &heads))
-        return NULL;
-    Line *line = finish_stage(m, callee);
-    if (line) add_matched_setting(m, line, NULL, arena_printf(m->im->arena, "%lld", (long long)heads));
-    return line;
-}
-
-static Line *finish_join_heads(const Match *m, const char *callee) {
-    const Shape x = matched_wire(m, "x")->shape, y = m->root->results.items[0]->shape;
-    const Line *turn = matched_wire(m, "r")->line;
-    if (x.rank != 4 || y.rank != 3 || x.type != DTYPE_F32 || !has_setting(turn, NULL, "(0, 2, 1, 3)") ||
-        y.dims[0] != x.dims[0] || y.dims[1] != x.dims[2])
-        return NULL;
-    return finish_stage(m, callee);
 }
 
 /* The elements of a constant with one number for each channel of [N, C, H, W]; false if
@@ -408,7 +362,7 @@ enum { MAX_CHANNELS = 16 };
 
 /* Which formula a pattern has follows from the names in it, each a number or one number
  * for each channel: (x - m) / d, (x - m) * s, x * s + b or x * s - n. */
-static Line *finish_normalize(const Match *m, const char *callee) {
+Line *finish_normalize(const Match *m, const char *callee) {
     const Shape x = matched_wire(m, "x")->shape;
     double mean[MAX_CHANNELS], std[MAX_CHANNELS], scale[MAX_CHANNELS], shift[MAX_CHANNELS];
     int64_t channels;
@@ -440,7 +394,7 @@ static bool is_scaled(const Match *m, const Wire *wire) {
 
 /* Forms that normalize if they are applied to an input of the model, but may mean
  * anything further inside. A mean alone counts only if no division follows. */
-static Line *finish_normalize_input(const Match *m, const char *callee) {
+Line *finish_normalize_input(const Match *m, const char *callee) {
     const Wire *x = matched_wire(m, "x");
     const bool mean_alone = m->line_count == 2;
     int64_t channels;
@@ -453,7 +407,7 @@ static Line *finish_normalize_input(const Match *m, const char *callee) {
 
 typedef struct Pattern {
     const char *pattern;
-    Line *(*finish)(const Match *m, const char *callee);
+    Finish *finish;
     const char *callee;
 } Pattern;
 

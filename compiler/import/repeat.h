@@ -46,6 +46,20 @@ int repeat_place(const RepeatedBody *body, const Wire *wire); /* the line that m
 bool repeat_is_read_behind(const RepeatedBody *body, const Wire *wire, int end);
 int repeat_input(Outside *outside, const Wire *wire); /* adds it where it is new; -1 if there are too many */
 
+/* ---- repeat_sizes.c ---- */
+
+typedef struct BlockSizes BlockSizes;
+BlockSizes *block_sizes_new(const RepeatedBody *body, const RepeatChoice *choice);
+/* A parameter of the block, which formulas may have, with its number in each run. */
+void block_sizes_add_numbers(BlockSizes *sizes, const char *name, const int64_t *of_runs);
+/* The list of sizes of a tensor within the block, one shape for each run, as formulas:
+ * [N, C / 2, H, W]; NULL if there are none. */
+const char *block_sizes_list(BlockSizes *sizes, const Shape *of_runs);
+/* A number of channels as a formula of the channels of an input: 3 * C; or NULL. */
+const char *block_sizes_channels(BlockSizes *sizes, const int64_t *of_runs);
+/* The type of an input whose sizes a formula has: f32[N, C, H, W]; or NULL. */
+const char *block_sizes_type(const BlockSizes *sizes, int input);
+
 /* ---- repeat_block.c ---- */
 
 /* Replaces the windows of the choice by runs of a new block. */

@@ -10,6 +10,7 @@ typedef struct Column { /* the texts of one slot of the window, one for each run
     const char *usual, *key;
     int64_t *numbers;    /* NULL unless all are integers */
     const char *written; /* the text in the block */
+    Shape *shapes;       /* of the results that the texts are the sizes of; or NULL */
     bool forced;         /* it contains a size of the model, which a block cannot see */
 } Column;
 
@@ -66,6 +67,7 @@ typedef struct Parameters {
     Block *block;
     Vec(Column *) columns; /* one for each parameter */
     Map *names;
+    BlockSizes *sizes;
     int runs;
 } Parameters;
 
@@ -78,6 +80,7 @@ static void new_parameter(Parameters *p, Column *column) {
     for (int m = 0; column->usual && m < p->runs; m++)
         usual = usual || !strcmp(column->texts[m], column->usual);
     column->written = name;
+    if (column->numbers) block_sizes_add_numbers(p->sizes, name, column->numbers);
     vec_push(p->im->arena, &p->columns, column);
     vec_push(p->im->arena, &p->block->parameters, (BlockParameter){name, usual ? column->usual : NULL});
 }
@@ -95,10 +98,16 @@ static void write_column(Parameters *p, Column *column) {
             column->written =
                 arena_printf(p->im->arena, "%lld * %s", (long long)n, p->columns.items[i]->written);
     }
+    if (!column->written && column->shapes) column->written = block_sizes_list(p->sizes, column->shapes);
+    if (!column->written && column->numbers && !strcmp(column->key, "c"))
+        column->written = block_sizes_channels(p->sizes, column->numbers);
     if (!column->written) new_parameter(p, column);
 }
 
-static int64_t size_of_column(const Column *column) { return column->numbers ? column->numbers[0] : -1; }
+/* Lists of sizes come last: they may have parameters as factors. */
+static int64_t size_of_column(const Column *column) {
+    return column->numbers ? column->numbers[0] : column->shapes ? INT64_MAX : -1;
+}
 
 static int columns_by_size(const void *a, const void *b) {
     const Column *x = *(Column *const *)a, *y = *(Column *const *)b;
@@ -274,6 +283,18 @@ static const char *block_name(Import *im, const RepeatedBody *body, const Repeat
     }
 }
 
+/* The shapes of which a slot of line k of the window has the sizes, one for each run; or
+ * NULL. */
+static Shape *shapes_of_slot(Import *im, const RepeatedBody *body, const RepeatChoice *choice, int k,
+                             const char *const *texts) {
+    Shape *shapes = NEW_ARRAY(im->arena, Shape, choice->count);
+    for (int m = 0; m < choice->count; m++) {
+        shapes[m] = body->lines[choice->begins[m] + k]->results.items[0]->shape;
+        if (strcmp(texts[m], dims_text(im->arena, shapes[m].dims, shapes[m].rank))) return NULL;
+    }
+    return shapes;
+}
+
 static Column *columns_of_choice(Import *im, const RepeatedBody *body, const RepeatChoice *choice, int k) {
     const Line *line = body->lines[choice->begins[0] + k];
     const ArgumentSlots first = repeat_slots_of(im, line);
@@ -288,6 +309,7 @@ static Column *columns_of_choice(Import *im, const RepeatedBody *body, const Rep
             column->forced = column->forced || names_symbol(im, column->texts[m]);
         }
         column->numbers = numbers_of(im, column->texts, choice->count);
+        column->shapes = shapes_of_slot(im, body, choice, k, column->texts);
     }
     return columns;
 }
@@ -295,7 +317,11 @@ static Column *columns_of_choice(Import *im, const RepeatedBody *body, const Rep
 void replace_repeat(Import *im, const RepeatedBody *body, const RepeatChoice *choice) {
     Block *block = NEW(im->arena, Block);
     block->name = block_name(im, body, choice);
-    Parameters p = {.im = im, .block = block, .names = map_new(im->arena), .runs = choice->count};
+    Parameters p = {.im = im,
+                    .block = block,
+                    .names = map_new(im->arena),
+                    .runs = choice->count,
+                    .sizes = block_sizes_new(body, choice)};
     static const char *const inputs[] = {"x", "y", "z", "u", "v", "w", "i"};
     for (int i = 0; i < COUNT_OF(inputs); i++) map_set(p.names, intern(im->names, inputs[i]), &p);
     Column **columns = NEW_ARRAY(im->arena, Column *, choice->length);
@@ -309,6 +335,8 @@ void replace_repeat(Import *im, const RepeatedBody *body, const RepeatChoice *ch
     for (int i = 0; i < all.count; i++) write_column(&p, all.items[i]);
     sort_parameters(&p);
     write_template(im, body, choice, block, columns);
+    for (int i = 0; i < block->inputs.count; i++)
+        vec_push(im->arena, &block->types, block_sizes_type(p.sizes, i));
     vec_push(im->arena, &im->blocks, block);
     int kept = 0;
     Line **lines = NEW_ARRAY(im->arena, Line *, body->count);

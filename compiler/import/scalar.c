@@ -2,9 +2,20 @@
  * so they become weights and do not stay in the text. */
 #include "import/import.h"
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 
-enum { MANY = 8, LONG = 7 };
+enum { MANY = 8, LONG = 7, LARGEST_ROOTED = 4096 };
+
+/* Whether the number is, as an f32, a square root or a fourth root of a whole number or
+ * of its inverse, as scales of attention are: nobody has learnt these. */
+static bool is_root_of_whole(double value) {
+    for (int power = 2; power <= 4; power *= 2) {
+        const double raised = pow(fabs(value), power), whole = raised < 1 ? 1 / raised : raised;
+        if (whole <= LARGEST_ROOTED && fabs(whole - round(whole)) <= 4e-7 * whole) return true;
+    }
+    return false;
+}
 
 static bool is_learnt(const Line *line, int input) {
     const char *text = line->inputs.items[input].text;
@@ -13,7 +24,7 @@ static bool is_learnt(const Line *line, int input) {
         line->results.items[0]->shape.type != DTYPE_F32)
         return false;
     for (; *text && *text != 'e'; text++) digits += isdigit((unsigned char)*text) != 0;
-    return digits >= LONG;
+    return digits >= LONG && !is_root_of_whole(strtod(line->inputs.items[input].text, NULL));
 }
 
 static Line *param_of(Import *im, const Line *user, const char *text) {

@@ -384,7 +384,8 @@ static void add_block(Text *out, Import *im, const Block *block) {
     text_add(out, block->parameters.count ? ")(" : "");
     for (int i = 0; i < block->inputs.count; i++) {
         block->inputs.items[i]->called = names[i];
-        text_add(out, "%s%s", i ? ", " : "", names[i]);
+        const char *type = block->types.items[i];
+        text_add(out, "%s%s%s%s", i ? ", " : "", names[i], type ? ": " : "", type ? type : "");
     }
     text_add(out, ") {\n");
     nest_lines(&body);
