@@ -184,8 +184,6 @@ test-all: deps
 	tests/runs/kill 50
 	$(call stage,all of ONNX's own tests, and the examples as ONNX)
 	$(MAKE) conformance
-	$(call stage,networks of torchvision as ONNX)
-	tests/onnx/torchvision
 	$(call stage,the recipes of docs/new-operator.md on a copy of the tree)
 	$(MAKE) recipes
 	$(call stage,the tests once more with the address and undefined-behaviour sanitizers)
