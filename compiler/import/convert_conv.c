@@ -30,6 +30,16 @@ static Wire *matrix_of_kernel(Import *im, Wire *kernel) {
     return same ? matrix : NULL;
 }
 
+/* The bias; NULL where there is none, or where the file computes zeros for it, as
+ * PyTorch's exporter does. */
+static Wire *bias_of(Import *im, Wire *const *inputs, int count) {
+    Wire *bias = input_at(inputs, count, 2);
+    const Known *known = bias && !bias->data ? known_of(im, bias) : NULL;
+    bool zero = known && known->reals;
+    for (int64_t i = 0; zero && i < known->count; i++) zero = known->reals[i] == 0;
+    return zero ? NULL : bias;
+}
+
 static Wire *pointwise_layer(Import *im, Wire *x, Wire *matrix, Wire *bias) {
     Line *line = layer_begin(im, x, "pointwise", "%s%s", dim_string(im->arena, wire_size(im, matrix, 0)),
                              bias ? "" : ", bias = false");
@@ -40,7 +50,7 @@ static Wire *pointwise_layer(Import *im, Wire *x, Wire *matrix, Wire *bias) {
 
 void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
-         *bias = input_at(inputs, count, 2);
+         *bias = bias_of(im, inputs, count);
     OnnxWindows w;
     int64_t kernel[3], channels, groups = attribute_int(im, "group", 1);
     if (!x || !weight) return;
@@ -92,7 +102,7 @@ static bool transposed_pads(Import *im, Wire *x, OnnxWindows *w, int64_t *output
 
 void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
-         *bias = input_at(inputs, count, 2), *both[] = {x, weight};
+         *bias = bias_of(im, inputs, count), *both[] = {x, weight};
     OnnxWindows w;
     int64_t kernel[3], output_padding[3] = {0}, groups = attribute_int(im, "group", 1), out;
     if (!x || !weight) return;

@@ -36,8 +36,7 @@ void convert_gemm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = y;
 }
 
-/* The weight [out, in] that is turned to [in, out] before a product; or NULL. */
-static Wire *turned_weight(Import *im, Wire *wire) {
+Wire *turned_weight(Import *im, Wire *wire) {
     const Line *line = wire->line;
     Wire *weight = line && !strcmp(line->callee, "permute") ? line->inputs.items[0].wire : NULL;
     return weight && is_weight(im, weight, 2) && wire_size(im, weight, 0) == wire_size(im, wire, 1) ? weight

@@ -12,6 +12,7 @@
  *   found.c      rows whose number only a run knows
  *   recognise.c, patterns.def, recognise_attention.c
  *                what the library has a block for is written by its name
+ *   turned.c     layers of maps that were turned for them stay with the maps as they are
  *   picture.c    inputs that are pictures
  *   repeat.c, repeat_block.c, repeat_sizes.c
  *                what repeats becomes a block
@@ -325,6 +326,8 @@ LineWeight *layer_weight(Import *im, Line *line, const char *name, Wire *data); 
 void weight_transposed(LineWeight *weight);
 Wire *line_run(Import *im, Line *line, int type);
 void lines_run(Import *im, Line *line, const int *types, int count, Wire **out);
+/* The weight [out, in] that is turned to [in, out] before a product; or NULL. */
+Wire *turned_weight(Import *im, Wire *wire);
 /* whether it is a constant of that rank whose elements can be read now */
 bool is_weight(Import *im, Wire *wire, int rank);
 
@@ -394,6 +397,10 @@ void order_lines(Import *im); /* puts related lines together; drops lines withou
 /* ---- recognise.c ---- */
 
 void recognise(Import *im); /* replaces groups of operators by blocks of the library */
+
+/* ---- turned.c ---- */
+
+void write_maps_in_place(Import *im); /* layers of maps whose channels are last between two permutations */
 
 /* ---- picture.c ---- */
 

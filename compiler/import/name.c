@@ -185,9 +185,20 @@ static const char *free_rounds(Labels *labels, const Line *loop, const char *lab
     return label;
 }
 
+/* The last word of a name that a person gave, and not an exporter: class_token; or
+ * NULL. */
+static const char *given_word(const char *name) {
+    if (!name || !strncmp(name, "val_", 4) || strpbrk(name, "/:")) return NULL;
+    const char *dot = strrchr(name, '.'), *word = dot ? dot + 1 : name;
+    return isalpha((unsigned char)*word) ? word : NULL;
+}
+
 static const char *label_of(Labels *labels, const Line *line, const Line *own, const char *within) {
     const char *path = relative_path(path_of(labels->im, own), within);
     if (!path || !*path) path = short_callee(line);
+    if (is_param(line) && !without_kind(labels->im->arena, own->hint ? own->hint : "") &&
+        given_word(own->hint))
+        path = given_word(own->hint);
     if (is_param(line)) return free_label(labels, identifier(labels->im, path, "weight"));
     if (!own->rounds.count) return free_label(labels, path);
     const char *numbered = free_rounds(labels, own, numbered_label(labels->im, own, within));

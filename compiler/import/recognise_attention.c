@@ -1,6 +1,17 @@
 /* Recognises attention: its product by itself, its heads, and layers of it. */
 #include "import/recognise.h"
 
+static bool has_dims(const Match *m, const char *name, const Dim *dims, int rank) {
+    const Shape shape = matched_wire(m, name)->shape;
+    for (int i = 0; i < rank && shape.rank == rank; i++)
+        if (shape.dims[i] != dims[i]) return false;
+    return shape.rank == rank;
+}
+
+static bool is_ordered(const Match *m, const char *name, const char *order) {
+    return has_setting(matched_wire(m, name)->line, NULL, order);
+}
+
 /* The keys have their last two axes exchanged for the product. scaled_attention takes
  * them as they were, so the exchange is undone. */
 Line *finish_attention(const Match *m, const char *callee) {
@@ -30,6 +41,20 @@ Line *finish_attention(const Match *m, const char *callee) {
     add_matched_input(m, line, q);
     add_matched_input(m, line, stays ? k : turned);
     add_matched_input(m, line, v);
+    return line;
+}
+
+/* The last two axes exchanged by way of three axes: [a, b, c, d], [a * b, c, d], [a * b,
+ * d, c], [a, b, d, c]. */
+Line *finish_exchanged(const Match *m, const char *callee) {
+    const Shape x = matched_wire(m, "x")->shape, flat = matched_wire(m, "f")->shape,
+                y = m->root->results.items[0]->shape;
+    if (x.rank != 4 || flat.rank != 3 || y.rank != 4 || !is_ordered(m, "p", "(0, 2, 1)") ||
+        flat.dims[1] != x.dims[2] || flat.dims[2] != x.dims[3] || y.dims[0] != x.dims[0] ||
+        y.dims[1] != x.dims[1] || y.dims[2] != x.dims[3])
+        return NULL;
+    Line *line = finish_stage(m, callee);
+    if (line) add_matched_setting(m, line, NULL, "(0, 1, 3, 2)");
     return line;
 }
 
@@ -69,17 +94,6 @@ static Line *attention_layer(const Match *m, const char *callee, int64_t heads, 
     if (in->hint && out->hint)
         line->hint = arena_printf(m->im->arena, "%s.weight", common_path(m->im->arena, in->hint, out->hint));
     return line;
-}
-
-static bool has_dims(const Match *m, const char *name, const Dim *dims, int rank) {
-    const Shape shape = matched_wire(m, name)->shape;
-    for (int i = 0; i < rank && shape.rank == rank; i++)
-        if (shape.dims[i] != dims[i]) return false;
-    return shape.rank == rank;
-}
-
-static bool is_ordered(const Match *m, const char *name, const char *order) {
-    return has_setting(matched_wire(m, name)->line, NULL, order);
 }
 
 /* The part of queries, keys or values, by its number. */

@@ -28,7 +28,7 @@ static bool names_symbol(Import *im, const char *text) {
 }
 
 static const char *parameter_name(const Line *line, const ArgumentSlot *slot, int place) {
-    static const char *const channels[] = {"conv", "dense", "conv_transpose"};
+    static const char *const channels[] = {"conv", "dense", "pointwise", "conv_transpose"};
     if (slot->key) return slot->key;
     if (line->block) return line->block->parameters.items[place].name;
     for (int i = 0; i < COUNT_OF(channels); i++)

@@ -24,7 +24,7 @@ struct BlockSizes {
     bool used[MAX_INPUTS];
     int divisor_count;
     int64_t divisors[MAX_DIVISORS];
-    Vec(SizeFactor) factors;
+    Vec(SizeFactor) named, factors; /* named: all sizes of inputs, by their names */
 };
 
 /* ---- the sizes of inputs, and their names ---- */
@@ -48,22 +48,24 @@ static bool sizes_are_equal(const Dim *a, const Dim *b, int count) {
     return true;
 }
 
+static bool sizes_are_one(const Dim *sizes, int count) {
+    for (int m = 1; m < count; m++)
+        if (sizes[m] != sizes[0]) return false;
+    return true;
+}
+
 /* The number that all of them are; 0 if they are not. */
 static int64_t common_number(const Dim *sizes, int count) {
     int64_t value;
-    for (int m = 0; m < count; m++)
-        if (sizes[m] != sizes[0]) return 0;
-    return dim_is_const(sizes[0], &value) ? value : 0;
+    return sizes_are_one(sizes, count) && dim_is_const(sizes[0], &value) ? value : 0;
 }
 
-/* The symbol of the model that the size is in all runs; or NULL. */
+/* The name of the model's symbol that the size is in all runs; or NULL. */
 static const char *common_symbol(const BlockSizes *sizes, const Dim *of_runs) {
-    for (int i = 0; i < dims_symbol_count(sizes->im->dims); i++) {
-        const char *name = dims_symbol(sizes->im->dims, i)->name;
-        if (sizes_are_equal(of_runs, &of_runs[0], 1) &&
-            !strcmp(dim_string(sizes->im->arena, of_runs[0]), name))
-            return common_number(of_runs, sizes->choice->count) ? NULL : name;
-    }
+    const char *text = dim_string(sizes->im->arena, of_runs[0]);
+    for (int i = 0; i < dims_symbol_count(sizes->im->dims); i++)
+        if (!strcmp(text, dims_symbol(sizes->im->dims, i)->name))
+            return sizes_are_one(of_runs, sizes->choice->count) ? text : NULL;
     return NULL;
 }
 
@@ -76,9 +78,9 @@ static const char *const *usual_names(int rank, bool channels_last) {
     return rank == 4 && channels_last ? last : names[rank - 1];
 }
 
-static const SizeFactor *factor_called(const BlockSizes *sizes, const char *name) {
-    for (int i = 0; i < sizes->factors.count; i++)
-        if (!strcmp(sizes->factors.items[i].name, name)) return &sizes->factors.items[i];
+static const SizeFactor *size_called(const BlockSizes *sizes, const char *name) {
+    for (int i = 0; i < sizes->named.count; i++)
+        if (!strcmp(sizes->named.items[i].name, name)) return &sizes->named.items[i];
     return NULL;
 }
 
@@ -86,7 +88,7 @@ static const SizeFactor *factor_called(const BlockSizes *sizes, const char *name
 static const char *free_size_name(const BlockSizes *sizes, const char *base, const Dim *of_runs) {
     const char *name = base;
     const SizeFactor *other;
-    for (int i = 2; (other = factor_called(sizes, name)); i++) {
+    for (int i = 2; (other = size_called(sizes, name)); i++) {
         if (sizes_are_equal(other->sizes, of_runs, sizes->choice->count)) return name;
         name = arena_printf(sizes->im->arena, "%s%d", base, i);
     }
@@ -113,6 +115,7 @@ static void name_sizes(BlockSizes *sizes, int input, Dim *const *of_axes, int ra
     for (int a = 0; a < rank; a++) {
         names[a] = free_size_name(sizes, names[a], of_axes[a]);
         const SizeFactor factor = {names[a], of_axes[a], input, 1};
+        vec_push(sizes->im->arena, &sizes->named, factor);
         if (!common_number(of_axes[a], sizes->choice->count))
             vec_push(sizes->im->arena, &sizes->factors, factor);
     }
@@ -208,7 +211,7 @@ typedef struct SizeProduct { /* number * the factors, by their places in the lis
 } SizeProduct;
 
 static double cost_of_product(const BlockSizes *sizes, const SizeProduct *product, const bool *seen) {
-    double cost = product->number > 1 ? 0.5 : 0;
+    double cost = product->number > 1 ? 0.5 + 1e-5 * (double)min_i64(product->number, 10000) : 0;
     for (int i = 0; i < product->count; i++) {
         cost += sizes->factors.items[product->places[i]].divisor > 1 ? 1.75 : 1;
         bool again = seen[product->places[i]];

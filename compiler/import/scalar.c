@@ -1,5 +1,5 @@
 /* Learnt numbers. A model that has many numbers of seven digits or more has learnt them,
- * so they become weights and do not stay in the text. */
+ * so they become weights and do not stay in the text; so does a list of such numbers. */
 #include "import/import.h"
 #include <ctype.h>
 #include <math.h>
@@ -17,14 +17,18 @@ static bool is_root_of_whole(double value) {
     return false;
 }
 
+static bool is_long(const char *text) {
+    int digits = 0;
+    for (; *text && *text != 'e'; text++) digits += isdigit((unsigned char)*text) != 0;
+    return digits >= LONG;
+}
+
 static bool is_learnt(const Line *line, int input) {
     const char *text = line->inputs.items[input].text;
-    int digits = 0;
     if (!text || line->style != STYLE_INFIX || !strchr("+-*/", *line->callee) || line->callee[1] ||
         line->results.items[0]->shape.type != DTYPE_F32)
         return false;
-    for (; *text && *text != 'e'; text++) digits += isdigit((unsigned char)*text) != 0;
-    return digits >= LONG && !is_root_of_whole(strtod(line->inputs.items[input].text, NULL));
+    return is_long(text) && !is_root_of_whole(strtod(text, NULL));
 }
 
 static Line *param_of(Import *im, const Line *user, const char *text) {
@@ -45,7 +49,37 @@ static Line *param_of(Import *im, const Line *user, const char *text) {
     return line;
 }
 
+/* Whether the text has the elements of an initializer, most of them long. */
+static bool is_learnt_list(Import *im, const Wire *wire) {
+    const Known *known = wire && wire->line && wire->data ? wire->known : NULL;
+    int64_t count = 0;
+    if (!known || !known->reals || known->count < 2 || strcmp(wire->line->callee, "tensor")) return false;
+    for (int64_t i = 0; i < known->count; i++)
+        count += is_long(number_text(im->arena, known->reals[i], true));
+    return 2 * count > known->count;
+}
+
+static void move_list(Import *im, Wire *wire) {
+    Line *line = NEW(im->arena, Line);
+    *line = (Line){.style = STYLE_CALL, .callee = "param", .node = wire->line->node};
+    layer_weight(im, line, "", wire);
+    vec_push(im->arena, &line->settings,
+             (Setting){NULL, dims_text(im->arena, wire->shape.dims, wire->shape.rank)});
+    vec_push(im->arena, &line->results, wire);
+    wire->line = line;
+}
+
+static void move_lists(Import *im) {
+    for (int i = 0; i < im->lines.count; i++)
+        for (int k = 0; k < im->lines.items[i]->inputs.count; k++) {
+            Wire *wire = im->lines.items[i]->inputs.items[k].wire;
+            if (is_learnt_list(im, wire)) move_list(im, wire);
+        }
+    order_lines(im);
+}
+
 void move_scalars(Import *im) {
+    move_lists(im);
     int count = 0;
     for (int i = 0; i < im->lines.count; i++)
         for (int k = 0; k < im->lines.items[i]->inputs.count; k++) count += is_learnt(im->lines.items[i], k);

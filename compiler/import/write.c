@@ -528,6 +528,7 @@ bool import_write(Import *im, const char *model, const char *comment, Written *o
     Text text = {.arena = im->arena};
     order_lines(im);
     recognise(im);
+    write_maps_in_place(im);
     find_pictures(im);
     move_scalars(im);
     find_repeats(im);

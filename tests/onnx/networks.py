@@ -16,6 +16,8 @@ NETWORKS = {name: [name] for name in ("resnet18 resnet50 densenet squeezenet goo
                                       "shufflenet_v2 convnext vit swin").split()} | {
     "alexnet": ["alexnet:alexnet_single"], "vgg11": ["vgg19", "-D", "depth=11"], "deeplab_v3": ["deeplab_v3:scores"],
     "resnext50": ["resnets:resnet", "-D", "groups=32", "-D", "width=4"], "seresnet50": ["resnets:resnet", "-D", "gate=se"]}
+# As PyTorch's later exporter writes them.
+NETWORKS |= {f"{name}_dynamo": NETWORKS[name] for name in ("vit", "convnext", "swin", "resnet50")}
 # Masks of shifted windows, which are no parameters of PyTorch's: its graph has them as constants.
 CONSTANTS = {"swin": 76828}
 

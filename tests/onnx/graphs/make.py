@@ -5,7 +5,7 @@ The weights of the graph are external data in model.data, which does not lie her
 are those of PyTorch's first weights. Only the statistics of batch norms stand there themselves, as f16: with statistics that are not of these weights, the result would hardly
 depend on the photo. The .npz also has PyTorch's results in f64, and how far those in f32 are from them.
 
-usage: tests/onnx/graphs/make.py [NAME...]     (torch, torchvision, timm and onnx, of PyPI)
+usage: tests/onnx/graphs/make.py [NAME...]     (torch, torchvision, timm, onnx and onnxscript, of PyPI)
 """
 import lzma, os, sys, tempfile, warnings
 
@@ -31,6 +31,8 @@ NETWORKS = {  # how it is made, and the size of its photo
     "inception_v4": (lambda: timm.create_model("inception_v4"), 299), "mobilenet_v1": (lambda: timm.create_model("mobilenetv1_100"), 224),
     "seresnet50": (lambda: timm.create_model("seresnet50"), 224),
 }
+# By PyTorch's later exporter, too.
+NETWORKS |= {f"{name}_dynamo": NETWORKS[name] for name in ("vit", "convnext", "swin", "resnet50")}
 
 
 class Plain(torch.nn.Module):
@@ -45,15 +47,19 @@ class Plain(torch.nn.Module):
         return tuple(y.values()) if isinstance(y, dict) else (y,)
 
 
-def export(network, weights, size, folder):
+def export(network, weights, x, path, dynamo):
     """The graph, without what PyTorch adds to tell where in its source a node comes from. No two weights are equal, since of such the graph would have only one."""
     for weight in weights.values():
         weight += 1e-4 * torch.rand_like(weight) - 5e-5
-    torch.onnx.export(network, torch.rand(2, 3, size, size), f"{folder}/model.onnx", opset_version=17, do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,
-                      dynamo=False, input_names=["photo"], dynamic_axes={"photo": {0: "N"}})
-    model = onnx.load(f"{folder}/model.onnx")
+    if dynamo:
+        torch.onnx.export(network, (x,), path, input_names=["photo"], dynamic_shapes=({0: torch.export.Dim("N")},), optimize=False, verbose=False)
+    else:
+        torch.onnx.export(network, x, path, opset_version=17, do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE, dynamo=False, input_names=["photo"],
+                          dynamic_axes={"photo": {0: "N"}})
+    model = onnx.load(path)
     for node in model.graph.node:
         node.doc_string = ""
+        del node.metadata_props[:]
     return model
 
 
@@ -118,7 +124,7 @@ def write(name, folder):
     builder, size = NETWORKS[name]
     network = Plain(builder()).eval()
     weights = {name: weight for name, weight in network.state_dict().items() if weight.is_floating_point()}
-    model = export(network, weights, size, folder)
+    model = export(network, weights, torch.rand(2, 3, size, size), f"{folder}/model.onnx", name.endswith("_dynamo"))
     names, rows = strip(model.graph, weights)
     with torch.no_grad():
         fill(weights, names, rows, numpy.ones(1 << 20, "f2"))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Makes shuffles.onnx and layers.onnx for tests/golden/commands/import-*.cai, as PyTorch exports these layers. Needs torch and onnx, which the tests do not.
+# Makes shuffles.onnx, layers.onnx and maps.onnx for tests/golden/commands/import-*.cai, as PyTorch exports these layers. Needs torch and onnx, which the tests do not.
 import os, warnings
 
 warnings.filterwarnings('ignore')
@@ -44,6 +44,18 @@ class Layers(nn.Module):
         return self.packed(x, x, x, need_weights=False)[0]
 
 
+class Turned(nn.Module):  # ConvNeXt's block, whose layers take the channels on the last axis; between: what else is there
+    def __init__(self, c, between=nn.Identity()):
+        super().__init__()
+        self.dwconv, self.norm, self.wide, self.between, self.back = nn.Conv2d(c, c, 3, padding=1, groups=c), nn.LayerNorm(c), nn.Linear(c, 4 * c), between, nn.Linear(4 * c, c)
+        self.layer_scale = nn.Parameter(torch.zeros(c, 1, 1))
+
+    def forward(self, x):
+        y = self.norm(self.dwconv(x).permute(0, 2, 3, 1))
+        y = self.back(self.between(nn.functional.gelu(self.wide(y)))).permute(0, 3, 1, 2)
+        return x + self.layer_scale * y
+
+
 def export(name, network, x, axes):
     for weight in network.parameters():  # no two are equal, since of such the file would have only one
         nn.init.uniform_(weight)
@@ -58,3 +70,4 @@ def export(name, network, x, axes):
 torch.manual_seed(1)
 export('shuffles', nn.Sequential(Shuffle(8), Shuffle(8), nn.Conv2d(8, 16, 1), Shuffle(16), Shuffle(16), Shuffle(16)), torch.rand(2, 8, 4, 4), {0: 'N', 2: 'H', 3: 'W'})
 export('layers', Layers(), torch.rand(2, 6, 8), {0: 'N'})
+export('maps', nn.Sequential(Turned(8), Turned(8), Turned(8), nn.Conv2d(8, 16, 2, 2), Turned(16), Turned(16, nn.Softmax(-1))), torch.rand(2, 8, 4, 4), {0: 'N'})
