@@ -1,4 +1,4 @@
-/* What the converters of operators share. */
+/* Shared by the converters of operators. */
 #ifndef CAI_CONVERT_H
 #define CAI_CONVERT_H
 

@@ -1,6 +1,7 @@
-/* Attention: the library's scaled_attention, whose mask has all that says which keys a
- * query sees. If the file caps the scores or has them as a result, the pieces are
- * written. Numbers of f16 and bf16 are computed in f32 and rounded once, at the end. */
+/* Attention, as the library's scaled_attention. One mask combines everything that
+ * determines which keys a query sees. If the file caps the scores, or outputs them,
+ * attention is written as its parts. Numbers of f16 and bf16 are computed in f32 and
+ * rounded once, at the end. */
 #include "import/convert.h"
 #include <math.h>
 

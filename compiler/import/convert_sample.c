@@ -1,4 +1,5 @@
-/* Pictures and volumes read at places that the model computes, and patches put back. */
+/* Sampling of pictures and volumes at places that the model computes, deformable
+ * convolution, and pictures put together from patches (Col2Im). */
 #include "import/convert.h"
 
 void convert_grid_sample(Import *im, Wire *const *inputs, int count, Wire **outputs) {

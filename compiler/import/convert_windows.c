@@ -1,5 +1,5 @@
-/* What convolutions and pools share: windows, from the attributes of a node to the
- * settings of a statement. */
+/* Windows of convolutions and pools: from the attributes of a node to the settings of a
+ * statement. */
 #include "import/convert.h"
 
 bool windows_of_node(Import *im, int axes, const int64_t *kernel, OnnxWindows *out) {

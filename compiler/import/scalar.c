@@ -1,5 +1,5 @@
-/* Learnt numbers. A model that has many numbers of seven digits or more has learnt them,
- * so they become weights and do not stay in the text. */
+/* Turns learned numbers into weights. If a model has many numbers of seven digits or
+ * more, they were learned, and would make the text unreadable. */
 #include "import/import.h"
 #include <ctype.h>
 #include <math.h>

@@ -1,6 +1,6 @@
-/* From a graph to a program: which nodes are computed together (fusion.c), by which
- * kernel (select.c, cost.c), in which layout each tensor is (layout.c), in which buffer
- * (memory.c), and what is packed into the file of weights (pack.c). */
+/* From a graph to a program: planning decides which nodes are computed together
+ * (fusion.c), by which kernel (select.c, cost.c), the layout of each tensor (layout.c),
+ * its buffer (memory.c), and what is packed into the blob of weights (pack.c). */
 #ifndef CAI_PLAN_H
 #define CAI_PLAN_H
 

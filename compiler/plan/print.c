@@ -1,5 +1,5 @@
-/* A program as text, for people and for golden tests (--emit=program), and what was
- * decided and why (--explain). */
+/* Prints a program as text, for people and for golden tests (--emit=program), and what
+ * planning decided and why (--explain). */
 #include "plan/stages.h"
 
 static const char *layout_name(const Value *value) {

@@ -1,4 +1,4 @@
-/* The parts of a program that several stages use: values, kernels, their names. */
+/* Functions on the parts of a program that several steps use: values, kernels, names. */
 #include "plan/stages.h"
 
 /* ---- values ---- */

@@ -13,11 +13,11 @@
  *               for each q: sums[pixel][q] += b * w[q]
  *     epilogue(sums), stores; between passes, to the scratch and back
  *
- * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak
- * stand in conv_direct.c. Tried, and slower: unrolling the channel loop on 32 registers
- * (spills from 16 on), and all seven columns of a first layer in one block (half the
- * speed, by spills). So the loop over channels stays innermost even where it runs three
- * times. */
+ * The bound is the multiply-adds, P * Q of them to P + Q loads. conv_direct.c has the
+ * measured shares of the peak. Tried, and slower: unrolling the channel loop on 32
+ * registers (spills from 16 on), and all seven columns of a first layer in one block
+ * (half the speed, by spills). So the loop over channels stays innermost even where it
+ * runs three times. */
 #include "kernels/conv/conv.h"
 
 static int64_t line_elements(const Conv *c) { return LINE_BYTES / dtype_bytes(c->shape.types.sum); }
