@@ -31,7 +31,7 @@ Value *frame_place(Evaluator *ev, const Expr *name) {
     return name->kind == EXPR_NAME ? frame_find(ev, ev->frame, name->name) : NULL;
 }
 
-/* A weight's name is a place: what it holds as the text stands. */
+/* The name of a weight is a place, whose value depends on the position in the text. */
 static Value read_place(Evaluator *ev, Value v) {
     return v.kind == VALUE_WEIGHT && v.weight->node ? value_node(weight_value(ev, v.weight)) : v;
 }

@@ -218,7 +218,7 @@ static void read_declared_signature(NameReader *reader, const Decl *decl) {
         read_arguments(reader, &decl->results.items[i].type->arguments);
 }
 
-/* ---- names that stand twice ---- */
+/* ---- names that occur twice ---- */
 
 static void claim_once(Library *library, Map *seen, Name name, Span span, const char *what) {
     if (!map_get(seen, name)) map_set(seen, name, library);

@@ -16,9 +16,9 @@ typedef enum NumberKind {
     NO_NUMBER,
     EACH_ELEMENT, /* is a number of the input, and `added` more */
     ONE_COLUMN,   /* of the last axis is: element `column` of `length` */
-    FLAT_ROWS,    /* such rows one behind the other */
+    FLAT_ROWS,    /* such rows in sequence */
     CAPPED,       /* a number, but at most that of the last of `classes` */
-    CAPPED_PLACE, /* what is computed of such: where an element lies in a flat tensor */
+    CAPPED_PLACE, /* computed from such numbers: the position of an element in a flat tensor */
     BOUND         /* whether a number is below a constant */
 } NumberKind;
 
@@ -62,7 +62,7 @@ static bool is_whole_constant(const Node *node, int64_t *value) {
     return true;
 }
 
-/* `arange(n)`, and a constant more: the number behind its last. */
+/* `arange(n)`, plus a constant: the number after its last. */
 static bool counts_up(const Node *node, int64_t *end) {
     int64_t added;
     node = without_movement(node);

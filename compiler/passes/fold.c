@@ -18,7 +18,7 @@ static Node *make_constant(Graph *to, const Number *values, int64_t count, Shape
     return build_constant(to, values, same ? 1 : count, shape);
 }
 
-/* Elementwise work on splats: one element is computed, and stands for all. */
+/* Elementwise work on splats: computes one element for all. */
 static Node *fold_elementwise_splats(Graph *to, const Node *old, Node *const *inputs) {
     RefShape shapes[3] = {0};
     const Number *values[3];

@@ -22,7 +22,7 @@
 
 enum { MAX_FACTORS = 8, MAX_PARTS = 8 };
 
-typedef struct Product { /* what is added up, or a term of it */
+typedef struct Product { /* the operand of the sum, or a term of it */
     Node *same[MAX_FACTORS], *varying[MAX_FACTORS];
     int same_count, varying_count;
     double scale;

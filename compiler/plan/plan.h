@@ -33,7 +33,7 @@ typedef struct LowerOptions {
     Map *names;
 } LowerOptions;
 
-/* The whole stage, whose steps stand in plan.c. The graph has been through the passes. */
+/* The whole stage; plan.c has its steps. The graph is the result of the passes. */
 Program *lower(Graph *graph, const LowerOptions *options, Arena *arena);
 
 #endif

@@ -136,7 +136,7 @@ static double place_cycles(const Target *t, int64_t entries, int64_t y_blocks, i
                            : cycles;
 }
 
-/* In groups blocks share no x: as many as hide the latency of their sums behind loads. */
+/* In groups, blocks share no x: takes as many as hide the latency of their sums. */
 static int choose_blocks_of_groups(int64_t y_blocks, int64_t entries, const Target *t) {
     int blocks = 1;
     double loads = (double)(entries + 1) / t->loads_per_cycle;

@@ -92,8 +92,8 @@ typedef struct Tap {
     LLVMValueRef visit;   /* number of the tap in the tile's reduction, for prefetching */
 } Tap;
 
-/* Zeros stand for a full block of channels; where the input is PLAIN, each channel
- * chooses zeros for itself. */
+/* The zeros are a full block of channels; if the input is PLAIN, each channel is replaced
+ * by zeros separately. */
 static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
         pixels[p] = find_pixel(c, tap->site, tap->input, tap->column, p);
