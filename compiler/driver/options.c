@@ -146,14 +146,14 @@ static bool add_weights_option(Options *options, Arena *arena, const char *value
         vec_push(arena, &options->weights, file);
         return true;
     }
-    fprintf(stderr, "cai %s: --weights wants a file: --weights model.safetensors\n", options->command);
+    fprintf(stderr, "cai %s: --weights needs a file: --weights model.safetensors\n", options->command);
     return false;
 }
 
 static bool add_define(Options *options, Arena *arena, Names *names, const char *value) {
     const char *equals = strchr(value, '=');
     if (!equals || equals == value || !equals[1]) {
-        fprintf(stderr, "cai %s: -D wants a name and a value: -D H=512\n", options->command);
+        fprintf(stderr, "cai %s: -D needs a name and a value: -D H=512\n", options->command);
         return false;
     }
     vec_push(arena, &options->defines,
@@ -200,7 +200,7 @@ static bool read_option(Options *options, const Option *option, Arena *arena, Na
     }
     if (option->value && !value) {
         if (*at == count) {
-            fprintf(stderr, "cai %s: %s wants %s\n", options->command, option->name, option->value);
+            fprintf(stderr, "cai %s: %s needs %s\n", options->command, option->name, option->value);
             return false;
         }
         value = arguments[(*at)++];

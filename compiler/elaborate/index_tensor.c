@@ -186,7 +186,7 @@ static int count_taking(Evaluator *ev, const Expr *expr, const Value *at) {
         taking += !index->rest && (index->slice || at[i].kind != VALUE_NONE);
         if (rests < 2) continue;
         report(ev, DIAG_index_range, index->span,
-               "`...` stands for all axes that no other index is for: only once");
+               "`...` is for all axes that have no other index, and can occur once");
         return -1;
     }
     return taking;
