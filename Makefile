@@ -22,8 +22,8 @@ UNIT      := $(sort $(wildcard tests/unit/*.c))
 OBJECTS   := $(COMPILER:%.c=$(BUILD)/%.o) $(BUILD)/grammar/cai.tab.o $(BUILD)/grammar/cai.lex.o $(BUILD)/import/onnx.pb-c.o
 CORE      := $(filter-out $(BUILD)/compiler/main.o,$(OBJECTS))
 RUNOBJ    := $(RUNTIME:runtime/%.c=$(RUNTIME_OF)/%.o)
-# What the compiler takes of the runtime: the readers and writers of files, and for `cai run --reference` what a program does. Not what
-# calls a built model.
+# The wings of the runtime that the compiler links: the readers and writers of files, and for `cai data`, `cai compare` and `cai run --reference`
+# those of trainers and programs; but not those that call a built model.
 SHARED    := $(filter-out %/start.o $(RUNTIME_OF)/library/% $(RUNTIME_OF)/python/%,$(RUNOBJ))
 # Debian's Python, whose stable ABI the runtime's part for wheels is made for.
 PYTHON     = $(patsubst -I%,-isystem %,$(shell /usr/bin/python3-config --includes))

@@ -8,51 +8,51 @@
 
 static const Command commands[] = {
     {"new", "NAME", "write NAME.cai, a first model to edit", command_new,
-     "Writes a small model into this folder. A file that is there already is left alone.\n"},
-    {"check", "FILE", "read a file and say what is wrong with it", command_check,
-     "Elaborates every model of FILE: names, shapes, weights, and what `expect` states. Silent where all is well.\n"},
+     "Writes a small model into the current folder. An existing file is not overwritten.\n"},
+    {"check", "FILE", "report the errors of a file", command_check,
+     "Elaborates every model of FILE: names, shapes, weights, and what `expect` states. Prints nothing if all is well.\n"},
     {"build", "FILE [MODEL]", "make a program of a model", command_build,
-     "Makes one static program of the model in FILE (of MODEL, where there are several), with its weights inside; of a train block, a trainer.\n"
-     "Its own --help says what it takes: pictures in and pictures out, or tensors in files.\n"},
+     "Makes one static program of the model in FILE (of MODEL if there are several), with its weights inside; or a trainer of a train block.\n"
+     "The program's own --help says what it takes and writes: pictures, or tensors in files.\n"},
     {"run", "FILE [MODEL] [INPUT...]", "build a model into the cache and run it", command_run,
-     "Builds the program, unless the cache ($XDG_CACHE_HOME/cai or ~/.cache/cai) has it, and runs it on what stands behind FILE;\n"
-     "what is no option of ours is the program's: `cai run denoise.cai photo.png -o clean.png`. Behind `--` all is the program's.\n"
-     "`cai run FILE --help` is the program's own help.\n"},
+     "Builds the program, unless it is in the cache ($XDG_CACHE_HOME/cai or ~/.cache/cai), and runs it with the arguments after FILE. Options that\n"
+     "are not listed here are passed to the program: `cai run denoise.cai photo.png -o clean.png`. Everything after `--` is passed to it.\n"
+     "`cai run FILE --help` prints the program's own help.\n"},
     {"train", "FILE [BLOCK] DATA...", "build a trainer of a train block and run it", command_train,
-     "Builds the trainer, unless the cache ($XDG_CACHE_HOME/cai or ~/.cache/cai) has it, and runs it on what stands behind FILE; what is no option\n"
-     "of ours is the trainer's: `cai train classifier.cai clothes/ -o run --threads 2`. The same command again goes on with a run that was stopped.\n"
-     "`cai train FILE --help` is the trainer's own help; `cai build FILE BLOCK` makes a trainer that runs anywhere.\n"},
+     "Builds the trainer, unless it is in the cache ($XDG_CACHE_HOME/cai or ~/.cache/cai), and runs it with the arguments after FILE. Options that\n"
+     "are not listed here are passed to the trainer: `cai train classifier.cai clothes/ -o run --threads 2`. The same command again resumes a run\n"
+     "that was stopped. `cai train FILE --help` prints the trainer's own help; `cai build FILE BLOCK` makes a trainer that needs no other file.\n"},
     {"data", "FILE [BLOCK] DATA...", "show what a train block would read of data", command_data,
-     "Takes the places of data as `cai train` does, and prints what is there: samples, sizes, classes, files without a partner, what is held out.\n"
-     "-o draws the first sixteen samples of each set as they are cut for the network, masks beside and boxes on them. docs/data.md has all forms.\n"},
-    {"summary", "FILE [MODEL]", "list the layers of a model, what each makes and costs", command_summary,
-     "A line a layer: its name in the weights, its output, parameters, multiply-adds (MACs) of convolutions and\n"
-     "matrix products (a transposed one counts on its inputs), and its receptive field in pixels of the input.\n"},
-    {"graph", "FILE [MODEL]", "draw a model, or all models of a file", command_graph,
-     "Draws layers as boxes, by colour: convolutions blue, products violet, pools and resizing red, blocks of layers green; frames around the layers of a\n"
-     "block that is unfolded, shapes on the arrows (the batch left out), weights in small. Equal blocks that follow each other are drawn once. Pictures\n"
-     "are made by Graphviz (dot).\n"},
-    {"compare", "FILE...|RUN...", "compare networks, or runs: what they have, and what came of them",
-     command_compare,
-     "A line for each model of each FILE, and for each variant that it states figures for (`expect`): parameters, multiply-adds, memory for intermediate\n"
-     "results, receptive field, and the accuracy that it states (top1 = ...). -o draws accuracy over multiply-adds, circles by parameters, as Canziani et\n"
-     "al. (2016) do; without accuracies, and with --measure, how long a run takes.\n"
-     "Of folders that `cai train` made: settings and texts that differ, the last and the best figures of each curve, and the curves one over another; -o\n"
-     "draws these as .svg.\n"},
+     "Takes the same data arguments as `cai train`, and prints what it finds there: samples, sizes, classes, files without a partner, held-out samples.\n"
+     "-o draws the first sixteen samples of each set as they are cropped for the network, with masks beside them and boxes on them. docs/data.md\n"
+     "describes all forms of data.\n"},
+    {"summary", "FILE [MODEL]", "list the layers of a model, with their outputs and costs", command_summary,
+     "Prints a line for each layer: its name in the weights, its output, parameters, multiply-adds (MACs) of convolutions and\n"
+     "matrix products (those of a transposed convolution are counted on its input), and its receptive field in pixels of the input.\n"},
+    {"graph", "FILE [MODEL]", "draw a model, all models of a file, or a train block", command_graph,
+     "Draws layers as boxes: convolutions blue, products violet, pools and resizing red, blocks of layers green, other layers yellow. Frames\n"
+     "enclose the layers of a block that is unfolded; arrows are labelled with shapes, without the batch; numbers of weights are in grey. Equal blocks\n"
+     "that follow each other are drawn once. Of a train block, it draws the layers that are trained, and the losses. Needs Graphviz (dot).\n"},
+    {"compare", "FILE...|RUN...", "compare networks, or runs of trainers and their results", command_compare,
+     "For networks: prints a line for each model of each FILE, and for each variant whose figures it states (`expect`): parameters, multiply-adds, memory\n"
+     "for intermediate results, receptive field, and the stated accuracy (top1 = ...). -o draws accuracy over multiply-adds, with circles sized by\n"
+     "parameters, as in Canziani et al. (2016); without accuracies, and with --measure, it draws the time of a run.\n"
+     "For run folders of `cai train`: prints settings and texts that differ, the last and the least value of each curve, and all curves in one\n"
+     "picture, which -o draws as .svg.\n"},
     {"import", "FILE", "make a .cai file of an ONNX model", command_import,
-     "Reads FILE, a model in ONNX's format of opset 7 or later, and writes it as text of the language, FILE.cai, with its weights beside it,\n"
-     "FILE.safetensors. What can't be read is listed, and nothing is written then. docs/onnx.md has the operators that are read.\n"},
-    {"weights", "FILE", "list what a file of weights holds", command_weights,
-     "A line a tensor: its name, type and shape, its least and largest number, and whether anything in it is not finite. FILE is what\n"
-     "--weights of other commands takes: .safetensors, the index of several, .npz, or what torch.save writes. --for MODEL.cai sets beside it what\n"
-     "the models of that file want: what fits, what has another shape, what is missing.\n"},
-    {"doc", "[WHAT...]", "say what a block, an operator, a file or an error is about", command_doc,
-     "Prints signatures and the comments above them. WHAT is a name (conv), a file (unet, as `use` finds it; blocks.cai), or a name in\n"
-     "its file (unet.level); `primitive.sum` is the operator, and what a message has in brackets (shape) gets cause and cure. Without WHAT, a\n"
-     "line for each name of the library. Names that begin with _ are left out.\n"},
+     "Reads FILE, an ONNX model of opset 7 or later, and writes it as text of the language, FILE.cai, with its weights in FILE.safetensors.\n"
+     "If something cannot be read, lists it and writes nothing (but see --partial). docs/onnx.md lists the operators that can be read.\n"},
+    {"weights", "FILE", "list the tensors of a file of weights", command_weights,
+     "Prints a line for each tensor: its name, type and shape, its least and largest number, and how many numbers are not finite. FILE is of any format\n"
+     "that --weights of other commands reads: .safetensors, an index of several, .npz, what torch.save writes, or ncnn's .param. With --for MODEL.cai, it\n"
+     "also lists which tensors the models of that file read, which have another shape, and which are missing.\n"},
+    {"doc", "[WHAT...]", "print what a block, an operator, a file or an error is", command_doc,
+     "Prints signatures and the comments above them. WHAT is a name (conv), a file (unet, as `use` finds it; blocks.cai), a name in\n"
+     "a file (unet.level), an operator (primitive.sum), or the code that a message has in brackets (shape), whose cause and cure are printed. Without\n"
+     "WHAT, prints a line for each name of the library. Names that begin with _ are left out.\n"},
     {"fmt", "FILE...", "bring files to their canonical form", command_fmt,
-     "Sets spaces, indentation and blank lines of each FILE (`-`: standard input to standard output); lines and comments stay as they are, and what\n"
-     "is set under each other stays so. A file that has errors is left alone.\n"},
+     "Sets spaces, indentation and blank lines of each FILE (`-`: standard input to standard output). Lines and comments are kept, and what is aligned\n"
+     "stays aligned. A file that has errors is left alone.\n"},
 };
 
 static void print_usage(FILE *out) {
@@ -63,8 +63,8 @@ static void print_usage(FILE *out) {
         fprintf(out, "  %-36s %s\n", left, commands[i].what);
     }
     fputs(
-        "\n`cai COMMAND --help` says more of each; `cai --version` prints the version, `cai --targets` the machines that programs are\n"
-        "built for, `cai --completion bash` (or zsh) what makes a shell complete commands and options, `cai --man` the manual page.\n",
+        "\n`cai COMMAND --help` describes a command. `cai --version` prints the version, `cai --targets` the machines for which programs\n"
+        "can be built, `cai --completion bash` (or zsh) a script that lets a shell complete commands and options, `cai --man` the manual page.\n",
         out);
 }
 

@@ -15,16 +15,20 @@ typedef struct Option {
 #define FIELD(name) offsetof(Options, name)
 #define CHECK_BUILD_RUN_SUMMARY " check build run train data summary graph compare "
 static const Option table[] = {
-    {"-o", "OUT", OPTION_TEXT, FIELD(output), " build graph compare ",
-     "what to write: a program or library (default: after the model's name); the folder for a wheel; a picture, .svg, .png, .pdf, and of a graph .dot"},
+    {"-o", "OUT", OPTION_TEXT, FIELD(output), " build ",
+     "what to write: a program or a library (default: after the model's name); for a wheel, the folder"},
+    {"-o", "OUT", OPTION_TEXT, FIELD(output), " graph ",
+     "the picture to write, .svg, .png, .pdf or .dot (default: as .dot to standard output)"},
+    {"-o", "OUT", OPTION_TEXT, FIELD(output), " compare ",
+     "a chart to write: .svg, .png or .pdf; of runs, .svg"},
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " import ",
-     "the .cai file to write (default: after FILE); its weights go beside it, as .safetensors; -: the text alone, to standard output"},
+     "the .cai file to write (default: after FILE), with its weights beside it, as .safetensors; -: only the text, to standard output"},
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " weights ",
-     "a file to write, .safetensors: the same weights, or those below PATH of FILE.safetensors:PATH, without what only training needs"},
+     "a .safetensors file to write: the same weights, or those below PATH of FILE.safetensors:PATH, without what only training needs"},
     {"-o", "SHEET", OPTION_TEXT, FIELD(output), " data ",
-     "a picture to write, .png or .jpg: the first samples; of a second set of pictures in a second file, as sheet2.png"},
+     "a picture to write, .png or .jpg: the first samples; those of a second set of pictures go into a second file, such as sheet2.png"},
     {"--seed", "N", OPTION_TEXT, FIELD(seed), " data ",
-     "the seed of the order of samples and of their random cuts (default: 0)"},
+     "the seed of the order of samples and of their random crops (default: 0)"},
     {"--held-out", "PERCENT", OPTION_TEXT, FIELD(held_out), " data ",
      "the share of samples held out for measuring, if the data has no such part (default: 10)"},
     {"--fold", "K/N", OPTION_TEXT, FIELD(fold), " data ",
@@ -34,25 +38,25 @@ static const Option table[] = {
     {"--partial", NULL, OPTION_FLAG, FIELD(partial), " import ",
      "write what can be read: the results of the other nodes become inputs of the model"},
     {"--image", "INPUT[:bgr][:255],..", OPTION_TEXT, FIELD(images), " import ",
-     "inputs that are pictures, image[..]: with blue first, with levels from 0 to 255 in the file"},
+     "inputs that are pictures, image[..]; :bgr if blue comes first, :255 if the network takes levels from 0 to 255"},
     {"--kind", "KIND", OPTION_TEXT, FIELD(kind), " build ",
      "what to make: program (default); shared, static or object: a library, with its C header beside it; wheel: a package for Python; onnx: a model for other engines"},
     {"--opset", "N", OPTION_TEXT, FIELD(opset), " build ",
-     "of --kind onnx: the version of ONNX's operators, 17 to 24 (default: 21)"},
+     "with --kind onnx: the version of ONNX's operators, 17 to 24 (default: 21)"},
     {"--external-data", NULL, OPTION_FLAG, FIELD(external_data), " build ",
-     "of --kind onnx: the weights in a file of their own, OUT.data, as beyond 2 GB always"},
+     "with --kind onnx: write the weights to a file of their own, OUT.data; weights of more than 2 GB always go there"},
     {"--name", "PREFIX", OPTION_TEXT, FIELD(name), " build ",
-     "what a library's functions and its header, or a Python package, are called after (default: the model)"},
+     "the name for a library's functions and header, or for a Python package (default: that of the model)"},
     {"--package-version", "VERSION", OPTION_TEXT, FIELD(package_version), " build ",
      "the version of a wheel (default: 1.0)"},
     {"--weights", "[PATH=]FILE", OPTION_WEIGHTS, FIELD(weights), " build run ",
-     "trained weights: .safetensors, .npz, a PyTorch checkpoint, ncnn's .param; with PATH=, for the layers below that path; FILE.safetensors:PATH takes those below PATH; may be repeated"},
+     "trained weights: .safetensors, .npz, a PyTorch checkpoint, or ncnn's .param; PATH=FILE is for the layers below PATH; FILE.safetensors:PATH takes the weights below PATH of the file; may be repeated"},
     {"--init", "SEED", OPTION_TEXT, FIELD(init), " build run ",
-     "random weights that SEED decides, instead of trained ones"},
+     "random weights, determined by SEED, instead of trained ones"},
     {"--rename", "FILE", OPTION_TEXT, FIELD(rename), " build run ",
-     "how names in weight files map to ours: a line `THEIRS -> OURS` each, * stands for any text"},
+     "how names in weight files map to the model's: lines `THEIRS -> OURS`, where * is any text"},
     {"--for", "MODEL.cai", OPTION_TEXT, FIELD(model), " weights ",
-     "also say which of them the models of this file need"},
+     "also list which of them the models of this file read, and what is missing"},
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), CHECK_BUILD_RUN_SUMMARY,
      "fix a size or a hyperparameter of the model"},
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), " import ",
@@ -60,15 +64,14 @@ static const Option table[] = {
     {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run train summary compare ",
      "the machine to build for: native (default), or one that `cai --targets` lists"},
     {"--emit", "STAGE", OPTION_TEXT, FIELD(emit), " check build ",
-     "print what a stage made, and stop: ast, graph, program, llvm, asm"},
-    {"--after", "PASS", OPTION_TEXT, FIELD(after), " build ",
-     "print the graph as it stands after PASS, and stop"},
+     "print the result of a stage, and stop: ast, graph, program, llvm, asm"},
+    {"--after", "PASS", OPTION_TEXT, FIELD(after), " build ", "print the graph after PASS, and stop"},
     {"--explain", NULL, OPTION_FLAG, FIELD(explain), " build ",
-     "print which kernel computes what, with which tiles, and what it should cost"},
+     "print which kernel computes what, with which tiles, and its estimated cost"},
     {"--time-passes", NULL, OPTION_FLAG, FIELD(time_passes), " check build train ",
      "print how long each stage took"},
     {"--blas", NULL, OPTION_FLAG, FIELD(blas), " build run ",
-     "compute matrix products of two computed operands by OpenBLAS: 25 MB more of program"},
+     "compute matrix products of two computed operands by OpenBLAS, which makes the program 25 MB larger"},
     {"--no-winograd", NULL, OPTION_FLAG, FIELD(no_winograd), " build run train compare ",
      "compute every convolution directly: smaller programs, smaller rounding errors, 2 to 3 times slower 3x3 convolutions"},
     {"--no-cache", NULL, OPTION_FLAG, FIELD(no_cache), " build run train ",
@@ -78,30 +81,30 @@ static const Option table[] = {
     {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ",
      "run both ways and print the error layer by layer"},
     {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " summary compare ",
-     "text (default), or json for tools; csv of a comparison"},
+     "text (default), or json for tools; for a comparison also csv"},
     {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " doc ",
-     "text (default), or markdown: of the whole library where no WHAT is named"},
+     "text (default), or markdown, of the whole library if there is no WHAT"},
     {"--measure", NULL, OPTION_FLAG, FIELD(measure), " compare ",
-     "build and run each network here, and compare times on one thread and memory, too"},
+     "build and run each network on this machine, and also compare its time on one thread and its memory"},
     {"--names", NULL, OPTION_FLAG, FIELD(names), " summary ",
-     "list the weights instead: the name and the shape of each, as a weights file must have them"},
+     "list the weights instead: the name and the shape that each must have in a file of weights"},
     {"--train", NULL, OPTION_FLAG, FIELD(train), " summary ",
-     "sum up a train block instead: what it trains and keeps, and what a step takes"},
+     "summarize a train block instead: what it trains and keeps, and what a step costs"},
     {"--layer", "PATH", OPTION_TEXT, FIELD(layer), " graph ",
      "draw this layer only, by its name in the weights: layer1.0"},
     {"--depth", "N", OPTION_TEXT, FIELD(depth), " graph ",
-     "how many levels of layers in layers to unfold (default: as many as leave a picture that can be read)"},
+     "how many levels of nested layers to unfold (default: as many as fit into a readable picture)"},
     {"--gradient", NULL, OPTION_FLAG, FIELD(gradient), " graph ",
-     "draw what the gradient of the first result by all weights adds"},
+     "also draw the gradient of the first result with respect to all weights"},
     {"--find-rate", NULL, OPTION_FLAG, FIELD(find_rate), " train ",
      "do not train: try learning rates, as factors of the text's `lr`, and suggest one"},
     {"--parts", "P", OPTION_COUNT, FIELD(parts), " build train summary ",
-     "take each step in P parts, each of the text's batch: the batch is P times as large, the memory is not"},
+     "divide each step into P parts, each with a batch as in the text: the batch becomes P times as large, the memory does not"},
     {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ",
-     "change nothing: name the files that are not in canonical form, and fail where there are any"},
+     "change nothing: list the files that are not in canonical form, and fail if there are any"},
     {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format),
      " check build run train data summary graph compare import weights ",
-     "how errors are printed: text (default), or json, an object a line"},
+     "how errors are printed: text (default), or json, one object a line"},
     {"--help", NULL, OPTION_FLAG, FIELD(help),
      " check build run train data summary graph compare doc fmt new import weights ", "print this"},
 };
@@ -143,14 +146,14 @@ static bool add_weights_option(Options *options, Arena *arena, const char *value
         vec_push(arena, &options->weights, file);
         return true;
     }
-    fprintf(stderr, "cai %s: --weights wants a file: --weights model.safetensors\n", options->command);
+    fprintf(stderr, "cai %s: --weights needs a file: --weights model.safetensors\n", options->command);
     return false;
 }
 
 static bool add_define(Options *options, Arena *arena, Names *names, const char *value) {
     const char *equals = strchr(value, '=');
     if (!equals || equals == value || !equals[1]) {
-        fprintf(stderr, "cai %s: -D wants a name and a value: -D H=512\n", options->command);
+        fprintf(stderr, "cai %s: -D needs a name and a value: -D H=512\n", options->command);
         return false;
     }
     vec_push(arena, &options->defines,
@@ -197,7 +200,7 @@ static bool read_option(Options *options, const Option *option, Arena *arena, Na
     }
     if (option->value && !value) {
         if (*at == count) {
-            fprintf(stderr, "cai %s: %s wants %s\n", options->command, option->name, option->value);
+            fprintf(stderr, "cai %s: %s needs %s\n", options->command, option->name, option->value);
             return false;
         }
         value = arguments[(*at)++];

@@ -165,7 +165,7 @@ static bool too_many_arguments(Evaluator *ev, const ParameterSlots *slots, const
     int max = slots->parameters->count, given = arguments->given.count;
     const char *name = slots->decl->name;
     if (slots->travels) {
-        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here are %d", name, max,
+        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, not %d", name, max,
                                max == 1 ? "value" : "values", given);
         report_operands(ev, d);
         const char *one = as_one_value(ev, slots, arguments),
@@ -179,10 +179,10 @@ static bool too_many_arguments(Evaluator *ev, const ParameterSlots *slots, const
         else if (arguments->behind)
             report_help(
                 ev, d,
-                "%d by arrow and %d in the parentheses; if it gives a layer, call it in parentheses of its own: `x -> (%s(..))`",
+                "%d by arrow and %d in the parentheses; if it returns a layer, put its call in parentheses: `x -> (%s(..))`",
                 given - arguments->behind, arguments->behind, name);
         else if (max == 1)
-            report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
+            report_help(ev, d, "a tuple counts as several values; `concat` makes one tensor of them");
         return false;
     }
     if (report_unrun(ev, arguments->given.items[0].value)) return false;
@@ -266,10 +266,9 @@ static bool missing_argument(Evaluator *ev, const ParameterSlots *slots, const P
     const char *name = slots->decl->name;
     if (slots->travels) {
         const int fewest = fewest_arguments(slots->parameters);
-        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %s%d %s, here %s %d", name,
+        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %s%d %s, not %d", name,
                                fewest < slots->parameters->count ? "at least " : "", fewest,
-                               fewest == 1 ? "value" : "values", arguments->given.count == 1 ? "is" : "are",
-                               arguments->given.count);
+                               fewest == 1 ? "value" : "values", arguments->given.count);
         report_operands(ev, d);
         report_help(ev, d, "it is declared as `%s`", signature_text(ev, slots->decl));
         return false;

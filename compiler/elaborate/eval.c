@@ -31,7 +31,7 @@ Value *frame_place(Evaluator *ev, const Expr *name) {
     return name->kind == EXPR_NAME ? frame_find(ev, ev->frame, name->name) : NULL;
 }
 
-/* A weight's name is a place: what it holds as the text stands. */
+/* The name of a weight is a place, whose value depends on the position in the text. */
 static Value read_place(Evaluator *ev, Value v) {
     return v.kind == VALUE_WEIGHT && v.weight->node ? value_node(weight_value(ev, v.weight)) : v;
 }
@@ -122,8 +122,9 @@ Name evaluate_string(Evaluator *ev, const Expr *expr) {
         Value v = evaluate(ev, part->value);
         failed |= v.kind == VALUE_ERROR;
         if (v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT) {
-            report(ev, DIAG_tensor_at_compile_time, part->value->span,
-                   "a tensor's value cannot stand in a string: it is known only when the program runs");
+            report(
+                ev, DIAG_tensor_at_compile_time, part->value->span,
+                "the value of a tensor cannot be part of a string: it is known only when the program runs");
             failed = true;
         }
         value_print(&text, v);
@@ -243,9 +244,8 @@ static const char *not_a_method(Evaluator *ev, const Expr *member, const Expr *c
     const char *given = call ? arguments_text(ev, &call->arguments) : "",
                *settings = *given ? arena_printf(ev->arena, "(%s)", given) : "";
     if (layer)
-        return arena_printf(ev->arena, "layers stand behind an arrow: `%s -> %s%s`", x, member->name,
-                            settings);
-    return arena_printf(ev->arena, "functions stand before: `%s(%s%s%s)`", member->name, x,
+        return arena_printf(ev->arena, "layers follow an arrow: `%s -> %s%s`", x, member->name, settings);
+    return arena_printf(ev->arena, "functions come before their arguments: `%s(%s%s%s)`", member->name, x,
                         *given ? ", " : "", given);
 }
 

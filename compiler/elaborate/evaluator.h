@@ -174,7 +174,7 @@ struct Frame { /* one run of a body, or of a pair of braces */
     int round;
     const Layer *running; /* the layer that runs, where it has no path of its own too */
     bool stopped;         /* in training: weights read here are constants to gradients */
-    bool frozen;          /* in training: it stands within a layer none of whose weights is trained */
+    bool frozen;          /* in training: it is within a layer none of whose weights is trained */
     bool returned;
     Span returned_at; /* the place of the returned expression */
     Value result;
@@ -219,7 +219,7 @@ struct Weight {
     Node *value;      /* of a place, as it stands */
     Vec(Node *) read; /* all values that it had: what a gradient is taken by */
     Node *given;      /* what `param(init = tensor)` or `state(init = layer)` starts as */
-    Node *start;      /* what it is before anything changes it: its port, or what is given */
+    Node *start;      /* its value before anything changes it: its port, or the given one */
     int index;        /* among the training's states */
 };
 
@@ -324,8 +324,7 @@ bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *ou
 bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out);
 Name evaluate_string(Evaluator *ev, const Expr *expr); /* NULL after an error */
 
-/* What a name stands for, a weight as a place. NULL where it is bound nowhere in this
- * body. */
+/* The value of a name, of a weight its place. NULL if it is not bound in this body. */
 Value *frame_place(Evaluator *ev, const Expr *name);
 
 /* ---- statement.c ---- */
@@ -431,8 +430,8 @@ Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand);
 bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list,
                      const Arguments *arguments, Span span);
 bool lacks_required(const Definition *block, const Arguments *arguments);
-/* Splits the arguments of `softmax(x, axis = 1)`, where that is a run, into what is run
- * through the block and its settings. */
+/* Splits the arguments of a run such as `softmax(x, axis = 1)` into the operands of the
+ * block and its settings. */
 bool split_run(Evaluator *ev, const Definition *block, const Arguments *arguments, Arguments *through,
                Arguments *settings);
 /* Reports `conv(x, 8, 3)`, which is not a run, at that call, with how to write it by an

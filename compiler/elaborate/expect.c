@@ -74,7 +74,7 @@ static Diagnostic *compare_figure(Evaluator *ev, const Argument *argument, const
     double expected = v.kind == VALUE_INT ? (double)v.integer : v.real;
     if (fabs(expected - (double)actual) <= stated_tolerance(argument->value)) return NULL;
     if (fabs(expected) < 0x1p62) *more = actual - (v.kind == VALUE_INT ? v.integer : (int64_t)v.real);
-    return report(ev, DIAG_expect, argument->span, "this model has %lld %s, expected are %s",
+    return report(ev, DIAG_expect, argument->span, "this model has %lld %s, and %s are expected",
                   (long long)actual, what, span_text(ev->arena, argument->value->span));
 }
 
@@ -97,7 +97,7 @@ static void compare_field(Evaluator *ev, const Argument *argument) {
         compare_figure(ev, argument, "pixels of receptive field", ev->model->receptive_field, &more);
     else
         report(ev, DIAG_expect, argument->span,
-               "this model has no receptive field: it takes no picture, or sees all of it at once");
+               "this model has no receptive field: it takes no picture, or each result depends on all of it");
 }
 
 /* An accuracy is not checked: `cai compare` shows it. */

@@ -4,7 +4,7 @@
 
 static Value out_of_range(Evaluator *ev, Span span, int64_t index, int count) {
     Diagnostic *d = report(ev, DIAG_index_range, span, "index %lld of a list of %d", (long long)index, count);
-    if (count) report_help(ev, d, "items count from 0: the last is %d", count - 1);
+    if (count) report_help(ev, d, "items are counted from 0: the last is %d", count - 1);
     return value_error;
 }
 

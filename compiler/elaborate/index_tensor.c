@@ -120,7 +120,7 @@ static bool places_from_front(Evaluator *ev, Value list, Dim size, Span span, Va
         }
         if (item.kind != VALUE_INT) {
             if (item.kind != VALUE_ERROR)
-                report(ev, DIAG_not_an_int, span, "a list of places holds ints; here is %s",
+                report(ev, DIAG_not_an_int, span, "a list of places consists of ints; this is %s",
                        value_kind_name(item));
             return false;
         }
@@ -165,7 +165,7 @@ static bool cut_axis(Evaluator *ev, const Index *index, Value at, Dim size, int 
         report(ev, DIAG_not_an_int, index->span,
                "an index is an int, a slice, `...`, `none`, a list of ints or an i32 tensor; this is %s",
                value_kind_name(at));
-    if (at.kind == VALUE_TUPLE) report_help(ev, d, "a list of places stands in brackets: `x[[2, 1, 0]]`");
+    if (at.kind == VALUE_TUPLE) report_help(ev, d, "a list of places is written in brackets: `x[[2, 1, 0]]`");
     return false;
 }
 
@@ -186,7 +186,7 @@ static int count_taking(Evaluator *ev, const Expr *expr, const Value *at) {
         taking += !index->rest && (index->slice || at[i].kind != VALUE_NONE);
         if (rests < 2) continue;
         report(ev, DIAG_index_range, index->span,
-               "`...` stands for all axes that no other index is for: only once");
+               "`...` is for all axes that have no other index, and can occur once");
         return -1;
     }
     return taking;

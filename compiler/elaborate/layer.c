@@ -84,7 +84,7 @@ Layer *as_layer(Evaluator *ev, Value v, Span span) {
     if (made.kind == VALUE_LAYER) return made.layer;
     if (made.kind == VALUE_ERROR) return NULL;
     Diagnostic *d =
-        report(ev, DIAG_not_a_layer, span, "after an arrow stands a layer; this is %s", value_kind_name(v));
+        report(ev, DIAG_not_a_layer, span, "a layer must follow an arrow; this is %s", value_kind_name(v));
     if (v.kind == VALUE_INT || v.kind == VALUE_REAL)
         report_help(ev, d, "a block with one list of parameters runs as soon as they are all given");
     bool layers = v.kind == VALUE_LIST && v.list->count &&
@@ -211,7 +211,7 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     if (ev->depth >= DEEPEST_CALL)
         return stop_evaluation(
             ev, DIAG_too_deep, span,
-            "`%s` is called %d calls deep, and no deeper ones may be: does a block call itself without an end?",
+            "`%s` is called %d calls deep, which is the limit: does a block call itself without end?",
             layer_callee(layer), ev->depth);
     if (layer->kind != LAYER_PRIMITIVE && !layer->path) name_layer_by_default(ev, layer);
     bool own = layer->kind != LAYER_PRIMITIVE && !layer->bare;

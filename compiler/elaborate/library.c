@@ -61,8 +61,7 @@ static void report_unreadable(Library *library, Span span, const char *path) {
     Diagnostic *d = diag_error(library->diag, large ? DIAG_file_too_large : DIAG_no_such_file, span,
                                "cannot read %s: %s", path, why_unreadable(library->arena));
     if (large)
-        diag_help(library->diag, d,
-                  "a .cai file is text; if this holds weights, they stand behind --weights");
+        diag_help(library->diag, d, "a .cai file is text; if this file has weights, name it after --weights");
 }
 
 static Unit *open_unit(Library *library, const char *path, const char *shown, bool is_library);

@@ -78,7 +78,7 @@ Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr
         leading[HIGHEST_RANK];
     if (inner != outer) {
         Diagnostic *d =
-            report(ev, DIAG_shape, span, "a matrix product needs equal inner sizes, here %s and %s",
+            report(ev, DIAG_shape, span, "a matrix product needs equal inner sizes, not %s and %s",
                    dim_string(ev->arena, inner), dim_string(ev->arena, outer));
         if (expr && expr->left)
             report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));

@@ -218,12 +218,12 @@ static void read_declared_signature(NameReader *reader, const Decl *decl) {
         read_arguments(reader, &decl->results.items[i].type->arguments);
 }
 
-/* ---- names that stand twice ---- */
+/* ---- names that occur twice ---- */
 
 static void claim_once(Library *library, Map *seen, Name name, Span span, const char *what) {
     if (!map_get(seen, name)) map_set(seen, name, library);
     else if (strcmp(name, "_"))
-        diag_error(library->diag, DIAG_name_twice, span, "`%s` stands twice among the %s", name, what);
+        diag_error(library->diag, DIAG_name_twice, span, "`%s` occurs twice among the %s", name, what);
 }
 
 static void check_twice(Library *library, const Decl *decl) {

@@ -209,7 +209,8 @@ static bool too_many_inputs(Evaluator *ev, const OpInfo *info, Span span) {
     for (int i = 0; row[i].name; i++) text_add(&call, ", %s", row[i].name);
     Diagnostic *d = report(ev, DIAG_too_many_arguments, span, "`%s` takes at most %d argument%s", info->name,
                            max, max == 1 ? "" : "s");
-    report_help(ev, d, "it is called as `%s)`; what comes by arrow stands first", text_string(&call));
+    report_help(ev, d, "it is called as `%s)`; what comes by the arrow is the first argument",
+                text_string(&call));
     return false;
 }
 
@@ -299,15 +300,15 @@ static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings 
     bool missing = count < builtin->at_least, exact = builtin->at_least == builtin->at_most;
     int wanted = missing ? builtin->at_least : builtin->at_most;
     Diagnostic *d = report(ev, missing ? DIAG_missing_argument : DIAG_too_many_arguments, span,
-                           "`%s` takes %s%d argument%s, here %s %d", builtin->name,
+                           "`%s` takes %s%d argument%s, not %d", builtin->name,
                            exact     ? ""
                            : missing ? "at least "
                                      : "at most ",
-                           wanted, wanted == 1 ? "" : "s", count == 1 ? "is" : "are", count);
+                           wanted, wanted == 1 ? "" : "s", count);
     if (missing) return false;
     if (!strcmp(builtin->name, "arange")) report_help(ev, d, "it counts from 0: `arange(n) + first`");
     else if (strstr(builtin->keywords, "dtype"))
-        report_help(ev, d, "the sizes of a shape stand in a list: `[2, 3]`");
+        report_help(ev, d, "the sizes of a shape are written as a list: `[2, 3]`");
     return false;
 }
 
@@ -325,8 +326,8 @@ Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *argu
     }
     int count = tensor_count(info, &given);
     if (count < info->min_inputs) {
-        report(ev, DIAG_missing_argument, span, "`%s` takes %d tensors, here are %d", info->name,
-               info->min_inputs, count);
+        report(ev, DIAG_missing_argument, span, "`%s` takes %d tensors, not %d", info->name, info->min_inputs,
+               count);
         return value_error;
     }
     Node **inputs = NEW_ARRAY(ev->arena, Node *, count);

@@ -108,7 +108,7 @@ static const char *loss_text(Evaluator *ev, Change change, int axis) {
     return arena_printf(ev->arena, "%lld %s%s", (long long)lost, what, plural);
 }
 
-/* The losses of a picture in height and width are told together. */
+/* Reports what a picture lost in height and in width together. */
 static const char *losses_text(Evaluator *ev, Change change, int axis) {
     if (change.after->shape.rank != 4 || axis < 2) return loss_text(ev, change, axis);
     const char *rows = loss_text(ev, change, 2), *columns = loss_text(ev, change, 3);

@@ -199,7 +199,7 @@ bool spend(Evaluator *ev, Span span, int64_t cells) {
     ev->cells += cells;
     if (++ev->rounds > limit_of_report(ev, MAX_ROUNDS))
         stop_evaluation(ev, DIAG_too_long, span,
-                        "this takes more than %d rounds of loops and calls at compile time", MAX_ROUNDS);
+                        "this takes more than %d iterations of loops and calls at compile time", MAX_ROUNDS);
     if (ev->cells > limit_of_report(ev, MAX_CELLS))
         stop_evaluation(ev, DIAG_too_large, span,
                         "lists and strings take more than %d elements at compile time", MAX_CELLS);

@@ -243,7 +243,7 @@ static bool check_characters(Evaluator *ev, const Expr *form, const Port *port, 
             ev, DIAG_bad_form, form->span,
             "`text` is for scores of shape f32[N, T, classes], of a fixed number of classes; this is %s",
             shape_string(ev->arena, shape));
-        report_help(ev, d, "T are the places where a character may stand, from left to right");
+        report_help(ev, d, "T are the positions of characters, from left to right");
         return false;
     }
     if (classes == characters + 1) return true;

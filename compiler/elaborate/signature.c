@@ -48,7 +48,7 @@ static Value defined_value(Evaluator *ev, const Parameter *parameter, const Defi
         report(ev, DIAG_bad_define, parameter->span, "-D %s=%s: `%s` is %s, and this is %s", parameter->name,
                define->value, parameter->name, value_kind_name(fallback), value_kind_name(v));
     if (value_is_sequence(fallback))
-        report_help(ev, d, "a list stands in brackets: `-D %s=[1,2]`", parameter->name);
+        report_help(ev, d, "a list is written in brackets: `-D %s=[1,2]`", parameter->name);
     return value_error;
 }
 
@@ -195,13 +195,12 @@ static bool elements_fit(Shape shape) {
 bool check_picture(Evaluator *ev, const TypeExpr *type, Fit fit, Shape shape) {
     int64_t channels;
     if (shape.rank != 4) {
-        Diagnostic *d =
-            report(ev, DIAG_bad_image, type->span, "an image has four axes, here are %d", shape.rank);
+        Diagnostic *d = report(ev, DIAG_bad_image, type->span, "an image has four axes, not %d", shape.rank);
         report_help(ev, d, "image[N, 3, H, W]: pictures, channels, height, width");
         return false;
     }
     if (!dim_is_const(shape.dims[1], &channels) || (channels != 1 && channels != 3)) {
-        Diagnostic *d = report(ev, DIAG_bad_image, type->span, "an image has 1 or 3 channels, here are %s",
+        Diagnostic *d = report(ev, DIAG_bad_image, type->span, "an image has 1 or 3 channels, not %s",
                                dim_string(ev->arena, shape.dims[1]));
         report_help(
             ev, d,
@@ -246,8 +245,7 @@ static void add_model_input(Evaluator *ev, const Parameter *parameter) {
         Diagnostic *d = report(ev, DIAG_missing_type, parameter->span, "the model's input `%s` needs a type",
                                parameter->name);
         if (parameter->fallback)
-            report_help(ev, d,
-                        "what the model is made with stands in a list before its inputs: `model %s(%s)(...)`",
+            report_help(ev, d, "settings of the model go in a list before its inputs: `model %s(%s)(...)`",
                         ev->model->decl->name, span_text(ev->arena, parameter->span));
         else
             report_help(ev, d, "`%s: image[N, 3, H, W]` or `%s: f32[N, 10]`", parameter->name,
@@ -378,7 +376,7 @@ void bind_outputs(Evaluator *ev, const Decl *decl, Value value) {
     if (!ev->frame->returned) {
         Diagnostic *d =
             report(ev, DIAG_no_return, decl->name_span, "the model `%s` ends without `return`", decl->name);
-        report_help(ev, d, "`return` the tensors that the program is to give");
+        report_help(ev, d, "`return` the tensors that the program is to output");
     } else if (decl->results.count) add_declared_output(ev, decl, value);
     else add_undeclared(ev, decl, value, "output");
 }

@@ -9,7 +9,7 @@ void execute_all(Evaluator *ev, const StmtList *body) {
         execute_statement(ev, body->items[i]);
         if (body->items[i]->kind == STMT_RETURN && i + 1 < body->count)
             report_warning(ev, DIAG_unreached, body->items[i + 1]->span, "nothing below `return` runs",
-                           "take it out, or return what it makes");
+                           "remove it, or return its result");
     }
 }
 
@@ -39,8 +39,7 @@ void bind_target(Evaluator *ev, const Expr *target, Value value) {
     case EXPR_TUPLE: case EXPR_LIST: assign_targets(ev, target, value); return;
     case EXPR_ERROR: return;
     default:
-        report(ev, DIAG_bad_target, target->span,
-               "only a name, or names in parentheses, can stand left of `=`");
+        report(ev, DIAG_bad_target, target->span, "only a name, or names in parentheses, can be left of `=`");
     }
 }
 
@@ -149,7 +148,7 @@ static void execute_expect(Evaluator *ev, const Stmt *stmt) {
     /* as a stage of training: its figures are checked where it is a model */
     if (train_runs_model(ev)) return;
     if (in_model) vec_push(ev->arena, &ev->expectations, stmt);
-    else report(ev, DIAG_expect_place, stmt->span, "`expect` stands in a model's body, not in a block's");
+    else report(ev, DIAG_expect_place, stmt->span, "`expect` must be in the body of a model, not of a block");
 }
 
 static void execute_assert(Evaluator *ev, const Stmt *stmt) {

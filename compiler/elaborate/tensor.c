@@ -130,9 +130,10 @@ static void report_not_a_tensor(Evaluator *ev, Value v, Span span) {
     const char *callee = layer_callee(v.layer);
     if (v.layer->kind == LAYER_BRACES) report_help(ev, d, "an arrow runs a layer: `x -> { ... }`");
     else
-        report_help(ev, d,
-                    "an arrow runs a layer, `x -> %s`; layers in sequence stand in braces, `{ %s -> ... }`",
-                    callee, callee);
+        report_help(
+            ev, d,
+            "an arrow runs a layer, `x -> %s`; layers in sequence are written in braces, `{ %s -> ... }`",
+            callee, callee);
 }
 
 Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
@@ -183,7 +184,8 @@ static void help_per_channel(Evaluator *ev, Diagnostic *d, const Node *a, const 
                *second = written ? span_text(ev->arena, expr->right->span) : "";
     const char *op = written ? span_text(ev->arena, expr->op_span) : "";
     if (!written)
-        report_help(ev, d, "`per_channel(v)` makes of a value for each channel what meets [N, C, H, W]");
+        report_help(ev, d,
+                    "`per_channel(v)` gives a value for each channel the shape that fits [N, C, H, W]");
     else if (left)
         report_help(ev, d, "to apply it to every channel: `per_channel(%s) %s %s`", first, op, second);
     else report_help(ev, d, "to apply it to every channel: `%s %s per_channel(%s)`", first, op, second);

@@ -162,7 +162,7 @@ unsigned train_sources(Evaluator *ev, const Node *node);
 /* The path of the layer with weights that draws random numbers for a node, or NULL. */
 const char *train_drawing_layer(Evaluator *ev, const Node *node);
 
-/* ---- train_still.c: computing once what is the same in each step ---- */
+/* ---- train_still.c: nodes that are the same in each step are computed once ---- */
 
 /* The entry that computes it before the first step. From now on, entries read it from
  * ports. */
@@ -231,7 +231,7 @@ Node *train_state_port(Evaluator *ev, int index, Span span);      /* the port of
 /* notes that the running code reads the place; does nothing in a model */
 void train_meet(Evaluator *ev, Weight *place);
 Value train_given(Evaluator *ev, Node *start, Span span);
-/* A state whose first value is what a layer makes of zeros of its shape. */
+/* A state whose first value is a layer's result on zeros of its shape. */
 Value train_made(Evaluator *ev, Value layer, Shape shape, Span span);
 /* Sets the first value of a place that an earlier run of its body made without one. */
 void train_begin_given(Evaluator *ev, Weight *place, Node *given);

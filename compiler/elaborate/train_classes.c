@@ -1,23 +1,24 @@
-/* How many classes the text has of what an input numbers: a label, the pixels of a mask,
- * the boxes on a picture. The readers of data are told (runtime/data/unknown.c), since a
- * number above would be no error: it equals nothing, or counts as the last, and the
- * sample teaches what it does not show.
+/* Finds the number of classes that the text has for an input whose numbers are classes:
+ * labels, the pixels of a mask, the boxes on a picture. The readers of data leave out
+ * samples with larger numbers (runtime/data/unknown.c), because such a number would cause
+ * no error: it equals no class, or counts as the last one, and the sample would be
+ * learned wrongly.
  *
- * The text says it where such numbers are compared with 0, 1, 2, .., as losses of the
- * library do, or are the places at which something is taken from an axis. They are
- * followed there from the input as long as they are moved, cast, or shifted by a
- * constant. Where the text bounds them itself, by a minimum or by `select(label < 5,
- * ..)`, it has said what others are. A number above all classes that is compared by
- * itself, `mask != 255`, is meant. */
+ * The number of classes follows from where the numbers are used: they are compared with
+ * 0, 1, 2, .., as in losses of the library, or are the places at which elements are taken
+ * along an axis. From the input to there they are followed through movement, casts, and
+ * shifts by a constant. If the text itself bounds them, by a minimum or by `select(label
+ * < 5, ..)`, it defines what larger numbers mean. A single number above all classes that
+ * the text compares with, `mask != 255`, is allowed. */
 #include "elaborate/train.h"
 
 typedef enum NumberKind {
     NO_NUMBER,
     EACH_ELEMENT, /* is a number of the input, and `added` more */
     ONE_COLUMN,   /* of the last axis is: element `column` of `length` */
-    FLAT_ROWS,    /* such rows one behind the other */
+    FLAT_ROWS,    /* such rows in sequence */
     CAPPED,       /* a number, but at most that of the last of `classes` */
-    CAPPED_PLACE, /* what is computed of such: where an element lies in a flat tensor */
+    CAPPED_PLACE, /* computed from such numbers: the position of an element in a flat tensor */
     BOUND         /* whether a number is below a constant */
 } NumberKind;
 
@@ -61,7 +62,7 @@ static bool is_whole_constant(const Node *node, int64_t *value) {
     return true;
 }
 
-/* `arange(n)`, and a constant more: the number behind its last. */
+/* `arange(n)`, plus a constant: the number after its last. */
 static bool counts_up(const Node *node, int64_t *end) {
     int64_t added;
     node = without_movement(node);

@@ -1,6 +1,6 @@
-/* Ports of a pass's graph and what they are bound to, and entries, which are cut out of
- * that graph: a pass elaborates more than one entry needs, such as losses where only a
- * measure is wanted. */
+/* The ports of a pass's graph and the states to which they are bound; and entries, which
+ * are cut out of that graph, since a pass elaborates more than one entry needs, such as
+ * losses when it makes a measure. */
 #include "elaborate/train.h"
 
 Node *train_input(Evaluator *ev, Name name, Shape shape, PortForm form, Fit fit, cai_binding binding,

@@ -1,4 +1,4 @@
-/* Records a step as its text has it, for `cai graph`: which layer made which nodes, which
+/* Records the structure of a step, for `cai graph`: which layer made which nodes, which
  * values places have, and what each minimize reaches. */
 #include "elaborate/train.h"
 

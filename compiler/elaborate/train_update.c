@@ -1,4 +1,4 @@
-/* update, once and every: how states change other than by a minimize. */
+/* The statements update, once and every: changes of states other than by minimize. */
 #include "elaborate/train.h"
 
 /* ---- update of one place ---- */

@@ -49,10 +49,10 @@ static const struct {
     {CLASS_ELEMENTWISE, "Elementwise",
      "All operands have the result's sizes; broadcasting is an operator of its own."},
     {CLASS_MOVEMENT, "Movement", "Elements are moved, none is computed."},
-    {CLASS_REDUCTION, "Reduction", "The axes that are reduced stay, with size 1."},
+    {CLASS_REDUCTION, "Reduction", "The reduced axes stay, with size 1."},
     {CLASS_ORDER, "Order",
-     "An element depends on how all others along its axis stand to each other. Equals, here and for `argmax`, are numbers that were "
-     "computed equal: places that see the same may differ by rounding behind Winograd (see [ties](kernels.md#ties))."},
+     "An element depends on the order of all elements along its axis. Equals, here and for `argmax`, are numbers that were "
+     "computed equal: places that see the same may differ by rounding after a convolution by Winograd (see [ties](kernels.md#ties))."},
     {CLASS_CONTRACTION, "Contraction",
      "Convolutions and matrix products. A convolution relates x [N, I, ...], w [O, I/groups, ...] and y [N, O, ...]."},
     {CLASS_WINDOW, "Windows", "Pools and resampling."},

@@ -1,4 +1,4 @@
-/* What the converters of operators share. */
+/* Shared by the converters of operators. */
 #ifndef CAI_CONVERT_H
 #define CAI_CONVERT_H
 
@@ -32,26 +32,35 @@ bool run_graph(Import *im, const OnnxGraph *graph, Wire *const *inputs, Wire **o
 typedef struct OnnxWindows { /* of one to three axes */
     int axes;
     int64_t kernel[3], stride[3], dilation[3], before[3], after[3];
-    bool upper, lower; /* auto_pad */
+    int64_t output_padding[3]; /* of transposed convolutions */
+    bool upper, lower;         /* auto_pad */
 } OnnxWindows;
 
+/* What a block of the library takes for a stride or padding that is not set. */
+typedef enum WindowDefaults {
+    LIKE_CONV,       /* stride 1; padding that keeps the size, if the kernel is odd */
+    LIKE_TRANSPOSED, /* stride 1; no padding */
+    LIKE_POOL        /* the kernel as stride; no padding */
+} WindowDefaults;
+
 /* The attributes of the current node; kernel NULL: the kernel, too, is an attribute. */
-bool windows_of_node(Import *im, Wire *x, const int64_t *kernel, OnnxWindows *out);
+bool windows_of_node(Import *im, int axes, const int64_t *kernel, OnnxWindows *out);
 /* The sizes of a weight's kernel. */
 bool kernel_of(Import *im, Wire *weight, int axes, int64_t *kernel);
 /* Replaces SAME_UPPER and SAME_LOWER by numbers of padding. */
 bool resolve_pads(Import *im, Wire *x, OnnxWindows *w);
-const char *pad_text(Import *im, const OnnxWindows *w); /* of two axes */
-/* The settings of a convolution that differ from the defaults: ", stride = 2, pad =
- * 1". */
-const char *window_settings(Import *im, const OnnxWindows *w, int64_t groups);
+bool is_padded(const OnnxWindows *w);
+/* The settings of windows of two axes that differ from the block's defaults: ", stride =
+ * 2, pad = 1". */
+const char *window_settings(Import *im, const OnnxWindows *w, WindowDefaults defaults, int64_t groups);
+/* The same as the first settings of a call, without the comma before them. */
+const char *first_settings(const char *settings);
 Dim window_places_along(Import *im, Wire *x, const OnnxWindows *w, int axis);
 /* Calls a primitive operator of the graph: for windows of one or three axes, and wherever
  * the library has no layer. */
 Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count, const OnnxWindows *w,
                         const Dim *sizes, int64_t groups);
 Wire *with_bias(Import *im, Wire *y, Wire *bias); /* adds one number for each channel */
-bool all_are(const int64_t *values, int count, int64_t value);
 /* The current node's convolution, by a weight that the model computes: convert_conv.c. */
 Wire *convolved(Import *im, Wire *x, Wire *weight);
 

@@ -1,13 +1,14 @@
-/* Attention: the library's scaled_attention, whose mask has all that says which keys a
- * query sees. If the file caps the scores or has them as a result, the pieces are
- * written. Numbers of f16 and bf16 are computed in f32 and rounded once, at the end. */
+/* Attention, as the library's scaled_attention. One mask combines everything that
+ * determines which keys a query sees. If the file caps the scores, or outputs them,
+ * attention is written as its parts. Numbers of f16 and bf16 are computed in f32 and
+ * rounded once, at the end. */
 #include "import/convert.h"
 #include <math.h>
 
 typedef struct Attention {
     Wire *q, *k, *v; /* [N, heads, L, d], [N, heads, M, d], [N, heads, M, e] */
     Wire *mask;      /* bools, or floats that are added to the scores; or NULL */
-    bool causal;     /* query i sees no key behind place i; if not, `mask` has all */
+    bool causal;     /* query i sees no key after place i; if false, `mask` has all conditions */
 } Attention;
 
 /* [N, L, heads * d] as [N, heads, L, d]. */
@@ -36,14 +37,14 @@ static Wire *mask_of_all_keys(Import *im, Wire *mask, Dim keys) {
                 mask->type == ONNX_BOOL ? "0" : "-inf");
 }
 
-/* One number for each sample, to stand beside [N, heads, L, M]. */
+/* One number for each sample, in a shape that broadcasts to [N, heads, L, M]. */
 static Wire *for_each_sample(Import *im, Wire *x) {
     Dim one = dim_const(im->dims, 1);
     return reshaped(im, x, (Dim[]){wire_size(im, x, 0), one, one, one}, 4);
 }
 
-/* The keys around each query, by their places; NULL for all. The first query stands
- * behind the past keys, or the last one at the last of `lengths` keys. */
+/* The keys around each query, by their places; NULL for all. The first query comes after
+ * the past keys, or the last query is at the last of `lengths` keys. */
 static Wire *keys_in_window(Import *im, const Attention *a, Wire *past, Wire *lengths) {
     const int64_t left = attribute_int(im, "left_window_size", -1);
     const int64_t right = attribute_int(im, "is_causal", 0) ? 0 : attribute_int(im, "right_window_size", -1);
@@ -180,7 +181,7 @@ static bool wants_output(const Import *im, int place) {
     return place < im->node->output_count && *im->node->outputs[place];
 }
 
-/* What the graph of that attribute makes of the scores, or of the shares. */
+/* Runs the graph of that attribute on the scores, or on the shares. */
 static Wire *changed_scores(Import *im, Wire *scores, const char *name) {
     const OnnxAttribute *change = attribute(im, name);
     const OnnxGraph *graph = change ? change->graph : NULL;

@@ -8,12 +8,11 @@ Wire *convolved(Import *im, Wire *x, Wire *weight) {
     Dim sizes[3];
     int64_t kernel[3], groups = attribute_int(im, "group", 1);
     if (!x || !weight || !kernel_of(im, weight, wire_rank(im, x) - 2, kernel) ||
-        !windows_of_node(im, x, kernel, &w))
+        !windows_of_node(im, wire_rank(im, x) - 2, kernel, &w))
         return NULL;
-    if (w.axes == 2) {
-        const char *settings = window_settings(im, &w, groups);
-        return call(im, "convolve", both, 2, "%s", *settings ? settings + 2 : "");
-    }
+    if (w.axes == 2)
+        return call(im, "convolve", both, 2, "%s",
+                    first_settings(window_settings(im, &w, LIKE_CONV, groups)));
     if (!resolve_pads(im, x, &w)) return NULL;
     for (int i = 0; i < w.axes; i++) sizes[i] = window_places_along(im, x, &w, i);
     return primitive_windows(im, "convolution", both, 2, &w, sizes, groups);
@@ -56,18 +55,18 @@ void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (!x || !weight) return;
     const int axes = wire_rank(im, x) - 2;
     if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
-    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of_node(im, x, kernel, &w)) return;
+    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of_node(im, axes, kernel, &w)) return;
     const bool known_bias = axes == 2 && (!bias || is_weight(im, bias, 1));
     if (!known_bias || !is_weight(im, weight, 4)) {
         Wire *matrix = known_bias ? matrix_of_kernel(im, weight) : NULL;
-        outputs[0] = matrix && !*window_settings(im, &w, groups)
+        outputs[0] = matrix && !*window_settings(im, &w, LIKE_CONV, groups)
                          ? pointwise_layer(im, x, matrix, bias)
                          : with_bias(im, convolved(im, x, weight), bias);
         return;
     }
     const int64_t out = dim_const_value(wire_size(im, weight, 0));
     const bool depthwise = groups > 1 && wire_fixed(im, x, 1, &channels) && groups == channels;
-    const char *settings = window_settings(im, &w, depthwise ? 1 : groups),
+    const char *settings = window_settings(im, &w, LIKE_CONV, depthwise ? 1 : groups),
                *size = ints_text(im->arena, kernel, 2);
     const char *multiplier = depthwise && out != channels
                                  ? arena_printf(im->arena, ", multiplier = %lld", (long long)(out / channels))
@@ -82,8 +81,8 @@ void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 }
 
 /* Derives the padding from `output_shape` or auto_pad. */
-static bool transposed_pads(Import *im, Wire *x, OnnxWindows *w, int64_t *output_padding) {
-    int64_t wanted[3];
+static bool transposed_pads(Import *im, Wire *x, OnnxWindows *w) {
+    int64_t wanted[3], *output_padding = w->output_padding;
     const bool shaped = attribute_ints(im, "output_shape", w->axes, wanted), same = w->upper || w->lower;
     for (int i = 0; (shaped || same) && i < w->axes; i++) {
         int64_t size, total;
@@ -104,36 +103,29 @@ void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **o
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = bias_of(im, inputs, count), *both[] = {x, weight};
     OnnxWindows w;
-    int64_t kernel[3], output_padding[3] = {0}, groups = attribute_int(im, "group", 1), out;
+    int64_t kernel[3], groups = attribute_int(im, "group", 1), out;
     if (!x || !weight) return;
     const int axes = wire_rank(im, x) - 2;
     if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
-    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of_node(im, x, kernel, &w) ||
+    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of_node(im, axes, kernel, &w) ||
         !wire_fixed(im, weight, 1, &out))
         return;
-    attribute_ints(im, "output_padding", axes, output_padding);
-    if (!transposed_pads(im, x, &w, output_padding)) return;
+    attribute_ints(im, "output_padding", axes, w.output_padding);
+    if (!transposed_pads(im, x, &w)) return;
     if (axes != 2) {
         Dim sizes[3];
         for (int i = 0; i < axes; i++)
             sizes[i] = dim_offset(
                 im->dims, dim_scale(im->dims, dim_offset(im->dims, wire_size(im, x, 2 + i), -1), w.stride[i]),
-                w.dilation[i] * (kernel[i] - 1) + output_padding[i] + 1 - w.before[i] - w.after[i]);
+                w.dilation[i] * (kernel[i] - 1) + w.output_padding[i] + 1 - w.before[i] - w.after[i]);
         outputs[0] = with_bias(
             im, primitive_windows(im, "convolution_backward_data", both, 2, &w, sizes, groups), bias);
         return;
     }
-    Text text = {.arena = im->arena};
-    if (!all_are(w.stride, 2, 1)) text_add(&text, ", stride = %s", ints_text(im->arena, w.stride, 2));
-    if (!all_are(w.before, 2, 0) || !all_are(w.after, 2, 0)) text_add(&text, ", pad = %s", pad_text(im, &w));
-    if (!all_are(output_padding, 2, 0))
-        text_add(&text, ", output_padding = %s", ints_text(im->arena, output_padding, 2));
-    if (!all_are(w.dilation, 2, 1)) text_add(&text, ", dilation = %s", ints_text(im->arena, w.dilation, 2));
-    if (groups != 1) text_add(&text, ", groups = %lld", (long long)groups);
-    const char *settings = text_string(&text);
+    const char *settings = window_settings(im, &w, LIKE_TRANSPOSED, groups);
     if (!is_weight(im, weight, 4) || !weight->data || (bias && !is_weight(im, bias, 1))) {
-        outputs[0] = with_bias(
-            im, call(im, "convolve_transposed", both, 2, "%s", *settings ? settings + 2 : ""), bias);
+        outputs[0] =
+            with_bias(im, call(im, "convolve_transposed", both, 2, "%s", first_settings(settings)), bias);
         return;
     }
     Line *line = layer_begin(im, x, "conv_transpose", "%lld, %s%s%s", (long long)(out * groups),

@@ -37,7 +37,7 @@ static int count_letters(const char *at, bool *ellipsis) {
     return count;
 }
 
-/* Reads a term, whose ellipsis stands for as many axes as `rank` has beyond its
+/* Reads a term. Its ellipsis is for as many axes as `rank` has more than the term has
  * letters. */
 static bool read_letters(const char **at, int rank, Letters *out) {
     bool ellipsis;
@@ -105,8 +105,8 @@ typedef struct Equation {
     Letters own[MOST_TERMS], out;
 } Equation;
 
-/* Without an arrow the result has the axes of the ellipsis, and those whose letter stands
- * once, by the alphabet. */
+/* Without an arrow, the result has the axes of the ellipsis, and then those whose letters
+ * occur once, in alphabetical order. */
 static bool implied_result(Equation *e) {
     int seen[128] = {0};
     for (int i = 0; i < e->terms; i++)
@@ -118,7 +118,7 @@ static bool implied_result(Equation *e) {
     return true;
 }
 
-/* Whether each letter of the result stands there once, and in a term. */
+/* Whether each letter of the result occurs there once, and also in a term. */
 static bool result_is_sound(const Equation *e) {
     for (int i = 0; i < e->out.count; i++) {
         bool found = false;

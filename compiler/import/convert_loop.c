@@ -1,5 +1,5 @@
-/* Loop and Scan, whose body is written once for each round: how many there are must be
- * known. */
+/* Loop and Scan. The body is written once for each iteration, so that the number of
+ * iterations must be known. */
 #include "import/convert.h"
 
 enum { MAX_ROUNDS = 256, MAX_SCANNED = 64 };

@@ -26,7 +26,7 @@ static Wire *pool_three(Import *im, Wire *x, OnnxWindows *w, bool is_max, bool c
     for (int i = 0; i < w->axes; i++) all *= w->kernel[i];
     if (is_max) return primitive_windows(im, "pool_max", &x, 1, w, sizes, 1);
     Wire *total = primitive_windows(im, "pool_sum", &x, 1, w, sizes, 1);
-    const bool padded = !all_are(w->before, w->axes, 0) || !all_are(w->after, w->axes, 0);
+    const bool padded = is_padded(w);
     if (!ceil_mode && (with_pad || !padded)) return infix_number(im, "/", total, (double)all);
     if (with_pad && padded)
         return cannot(im, "an average over three axes with ceil_mode and count_include_pad");
@@ -41,7 +41,6 @@ static Wire *pool_three(Import *im, Wire *x, OnnxWindows *w, bool is_max, bool c
 static Wire *lift_windows(Import *im, Wire *x, OnnxWindows *w) {
     int64_t *lists[] = {w->kernel, w->stride, w->dilation, w->before, w->after};
     if (!resolve_pads(im, x, w)) return NULL;
-    w->upper = w->lower = false;
     for (int i = 0; i < COUNT_OF(lists); i++) lists[i][1] = lists[i][0], lists[i][0] = i < 3;
     w->axes = 2;
     return reshaped(
@@ -55,33 +54,26 @@ static Wire *without_lifted_axis(Import *im, Wire *y) {
 }
 
 static Wire *pool_two(Import *im, Wire *x, const OnnxWindows *w, bool is_max, bool ceil_mode, bool with_pad) {
-    Text text = {.arena = im->arena};
-    const bool padded = w->upper || w->lower || !all_are(w->before, 2, 0) || !all_are(w->after, 2, 0);
-    text_add(&text, "%s", ints_text(im->arena, w->kernel, 2));
-    if (w->stride[0] != w->kernel[0] || w->stride[1] != w->kernel[1])
-        text_add(&text, ", stride = %s", ints_text(im->arena, w->stride, 2));
-    if (padded) text_add(&text, ", pad = %s", pad_text(im, w));
-    if (!all_are(w->dilation, 2, 1)) text_add(&text, ", dilation = %s", ints_text(im->arena, w->dilation, 2));
-    if (ceil_mode) text_add(&text, ", ceil_mode = true");
-    if (!is_max && !with_pad && padded) text_add(&text, ", count_include_pad = false");
-    return stage(im, x, is_max ? "maxpool" : "avgpool", "%s", text_string(&text));
+    return stage(im, x, is_max ? "maxpool" : "avgpool", "%s%s%s%s", ints_text(im->arena, w->kernel, 2),
+                 window_settings(im, w, LIKE_POOL, 1), ceil_mode ? ", ceil_mode = true" : "",
+                 !is_max && !with_pad && is_padded(w) ? ", count_include_pad = false" : "");
 }
 
 /* The index of each maximum in x as a flat tensor. max_pool_gather picks it from f32
  * indices within a plane, in which f32 is exact; the elements of the planes before are
  * added as i64. */
-static Wire *pool_places(Import *im, Wire *x, OnnxWindows *w, bool ceil_mode) {
+static Wire *pool_places(Import *im, Wire *x, OnnxWindows w, bool ceil_mode) {
     Dim sizes[3], dims[4], plane = size_product(im, x, 2, 4), planes = size_product(im, x, 0, 2);
     const bool by_columns = attribute_int(im, "storage_order", 0);
-    if (w->axes != 2) return cannot(im, "the indices of a maximum pool over %d axes", w->axes);
-    if (!pool_sizes(im, x, w, ceil_mode, sizes)) return NULL;
+    if (w.axes != 2) return cannot(im, "the indices of a maximum pool over %d axes", w.axes);
+    if (!pool_sizes(im, x, &w, ceil_mode, sizes)) return NULL;
     for (int i = 0; i < 4; i++) dims[i] = wire_size(im, x, i);
     const Dim one = dim_const(im->dims, 1);
     Wire *counted = call(im, "arange", NULL, 0, "%s, dtype = \"f32\"", dim_string(im->arena, plane));
     counted = reshaped(im, counted, (Dim[]){one, one, dims[by_columns ? 3 : 2], dims[by_columns ? 2 : 3]}, 4);
     if (by_columns) counted = permuted(im, counted, (int[]){0, 1, 3, 2});
     Wire *both[] = {x, broadcasted(im, counted, dims, 4)};
-    Wire *places = cast_to(im, primitive_windows(im, "max_pool_gather", both, 2, w, sizes, 1), ONNX_INT64);
+    Wire *places = cast_to(im, primitive_windows(im, "max_pool_gather", both, 2, &w, sizes, 1), ONNX_INT64);
     Wire *before = call(im, "arange", NULL, 0, "%s, dtype = \"i64\"", dim_string(im->arena, planes));
     before = infix_size(im, "*", typed(before, ONNX_INT64), plane);
     return infix(im, "+", places, reshaped(im, before, (Dim[]){dims[0], dims[1], one, one}, 4));
@@ -93,8 +85,8 @@ void convert_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const bool is_max = !strcmp(current_row(im)->name, "MaxPool"),
                ceil_mode = attribute_int(im, "ceil_mode", 0),
                with_pad = attribute_int(im, "count_include_pad", 0);
-    if (!x || !windows_of_node(im, x, NULL, &w)) return;
-    if (im->node->output_count > 1 && *im->node->outputs[1]) outputs[1] = pool_places(im, x, &w, ceil_mode);
+    if (!x || !windows_of_node(im, wire_rank(im, x) - 2, NULL, &w)) return;
+    if (im->node->output_count > 1 && *im->node->outputs[1]) outputs[1] = pool_places(im, x, w, ceil_mode);
     if (w.axes == 2) outputs[0] = pool_two(im, x, &w, is_max, ceil_mode, with_pad);
     else if (w.axes == 3) outputs[0] = pool_three(im, x, &w, is_max, ceil_mode, with_pad);
     else if ((x = lift_windows(im, x, &w)))
@@ -119,7 +111,7 @@ void convert_lp_pool(Import *im, Wire *const *inputs, int count, Wire **outputs)
     const int64_t p = attribute_int(im, "p", 2);
     OnnxWindows w;
     Dim sizes[3];
-    if (!x || !windows_of_node(im, x, NULL, &w)) return;
+    if (!x || !windows_of_node(im, wire_rank(im, x) - 2, NULL, &w)) return;
     const bool lifted = w.axes == 1;
     if (lifted) x = lift_windows(im, x, &w);
     if (!x || !pool_sizes(im, x, &w, attribute_int(im, "ceil_mode", 0), sizes)) return;
@@ -148,7 +140,7 @@ void convert_max_unpool(Import *im, Wire *const *inputs, int count, Wire **outpu
     Dim own[16], wanted[16];
     OnnxWindows w;
     int rank = 0;
-    if (!x || !places || !windows_of_node(im, x, NULL, &w)) return;
+    if (!x || !places || !windows_of_node(im, wire_rank(im, x) - 2, NULL, &w)) return;
     for (int i = 0; i < w.axes + 2; i++) own[i] = wire_size(im, x, i);
     for (int i = 0; i < w.axes; i++)
         own[2 + i] =

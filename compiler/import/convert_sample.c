@@ -1,4 +1,5 @@
-/* Pictures and volumes read at places that the model computes, and patches put back. */
+/* Sampling of pictures and volumes at places that the model computes, deformable
+ * convolution, and pictures put together from patches (Col2Im). */
 #include "import/convert.h"
 
 void convert_grid_sample(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -28,42 +29,29 @@ void convert_deform_conv(Import *im, Wire *const *inputs, int count, Wire **outp
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *offset = input_at(inputs, count, 2), *bias = input_at(inputs, count, 3),
          *mask = input_at(inputs, count, 4), *read[] = {x, offset, weight, mask};
-    Text text = {.arena = im->arena};
     OnnxWindows w;
     int64_t kernel[3];
     if (!x || !weight || !offset || !kernel_of(im, weight, wire_rank(im, x) - 2, kernel) ||
-        !windows_of_node(im, x, kernel, &w))
+        !windows_of_node(im, wire_rank(im, x) - 2, kernel, &w))
         return;
     if (w.axes != 2) cannot(im, "a deformable convolution over %d axes", w.axes);
     if (im->why) return;
-    if (!all_are(w.before, 2, 0) || !all_are(w.after, 2, 0)) text_add(&text, ", pad = %s", pad_text(im, &w));
-    if (!all_are(w.stride, 2, 1)) text_add(&text, ", stride = %s", ints_text(im->arena, w.stride, 2));
-    if (!all_are(w.dilation, 2, 1)) text_add(&text, ", dilation = %s", ints_text(im->arena, w.dilation, 2));
-    const int64_t groups = attribute_int(im, "group", 1);
-    if (groups != 1) text_add(&text, ", groups = %lld", (long long)groups);
-    const char *settings = text_string(&text);
-    outputs[0] = with_bias(
-        im, call(im, "deform_convolve", read, mask ? 4 : 3, "%s", *settings ? settings + 2 : ""), bias);
+    const char *settings = window_settings(im, &w, LIKE_TRANSPOSED, attribute_int(im, "group", 1));
+    outputs[0] =
+        with_bias(im, call(im, "deform_convolve", read, mask ? 4 : 3, "%s", first_settings(settings)), bias);
 }
 
 /* Patches that are put back: the kernel and the picture's size are inputs. */
 void convert_col2im(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
-    int64_t size[16], kernel[16], settings[6];
+    int64_t size[16], kernel[16];
     int axes, kernel_axes;
-    Text text = {.arena = im->arena};
+    OnnxWindows w;
     if (!x || !ints_of(im, input_at(inputs, count, 1), "the picture's size", size, &axes) ||
         !ints_of(im, input_at(inputs, count, 2), "the size of a patch", kernel, &kernel_axes))
         return;
     if (axes != 2 || kernel_axes != 2 || wire_rank(im, x) != 3) cannot(im, "patches of %d axes", axes);
-    if (im->why) return;
-    if (attribute_ints(im, "strides", 2, settings) && !all_are(settings, 2, 1))
-        text_add(&text, ", stride = %s", ints_text(im->arena, settings, 2));
-    if (attribute_ints(im, "dilations", 2, settings) && !all_are(settings, 2, 1))
-        text_add(&text, ", dilation = %s", ints_text(im->arena, settings, 2));
-    if (attribute_ints(im, "pads", 4, settings) && !all_are(settings, 4, 0))
-        text_add(&text, ", pad = %s",
-                 tuple_text(im->arena, (int64_t[]){settings[0], settings[2], settings[1], settings[3]}, 4));
+    if (im->why || !windows_of_node(im, 2, kernel, &w)) return;
     outputs[0] = stage(im, x, "fold", "%s, %s%s", tuple_text(im->arena, size, 2),
-                       ints_text(im->arena, kernel, 2), text_string(&text));
+                       ints_text(im->arena, kernel, 2), window_settings(im, &w, LIKE_TRANSPOSED, 1));
 }

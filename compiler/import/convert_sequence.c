@@ -1,5 +1,5 @@
-/* What language models have beside attention: rotary embeddings, caches, attention and
- * convolution with a state. */
+/* Operators of language models besides attention: rotary embeddings, caches, attention
+ * and convolution with a state. */
 #include "import/convert.h"
 #include <math.h>
 

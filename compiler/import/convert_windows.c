@@ -1,9 +1,9 @@
-/* What convolutions and pools share: windows, from the attributes of a node to the
- * settings of a statement. */
+/* Windows of convolutions and pools: from the attributes of a node to the settings of a
+ * statement. */
 #include "import/convert.h"
 
-bool windows_of_node(Import *im, Wire *x, const int64_t *kernel, OnnxWindows *out) {
-    *out = (OnnxWindows){.axes = wire_rank(im, x) - 2};
+bool windows_of_node(Import *im, int axes, const int64_t *kernel, OnnxWindows *out) {
+    *out = (OnnxWindows){.axes = axes};
     int64_t pads[6];
     if (out->axes < 1 || out->axes > 3) return cannot(im, "windows over %d axes", out->axes);
     if (kernel) memcpy(out->kernel, kernel, sizeof *kernel * (size_t)out->axes);
@@ -29,16 +29,17 @@ bool resolve_pads(Import *im, Wire *x, OnnxWindows *w) {
         w->before[i] = w->upper ? total / 2 : total - total / 2;
         w->after[i] = total - w->before[i];
     }
+    w->upper = w->lower = false;
     return !im->why;
 }
 
-const char *pad_text(Import *im, const OnnxWindows *w) {
+static const char *pad_text(Import *im, const OnnxWindows *w) {
     if (w->upper || w->lower) return w->upper ? "\"same_upper\"" : "\"same_lower\"";
     if (w->before[0] == w->after[0] && w->before[1] == w->after[1]) return ints_text(im->arena, w->before, 2);
     return tuple_text(im->arena, (int64_t[]){w->before[0], w->after[0], w->before[1], w->after[1]}, 4);
 }
 
-/* Whether the padding is what the library's convolutions use by default. */
+/* Whether the padding is what LIKE_CONV means. */
 static bool is_middle(const OnnxWindows *w) {
     bool middle = !w->upper && !w->lower;
     for (int i = 0; i < w->axes; i++)
@@ -47,20 +48,34 @@ static bool is_middle(const OnnxWindows *w) {
     return middle;
 }
 
-bool all_are(const int64_t *values, int count, int64_t value) {
+static bool all_are(const int64_t *values, int count, int64_t value) {
     for (int i = 0; i < count; i++)
         if (values[i] != value) return false;
     return true;
 }
 
-const char *window_settings(Import *im, const OnnxWindows *w, int64_t groups) {
+bool is_padded(const OnnxWindows *w) {
+    return w->upper || w->lower || !all_are(w->before, w->axes, 0) || !all_are(w->after, w->axes, 0);
+}
+
+static void add_setting(Import *im, Text *text, const char *name, const int64_t *values,
+                        const int64_t *unless) {
+    if (values[0] != unless[0] || values[1] != unless[1])
+        text_add(text, ", %s = %s", name, ints_text(im->arena, values, 2));
+}
+
+const char *window_settings(Import *im, const OnnxWindows *w, WindowDefaults defaults, int64_t groups) {
+    static const int64_t ones[2] = {1, 1}, zeros[2] = {0, 0};
     Text text = {.arena = im->arena};
-    if (!all_are(w->stride, 2, 1)) text_add(&text, ", stride = %s", ints_text(im->arena, w->stride, 2));
-    if (!is_middle(w)) text_add(&text, ", pad = %s", pad_text(im, w));
-    if (!all_are(w->dilation, 2, 1)) text_add(&text, ", dilation = %s", ints_text(im->arena, w->dilation, 2));
+    add_setting(im, &text, "stride", w->stride, defaults == LIKE_POOL ? w->kernel : ones);
+    if (defaults == LIKE_CONV ? !is_middle(w) : is_padded(w)) text_add(&text, ", pad = %s", pad_text(im, w));
+    add_setting(im, &text, "output_padding", w->output_padding, zeros);
+    add_setting(im, &text, "dilation", w->dilation, ones);
     if (groups != 1) text_add(&text, ", groups = %lld", (long long)groups);
     return text_string(&text);
 }
+
+const char *first_settings(const char *settings) { return *settings ? settings + 2 : ""; }
 
 Wire *with_bias(Import *im, Wire *y, Wire *bias) {
     if (!y || !bias) return y;

@@ -1,4 +1,5 @@
-/* Recognises blocks of the library by their operators. Each has a row in patterns.def. */
+/* Recognises blocks of the library by their operators. Each block has a row in
+ * patterns.def. */
 #include "import/recognise.h"
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* Learnt numbers. A model that has many numbers of seven digits or more has learnt them,
- * so they become weights and do not stay in the text; so does a list of such numbers. */
+/* Turns learned numbers into weights. If a model has many numbers of seven digits or
+ * more, they were learned, and would make the text unreadable; so would a list of such
+ * numbers. */
 #include "import/import.h"
 #include <ctype.h>
 #include <math.h>
@@ -8,7 +9,7 @@
 enum { MANY = 8, LONG = 7, LARGEST_ROOTED = 4096 };
 
 /* Whether the number is, as an f32, a square root or a fourth root of a whole number or
- * of its inverse, as scales of attention are: nobody has learnt these. */
+ * of its inverse, as scales of attention are: nobody has learned these. */
 static bool is_root_of_whole(double value) {
     for (int power = 2; power <= 4; power *= 2) {
         const double raised = pow(fabs(value), power), whole = raised < 1 ? 1 / raised : raised;
@@ -23,7 +24,7 @@ static bool is_long(const char *text) {
     return digits >= LONG;
 }
 
-static bool is_learnt(const Line *line, int input) {
+static bool is_learned(const Line *line, int input) {
     const char *text = line->inputs.items[input].text;
     if (!text || line->style != STYLE_INFIX || !strchr("+-*/", *line->callee) || line->callee[1] ||
         line->results.items[0]->shape.type != DTYPE_F32)
@@ -50,7 +51,7 @@ static Line *param_of(Import *im, const Line *user, const char *text) {
 }
 
 /* Whether the text has the elements of an initializer, most of them long. */
-static bool is_learnt_list(Import *im, const Wire *wire) {
+static bool is_learned_list(Import *im, const Wire *wire) {
     const Known *known = wire && wire->line && wire->data ? wire->known : NULL;
     int64_t count = 0;
     if (!known || !known->reals || known->count < 2 || strcmp(wire->line->callee, "tensor")) return false;
@@ -73,7 +74,7 @@ static void move_lists(Import *im) {
     for (int i = 0; i < im->lines.count; i++)
         for (int k = 0; k < im->lines.items[i]->inputs.count; k++) {
             Wire *wire = im->lines.items[i]->inputs.items[k].wire;
-            if (is_learnt_list(im, wire)) move_list(im, wire);
+            if (is_learned_list(im, wire)) move_list(im, wire);
         }
     order_lines(im);
 }
@@ -82,11 +83,11 @@ void move_scalars(Import *im) {
     move_lists(im);
     int count = 0;
     for (int i = 0; i < im->lines.count; i++)
-        for (int k = 0; k < im->lines.items[i]->inputs.count; k++) count += is_learnt(im->lines.items[i], k);
+        for (int k = 0; k < im->lines.items[i]->inputs.count; k++) count += is_learned(im->lines.items[i], k);
     if (count < MANY) return;
     for (int i = 0; i < im->lines.count; i++)
         for (int k = 0; k < im->lines.items[i]->inputs.count; k++)
-            if (is_learnt(im->lines.items[i], k))
+            if (is_learned(im->lines.items[i], k))
                 im->lines.items[i]->inputs.items[k] =
                     (Operand){param_of(im, im->lines.items[i], im->lines.items[i]->inputs.items[k].text)
                                   ->results.items[0],

@@ -1,33 +1,34 @@
-/* Folds multiplications and additions by channel into weights: what batch norm became,
- * whoever wrote it.
+/* Folds multiplications and additions by channel into weights: the operations of a batch
+ * norm, or of any text that computes the same.
  *
- * Needs chains of add, sub, mul, div and neg in f32 in which one operand of each depends
- * on weights alone (parameters, states, constants), as simplify leaves them; gives
+ * Needs chains of add, sub, mul, div and neg in f32, as simplify leaves them, in which
+ * one operand of each operation depends on weights alone (parameters, states, constants).
+ * Makes
  *
  *     (x + before) * scale + after       for such a chain on any x, the part that depends on
  *                                        weights computed while building,
- *     convolution(x, w * scale) + after  where x is a convolution, transposed convolution or
+ *     convolution(x, w * scale) + after  if x is a convolution, transposed convolution or
  *                                        matrix product by a weight,
- *     convolution(x, w * scale) + sum    where the input of the convolution (or matrix product)
+ *     convolution(x, w * scale) + sum    if the input of the convolution (or matrix product)
  *                                        is x * scale + shift.
  *
  * So (x - mean) / sqrt(var + eps) * weight + bias is three operations, and after a
  * convolution it is the bias.
  *
- * What the pass promises of values. The order of the text is kept everywhere but in
- * these, u being 2^-24, half a unit in the last place:
+ * What the pass may change. It keeps the order of the text except in these cases, where u
+ * is 2^-24, half a unit in the last place:
  *
  *     x * a * b, x * a / b    as x * (a * b), x * (a / b): 3 u of the result. Not of two
  *                             constants, which are simplify's business.
- *     x + a + b               as x + (a + b): 2 u (|x| + |a| + |b|). Not where one is a
- *                             constant: in x + b + 12582912 - 12582912 the rounding is meant.
- *     (y + a) * b             as y * b + a * b where y is a product, b goes into its weights,
- *                             and a is no constant: an error that is the same multiple of
- *                             (sum of |w| |x| + |a|) |b| as in the text. So too for / b.
+ *     x + a + b               as x + (a + b): 2 u (|x| + |a| + |b|). Not if one is a constant:
+ *                             in x + b + 12582912 - 12582912 the rounding is intended.
+ *     (y + a) * b             as y * b + a * b if y is a product, b goes into its weights, and
+ *                             a is not a constant: an error that is the same multiple of
+ *                             (sum of |w| |x| + |a|) |b| as in the text. The same for / b.
  *     (x * scale + shift) @ w as x @ (w * scale) + shift @ w: the same multiple of the sum of
  *                             |w| (|x * scale| + |shift|). Only where |shift / scale| and
  *                             |shift| are at most MAX_SHIFT, in units of x and of what w
- *                             reads; else the terms would lose what the shift cancels.
+ *                             reads; otherwise the terms would lose what the shift cancels.
  *                             (x - 30000) / 7 subtracts first, and leaves the 1/7 to the
  *                             weights; so does (x - 50) / 0.001.
  *
@@ -37,11 +38,11 @@
  * in the text does not overflow here. NaN and infinities of x stay NaN and infinite, or
  * become NaN by a weight that has become 0.
  *
- * The pass asks for the values of weights (graph->weights). Before they are known
- * (--after), it takes them for ordinary: as if they kept all these limits.
+ * The pass asks for the values of weights (graph->weights). If they are not known
+ * (--after), it assumes that they are within all these limits.
  *
- * A shift before a convolution is folded only where no tap reads the padding: the padding
- * is zero, and shifted it would not be. So (photo - mean) / std before a padded first
+ * A shift before a convolution is folded only if no tap reads the padding, which is zero
+ * and would not be zero after the shift. So (photo - mean) / std before a padded first
  * convolution keeps its subtraction; fusion computes it as the pixels are read.
  *
  * A chain is followed through nodes that have no other user, so nothing is computed

@@ -1,10 +1,12 @@
-/* Convolutions that are matrix products: those whose kernel covers the whole map, and
- * transposed ones of a map of one pixel (the first layer of many a generator). As
- * products they read their weights once, in order; as convolutions they have a single
- * pixel. Needs nothing; gives reshape, matmul, reshape, of which only the product is
- * work: it adds up the same terms. Stands after batchnorm, which handles convolutions
- * better. A kernel of a single tap is left alone: it is as good a convolution, and its
- * bias is done in registers. */
+/* Turns convolutions that see a single place into matrix products: those whose kernel
+ * covers the whole map, and transposed ones of a map of one pixel (the first layer of
+ * many generators). A product reads its weights once, in order; a convolution would have
+ * a single pixel.
+ *
+ * Needs nothing. Makes reshape, matmul, reshape; only the product takes time, and it adds
+ * up the same terms. Runs after batchnorm, which handles convolutions better. A kernel
+ * with a single tap is left alone: it is as fast as a convolution, which adds the bias in
+ * registers. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 

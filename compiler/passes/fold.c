@@ -1,11 +1,12 @@
-/* Constant folding through the operators' reference functions: ints and bools as a
- * program computes them, floats in double. A chain of f32 constants stays in double and
- * is rounded once, when its result is written into the program: as for weights. Needs
- * nothing; gives constants of at most MAX_ELEMENTS elements; a constant of a single value
- * stays one number whatever its shape, so elementwise work on such constants folds for
- * symbolic sizes too. A broadcast of several numbers is not folded, since that would only
- * make a larger constant. iota stays, and so does a free size: kernels compute them
- * faster than they would load them. */
+/* Folds constants by the operators' reference functions: ints and bools as a program
+ * computes them, floats in double. A chain of f32 constants stays in double and is
+ * rounded once, when its result is written into the program, as weights are.
+ *
+ * Needs nothing. Makes constants of at most MAX_ELEMENTS elements. A constant with a
+ * single value stays one number, whatever its shape, so that elementwise work on such
+ * constants can be folded for symbolic sizes, too. A broadcast of several numbers is not
+ * folded, since this would only make a larger constant. iota and free sizes are not
+ * folded, since kernels compute them faster than they would load them. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
@@ -17,7 +18,7 @@ static Node *make_constant(Graph *to, const Number *values, int64_t count, Shape
     return build_constant(to, values, same ? 1 : count, shape);
 }
 
-/* Elementwise work on splats: one element is computed, and stands for all. */
+/* Elementwise work on splats: computes one element for all. */
 static Node *fold_elementwise_splats(Graph *to, const Node *old, Node *const *inputs) {
     RefShape shapes[3] = {0};
     const Number *values[3];

@@ -2,12 +2,12 @@
  * can change places, and the convolution has less to do (a quarter in the transitions of
  * a DenseNet).
  *
- * Needs pools as the library writes them, sums with a division after; breaks nothing.
- * Stands before batchnorm, which then folds that division into the convolution. Only
- * where the pool alone reads the convolution and has a stride of more than one pixel.
+ * Needs pools as the library writes them, as sums with a division after them. Applies
+ * only if nothing else reads the convolution, and the pool has a stride of more than one
+ * pixel. Runs before batchnorm, which then folds the division into the convolution.
  *
- * The terms are the same, w * x over channels and window, added up in another order: the
- * error is the same multiple of the sum of |w| |x| as in the text. Range: where the sum
+ * The terms are the same, w * x over channels and window, but added up in another order:
+ * the error is the same multiple of the sum of |w| |x| as in the text. Range: if the sum
  * of a window of x overflows, beyond 2^128 / taps, the result is infinite or NaN,
  * whatever w is. */
 #include "graph/ops.h"

@@ -1,21 +1,21 @@
-/* Algebra and movement, to a fixed point.
+/* Applies rules of algebra and of movement until none matches.
  *
- * Needs nothing; breaks nothing. What the rules promise about values:
- * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: 0
+ * Needs nothing. What the rules may change:
+ * - They may lose the sign of a zero (x + 0 is x), but never hide a NaN or an infinity: 0
  *   * x and x - x stay.
- * - A division becomes a multiplication only by a power of two, whose reciprocal is
- *   exact: every quotient is rounded once.
- * - All are exact, and keep their range, but for these of floats, u being half a unit in
- *   the last place:
+ * - A division becomes a multiplication only if the divisor is a power of two, whose
+ *   reciprocal is exact: every quotient is rounded once.
+ * - All rules are exact and keep the range, except these for floats, where u is half a
+ *   unit in the last place:
  *
- *     (x * a) * b       to x * (a * b): 3 u of the result. Only where neither constant makes x
+ *     (x * a) * b       to x * (a * b): 3 u of the result. Only if neither constant makes x
  *                       larger, or neither smaller, and their product is a normal f32: then
- *                       both forms overflow, and vanish, for the same x.
- *                       (x + a) + b stays, since its rounding may be meant:
+ *                       both forms overflow, and underflow, for the same x.
+ *                       (x + a) + b stays, since its rounding may be intended:
  *                       x + 12582912 - 12582912.
- *     pow(x, 2), (x, 3) to x * x, x * (x * x): 2 u of the result, where pow is within 2.
- *     pow(x, 0.5)       to sqrt(x), correctly rounded: NaN of minus infinity, as PyTorch's and
- *                       numpy's x ** 0.5.
+ *     pow(x, 2), (x, 3) to x * x, x * (x * x): 2 u of the result; pow itself is within 2 u.
+ *     pow(x, 0.5)       to sqrt(x), correctly rounded: NaN for minus infinity, as in PyTorch
+ *                       and numpy for x ** 0.5.
  *     sum(sum(x))       to one sum: a multiple of the sum of |x| that the number of terms
  *                       bounds, as in the text. The kernel chooses the order of a sum, and so
  *                       where a partial sum overflows.
@@ -24,11 +24,11 @@
  *     pad by zeros      to padding of the convolution or pool: exact, except that a weight of
  *                       NaN or infinity meets no padding.
  *
- * Constants stand on the right of what commutes, so that later stages find them there:
- * max(x, 0) is a relu. Elementwise work moves before the movement of its operands, so
- * that it stands right after the contraction that it can be fused with, and before a
- * broadcast, where there is less of it. A `stop` has done its work once gradients are
- * built, and goes. */
+ * A constant becomes the right operand of a commutative operator, where later stages
+ * expect it: max(x, 0) is a relu. Elementwise work moves before the movement of its
+ * operands, so that it follows the contraction with which it can be fused, and before a
+ * broadcast, where there is less of it. `stop` nodes are removed: they only matter while
+ * gradients are built. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 #include <float.h>

@@ -1,26 +1,28 @@
-/* What is the same along a sum is multiplied behind it, so that sums which gradients need
- * several times over become one.
+/* Moves factors that are the same along a sum from before the sum to after it, so that
+ * several sums that gradients need become one.
  *
  *     sum(x * c)             to sum(x) * c     c is repeated along all axes of the sum by a broadcast
- *     sum(x - mean(x))       to sum(x) - n * mean(x), both of which are there already
- *     sum(x * c - y * d)     to sum(x) * c - sum(y) * d, where all but one of these are such
+ *     sum(x - mean(x))       to sum(x) - n * mean(x), both of which exist already
+ *     sum(x * c - y * d)     to sum(x) * c - sum(y) * d, if all but one of these are such
  *                            sums of differences
  *
  * The gradient of a batch norm has five sums over its map, of which two are left: of dy,
  * and of dy * (x - mean).
  *
- * Needs what simplify makes: broadcasts behind the elementwise work that they can stand
- * behind. All sums are of f32. Rounding: one u of the sum of magnitudes for each factor
- * and term, u being half a unit in the last place; and, of the differences from a mean,
- * which add up to 0, two u of the sum of |x|, as the mean itself has. Range: where x * c
- * overflows and the sum of x does not, the text has an infinity or NaN, and this a number
- * or the product's infinity; where the sum of x does, the other way round. A NaN or an
- * infinity of x or c stays one. */
+ * Needs the result of simplify: broadcasts are after elementwise work wherever possible.
+ * All sums are of f32.
+ *
+ * Rounding, where u is half a unit in the last place: one u of the sum of magnitudes for
+ * each factor and term; for differences from a mean, which add up to 0, two u of the sum
+ * of |x|, as the mean itself has. Range: if x * c overflows and the sum of x does not,
+ * the text gives an infinity or NaN, and this pass a number or the infinity of the
+ * product; if the sum of x overflows, it is the reverse. A NaN or an infinity of x or c
+ * stays one. */
 #include "passes/passes.h"
 
 enum { MAX_FACTORS = 8, MAX_PARTS = 8 };
 
-typedef struct Product { /* what is added up, or a term of it */
+typedef struct Product { /* the operand of the sum, or a term of it */
     Node *same[MAX_FACTORS], *varying[MAX_FACTORS];
     int same_count, varying_count;
     double scale;

@@ -1,4 +1,5 @@
-/* Shows what is in memory at the launch at which most is live, for --explain. */
+/* Prints, for --explain, which values are in memory at the launch at which most bytes are
+ * live. */
 #include "plan/stages.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* The stage as a pipeline. */
+/* The steps of planning, in order. */
 #include "plan/loop_nest.h"
 #include "plan/stages.h"
 

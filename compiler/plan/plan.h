@@ -1,6 +1,6 @@
-/* From a graph to a program: which nodes are computed together (fusion.c), by which
- * kernel (select.c, cost.c), in which layout each tensor is (layout.c), in which buffer
- * (memory.c), and what is packed into the file of weights (pack.c). */
+/* From a graph to a program: planning decides which nodes are computed together
+ * (fusion.c), by which kernel (select.c, cost.c), the layout of each tensor (layout.c),
+ * its buffer (memory.c), and what is packed into the blob of weights (pack.c). */
 #ifndef CAI_PLAN_H
 #define CAI_PLAN_H
 
@@ -33,7 +33,7 @@ typedef struct LowerOptions {
     Map *names;
 } LowerOptions;
 
-/* The whole stage, whose steps stand in plan.c. The graph has been through the passes. */
+/* The whole stage; plan.c has its steps. The graph is the result of the passes. */
 Program *lower(Graph *graph, const LowerOptions *options, Arena *arena);
 
 #endif

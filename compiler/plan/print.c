@@ -1,5 +1,5 @@
-/* A program as text, for people and for golden tests (--emit=program), and what was
- * decided and why (--explain). */
+/* Prints a program as text, for people and for golden tests (--emit=program), and what
+ * planning decided and why (--explain). */
 #include "plan/stages.h"
 
 static const char *layout_name(const Value *value) {
@@ -11,9 +11,9 @@ static const char *movement_name(const Kernel *kernel) {
     return is_packed(kernel->output) ? kernel->kind->name : "copy";
 }
 
-/* ---- --emit=program: a line a launch, and one for each view and concatenation ----
+/* ---- --emit=program: a line for each launch, view and concatenation ----
  *
- * The line of a view stands before the launch that reads it first. */
+ * The line of a view comes before that of the launch that reads it first. */
 
 typedef struct ProgramPrinter {
     const Program *program;

@@ -1,4 +1,4 @@
-/* The parts of a program that several stages use: values, kernels, their names. */
+/* Functions on the parts of a program that several steps use: values, kernels, names. */
 #include "plan/stages.h"
 
 /* ---- values ---- */
@@ -165,7 +165,7 @@ static void put_member(Text *out, const Kernel *kernel, const Node *node) {
     put_shape(out, node->shape);
     add_attribute_bytes(out, node);
     put_word(out, kernel->program->shared[node->id]);
-    /* behind which the seed stands */
+    /* the seed is passed after the sizes of all symbols */
     if (node->op == OP_uniform) put_word(out, (uint64_t)dims_symbol_count(kernel->program->graph->dims));
 }
 

@@ -1,8 +1,8 @@
-/* Chooses the kind of kernel for the nodes that fusion.c grouped: of all proposals, that
- * of the lowest estimated cost, including the copies that its layouts would cost.
- * Kernels are taken in order, so that value->format is the one in which the proposals
- * chosen before would leave their results, or NULL where none matters, which stands for
- * PLAIN. layout.c then grants layouts by these preferences. */
+/* Chooses the kind of each kernel that fusion.c made: the proposal with the lowest
+ * estimated cost, including that of the copies that its layouts require. Kernels are
+ * taken in order, so that value->format is the format in which the proposals chosen
+ * before would leave their results; NULL, if they have no preference, means PLAIN.
+ * layout.c then grants layouts by these preferences. */
 #include "plan/stages.h"
 
 #include <stdlib.h>

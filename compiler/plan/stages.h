@@ -56,7 +56,8 @@ void select_kind(const Lowering *low, Kernel *kernel); /* of one kernel, whose i
  * program->launches. */
 void layout(Lowering *low);
 bool can_be_blocked(Shape shape);
-/* Of a buffer of its own; behind those of the axes, the elements of the whole. */
+/* Of a buffer of its own: the strides of the axes, and after these the number of all
+ * elements. */
 Dim *dense_strides(Program *program, Shape shape, const Format *format); /* views.c */
 
 /* ---- fuse_rows.c: launches of loop nests that run row by row together ----
@@ -66,7 +67,7 @@ void fuse_rows(Program *program);
 
 /* ---- fuse_shared.c: launches that have large operands in common ----
  *
- * Before they are settled, behind fuse_rows. */
+ * Runs before loop nests are settled, and after fuse_rows. */
 void fuse_shared(Program *program);
 
 /* Whether two values have equal elements in equal places of their buffers. */
@@ -80,14 +81,14 @@ void count_parameters(Program *program);             /* fills raw_weights_bytes 
 void pack_weights(Program *program, Kernel *kernel); /* finds the pack jobs of what the kernel reads */
 void pack_assign(Program *program);                  /* offsets in the blob; program->weights_bytes */
 
-/* ---- recompute.c: what is made again behind the launch where most memory is live ---- */
+/* ---- recompute.c: values that are computed again after the launch at which most memory is live ---- */
 void recompute(Program *program, double share); /* of the program's time; 0: as a rule */
 
 /* ---- states.c: fills kernel->guards, and has new values of states made where the old ones lie ---- */
 void guard_launches(Program *program);
 void store_in_place(Program *program);
-/* a copy of a new value into the state's memory, behind all launches until
- * store_in_place */
+/* a copy of a new value to the state's memory, after all launches; store_in_place may
+ * remove it */
 bool is_state_store(const Program *program, const Kernel *kernel);
 /* where the old value lies of the state in whose memory the output is; NULL where nothing
  * reads it */

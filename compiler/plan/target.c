@@ -1,7 +1,7 @@
-/* The targets. A row describes an instruction set and a core that has it, not a model of
- * one chip: emitters, the cost model and the choice of tiles read the description and
- * nothing else, so another instruction set is another row (docs/how-it-works.md lists
- * what else it takes). The figures of the AVX-512 machines were measured
+/* The targets. A row describes an instruction set and a core that has it, but not one
+ * particular chip. Emitters, the cost model and the choice of tiles read only this
+ * description, so that another instruction set is another row (docs/how-it-works.md lists
+ * what else it needs). The figures of the AVX-512 machines were measured
  * (docs/kernels.md). */
 #include "plan/target.h"
 #include "core/core.h"

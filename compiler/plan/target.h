@@ -1,4 +1,4 @@
-/* The instruction sets that code is generated for (target.c). */
+/* The instruction sets for which code is generated (target.c). */
 #ifndef CAI_TARGET_H
 #define CAI_TARGET_H
 

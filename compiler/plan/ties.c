@@ -1,7 +1,7 @@
 /* Finds where a program compares places of one map with each other, so that its result
- * depends on whether they are equal: there, places with equal windows must give equal
- * bits. max_pool_scatter and _gather do so, and comparisons of a map with itself at other
- * places. Operators that only order places (argmax, top_k, nms) do not count:
+ * depends on whether they are equal. There, places with equal windows must give equal
+ * bits. Such comparisons are max_pool_scatter and _gather, and comparisons of a map with
+ * itself at other places. Operators that only order places (argmax, top_k, nms) are not;
  * docs/kernels.md says why.
  *
  * The places of a flat area are equal. A convolution by Winograd rounds by the place in
@@ -9,16 +9,16 @@
  * next. So the analysis goes from the comparison back to the inputs, through all layers,
  * and every convolution that it meets is computed directly.
  *
- * There are two walks over the graph. Forward, `map` is the node whose places the places
- * of a value are (the last contraction, or sum of several maps), and `moved` are the axes
- * along which it was moved since: so a comparison knows whether its operands are one map
- * at different places. Backward, `by` is what compares a node's places, axis by axis. A
- * comparison of classes is along the axis of channels, along which no convolution has
- * places, and so restricts nothing.
+ * There are two walks over the graph. The forward walk finds for each value its `map`,
+ * the node from whose places it is computed (the last contraction, or sum of several
+ * maps), and in `moved` the axes along which it was moved since. So a comparison knows
+ * whether its operands are one map at different places. The backward walk finds in `by`
+ * what compares a node's places, axis by axis. A comparison of classes is along the axis
+ * of channels, along which no convolution has places, and so restricts nothing.
  *
- * A comparison counts where somebody sees what comes of it. Of a step of training the new
- * values of states are not seen: which of equal places takes the gradient of a maximum
- * pool is a choice, and rounding may make it. */
+ * A comparison counts only if its result is visible. In a step of training, new values of
+ * states are not visible: which of several equal places takes the gradient of a maximum
+ * pool is a free choice, and rounding may make it. */
 #include "plan/stages.h"
 
 typedef uint32_t AxisSet; /* a bit an axis */

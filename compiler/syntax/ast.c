@@ -185,7 +185,7 @@ Expr *ast_run(Parser *p, Expr *pipe) {
     if (first->kind != EXPR_PIPE || first->left->kind != EXPR_IF || first->left->parenthesised) return pipe;
     const Expr *choice = first->left;
     Diagnostic *d = parser_error(p, DIAG_arrow_behind_if, first->op_span,
-                                 "an arrow behind `a if c else b` can be read in two ways");
+                                 "an arrow after `a if c else b` can be read in two ways");
     uint32_t begin = choice->span.begin, last = choice->right->span.begin, arrow = choice->span.end,
              end = pipe->span.end;
     if (end - begin < 100 && !memchr(p->source->text + begin, '\n', end - begin))
@@ -210,9 +210,9 @@ Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right) {
     const char *text = p->source->text, *op = text + op_span.begin;
     int op_length = (int)(op_span.end - op_span.begin);
     Span all = span_join(run, right->span);
-    Diagnostic *d = parser_error(p, DIAG_operator_after_stage, op_span,
-                                 "after an arrow stands a layer, not an expression: `%.*s` cannot follow it",
-                                 op_length, op);
+    Diagnostic *d = parser_error(
+        p, DIAG_operator_after_stage, op_span,
+        "an arrow is followed by a layer, not by an expression: `%.*s` cannot follow it", op_length, op);
     if (op_length == 2 && op[0] == 'i')
         diag_help(
             p->diag, d,
@@ -275,9 +275,9 @@ static bool is_target(const Expr *e) {
 Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value) {
     if (!is_target(target)) {
         Diagnostic *d = parser_error(p, DIAG_bad_target, target->span,
-                                     "only a name, or a tuple of names, can stand before `=`");
+                                     "only a name, or a tuple of names, can be left of `=`");
         if (target->kind == EXPR_CALL)
-            diag_help(p->diag, d, "a block is declared at the top of the file: `block f(x) { ... }`");
+            diag_help(p->diag, d, "a block is declared at the top level of the file: `block f(x) { ... }`");
         else if (target->kind == EXPR_INDEX)
             diag_help(p->diag, d, "a list is not changed in place: build a new one, as in `xs = [*xs, x]`");
         else if (target->kind == EXPR_PIPE) diag_help(p->diag, d, "the result is named first: `y = x -> f`");
@@ -295,7 +295,7 @@ void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
     if (!is_named(&argument) && list->count > 0 && is_named(&list->items[list->count - 1]) &&
         !argument.spread) {
         Diagnostic *d = parser_error(p, DIAG_positional_after_named, argument.span,
-                                     "an argument without a name stands after one with a name");
+                                     "an argument without a name follows one with a name");
         diag_label(p->diag, d, argument.span, "give it its name, or move it forward");
     }
     vec_push(p->arena, list, argument);

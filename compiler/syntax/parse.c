@@ -148,7 +148,7 @@ int parser_nested_string(Parser *p, Span span) {
         return TOKEN_CAI_error;
     }
     Diagnostic *d =
-        parser_error(p, DIAG_nested_string, span, "a string cannot stand within the braces of another");
+        parser_error(p, DIAG_nested_string, span, "a string cannot be within the braces of another");
     diag_label(p->diag, d, p->string, "the string begins here");
     diag_label(p->diag, d, span, "and one more begins here");
     diag_help(p->diag, d, "give the inner value a name first; a plain brace in a string is `\\{`");
@@ -164,7 +164,7 @@ int parser_bad_number(Parser *p, Span span) {
     if (*text == '.')
         diag_help(p->diag, d, "write a digit before the point: `0%.*s`", length < 60 ? length : 60, text);
     else if (text[length - 1] == '.')
-        diag_help(p->diag, d, "write a digit behind the point: `%.*s0`", length < 60 ? length : 60, text);
+        diag_help(p->diag, d, "write a digit after the point: `%.*s0`", length < 60 ? length : 60, text);
     else diag_help(p->diag, d, "names begin with a letter; numbers are written `12`, `0.5` or `1e-5`");
     return TOKEN_CAI_error;
 }
@@ -218,7 +218,7 @@ typedef struct Foreign {
 
 static const Foreign foreign[] = {
     {";", "there are no semicolons: a statement ends with its line"},
-    {"'", "strings stand in double quotes: \"...\""},
+    {"'", "strings are written in double quotes: \"...\""},
     {"&&", "write `and`"},
     {"||", "write `or`"},
     {"!", "write `not`"},
@@ -227,7 +227,7 @@ static const Foreign foreign[] = {
     {"|>", "the arrow is written `->`"},
     {"^", "a power is written `**`"},
     {"?", "write `a if condition else b`"},
-    {"\\", "a line that goes on begins with the operator or the arrow"},
+    {"\\", "a line that continues a statement begins with the operator or the arrow"},
     {"\xe2\x80\x9c", "use the plain quote `\"`"},
     {"\xe2\x80\x9d", "use the plain quote `\"`"},
     {"\xe2\x80\x98", "use the plain quote `\"`"},

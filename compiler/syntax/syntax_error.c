@@ -114,12 +114,12 @@ static const ForeignWord foreign_words[] = {
     {"func", "a block is declared as `block name(parameters)(x) { ... }`"},
     {"function", "a block is declared as `block name(parameters)(x) { ... }`"},
     {"class", "a layer is declared as `block name(parameters)(x) { ... }`"},
-    {"let", "a name is bound by `name = value` alone"},
-    {"var", "a name is bound by `name = value` alone"},
-    {"const", "a name is bound by `name = value` alone"},
-    {"import", "another file is brought in by `use name`"},
-    {"include", "another file is brought in by `use name`"},
-    {"from", "another file is brought in by `use name`"},
+    {"let", "a name is bound by `name = value`"},
+    {"var", "a name is bound by `name = value`"},
+    {"const", "a name is bound by `name = value`"},
+    {"import", "another file is used by `use name`"},
+    {"include", "another file is used by `use name`"},
+    {"from", "another file is used by `use name`"},
     {"switch", "write `if a == b { ... } else if ...`"},
     {"match", "write `if a == b { ... } else if ...`"},
     {"freeze", "what no `minimize` names is frozen: leave it out of `over`"},
@@ -175,10 +175,11 @@ static bool is_operator(int token) {
 }
 
 static const char *help_on_line_end(Parser *p, const SyntaxError *e) {
-    if (expects_token(e, "`{`") && !expects_value(e)) return "the `{` stands on this line";
+    if (expects_token(e, "`{`") && !expects_value(e)) return "the `{` must be on this line";
     if (!is_operator(p->before_last)) return NULL;
-    return arena_printf(p->arena, "a line that goes on begins with the operator: move `%s` to the next line",
-                        text_of_span(p, p->before_last_span));
+    return arena_printf(
+        p->arena, "a line that continues a statement begins with the operator: move `%s` to the next line",
+        text_of_span(p, p->before_last_span));
 }
 
 static const char *help_in_signature(Parser *p, const SyntaxError *e) {
@@ -187,9 +188,9 @@ static const char *help_in_signature(Parser *p, const SyntaxError *e) {
     if (found_token(e, "`(`") && expects_token(e, "`{`"))
         return "there are at most two lists: what it is made with, and what is run through it";
     if (found_token(e, "`,`") && expects_token(e, "`as`"))
-        return "several results stand in parentheses: `-> (a: f32[N], b: f32[N])`";
+        return "several results are written in parentheses: `-> (a: f32[N], b: f32[N])`";
     if (found_token(e, "`[`") && expects_token(e, "`:`") && (e->count == 1 || expects_token(e, "`=`")))
-        return "a type stands behind a name: `y: f32[N, C]`";
+        return "a type follows a name: `y: f32[N, C]`";
     if (found_token(e, "`{`") && expects_token(e, "`:`") && e->count == 1)
         return "a result has a type: `-> y: f32[N, C]`";
     if (p->before_last == TOKEN_USE)
@@ -218,7 +219,7 @@ static bool is_dotted_label(const Parser *p) {
 
 static const char *help_dotted_label(Parser *p) {
     Span label = {p->source, label_begin(p), p->before_last_span.end};
-    return arena_printf(p->arena, "a label of several parts stands in quotes: `\"%s\": ...`",
+    return arena_printf(p->arena, "a label of several parts is written in quotes: `\"%s\": ...`",
                         text_of_span(p, label));
 }
 
@@ -233,7 +234,7 @@ static const char *help_in_training(Parser *p, const SyntaxError *e) {
     static const char *const timed[] = {"measure", "every", "show", "phase"};
     const char *word = first_word(p, e->span.begin);
     if (!strcmp(word, "minimize") && (expects_token(e, "`over`") || expects_token(e, "`with`")))
-        return "what is trained and how stand behind the loss: `minimize loss over net with adam(lr = 1e-3)`";
+        return "what is trained, and how, follows the loss: `minimize loss over net with adam(lr = 1e-3)`";
     if (found_token(e, "`{`") && expects_token(e, "a name") && is_one_of(word, timed, COUNT_OF(timed)))
         return "how often or how long is a number and a unit: `every 1 epochs`, `for 300 steps`";
     return NULL;
@@ -253,29 +254,29 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
     if (found_token(e, "`>`") && p->before_last == '>') return "the arrow is written `->`";
     if (found_token(e, "`,`") && in_stages) return "layers in braces are joined by arrows: `{ a -> b }`";
     if (found_token(e, "`,`") && expects_token(e, "the end of the line"))
-        return "several values stand in parentheses: `(a, b)`";
+        return "several values are written in parentheses: `(a, b)`";
     if (found_token(e, "`:`") && p->before_last == TOKEN_NAME && is_dotted_label(p))
         return help_dotted_label(p);
-    if (found_token(e, "`:`") && body_wanted) return "a body stands in braces: `{ ... }`";
+    if (found_token(e, "`:`") && body_wanted) return "a body is written in braces: `{ ... }`";
     if (found_token(e, "`->`") && (body_wanted || expects_token(e, "`]`") || expects_token(e, "`:`")))
         return "put the run in parentheses: `(x -> f)`";
     if (is_word_span(p, e->span) && body_wanted && expects_token(e, "`+`"))
-        return "what is done stands in braces: `{ ... }`";
+        return "what is done is written in braces: `{ ... }`";
     if (in_stages && expects_token(e, "`->`") && is_word_span(p, e->span))
         return "layers in braces are joined by arrows: `{ a -> b }`";
     if (found_token(e, "a string") && p->before_last == TOKEN_NAME &&
         p->before_last_span.end == e->span.begin)
-        return "strings have no prefix: braces in them are always holes";
+        return "strings have no prefix: braces in them always enclose an expression";
     if (found_token(e, "a name") && !strcmp(text_of_span(p, p->before_last_span), "lambda"))
         return "a function is a block: `block f(x) { return 2 * x }`";
     if (found_token(e, "a name") && expects_token(e, "`->`") && expects_token(e, "the end of the line"))
-        return arena_printf(p->arena, "if it is a stage, an arrow stands before it: `-> %s`",
+        return arena_printf(p->arena, "if it is a stage, an arrow goes before it: `-> %s`",
                             text_of_span(p, e->span));
     if (found_token(e, "`for`") && parser_innermost(p) == '(')
-        return "a list of what all rounds give stands in brackets: `[2 * i for i in 0 .. n]`";
+        return "a list of the results of all rounds is written in brackets: `[2 * i for i in 0 .. n]`";
     if (found_token(e, "`for`") && parser_innermost(p) == '[')
-        return "one value stands before `for`, what each round gives: `[2 * i for i in 0 .. n]`";
-    if (found_token(e, "`else`")) return "`else` stands after the `}` of an `if`";
+        return "write one value before `for`, the result of each round: `[2 * i for i in 0 .. n]`";
+    if (found_token(e, "`else`")) return "`else` must follow the `}` of an `if`";
     return help_in_signature(p, e);
 }
 
@@ -292,7 +293,7 @@ static bool report_reserved(Parser *p, const SyntaxError *e) {
     Diagnostic *d = parser_error(p, DIAG_reserved_word, span, "`%s` is a reserved word and cannot be a name",
                                  text_of_span(p, span));
     if (p->source->text[span.end] == ':')
-        diag_help(p->diag, d, "as a label it stands in quotes: `\"%s\": ...`", text_of_span(p, span));
+        diag_help(p->diag, d, "as a label it is written in quotes: `\"%s\": ...`", text_of_span(p, span));
     return true;
 }
 
@@ -303,12 +304,12 @@ static bool report_nested(Parser *p, const SyntaxError *e) {
     if (!declares || !expects_token(e, "`return`")) return false;
     const char *word = text_of_span(p, e->span);
     Diagnostic *d = parser_error(p, DIAG_declaration_place, e->span,
-                                 "a `%s` stands at the top of a file, not in a body", word);
+                                 "a `%s` must be at the top level of a file, not in a body", word);
     if (found_token(e, "`block`"))
         diag_help(
             p->diag, d,
             "move it out of this body; what is needed only here may be a layer in braces, `f = { conv(8, 3) -> relu }`");
-    else diag_help(p->diag, d, "move it out of this body, to the left edge");
+    else diag_help(p->diag, d, "move it out of this body, to the top level of the file");
     return true;
 }
 
@@ -324,7 +325,7 @@ void parser_syntax_error(Parser *p, const SyntaxError *e) {
     if (p->stopped || p->silent || (p->at_end && p->errors > 0 && e->span.begin >= p->source->length)) return;
     if (report_left_open(p, e)) return;
     if (is_comparison_error(e) && expects_token(e, "`+`") && !expects_token(e, "`==`")) {
-        Diagnostic *d = parser_error(p, DIAG_chained_comparison, e->span, "comparisons are not chained");
+        Diagnostic *d = parser_error(p, DIAG_chained_comparison, e->span, "comparisons cannot be chained");
         diag_help(p->diag, d, "write `a < b and b < c`");
         return;
     }

@@ -1,9 +1,10 @@
 /* The lowest wing of the runtime: it runs the tables of a model, in a program or in a
  * library. It knows no files and no command line. Above it are files/ (files.h: tensors
- * and pictures in files), then program/ (main.h: what a built program does), and beside
- * that library/ (the functions of cai.h). A wing uses only the wings below it, and
- * nothing in the runtime knows the compiler, which links files/, and program/ for `cai
- * run --reference`.
+ * and pictures in files), data/ (data.h: data sets), program/ (main.h: built programs)
+ * and train/ (train.h: trainers), and beside these library/ (the functions of cai.h) and
+ * python/. A wing uses only the wings below it, and none knows the compiler, which links
+ * files/ and, for `cai data`, `cai compare` and `cai run --reference`, the wings above
+ * it.
  *
  * Conventions of all wings. No function but main() leaves the program or writes to a
  * terminal. A function that can fail returns false (or NULL), fills *error, and leaves

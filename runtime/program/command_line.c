@@ -187,7 +187,7 @@ static bool check_streams(const cai_command *command, cai_error *error) {
     for (int i = 0; i < command->input_count; i++) inputs += strcmp(command->inputs[i].path, "-") == 0;
     for (int i = 0; i < command->output_count; i++) outputs += strcmp(command->outputs[i].path, "-") == 0;
     if (inputs <= 1 && outputs <= 1) return true;
-    return cai_fail(error, CAI_BAD_USAGE, "standard %s can be named once, and `-` stands there twice",
+    return cai_fail(error, CAI_BAD_USAGE, "standard %s can be named once, and `-` is there twice",
                     inputs > 1 ? "input" : "output");
 }
 

@@ -215,7 +215,7 @@ static bool group_files(const cai_port *port, const Paths *files, cai_jobs *jobs
         for (int k = 1; k < count; k++) {
             if (!is_whole_run(files->items[i + k])) continue;
             return cai_fail(error, CAI_BAD_INPUT,
-                            "%s: is a tensor, which stands for %d pictures: give it before or behind them",
+                            "%s: is a tensor for %d pictures: name it before or after them",
                             files->items[i + k], each);
         }
         jobs->feeds[jobs->count++] = (cai_feed){(const char *const *)files->items + i, count};

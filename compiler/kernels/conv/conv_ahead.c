@@ -1,7 +1,8 @@
-/* What a tile asks L2 for ahead of time, where L3 does not hold the maps: what the tile
- * below it will read for the first time, and where that tile will store. Both come from
- * afar in runs of a tile's width, out of several rows at once: hardware begins to follow
- * such a run when it is nearly over. A row of tiles later the lines are there. */
+/* What a tile prefetches into L2 if L3 does not hold the maps: what the tile below it
+ * will read for the first time, and the lines in which that tile will store. Both come
+ * from memory in runs as wide as a tile, from several rows at once, and hardware
+ * prefetchers begin to follow such a run only when it is nearly over. The prefetched
+ * lines are there when the next row of tiles is computed. */
 #include "kernels/conv/conv.h"
 
 /* Rows of a map, each some pixels long. */

@@ -1,5 +1,6 @@
-/* Convolution (transposed, too) to few output channels, as at the end of a network that
- * makes pictures. Lanes are input channels, and each sum's lanes are added up at the end:
+/* Convolution and transposed convolution to few output channels, as at the end of a
+ * network that makes pictures. Lanes are input channels, and the lanes of each sum are
+ * added up at the end:
  *
  *     sums[P][O] = 0                                            P * O registers
  *     for each block of input channels, for each kernel row that lies inside
@@ -8,10 +9,11 @@
  *         for each pixel: x = input block; for each o: sums[pixel][o] += x * w[o]
  *     for each o: a vector of P results, by a tree of shuffles and additions; epilogue, store
  *
- * Output PLAIN, weights packed by conv_few_format. conv_direct would leave all lanes but
- * O idle. Share of peak at 256x256x64, 3x3: 39 % with one output (the loads bind, one to
- * a multiply-add), 66 % with three; conv_direct 9 %. A barrier after each tap keeps LLVM
- * from loading the pixels that taps share only once, which spilled. */
+ * The output is PLAIN, the weights are packed by conv_few_format. conv_direct would leave
+ * all lanes but O idle. Share of peak at 256x256x64, 3x3: 39 % with one output (bound by
+ * loads, one for each multiply-add), 66 % with three; conv_direct 9 %. A barrier after
+ * each tap keeps LLVM from loading pixels that several taps share only once, which causes
+ * spills. */
 #include "kernels/conv/conv.h"
 
 enum { MAX_COLUMN_TAPS = 16, MAX_OUTPUTS = 6, MAX_REGISTERS = 20, STRIP_ROWS = 8 };

@@ -16,23 +16,27 @@
  *       result: the task's sums, transposed in registers, through the epilogue; or, where there
  *       are several parts, a second launch that adds up those first
  *
- * At each place L2 is asked for what the next block of x and the next strip of dy have
- * there. Where both are maps alike, x and dy may change places (swap_if_cheaper).
+ * At each place the code prefetches into L2 what the next block of x and the next strip
+ * of dy have there. If both maps have the same size, x and dy may change places
+ * (swap_if_cheaper).
  *
- * With x in blocks a turn is a tap and its entries are the channels of a block; stride,
- * dilation and padding are a range of rows and columns, so nothing is padded, and no edge
- * is code of its own. With few channels, PLAIN, a turn is a kernel row, and its entries
- * are channels and taps of the row; in groups of few channels lanes are channels, and x
- * is a vector, of which each lane takes a channel of its group, and each block has its
- * own x. There columns at the edge, which some taps do not have, read zeros.
+ * There are three forms of turns:
+ * - x in blocks: a turn is a tap, and its entries are the channels of a block. Stride,
+ *   dilation and padding become a range of rows and columns, so that nothing is padded,
+ *   and edges need no code of their own.
+ * - x PLAIN, with few channels: a turn is a kernel row, and its entries are the channels
+ *   and the taps of the row. Columns at the edge, where some taps are outside, read
+ *   zeros.
+ * - groups of few channels: lanes are channels, and x is a vector, of which each lane
+ *   takes a channel of its group; each block has its own x. Edges as for PLAIN.
  *
- * What depends on the shape alone: which task adds up what, and in which order. So
+ * Which task adds up what, and in which order, depends on the shape alone, so that
  * results are the same bits on any number of threads. A chain of additions is as long as
- * a strip, then as there are strips in a part.
+ * a strip, and then as long as there are strips in a part.
  *
- * The bound is the multiply-adds: of 8x2 or 8x3 sums a step on 32 registers (16 to 10
- * loads), of 4x3 and 4x2 on 16 (12 to 7). docs/kernels.md has the measured shares of the
- * peak. */
+ * The bound is the multiply-adds. With 32 registers there are 8x2 or 8x3 of them in a
+ * step, for 10 or 11 loads; with 16 registers 4x3 or 4x2, for 7 or 6. docs/kernels.md has
+ * the measured shares of the peak. */
 #include "kernels/conv/conv_gradient.h"
 
 enum {
@@ -132,7 +136,7 @@ static double place_cycles(const Target *t, int64_t entries, int64_t y_blocks, i
                            : cycles;
 }
 
-/* In groups blocks share no x: as many as hide the latency of their sums behind loads. */
+/* In groups, blocks share no x: takes as many as hide the latency of their sums. */
 static int choose_blocks_of_groups(int64_t y_blocks, int64_t entries, const Target *t) {
     int blocks = 1;
     double loads = (double)(entries + 1) / t->loads_per_cycle;

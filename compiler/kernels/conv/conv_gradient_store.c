@@ -1,6 +1,7 @@
-/* From the sums of conv_gradient to its result, [O, C, kh, kw]: rows of (c, kh, kw), each
- * a vector over output channels, are transposed in registers to vectors along the
- * result's rows. Where x and dy have changed places, they are that already. */
+/* Stores the sums of conv_gradient as its result, [O, C, kh, kw]. The sums are rows of
+ * (c, kh, kw), each a vector over output channels; they are transposed in registers to
+ * vectors along the result's rows. If x and dy have changed places, the sums have that
+ * order already. */
 #include "kernels/conv/conv_gradient.h"
 
 /* ---- where a row of sums lies ---- */

@@ -21,7 +21,8 @@ typedef struct Strip {
     LLVMValueRef sums;                   /* element: of the block's and the group's */
     LLVMValueRef tap[2];                 /* of the turn; tap[1] NULL: entries have their own */
     LLVMValueRef turn;
-    /* elements from what is read to what L2 is asked for meanwhile; NULL: nothing */
+    /* elements from what is read to what is prefetched into L2 meanwhile; NULL:
+     * nothing */
     LLVMValueRef x_ahead, dy_ahead;
     /* rows and columns of dy for which all entries of the turn lie on the map */
     Range reads[2];
@@ -81,11 +82,12 @@ static LLVMValueRef load_x(const Strip *s, LLVMValueRef row, LLVMValueRef column
     return s->tap[1] ? load_of_block(s, row, column, entry) : load_of_row(s, row, column, entry, q, edge);
 }
 
-/* ---- what is read next ----
+/* ---- prefetching ----
  *
- * A strip is short, and comes from afar out of several blocks at once: hardware begins to
- * follow such a run when it is nearly over. So at each place L2 is asked for what the
- * next block of x, and the next strip of dy, have there. */
+ * A strip is short, and comes from outer caches in several blocks at once: hardware
+ * prefetchers begin to follow such a run when it is nearly over. So at each place the
+ * code prefetches into L2 what the next block of x, and the next strip of dy, have
+ * there. */
 
 /* Whether a strip has all rows (axis 0) or columns of the map. */
 static bool strip_covers(const Strip *s, int axis) {
@@ -94,7 +96,7 @@ static bool strip_covers(const Strip *s, int axis) {
     return get_constant(s->size[axis], &size) && size <= (axis == 0 ? tile->rows : tile->columns);
 }
 
-/* Elements of a map from a strip to the one behind it. */
+/* Elements of a map from a strip to the next one. */
 static LLVMValueRef find_next_strip(const Strip *s, const GradientMap *map, const int64_t *stride) {
     const GradientTile *tile = s->g->tile;
     Module *m = s->g->m;

@@ -1,6 +1,6 @@
-/* Convolution (transposed, too) in groups of few channels, as many out as in: depthwise,
- * and the four to a group of ResNeXt. Lanes are channels, and a block of outputs needs
- * the block of inputs at the same place. Two loop nests:
+/* Convolution and transposed convolution in groups of few channels, with as many outputs
+ * as inputs: depthwise, and groups of four as in ResNeXt. Lanes are channels, and a block
+ * of outputs needs the block of inputs at the same place. There are two loop nests:
  *
  *   depthwise                                                     P * R sums
  *     for each input row that the tile's R rows of outputs read   unrolled; of free size R is 1, and
@@ -15,15 +15,15 @@
  *         for each pixel: x = input block; for each k: sums[pixel][k] += x * w[k]
  *     sum[pixel] = the sums of sums[pixel][k] rotated by k
  *
- * On maps beyond L3 each tile asks for what the one below it reads and writes
+ * On maps larger than L3, each tile prefetches what the one below it reads and writes
  * (conv_ahead.c).
  *
- * Lane l of sums[..][k] gathers what channel l gives to the output k places on in its
- * group, so that the sums are permuted, once, and no input is (conv_grouped_format).
+ * Lane l of sums[..][k] gathers what channel l contributes to the output k places further
+ * in its group. So the sums are permuted, once, and no input is (conv_grouped_format).
  *
  * Bounds, on a core with two 512-bit multiply-adds: the multiply-adds; or L2, with a line
  * in and one out (and one fetched to be overwritten) for nine of them at stride 1, four
- * lines in at stride 2; 30 GB/s where a map lies in L3. Share of peak, warm:
+ * lines in at stride 2; 30 GB/s if a map is in L3. Share of peak, warm:
  *
  *     depthwise 3x3   28x28x192  80     stride 2, from 28  50: L2         5x5  28x28x240   99
  *                     14x14x576  82               from 14  49                  14x14x240  115
@@ -33,9 +33,9 @@
  *     AVX2            3x3 96 to 98, 5x5 98 to 107
  *
  * Tried, and slower: permuting the input for every tap (48 % of peak with 4 to a group:
- * one permute to a multiply-add, on one of its two ports); loading the input again for
- * every tap (57 to 65 % at 28x28 and 14x14); one row of 14 pixels for two of 7 (78),
- * three of 7 (79). */
+ * one permute for each multiply-add, on one of its two ports); loading the input again
+ * for every tap (57 to 65 % at 28x28 and 14x14); one row of 14 pixels instead of two of 7
+ * (78), three of 7 (79). */
 #include "kernels/conv/conv.h"
 
 enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };

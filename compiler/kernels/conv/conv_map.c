@@ -11,8 +11,8 @@
  *             for each row of tiles               a task is `task_rows` of them
  *               for each tile of the row
  *
- * A row of fixed size is cut evenly, and tiles that clip taps differently are different
- * code. A row of free size is
+ * A row of fixed size is cut evenly, and tiles whose taps are clipped differently have
+ * their own code. A row of free size is
  *
  *     left edge | inside, P pixels each | the rest: 8 or 4 pixels wide, reading zeros beyond the edge
  *

@@ -1,5 +1,5 @@
-/* The shape of a convolution as its emitters see it: two axes, each a list of taps,
- * whether it is a convolution or one phase of a transposed one.
+/* The shape of a convolution as its emitters see it: two axes, each with a list of taps.
+ * A phase of a transposed convolution has the same form.
  *
  * A transposed convolution of stride s is s * s convolutions of stride 1, one for each
  * phase e of its outputs: output i' = s * i + e takes the taps k with s | e + before - k

@@ -1,5 +1,5 @@
-/* The strip: what a task reads of an input whose type is not that of the sums (f16,
- * bf16), in the type of the sums.
+/* The strip: the rows that a task reads of an f16 or bf16 input, converted to the type of
+ * the sums.
  *
  * Tiles load single elements, each once for every tap and group of outputs. So a task
  * converts its rows of the input once, beforehand, into the thread's scratch, after the

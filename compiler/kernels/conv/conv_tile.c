@@ -13,11 +13,11 @@
  *               for each q: sums[pixel][q] += b * w[q]
  *     epilogue(sums), stores; between passes, to the scratch and back
  *
- * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak
- * stand in conv_direct.c. Tried, and slower: unrolling the channel loop on 32 registers
- * (spills from 16 on), and all seven columns of a first layer in one block (half the
- * speed, by spills). So the loop over channels stays innermost even where it runs three
- * times. */
+ * The bound is the multiply-adds, P * Q of them to P + Q loads. conv_direct.c has the
+ * measured shares of the peak. Tried, and slower: unrolling the channel loop on 32
+ * registers (spills from 16 on), and all seven columns of a first layer in one block
+ * (half the speed, by spills). So the loop over channels stays innermost even where it
+ * runs three times. */
 #include "kernels/conv/conv.h"
 
 static int64_t line_elements(const Conv *c) { return LINE_BYTES / dtype_bytes(c->shape.types.sum); }
@@ -92,8 +92,8 @@ typedef struct Tap {
     LLVMValueRef visit;   /* number of the tap in the tile's reduction, for prefetching */
 } Tap;
 
-/* Zeros stand for a full block of channels; where the input is PLAIN, each channel
- * chooses zeros for itself. */
+/* The zeros are a full block of channels; if the input is PLAIN, each channel is replaced
+ * by zeros separately. */
 static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
         pixels[p] = find_pixel(c, tap->site, tap->input, tap->column, p);

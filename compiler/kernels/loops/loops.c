@@ -12,16 +12,16 @@
  *             if lanes run through a reduced group: total = its lanes added by halves
  *             store epilogue(total)
  *
- * A reduction to few results is two functions: tasks of the first are parts, which lie
- * together in memory, and whose totals, lanes and all, go to the workspace; the second
- * adds those up in order, where the first would loop over all groups.
+ * A reduction to few results has two functions. The tasks of the first compute parts,
+ * which are contiguous in memory, and store their totals, with all lanes, in the
+ * workspace. The second adds these up in order.
  *
- * Operands that lie across the lanes are read as squares and transposed in registers
- * (loop_nest.c says where): 64 shuffles for 256 elements. Where there would be few lanes,
- * they are vectors that are interleaved.
+ * Operands whose contiguous axis is not that of the lanes are read as squares and
+ * transposed in registers (loop_nest.c says where): 64 shuffles for 256 elements. If this
+ * would use few lanes, they are read as vectors and interleaved.
  *
- * Bound: bandwidth, or arithmetic for chains with transcendentals. The order of every sum
- * depends on shapes and layouts only. */
+ * Bound: bandwidth, or arithmetic for chains with transcendental functions. The order of
+ * every sum depends on shapes and layouts only. */
 #include "kernels/loops/loops.h"
 
 int lanes_of_walk(const NestWalk *walk) { return walk->nest->lane < 0 ? 1 : walk->m->target->lanes; }

@@ -1,5 +1,5 @@
-/* What the files of the kind `loops` share: the walk over a nest (loops.c), and what it
- * does for a result of a reduction (loops_reduce.c). */
+/* Shared by the files of the kind `loops`: the walk over a nest (loops.c), and the work
+ * for each result of a reduction (loops_reduce.c). */
 #ifndef CAI_LOOPS_H
 #define CAI_LOOPS_H
 

@@ -1,6 +1,7 @@
-/* The reductions of the kind `loops`: the sums of one result, in the order that the head
- * comment of loops.c gives, by chains, blocks and lanes; and in parts, which are sums of
- * a task's share, kept in the workspace until the second phase adds them up. */
+/* The reductions of the kind `loops`: the sum of one result, by chains, blocks and lanes,
+ * in the order that the head comment of loops.c gives; and reductions in parts, where
+ * tasks keep the sums of their shares in the workspace until the second phase adds them
+ * up. */
 #include "graph/class_rows.h"
 #include "kernels/loops/loops.h"
 

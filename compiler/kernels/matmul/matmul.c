@@ -1,7 +1,8 @@
 /* Matrix products in general: matrix.c with tiles of six rows. B is packed while building
- * where it is a weight, and before the product where several tasks read the same panel;
- * else each task copies the panel that it reads. A piece of the sum is one chain, which
- * is short, since dense layers have long sums; its panel lies in L1. */
+ * if it is a weight, and before the product if several tasks read the same panel;
+ * otherwise each task copies the panel that it reads. A piece of the sum is one chain of
+ * additions. It is short, so that the error of the long sums of dense layers stays small
+ * and its panel is in L1. */
 #include "kernels/conv/conv.h" /* even_length */
 #include "kernels/matmul/matrix.h"
 

@@ -14,11 +14,11 @@
  *           add what the pieces before gave
  *           last piece: epilogue, store; else: keep the sums on the stack
  *
- * A is read where it lies: with six rows the addresses of the rows stay in registers, and
- * packing A would cost as much as half a tile. Of f16 and bf16 a row tile's piece is
- * copied to the stack as f32, the type of its sums, a vector at a time, since a tile
- * loads single elements. A panel is on the stack because it belongs to a task: threads
- * share nothing, and no scratch memory is planned.
+ * A is read where it lies: with six rows, their addresses stay in registers, and packing
+ * A would cost as much as half a tile. If A is f16 or bf16, a row tile's piece is copied
+ * to the stack as f32, the type of the sums, a vector at a time, since a tile loads
+ * single elements. A panel is on the stack because it belongs to a task: threads share
+ * nothing, and no scratch memory is planned.
  *
  * With few rows (matvec) the bound is reading the weights from memory: one tile has all
  * rows, and every weight is read once. */

@@ -1,5 +1,5 @@
-/* The kind of kernel for operators of order, whose operands and results are PLAIN; each
- * operator has an emitter of its own. */
+/* The kind of kernel for operators of order. Operands and results are PLAIN, and each
+ * operator has its own emitter. */
 #include "kernels/order/order.h"
 
 static const struct {

@@ -1,7 +1,7 @@
-/* The prefix sums along an axis. Floats are added up in double precision, so that errors
- * do not grow along the line. Along the last axis a task is a line: the prefix sums of a
- * vector take log2(lanes) steps, each of which adds the lanes 1, 2, 4, .. before, and the
- * sum of the vectors before is carried along. Along another axis a task is a vector of
+/* Prefix sums along an axis. Floats are added up in double precision, so that errors do
+ * not grow along the line. Along the last axis, a task is a line: the prefix sums of a
+ * vector take log2(lanes) steps, which add the lanes 1, 2, 4, .. places before, and the
+ * sum of all vectors before is carried along. Along another axis, a task is a vector of
  * lines. */
 #include "kernels/order/order.h"
 

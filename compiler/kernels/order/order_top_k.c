@@ -1,14 +1,14 @@
-/* The places of the k largest or smallest along an axis. A task is a line. Elements
- * become sort keys with their places (order.h).
+/* The places of the k largest or smallest elements along an axis. A task is a line.
+ * Elements become sort keys that contain their places (order.h).
  *
- * For few places, or few elements, the best so far are a sorted list, into which a better
- * one is inserted.
+ * If k is small, or the line is short, the best keys so far are a sorted list, into which
+ * better ones are inserted:
  *
  *     for each element: if key < list[k - 1]:
  *       for p = k - 1 .. 1: list[p] = max(list[p - 1], min(list[p], key)); list[0] = min(list[0], key)
  *
- * Random elements enter the list k log(n / k) times. Else all elements are sorted by
- * digits, in four passes over the line. */
+ * With random elements, this happens k log(n / k) times. Otherwise all elements are
+ * sorted by digits, in four passes over the line. */
 #include "kernels/order/order.h"
 
 enum { MAX_LISTED = 16, SHORT_LINE = 32 };

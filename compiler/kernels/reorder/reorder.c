@@ -1,5 +1,5 @@
-/* The kind `reorder`: packs a weight that the run computes, as plan/format.h describes
- * the form, before the first kernel that reads it (plan/schedule.c).
+/* The kind `reorder`: packs a weight that the run computes into its format, which
+ * plan/format.h describes, before the first kernel that reads it (plan/schedule.c).
  *
  *     task: a cell of the format
  *       for each of its other axes                         rolled
@@ -10,8 +10,8 @@
  *             store each vector                            one place of the line, all lanes
  *
  * The line is the axis along which the elements of the weight are contiguous: inputs, or
- * taps. Where the lanes themselves are contiguous, vectors are copied; where neither is,
- * rows are gathered one by one. For Winograd a line is all taps:
+ * taps. If the lanes themselves are contiguous, vectors are copied; if neither is, rows
+ * are gathered one by one. For Winograd, a line consists of all taps:
  *
  *     task: a cell, all inputs of a tile
  *       for each run of inputs
@@ -21,12 +21,12 @@
  *             G down: a number for each column of taps; G across, store each to its plane
  *
  * Planes are far apart, usually by a power of two, so that their lines fall into few sets
- * of L1. So a row of them is written at a time, for a run of inputs. (Writing all 36 for
- * one input and block after another ran at 12 GB/s with AVX2, whose blocks are half
- * lines.) Taps lie far apart, too: those of the next run are asked for a run ahead.
+ * of L1. So one row of planes is written at a time, for a run of inputs. (With AVX2,
+ * whose blocks are half lines, writing all 36 planes for one input and block after the
+ * other reached 12 GB/s.) Taps are far apart, too, and are prefetched a run ahead.
  *
  * Lanes without an element read another element, and are stored as zeros. Bound: memory;
- * below 16 taps one shuffle an element. */
+ * below 16 taps, one shuffle for each element. */
 #include "kernels/reorder/reorder.h"
 
 #include "kernels/winograd/conv_winograd.h"

@@ -24,7 +24,7 @@ typedef struct Scatter {
 
 Dim scatter_tasks(const Program *program, Shape result, int axis);
 /* Emits the loop over tasks for a kernel whose second operand is the index. `begin` emits
- * what a column needs first; `one` emits what is done for each index, in order, where
+ * the work before the indices of a column; `one` emits the work for each index, in order:
  * `from` and `to` are the elements to read and to write. */
 void scatter_columns(Module *m, const Kernel *kernel, int axis, void (*begin)(Scatter *s),
                      void (*one)(Scatter *s));

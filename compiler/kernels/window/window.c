@@ -1,8 +1,8 @@
 /* Pools and resampling: the kind of kernel, and the loop over rows of the output that
- * most of them share. Lanes run over channels where the output is BLOCKED: a row is one
- * image, one block of channels, one coordinate on all axes but the last. Where it is
- * PLAIN lanes run along the last axis. Operands may have any layout; that of the output
- * is preferred. */
+ * most of them share. If the output is BLOCKED, lanes are channels, and a row is one
+ * image, one block of channels, and one coordinate on all axes but the last. If it is
+ * PLAIN, lanes run along the last axis. Operands may have any layout; they prefer that of
+ * the output. */
 #include "graph/class_rows.h"
 #include "kernels/window/window.h"
 

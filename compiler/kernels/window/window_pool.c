@@ -1,22 +1,22 @@
 /* Pools, a row of outputs at a time.
  *
- * pool_max, pool_sum, max_pool_gather: for each output the taps of its window. Where the
- * windows are inside the map along the row, four outputs (vectors of outputs, if PLAIN)
- * are computed at once, with the taps of the last axis unrolled; at the edges one at a
- * time:
+ * pool_max, pool_sum, max_pool_gather: each output visits the taps of its window. Where
+ * the windows are inside the map along the row, four outputs (vectors of outputs, if
+ * PLAIN) are computed at once, with the taps of the last axis unrolled; at the edges, one
+ * at a time:
  *
  *     for each tap of the outer axes that lies inside       loops of computed range
  *       for each tap of the last axis                       unrolled up to 8
  *         state[4] = visit(state[4], x[tap])
  *
- * pool_sum_input, max_pool_scatter: for each place in the map the windows that cover it,
- * so that every output is written once and the epilogue can work on it. A place gets a
- * window's dy if it is the first maximum of the window: it is above all elements before
- * it, and none after it is above it. (window_scatter.c has max_pool_scatter where lanes
- * are channels.)
+ * pool_sum_input, max_pool_scatter: each place of the map visits the windows that cover
+ * it, so that every result is written once, after its epilogue. A place gets a window's
+ * dy if it is the first maximum of the window: it is above all elements before it, and
+ * none after it is above it. (window_scatter.c has max_pool_scatter if lanes are
+ * channels.)
  *
- * Memory is the bound of the forward operators, which where lanes are channels ask for
- * the rows below. The transposed ones are correct and vectorised, but not tuned. */
+ * The forward operators are bound by memory; if lanes are channels, they prefetch the
+ * rows below. The transposed ones are correct and vectorised, but not tuned. */
 #include "kernels/window/window.h"
 
 enum { TILE = 4, MAX_UNROLLED = 8 };

@@ -11,7 +11,7 @@
  *         for each column: mix four corners, epilogue, store
  *
  * Memory is the bound. The transpose adds up, for each place of the source, the results
- * that read it: it tries all that may. */
+ * that read it; it tests all results that may do so. */
 #include "kernels/window/window.h"
 
 typedef struct Axis { /* coordinate of result i: (i * factor + addend) / bottom, as doubles */

@@ -1,7 +1,8 @@
-/* Resampling whose results read any number of places: area, antialiased, cubic by other
- * than whole factors (window_upsample.c has those), and the transposes of these. What
- * each place of a row or column reads is worked out once, into tables in the workspace
- * (op_resize.c has the rules); so a transpose is the same work by transposed tables.
+/* Resampling whose results read any number of places: area, antialiased, cubic by factors
+ * that are not whole (window_upsample.c has whole ones), and the transposes of these.
+ * Tables in the workspace, computed once, say which places each place of a row or column
+ * reads (op_resize.c has the rules). So a transpose is the same work with transposed
+ * tables.
  *
  *     tables      a task is a place of the result of `resample`, down first, then across
  *     transposed  a task is a place of its source, whose readers stand side by side: two

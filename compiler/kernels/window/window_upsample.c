@@ -1,7 +1,7 @@
-/* Resampling by whole factors, up to eight on each axis, as networks do it in decoders:
- * what a result reads depends only on its place within its source pixel, its phase, and
- * is known while the code is made. A task is a row of the source, and gives a row of the
- * result for each phase of rows:
+/* Resampling by whole factors, up to eight on each axis, as in decoders. What a result
+ * reads depends only on its place within its source pixel, its phase, and so is known
+ * while compiling. A task is a row of the source, and computes a row of the result for
+ * each phase of rows:
  *
  *     for each phase of rows                              # a mix of source rows: one (nearest),
  *       BLOCKED: for each column of the source            # two (bilinear) or four (cubic)
