@@ -56,7 +56,7 @@ static bool is_filled_with(Import *im, Wire *wire, double value) {
 /* A norm that learns a weight and a bias for each channel: a layer where they are
  * weights, else written out. Ones and zeros are what exporters write of one that learns
  * nothing. `learning` is the setting that it needs to learn, "" where it does without. */
-static Wire *learnt_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee,
+static Wire *learned_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee,
                          const char *settings, const char *learning) {
     const char *comma = *settings && *learning ? ", " : "";
     if (!is_weight(im, weight, 1) || !is_weight(im, bias, 1) || !weight->data || !bias->data) return NULL;
@@ -73,7 +73,7 @@ void convert_instancenorm(Import *im, Wire *const *inputs, int count, Wire **out
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = input_at(inputs, count, 2);
     const char *settings = eps_setting(im, attribute_real(im, "epsilon", 1e-5), 1e-5);
-    outputs[0] = learnt_norm(im, x, weight, bias, "instancenorm", settings, "affine = true");
+    outputs[0] = learned_norm(im, x, weight, bias, "instancenorm", settings, "affine = true");
     if (!outputs[0])
         outputs[0] = affine_of_wires(im, stage(im, x, "instancenorm", "%s", settings), weight, bias);
 }
@@ -92,7 +92,7 @@ void convert_groupnorm(Import *im, Wire *const *inputs, int count, Wire **output
         cannot(im, "a number of channels that is free");
         return;
     }
-    if (own == channels) outputs[0] = learnt_norm(im, x, weight, bias, "groupnorm", settings, "");
+    if (own == channels) outputs[0] = learned_norm(im, x, weight, bias, "groupnorm", settings, "");
     if (outputs[0] || im->why) return;
     Wire *pair[] = {weight, bias};
     for (int i = 0; i < 2 && own != channels; i++) {
@@ -121,7 +121,7 @@ void convert_layernorm(Import *im, Wire *const *inputs, int count, Wire **output
     const bool alone = im->node->output_count == 1;
     if (axis < 0) return;
     if (axis == rank - 1 && alone && bias &&
-        (outputs[0] = learnt_norm(im, x, weight, bias, "layernorm", eps_setting(im, eps, 1e-5), "")))
+        (outputs[0] = learned_norm(im, x, weight, bias, "layernorm", eps_setting(im, eps, 1e-5), "")))
         return;
     const char *axes = axes_from(im, axis, rank);
     Wire *mean = stage(im, x, "reduce_mean", "axes = %s, keep = true", axes), *d = infix(im, "-", x, mean);

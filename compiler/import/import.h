@@ -415,7 +415,7 @@ const char *inputs_text(Import *im); /* x: f32[N, 8], photo: image[N, 3, H, W] *
 
 /* ---- scalar.c ---- */
 
-void move_scalars(Import *im); /* turns learnt numbers into weights */
+void move_scalars(Import *im); /* turns learned numbers into weights */
 
 /* ---- repeat.c ---- */
 

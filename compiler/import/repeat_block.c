@@ -233,19 +233,19 @@ static Line *run_line(Import *im, const RepeatedBody *body, int begin, int lengt
 }
 
 /* Whether the wire is a weight, directly or reshaped. */
-static bool is_learnt_wire(const Wire *wire) {
+static bool is_learned_wire(const Wire *wire) {
     const Line *line = wire->line;
     if (line && !is_param(line) && line->inputs.count == 1 && line->inputs.items[0].wire)
         line = line->inputs.items[0].wire->line;
     return line && is_param(line);
 }
 
-/* Whether the line is x + y with two tensors, not x plus a learnt number. */
+/* Whether the line is x + y with two tensors, not x plus a learned number. */
 static bool adds_tensors(const Line *line) {
     bool adds = line->style == STYLE_INFIX && !strcmp(line->callee, "+");
     for (int i = 0; adds && i < line->inputs.count; i++) {
         const Wire *wire = line->inputs.items[i].wire;
-        adds = wire && !is_learnt_wire(wire);
+        adds = wire && !is_learned_wire(wire);
     }
     return adds;
 }
