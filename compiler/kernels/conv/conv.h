@@ -115,7 +115,8 @@ ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target
 /* Whether a step of a tile has so many multiply-adds that prefetches and the loop's own
  * instructions fit beside them. */
 bool conv_has_long_steps(const Target *target);
-/* The longest of the fewest pieces, of at most `max`, into which `count` is cut evenly. */
+/* The longest of the fewest pieces, of at most `max`, into which `count` is cut
+ * evenly. */
 int64_t even_length(int64_t count, int64_t max);
 /* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width,
  * then tiles one narrower; *tiles in all. */
