@@ -290,6 +290,17 @@ LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_movement(Epilogue *epilogue, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 
+/* ---- stored_parts.c: parts of stored sums (plan/program.h) ---- */
+
+/* Part number `number` of a block of channels, of each stored sum. */
+typedef struct PartPlace { LLVMValueRef block, number; } PartPlace;
+
+/* They begin as zero. */
+void emit_start_parts(Module *m, const Kernel *kernel, const PartPlace *at);
+/* Adds so many terms of sums[sum] to its part. */
+void emit_add_to_part(Module *m, const Kernel *kernel, int sum, const PartPlace *at,
+                      const LLVMValueRef *terms, int count);
+
 /* ---- program_image.c: the tables of runtime/core/program.h ----
  *
  * Once all kernels are functions of the module. */

@@ -146,7 +146,9 @@ MapTiles winograd_part_of_tiles(Winograder *c, MapTiles tiles, LLVMValueRef part
 }
 
 /* number: among those transformed together; y, x: in map tiles */
-typedef struct TilePlace { LLVMValueRef number, image, y, x; } TilePlace;
+typedef struct TilePlace {
+    LLVMValueRef number, image, y, x;
+} TilePlace;
 
 typedef struct TransformWalk {
     Loop loop;
@@ -320,8 +322,8 @@ void winograd_emit_inputs(Winograder *c, const WinogradMap *map, const MapTiles 
 /* Where the results of a map tile go: a block of channels, of a parity of the map. */
 typedef struct ResultTile {
     const TilePlace *place;
-    LLVMValueRef channel;  /* the first */
-    LLVMValueRef first[2]; /* row and column of the map */
+    LLVMValueRef block, channel; /* and the first channel of the block */
+    LLVMValueRef first[2];       /* row and column of the map */
 } ResultTile;
 
 static LLVMValueRef result_size(Winograder *c, int axis) { return get_dim(c->m, c->shape.out_size[axis]); }
@@ -337,8 +339,9 @@ static LLVMValueRef find_result(Winograder *c, const ResultTile *r, int axis, LL
     return emit_add(c->m, r->first[axis], emit_affine(c->m, number, c->axes[axis].out_step, 0));
 }
 
+/* terms[i] becomes what is added to stored sum i. */
 static void store_map_pixel(Winograder *c, const ResultTile *r, LLVMValueRef y, LLVMValueRef x,
-                            LLVMValueRef value) {
+                            LLVMValueRef value, LLVMValueRef *terms) {
     Module *m = c->m;
     Point point = {.rank = 4, .lanes = c->lanes};
     point.at[0] = coord_fixed(r->place->image);
@@ -348,22 +351,51 @@ static void store_map_pixel(Winograder *c, const ResultTile *r, LLVMValueRef y, 
     point.at[3] = coord_fixed(x);
     if (c->shape.outputs % c->lanes != 0)
         point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs), r->channel), c->lanes);
-    emit_epilogue_store(&c->epilogue, &point, value);
+    emit_epilogue_store_terms(&c->epilogue, &point, value, terms);
 }
 
-/* A row of a map tile. */
+/* Results of a row, next to each other and all on the map. */
+static void store_map_pixels(Winograder *c, const ResultTile *r, LLVMValueRef y, const LLVMValueRef *x,
+                             const LLVMValueRef *values, int count) {
+    LLVMValueRef terms[MAX_STORED_SUMS][MAX_WINOGRAD], of_pixel[MAX_STORED_SUMS];
+    for (int j = 0; j < count; j++) {
+        store_map_pixel(c, r, y, x[j], values[j], of_pixel);
+        for (int i = 0; i < c->kernel->sum_count; i++) terms[i][j] = of_pixel[i];
+    }
+    const PartPlace at = {r->block, c->part};
+    for (int i = 0; i < c->kernel->sum_count; i++) emit_add_to_part(c->m, c->kernel, i, &at, terms[i], count);
+}
+
+static LLVMValueRef is_column_of_map(Winograder *c, LLVMValueRef x) {
+    return LLVMBuildICmp(c->m->builder, LLVMIntSLT, x, result_size(c, 1), "");
+}
+
+static void store_pixels_on_map(Winograder *c, const ResultTile *r, LLVMValueRef y, const LLVMValueRef *x,
+                                const LLVMValueRef *values) {
+    for (int j = 0; j < c->w.outputs; j++) {
+        Branch exists = begin_if(c->m, is_column_of_map(c, x[j]));
+        store_map_pixels(c, r, y, &x[j], &values[j], 1);
+        end_if(c->m, &exists);
+    }
+}
+
+/* A row of a map tile. A whole one is added up before it meets the stored sums: one pixel
+ * after the other would wait for the last. */
 static void store_map_row(Winograder *c, const ResultTile *r, LLVMValueRef row, const LLVMValueRef *values) {
     Module *m = c->m;
-    LLVMValueRef y = find_result(c, r, 0, row);
-    for (int j = 0; j < c->w.outputs; j++) {
-        LLVMValueRef x = find_result(c, r, 1, get_i64(m, j));
-        if (always_whole(c, 1)) {
-            store_map_pixel(c, r, y, x, values[j]);
-            continue;
-        }
-        Branch exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, result_size(c, 1), ""));
-        store_map_pixel(c, r, y, x, values[j]);
-        end_if(m, &exists);
+    const int outputs = c->w.outputs;
+    LLVMValueRef y = find_result(c, r, 0, row), x[MAX_WINOGRAD];
+    for (int j = 0; j < outputs; j++) x[j] = find_result(c, r, 1, get_i64(m, j));
+    if (always_whole(c, 1)) {
+        store_map_pixels(c, r, y, x, values, outputs);
+    } else if (c->kernel->sum_count == 0) {
+        store_pixels_on_map(c, r, y, x, values);
+    } else {
+        Branch whole = begin_if(m, is_column_of_map(c, x[outputs - 1]));
+        store_map_pixels(c, r, y, x, values, outputs);
+        begin_else(m, &whole);
+        store_pixels_on_map(c, r, y, x, values);
+        end_if(m, &whole);
     }
 }
 
@@ -404,7 +436,8 @@ static LLVMValueRef count_result_rows(Winograder *c, const ResultTile *r) {
 static ResultTile find_result_tile(Winograder *c, const TilePlace *place, const WinogradBlock *block) {
     Module *m = c->m;
     LLVMValueRef tile[2] = {place->y, place->x};
-    ResultTile r = {.place = place, .channel = emit_affine(m, block->block, c->lanes, 0)};
+    ResultTile r = {
+        .place = place, .block = block->block, .channel = emit_affine(m, block->block, c->lanes, 0)};
     for (int axis = 0; axis < 2; axis++) {
         const WinogradAxis *a = &c->axes[axis];
         r.first[axis] = emit_add(m, emit_affine(m, tile[axis], c->w.outputs * a->out_step, 0),
@@ -417,6 +450,8 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, const WinogradB
     Module *m = c->m;
     TilePlace place;
     LLVMValueRef out[MAX_WINOGRAD];
+    const PartPlace part = {block->block, c->part};
+    emit_start_parts(m, c->kernel, &part);
     TransformWalk walk = begin_walk(c, tiles, &place);
     ResultTile r = find_result_tile(c, &place, block);
     LLVMValueRef from =
