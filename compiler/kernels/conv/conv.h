@@ -240,6 +240,6 @@ Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q);
 /* The task's parts begin as zero. */
 void conv_start_parts(const Conv *c, int blocks);
 /* Adds the terms of a tile's pixels to the part of block q. */
-void conv_add_to_part(const Conv *c, int sum, int q, const LLVMValueRef *terms, int count);
+void conv_add_to_parts(const Conv *c, int q, const StoredTerms *terms);
 
 #endif

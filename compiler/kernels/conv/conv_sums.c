@@ -14,7 +14,10 @@ void conv_start_parts(const Conv *c, int blocks) {
     }
 }
 
-void conv_add_to_part(const Conv *c, int sum, int q, const LLVMValueRef *terms, int count) {
+void conv_add_to_parts(const Conv *c, int q, const StoredTerms *terms) {
     PartPlace at = part_of_block(c, q);
-    emit_add_to_part(c->m, c->kernel, sum, &at, terms, count);
+    LoopCarried parts;
+    emit_load_parts(c->m, c->kernel, &at, &parts);
+    emit_add_to_parts(c->m, c->kernel, &parts, terms);
+    emit_store_parts(c->m, c->kernel, &at, &parts);
 }

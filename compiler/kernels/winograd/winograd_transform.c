@@ -322,8 +322,8 @@ void winograd_emit_inputs(Winograder *c, const WinogradMap *map, const MapTiles 
 /* Where the results of a map tile go: a block of channels, of a parity of the map. */
 typedef struct ResultTile {
     const TilePlace *place;
-    LLVMValueRef block, channel; /* and the first channel of the block */
-    LLVMValueRef first[2];       /* row and column of the map */
+    LLVMValueRef channel;  /* the first */
+    LLVMValueRef first[2]; /* row and column of the map */
 } ResultTile;
 
 static LLVMValueRef result_size(Winograder *c, int axis) { return get_dim(c->m, c->shape.out_size[axis]); }
@@ -339,9 +339,8 @@ static LLVMValueRef find_result(Winograder *c, const ResultTile *r, int axis, LL
     return emit_add(c->m, r->first[axis], emit_affine(c->m, number, c->axes[axis].out_step, 0));
 }
 
-/* terms[i] becomes what is added to stored sum i. */
 static void store_map_pixel(Winograder *c, const ResultTile *r, LLVMValueRef y, LLVMValueRef x,
-                            LLVMValueRef value, LLVMValueRef *terms) {
+                            LLVMValueRef value, StoredTerms *terms) {
     Module *m = c->m;
     Point point = {.rank = 4, .lanes = c->lanes};
     point.at[0] = coord_fixed(r->place->image);
@@ -351,19 +350,15 @@ static void store_map_pixel(Winograder *c, const ResultTile *r, LLVMValueRef y, 
     point.at[3] = coord_fixed(x);
     if (c->shape.outputs % c->lanes != 0)
         point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs), r->channel), c->lanes);
-    emit_epilogue_store_terms(&c->epilogue, &point, value, terms);
+    emit_epilogue_store_next(&c->epilogue, &point, value, terms);
 }
 
-/* Results of a row, next to each other and all on the map. */
+/* Results of a row that are all on the map. */
 static void store_map_pixels(Winograder *c, const ResultTile *r, LLVMValueRef y, const LLVMValueRef *x,
-                             const LLVMValueRef *values, int count) {
-    LLVMValueRef terms[MAX_STORED_SUMS][MAX_WINOGRAD], of_pixel[MAX_STORED_SUMS];
-    for (int j = 0; j < count; j++) {
-        store_map_pixel(c, r, y, x[j], values[j], of_pixel);
-        for (int i = 0; i < c->kernel->sum_count; i++) terms[i][j] = of_pixel[i];
-    }
-    const PartPlace at = {r->block, c->part};
-    for (int i = 0; i < c->kernel->sum_count; i++) emit_add_to_part(c->m, c->kernel, i, &at, terms[i], count);
+                             const LLVMValueRef *values, int count, LoopCarried *parts) {
+    StoredTerms terms = {.count = 0};
+    for (int j = 0; j < count; j++) store_map_pixel(c, r, y, x[j], values[j], &terms);
+    emit_add_to_parts(c->m, c->kernel, parts, &terms);
 }
 
 static LLVMValueRef is_column_of_map(Winograder *c, LLVMValueRef x) {
@@ -371,31 +366,34 @@ static LLVMValueRef is_column_of_map(Winograder *c, LLVMValueRef x) {
 }
 
 static void store_pixels_on_map(Winograder *c, const ResultTile *r, LLVMValueRef y, const LLVMValueRef *x,
-                                const LLVMValueRef *values) {
+                                const LLVMValueRef *values, LoopCarried *parts) {
     for (int j = 0; j < c->w.outputs; j++) {
-        Branch exists = begin_if(c->m, is_column_of_map(c, x[j]));
-        store_map_pixels(c, r, y, &x[j], &values[j], 1);
-        end_if(c->m, &exists);
+        Loop exists = begin_loop_carried_if(c->m, parts, is_column_of_map(c, x[j]));
+        store_map_pixels(c, r, y, &x[j], &values[j], 1, parts);
+        end_loop_carried(c->m, &exists, parts);
     }
 }
 
-/* A row of a map tile. A whole one is added up before it meets the stored sums: one pixel
- * after the other would wait for the last. */
-static void store_map_row(Winograder *c, const ResultTile *r, LLVMValueRef row, const LLVMValueRef *values) {
+/* A row of a map tile. Where there are stored sums, a whole one is added up before it
+ * meets the part: one pixel after the other would wait for the last. */
+static void store_map_row(Winograder *c, const ResultTile *r, LLVMValueRef row, const LLVMValueRef *values,
+                          LoopCarried *parts) {
     Module *m = c->m;
     const int outputs = c->w.outputs;
     LLVMValueRef y = find_result(c, r, 0, row), x[MAX_WINOGRAD];
     for (int j = 0; j < outputs; j++) x[j] = find_result(c, r, 1, get_i64(m, j));
     if (always_whole(c, 1)) {
-        store_map_pixels(c, r, y, x, values, outputs);
+        store_map_pixels(c, r, y, x, values, outputs, parts);
     } else if (c->kernel->sum_count == 0) {
-        store_pixels_on_map(c, r, y, x, values);
+        store_pixels_on_map(c, r, y, x, values, parts);
     } else {
-        Branch whole = begin_if(m, is_column_of_map(c, x[outputs - 1]));
-        store_map_pixels(c, r, y, x, values, outputs);
-        begin_else(m, &whole);
-        store_pixels_on_map(c, r, y, x, values);
-        end_if(m, &whole);
+        LLVMValueRef whole = is_column_of_map(c, x[outputs - 1]);
+        Loop at_once = begin_loop_carried_if(m, parts, whole);
+        store_map_pixels(c, r, y, x, values, outputs, parts);
+        end_loop_carried(m, &at_once, parts);
+        Loop one_by_one = begin_loop_carried_if(m, parts, LLVMBuildNot(m->builder, whole, ""));
+        store_pixels_on_map(c, r, y, x, values, parts);
+        end_loop_carried(m, &one_by_one, parts);
     }
 }
 
@@ -436,8 +434,7 @@ static LLVMValueRef count_result_rows(Winograder *c, const ResultTile *r) {
 static ResultTile find_result_tile(Winograder *c, const TilePlace *place, const WinogradBlock *block) {
     Module *m = c->m;
     LLVMValueRef tile[2] = {place->y, place->x};
-    ResultTile r = {
-        .place = place, .block = block->block, .channel = emit_affine(m, block->block, c->lanes, 0)};
+    ResultTile r = {.place = place, .channel = emit_affine(m, block->block, c->lanes, 0)};
     for (int axis = 0; axis < 2; axis++) {
         const WinogradAxis *a = &c->axes[axis];
         r.first[axis] = emit_add(m, emit_affine(m, tile[axis], c->w.outputs * a->out_step, 0),
@@ -451,16 +448,19 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, const WinogradB
     TilePlace place;
     LLVMValueRef out[MAX_WINOGRAD];
     const PartPlace part = {block->block, c->part};
+    LoopCarried parts;
     emit_start_parts(m, c->kernel, &part);
     TransformWalk walk = begin_walk(c, tiles, &place);
     ResultTile r = find_result_tile(c, &place, block);
     LLVMValueRef from =
         emit_add(m, emit_affine(m, block->number, c->block, 0), emit_affine(m, place.number, c->lanes, 0));
     emit_results_down(c, get_element(m, m->f32, c->products, from), c->plane);
-    Loop across = begin_loop(m, get_i64(m, 0), count_result_rows(c, &r), 1);
+    emit_load_parts(m, c->kernel, &part, &parts);
+    Loop across = begin_loop_carried(m, &parts, get_i64(m, 0), count_result_rows(c, &r), 1);
     emit_results_across(c, across.index, out);
-    store_map_row(c, &r, across.index, out);
-    end_loop(m, &across);
+    store_map_row(c, &r, across.index, out, &parts);
+    end_loop_carried(m, &across, &parts);
+    emit_store_parts(m, c->kernel, &part, &parts);
     end_walk(c, &walk);
 }
 
