@@ -307,6 +307,8 @@ void emit_start_parts(Module *m, const Kernel *kernel, const PartPlace *at);
 void emit_load_parts(Module *m, const Kernel *kernel, const PartPlace *at, LoopCarried *parts);
 void emit_store_parts(Module *m, const Kernel *kernel, const PartPlace *at, LoopCarried *parts);
 void emit_add_to_parts(Module *m, const Kernel *kernel, LoopCarried *parts, const StoredTerms *terms);
+/* All three. */
+void emit_add_terms(Module *m, const Kernel *kernel, const PartPlace *at, const StoredTerms *terms);
 /* emit_epilogue_store_terms, behind those that are there. */
 void emit_epilogue_store_next(Epilogue *epilogue, const Point *point, LLVMValueRef elements,
                               StoredTerms *terms);

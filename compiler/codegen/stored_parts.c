@@ -78,8 +78,7 @@ static void add_to_stored_spread(Module *m, LLVMValueRef *part, const LLVMValueR
     }
     part[SPREAD_SUM] = emit_sum(m, part[SPREAD_SUM], sum);
     part[SPREAD_SQUARES] = emit_sum(m, part[SPREAD_SQUARES], squares);
-    part[SPREAD_PLACES] =
-        emit_sum(m, part[SPREAD_PLACES], get_splat(m, get_f32(m, count), m->target->lanes));
+    part[SPREAD_PLACES] = emit_sum(m, part[SPREAD_PLACES], get_splat(m, get_f32(m, count), m->target->lanes));
 }
 
 void emit_add_to_parts(Module *m, const Kernel *kernel, LoopCarried *parts, const StoredTerms *terms) {
@@ -89,6 +88,13 @@ void emit_add_to_parts(Module *m, const Kernel *kernel, LoopCarried *parts, cons
         (sum->about ? add_to_stored_spread : add_to_stored_sum)(m, part, terms->at[i], terms->count);
         part += vectors_of_part(sum);
     }
+}
+
+void emit_add_terms(Module *m, const Kernel *kernel, const PartPlace *at, const StoredTerms *terms) {
+    LoopCarried parts;
+    emit_load_parts(m, kernel, at, &parts);
+    emit_add_to_parts(m, kernel, &parts, terms);
+    emit_store_parts(m, kernel, at, &parts);
 }
 
 void emit_epilogue_store_next(Epilogue *epilogue, const Point *point, LLVMValueRef elements,

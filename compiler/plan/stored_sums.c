@@ -1,7 +1,7 @@
 /* Reductions of a map to its channels, done in parts by the kernel that makes the map:
  * the mean that a batch norm needs of a convolution's result, and the two sums over the
- * gradient that a convolution hands back. The values are in registers when the kernel
- * stores them, so that no launch reads the map for the sum:
+ * gradient that a convolution or a maximum pool hands back. The values are in registers
+ * when the kernel stores them, so that no launch reads the map for the sum:
  *
  *     conv .. stores y[p], and parts[task] += y[p]  |  ..  |  gather: sum(parts)
  *

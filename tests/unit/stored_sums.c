@@ -1,6 +1,6 @@
-/* Sums over the result of a convolution that the convolution does as it stores the result
- * (plan/stored_sums.c, codegen/stored_parts.c). Of whole numbers, so that all sums are
- * exact, but those of Winograd. */
+/* Sums over the result of a convolution, or of the gradient of a maximum pool, that its
+ * kernel does as it stores the result (plan/stored_sums.c, codegen/stored_parts.c). Of
+ * whole numbers, so that all sums are exact, but those of Winograd. */
 #include "backend_support.h"
 
 typedef struct SummedConv {
@@ -162,6 +162,58 @@ TEST(sums_of_what_Winograd_stores) {
         arena_free(t.arena);
     }
     CU_ASSERT(seen[0] && seen[3] && seen[4]);
+}
+
+/* ---- the gradient of a maximum pool ---- */
+
+typedef struct SummedPool {
+    const char *what;
+    int64_t images, channels, kernel, stride, before, side;
+} SummedPool;
+
+static const SummedPool pools[] = {
+    {"windows that overlap", 2, 32, 3, 2, 1, 33}, {"as deep as four", 2, 24, 4, 1, 2, 19},
+    {"side by side", 3, 16, 2, 2, 0, 40},         {"apart", 2, 24, 2, 3, 1, 31},
+    {"that hang over", 3, 16, 3, 2, 1, 16},
+};
+
+static Node *make_blocks(TestGraph *t, const SummedPool *of, int64_t side) {
+    return make_conv(t, &(SummedConv){.images = of->images,
+                                      .inputs = 16,
+                                      .outputs = of->channels,
+                                      .groups = 1,
+                                      .kernel = 1,
+                                      .stride = 1,
+                                      .side = side});
+}
+
+/* Behind a relu, as in a ResNet: what it let through. */
+static void make_summed_pool(TestGraph *t, const SummedPool *of) {
+    int64_t windows = (of->side + 2 * of->before - of->kernel) / of->stride + 1;
+    Node *raw = make_blocks(t, of, of->side), *x = binary(t, OP_max, raw, splat(t, 0)),
+         *dy = make_blocks(t, of, windows);
+    IntList kernel = INTS(of->kernel, of->kernel), stride = INTS(of->stride, of->stride),
+            before = INTS(of->before, of->before);
+    Node *dx = MAKE(t, max_pool_scatter, ((Node *[]){x, dy}), 2, kernel, stride, INTS(1, 1), before);
+    Node *masked =
+        build_select(t->graph, binary(t, OP_lt, splat(t, 0), x), dx, build_splat(t->graph, 0, dx->shape));
+    new_output(t, sum_to_channels(t, masked));
+    new_output(t, sum_to_channels(t, binary(t, OP_mul, masked, binary(t, OP_sub, raw, by_channel(t, raw)))));
+    read_map(t, masked);
+    read_map(t, raw);
+}
+
+TEST(sums_of_what_maximum_pools_hand_back) {
+    for (int i = 0; i < target_count() * COUNT_OF(pools); i++) {
+        const SummedPool *of = &pools[i % COUNT_OF(pools)];
+        TestGraph t = test_graph((uint64_t)i);
+        make_summed_pool(&t, of);
+        round_to_whole(&t);
+        LowerOptions options = WITH_TABLE(.target = target_at(i / COUNT_OF(pools)), .own_slots = i % 2);
+        compare_with_options(&t, &options, 0, of->what);
+        CU_ASSERT_EQUAL(count_stored(&t, &options, "window"), 2);
+        arena_free(t.arena);
+    }
 }
 
 /* ---- what stays a launch of its own ---- */

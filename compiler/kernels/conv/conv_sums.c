@@ -16,8 +16,5 @@ void conv_start_parts(const Conv *c, int blocks) {
 
 void conv_add_to_parts(const Conv *c, int q, const StoredTerms *terms) {
     PartPlace at = part_of_block(c, q);
-    LoopCarried parts;
-    emit_load_parts(c->m, c->kernel, &at, &parts);
-    emit_add_to_parts(c->m, c->kernel, &parts, terms);
-    emit_store_parts(c->m, c->kernel, &at, &parts);
+    emit_add_terms(c->m, c->kernel, &at, terms);
 }
