@@ -11,7 +11,7 @@ static int vectors_of_part(const StoredSum *sum) { return sum->about ? SPREAD_VE
 
 /* ---- in memory ---- */
 
-static LLVMValueRef find_part(Module *m, const Kernel *kernel, int sum, const PartPlace *at) {
+static LLVMValueRef address_of_part(Module *m, const Kernel *kernel, int sum, const PartPlace *at) {
     const StoredSum *stored = &kernel->sums[sum];
     int first = 1 + kernel->input_count + (kernel->workspace != NULL);
     LLVMValueRef number = emit_add(m, emit_affine(m, at->block, stored->block_parts, 0), at->number);
@@ -25,7 +25,7 @@ static void visit_parts(Module *m, const Kernel *kernel, const PartPlace *at, Lo
                         PartVisit visit) {
     parts->count = 0;
     for (int i = 0; i < kernel->sum_count; i++) {
-        LLVMValueRef part = find_part(m, kernel, i, at);
+        LLVMValueRef part = address_of_part(m, kernel, i, at);
         for (int k = 0; k < vectors_of_part(&kernel->sums[i]); k++)
             visit(m, get_element(m, type_of_parts(m), part, get_i64(m, k)), &parts->at[parts->count++]);
     }

@@ -57,7 +57,7 @@ bool scatters_by_lines(const Kernel *kernel) {
 }
 
 /* Of rows or columns. */
-static Dim count_groups(const Kernel *kernel, int axis) {
+static Dim scatter_groups_along(const Kernel *kernel, int axis) {
     const Pooling *a = pooling_of(kernel->anchor);
     Dims *dims = kernel->program->graph->dims;
     Dim places = dim_offset(dims, kernel->anchor->shape.dims[2 + axis], a->before.items[axis]);
@@ -65,7 +65,7 @@ static Dim count_groups(const Kernel *kernel, int axis) {
 }
 
 Dim count_scatter_tasks(const Kernel *kernel) {
-    return dim_ceil_div(kernel->program->graph->dims, count_groups(kernel, 0), GROUPS);
+    return dim_ceil_div(kernel->program->graph->dims, scatter_groups_along(kernel, 0), GROUPS);
 }
 
 int64_t scatter_parts(const Kernel *kernel) {
@@ -82,7 +82,7 @@ WorkingMemory scatter_memory(const Kernel *kernel, bool blocked) {
     int64_t kept = ceil_div(a->kernel.items[0], a->stride.items[0]) - 1,
             vectors = 2 * kept * kernel->program->target->lanes;
     if (kept == 0) return (WorkingMemory){0};
-    return (WorkingMemory){.scratch = dim_scale(kernel->program->graph->dims, count_groups(kernel, 1),
+    return (WorkingMemory){.scratch = dim_scale(kernel->program->graph->dims, scatter_groups_along(kernel, 1),
                                                 vectors * dtype_bytes(DTYPE_F32))};
 }
 
@@ -353,7 +353,7 @@ static void emit_row_group(Scatter *s) {
     begin_earlier(s);
     int64_t stride = s->stride[1], reach = s->kernel[1] > stride ? s->kernel[1] : stride;
     LLVMValueRef padded = emit_add(m, s->map[1], get_i64(m, s->before[1])), each = get_i64(m, stride);
-    LLVMValueRef count = get_dim(m, count_groups(s->rows->kernel, 1));
+    LLVMValueRef count = get_dim(m, scatter_groups_along(s->rows->kernel, 1));
     LLVMValueRef begin = emit_min(m, get_i64(m, ceil_div(s->before[1], stride)), count);
     LLVMValueRef room = emit_max(m, emit_sub(m, padded, get_i64(m, reach - stride)), get_i64(m, 0));
     LLVMValueRef end = emit_max(m, emit_min(m, emit_div(m, room, each), s->windows[1]), begin);
@@ -365,7 +365,8 @@ static void emit_row_group(Scatter *s) {
 
 /* Lines that there are not yet have found nothing. */
 static void clear_kept_lines(const Scatter *s) {
-    Loop columns = begin_loop(s->m, get_i64(s->m, 0), get_dim(s->m, count_groups(s->rows->kernel, 1)), 1);
+    Loop columns =
+        begin_loop(s->m, get_i64(s->m, 0), get_dim(s->m, scatter_groups_along(s->rows->kernel, 1)), 1);
     for (int i = 1; i < s->high; i++) keep_line(s, i, columns.index, nothing_found(s));
     end_loop(s->m, &columns);
 }
@@ -380,7 +381,7 @@ void emit_scatter_row(WindowRows *rows) {
     emit_start_parts(m, kernel, &s.part);
     clear_kept_lines(&s);
     LLVMValueRef from = emit_affine(m, task, GROUPS, 0), to = emit_affine(m, task, GROUPS, GROUPS);
-    Loop groups = begin_loop(m, from, emit_min(m, to, get_dim(m, count_groups(kernel, 0))), 1);
+    Loop groups = begin_loop(m, from, emit_min(m, to, get_dim(m, scatter_groups_along(kernel, 0))), 1);
     s.group = groups.index;
     s.first = LLVMBuildICmp(m->builder, LLVMIntEQ, s.group, from, "");
     emit_row_group(&s);
