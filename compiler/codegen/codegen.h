@@ -290,6 +290,29 @@ LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_movement(Epilogue *epilogue, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 
+/* ---- stored_parts.c: parts of stored sums (plan/program.h) ---- */
+
+/* Part number `number` of a block of channels, of each stored sum. */
+typedef struct PartPlace { LLVMValueRef block, number; } PartPlace;
+
+/* What is added to each sum at so many points. */
+typedef struct StoredTerms {
+    LLVMValueRef at[MAX_STORED_SUMS][MAX_CARRIED];
+    int count;
+} StoredTerms;
+
+/* They begin as zero. */
+void emit_start_parts(Module *m, const Kernel *kernel, const PartPlace *at);
+/* The parts of all stored sums, none where there are none, from memory and to it. */
+void emit_load_parts(Module *m, const Kernel *kernel, const PartPlace *at, LoopCarried *parts);
+void emit_store_parts(Module *m, const Kernel *kernel, const PartPlace *at, LoopCarried *parts);
+void emit_add_to_parts(Module *m, const Kernel *kernel, LoopCarried *parts, const StoredTerms *terms);
+/* All three. */
+void emit_add_terms(Module *m, const Kernel *kernel, const PartPlace *at, const StoredTerms *terms);
+/* emit_epilogue_store_terms, behind those that are there. */
+void emit_epilogue_store_next(Epilogue *epilogue, const Point *point, LLVMValueRef elements,
+                              StoredTerms *terms);
+
 /* ---- program_image.c: the tables of runtime/core/program.h ----
  *
  * Once all kernels are functions of the module. */

@@ -69,10 +69,10 @@ typedef struct Contraction {
 
 Contraction contraction_types(const Node *anchor);
 
-/* Of a kind whose emitter adds up stored sums, for the kernel with that id, once it has
- * settled its tasks: moves reductions of the output from later launches to it. Before the
- * kernel gets its name. */
-void store_sums(Program *program, Kernel *kernel, const MapTasks *tasks);
+/* Of a kind whose emitter adds up stored sums: moves reductions of the output from later
+ * launches to the kernel, whose tasks divide the places of each block of channels into so
+ * many parts; 0: no number that is known. Before the kernel gets its name. */
+void store_sums(Program *program, Kernel *kernel, int64_t parts);
 
 /* The same format for the output and all inputs, or the first `count` of them. */
 void prefer_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count);

@@ -140,11 +140,6 @@ typedef struct Phase {
     Dim tasks;        /* of a round */
 } Phase;
 
-/* How the tasks of a kernel divide its output, a map in blocks of channels: a task makes
- * some rows of one image, for some blocks. A map may have phases, as a transposed
- * convolution of stride 2 makes it: a task has rows and columns of one phase. */
-typedef struct MapTasks { int64_t images, phases, pieces; /* of the rows of a phase */ } MapTasks;
-
 /* A sum over a map, of each of its channels, that the kernel which makes the map does in
  * parts, as it stores the map (stored_sums.c). A later launch, which gathers, adds up the
  * parts.
@@ -157,7 +152,8 @@ typedef struct StoredSum {
     const Node *about; /* of spreads: the number by channel, an input of the launch that gathers; else NULL */
     Node **members;    /* what computes the term, operands before users */
     int member_count;
-    Value *parts; /* by block of channels, phase, image and piece, the last innermost */
+    Value *parts;        /* by block of channels */
+    int64_t block_parts; /* of a block: into how many the kernel's tasks divide the map */
 } StoredSum;
 
 /* The vectors of a part: the sum; of a spread a term, the differences of all from it,

@@ -1,7 +1,7 @@
 /* Reductions of a map to its channels, done in parts by the kernel that makes the map:
  * the mean that a batch norm needs of a convolution's result, and the two sums over the
- * gradient that a convolution hands back. The values are in registers when the kernel
- * stores them, so that no launch reads the map for the sum:
+ * gradient that a convolution or a maximum pool hands back. The values are in registers
+ * when the kernel stores them, so that no launch reads the map for the sum:
  *
  *     conv .. stores y[p], and parts[task] += y[p]  |  ..  |  gather: sum(parts)
  *
@@ -162,7 +162,8 @@ static void move_sum(Kernel *kernel, Kernel *reduction, const Operand *operand, 
     Program *program = kernel->program;
     int64_t blocks = ceil_div(dim_const_value(operand->map->shape.dims[1]), program->target->lanes);
     StoredSum *sum = &kernel->sums[kernel->sum_count++];
-    *sum = (StoredSum){.anchor = reduction->anchor, .term = kernel->output->node, .about = about};
+    *sum = (StoredSum){
+        .anchor = reduction->anchor, .term = kernel->output->node, .about = about, .block_parts = parts};
     if (!about) {
         sum->term = reduction->anchor->inputs[0];
         sum->members = operand->members.items;
@@ -197,9 +198,8 @@ static bool has_few_parts(Shape map, int64_t parts) {
     return parts > 1 && places >= LEAST_PLACES * parts;
 }
 
-void store_sums(Program *program, Kernel *kernel, const MapTasks *tasks) {
+void store_sums(Program *program, Kernel *kernel, int64_t parts) {
     const Value *map = kernel->output;
-    int64_t parts = tasks->images * tasks->phases * tasks->pieces;
     if (!is_blocked(map) || map->node->shape.type != DTYPE_F32 || !has_few_parts(map->node->shape, parts))
         return;
     int end = (int)min_i64(program->launches.count, kernel->id + 1 + MOST_BEHIND);

@@ -94,21 +94,21 @@ static const unsigned char *picture_element(const cai_picture *picture, int64_t 
     return picture->data + at * cai_type_bytes(picture->type);
 }
 
-/* Reads `count` levels of a channel's row. */
+/* Reads `count` levels of a channel's row: all at once where they lie together. */
 static void read_levels(const cai_picture *picture, int64_t c, int64_t y, int64_t x, int64_t count,
                         float *out) {
     const unsigned char *from = picture_element(picture, c, y, x);
-    int64_t step = picture->column * cai_type_bytes(picture->type);
+    const int64_t step = picture->column;
     if (picture->type == CAI_U8) {
         for (int64_t i = 0; i < count; i++) out[i] = levels[from[i * step]];
         return;
     }
-    cai_tensor one = {.type = picture->type, .count = 1};
-    for (int64_t i = 0; i < count; i++) {
-        one.data = from + i * step;
-        cai_tensor_to_f32(&one, 0, 1, &out[i]);
-        if (picture->type == CAI_U16) out[i] /= 65535.0f;
-    }
+    const cai_tensor row = {.type = picture->type, .count = count * step, .data = from};
+    if (step == 1) cai_tensor_to_f32(&row, 0, count, out);
+    else
+        for (int64_t i = 0; i < count; i++) cai_tensor_to_f32(&row, i * step, 1, &out[i]);
+    if (picture->type == CAI_U16)
+        for (int64_t i = 0; i < count; i++) out[i] /= 65535.0f;
 }
 
 bool cai_picture_part(const cai_picture *picture, int64_t top, int64_t left, int64_t height, int64_t width,

@@ -238,6 +238,50 @@ TEST(arrays_of_numpy_and_safetensors) {
     compare_arrays(DATA "arrays.safetensors");
 }
 
+/* A picture of 3 channels, 4 rows and 5 columns whose element of channel c, row y and
+ * column x is 100 * c + 10 * y + x, and a part of it, of columns 2 to 4 and rows 1 to
+ * 3. */
+static void compare_part(cai_picture picture, double unit) {
+    cai_error error = {0};
+    cai_image part;
+    picture.channels = 3, picture.height = 4, picture.width = 5;
+    CU_ASSERT_FATAL(cai_picture_part(&picture, 1, 2, 3, 3, 3, &part, &error));
+    for (int i = 0; i < 27; i++) {
+        int c = i / 9, y = i / 3 % 3 + 1, x = i % 3 + 2;
+        CU_ASSERT_EQUAL(part.pixels[i], (float)((100 * c + 10 * y + x) / unit));
+    }
+    cai_image_free(&part);
+}
+
+TEST(parts_of_pictures_of_numbers) {
+    float first[60], last[60];
+    uint16_t first_levels[60], last_levels[60];
+    for (int i = 0; i < 60; i++) {
+        int c = i / 20, y = i / 5 % 4, x = i % 5, at = (y * 5 + x) * 3 + c;
+        first_levels[i] = last_levels[at] = (uint16_t)(100 * c + 10 * y + x);
+        first[i] = last[at] = (float)first_levels[i];
+    }
+    const cai_picture planes = {.channel = 20, .row = 5, .column = 1},
+                      pixels = {.channel = 1, .row = 15, .column = 3};
+    const struct {
+        cai_picture lies;
+        int32_t type;
+        const void *data;
+        double unit;
+    } each[] = {
+        {planes, CAI_F32, first, 1},
+        {pixels, CAI_F32, last, 1},
+        {planes, CAI_U16, first_levels, 65535},
+        {pixels, CAI_U16, last_levels, 65535},
+    };
+    for (int i = 0; i < 4; i++) {
+        cai_picture picture = each[i].lies;
+        picture.type = each[i].type;
+        picture.data = each[i].data;
+        compare_part(picture, each[i].unit);
+    }
+}
+
 TEST(arrays_that_do_not_fit) {
     cai_set other = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), NUMBERS("code", 4));
     CU_ASSERT(fails_with(&other, DATA "arrays.npz",

@@ -136,7 +136,7 @@ static void pools_of(TestGraph *t, Node *x, int channels, Dim height) {
 static void make_extreme_maps(TestGraph *t) {
     const int channels[] = {19, 32, 2};
     for (int i = 0; i < COUNT_OF(channels); i++) {
-        Dim count = size(t, channels[i]), one = size(t, 1), height = i == 1 ? t->H : size(t, 14);
+        Dim count = size(t, channels[i]), one = size(t, 1), height = i == 1 ? t->H : size(t, 22);
         Node *x = new_input(t, -5, 5, SIZES(t->N, count, height, size(t, 21))),
              *w = new_parameter(t, -1, 1, SIZES(count, count, one, one));
         Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0),

@@ -1,6 +1,6 @@
-/* Sums over the result of a convolution that the convolution does as it stores the result
- * (plan/stored_sums.c, kernels/conv/conv_sums.c). Of whole numbers, so that all sums are
- * exact. */
+/* Sums over the result of a convolution, or of the gradient of a maximum pool, that its
+ * kernel does as it stores the result (plan/stored_sums.c, codegen/stored_parts.c). Of
+ * whole numbers, so that all sums are exact, but those of Winograd. */
 #include "backend_support.h"
 
 typedef struct SummedConv {
@@ -8,6 +8,7 @@ typedef struct SummedConv {
     bool transposed;
     int64_t images, inputs, outputs, groups, kernel, stride, side; /* side: of the result */
     int sums;                                                      /* that are stored */
+    int tile; /* of Winograd: outputs along an axis; else 0 */
 } SummedConv;
 
 static Node *make_map(TestGraph *t, int64_t images, int64_t channels, int64_t side) {
@@ -40,12 +41,14 @@ static Node *by_channel(TestGraph *t, Node *map) {
     return build_broadcast(t->graph, numbers, 4, map->shape.dims);
 }
 
-/* A map that a convolution reads lies in blocks. */
+/* A map that a convolution reads lies in blocks. What that makes of it is small, so that
+ * a tolerance is one of the sums. */
 static void read_map(TestGraph *t, Node *map) {
     Dim channels = map->shape.dims[1];
     Node *w = new_input(t, -2, 2, SIZES(channels, channels, size(t, 1), size(t, 1)));
-    new_output(t, MAKE(t, convolution, ((Node *[]){map, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0),
-                       DIMS(map->shape.dims[2], map->shape.dims[3]), 1));
+    Node *read = MAKE(t, convolution, ((Node *[]){map, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0),
+                      DIMS(map->shape.dims[2], map->shape.dims[3]), 1);
+    new_output(t, binary(t, OP_mul, read, splat(t, 1.0 / 1024)));
 }
 
 /* What a batch norm asks for on the way back: of the map, which is behind a relu, and of
@@ -75,30 +78,36 @@ static void round_to_whole(TestGraph *t) {
             t->inputs.items[k].values[n].real = round(t->inputs.items[k].values[n].real);
 }
 
-static int count_stored(TestGraph *t, const LowerOptions *options, const char *kind) {
+/* The kernel of that kind with most stored sums. */
+static const Kernel *find_summing(TestGraph *t, const LowerOptions *options, const char *kind) {
     const Program *program = lower(t->graph, options, t->arena);
-    int count = 0;
+    const Kernel *found = NULL;
     for (int i = 0; i < program->launches.count; i++) {
         const Kernel *kernel = program->launches.items[i];
-        if (strcmp(kernel->kind->name, kind) == 0)
-            count = kernel->sum_count > count ? kernel->sum_count : count;
+        if (strcmp(kernel->kind->name, kind) == 0 && (!found || kernel->sum_count > found->sum_count))
+            found = kernel;
     }
-    return count;
+    CU_ASSERT_FATAL(found != NULL);
+    return found;
+}
+
+static int count_stored(TestGraph *t, const LowerOptions *options, const char *kind) {
+    return find_summing(t, options, kind)->sum_count;
 }
 
 static const SummedConv convs[] = {
-    {"a first layer", "conv_direct", false, 2, 3, 32, 1, 3, 2, 20, 3},
-    {"1x1, joined rows", "conv_direct", false, 3, 16, 40, 1, 1, 1, 12, 3},
-    {"half a block", "conv_direct", false, 2, 24, 24, 1, 3, 1, 13, 3},
-    {"a small map", "conv_direct", false, 4, 32, 48, 1, 3, 1, 14, 3},
-    {"a large map, in strips", "conv_direct", false, 1, 32, 64, 1, 1, 1, 112, 3},
-    {"transposed", "conv_transposed", true, 2, 16, 24, 1, 4, 2, 22, 3},
-    {"transposed, where a phase has a row less", "conv_transposed", true, 2, 16, 24, 1, 4, 2, 21, 3},
-    {"depthwise", "conv_grouped", false, 2, 24, 24, 24, 3, 1, 15, 3},
-    {"depthwise, transposed", "conv_grouped", true, 2, 32, 32, 32, 3, 2, 28, 3},
-    {"groups of four", "conv_grouped", false, 2, 32, 32, 8, 3, 1, 14, 3},
-    {"a kind that stores none", "conv_any", false, 2, 16, 16, 1, 3, 1, 12, 0},
-    {"groups of blocks", "conv_direct", false, 2, 64, 64, 2, 3, 1, 12, 0},
+    {"a first layer", "conv_direct", false, 2, 3, 32, 1, 3, 2, 20, 3, 0},
+    {"1x1, joined rows", "conv_direct", false, 3, 16, 40, 1, 1, 1, 12, 3, 0},
+    {"half a block", "conv_direct", false, 2, 24, 24, 1, 3, 1, 13, 3, 0},
+    {"a small map", "conv_direct", false, 4, 32, 48, 1, 3, 1, 14, 3, 0},
+    {"a large map, in strips", "conv_direct", false, 1, 32, 64, 1, 1, 1, 112, 3, 0},
+    {"transposed", "conv_transposed", true, 2, 16, 24, 1, 4, 2, 22, 3, 0},
+    {"transposed, where a phase has a row less", "conv_transposed", true, 2, 16, 24, 1, 4, 2, 21, 3, 0},
+    {"depthwise", "conv_grouped", false, 2, 24, 24, 24, 3, 1, 15, 3, 0},
+    {"depthwise, transposed", "conv_grouped", true, 2, 32, 32, 32, 3, 2, 28, 3, 0},
+    {"groups of four", "conv_grouped", false, 2, 32, 32, 8, 3, 1, 14, 3, 0},
+    {"a kind that stores none", "conv_any", false, 2, 16, 16, 1, 3, 1, 12, 0, 0},
+    {"groups of blocks", "conv_direct", false, 2, 64, 64, 2, 3, 1, 12, 0, 0},
 };
 
 TEST(sums_of_what_convolutions_store) {
@@ -111,6 +120,98 @@ TEST(sums_of_what_convolutions_store) {
             WITH_TABLE(.target = target_at(i / COUNT_OF(convs)), .force = of->kind, .own_slots = i % 2);
         compare_with_options(&t, &options, 0, of->what);
         CU_ASSERT_EQUAL(count_stored(&t, &options, of->kind), of->sums);
+        arena_free(t.arena);
+    }
+}
+
+/* ---- Winograd ---- */
+
+static const SummedConv winograds[] = {
+    {"F(4, 3)", "conv_winograd", false, 4, 16, 40, 1, 3, 1, 28, 3, 4},
+    {"F(4, 3), small maps", "conv_winograd", false, 3, 40, 24, 1, 3, 1, 7, 3, 4},
+    {"F(4, 3), groups, one not full", "conv_winograd", false, 16, 64, 40, 1, 3, 1, 7, 3, 4},
+    {"F(4, 3), many weights", "conv_winograd", false, 3, 512, 32, 1, 3, 1, 28, 3, 4},
+    {"F(4, 3), transposed", "conv_winograd", true, 4, 24, 32, 1, 3, 1, 26, 3, 4},
+    {"F(2, 3)", "conv_winograd", false, 2, 16, 40, 1, 3, 1, 21, 3, 2},
+    {"F(2, 3), transposed", "conv_winograd", true, 2, 24, 24, 1, 3, 1, 13, 3, 2},
+    {"F(3, 4)", "conv_winograd", false, 2, 32, 24, 1, 4, 1, 13, 3, 3},
+    {"F(4, 2), of stride 2", "conv_winograd", false, 3, 16, 40, 1, 4, 2, 15, 3, 4},
+    {"F(4, 2), transposed", "conv_winograd", true, 3, 16, 40, 1, 4, 2, 30, 3, 4},
+    {"F(4, 2), transposed, many tiles", "conv_winograd", true, 4, 16, 32, 1, 4, 2, 62, 3, 4},
+};
+
+/* Of the sums, which are of numbers of any sign; each place adds a hundredth. */
+static double tolerance_of_winograd(const SummedConv *of) {
+    return 1.5e-4 * (double)of->kernel * sqrt((double)of->inputs);
+}
+
+/* Tasks that do everything, and those of three and of four phases. */
+TEST(sums_of_what_Winograd_stores) {
+    bool seen[5] = {false}; /* by number of phases; 0: none */
+    for (int i = 0; i < target_count() * COUNT_OF(winograds); i++) {
+        const SummedConv *of = &winograds[i % COUNT_OF(winograds)];
+        TestGraph t = test_graph((uint64_t)i);
+        make_summed(&t, of);
+        round_to_whole(&t);
+        LowerOptions options = WITH_TABLE(.target = target_at(i / COUNT_OF(winograds)), .force = of->kind,
+                                          .winograd = of->tile, .own_slots = i % 2);
+        compare_with_options(&t, &options, tolerance_of_winograd(of), of->what);
+        const Kernel *kernel = find_summing(&t, &options, of->kind);
+        CU_ASSERT_EQUAL(kernel->sum_count, of->sums);
+        seen[kernel->phase_count] = true;
+        arena_free(t.arena);
+    }
+    CU_ASSERT(seen[0] && seen[3] && seen[4]);
+}
+
+/* ---- the gradient of a maximum pool ---- */
+
+typedef struct SummedPool {
+    const char *what;
+    int64_t images, channels, kernel, stride, before, side;
+} SummedPool;
+
+static const SummedPool pools[] = {
+    {"windows that overlap", 2, 32, 3, 2, 1, 33}, {"as deep as four", 2, 24, 4, 1, 2, 19},
+    {"side by side", 3, 16, 2, 2, 0, 40},         {"apart", 2, 24, 2, 3, 1, 31},
+    {"that hang over", 3, 16, 3, 2, 1, 16},
+};
+
+static Node *make_blocks(TestGraph *t, const SummedPool *of, int64_t side) {
+    return make_conv(t, &(SummedConv){.images = of->images,
+                                      .inputs = 16,
+                                      .outputs = of->channels,
+                                      .groups = 1,
+                                      .kernel = 1,
+                                      .stride = 1,
+                                      .side = side});
+}
+
+/* Behind a relu, as in a ResNet: what it let through. */
+static void make_summed_pool(TestGraph *t, const SummedPool *of) {
+    int64_t windows = (of->side + 2 * of->before - of->kernel) / of->stride + 1;
+    Node *raw = make_blocks(t, of, of->side), *x = binary(t, OP_max, raw, splat(t, 0)),
+         *dy = make_blocks(t, of, windows);
+    IntList kernel = INTS(of->kernel, of->kernel), stride = INTS(of->stride, of->stride),
+            before = INTS(of->before, of->before);
+    Node *dx = MAKE(t, max_pool_scatter, ((Node *[]){x, dy}), 2, kernel, stride, INTS(1, 1), before);
+    Node *masked =
+        build_select(t->graph, binary(t, OP_lt, splat(t, 0), x), dx, build_splat(t->graph, 0, dx->shape));
+    new_output(t, sum_to_channels(t, masked));
+    new_output(t, sum_to_channels(t, binary(t, OP_mul, masked, binary(t, OP_sub, raw, by_channel(t, raw)))));
+    read_map(t, masked);
+    read_map(t, raw);
+}
+
+TEST(sums_of_what_maximum_pools_hand_back) {
+    for (int i = 0; i < target_count() * COUNT_OF(pools); i++) {
+        const SummedPool *of = &pools[i % COUNT_OF(pools)];
+        TestGraph t = test_graph((uint64_t)i);
+        make_summed_pool(&t, of);
+        round_to_whole(&t);
+        LowerOptions options = WITH_TABLE(.target = target_at(i / COUNT_OF(pools)), .own_slots = i % 2);
+        compare_with_options(&t, &options, 0, of->what);
+        CU_ASSERT_EQUAL(count_stored(&t, &options, "window"), 2);
         arena_free(t.arena);
     }
 }
@@ -196,18 +297,27 @@ static void make_squares(TestGraph *t, const SummedConv *of, double times) {
     read_map(t, map);
 }
 
-/* The deviation is 5 to 60: the sum of x * x would lose all or most digits. */
-TEST(variances_keep_their_digits) {
+static void compare_squares(const SummedConv *of, int target, double tolerance) {
     static const double times[] = {1, 0.5};
-    for (int i = 0; i < target_count() * COUNT_OF(convs) * COUNT_OF(times); i++) {
-        const SummedConv *of = &convs[i / COUNT_OF(times) % COUNT_OF(convs)];
+    for (int i = 0; i < COUNT_OF(times); i++) {
         TestGraph t = test_graph((uint64_t)i);
-        make_squares(&t, of, times[i % COUNT_OF(times)]);
+        make_squares(&t, of, times[i]);
         round_to_whole(&t);
         LowerOptions options =
-            WITH_TABLE(.target = target_at(i / COUNT_OF(convs) / COUNT_OF(times)), .force = of->kind);
-        compare_with_options(&t, &options, 2e-5, of->what);
+            WITH_TABLE(.target = target_at(target), .force = of->kind, .winograd = of->tile);
+        compare_with_options(&t, &options, tolerance, of->what);
         CU_ASSERT_EQUAL(count_stored(&t, &options, of->kind), of->sums ? 2 : 0);
         arena_free(t.arena);
     }
+}
+
+/* The deviation is 5 to 60: the sum of x * x would lose all or most digits. */
+TEST(variances_keep_their_digits) {
+    for (int i = 0; i < target_count() * COUNT_OF(convs); i++)
+        compare_squares(&convs[i % COUNT_OF(convs)], i / COUNT_OF(convs), 2e-5);
+}
+
+TEST(variances_of_Winograd_keep_their_digits) {
+    for (int i = 0; i < target_count() * COUNT_OF(winograds); i++)
+        compare_squares(&winograds[i % COUNT_OF(winograds)], i / COUNT_OF(winograds), 2e-4);
 }

@@ -137,8 +137,9 @@ void conv_settle(Program *program, Kernel *kernel);
 
 /* The number of tasks. */
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
-/* How they divide the result; false where sizes are free, or channels are in groups. */
-bool conv_map_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, MapTasks *tasks);
+/* Into how many parts they divide the places of a block of the result; 0 where sizes are
+ * free, or channels are in groups. */
+int64_t conv_map_parts(Dims *dims, const ConvShape *shape, const ConvTile *tile);
 /* Bytes of scratch: the sums between passes, then the task's rows of the input in the
  * type of the sums; NULL for none. */
 Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
@@ -239,6 +240,6 @@ Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q);
 /* The task's parts begin as zero. */
 void conv_start_parts(const Conv *c, int blocks);
 /* Adds the terms of a tile's pixels to the part of block q. */
-void conv_add_to_part(const Conv *c, int sum, int q, const LLVMValueRef *terms, int count);
+void conv_add_to_parts(const Conv *c, int q, const StoredTerms *terms);
 
 #endif

@@ -331,14 +331,12 @@ Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lan
                      shape->groups * tiles_of_group(shape, tile, lanes) * phases_of_tasks(shape, tile));
 }
 
-bool conv_map_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, MapTasks *tasks) {
+int64_t conv_map_parts(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
     int64_t images;
-    if (shape->groups > 1 || tile->flat_pixels || !dim_is_const(shape->images, &images)) return false;
+    if (shape->groups > 1 || tile->flat_pixels || !dim_is_const(shape->images, &images)) return 0;
     for (int i = 0; i < 2; i++)
-        if (!dim_is_const(shape->out_size[i], NULL)) return false;
-    int64_t pieces = dim_const_value(row_parts(dims, shape, tile));
-    *tasks = (MapTasks){.images = images, .phases = phases_of_tasks(shape, tile), .pieces = pieces};
-    return true;
+        if (!dim_is_const(shape->out_size[i], NULL)) return 0;
+    return images * phases_of_tasks(shape, tile) * dim_const_value(row_parts(dims, shape, tile));
 }
 
 typedef struct TaskPlace { LLVMValueRef part, phase, tile, group; } TaskPlace;

@@ -29,8 +29,7 @@ void conv_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
     kernel->tasks = conv_tasks(dims, &plan->shape, &plan->tile, lanes);
-    MapTasks tasks;
-    if (conv_map_tasks(dims, &plan->shape, &plan->tile, &tasks)) store_sums(program, kernel, &tasks);
+    store_sums(program, kernel, conv_map_parts(dims, &plan->shape, &plan->tile));
     kernel_set_name(kernel, "%s_%s", kernel->kind->name,
                     conv_describe(program->arena, &plan->shape, &plan->tile));
 }

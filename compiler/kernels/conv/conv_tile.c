@@ -350,14 +350,12 @@ static void store_tile_pixel(Conv *c, const ConvSite *site, int pixel, int q, LL
 
 /* Stores a block of channels, and adds it to the stored sums. */
 static void store_block(Conv *c, const ConvSite *site, int q, const LoopCarried *sums) {
-    LLVMValueRef terms[MAX_STORED_SUMS][MAX_CARRIED], of_pixel[MAX_STORED_SUMS];
-    int pixels = site->rows * site->columns;
-    for (int p = 0; p < pixels; p++) {
+    StoredTerms terms = {.count = 0};
+    for (int p = 0; p < site->rows * site->columns; p++) {
         Point point = conv_point(c, site, p, q);
-        emit_epilogue_store_terms(&c->epilogue, &point, sums->at[p * site->blocks + q], of_pixel);
-        for (int i = 0; i < c->kernel->sum_count; i++) terms[i][p] = of_pixel[i];
+        emit_epilogue_store_next(&c->epilogue, &point, sums->at[p * site->blocks + q], &terms);
     }
-    for (int i = 0; i < c->kernel->sum_count; i++) conv_add_to_part(c, i, q, terms[i], pixels);
+    conv_add_to_parts(c, q, &terms);
 }
 
 static void store_tile_sums(Conv *c, const ConvSite *site, const LoopCarried *sums) {

@@ -16,12 +16,12 @@ static const Format *wanted_format(const Kernel *kernel) {
 }
 
 /* How many rows there are along an axis: those of the result or, of an upsampling, of the
- * source; or groups of rows of the result. */
+ * source; or some groups of rows of the result. */
 static Dim rows_along(const Kernel *kernel, int axis, int lanes) {
     const Node *node = kernel->anchor;
     if (axis == 1 && is_blocked(kernel->output))
         return dim_ceil_div(kernel->program->graph->dims, node->shape.dims[axis], lanes);
-    if (axis == 2 && scatters_by_lines(kernel)) return count_scatter_groups(kernel);
+    if (axis == 2 && scatters_by_lines(kernel)) return count_scatter_tasks(kernel);
     return is_upsample(kernel) ? node->inputs[0]->shape.dims[axis] : node->shape.dims[axis];
 }
 
@@ -55,7 +55,8 @@ bool window_propose(const Kernel *kernel, Proposal *proposal) {
     for (int i = anchor->input_count; i < kernel->input_count; i++)
         if (anchor->shape.rank == 4 && shape_dims_equal(kernel->inputs[i]->node->shape, anchor->shape))
             proposal->inputs[i].format = format;
-    if (has_taps(kernel)) proposal->memory = taps_memory(kernel, format == kernel->program->blocked);
+    bool blocked = format == kernel->program->blocked;
+    proposal->memory = has_taps(kernel) ? taps_memory(kernel, blocked) : scatter_memory(kernel, blocked);
     proposal->cycles = window_cycles(kernel);
     return true;
 }
@@ -68,6 +69,7 @@ void window_settle(Program *program, Kernel *kernel) {
     }
     bool by_size = anchor->op == OP_resample && !is_upsample(kernel);
     kernel->tasks = by_size ? count_resample_rows(kernel) : count_rows(kernel, program->target->lanes);
+    if (scatters_by_lines(kernel)) store_sums(program, kernel, scatter_parts(kernel));
     kernel_set_name(kernel, "%s_%s", op_info[anchor->op].name, kernel->output->format->name);
 }
 

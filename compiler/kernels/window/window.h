@@ -45,7 +45,10 @@ void emit_pool_transposed_row(WindowRows *rows);
 
 /* window_scatter.c: max_pool_scatter of small windows where lanes are channels */
 bool scatters_by_lines(const Kernel *kernel);
-Dim count_scatter_groups(const Kernel *kernel); /* its rows: groups of rows of the map */
+Dim count_scatter_tasks(const Kernel *kernel); /* its rows: some groups of rows of the map */
+/* Of a result that lies BLOCKED, or not. */
+WorkingMemory scatter_memory(const Kernel *kernel, bool blocked);
+int64_t scatter_parts(const Kernel *kernel); /* for stored sums */
 void emit_scatter_row(WindowRows *rows);
 
 /* window_resample.c */

@@ -406,10 +406,19 @@ static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShap
     kernel->rounds = rounds_of_all(dims, tile, (int)lanes);
 }
 
+/* Into how many the tasks divide the places of a block of the result; 0 where that is not
+ * known. */
+static int64_t parts_of_block(Dims *dims, const WinogradTile *tile) {
+    int64_t rounds, parities = winograd_axis(&tile->shape, 0).out_parities;
+    if (!dim_is_const(rounds_of_tiles(dims, tile), &rounds)) return 0;
+    return rounds * parities * (tile->phases ? tile->parts : 1);
+}
+
 void conv_winograd_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     const WinogradTile *tile = kernel->proposal.tile;
     const ConvShape *s = &tile->shape;
+    store_sums(program, kernel, parts_of_block(dims, tile));
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
     kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->w.outputs,
                     conv_describe(program->arena, s, &registers), tile->phases ? "p" : "b",
@@ -541,7 +550,7 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
     LLVMValueRef function = m->function, together = get_i64(m, c.tile->together),
                  groups = get_i64(m, c.groups);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    LLVMValueRef number = tasks.index;
+    LLVMValueRef number = c.part = tasks.index;
     ParityTiles task = {.tiles = {.at = get_i64(m, 0)}};
     task.parity = take_part(m, &number, get_i64(m, c.axes[0].out_parities));
     task.tiles.from = emit_mul(m, number, together);
@@ -559,7 +568,8 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
 
 typedef struct Round {
     ParityTiles of;
-    LLVMValueRef group; /* the first, or the only one */
+    LLVMValueRef group;    /* the first, or the only one */
+    LLVMValueRef of_block; /* its number among those with results for a block */
 } Round;
 
 /* Tiles of the round, of so many, divided as evenly as full register tiles allow. */
@@ -581,13 +591,9 @@ static Round find_round(Winograder *c, LLVMValueRef number) {
     LLVMValueRef rounds = get_dim(m, rounds_of_tiles(c->kernel->program->graph->dims, c->tile)),
                  tiles = take_part(m, &number, rounds);
     Round round = {.group = take_part(m, &number, get_i64(m, rounds_of_groups(c->tile, c->lanes)))};
+    round.of_block = emit_add(m, emit_mul(m, number, rounds), tiles);
     round.of = (ParityTiles){tiles_of_round(c, tiles, rounds), number};
     return round;
-}
-
-static MapTiles tiles_if(Module *m, LLVMValueRef condition, MapTiles tiles) {
-    tiles.count = LLVMBuildSelect(m->builder, condition, tiles.count, get_i64(m, 0), "");
-    return tiles;
 }
 
 /* Some inputs of the weights of the round's group. */
@@ -618,7 +624,9 @@ static void emit_inputs(Module *m, const Kernel *kernel, const char *name) {
     Round round = find_round(&c, task);
     LLVMValueRef first = LLVMBuildICmp(m->builder, LLVMIntEQ, round.group, get_i64(m, 0), "");
     if (out_parities > 1) winograd_take_parity(m, &round.of.parity, out_parities, block.parity);
-    MapTiles tiles = winograd_part_of_tiles(&c, tiles_if(m, first, round.of.tiles), part, c.tile->parts);
+    MapTiles tiles = round.of.tiles;
+    tiles.count = LLVMBuildSelect(m->builder, first, tiles.count, get_i64(m, 0), "");
+    tiles = winograd_part_of_tiles(&c, tiles, part, c.tile->parts);
     winograd_emit_inputs(&c, &c.input, &tiles, &block);
     end_loop(m, &tasks);
     finish_kernel(m);
@@ -633,10 +641,13 @@ static void emit_results(Module *m, const Kernel *kernel, const char *name) {
     Round round = find_round(&c, task);
     WinogradBlock block = {.number = number};
     block.block = emit_add(m, emit_affine(m, round.group, c.tile->blocks, 0), number);
-    LLVMValueRef exists = LLVMBuildICmp(m->builder, LLVMIntSLT, block.block, get_i64(m, c.out_blocks), "");
+    c.part = emit_add(m, emit_affine(m, round.of_block, c.tile->parts, 0), part);
+    Branch exists =
+        begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, block.block, get_i64(m, c.out_blocks), ""));
     winograd_take_parity(m, &round.of.parity, c.axes[0].out_parities, block.parity);
-    MapTiles tiles = winograd_part_of_tiles(&c, tiles_if(m, exists, round.of.tiles), part, c.tile->parts);
+    MapTiles tiles = winograd_part_of_tiles(&c, round.of.tiles, part, c.tile->parts);
     winograd_emit_results(&c, &tiles, &block);
+    end_if(m, &exists);
     end_loop(m, &tasks);
     finish_kernel(m);
 }

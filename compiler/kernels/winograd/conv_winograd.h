@@ -93,6 +93,7 @@ typedef struct Winograder {
     LLVMValueRef products;             /* in scratch or workspace */
     LLVMValueRef transformed;          /* in the workspace: weights of a round; NULL: they are packed */
     LLVMValueRef rows, columns, count; /* map tiles: down, across, in all images */
+    LLVMValueRef part;                 /* of stored sums: the task's among those of a block */
     /* on the stack: a tile between the passes of a transform; an input tile with
      * padding, and a vector of zeros behind it */
     LLVMValueRef between, edge;

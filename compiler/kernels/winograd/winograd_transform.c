@@ -146,7 +146,9 @@ MapTiles winograd_part_of_tiles(Winograder *c, MapTiles tiles, LLVMValueRef part
 }
 
 /* number: among those transformed together; y, x: in map tiles */
-typedef struct TilePlace { LLVMValueRef number, image, y, x; } TilePlace;
+typedef struct TilePlace {
+    LLVMValueRef number, image, y, x;
+} TilePlace;
 
 typedef struct TransformWalk {
     Loop loop;
@@ -338,7 +340,7 @@ static LLVMValueRef find_result(Winograder *c, const ResultTile *r, int axis, LL
 }
 
 static void store_map_pixel(Winograder *c, const ResultTile *r, LLVMValueRef y, LLVMValueRef x,
-                            LLVMValueRef value) {
+                            LLVMValueRef value, StoredTerms *terms) {
     Module *m = c->m;
     Point point = {.rank = 4, .lanes = c->lanes};
     point.at[0] = coord_fixed(r->place->image);
@@ -348,22 +350,50 @@ static void store_map_pixel(Winograder *c, const ResultTile *r, LLVMValueRef y, 
     point.at[3] = coord_fixed(x);
     if (c->shape.outputs % c->lanes != 0)
         point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs), r->channel), c->lanes);
-    emit_epilogue_store(&c->epilogue, &point, value);
+    emit_epilogue_store_next(&c->epilogue, &point, value, terms);
 }
 
-/* A row of a map tile. */
-static void store_map_row(Winograder *c, const ResultTile *r, LLVMValueRef row, const LLVMValueRef *values) {
-    Module *m = c->m;
-    LLVMValueRef y = find_result(c, r, 0, row);
+/* Results of a row that are all on the map. */
+static void store_map_pixels(Winograder *c, const ResultTile *r, LLVMValueRef y, const LLVMValueRef *x,
+                             const LLVMValueRef *values, int count, LoopCarried *parts) {
+    StoredTerms terms = {.count = 0};
+    for (int j = 0; j < count; j++) store_map_pixel(c, r, y, x[j], values[j], &terms);
+    emit_add_to_parts(c->m, c->kernel, parts, &terms);
+}
+
+static LLVMValueRef is_column_of_map(Winograder *c, LLVMValueRef x) {
+    return LLVMBuildICmp(c->m->builder, LLVMIntSLT, x, result_size(c, 1), "");
+}
+
+static void store_pixels_on_map(Winograder *c, const ResultTile *r, LLVMValueRef y, const LLVMValueRef *x,
+                                const LLVMValueRef *values, LoopCarried *parts) {
     for (int j = 0; j < c->w.outputs; j++) {
-        LLVMValueRef x = find_result(c, r, 1, get_i64(m, j));
-        if (always_whole(c, 1)) {
-            store_map_pixel(c, r, y, x, values[j]);
-            continue;
-        }
-        Branch exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, result_size(c, 1), ""));
-        store_map_pixel(c, r, y, x, values[j]);
-        end_if(m, &exists);
+        Loop exists = begin_loop_carried_if(c->m, parts, is_column_of_map(c, x[j]));
+        store_map_pixels(c, r, y, &x[j], &values[j], 1, parts);
+        end_loop_carried(c->m, &exists, parts);
+    }
+}
+
+/* A row of a map tile. Where there are stored sums, a whole one is added up before it
+ * meets the part: one pixel after the other would wait for the last. */
+static void store_map_row(Winograder *c, const ResultTile *r, LLVMValueRef row, const LLVMValueRef *values,
+                          LoopCarried *parts) {
+    Module *m = c->m;
+    const int outputs = c->w.outputs;
+    LLVMValueRef y = find_result(c, r, 0, row), x[MAX_WINOGRAD];
+    for (int j = 0; j < outputs; j++) x[j] = find_result(c, r, 1, get_i64(m, j));
+    if (always_whole(c, 1)) {
+        store_map_pixels(c, r, y, x, values, outputs, parts);
+    } else if (c->kernel->sum_count == 0) {
+        store_pixels_on_map(c, r, y, x, values, parts);
+    } else {
+        LLVMValueRef whole = is_column_of_map(c, x[outputs - 1]);
+        Loop at_once = begin_loop_carried_if(m, parts, whole);
+        store_map_pixels(c, r, y, x, values, outputs, parts);
+        end_loop_carried(m, &at_once, parts);
+        Loop one_by_one = begin_loop_carried_if(m, parts, LLVMBuildNot(m->builder, whole, ""));
+        store_pixels_on_map(c, r, y, x, values, parts);
+        end_loop_carried(m, &one_by_one, parts);
     }
 }
 
@@ -417,15 +447,20 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, const WinogradB
     Module *m = c->m;
     TilePlace place;
     LLVMValueRef out[MAX_WINOGRAD];
+    const PartPlace part = {block->block, c->part};
+    LoopCarried parts;
+    emit_start_parts(m, c->kernel, &part);
     TransformWalk walk = begin_walk(c, tiles, &place);
     ResultTile r = find_result_tile(c, &place, block);
     LLVMValueRef from =
         emit_add(m, emit_affine(m, block->number, c->block, 0), emit_affine(m, place.number, c->lanes, 0));
     emit_results_down(c, get_element(m, m->f32, c->products, from), c->plane);
-    Loop across = begin_loop(m, get_i64(m, 0), count_result_rows(c, &r), 1);
+    emit_load_parts(m, c->kernel, &part, &parts);
+    Loop across = begin_loop_carried(m, &parts, get_i64(m, 0), count_result_rows(c, &r), 1);
     emit_results_across(c, across.index, out);
-    store_map_row(c, &r, across.index, out);
-    end_loop(m, &across);
+    store_map_row(c, &r, across.index, out, &parts);
+    end_loop_carried(m, &across, &parts);
+    emit_store_parts(m, c->kernel, &part, &parts);
     end_walk(c, &walk);
 }
 
