@@ -57,7 +57,7 @@ static bool is_filled_with(Import *im, Wire *wire, double value) {
  * weights, else written out. Ones and zeros are what exporters write of one that learns
  * nothing. `learning` is the setting that it needs to learn, "" where it does without. */
 static Wire *learned_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee,
-                         const char *settings, const char *learning) {
+                          const char *settings, const char *learning) {
     const char *comma = *settings && *learning ? ", " : "";
     if (!is_weight(im, weight, 1) || !is_weight(im, bias, 1) || !weight->data || !bias->data) return NULL;
     if (is_filled_with(im, weight, 1) && is_filled_with(im, bias, 0))

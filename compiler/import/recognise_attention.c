@@ -97,7 +97,7 @@ static Line *attention_layer(const Match *m, const char *callee, int64_t heads, 
 }
 
 /* The part of queries, keys or values, by its number. */
-static bool is_part(const Match *m, const char *name, const char *place) {
+static bool is_head_part(const Match *m, const char *name, const char *place) {
     const Line *line = matched_wire(m, name)->line;
     return line->inputs.count == 1 && line->settings.count == 1 && has_setting(line, NULL, place);
 }
@@ -121,7 +121,7 @@ Line *finish_multihead(const Match *m, const char *callee) {
                 is_ordered(m, "yp", "(3, 1, 2, 0, 4)") && has_dims(m, "y", (Dim[]){three, l, n, c}, 4) &&
                 dim_mul(dims, h, d) == c;
     for (int i = 0; i < 3; i++)
-        fits = fits && is_part(m, through[i][0], places[i]) &&
+        fits = fits && is_head_part(m, through[i][0], places[i]) &&
                has_dims(m, through[i][1], (Dim[]){l, dim_mul(dims, n, h), d}, 3) &&
                is_ordered(m, through[i][2], "(1, 0, 2)") &&
                has_dims(m, through[i][3], (Dim[]){n, h, l, d}, 4);
@@ -143,7 +143,7 @@ Line *finish_attention_layer(const Match *m, const char *callee) {
     Dim n = x.dims[0], l = x.dims[1], c = x.dims[2], d = apart.dims[4];
     const bool fits = has_dims(m, "r", (Dim[]){n, l, dim_const(dims, 3), apart.dims[3], d}, 5) &&
                       dim_mul(dims, apart.dims[3], d) == c && is_ordered(m, "y", "(2, 0, 3, 1, 4)") &&
-                      is_part(m, "qi", "0") && is_part(m, "ki", "1") && is_part(m, "vi", "2") &&
-                      shape_dims_equal(m->root->results.items[0]->shape, x);
+                      is_head_part(m, "qi", "0") && is_head_part(m, "ki", "1") &&
+                      is_head_part(m, "vi", "2") && shape_dims_equal(m->root->results.items[0]->shape, x);
     return fits ? attention_layer(m, callee, heads, m->root, "qkv.", "proj.") : NULL;
 }

@@ -162,7 +162,7 @@ static void find_divisors(BlockSizes *sizes) {
     }
 }
 
-static Dim *quotients(const BlockSizes *sizes, const Dim *of_runs, Dim divisor) {
+static Dim *divided_sizes(const BlockSizes *sizes, const Dim *of_runs, Dim divisor) {
     Dim *out = NEW_ARRAY(sizes->im->arena, Dim, sizes->choice->count);
     for (int m = 0; m < sizes->choice->count; m++)
         if (!(out[m] = dim_div_exact(sizes->im->dims, of_runs[m], divisor))) return NULL;
@@ -174,7 +174,7 @@ static void add_quotients(BlockSizes *sizes) {
     for (int i = 0; i < whole; i++)
         for (int d = 0; d < sizes->divisor_count; d++) {
             const SizeFactor *from = &sizes->factors.items[i];
-            Dim *of_runs = quotients(sizes, from->sizes, dim_const(sizes->im->dims, sizes->divisors[d]));
+            Dim *of_runs = divided_sizes(sizes, from->sizes, dim_const(sizes->im->dims, sizes->divisors[d]));
             if (!of_runs) continue;
             const SizeFactor factor = {from->name, of_runs, from->input, (int)sizes->divisors[d]};
             vec_push(sizes->im->arena, &sizes->factors, factor);

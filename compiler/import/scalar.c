@@ -11,8 +11,10 @@ enum { MANY = 8, LONG = 7, LARGEST_ROOTED = 4096 };
 /* Whether the number is, as an f32, a square root or a fourth root of a whole number or
  * of its inverse, as scales of attention are: nobody has learned these. */
 static bool is_root_of_whole(double value) {
+    double raised = value;
     for (int power = 2; power <= 4; power *= 2) {
-        const double raised = pow(fabs(value), power), whole = raised < 1 ? 1 / raised : raised;
+        raised *= raised;
+        const double whole = raised < 1 ? 1 / raised : raised;
         if (whole <= LARGEST_ROOTED && fabs(whole - round(whole)) <= 4e-7 * whole) return true;
     }
     return false;
