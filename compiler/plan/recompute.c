@@ -19,7 +19,7 @@
 
 enum { LEAST_WAITING = 1 << 16 /* bytes; less is not worth a launch */ };
 
-#define SHARE_AGAIN 0.01 /* most of the program's time that may be added */
+#define SHARE_AGAIN 0.02 /* most of the program's time that may be added */
 
 typedef struct Waiting { /* how a root is used around the peak */
     int before;          /* the last launch before the peak that uses it; -1: none */
