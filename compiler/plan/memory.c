@@ -49,64 +49,6 @@ typedef struct MemoryPlan {
     Vec(Tenant) live;       /* those of a slot that are live at the same time as the buffer to be placed */
 } MemoryPlan;
 
-/* ---- lives ---- */
-
-int first_along(const Program *program, int launch) {
-    while (launch > 0 && program->launches.items[launch - 1]->fused > 0) launch--;
-    return launch;
-}
-
-static void touch_value(Value *value, int launch) {
-    for (; value; value = value->parent) {
-        if (value->first < 0) value->first = launch;
-        if (value->last < launch) value->last = launch;
-    }
-}
-
-/* A value that launches fused by rows use lives as long as all of them. */
-static void touch_at(const Program *program, Value *value, int launch) {
-    touch_value(value, first_along(program, launch));
-    touch_value(value, launch + program->launches.items[launch]->fused);
-}
-
-static Dim round_up_bytes(MemoryPlan *plan, Dim bytes) {
-    if (dim_div_exact(plan->dims, bytes, dim_const(plan->dims, ALIGNMENT))) return bytes;
-    return dim_scale(plan->dims, dim_ceil_div(plan->dims, bytes, ALIGNMENT), ALIGNMENT);
-}
-
-void find_lives(Program *program) {
-    for (int i = 0; i < program->values.count; i++)
-        program->values.items[i]->first = program->values.items[i]->last = -1;
-    for (int i = 0; i < program->launches.count; i++) {
-        Kernel *kernel = program->launches.items[i];
-        touch_at(program, kernel->output, i);
-        for (int k = 0; k < kernel->input_count; k++) touch_at(program, kernel->inputs[k], i);
-        touch_at(program, kernel->workspace, i);
-        for (int k = 0; k < kernel->sum_count; k++) touch_at(program, kernel->sums[k].parts, i);
-    }
-}
-
-static void make_planned_buffers(MemoryPlan *plan) {
-    const Program *program = plan->program;
-    for (int i = 0; i < program->values.count; i++) {
-        const Value *value = program->values.items[i];
-        Dim bytes = round_up_bytes(plan, value->bytes);
-        plan->buffers[i] = (PlannedBuffer){value->first,
-                                           value->last,
-                                           dim_typical(plan->dims, bytes),
-                                           bytes,
-                                           -1,
-                                           dim_const(plan->dims, 0),
-                                           -1};
-    }
-}
-
-static PlannedBuffer *buffer_of(MemoryPlan *plan, const Value *value) {
-    PlannedBuffer *buffer = &plan->buffers[value_root(value)->id];
-    while (buffer->merged >= 0) buffer = &plan->buffers[buffer->merged];
-    return buffer;
-}
-
 /* ---- writing in place ---- */
 
 static bool keeps_element(const Kernel *kernel, const Node *member, const void *context) {
@@ -134,31 +76,94 @@ bool reads_in_place(const Kernel *kernel, int input) {
     return kernel_reads_at_point(kernel, value->node, keeps_element, NULL);
 }
 
-static bool can_write_over(MemoryPlan *plan, const Kernel *kernel, int input, int launch) {
+static bool can_write_over(const Kernel *kernel, int input, int launch) {
     const Value *value = kernel->inputs[input];
-    if (value->parent || value->space != SPACE_SLOT || buffer_of(plan, value)->last != launch) return false;
-    for (int i = 0; i < kernel->input_count; i++) {
-        const Value *other = kernel->inputs[i];
-        if (i != input && other->space == SPACE_SLOT && buffer_of(plan, other) == buffer_of(plan, value))
-            return false;
-    }
+    if (value->parent || value->space != SPACE_SLOT || value->last != launch) return false;
+    for (int i = 0; i < kernel->input_count; i++)
+        if (i != input && value_root(kernel->inputs[i]) == value) return false;
     return reads_in_place(kernel, input);
+}
+
+static void find_overwritten(Program *program) {
+    for (int i = 0; i < program->launches.count; i++) {
+        const Kernel *kernel = program->launches.items[i];
+        Value *output = kernel->output;
+        if (kernel->member_count == 0 || output->parent || output->space != SPACE_SLOT) continue;
+        if (output->first != first_along(program, i)) continue;
+        for (int k = 0; k < kernel->input_count && !output->over; k++)
+            if (can_write_over(kernel, k, i)) output->over = kernel->inputs[k];
+    }
+}
+
+/* ---- lives ---- */
+
+int first_along(const Program *program, int launch) {
+    while (launch > 0 && program->launches.items[launch - 1]->fused > 0) launch--;
+    return launch;
+}
+
+static void touch_value(Value *value, int launch) {
+    for (; value; value = value->parent) {
+        if (value->first < 0) value->first = launch;
+        if (value->last < launch) value->last = launch;
+    }
+}
+
+/* A value that launches fused by rows use lives as long as all of them. */
+static void touch_at(const Program *program, Value *value, int launch) {
+    touch_value(value, first_along(program, launch));
+    touch_value(value, launch + program->launches.items[launch]->fused);
+}
+
+static Dim round_up_bytes(MemoryPlan *plan, Dim bytes) {
+    if (dim_div_exact(plan->dims, bytes, dim_const(plan->dims, ALIGNMENT))) return bytes;
+    return dim_scale(plan->dims, dim_ceil_div(plan->dims, bytes, ALIGNMENT), ALIGNMENT);
+}
+
+void find_lives(Program *program) {
+    for (int i = 0; i < program->values.count; i++) {
+        Value *value = program->values.items[i];
+        value->first = value->last = -1;
+        value->over = NULL;
+    }
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
+        touch_at(program, kernel->output, i);
+        for (int k = 0; k < kernel->input_count; k++) touch_at(program, kernel->inputs[k], i);
+        touch_at(program, kernel->workspace, i);
+        for (int k = 0; k < kernel->sum_count; k++) touch_at(program, kernel->sums[k].parts, i);
+    }
+    find_overwritten(program);
+}
+
+static void make_planned_buffers(MemoryPlan *plan) {
+    const Program *program = plan->program;
+    for (int i = 0; i < program->values.count; i++) {
+        const Value *value = program->values.items[i];
+        Dim bytes = round_up_bytes(plan, value->bytes);
+        plan->buffers[i] = (PlannedBuffer){value->first,
+                                           value->last,
+                                           dim_typical(plan->dims, bytes),
+                                           bytes,
+                                           -1,
+                                           dim_const(plan->dims, 0),
+                                           -1};
+    }
+}
+
+static PlannedBuffer *buffer_of(MemoryPlan *plan, const Value *value) {
+    PlannedBuffer *buffer = &plan->buffers[value_root(value)->id];
+    while (buffer->merged >= 0) buffer = &plan->buffers[buffer->merged];
+    return buffer;
 }
 
 static void merge_in_place(MemoryPlan *plan) {
     for (int i = 0; i < plan->program->launches.count; i++) {
-        Kernel *kernel = plan->program->launches.items[i];
-        Value *output = kernel->output;
-        if (kernel->member_count == 0 || output->parent || output->space != SPACE_SLOT) continue;
-        if (output->first != first_along(plan->program, i)) continue;
-        for (int k = 0; k < kernel->input_count; k++) {
-            if (!can_write_over(plan, kernel, k, i)) continue;
-            PlannedBuffer *over = buffer_of(plan, kernel->inputs[k]);
-            over->last = output->last;
-            plan->buffers[output->id].merged = (int)(over - plan->buffers);
-            output->over = kernel->inputs[k];
-            break;
-        }
+        const Value *output = plan->program->launches.items[i]->output;
+        PlannedBuffer *over = output->over ? buffer_of(plan, output->over) : NULL;
+        if (!over) continue;
+        over->last = output->last;
+        plan->buffers[output->id].merged = (int)(over - plan->buffers);
     }
 }
 

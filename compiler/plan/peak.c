@@ -12,12 +12,16 @@ int64_t buffer_bytes(const Program *program, const Value *root) {
 
 static bool has_buffer(const Value *value) { return !value->parent && value->first >= 0; }
 
+/* The launch from which the value's bytes count: behind the last one of a value that it
+ * overwrites. */
+static int first_alone(const Value *value) { return value->over ? value->over->last + 1 : value->first; }
+
 int64_t *find_live_bytes(const Program *program, Arena *arena, int *peak) {
     int64_t *live = NEW_ARRAY(arena, int64_t, program->launches.count + 1);
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
         if (!has_buffer(value)) continue;
-        live[value->first] += buffer_bytes(program, value);
+        live[first_alone(value)] += buffer_bytes(program, value);
         live[value->last + 1] -= buffer_bytes(program, value);
     }
     *peak = 0;
@@ -63,7 +67,7 @@ void explain_peak(const Program *program, Text *out) {
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
         int64_t bytes = buffer_bytes(program, value);
-        if (bytes == 0 || !has_buffer(value) || value->first > peak || value->last < peak) continue;
+        if (bytes == 0 || !has_buffer(value) || first_alone(value) > peak || value->last < peak) continue;
         vec_push(scratch, &all, ((Standing){bytes, value}));
     }
     text_add(out, "peak        %10.3f MB in launch %d, ", (double)sum / 1e6, peak);

@@ -63,11 +63,12 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     fuse_shared(program);
     settle_kinds(program, true);
     finish_kernels(program);
-    recompute(program, options->again); /* of settled launches, whose working memory is known */
-    pack_assign(program);
     guard_launches(program);
-    store_in_place(program); /* after guards, which it goes by; takes launches away */
-    plan(program);           /* last: the buffers of all launches are known */
+    store_in_place(program);            /* after guards, which it goes by; takes launches away */
+    recompute(program, options->again); /* of settled launches, whose working memory is known */
+    guard_launches(program);            /* anew: what is made again may be needed in fewer runs */
+    pack_assign(program);
+    plan(program); /* last: the buffers of all launches are known */
     program_verify(program);
     arena_free(low.scratch);
     return program;

@@ -12,15 +12,14 @@
  * on the same operands, right before the first launch that reads it after the peak, or
  * before an operand is overwritten; results stay the same to the bit.
  *
- * Needs: final launches, so that all memory but the addresses of buffers is known.
+ * Needs: final launches, of which those that update states do so in place, so that all
+ * memory but the addresses of buffers is known.
  * Result: more launches. */
 #include "plan/stages.h"
 
-#include <limits.h>
-
 enum { LEAST_WAITING = 1 << 16 /* bytes; less is not worth a launch */ };
 
-#define SHARE_AGAIN 0.01 /* most of the program's time that may be added */
+#define SHARE_AGAIN 0.02 /* most of the program's time that may be added */
 
 typedef struct Waiting { /* how a root is used around the peak */
     int before;          /* the last launch before the peak that uses it; -1: none */
@@ -34,14 +33,12 @@ typedef struct Waiting { /* how a root is used around the peak */
 typedef struct Peak {
     Program *program;
     Arena *scratch;
-    int64_t *live;    /* bytes that are live, by launch */
-    int launch;       /* the peak */
-    int first, last;  /* the launches that run together with it */
-    Waiting *waiting; /* by id of a root */
-    int *made;        /* by id of a value: the launch that writes it; -1: none */
-    /* by index of an input: the launch that writes the state's new value there, or
-     * INT_MAX */
-    int *replaced;
+    int64_t *live;     /* bytes that are live, by launch */
+    int launch;        /* the peak */
+    int first, last;   /* the launches that run together with it */
+    Waiting *waiting;  /* by id of a root */
+    int *made;         /* by id of a value: the launch that writes it; -1: none */
+    bool *overwritten; /* by id of a root: another value takes its buffer when it ends */
 } Peak;
 
 /* ---- what is live, and where it is used ---- */
@@ -55,16 +52,11 @@ static void find_peak(Peak *peak) {
 static void find_made(Peak *peak) {
     const Program *program = peak->program;
     peak->made = NEW_ARRAY(peak->scratch, int, program->values.count);
-    peak->replaced = NEW_ARRAY(peak->scratch, int, program->graph->inputs.count + 1);
+    peak->overwritten = NEW_ARRAY(peak->scratch, bool, program->values.count);
     for (int i = 0; i < program->values.count; i++) peak->made[i] = -1;
-    for (int i = 0; i < program->graph->inputs.count; i++) peak->replaced[i] = INT_MAX;
-    for (int i = 0; i < program->launches.count; i++) {
-        const Kernel *kernel = program->launches.items[i];
-        peak->made[kernel->output->id] = i;
-        if (is_state_store(program, kernel))
-            peak->replaced[program_shared_input(program, kernel->output->slot)] =
-                value_root(kernel->inputs[0])->first;
-    }
+    for (int i = 0; i < program->launches.count; i++) peak->made[program->launches.items[i]->output->id] = i;
+    for (int i = 0; i < program->values.count; i++)
+        if (program->values.items[i]->over) peak->overwritten[program->values.items[i]->over->id] = true;
 }
 
 /* The value, written by a launch, of which this one is a view. */
@@ -111,15 +103,29 @@ static bool lies_densely(Program *program, const Value *value) {
     return true;
 }
 
+/* The state in whose memory a value lies, as the index of an input; -1: in none. */
+static int state_of_value(const Program *program, const Value *root) {
+    if (root->space == SPACE_INPUT) return root->slot;
+    return root->space == SPACE_OUTPUT ? program_shared_input(program, root->slot) : -1;
+}
+
+/* The first launch up to `next` that writes another value into the state's memory in
+ * which the operand lies; else `next`. */
+static int last_with_operand(const Program *program, const Value *root, int next) {
+    int state = state_of_value(program, root);
+    for (int i = state < 0 ? next : root->first; i < next; i++) {
+        const Value *written = value_root(program->launches.items[i]->output);
+        if (written != root && written->space == SPACE_OUTPUT && state_of_value(program, written) == state)
+            return i;
+    }
+    return next;
+}
+
 /* The last launch up to `next` before which all operands of the kernel still have their
  * values. */
 static int last_with_operands(const Peak *peak, const Kernel *kernel, int next) {
-    for (int i = 0; i < kernel->input_count; i++) {
-        const Value *root = value_root(kernel->inputs[i]);
-        if (root->space == SPACE_INPUT && peak->replaced[root->slot] < next)
-            next = peak->replaced[root->slot];
-        if (root->space == SPACE_OUTPUT) return -1;
-    }
+    for (int i = 0; i < kernel->input_count; i++)
+        next = last_with_operand(peak->program, value_root(kernel->inputs[i]), next);
     return first_along(peak->program, next);
 }
 
@@ -139,8 +145,10 @@ static int64_t bytes_saved(const Peak *peak, const Again *again) {
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *root = value_root(kernel->inputs[i]);
         int64_t more = buffer_bytes(peak->program, root);
-        if (root->last < peak->launch) saved -= more;
-        for (int k = root->last + 1; more > 0 && k <= again->at; k++) {
+        /* the first launch at which a longer life takes memory */
+        int longer = root->last + !peak->overwritten[root->id];
+        if (longer <= peak->launch) saved -= more;
+        for (int k = longer; more > 0 && k <= again->at; k++) {
             bool waits = k > before && k < again->at;
             if (peak->live[k] + more - (waits ? bytes : 0) >= peak->live[peak->launch]) return 0;
         }

@@ -27,9 +27,11 @@
  *     tasks: block of output channels, a part of the map tiles     transform back, epilogue, store
  *
  * Packing weights that the run computes would write four to six times as many bytes to
- * memory as it reads, and the products read them again. Where a round has all map tiles,
- * it has one group of output channels instead of all, and a launch before these, whose
- * tasks transform some inputs of the group's weights (kernels/reorder), which L3 holds.
+ * memory as it reads, and the products read them again. Where few map tiles meet many
+ * output channels, a round has all map tiles and some groups of output channels instead
+ * of all, and a launch before these, whose tasks transform some inputs of the weights of
+ * a group (kernels/reorder), which L3 holds. The products of a round read all transformed
+ * inputs from L3: its groups are as many as give each input enough work.
  *
  * Effective share of peak (FLOPs of direct convolution) on a core with two 512-bit FMAs
  * at 249 GFLOP/s, warm / weights flushed from all caches, by build/kernel_bench; direct
@@ -59,6 +61,7 @@ enum {
     MANY_TASKS = 16,
     PRODUCT_TASKS = 72,
     WEIGHT_CHANNELS = 16 /* inputs whose weights a task transforms */,
+    ROUND_OUTPUTS = 64 /* of a round that transforms weights: for each input that it reads from L3 */,
     LAUNCH_CYCLES = 3000,
     LEAST_PLACES = 4000
 };
@@ -256,13 +259,27 @@ static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
         tile->together = round_up(ceil_div(all, times), tile->pixels);
 }
 
-/* A round transforms weights where it has all map tiles, of which a plane leaves room for
- * the weights in L2; else it would do that again for each round of tiles. */
+/* A round transforms weights where they are many for so few map tiles: it has all of
+ * these, since rounds of others would transform the weights again, and transformed inputs
+ * then are at most half as many numbers as all transformed weights. */
 static void choose_own_weights(const WinogradLayer *l, WinogradTile *tile) {
-    int64_t all = round_up(l->tiles, tile->pixels), plane = all * l->in_blocks * l->target->lanes * l->bytes;
-    tile->transforms_weights =
-        tile->phases && !l->constant && l->fixed_count && plane <= l->target->l2_bytes / 4;
-    if (tile->transforms_weights) tile->together = all;
+    int64_t outputs = l->out_blocks * l->target->lanes, group = (int64_t)tile->blocks * l->target->lanes;
+    tile->groups = ceil_div(outputs, group);
+    tile->transforms_weights = tile->phases && !l->constant && l->fixed_count && 2 * l->tiles <= outputs;
+    if (!tile->transforms_weights) return;
+    tile->groups = min_i64(tile->groups, max_i64(1, ROUND_OUTPUTS / group));
+    tile->together = round_up(l->tiles, tile->pixels);
+}
+
+/* Into how many tasks the products of a plane are divided: of all groups, or, where there
+ * are few groups in a round, of the map tiles, whose inputs leave room for the weights
+ * in L2. */
+static int choose_product_parts(const WinogradLayer *l, const WinogradTile *tile) {
+    int64_t shared = tile->transforms_weights ? tile->together / tile->pixels : tile->groups;
+    int64_t parts = ceil_div(PRODUCT_TASKS, winograd_planes(&l->w));
+    int64_t plane = tile->together * l->in_blocks * l->target->lanes * l->bytes;
+    if (tile->transforms_weights) parts = max_i64(parts, ceil_div(plane, l->target->l2_bytes / 4));
+    return (int)min_i64(shared, parts);
 }
 
 static double transforming_cycles(const WinogradLayer *l) {
@@ -279,10 +296,8 @@ static WinogradTile choose_winograd_tile(const ConvShape *s, const WinogradLayer
     if (!l->fixed_count) tile.rest = tile.pixels / 2;
     if (!conv_has_long_steps(l->target) && l->inputs % 2 == 0) tile.unroll = 2;
     tile.plane = plane_of(l, tile.together);
-    int64_t shared =
-        tile.transforms_weights ? tile.together / tile.pixels : ceil_div(l->out_blocks, tile.blocks);
     tile.parts = PARTS;
-    tile.product_parts = (int)min_i64(shared, ceil_div(PRODUCT_TASKS, winograd_planes(&l->w)));
+    tile.product_parts = choose_product_parts(l, &tile);
     double warm = product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
     if (tile.phases) warm += LAUNCH_CYCLES;
     *cycles = warm + winograd_stream_cycles(l, &tile, warm);
@@ -322,8 +337,7 @@ static int64_t weights_of_group(const WinogradTile *tile, int lanes) {
 }
 
 static int64_t blocks_of_round(const WinogradTile *tile, int lanes) {
-    int64_t all = ceil_div(tile->shape.outputs, lanes);
-    return tile->transforms_weights ? tile->blocks : all;
+    return min_i64(tile->groups * tile->blocks, ceil_div(tile->shape.outputs, lanes));
 }
 
 /* Transformed inputs, products and weights. */
@@ -332,7 +346,7 @@ static WorkingMemory winograd_memory(Dims *dims, const WinogradTile *tile, int l
     int64_t in_blocks = ceil_div(s->inputs, lanes) * winograd_axis(s, 0).in_parities;
     int64_t blocks = in_blocks + (tile->phases ? blocks_of_round(tile, lanes) : tile->blocks);
     int64_t floats = blocks * winograd_block(tile);
-    if (tile->transforms_weights) floats += weights_of_group(tile, lanes);
+    if (tile->transforms_weights) floats += tile->groups * weights_of_group(tile, lanes);
     Dim bytes = dim_const(dims, floats * dtype_bytes(s->types.sum));
     return tile->phases ? (WorkingMemory){.workspace = bytes} : (WorkingMemory){.scratch = bytes};
 }
@@ -379,7 +393,7 @@ static Dim rounds_of_tiles(Dims *dims, const WinogradTile *tile) {
 
 static int64_t rounds_of_groups(const WinogradTile *tile, int lanes) {
     int64_t groups = ceil_div(ceil_div(tile->shape.outputs, lanes), tile->blocks);
-    return tile->transforms_weights ? groups : 1;
+    return ceil_div(groups, tile->groups);
 }
 
 static Dim rounds_of_all(Dims *dims, const WinogradTile *tile, int lanes) {
@@ -387,6 +401,7 @@ static Dim rounds_of_all(Dims *dims, const WinogradTile *tile, int lanes) {
     return dim_scale(dims, rounds_of_tiles(dims, tile), parities * rounds_of_groups(tile, lanes));
 }
 
+/* Of a group. */
 static int64_t weight_parts(const WinogradTile *tile) {
     return ceil_div(tile->shape.inputs, WEIGHT_CHANNELS);
 }
@@ -399,8 +414,8 @@ static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShap
             products = planes * tile->product_parts,
             results = blocks_of_round(tile, (int)lanes) * tile->parts;
     const char *names[] = {"weights", "inputs", "products", "results"};
-    Dim tasks[] = {dim_const(dims, weight_parts(tile)), dim_const(dims, inputs), dim_const(dims, products),
-                   dim_const(dims, results)};
+    Dim tasks[] = {dim_const(dims, weight_parts(tile) * tile->groups), dim_const(dims, inputs),
+                   dim_const(dims, products), dim_const(dims, results)};
     int first = !tile->transforms_weights;
     kernel_set_phases(kernel, names + first, tasks + first, COUNT_OF(names) - first);
     kernel->rounds = rounds_of_all(dims, tile, (int)lanes);
@@ -458,7 +473,6 @@ static Winograder begin_function(Module *m, const Kernel *kernel, const char *na
     c.out_blocks = ceil_div(c.shape.outputs, c.lanes);
     c.sum_blocks = c.in_blocks * c.axes[0].in_parities;
     c.groups = ceil_div(c.out_blocks, c.tile->blocks);
-    c.round_groups = c.tile->transforms_weights ? 1 : c.groups;
     c.input = map_of_inputs(&c);
     c.weights = get_argument(m, 2);
     c.input.planes = c.tile->phases ? get_argument(m, kernel->input_count + 1) : m->scratch;
@@ -568,7 +582,7 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
 
 typedef struct Round {
     ParityTiles of;
-    LLVMValueRef group;    /* the first, or the only one */
+    LLVMValueRef group;    /* the first */
     LLVMValueRef of_block; /* its number among those with results for a block */
 } Round;
 
@@ -590,25 +604,33 @@ static Round find_round(Winograder *c, LLVMValueRef number) {
     Module *m = c->m;
     LLVMValueRef rounds = get_dim(m, rounds_of_tiles(c->kernel->program->graph->dims, c->tile)),
                  tiles = take_part(m, &number, rounds);
-    Round round = {.group = take_part(m, &number, get_i64(m, rounds_of_groups(c->tile, c->lanes)))};
+    LLVMValueRef groups = take_part(m, &number, get_i64(m, rounds_of_groups(c->tile, c->lanes)));
+    Round round = {.group = emit_affine(m, groups, c->tile->groups, 0)};
     round.of_block = emit_add(m, emit_mul(m, number, rounds), tiles);
     round.of = (ParityTiles){tiles_of_round(c, tiles, rounds), number};
     return round;
 }
 
-/* Some inputs of the weights of the round's group. */
+/* Some inputs of the weights of a group of the round, which the last round may not
+ * have. */
 static void emit_weights(Module *m, const Kernel *kernel, const char *name) {
     Winograder c = begin_function(m, kernel, name);
     Format format = winograd_format(c.lanes, c.tile);
-    WinogradCell cell = {.format = &format, .weight = c.weights, .to = c.transformed};
+    WinogradCell cell = {.format = &format, .weight = c.weights};
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, weight_parts(c.tile)));
+    LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, weight_parts(c.tile))),
+                 number = take_part(m, &task, get_i64(m, c.tile->groups));
     Round round = find_round(&c, task);
-    cell.number = emit_add(m, emit_mul(m, round.of.parity, get_i64(m, c.groups)), round.group);
+    LLVMValueRef group = emit_add(m, round.group, number), groups = get_i64(m, c.groups);
+    Branch exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, group, groups, ""));
+    cell.number = emit_add(m, emit_mul(m, round.of.parity, groups), group);
+    cell.to =
+        get_element(m, m->f32, c.transformed, emit_affine(m, number, weights_of_group(c.tile, c.lanes), 0));
     cell.begin = emit_affine(m, part, WEIGHT_CHANNELS, 0);
     cell.end =
         emit_min(m, emit_affine(m, part, WEIGHT_CHANNELS, WEIGHT_CHANNELS), get_i64(m, c.shape.inputs));
     emit_winograd_cell(m, kernel, &cell);
+    end_if(m, &exists);
     end_loop(m, &tasks);
     finish_kernel(m);
 }
@@ -632,7 +654,7 @@ static void emit_inputs(Module *m, const Kernel *kernel, const char *name) {
     finish_kernel(m);
 }
 
-/* The last group may have fewer blocks than the others. */
+/* The last round, and its last group, may have fewer blocks than the others. */
 static void emit_results(Module *m, const Kernel *kernel, const char *name) {
     Winograder c = begin_function(m, kernel, name);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
@@ -672,25 +694,18 @@ static TileRange emit_share(Module *m, LLVMValueRef count, LLVMValueRef part, in
                        emit_div(m, emit_mul(m, count, next), parts)};
 }
 
-/* A plane of the group that the round has, of a share of the map tiles. */
-static void emit_products_of_group(Winograder *c, Plane *plane, LLVMValueRef part) {
+/* The groups of a part of the products: some of the round's groups with all map tiles;
+ * or, where the round transforms weights, all of them with some map tiles, which `plane`
+ * gets. */
+static TileRange groups_of_part(Winograder *c, Plane *plane, LLVMValueRef part) {
     Module *m = c->m;
-    int64_t pixels = c->tile->pixels;
-    TileRange share = emit_share(m, get_i64(m, c->tile->together / pixels), part, c->tile->product_parts);
-    plane->weights = c->transformed;
+    int64_t pixels = c->tile->pixels, parts = c->tile->product_parts;
+    if (!c->transformed) return emit_share(m, get_i64(m, c->groups), part, parts);
+    TileRange share = emit_share(m, get_i64(m, c->tile->together / pixels), part, parts);
     plane->tiles.begin = emit_affine(m, share.begin, pixels, 0);
     plane->tiles.end = emit_min(m, emit_affine(m, share.end, pixels, 0), plane->tiles.end);
-    emit_group(c, plane->group, emit_group_of_plane, plane);
-}
-
-/* A plane of a share of all groups. */
-static void emit_products_of_groups(Winograder *c, Plane *plane, LLVMValueRef part, LLVMValueRef parity) {
-    Module *m = c->m;
-    TileRange share = emit_share(m, get_i64(m, c->groups), part, c->tile->product_parts);
-    plane->weights = weights_of_parity(c, parity);
-    Loop loop = begin_loop(m, share.begin, share.end, 1);
-    emit_group(c, loop.index, emit_group_of_plane, plane);
-    end_loop(m, &loop);
+    LLVMValueRef end = emit_affine(m, plane->group, 1, c->tile->groups);
+    return (TileRange){plane->group, emit_min(m, end, get_i64(m, c->groups))};
 }
 
 static void emit_products(Module *m, const Kernel *kernel, const char *name) {
@@ -701,8 +716,11 @@ static void emit_products(Module *m, const Kernel *kernel, const char *name) {
     Round round = find_round(&c, task);
     plane.group = round.group;
     plane.tiles = (TileRange){get_i64(m, 0), round.of.tiles.count};
-    if (c.transformed) emit_products_of_group(&c, &plane, part);
-    else emit_products_of_groups(&c, &plane, part, round.of.parity);
+    plane.weights = c.transformed ? c.transformed : weights_of_parity(&c, round.of.parity);
+    TileRange groups = groups_of_part(&c, &plane, part);
+    Loop loop = begin_loop(m, groups.begin, groups.end, 1);
+    emit_group(&c, loop.index, emit_group_of_plane, &plane);
+    end_loop(m, &loop);
     end_loop(m, &tasks);
     finish_kernel(m);
 }

@@ -40,11 +40,13 @@ typedef struct WinogradTile {
     /* three launches over a workspace; else a task does everything for `together` map
      * tiles, of a parity of the output, in its scratch */
     bool phases;
-    /* phases: a round has all map tiles and one group, whose weights it transforms, which
-     * lie PLAIN; else they are packed, and a round multiplies by all of them */
+    /* phases: a round has all map tiles, and transforms the weights of its groups, which
+     * lie PLAIN; else they are packed, and a round has all groups */
     bool transforms_weights;
+    int64_t groups; /* of a round */
     /* phases: into how many tasks the transforms divide the map tiles, and the products
-     * of a plane divide the groups, or, of one group, the map tiles */
+     * of a plane divide the groups, or, where the round transforms weights, the map
+     * tiles */
     int parts, product_parts;
 } WinogradTile;
 
@@ -86,7 +88,7 @@ typedef struct Winograder {
     WinogradAxis axes[2];
     int64_t in_blocks, out_blocks; /* blocks of channels */
     int64_t sum_blocks;            /* of all parities of the input, which a sum has */
-    int64_t groups, round_groups;  /* of Q blocks: of a parity of the output, of a round */
+    int64_t groups;                /* of Q blocks, of a parity of the output */
     int64_t plane, block;          /* elements from one plane, and from one block of channels, to the next */
     WinogradMap input;
     LLVMValueRef weights;              /* base address of the operand */

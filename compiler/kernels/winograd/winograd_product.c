@@ -117,7 +117,7 @@ static LLVMValueRef find_plane_panel(Winograder *c, LLVMValueRef plane, LLVMValu
  * phases, through the groups of a plane. */
 static LLVMValueRef find_next_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
     Module *m = c->m;
-    LLVMValueRef planes = get_i64(m, winograd_planes(&c->w)), groups = get_i64(m, c->round_groups),
+    LLVMValueRef planes = get_i64(m, winograd_planes(&c->w)), groups = get_i64(m, c->tile->groups),
                  ahead = get_i64(m, AHEAD);
     LLVMValueRef number = c->tile->phases ? emit_add(m, emit_mul(m, plane, groups), group)
                                           : emit_add(m, emit_mul(m, group, planes), plane);
