@@ -526,6 +526,7 @@ bool import_graph(Import *im) {
     im->opset = im->model->opset;
     if (!begin_trial(im)) return false;
     bind_initializers(im, graph);
+    group_nodes(im);
     const OnnxNode *nodes = needed_nodes(im, &count);
     run_nodes(im, nodes, count);
     if (im->why) {

@@ -17,24 +17,44 @@ static bool most_boxes(Import *im, Wire *scores, Wire *given, int64_t *most) {
                   (long long)*most, MOST_BOXES);
 }
 
+/* The settings that both forms have: "iou = 0.5, score = 0.3". */
+static bool nms_settings(Import *im, Wire *iou, Wire *score, Text *out) {
+    double overlap = 0, least = -INFINITY;
+    if ((iou && !number_of(im, iou, "iou_threshold", &overlap)) ||
+        (score && !number_of(im, score, "score_threshold", &least)))
+        return false;
+    text_add(out, ", iou = %s", number_text(im->arena, overlap, true));
+    if (least > -INFINITY) text_add(out, ", score = %s", number_text(im->arena, least, true));
+    return true;
+}
+
 void convert_nms(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *both[] = {input_at(inputs, count, 0), input_at(inputs, count, 1)}, *made[2] = {NULL, NULL};
-    double iou = 0, score = -INFINITY;
+    Text settings = {.arena = im->arena};
     int64_t most;
     if (!both[0] || !both[1] || wire_rank(im, both[1]) != 3) {
         cannot(im, "it takes boxes and, for each class, their scores");
         return;
     }
-    if (!most_boxes(im, both[1], input_at(inputs, count, 2), &most) ||
-        (input_at(inputs, count, 3) && !number_of(im, inputs[3], "iou_threshold", &iou)) ||
-        (input_at(inputs, count, 4) && !number_of(im, inputs[4], "score_threshold", &score)))
-        return;
-    Text settings = {.arena = im->arena};
-    text_add(&settings, "most = %lld, iou = %s", (long long)most, number_text(im->arena, iou, true));
-    if (score > -INFINITY) text_add(&settings, ", score = %s", number_text(im->arena, score, true));
+    if (!most_boxes(im, both[1], input_at(inputs, count, 2), &most)) return;
+    text_add(&settings, "most = %lld", (long long)most);
+    if (!nms_settings(im, input_at(inputs, count, 3), input_at(inputs, count, 4), &settings)) return;
     if (attribute_int(im, "center_point_box", 0)) text_add(&settings, ", middles = true");
     calls(im, "onnx.nms_rows", both, 2, made, 2, text_string(&settings));
     if (im->why) return;
     found_begin(im, typed(made[0], ONNX_INT32), typed(made[1], ONNX_INT32));
     outputs[0] = cast_to(im, made[0], ONNX_INT64);
+}
+
+/* The library's nms: boxes [N, M, 4] and scores [N, M]. */
+void convert_own_nms(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *both[] = {input_at(inputs, count, 0), input_at(inputs, count, 1)}, *made[2] = {NULL, NULL};
+    Text settings = {.arena = im->arena};
+    int64_t most;
+    int one;
+    if (!both[0] || !both[1] || !ints_of(im, input_at(inputs, count, 2), "most", &most, &one)) return;
+    text_add(&settings, "most = %lld", (long long)most);
+    if (!nms_settings(im, input_at(inputs, count, 3), input_at(inputs, count, 4), &settings)) return;
+    calls(im, "nms", both, 2, made, 2, text_string(&settings));
+    outputs[0] = im->why ? NULL : cast_to(im, typed(made[0], ONNX_INT32), ONNX_INT64);
 }

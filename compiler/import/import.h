@@ -5,6 +5,7 @@
  *                number type as plain bytes
  *   known.c      what is known while importing: shapes and small constants, sizes as formulas
  *                of the model's symbols
+ *   group.c      nodes that cai wrote for one operator
  *   line.c       statements of the model, each elaborated as soon as it is written, which
  *                gives the shape of what it makes
  *   operators.def, convert_*.c
@@ -389,6 +390,10 @@ const char *identifier(Import *im, const char *name,
 /* Converts all nodes that the outputs need; those that cannot be read are listed in
  * im->unread. False after an error that makes the import impossible. */
 bool import_graph(Import *im);
+
+/* ---- group.c ---- */
+
+void group_nodes(Import *im); /* makes one node of those that cai wrote for one operator */
 
 /* ---- order.c ---- */
 
