@@ -409,9 +409,12 @@ static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inp
     const OperatorRow *row = operator_find(node);
     if (function && here) convert_function(im, function, node, inputs, outputs);
     if (function || !is_known_operator(im, node, row) || !here) return;
+    bool shapes;
     if (fold_node(im, inputs, node->input_count, outputs)) return;
+    if (!found_sizes(im, inputs, node->input_count, &shapes)) return;
     row->convert(im, inputs, node->input_count, outputs);
-    found_are_not_counted(im, inputs, node->input_count, outputs);
+    if (shapes && outputs[0] && found_axis(im, outputs[0]) < 0)
+        cannot(im, "its shape is how many rows were found, which only a run knows");
 }
 
 static void report_unread_operator(Import *im, const OnnxNode *node) {
@@ -505,8 +508,8 @@ static void bind_onnx_outputs(Import *im) {
         }
         static const OnnxNode none = {.name = "", .op = ""};
         im->node = &none;
-        wire = wire_itself(wire);
-        if (!wire->missing && !(found_are_not_counted(im, &wire, 1, NULL) && materialize(im, wire)))
+        wire = wire_itself(wire->missing ? wire : found_value(im, wire));
+        if (!wire || (!wire->missing && !materialize(im, wire)))
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s",
                        graph->outputs.items[i].name, im->why);
         im->why = NULL;

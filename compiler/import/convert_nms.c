@@ -1,5 +1,5 @@
-/* NonMaxSuppression, whose list the language has as rows of a fixed number: see
- * found.c. */
+/* NonMaxSuppression, NonZero and Compress, whose lists the language has as rows of a
+ * fixed number: see found.c. */
 #include "import/convert.h"
 
 enum { MOST_BOXES = 1 << 20 }; /* that the language's nms keeps */
@@ -40,9 +40,10 @@ void convert_nms(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     text_add(&settings, "most = %lld", (long long)most);
     if (!nms_settings(im, input_at(inputs, count, 3), input_at(inputs, count, 4), &settings)) return;
     if (attribute_int(im, "center_point_box", 0)) text_add(&settings, ", middles = true");
+    both[0] = found_filled(im, both[0], "0"), both[1] = found_filled(im, both[1], "-inf");
     calls(im, "onnx.nms_rows", both, 2, made, 2, text_string(&settings));
     if (im->why) return;
-    found_begin(im, typed(made[0], ONNX_INT32), typed(made[1], ONNX_INT32));
+    found_begin(im, typed(made[0], ONNX_INT32), 0, typed(made[1], ONNX_INT32));
     outputs[0] = cast_to(im, made[0], ONNX_INT64);
 }
 
@@ -57,4 +58,41 @@ void convert_own_nms(Import *im, Wire *const *inputs, int count, Wire **outputs)
     if (!nms_settings(im, input_at(inputs, count, 3), input_at(inputs, count, 4), &settings)) return;
     calls(im, "nms", both, 2, made, 2, text_string(&settings));
     outputs[0] = im->why ? NULL : cast_to(im, typed(made[0], ONNX_INT32), ONNX_INT64);
+}
+
+/* The places of all that is true in x, i32[axes, as many as may be]. */
+static Wire *places_of_true(Import *im, Wire *x) {
+    Wire *made[2] = {NULL, NULL};
+    x = found_filled(im, x, "false");
+    calls(im, "onnx.nonzero", &x, 1, made, 2, "");
+    if (im->why) return NULL;
+    found_begin(im, typed(made[0], ONNX_INT32), 1, typed(made[1], ONNX_INT32));
+    return made[0];
+}
+
+void convert_nonzero(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    if (!x || wire_rank(im, x) == 0) {
+        cannot(im, "it takes a tensor with axes");
+        return;
+    }
+    if (x->type != ONNX_BOOL) x = typed(infix_number(im, "!=", x, 0), ONNX_BOOL);
+    Wire *places = places_of_true(im, x);
+    outputs[0] = places ? cast_to(im, places, ONNX_INT64) : NULL;
+}
+
+/* The elements along an axis, or of all axes, where a condition is true. */
+void convert_compress(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *condition = input_at(inputs, count, 1);
+    if (!x || !condition || wire_rank(im, condition) != 1) {
+        cannot(im, "it takes elements, and a condition for each");
+        return;
+    }
+    const bool flat = !attribute(im, "axis");
+    if (flat) x = reshaped(im, x, (Dim[]){size_product(im, x, 0, wire_rank(im, x))}, 1);
+    const int axis = flat ? 0 : axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
+    Wire *places = axis < 0 ? NULL : places_of_true(im, condition);
+    if (!places) return;
+    places = reshaped(im, places, (Dim[]){wire_size(im, condition, 0)}, 1);
+    outputs[0] = call(im, "primitive.gather", (Wire *[]){x, places}, 2, "axis = %d", axis);
 }

@@ -507,9 +507,7 @@ static Known *fold_shape(Import *im, Wire *x) {
     slice_bounds(rank, &begin, &end, 1);
     int64_t count = max_i64(0, end - begin);
     Known *out = known_new(im, ONNX_INT64, 1, &count);
-    for (int64_t i = 0; i < count; i++) out->sizes[i] = wire_size(im, x, (int)(begin + i));
-    const int rows = found_axis(im, x);
-    out->counts_found = rows >= begin && rows < end;
+    for (int64_t i = 0; i < count; i++) out->sizes[i] = found_size(im, x, (int)(begin + i));
     return out;
 }
 
@@ -517,8 +515,7 @@ static Known *fold_wire_size(Import *im, Wire *x) {
     Known *out = known_new(im, ONNX_INT64, 0, NULL);
     out->sizes[0] = dim_const(im->dims, 1);
     for (int i = 0; i < wire_rank(im, x); i++)
-        out->sizes[0] = dim_mul(im->dims, out->sizes[0], wire_size(im, x, i));
-    out->counts_found = found_axis(im, x) >= 0;
+        out->sizes[0] = dim_mul(im->dims, out->sizes[0], found_size(im, x, i));
     return out;
 }
 
@@ -644,7 +641,6 @@ bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (im->node->output_count != 1 || takes_part_of_weight(im, in)) return false;
     Known *known = fold_wires(im, inputs, in, count);
     if (!known || (known->count > MAX_WRITTEN && known_is_symbolic(known))) return false;
-    for (int i = 0; i < count; i++) known->counts_found |= in[i] && in[i]->counts_found;
     outputs[0] = NEW(im->arena, Wire);
     *outputs[0] = (Wire){.type = known->type, .known = known};
     for (int i = 0; i < count && !outputs[0]->hint; i++)

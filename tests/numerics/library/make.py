@@ -1098,6 +1098,8 @@ def steps():
                lambda x, y: listed(in_order(x[..., :2] - x[..., 2:] / 2, x[..., :2] + x[..., 2:] / 2), y, 20, 0, -math.inf), use="onnx")
     expression("cast(nms_rows(x, y, most = 20, iou = 0.1, score = 0.5)[1], \"f32\")", shapes,
                lambda x, y: (listed(in_order(x[..., :2], x[..., 2:]), y, 20, 0.1, 0.5)[:, 0] >= 0).sum(), use="onnx")
+    expression('cast(nonzero(x > 0.4)[0], "f32")', [(3, 4, 5)], lambda x: torch.cat([(x > 0.4).nonzero(), (x <= 0.4).nonzero()]).T, use="onnx")
+    expression('cast(nonzero(x > 0.4)[1], "f32")', [(30,)], lambda x: (x > 0.4).sum(), use="onnx")
 
 
 def memories():
