@@ -310,7 +310,10 @@ static Wire *chosen_wire(Import *im, Wire *condition, Wire *a, Wire *b) {
     const int rank = wire_rank(im, a);
     bool alike = a->type == b->type && rank == wire_rank(im, b);
     for (int i = 0; alike && i < rank; i++) alike = wire_size(im, a, i) == wire_size(im, b, i);
-    if (!alike)
+    if (!alike && !has_elements(im, a) && found_axis(im, b) >= 0)
+        return found_where(im, typed(prefix(im, "not ", condition), ONNX_BOOL), b);
+    if (!alike && !has_elements(im, b) && found_axis(im, a) >= 0) return found_where(im, condition, a);
+    if (!alike || (found_axis(im, a) < 0) != (found_axis(im, b) < 0))
         return cannot(
             im, "its branches give %s and %s, and which of them runs depends on values that only a run knows",
             onnx_shape_text(im, a), onnx_shape_text(im, b));
@@ -409,12 +412,11 @@ static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inp
     const OperatorRow *row = operator_find(node);
     if (function && here) convert_function(im, function, node, inputs, outputs);
     if (function || !is_known_operator(im, node, row) || !here) return;
-    bool shapes;
+    const Known *shape;
     if (fold_node(im, inputs, node->input_count, outputs)) return;
-    if (!found_sizes(im, inputs, node->input_count, &shapes)) return;
+    if (!found_sizes(im, inputs, node->input_count, &shape)) return;
     row->convert(im, inputs, node->input_count, outputs);
-    if (shapes && outputs[0] && found_axis(im, outputs[0]) < 0)
-        cannot(im, "its shape is how many rows were found, which only a run knows");
+    if (shape && outputs[0]) outputs[0] = found_in_shape(im, outputs[0], shape);
 }
 
 static void report_unread_operator(Import *im, const OnnxNode *node) {

@@ -14,13 +14,27 @@ static Wire *flattened_wire(Import *im, Wire *x, const Dim *dims, int rank) {
     return is_flat ? stage(im, x, "flatten", "%s", "") : reshaped(im, x, dims, rank);
 }
 
+/* Rows that were found lie along an axis whose size is their number, copied, or what is
+ * left; and a number that was counted is the size of rows. */
+static Wire *with_rows_as_given(Import *im, Wire *y, const Dim *given, int rank) {
+    const int rows = found_axis(im, y);
+    int64_t size;
+    for (int i = 0; i < rank; i++) {
+        const bool fixed = dim_is_const(given[i], &size) && size > 0;
+        if (i == rows ? fixed : found_is_count(im, given[i]))
+            return cannot(im, "its shape is not that of rows whose number only a run knows");
+    }
+    return y;
+}
+
 void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
-    Dim dims[16], known = dim_const(im->dims, 1);
+    Dim given[16], dims[16], known = dim_const(im->dims, 1);
     int rank, open = -1;
     int64_t value;
-    if (!x || !sizes_of(im, input_at(inputs, count, 1), "the shape", dims, &rank)) return;
+    if (!x || !sizes_of(im, input_at(inputs, count, 1), "the shape", given, &rank)) return;
     for (int i = 0; i < rank; i++) {
+        dims[i] = found_at_most(im, given[i]);
         const bool fixed = dim_is_const(dims[i], &value);
         if (fixed && value == 0 && !attribute_int(im, "allowzero", 0) && i < wire_rank(im, x))
             dims[i] = wire_size(im, x, i);
@@ -32,6 +46,7 @@ void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs)
         cannot(im, "a shape whose -1 is not a whole number: %s over %s", onnx_shape_text(im, x),
                dim_string(im->arena, known));
     else outputs[0] = flattened_wire(im, x, dims, rank);
+    if (outputs[0]) outputs[0] = with_rows_as_given(im, outputs[0], given, rank);
 }
 
 void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -185,7 +200,7 @@ static Wire *empty_wire(Import *im, Wire *x, int axis) {
     return wire;
 }
 
-static bool has_elements(Import *im, Wire *x) {
+bool has_elements(Import *im, Wire *x) {
     for (int i = 0; i < wire_rank(im, x); i++)
         if (dim_is_zero(wire_size(im, x, i))) return false;
     return true;
@@ -307,6 +322,12 @@ void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     }
 }
 
+static bool any_found_along(Import *im, Wire *const *parts, int count, int axis) {
+    for (int i = 0; i < count; i++)
+        if (found_axis(im, parts[i]) == axis) return true;
+    return false;
+}
+
 void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *parts[256];
     int many = 0;
@@ -319,6 +340,7 @@ void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     const int axis = axis_of(im, attribute_int(im, "axis", 1), wire_rank(im, parts[0]));
     if (axis < 0) return;
     if (many == 1) outputs[0] = parts[0];
+    else if (any_found_along(im, parts, many, axis)) outputs[0] = rows_joined(im, parts, many, axis);
     else
         outputs[0] = axis == 1 ? stage_of(im, parts, many, "concat", "%s", "")
                                : stage_of(im, parts, many, "concat", "axis = %d", axis);

@@ -81,6 +81,24 @@ void convert_nonzero(Import *im, Wire *const *inputs, int count, Wire **outputs)
     outputs[0] = places ? cast_to(im, places, ONNX_INT64) : NULL;
 }
 
+/* The elements along an axis at which a list of flags is true. */
+static Wire *taken_where(Import *im, Wire *x, Wire *flags, int axis) {
+    Wire *places = axis < 0 ? NULL : places_of_true(im, flags);
+    if (!places) return NULL;
+    places = reshaped(im, places, (Dim[]){wire_size(im, flags, 0)}, 1);
+    return call(im, "primitive.gather", (Wire *[]){x, places}, 2, "axis = %d", axis);
+}
+
+Wire *rows_joined(Import *im, Wire *const *parts, int count, int axis) {
+    Wire **flags = NEW_ARRAY(im->arena, Wire *, count), **filled = NEW_ARRAY(im->arena, Wire *, count);
+    for (int i = 0; i < count; i++) {
+        flags[i] = found_flags(im, parts[i], axis);
+        filled[i] = found_filled(im, parts[i], parts[i]->type == ONNX_BOOL ? "false" : "0");
+    }
+    Wire *all = stage_of(im, filled, count, "concat", "axis = %d", axis);
+    return taken_where(im, all, stage_of(im, flags, count, "concat", "axis = 0"), axis);
+}
+
 /* The elements along an axis, or of all axes, where a condition is true. */
 void convert_compress(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *condition = input_at(inputs, count, 1);
@@ -91,8 +109,5 @@ void convert_compress(Import *im, Wire *const *inputs, int count, Wire **outputs
     const bool flat = !attribute(im, "axis");
     if (flat) x = reshaped(im, x, (Dim[]){size_product(im, x, 0, wire_rank(im, x))}, 1);
     const int axis = flat ? 0 : axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
-    Wire *places = axis < 0 ? NULL : places_of_true(im, condition);
-    if (!places) return;
-    places = reshaped(im, places, (Dim[]){wire_size(im, condition, 0)}, 1);
-    outputs[0] = call(im, "primitive.gather", (Wire *[]){x, places}, 2, "axis = %d", axis);
+    outputs[0] = taken_where(im, x, condition, axis);
 }

@@ -75,6 +75,8 @@ static const FoundCount *count_in_size(const Import *im, Dim size) {
     return NULL;
 }
 
+bool found_is_count(const Import *im, Dim size) { return count_in_size(im, size) != NULL; }
+
 static bool is_counted(const Import *im, const Known *k) {
     for (int64_t i = 0; k && k->sizes && i < k->count; i++)
         if (count_in_size(im, k->sizes[i])) return true;
@@ -89,7 +91,7 @@ static Wire *with_elements_of(Import *im, const Known *k) {
 
 /* ---- as a shape ---- */
 
-static Dim size_at_most(Import *im, Dim size) {
+Dim found_at_most(Import *im, Dim size) {
     for (int i = 0; i < im->counts.count; i++)
         size = dim_substitute(im->dims, size, im->counts.items[i]->symbol,
                               dim_offset(im->dims, im->counts.items[i]->most, 1));
@@ -98,7 +100,7 @@ static Dim size_at_most(Import *im, Dim size) {
 
 static Wire *known_at_most(Import *im, const Known *k) {
     Wire *wire = with_elements_of(im, k);
-    for (int64_t i = 0; i < k->count; i++) wire->known->sizes[i] = size_at_most(im, k->sizes[i]);
+    for (int64_t i = 0; i < k->count; i++) wire->known->sizes[i] = found_at_most(im, k->sizes[i]);
     return wire;
 }
 
@@ -135,15 +137,40 @@ Wire *found_value(Import *im, Wire *wire) {
     return is_counted(im, k) ? known_as_value(im, k) : wire;
 }
 
-bool found_sizes(Import *im, Wire **inputs, int count, bool *shapes) {
-    const char *op = im->node->op;
-    *shapes = false;
+/* Whether input `i` of an operator is the shape of its result. */
+static bool is_shape_input(const char *op, int i) {
+    return !strcmp(op, "ConstantOfShape") || (i == 1 && !strcmp(op, "Expand"));
+}
+
+/* Whether the converter of an operator reads sizes that are counts itself. */
+static bool reads_counts(const char *op, int i) {
+    return i == 1 && (!strcmp(op, "Pad") || !strcmp(op, "Reshape"));
+}
+
+bool found_sizes(Import *im, Wire **inputs, int count, const Known **shape) {
+    *shape = NULL;
     for (int i = 0; i < count; i++) {
         const Known *k = known_of(im, inputs[i]);
-        if (!is_counted(im, k) || (i == 1 && !strcmp(op, "Pad"))) continue;
-        const bool is_shape = i == 1 && (!strcmp(op, "Reshape") || !strcmp(op, "Expand"));
-        *shapes |= is_shape;
-        inputs[i] = is_shape ? known_at_most(im, k) : known_as_value(im, k);
+        if (!is_counted(im, k) || reads_counts(im->node->op, i)) continue;
+        if (is_shape_input(im->node->op, i)) *shape = k;
+        inputs[i] = *shape == k ? known_at_most(im, k) : known_as_value(im, k);
     }
     return !im->why;
+}
+
+Wire *found_in_shape(Import *im, Wire *x, const Known *shape) {
+    const int before = wire_rank(im, x) - (int)shape->count;
+    const FoundCount *of = NULL;
+    int place = 0, counted = 0;
+    for (int i = 0; i < shape->count; i++) {
+        if (!found_is_count(im, shape->sizes[i])) continue;
+        place = i, counted++;
+        of = count_in_size(im, shape->sizes[i]);
+    }
+    const int axis = before + place;
+    const bool alone =
+        counted == 1 && shape->sizes[place] == of->number && wire_size(im, x, axis) == of->most;
+    if (alone && found_axis(im, x) == axis) return x;
+    if (alone && found_axis(im, x) < 0) return found_first(im, x, axis, of->count);
+    return cannot(im, "its shape is how many rows were found, which only a run knows");
 }

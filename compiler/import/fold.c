@@ -571,13 +571,16 @@ static Known *fold_constant(Import *im) {
     return out;
 }
 
-static Known *fold_product(Import *im, const Known *in, int count) {
-    (void)count;
-    if (!in || !in->sizes || in->rank > 1) return NULL;
+/* All elements of a list in one: their product, sum, least or largest. */
+static Known *fold_reduced(Import *im, const Known *in, char op) {
     const int64_t one = 1;
-    Known *out = known_new(im, in->type, attribute_int(im, "keepdims", 1) ? in->rank : 0, &one);
-    out->sizes[0] = dim_const(im->dims, 1);
-    for (int64_t i = 0; i < in->count; i++) out->sizes[0] = dim_mul(im->dims, out->sizes[0], in->sizes[i]);
+    if (!in || in->rank > 1 || in->count == 0 || attribute_int(im, "noop_with_empty_axes", 0)) return NULL;
+    Known *out = known_like(im, in, attribute_int(im, "keepdims", 1) ? in->rank : 0, &one);
+    element_copy(in, 0, out, 0);
+    for (int64_t i = 1; i < in->count; i++) {
+        if (out->reals) out->reals[0] = (float)combine_reals(op, out->reals[0], in->reals[i]);
+        else if (!combine_sizes(im->dims, op, out->sizes[0], in->sizes[i], &out->sizes[0])) return NULL;
+    }
     return out;
 }
 
@@ -593,6 +596,10 @@ static const struct {
     {"And", '&', true},     {"Or", '|', true},          {"Equal", '=', true},          {"Less", '<', true},
     {"Greater", '>', true}, {"LessOrEqual", 'l', true}, {"GreaterOrEqual", 'g', true},
 };
+static const struct {
+    const char *name;
+    char op;
+} reduced[] = {{"ReduceProd", '*'}, {"ReduceSum", '+'}, {"ReduceMin", 'm'}, {"ReduceMax", 'M'}};
 static const char *const unaries[] = {"Floor",      "Ceil", "Round", "Sqrt", "Neg",
                                       "Reciprocal", "Abs",  "Not",   "Exp",  "Log"};
 
@@ -620,7 +627,8 @@ static Known *fold_wires(Import *im, Wire *const *inputs, Knowns in, int count) 
     if (!strcmp(op, "Where")) return count == 3 ? fold_where(im, in) : NULL;
     if (!strcmp(op, "ScatterND")) return count == 3 ? fold_scatter_nd(im, in) : NULL;
     if (!strcmp(op, "Range")) return count == 3 ? fold_range(im, in) : NULL;
-    if (!strcmp(op, "ReduceProd")) return fold_product(im, in[0], count);
+    for (int i = 0; i < COUNT_OF(reduced); i++)
+        if (!strcmp(op, reduced[i].name)) return fold_reduced(im, in[0], reduced[i].op);
     return NULL;
 }
 

@@ -162,22 +162,48 @@ bool found_is_whole(Import *im, const Wire *wire) {
 
 /* ---- operators that are told which rows are there ---- */
 
-/* [rows, 1, 1]: whether a row is there. */
-static Wire *which_are_there(Import *im, const Wire *x, FoundRows rows) {
-    Dim dims[16] = {rows.of->most};
-    for (int i = 1; i < x->shape.rank - rows.axis; i++) dims[i] = dim_const(im->dims, 1);
-    Wire *place = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, dims[0])), ONNX_INT32);
-    return typed(infix(im, "<", reshaped(im, place, dims, x->shape.rank - rows.axis), rows.of->count),
-                 ONNX_BOOL);
+/* [size, 1, 1]: which of the places along an axis are below `count`. */
+static Wire *places_below(Import *im, Dim size, int rank, Wire *count) {
+    Dim dims[16] = {size};
+    for (int i = 1; i < rank; i++) dims[i] = dim_const(im->dims, 1);
+    Wire *place = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, size)), ONNX_INT32);
+    return typed(infix(im, "<", reshaped(im, place, dims, rank), count), ONNX_BOOL);
+}
+
+/* x with a number in place of what is not among the first `count`; `rows`: what rows that
+ * has. */
+static Wire *filled_behind(Import *im, Wire *x, int axis, Wire *count, const char *number, FoundRows rows) {
+    Wire *within = places_below(im, wire_size(im, x, axis), wire_rank(im, x) - axis, count);
+    Wire *filled = call(im, "select", (Wire *[]){within, x}, 2, "%s", number);
+    if (filled) set_rows(im, trial_node(im->trial, filled->name), rows);
+    return typed(filled, x->type);
 }
 
 Wire *found_filled(Import *im, Wire *x, const char *number) {
     const FoundRows rows = x ? rows_of_wire(im, x) : (FoundRows){0};
     if (!rows.of || im->why) return x;
-    Wire *filled = call(im, "select", (Wire *[]){which_are_there(im, x, rows), x}, 2, "%s", number);
-    if (!filled) return NULL;
-    set_rows(im, trial_node(im->trial, filled->name), (FoundRows){0});
-    return typed(filled, x->type);
+    return filled_behind(im, x, rows.axis, rows.of->count, number, (FoundRows){0});
+}
+
+Wire *found_first(Import *im, Wire *x, int axis, Wire *count) {
+    if (!count) return NULL;
+    const char *number =
+        x->type == ONNX_BOOL ? "false" : number_text(im->arena, 0, onnx_type_is_float(x->type));
+    const FoundRows rows = {found_count(im, count, wire_size(im, x, axis)), axis, found_are_places(im, x)};
+    return filled_behind(im, x, axis, count, number, rows);
+}
+
+Wire *found_where(Import *im, Wire *condition, Wire *x) {
+    const FoundRows rows = rows_of_wire(im, x);
+    return found_first(im, x, rows.axis, call(im, "select", (Wire *[]){condition, rows.of->count}, 2, "0"));
+}
+
+Wire *found_flags(Import *im, Wire *x, int axis) {
+    const FoundRows rows = rows_of_wire(im, x);
+    Dim size = wire_size(im, x, axis);
+    if (rows.of) return places_below(im, size, 1, rows.of->count);
+    return typed(call(im, "full", NULL, 0, "[%s], 1, dtype = \"bool\"", dim_string(im->arena, size)),
+                 ONNX_BOOL);
 }
 
 /* The first of the rows are as many as were found, but not more than they are. */

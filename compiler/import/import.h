@@ -383,8 +383,13 @@ Dim found_size(Import *im, Wire *wire, int axis); /* the number of its rows as a
 /* x with a number in place of the rows that are not there: all others may be read
  * together. */
 Wire *found_filled(Import *im, Wire *x, const char *number);
-void found_cut(Import *im, Wire *wire); /* it has the first of the rows, which may be fewer */
-void add_found_outputs(Import *im);     /* the numbers of rows that are results */
+/* x as rows of which only the first `count` are there. */
+Wire *found_first(Import *im, Wire *x, int axis, Wire *count);
+/* Rows where a condition holds, and none where it does not. */
+Wire *found_where(Import *im, Wire *condition, Wire *x);
+Wire *found_flags(Import *im, Wire *x, int axis); /* bool[size]: which of its rows are there */
+void found_cut(Import *im, Wire *wire);           /* it has the first of the rows, which may be fewer */
+void add_found_outputs(Import *im);               /* the numbers of rows that are results */
 
 /* ---- count.c: how many rows there are ---- */
 
@@ -393,9 +398,13 @@ const FoundCount *found_count(Import *im, Wire *count, Dim most);
 Dim found_most(Import *im, const Wire *count);
 /* The wire itself, or what it is made of computed from the counts of a run. */
 Wire *found_value(Import *im, Wire *wire);
-/* Makes of inputs that are made of counts what the current node can read; `shapes`: such
- * an input is the shape of its result, which must have rows. False if there is none. */
-bool found_sizes(Import *im, Wire **inputs, int count, bool *shapes);
+bool found_is_count(const Import *im, Dim size); /* whether it is made of counts */
+Dim found_at_most(Import *im, Dim size);         /* it with as many rows as may be */
+/* Makes of inputs that are made of counts what the current node can read; `shape`: the
+ * one that is the shape of its result, or NULL. False after a refusal. */
+bool found_sizes(Import *im, Wire **inputs, int count, const Known **shape);
+/* A result that has as many rows as a shape says. */
+Wire *found_in_shape(Import *im, Wire *x, const Known *shape);
 
 /* ---- operators.c ---- */
 

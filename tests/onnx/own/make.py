@@ -200,5 +200,35 @@ def rows():
          "large": (F, [None]), "nowhere": (I, [1, None])}, constants(half=np.float32(0.5), more=np.float32(0.8), zero=[0], three=[3]))
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows):
+# As torchvision exports RetinaNet and SSD: of each level the best that are sure, with the class of the level, joined; where nothing is left there are no
+# boxes, else those that do not overlap too much. The second level finds nothing, and the third all.
+def levels():
+    boxes = random.random((3, 20, 2)) * 40
+    scores = (np.stack([random.random(20), random.random(20) * 0.5, 0.6 + 0.4 * random.random(20)])).astype("f4")
+
+    def of_level(i):
+        own = lambda name: f"{name}{i}"
+        return [
+            node("Gather", ["scores", own("i")], [own("score")], axis=0), node("Gather", ["boxes", own("i")], [own("box")], axis=0), node("Greater", [own("score"), "half"], [own("mask")]),
+            node("NonZero", [own("mask")], [own("spot")]), node("Transpose", [own("spot")], [own("at")]), node("GatherND", [own("score"), own("at")], [own("sure")]),
+            node("Shape", [own("sure")], [own("many")]), node("Min", [own("many"), "eight"], [own("k")]), node("TopK", [own("sure"), own("k")], [own("top"), own("where")]),
+            node("Squeeze", [own("at"), "one"], [own("place")]), node("Gather", [own("place"), own("where")], [own("best")]), node("Gather", [own("box"), own("best")], [own("near")], axis=0),
+            node("Shape", [own("top")], [own("size")]), node("ConstantOfShape", [own("size")], [own("class")], value=helper.make_tensor("v", I, [1], [i + 1]))]
+
+    joined = lambda name, out: node("Concat", [f"{name}{i}" for i in range(3)], [out], axis=0)
+    keep = [node("ReduceMax", ["all"], ["far"], keepdims=0), node("Cast", ["class"], ["class_f"], to=F), node("Mul", ["class_f", "far"], ["apart"]), node("Unsqueeze", ["apart", "one"], ["apart1"]),
+            node("Add", ["all", "apart1"], ["moved"]), node("Unsqueeze", ["moved", "zero"], ["moved1"]), node("Unsqueeze", ["top", "first"], ["tops"]),
+            node("NonMaxSuppression", ["moved1", "tops", "most", "iou"], ["found"]), node("Gather", ["found", "third"], ["column"], axis=1), node("Squeeze", ["column", "one"], ["kept"])]
+    places = lambda out, nodes: helper.make_graph(nodes, out, [], [helper.make_tensor_value_info(out, I, [None])])
+    nothing = node("Constant", [], ["none"], value=helper.make_tensor("v", I, [0], []))
+    save("levels", [
+        *[made for i in range(3) for made in of_level(i)], joined("near", "all"), joined("top", "top"), joined("class", "class"), node("Size", ["all"], ["number"]),
+        node("Equal", ["number", "naught"], ["empty"]), node("If", ["empty"], ["keep"], then_branch=places("none", [nothing]), else_branch=places("kept", keep)),
+        node("Slice", ["keep", "zero", "twelve"], ["chosen"]), *[node("Gather", [of, "chosen"], [out], axis=0) for of, out in (("all", "y"), ("top", "score"), ("class", "kind"))],
+        node("Shape", ["y"], ["shape"])], {"boxes": np.concatenate([boxes, boxes + 5 + 10 * random.random((3, 20, 2))], 2).astype("f4"), "scores": scores},
+        {"y": (F, [None, 4]), "score": (F, [None]), "kind": (I, [None]), "shape": (I, [2])},
+        constants(i0=0, i1=1, i2=2, half=np.float32(0.5), eight=[8], naught=0, zero=[0], one=[1], first=[0, 1], third=[2], twelve=[12], most=[2 ** 63 - 1], iou=np.array([0.3], "f4")))
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels):
     make()
