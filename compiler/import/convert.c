@@ -417,6 +417,8 @@ static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inp
     if (!found_sizes(im, inputs, node->input_count, &shape)) return;
     row->convert(im, inputs, node->input_count, outputs);
     if (shape && outputs[0]) outputs[0] = found_in_shape(im, outputs[0], shape);
+    for (int i = 0; i < node->output_count; i++)
+        if (outputs[i]) found_are_all(im, outputs[i]);
 }
 
 static void report_unread_operator(Import *im, const OnnxNode *node) {
@@ -510,8 +512,9 @@ static void bind_onnx_outputs(Import *im) {
         }
         static const OnnxNode none = {.name = "", .op = ""};
         im->node = &none;
-        wire = wire_itself(wire->missing ? wire : found_value(im, wire));
-        if (!wire || (!wire->missing && !materialize(im, wire)))
+        Wire *value = wire->missing ? wire : found_value(im, wire);
+        wire = wire_itself(value ? value : wire);
+        if (!value || (!wire->missing && !materialize(im, wire)))
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s",
                        graph->outputs.items[i].name, im->why);
         im->why = NULL;

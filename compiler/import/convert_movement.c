@@ -414,15 +414,16 @@ static Wire *taken_wire(Import *im, Wire *x, Wire *index, int axis) {
     return cut_wire(im, x, places);
 }
 
-/* What is taken from a tensor without elements: the index stands for `count` of its axes,
- * from `first` on. */
+/* What is taken from a tensor without elements: the axes of the index, the first `many`,
+ * stand for `count` of its own, from `first` on. */
 static Wire *empty_places(Import *im, Wire *x, Wire *index, int first, int count, int many) {
     Wire *wire = NEW(im->arena, Wire);
     Dim *dims = NEW_ARRAY(im->arena, Dim, 32);
     int rank = 0;
     for (int i = 0; i < first; i++) dims[rank++] = wire_size(im, x, i);
-    for (int i = 0; i < many; i++) dims[rank++] = wire_size(im, index, i);
+    for (int i = 0; i < many; i++) dims[rank++] = found_size(im, index, i);
     for (int i = first + count; i < wire_rank(im, x); i++) dims[rank++] = wire_size(im, x, i);
+    if (rank > 16) return cannot(im, "a tensor of more than 16 axes");
     *wire = (Wire){.type = x->type, .shape = {dtype_of(x->type), rank, dims}};
     return wire;
 }

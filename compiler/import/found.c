@@ -160,6 +160,13 @@ bool found_is_whole(Import *im, const Wire *wire) {
                "only a run knows: `onnx.utils.extract_model` cuts the model off before them");
 }
 
+bool found_are_all(Import *im, Wire *wire) {
+    const FoundRows rows = rows_of_wire(im, wire);
+    return !rows.of || wire_size(im, wire, rows.axis) == rows.of->most ||
+           cannot(im, "it reads some of the rows that were found by their place, and only a run knows which "
+                      "are there");
+}
+
 /* ---- operators that are told which rows are there ---- */
 
 /* [size, 1, 1]: which of the places along an axis are below `count`. */
@@ -234,8 +241,7 @@ static bool is_port_name(Import *im, const char *name) {
 /* The result that says how many rows there are, which is added where there is none. */
 static const char *name_of_count(Import *im, Wire *count) {
     for (int i = 0; i < im->outputs.count; i++)
-        if (im->outputs.items[i]->line == count->line && im->outputs.items[i]->name == count->name)
-            return im->output_ports.items[i].name;
+        if (im->outputs.items[i]->name == count->name) return im->output_ports.items[i].name;
     const char *name = "found";
     for (int i = 2; is_port_name(im, name); i++) name = arena_printf(im->arena, "found_%d", i);
     vec_push(im->arena, &im->outputs, count);

@@ -380,6 +380,8 @@ bool found_are_places(Import *im, const Wire *wire); /* whether it has places th
 /* False, and the current node is refused, where the wire is made of several rows. */
 bool found_is_whole(Import *im, const Wire *wire);
 Dim found_size(Import *im, Wire *wire, int axis); /* the number of its rows as a size, see count.c */
+/* False, and the current node is refused, where it has only some of the rows. */
+bool found_are_all(Import *im, Wire *wire);
 /* x with a number in place of the rows that are not there: all others may be read
  * together. */
 Wire *found_filled(Import *im, Wire *x, const char *number);
