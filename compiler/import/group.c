@@ -26,7 +26,7 @@ typedef struct GroupMatch {
     Name named[128]; /* by letter */
 } GroupMatch;
 
-static bool is_constant_of(Import *im, Name value, double wanted) {
+static bool value_is_number(Import *im, Name value, double wanted) {
     const Known *k = known_of(im, map_get(im->wires, value));
     for (int64_t i = 0; k && i < k->count; i++) {
         int64_t whole;
@@ -52,7 +52,7 @@ static bool match_node(GroupMatch *m, const char *at, const OnnxNode *node) {
 
 static bool match_value(GroupMatch *m, const char *at, Name value) {
     if (*at == '(') return match_node(m, at + 1, map_get(m->makers, value));
-    if (!isalpha((unsigned char)*at)) return is_constant_of(m->im, value, strtod(at, NULL));
+    if (!isalpha((unsigned char)*at)) return value_is_number(m->im, value, strtod(at, NULL));
     Name *named = &m->named[(unsigned char)*at];
     if (*named && *named != value) return false;
     *named = value;
