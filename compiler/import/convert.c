@@ -310,7 +310,10 @@ static Wire *chosen_wire(Import *im, Wire *condition, Wire *a, Wire *b) {
     const int rank = wire_rank(im, a);
     bool alike = a->type == b->type && rank == wire_rank(im, b);
     for (int i = 0; alike && i < rank; i++) alike = wire_size(im, a, i) == wire_size(im, b, i);
-    if (!alike)
+    if (!alike && !has_elements(im, a) && found_axis(im, b) >= 0)
+        return found_where(im, typed(prefix(im, "not ", condition), ONNX_BOOL), b);
+    if (!alike && !has_elements(im, b) && found_axis(im, a) >= 0) return found_where(im, condition, a);
+    if (!alike || (found_axis(im, a) < 0) != (found_axis(im, b) < 0))
         return cannot(
             im, "its branches give %s and %s, and which of them runs depends on values that only a run knows",
             onnx_shape_text(im, a), onnx_shape_text(im, b));
@@ -409,9 +412,13 @@ static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inp
     const OperatorRow *row = operator_find(node);
     if (function && here) convert_function(im, function, node, inputs, outputs);
     if (function || !is_known_operator(im, node, row) || !here) return;
+    const Known *shape;
     if (fold_node(im, inputs, node->input_count, outputs)) return;
+    if (!found_sizes(im, inputs, node->input_count, &shape)) return;
     row->convert(im, inputs, node->input_count, outputs);
-    found_are_not_counted(im, inputs, node->input_count, outputs);
+    if (shape && outputs[0]) outputs[0] = found_in_shape(im, outputs[0], shape);
+    for (int i = 0; i < node->output_count; i++)
+        if (outputs[i]) found_are_all(im, outputs[i]);
 }
 
 static void report_unread_operator(Import *im, const OnnxNode *node) {
@@ -505,8 +512,9 @@ static void bind_onnx_outputs(Import *im) {
         }
         static const OnnxNode none = {.name = "", .op = ""};
         im->node = &none;
-        wire = wire_itself(wire);
-        if (!wire->missing && !(found_are_not_counted(im, &wire, 1, NULL) && materialize(im, wire)))
+        Wire *value = wire->missing ? wire : found_value(im, wire);
+        wire = wire_itself(value ? value : wire);
+        if (!value || (!wire->missing && !materialize(im, wire)))
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s",
                        graph->outputs.items[i].name, im->why);
         im->why = NULL;
@@ -526,6 +534,7 @@ bool import_graph(Import *im) {
     im->opset = im->model->opset;
     if (!begin_trial(im)) return false;
     bind_initializers(im, graph);
+    group_nodes(im);
     const OnnxNode *nodes = needed_nodes(im, &count);
     run_nodes(im, nodes, count);
     if (im->why) {

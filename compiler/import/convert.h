@@ -20,6 +20,9 @@ Wire *apart_in_heads(Import *im, Wire *x, int64_t heads);  /* convert_sequence.c
 Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is omitted */
 Dim size_product(Import *im, Wire *x, int from, int to);
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);
+bool has_elements(Import *im, Wire *x);
+/* The rows along an axis that are there, of one part after the other: convert_nms.c. */
+Wire *rows_joined(Import *im, Wire *const *parts, int count, int axis);
 Wire *wire_of_reals(Import *im, int rank, const int64_t *dims, const double *values);
 
 /* Runs a graph within the current node, which sees the names around it. `inputs` has a
@@ -73,10 +76,12 @@ Wire *rows_at(Import *im, Wire *x, Wire *index, int *count);
 
 #define OPERATOR(name, since, convert, as) Convert convert;
 #define PREVIEW(name, convert, as) Convert convert;
+#define GROUP(name, convert) Convert convert;
 #define UNREAD(name, why)
 #include "import/operators.def"
 #undef OPERATOR
 #undef PREVIEW
+#undef GROUP
 #undef UNREAD
 
 #endif

@@ -161,6 +161,61 @@ void convert_mod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     else outputs[0] = infix(im, "%", both[0], both[1]);
 }
 
+/* ---- bits of ints ---- */
+
+/* How many bits of a type's ints may differ from the sign in the type that holds them. */
+static int bits_beside_sign(int type) {
+    const int bits = 8 * onnx_type_bytes(type);
+    return is_unsigned(type) ? bits : bits - 1;
+}
+
+/* x | y = x + y - (x & y), and x ^ y = x + y - 2 (x & y): for negative ints, and where
+ * sums wrap, too. */
+void convert_bitwise(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const char *op = im->node->op;
+    Wire *both[] = {input_at(inputs, count, 0), input_at(inputs, count, 1)};
+    Wire *shared =
+        both[0] ? call(im, "onnx.bitwise_and", both, 2, "bits = %d", bits_beside_sign(both[0]->type)) : NULL;
+    if (!strcmp(op, "BitwiseAnd")) outputs[0] = shared;
+    else {
+        if (!strcmp(op, "BitwiseXor")) shared = infix_number(im, "*", shared, 2);
+        outputs[0] = infix(im, "-", infix(im, "+", both[0], both[1]), shared);
+    }
+}
+
+void convert_bitwise_not(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    const double last = x && is_unsigned(x->type) ? ldexp(1, bits_beside_sign(x->type)) - 1 : -1;
+    outputs[0] = number_infix(im, last, "-", x);
+}
+
+static bool are_known_within(Import *im, Wire *wire, int64_t end) {
+    const Known *k = known_of(im, wire);
+    int64_t value;
+    for (int64_t i = 0; k && k->sizes && i < k->count; i++)
+        if (!dim_is_const(k->sizes[i], &value) || value < 0 || value >= end) return false;
+    return k && k->sizes;
+}
+
+/* Shifts by a power of two. By less than 0, or by as many bits as there are and more,
+ * only the sign is left behind a shift to the right, and nothing behind one to the left.
+ * The power of the last bit is negative, so a shift to the right by as many is one of
+ * these. */
+void convert_bit_shift(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *by = input_at(inputs, count, 1);
+    const bool left = !strcmp(attribute_string(im, "direction", ""), "LEFT");
+    if (x && !left && x->type == ONNX_UINT64) cannot(im, "dividing uint64");
+    Wire *power = call(im, "onnx.power_of_two", &by, 1, "%s", "");
+    Wire *y = left ? wrapped_wire(im, infix(im, "*", x, power)) : infix(im, "//", x, power);
+    if (!y) return;
+    const int end = left ? 8 * onnx_type_bytes(x->type) : bits_beside_sign(x->type);
+    Wire *sign = cast_to(im, typed(infix_number(im, "<", x, 0), ONNX_BOOL), x->type);
+    Wire *rest = left ? infix_number(im, "*", sign, 0) : prefix(im, "-", sign);
+    const char *either = arena_printf(im->arena, "select(x >= 0 and x < %d, y, z)", end);
+    outputs[0] =
+        are_known_within(im, by, end) ? y : typed(formula(im, either, (Wire *[]){by, y, rest}, 3), x->type);
+}
+
 /* The result has the type of the base. Integers to a known power of 1 to 8 become a
  * product; their other powers are computed in f32 and rounded. */
 void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {

@@ -14,13 +14,27 @@ static Wire *flattened_wire(Import *im, Wire *x, const Dim *dims, int rank) {
     return is_flat ? stage(im, x, "flatten", "%s", "") : reshaped(im, x, dims, rank);
 }
 
+/* Rows that were found lie along an axis whose size is their number, copied, or what is
+ * left; and a number that was counted is the size of rows. */
+static Wire *with_rows_as_given(Import *im, Wire *y, const Dim *given, int rank) {
+    const int rows = found_axis(im, y);
+    int64_t size;
+    for (int i = 0; i < rank; i++) {
+        const bool fixed = dim_is_const(given[i], &size) && size > 0;
+        if (i == rows ? fixed : found_is_count(im, given[i]))
+            return cannot(im, "its shape is not that of rows whose number only a run knows");
+    }
+    return y;
+}
+
 void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
-    Dim dims[16], known = dim_const(im->dims, 1);
+    Dim given[16], dims[16], known = dim_const(im->dims, 1);
     int rank, open = -1;
     int64_t value;
-    if (!x || !sizes_of(im, input_at(inputs, count, 1), "the shape", dims, &rank)) return;
+    if (!x || !sizes_of(im, input_at(inputs, count, 1), "the shape", given, &rank)) return;
     for (int i = 0; i < rank; i++) {
+        dims[i] = found_at_most(im, given[i]);
         const bool fixed = dim_is_const(dims[i], &value);
         if (fixed && value == 0 && !attribute_int(im, "allowzero", 0) && i < wire_rank(im, x))
             dims[i] = wire_size(im, x, i);
@@ -32,6 +46,7 @@ void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs)
         cannot(im, "a shape whose -1 is not a whole number: %s over %s", onnx_shape_text(im, x),
                dim_string(im->arena, known));
     else outputs[0] = flattened_wire(im, x, dims, rank);
+    if (outputs[0]) outputs[0] = with_rows_as_given(im, outputs[0], given, rank);
 }
 
 void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -185,7 +200,7 @@ static Wire *empty_wire(Import *im, Wire *x, int axis) {
     return wire;
 }
 
-static bool has_elements(Import *im, Wire *x) {
+bool has_elements(Import *im, Wire *x) {
     for (int i = 0; i < wire_rank(im, x); i++)
         if (dim_is_zero(wire_size(im, x, i))) return false;
     return true;
@@ -232,6 +247,11 @@ static Wire *part_of_wire(Import *im, Wire *x, int axis, Dim begin, Dim end) {
     return cut_wire(im, x, places);
 }
 
+static bool is_negative(Dim place) {
+    int64_t value;
+    return dim_is_const(place, &value) && value < 0;
+}
+
 /* Slice. Begins, ends, axes and steps are attributes up to opset 9, inputs since opset
  * 10. */
 void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -255,6 +275,10 @@ void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     for (int i = 0; i < 16; i++) places[i] = ":";
     for (int i = 0; i < many; i++) {
         if ((axis = axis_of(im, axes[i], wire_rank(im, x))) < 0) return;
+        if (axis == found_axis(im, x) && (is_negative(begins[i]) || is_negative(ends[i]))) {
+            cannot(im, "it counts from the end of rows whose number only a run knows");
+            return;
+        }
         if (is_empty_slice(im, x, axis, begins[i], ends[i], steps[i])) {
             outputs[0] = empty_wire(im, x, axis);
             return;
@@ -262,6 +286,7 @@ void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         places[axis] = slice_text(im, x, axis, begins[i], ends[i], steps[i]);
     }
     outputs[0] = cut_wire(im, x, places);
+    found_cut(im, outputs[0]);
 }
 
 /* Split. The sizes are an attribute, an input since opset 13, or equal parts of which the
@@ -274,6 +299,7 @@ void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
     const OnnxAttribute *a = attribute(im, "split");
     if (many > 64) cannot(im, "a split into %d", many);
+    if (axis == found_axis(im, x)) cannot(im, "a split of rows whose number only a run knows");
     if (axis < 0 || im->why) return;
     if (a && a->kind == ATTRIBUTE_INTS && a->count == many)
         for (given = 0; given < many; given++) sizes[given] = dim_const(im->dims, a->integers[given]);
@@ -296,6 +322,12 @@ void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     }
 }
 
+static bool any_found_along(Import *im, Wire *const *parts, int count, int axis) {
+    for (int i = 0; i < count; i++)
+        if (found_axis(im, parts[i]) == axis) return true;
+    return false;
+}
+
 void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *parts[256];
     int many = 0;
@@ -308,6 +340,7 @@ void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     const int axis = axis_of(im, attribute_int(im, "axis", 1), wire_rank(im, parts[0]));
     if (axis < 0) return;
     if (many == 1) outputs[0] = parts[0];
+    else if (any_found_along(im, parts, many, axis)) outputs[0] = rows_joined(im, parts, many, axis);
     else
         outputs[0] = axis == 1 ? stage_of(im, parts, many, "concat", "%s", "")
                                : stage_of(im, parts, many, "concat", "axis = %d", axis);
@@ -316,6 +349,7 @@ void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 /* ---- elements at places ---- */
 
 static bool may_be_negative(Import *im, Wire *index) {
+    if (found_are_places(im, index)) return false;
     static const char *const callees[] = {"argmax", "primitive.top_k", "arange"};
     const Known *k = known_of(im, index);
     int64_t place;
@@ -380,11 +414,27 @@ static Wire *taken_wire(Import *im, Wire *x, Wire *index, int axis) {
     return cut_wire(im, x, places);
 }
 
+/* What is taken from a tensor without elements: the axes of the index, the first `many`,
+ * stand for `count` of its own, from `first` on. */
+static Wire *empty_places(Import *im, Wire *x, Wire *index, int first, int count, int many) {
+    Wire *wire = NEW(im->arena, Wire);
+    Dim *dims = NEW_ARRAY(im->arena, Dim, 32);
+    int rank = 0;
+    for (int i = 0; i < first; i++) dims[rank++] = wire_size(im, x, i);
+    for (int i = 0; i < many; i++) dims[rank++] = found_size(im, index, i);
+    for (int i = first + count; i < wire_rank(im, x); i++) dims[rank++] = wire_size(im, x, i);
+    if (rank > 16) return cannot(im, "a tensor of more than 16 axes");
+    *wire = (Wire){.type = x->type, .shape = {dtype_of(x->type), rank, dims}};
+    return wire;
+}
+
 void convert_gather(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *index = input_at(inputs, count, 1);
     if (!x || !index) return;
     const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
-    if (axis < 0 || (outputs[0] = taken_wire(im, x, index, axis)) || im->why) return;
+    if (axis >= 0 && !has_elements(im, x))
+        outputs[0] = empty_places(im, x, index, axis, 1, wire_rank(im, index));
+    if (axis < 0 || outputs[0] || (outputs[0] = taken_wire(im, x, index, axis)) || im->why) return;
     outputs[0] = gathered_wire(im, x, nearest_places(im, index, wire_size(im, x, axis)), axis);
 }
 
@@ -459,6 +509,11 @@ void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **output
     int deep;
     if (!x || !index) return;
     index = with_own_samples(im, index, (int)attribute_int(im, "batch_dims", 0));
+    int64_t last;
+    if (index && !has_elements(im, x) && wire_fixed(im, index, wire_rank(im, index) - 1, &last)) {
+        outputs[0] = empty_places(im, x, index, 0, (int)last, wire_rank(im, index) - 1);
+        return;
+    }
     Wire *place = index ? rows_at(im, x, index, &deep) : NULL;
     if (im->why) return;
     const int rank = wire_rank(im, x);
@@ -550,6 +605,17 @@ static Wire *padded_by_wrapping(Import *im, Wire *x, const Dim *before, const Di
     return x;
 }
 
+/* Rows that were found, and as many more as make a fixed number of all. */
+static Wire *filled_up(Import *im, Wire *x, Dim *after, const char *mode, const char *number) {
+    const int axis = found_axis(im, x);
+    if (axis < 0 || dim_is_zero(after[axis])) return x;
+    Dim all = dim_add(im->dims, after[axis], found_size(im, x, axis));
+    if (!dim_is_const(all, NULL) || strcmp(mode, "constant"))
+        return cannot(im, "it pads rows whose number only a run knows, and not to a number that is known");
+    after[axis] = dim_sub(im->dims, all, wire_size(im, x, axis));
+    return found_filled(im, x, number);
+}
+
 void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     Dim before[16], after[16], zero = dim_const(im->dims, 0);
@@ -561,7 +627,8 @@ void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                                                                              ? "reflect"
                                                                              : "constant";
     const int rank = wire_rank(im, x);
-    if (!(x = cropped_wire(im, x, before, after))) return;
+    x = filled_up(im, x, after, mode, number_text(im->arena, value, onnx_type_is_float(x->type)));
+    if (!x || !(x = cropped_wire(im, x, before, after))) return;
     if (!strcmp(mode, "wrap")) {
         outputs[0] = padded_by_wrapping(im, x, before, after);
         return;

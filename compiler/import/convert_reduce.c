@@ -142,6 +142,21 @@ static Wire *log_sum_exp(Import *im, Wire *x, const ReducedAxes *axes) {
     return infix(im, "+", stage(im, sum, "log", "%s", ""), flat);
 }
 
+static bool is_reduced_axis(const ReducedAxes *axes, int axis) {
+    for (int i = 0; i < axes->count && !axes->none; i++)
+        if (axes->axes[i] == axis) return true;
+    return false;
+}
+
+/* Rows that are not there change neither a sum nor a maximum. */
+static Wire *filled_to_be_reduced(Import *im, Wire *x, const ReducedAxes *axes) {
+    const char *op = im->node->op, *number = !strcmp(op, "ReduceMax")   ? "-inf"
+                                             : !strcmp(op, "ReduceMin") ? "inf"
+                                                                        : "0";
+    const bool keeps = strcmp(op, "ReduceMean") && (onnx_type_is_float(x->type) || *number == '0');
+    return keeps && is_reduced_axis(axes, found_axis(im, x)) ? found_filled(im, x, number) : x;
+}
+
 void convert_reduce(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     ReducedAxes axes;
@@ -156,6 +171,7 @@ void convert_reduce(Import *im, Wire *const *inputs, int count, Wire **outputs) 
         outputs[0] = log_sum_exp(im, x, &axes);
         return;
     }
+    x = filled_to_be_reduced(im, x, &axes);
     if (reductions[row].before) x = formula(im, reductions[row].before, &x, 1);
     if (!axes.none) x = stage(im, x, reductions[row].callee, "%s", axes.settings);
     if (reductions[row].after) x = formula(im, reductions[row].after, &x, 1);
@@ -218,18 +234,41 @@ void convert_arg_max(Import *im, Wire *const *inputs, int count, Wire **outputs)
     outputs[0] = place;
 }
 
-void convert_top_k(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *made[2];
-    int64_t k = attribute_int(im, "k", 0);
+/* How many elements are taken, NULL after a refusal; `count`: a tensor, where only a run
+ * knows, and else NULL. */
+static Dim number_taken(Import *im, Wire *given, Wire *x, int axis, Wire **count) {
+    Dim k[16] = {dim_const(im->dims, attribute_int(im, "k", 0))}, most = wire_size(im, x, axis);
+    int64_t least, all;
     int one;
-    if (!x || (input_at(inputs, count, 1) && !ints_of(im, inputs[1], "k", &k, &one))) return;
+    *count = NULL;
+    if (!given || known_of(im, given)) return !given || sizes_of(im, given, "k", k, &one) ? k[0] : NULL;
+    *count = reshaped(im, cast_to(im, given, ONNX_INT32), NULL, 0);
+    Dim bound = *count ? found_most(im, *count) : NULL;
+    return bound && dim_is_const(bound, &least) && dim_is_const(most, &all) && least < all ? bound : most;
+}
+
+/* Rows that are not there come last. */
+static Wire *filled_to_be_last(Import *im, Wire *x, int axis, bool largest) {
+    return found_axis(im, x) == axis && onnx_type_is_float(x->type)
+               ? found_filled(im, x, largest ? "-inf" : "inf")
+               : x;
+}
+
+void convert_top_k(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *many;
+    if (!x) return;
     const int axis = axis_of(im, attribute_int(im, "axis", -1), wire_rank(im, x));
-    if (axis < 0) return;
-    Wire *places = call(im, "primitive.top_k", &x, 1, "k = %lld, axis = %d, largest = %s", (long long)k, axis,
-                        attribute_int(im, "largest", 1) ? "true" : "false");
-    made[1] = typed(places, ONNX_INT32);
-    outputs[0] = typed(call(im, "take_along", (Wire *[]){x, made[1]}, 2, "axis = %d", axis), x->type);
-    if (im->node->output_count > 1) outputs[1] = cast_to(im, made[1], ONNX_INT64);
+    const bool largest = attribute_int(im, "largest", 1);
+    Dim k = axis < 0 ? NULL : number_taken(im, input_at(inputs, count, 1), x, axis, &many);
+    if (!k) return;
+    x = filled_to_be_last(im, x, axis, largest);
+    Wire *places = typed(call(im, "primitive.top_k", &x, 1, "k = %s, axis = %d, largest = %s",
+                              dim_string(im->arena, k), axis, largest ? "true" : "false"),
+                         ONNX_INT32);
+    outputs[0] = typed(call(im, "take_along", (Wire *[]){x, places}, 2, "axis = %d", axis), x->type);
+    if (im->why) return;
+    if (many) found_begin(im, places, axis, many), found_beside(im, outputs[0], places);
+    if (im->node->output_count > 1) outputs[1] = cast_to(im, places, ONNX_INT64);
 }
 
 void convert_cumsum(Import *im, Wire *const *inputs, int count, Wire **outputs) {

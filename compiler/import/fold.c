@@ -507,9 +507,7 @@ static Known *fold_shape(Import *im, Wire *x) {
     slice_bounds(rank, &begin, &end, 1);
     int64_t count = max_i64(0, end - begin);
     Known *out = known_new(im, ONNX_INT64, 1, &count);
-    for (int64_t i = 0; i < count; i++) out->sizes[i] = wire_size(im, x, (int)(begin + i));
-    const int rows = found_axis(im, x);
-    out->counts_found = rows >= begin && rows < end;
+    for (int64_t i = 0; i < count; i++) out->sizes[i] = found_size(im, x, (int)(begin + i));
     return out;
 }
 
@@ -517,8 +515,7 @@ static Known *fold_wire_size(Import *im, Wire *x) {
     Known *out = known_new(im, ONNX_INT64, 0, NULL);
     out->sizes[0] = dim_const(im->dims, 1);
     for (int i = 0; i < wire_rank(im, x); i++)
-        out->sizes[0] = dim_mul(im->dims, out->sizes[0], wire_size(im, x, i));
-    out->counts_found = found_axis(im, x) >= 0;
+        out->sizes[0] = dim_mul(im->dims, out->sizes[0], found_size(im, x, i));
     return out;
 }
 
@@ -574,13 +571,16 @@ static Known *fold_constant(Import *im) {
     return out;
 }
 
-static Known *fold_product(Import *im, const Known *in, int count) {
-    (void)count;
-    if (!in || !in->sizes || in->rank > 1) return NULL;
+/* All elements of a list in one: their product, sum, least or largest. */
+static Known *fold_reduced(Import *im, const Known *in, char op) {
     const int64_t one = 1;
-    Known *out = known_new(im, in->type, attribute_int(im, "keepdims", 1) ? in->rank : 0, &one);
-    out->sizes[0] = dim_const(im->dims, 1);
-    for (int64_t i = 0; i < in->count; i++) out->sizes[0] = dim_mul(im->dims, out->sizes[0], in->sizes[i]);
+    if (!in || in->rank > 1 || in->count == 0 || attribute_int(im, "noop_with_empty_axes", 0)) return NULL;
+    Known *out = known_like(im, in, attribute_int(im, "keepdims", 1) ? in->rank : 0, &one);
+    element_copy(in, 0, out, 0);
+    for (int64_t i = 1; i < in->count; i++) {
+        if (out->reals) out->reals[0] = (float)combine_reals(op, out->reals[0], in->reals[i]);
+        else if (!combine_sizes(im->dims, op, out->sizes[0], in->sizes[i], &out->sizes[0])) return NULL;
+    }
     return out;
 }
 
@@ -596,6 +596,10 @@ static const struct {
     {"And", '&', true},     {"Or", '|', true},          {"Equal", '=', true},          {"Less", '<', true},
     {"Greater", '>', true}, {"LessOrEqual", 'l', true}, {"GreaterOrEqual", 'g', true},
 };
+static const struct {
+    const char *name;
+    char op;
+} reduced[] = {{"ReduceProd", '*'}, {"ReduceSum", '+'}, {"ReduceMin", 'm'}, {"ReduceMax", 'M'}};
 static const char *const unaries[] = {"Floor",      "Ceil", "Round", "Sqrt", "Neg",
                                       "Reciprocal", "Abs",  "Not",   "Exp",  "Log"};
 
@@ -623,7 +627,8 @@ static Known *fold_wires(Import *im, Wire *const *inputs, Knowns in, int count) 
     if (!strcmp(op, "Where")) return count == 3 ? fold_where(im, in) : NULL;
     if (!strcmp(op, "ScatterND")) return count == 3 ? fold_scatter_nd(im, in) : NULL;
     if (!strcmp(op, "Range")) return count == 3 ? fold_range(im, in) : NULL;
-    if (!strcmp(op, "ReduceProd")) return fold_product(im, in[0], count);
+    for (int i = 0; i < COUNT_OF(reduced); i++)
+        if (!strcmp(op, reduced[i].name)) return fold_reduced(im, in[0], reduced[i].op);
     return NULL;
 }
 
@@ -644,7 +649,6 @@ bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (im->node->output_count != 1 || takes_part_of_weight(im, in)) return false;
     Known *known = fold_wires(im, inputs, in, count);
     if (!known || (known->count > MAX_WRITTEN && known_is_symbolic(known))) return false;
-    for (int i = 0; i < count; i++) known->counts_found |= in[i] && in[i]->counts_found;
     outputs[0] = NEW(im->arena, Wire);
     *outputs[0] = (Wire){.type = known->type, .known = known};
     for (int i = 0; i < count && !outputs[0]->hint; i++)

@@ -5,11 +5,13 @@
  *                number type as plain bytes
  *   known.c      what is known while importing: shapes and small constants, sizes as formulas
  *                of the model's symbols
+ *   group.c      nodes that cai wrote for one operator
  *   line.c       statements of the model, each elaborated as soon as it is written, which
  *                gives the shape of what it makes
  *   operators.def, convert_*.c
  *                a row an operator, and the function that writes it
- *   found.c      rows whose number only a run knows
+ *   found.c, count.c
+ *                rows whose number only a run knows, and that number
  *   recognise.c, patterns.def, recognise_attention.c
  *                what the library has a block for is written by its name
  *   turned.c     layers of maps that were turned for them stay with the maps as they are
@@ -134,7 +136,6 @@ typedef struct Known {
     int64_t count;
     Dim *sizes;
     double *reals;
-    bool counts_found; /* made of how many rows were found: see found.c */
 } Known;
 
 enum { MAX_WRITTEN = 16 }; /* elements of a constant in the text; larger ones are weights */
@@ -242,6 +243,13 @@ typedef struct InputType { /* in the text: image[N, 3, H, W] */
     const char *element, *sizes;
 } InputType;
 
+typedef struct FoundCount { /* how many rows were found */
+    Wire *count;            /* i32[], which a run knows */
+    const Node *node;       /* of it */
+    Dim number, most;       /* as a size, which has a symbol of its own; and how many may be */
+    int symbol;
+} FoundCount;
+
 struct Import {
     Arena *arena;
     Names *names;
@@ -259,13 +267,16 @@ struct Import {
     Vec(OnnxPort) input_ports, output_ports;
     Vec(InputType) types; /* one for each input */
     Vec(AskedPicture) asked;
-    const char *remarks;     /* lines for the comment at the top of the text; NULL for none */
-    Map *found;              /* of a node of the trial: its rows, see found.c; or NULL */
+    const char *remarks; /* lines for the comment at the top of the text; NULL for none */
+    /* of nodes of the trial: their rows, see found.c, and of those that are made of
+     * them */
+    Map *found, *found_behind;
     const Node *first_found; /* the first rows */
-    Vec(Block *) blocks;     /* in their order in the text */
-    Map *wires;              /* ONNX's name -> Wire, in the graph that is being read */
-    const OnnxNode *node;    /* the node that is being read */
-    int count;               /* of names used in the trial */
+    Vec(FoundCount *) counts;
+    Vec(Block *) blocks;  /* in their order in the text */
+    Map *wires;           /* ONNX's name -> Wire, in the graph that is being read */
+    const OnnxNode *node; /* the node that is being read */
+    int count;            /* of names used in the trial */
     Vec(Unread) unread;
     /* with --partial: tensors that become inputs, since the nodes that make them cannot
      * be read */
@@ -359,15 +370,43 @@ bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs);
 
 /* ---- found.c: rows whose number only a run knows ---- */
 
-/* rows along axis 0, of which `count` are there */
-void found_begin(Import *im, const Wire *rows, Wire *count);
+/* rows along an axis, of which `count` are there, an i32[] */
+void found_begin(Import *im, Wire *rows, int axis, Wire *count);
+/* a row for each of some places that were found */
+void found_beside(Import *im, const Wire *wire, const Wire *places);
 /* along which its rows lie; -1 where it has none */
 int found_axis(Import *im, const Wire *wire);
+bool found_are_places(Import *im, const Wire *wire); /* whether it has places that were found, only moved */
 /* False, and the current node is refused, where the wire is made of several rows. */
 bool found_is_whole(Import *im, const Wire *wire);
-/* False, and the current node is refused, where it reads how many rows there are. */
-bool found_are_not_counted(Import *im, Wire *const *inputs, int count, Wire *const *outputs);
-void add_found_outputs(Import *im); /* the numbers of rows that are results */
+Dim found_size(Import *im, Wire *wire, int axis); /* the number of its rows as a size, see count.c */
+/* False, and the current node is refused, where it has only some of the rows. */
+bool found_are_all(Import *im, Wire *wire);
+/* x with a number in place of the rows that are not there: all others may be read
+ * together. */
+Wire *found_filled(Import *im, Wire *x, const char *number);
+/* x as rows of which only the first `count` are there. */
+Wire *found_first(Import *im, Wire *x, int axis, Wire *count);
+/* Rows where a condition holds, and none where it does not. */
+Wire *found_where(Import *im, Wire *condition, Wire *x);
+Wire *found_flags(Import *im, Wire *x, int axis); /* bool[size]: which of its rows are there */
+void found_cut(Import *im, Wire *wire);           /* it has the first of the rows, which may be fewer */
+void add_found_outputs(Import *im);               /* the numbers of rows that are results */
+
+/* ---- count.c: how many rows there are ---- */
+
+const FoundCount *found_count(Import *im, Wire *count, Dim most);
+/* The most that a count may be, as far as it is known how it is computed; else NULL. */
+Dim found_most(Import *im, const Wire *count);
+/* The wire itself, or what it is made of computed from the counts of a run. */
+Wire *found_value(Import *im, Wire *wire);
+bool found_is_count(const Import *im, Dim size); /* whether it is made of counts */
+Dim found_at_most(Import *im, Dim size);         /* it with as many rows as may be */
+/* Makes of inputs that are made of counts what the current node can read; `shape`: the
+ * one that is the shape of its result, or NULL. False after a refusal. */
+bool found_sizes(Import *im, Wire **inputs, int count, const Known **shape);
+/* A result that has as many rows as a shape says. */
+Wire *found_in_shape(Import *im, Wire *x, const Known *shape);
 
 /* ---- operators.c ---- */
 
@@ -389,6 +428,10 @@ const char *identifier(Import *im, const char *name,
 /* Converts all nodes that the outputs need; those that cannot be read are listed in
  * im->unread. False after an error that makes the import impossible. */
 bool import_graph(Import *im);
+
+/* ---- group.c ---- */
+
+void group_nodes(Import *im); /* makes one node of those that cai wrote for one operator */
 
 /* ---- order.c ---- */
 

@@ -1098,6 +1098,12 @@ def steps():
                lambda x, y: listed(in_order(x[..., :2] - x[..., 2:] / 2, x[..., :2] + x[..., 2:] / 2), y, 20, 0, -math.inf), use="onnx")
     expression("cast(nms_rows(x, y, most = 20, iou = 0.1, score = 0.5)[1], \"f32\")", shapes,
                lambda x, y: (listed(in_order(x[..., :2], x[..., 2:]), y, 20, 0.1, 0.5)[:, 0] >= 0).sum(), use="onnx")
+    expression('cast(nonzero(x > 0.4)[0], "f32")', [(3, 4, 5)], lambda x: torch.cat([(x > 0.4).nonzero(), (x <= 0.4).nonzero()]).T, use="onnx")
+    whole = lambda x: (x * 1e7).to(torch.int32)
+    expression('cast(bitwise_and(cast(x * 1e7, "i32"), cast(y * 1e7, "i32")), "f32")', [(4, 9), (9,)], lambda x, y: whole(x) & whole(y), use="onnx")
+    expression('cast(bitwise_and(cast(x * 1e7, "i32") % 256, cast(y * 1e7, "i32") % 256, bits = 8), "f32")', [(4, 9), (4, 1)], lambda x, y: whole(x) & whole(y) & 255, use="onnx")
+    expression('cast(power_of_two(cast(abs(x) * 24, "i32")), "f32")', [(40,)], lambda x: 1 << (x.abs() * 24).to(torch.int64), use="onnx")
+    expression('cast(nonzero(x > 0.4)[1], "f32")', [(30,)], lambda x: (x > 0.4).sum(), use="onnx")
 
 
 def memories():

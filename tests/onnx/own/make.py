@@ -138,5 +138,97 @@ def attention():
         {"a": (F, [2, 4, 12]), "b": (F, [2, 4, 3, 6]), "c": (F, [2, 4, 3, 6]), "now_k": (F, [2, 2, 8, 8]), "now_v": (F, [2, 2, 8, 6]), "d": (F, [2, 4, 3, 6])}, opset=25)
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention):
+# As Ultralytics exports a detector with `nms=True`: of each picture only what is sure takes part, classes are moved apart, the first boxes stay, and
+# zeros fill up to their number. On the second picture nothing is sure.
+def sure():
+    x = random.random((2, 8, 40)).astype("f4")
+    x[:, :4], x[1, 4:] = np.concatenate([x[:, :2] * 300, 20 + 60 * x[:, 2:4]], 1), x[1, 4:] * 0.2
+    x[0, 4:, ::5] = 0.75  # equal scores
+
+    def of_picture(i):
+        own = lambda name: f"{name}{i}"
+        taken = [node("GatherND", [own(name), own("spot")], [own(f"{name}_")]) for name in ("box", "score", "class")]
+        return [
+            *[node("Gather", [of, own("i")], [own(name)], axis=0) for of, name in (("boxes", "box"), ("best", "score"), ("kind", "class"), ("none", "extra"))],
+            node("Greater", [own("score"), "least"], [own("mask")]), node("NonZero", [own("mask")], [own("places")]), node("Transpose", [own("places")], [own("spot")]), *taken,
+            node("GatherND", [own("extra"), own("spot")], [own("extra_")]), node("Shape", [own("class_")], [own("many")]), node("Concat", [own("many"), "one"], [own("tall")], axis=0),
+            node("Reshape", [own("class_"), own("tall")], [own("column")]), node("Concat", [own("many"), "four"], [own("wide")], axis=0), node("Expand", [own("column"), own("wide")], [own("apart")]),
+            node("Cast", [own("apart")], [own("apart_f")], to=F), node("Mul", [own("apart_f"), "reach"], [own("far")]), node("Add", [own("box_"), own("far")], [own("moved")]),
+            node("Unsqueeze", [own("moved"), "at0"], [own("moved1")]), node("Unsqueeze", [own("score_"), "at01"], [own("score1")]),
+            node("NonMaxSuppression", [own("moved1"), own("score1"), "most", "iou"], [own("found")]), node("Gather", [own("found"), "two"], [own("third")], axis=1),
+            node("Squeeze", [own("third"), "one"], [own("kept")]), node("Slice", [own("kept"), "at0", "twelve"], [own("keep")]),
+            *[node("Gather", [own(f"{name}_"), own("keep")], [own(f"{name}_k")]) for name in ("box", "score", "class", "extra")],
+            node("Reshape", [own("score_k"), "upright"], [own("score_r")]), node("Reshape", [own("class_k"), "upright"], [own("class_r")]), node("Cast", [own("class_r")], [own("class_f")], to=F),
+            node("Concat", [own("box_k"), own("score_r"), own("class_f"), own("extra_k")], [own("rows")], axis=-1), node("Shape", [own("rows")], [own("size")]),
+            node("Slice", [own("size"), "at0", "one"], [own("height")]), node("Sub", ["twelve", own("height")], [own("more")]), node("Concat", ["at0", "at0", own("more"), "at0"], [own("pads")], axis=0),
+            node("Pad", [own("rows"), own("pads")], [own("all")]), node("Unsqueeze", [own("all"), "at0"], [own("out")])]
+
+    save("sure", [
+        node("Transpose", ["x"], ["turned"], perm=[0, 2, 1]), node("Slice", ["turned", "at0", "four", "two"], ["boxes"]), node("Slice", ["turned", "four", "eight", "two"], ["scores"]),
+        node("Slice", ["turned", "eight", "eight", "two"], ["none"]), node("ReduceMax", ["scores"], ["best"], axes=[2], keepdims=0), node("ArgMax", ["scores"], ["kind"], axis=2, keepdims=0),
+        *of_picture(0), *of_picture(1), node("Concat", ["out0", "out1"], ["y"], axis=0)], {"x": x}, {"y": (F, [2, 12, 6])},
+        constants(i0=0, i1=1, least=np.float32(0.7), reach=np.float32(400), most=np.array([2 ** 63 - 1]), iou=np.array([0.4], "f4"), at0=[0], at01=[0, 1], one=[1], two=[2], four=[4],
+                  eight=[8], twelve=[12], upright=[-1, 1]))
+
+
+# As Paddle2ONNX writes multiclass_nms3: the best of all classes, but no more than are found, and their number.
+def ranked():
+    corner, scores = random.random((1, 30, 2)) * 0.5, np.round(random.random((1, 3, 30)) * 6) / 6
+    boxes = np.concatenate([corner, corner + 0.05 + 0.4 * random.random((1, 30, 2))], 2).astype("f4")
+    save("ranked", [
+        node("NonMaxSuppression", ["boxes", "scores", "most", "iou", "least"], ["found"]), node("Slice", ["found", "one", "two", "one"], ["kind"]),
+        node("Slice", ["found", "two", "three", "one"], ["box"]), node("Mul", ["kind", "many"], ["before"]), node("Add", ["before", "box"], ["place"]), node("Squeeze", ["place", "one"], ["places"]),
+        node("Reshape", ["scores", "all"], ["flat"]), node("Gather", ["flat", "places"], ["kept"]), node("Shape", ["kept"], ["number"]), node("Concat", ["number", "best"], ["both"], axis=0),
+        node("ReduceMin", ["both"], ["k"], axes=[0]), node("TopK", ["kept", "k"], ["top", "at"], axis=0), node("Gather", ["kind", "at"], ["top_kind"]), node("Squeeze", ["box", "one"], ["box1"]),
+        node("Gather", ["box1", "at"], ["top_box"]), node("Squeeze", ["boxes", "zero"], ["rows"]), node("Gather", ["rows", "top_box"], ["corners"]), node("Cast", ["top_kind"], ["kind_f"], to=F),
+        node("Unsqueeze", ["top", "one"], ["score"]), node("Concat", ["kind_f", "score", "corners"], ["y"], axis=1), node("Sub", ["k", "one"], ["fewer"])],
+        {"boxes": boxes, "scores": scores.astype("f4")}, {"y": (F, [None, 6]), "number": (I, [1]), "fewer": (I, [1])},
+        constants(most=[20], iou=np.array([0.2], "f4"), least=np.array([0.7], "f4"), zero=[0], one=[1], two=[2], three=[3], many=[30], all=[-1], best=[15]))
+
+
+# What is made of all rows that were found, and of parts of them; places in a table; elements where a condition holds.
+def rows():
+    x = random.random((5, 7)).astype("f4")
+    save("rows", [
+        node("Greater", ["x", "half"], ["mask"]), node("NonZero", ["mask"], ["at"]), node("Transpose", ["at"], ["places"]), node("GatherND", ["x", "places"], ["found"]),
+        node("ReduceMax", ["found"], ["most"], axes=[0]), node("ReduceMin", ["found"], ["least"], axes=[0], keepdims=0), node("ReduceSum", ["found", "zero"], ["total"]),
+        node("TopK", ["found", "three"], ["few", "where"], largest=0), node("Compress", ["x", "rows"], ["chosen"], axis=0), node("Compress", ["x", "some"], ["first"]),
+        node("Size", ["chosen"], ["count"]), node("Cast", ["count"], ["count_f"], to=F), node("Div", ["chosen", "count_f"], ["shares"]), node("Greater", ["found", "more"], ["again"]),
+        node("Compress", ["found", "again"], ["large"], axis=0), node("NonZero", ["never"], ["nowhere"])],
+        {"x": x, "rows": np.array([True, False, True, True, False]), "some": np.array([True, True, False, True]), "never": np.zeros(3, "f4")},
+        {"at": (I, [2, None]), "most": (F, [1]), "least": (F, []), "total": (F, [1]), "few": (F, [3]), "where": (I, [3]), "first": (F, [None]), "shares": (F, [None, 7]),
+         "large": (F, [None]), "nowhere": (I, [1, None])}, constants(half=np.float32(0.5), more=np.float32(0.8), zero=[0], three=[3]))
+
+
+# As torchvision exports RetinaNet and SSD: of each level the best that are sure, with the class of the level, joined; where nothing is left there are no
+# boxes, else those that do not overlap too much. The second level finds nothing, and the third all.
+def levels():
+    boxes = random.random((3, 20, 2)) * 40
+    scores = (np.stack([random.random(20), random.random(20) * 0.5, 0.6 + 0.4 * random.random(20)])).astype("f4")
+
+    def of_level(i):
+        own = lambda name: f"{name}{i}"
+        return [
+            node("Gather", ["scores", own("i")], [own("score")], axis=0), node("Gather", ["boxes", own("i")], [own("box")], axis=0), node("Greater", [own("score"), "half"], [own("mask")]),
+            node("NonZero", [own("mask")], [own("spot")]), node("Transpose", [own("spot")], [own("at")]), node("GatherND", [own("score"), own("at")], [own("sure")]),
+            node("Shape", [own("sure")], [own("many")]), node("Min", [own("many"), "eight"], [own("k")]), node("TopK", [own("sure"), own("k")], [own("top"), own("where")]),
+            node("Squeeze", [own("at"), "one"], [own("place")]), node("Gather", [own("place"), own("where")], [own("best")]), node("Gather", [own("box"), own("best")], [own("near")], axis=0),
+            node("Shape", [own("top")], [own("size")]), node("ConstantOfShape", [own("size")], [own("class")], value=helper.make_tensor("v", I, [1], [i + 1]))]
+
+    joined = lambda name, out: node("Concat", [f"{name}{i}" for i in range(3)], [out], axis=0)
+    keep = [node("ReduceMax", ["all"], ["far"], keepdims=0), node("Cast", ["class"], ["class_f"], to=F), node("Mul", ["class_f", "far"], ["apart"]), node("Unsqueeze", ["apart", "one"], ["apart1"]),
+            node("Add", ["all", "apart1"], ["moved"]), node("Unsqueeze", ["moved", "zero"], ["moved1"]), node("Unsqueeze", ["top", "first"], ["tops"]),
+            node("NonMaxSuppression", ["moved1", "tops", "most", "iou"], ["found"]), node("Gather", ["found", "third"], ["column"], axis=1), node("Squeeze", ["column", "one"], ["kept"])]
+    places = lambda out, nodes: helper.make_graph(nodes, out, [], [helper.make_tensor_value_info(out, I, [None])])
+    nothing = node("Constant", [], ["none"], value=helper.make_tensor("v", I, [0], []))
+    save("levels", [
+        *[made for i in range(3) for made in of_level(i)], joined("near", "all"), joined("top", "top"), joined("class", "class"), node("Size", ["all"], ["number"]),
+        node("Equal", ["number", "naught"], ["empty"]), node("If", ["empty"], ["keep"], then_branch=places("none", [nothing]), else_branch=places("kept", keep)),
+        node("Slice", ["keep", "zero", "twelve"], ["chosen"]), *[node("Gather", [of, "chosen"], [out], axis=0) for of, out in (("all", "y"), ("top", "score"), ("class", "kind"))],
+        node("Shape", ["y"], ["shape"])], {"boxes": np.concatenate([boxes, boxes + 5 + 10 * random.random((3, 20, 2))], 2).astype("f4"), "scores": scores},
+        {"y": (F, [None, 4]), "score": (F, [None]), "kind": (I, [None]), "shape": (I, [2])},
+        constants(i0=0, i1=1, i2=2, half=np.float32(0.5), eight=[8], naught=0, zero=[0], one=[1], first=[0, 1], third=[2], twelve=[12], most=[2 ** 63 - 1], iou=np.array([0.3], "f4")))
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels):
     make()
