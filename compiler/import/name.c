@@ -193,13 +193,36 @@ static const char *given_word(const char *name) {
     return isalpha((unsigned char)*word) ? word : NULL;
 }
 
+/* Whether the text calls something else by the name: an input, a size, a block or its
+ * parameter. Names of one or two letters are those of tensors and sizes. */
+static bool is_name_of_another(Import *im, const char *name) {
+    bool found = strlen(name) <= 2;
+    for (int i = 0; i < im->inputs.count; i++) found = found || !strcmp(im->inputs.items[i]->name, name);
+    for (int i = 0; i < dims_symbol_count(im->dims); i++)
+        found = found || !strcmp(dims_symbol(im->dims, i)->name, name);
+    for (int i = 0; i < im->blocks.count; i++) {
+        const Block *block = im->blocks.items[i];
+        found = found || !strcmp(block->name, name);
+        for (int k = 0; k < block->parameters.count; k++)
+            found = found || !strcmp(block->parameters.items[k].name, name);
+    }
+    return found;
+}
+
+/* A weight without a layer is a name in the text. */
+static const char *param_label(Labels *labels, const Line *own, const char *path) {
+    Arena *arena = labels->im->arena;
+    const bool of_layer = own->hint && without_kind(arena, own->hint);
+    const char *word = of_layer ? NULL : given_word(own->hint),
+               *name = identifier(labels->im, word ? word : path, "weight");
+    if (is_name_of_another(labels->im, name)) name = arena_printf(arena, "%s_weight", name);
+    return free_label(labels, name);
+}
+
 static const char *label_of(Labels *labels, const Line *line, const Line *own, const char *within) {
     const char *path = relative_path(path_of(labels->im, own), within);
     if (!path || !*path) path = short_callee(line);
-    if (is_param(line) && !without_kind(labels->im->arena, own->hint ? own->hint : "") &&
-        given_word(own->hint))
-        path = given_word(own->hint);
-    if (is_param(line)) return free_label(labels, identifier(labels->im, path, "weight"));
+    if (is_param(line)) return param_label(labels, own, path);
     if (!own->rounds.count) return free_label(labels, path);
     const char *numbered = free_rounds(labels, own, numbered_label(labels->im, own, within));
     return numbered ? numbered : arena_printf(labels->im->arena, "%s.{i}", free_label(labels, path));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Makes pictures.onnx, bytes.onnx, slices.onnx, arithmetic.onnx, found.onnx, branches.onnx and keras.onnx for tests/golden/commands/import-*.cai. Needs numpy and onnx, which the tests do not.
+# Makes most .onnx files here for tests/golden/commands/import-*.cai. Needs numpy and onnx, which the tests do not.
 import os
 import numpy as np, onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -168,3 +168,8 @@ for name, last in (('nothing', node('Concat', ['x', 'none', 'x'], ['y'], axis=1)
 graph = helper.make_graph([node('MatMul', ['x', 'w'], ['a']), node('Add', ['a', 'head.bias'], ['y'])], 'classes', [port('x', 'N', 'L', 8)], [port('y', None)],
                           [numpy_helper.from_array(np.arange(80, dtype='f4').reshape(8, 10), 'w'), numpy_helper.from_array(np.arange(10, dtype='f4'), 'head.bias')])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'classes.onnx')
+
+# A weight whose last word is the name of an input, and of a letter.
+graph = helper.make_graph([node('Mul', ['mask', 'block.mask'], ['a']), node('Add', ['a', 'block.x'], ['y'])], 'names', [port('mask', 'N', 20)], [port('y', None)],
+                          [numpy_helper.from_array(np.arange(20, dtype='f4'), 'block.mask'), numpy_helper.from_array(np.arange(20, dtype='f4'), 'block.x')])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'names.onnx')
