@@ -113,20 +113,29 @@ static void name_sizes(BlockSizes *sizes, int input, Dim *const *of_axes, int ra
         names[a] = usual[at];
     }
     for (int a = 0; a < rank; a++) {
-        names[a] = free_size_name(sizes, names[a], of_axes[a]);
+        const int64_t number = common_number(of_axes[a], sizes->choice->count);
+        names[a] = number == 1 ? "1" : free_size_name(sizes, names[a], of_axes[a]);
         const SizeFactor factor = {names[a], of_axes[a], input, 1};
-        vec_push(sizes->im->arena, &sizes->named, factor);
-        if (!common_number(of_axes[a], sizes->choice->count))
-            vec_push(sizes->im->arena, &sizes->factors, factor);
+        if (number != 1) vec_push(sizes->im->arena, &sizes->named, factor);
+        if (!number) vec_push(sizes->im->arena, &sizes->factors, factor);
     }
+}
+
+/* An input that has another type or rank in some run has no type in the text. */
+static bool is_alike_in_runs(const BlockSizes *sizes, const Outside *of_runs, int input) {
+    const Shape first = of_runs[0].wires[input]->shape;
+    for (int m = 1; m < sizes->choice->count; m++) {
+        if (of_runs[m].count <= input) return false;
+        const Shape other = of_runs[m].wires[input]->shape;
+        if (other.rank != first.rank || other.type != first.type) return false;
+    }
+    return first.rank >= 1 && first.rank <= MAX_AXES;
 }
 
 static void add_input_sizes(BlockSizes *sizes, const Outside *of_runs, int input) {
     const int runs = sizes->choice->count, rank = of_runs[0].wires[input]->shape.rank;
-    if (rank < 1 || rank > MAX_AXES) return;
-    for (int m = 1; m < runs; m++)
-        if (of_runs[m].count <= input || of_runs[m].wires[input]->shape.rank != rank) return;
     Dim *of_axes[MAX_AXES];
+    if (!is_alike_in_runs(sizes, of_runs, input)) return;
     for (int a = 0; a < rank; a++) {
         of_axes[a] = NEW_ARRAY(sizes->im->arena, Dim, runs);
         for (int m = 0; m < runs; m++) of_axes[a][m] = of_runs[m].wires[input]->shape.dims[a];
@@ -302,8 +311,7 @@ const char *block_sizes_type(const BlockSizes *sizes, int input) {
     const Shape shape = sizes->outside.wires[input]->shape;
     Text text = {.arena = sizes->im->arena};
     text_add(&text, "%s[", dtype_name(shape.type));
-    for (int a = 0; a < shape.rank; a++)
-        text_add(&text, "%s%s", a ? ", " : "", dim_is_one(shape.dims[a]) ? "1" : sizes->names[input][a]);
+    for (int a = 0; a < shape.rank; a++) text_add(&text, "%s%s", a ? ", " : "", sizes->names[input][a]);
     text_add(&text, "]");
     return text_string(&text);
 }
