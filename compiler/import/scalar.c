@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MANY = 8, LONG = 7, LARGEST_ROOTED = 4096 };
+enum { MANY = 8, LONG = 7, LARGEST_ROOTED = 4096, MOST_COLOURS = 4 };
 
 /* Whether the number is, as an f32, a square root or a fourth root of a whole number or
  * of its inverse, as scales of attention are: nobody has learned these. */
@@ -52,11 +52,13 @@ static Line *param_of(Import *im, const Line *user, const char *text) {
     return line;
 }
 
-/* Whether the text has the elements of an initializer, most of them long. */
+/* Whether the text has the elements of an initializer, most of them long. A few may be
+ * one for each colour, such as means of photographs, which are to be read. */
 static bool is_learned_list(Import *im, const Wire *wire) {
     const Known *known = wire && wire->line && wire->data ? wire->known : NULL;
     int64_t count = 0;
-    if (!known || !known->reals || known->count < 2 || strcmp(wire->line->callee, "tensor")) return false;
+    if (!known || !known->reals || known->count <= MOST_COLOURS || strcmp(wire->line->callee, "tensor"))
+        return false;
     for (int64_t i = 0; i < known->count; i++)
         count += is_long(number_text(im->arena, known->reals[i], true));
     return 2 * count > known->count;
