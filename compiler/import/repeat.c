@@ -123,7 +123,7 @@ static Name kind_of_line(Import *im, const Line *line) {
 
 /* ---- the lines, and who reads what ---- */
 
-int repeat_place(const RepeatedBody *body, const Wire *wire) {
+static int place_of_wire(const RepeatedBody *body, const Wire *wire) {
     return (int)(intptr_t)map_get(body->places, wire) - 1;
 }
 static int last_use(const RepeatedBody *body, const Wire *wire) {
@@ -162,12 +162,23 @@ static RepeatedBody body_of(Import *im) {
 
 /* ---- equal windows ---- */
 
-int repeat_input(Outside *outside, const Wire *wire) {
+/* The wire's slot, which is added if it is new; -1 if there are too many. */
+static int slot_of_input(Outside *outside, Wire *wire) {
     for (int i = 0; i < outside->count; i++)
         if (outside->wires[i] == wire) return i;
     if (outside->count == MAX_INPUTS) return -1;
     outside->wires[outside->count] = wire;
     return outside->count++;
+}
+
+Outside repeat_inputs(const RepeatedBody *body, int begin, int length) {
+    Outside outside = {0};
+    for (int k = begin; k < begin + length; k++)
+        for (int i = 0; i < body->lines[k]->inputs.count; i++) {
+            Wire *wire = body->lines[k]->inputs.items[i].wire;
+            if (wire && place_of_wire(body, wire) < begin) slot_of_input(&outside, wire);
+        }
+    return outside;
 }
 
 static int result_index(const Line *line, const Wire *wire) {
@@ -179,16 +190,16 @@ static int result_index(const Line *line, const Wire *wire) {
 static bool alike_inputs(const RepeatedBody *body, int a, int b, int k, Outside *from_a, Outside *from_b) {
     const Line *x = body->lines[a + k], *y = body->lines[b + k];
     for (int i = 0; i < x->inputs.count; i++) {
-        const Wire *u = x->inputs.items[i].wire, *v = y->inputs.items[i].wire;
+        Wire *u = x->inputs.items[i].wire, *v = y->inputs.items[i].wire;
         if (!u) continue;
-        const int p = repeat_place(body, u), q = repeat_place(body, v);
+        const int p = place_of_wire(body, u), q = place_of_wire(body, v);
         if ((p >= a) != (q >= b)) return false;
         if (p >= a) {
             if (p - a != q - b || result_index(body->lines[p], u) != result_index(body->lines[q], v))
                 return false;
         } else {
-            const int slot = repeat_input(from_a, u);
-            if (slot < 0 || slot != repeat_input(from_b, v)) return false;
+            const int slot = slot_of_input(from_a, u);
+            if (slot < 0 || slot != slot_of_input(from_b, v)) return false;
         }
     }
     return true;

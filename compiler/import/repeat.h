@@ -25,7 +25,7 @@ typedef struct RepeatedBody {
 
 typedef struct Outside {
     int count;
-    const Wire *wires[MAX_INPUTS];
+    Wire *wires[MAX_INPUTS];
 } Outside; /* wires from outside the window that it reads, by slot */
 
 typedef struct RepeatChoice {
@@ -42,9 +42,8 @@ void repeat_bound_slots(Import *im, const char *text, ArgumentSlots *slots); /* 
 /* The bounds of a slice, replaced by `bounds`, or each by "#" if `bounds` is NULL. */
 const char *repeat_with_bounds(Import *im, const char *text, const char *const *bounds);
 
-int repeat_place(const RepeatedBody *body, const Wire *wire); /* the line that makes it; or -1 */
 bool repeat_is_read_behind(const RepeatedBody *body, const Wire *wire, int end);
-int repeat_input(Outside *outside, const Wire *wire); /* adds it where it is new; -1 if there are too many */
+Outside repeat_inputs(const RepeatedBody *body, int begin, int length);
 
 /* ---- repeat_sizes.c ---- */
 

@@ -207,17 +207,12 @@ static Line *run_line(Import *im, const RepeatedBody *body, int begin, int lengt
     Line *line = NEW(im->arena, Line);
     *line =
         (Line){.style = STYLE_STAGE, .callee = block->name, .block = block, .node = body->lines[begin]->node};
-    Outside outside = {0};
+    const Outside outside = repeat_inputs(body, begin, length);
+    for (int i = 0; i < outside.count; i++)
+        vec_push(im->arena, &line->inputs, (Operand){outside.wires[i], NULL});
     for (int k = 0; k < length; k++) {
         Line *own = body->lines[begin + k];
         vec_push(im->arena, &line->own, own);
-        for (int i = 0; i < own->inputs.count; i++) {
-            Wire *wire = own->inputs.items[i].wire;
-            const int before = outside.count;
-            if (wire && repeat_place(body, wire) < begin && repeat_input(&outside, wire) >= before &&
-                outside.count > before)
-                vec_push(im->arena, &line->inputs, (Operand){wire, NULL});
-        }
         for (int r = 0; r < own->results.count; r++) {
             if (!repeat_is_read_behind(body, own->results.items[r], begin + length)) continue;
             vec_push(im->arena, &line->results, own->results.items[r]);

@@ -5,9 +5,7 @@
  * parameters, and of a number; it must hold in all runs. */
 #include "import/repeat.h"
 
-enum { MAX_AXES = 5, MAX_DIVISORS = 6, MAX_FACTORS = 3 };
-
-enum { NO_INPUT = -1 };
+enum { MAX_AXES = 5, MAX_DIVISORS = 6, MAX_FACTORS = 3, NO_INPUT = -1 };
 
 typedef struct SizeFactor { /* a size of an input, or such a size by a number; or a parameter */
     const char *name;
@@ -28,19 +26,6 @@ struct BlockSizes {
 };
 
 /* ---- the sizes of inputs, and their names ---- */
-
-static Outside inputs_of_run(const BlockSizes *sizes, int run) {
-    Outside outside = {0};
-    const int begin = sizes->choice->begins[run];
-    for (int k = 0; k < sizes->choice->length; k++) {
-        const Line *line = sizes->body->lines[begin + k];
-        for (int i = 0; i < line->inputs.count; i++) {
-            const Wire *wire = line->inputs.items[i].wire;
-            if (wire && repeat_place(sizes->body, wire) < begin) repeat_input(&outside, wire);
-        }
-    }
-    return outside;
-}
 
 static bool sizes_are_equal(const Dim *a, const Dim *b, int count) {
     for (int m = 0; m < count; m++)
@@ -171,19 +156,22 @@ static void find_divisors(BlockSizes *sizes) {
     }
 }
 
-static Dim *divided_sizes(const BlockSizes *sizes, const Dim *of_runs, Dim divisor) {
+/* NULL where one is no multiple of the other. */
+static Dim *divided_sizes(const BlockSizes *sizes, const Dim *of_runs, const Dim *divisors) {
     Dim *out = NEW_ARRAY(sizes->im->arena, Dim, sizes->choice->count);
     for (int m = 0; m < sizes->choice->count; m++)
-        if (!(out[m] = dim_div_exact(sizes->im->dims, of_runs[m], divisor))) return NULL;
+        if (!(out[m] = dim_div_exact(sizes->im->dims, of_runs[m], divisors[m]))) return NULL;
     return out;
 }
 
 static void add_quotients(BlockSizes *sizes) {
-    const int whole = sizes->factors.count;
+    const int whole = sizes->factors.count, runs = sizes->choice->count;
+    Dim *divisors = NEW_ARRAY(sizes->im->arena, Dim, runs);
     for (int i = 0; i < whole; i++)
         for (int d = 0; d < sizes->divisor_count; d++) {
             const SizeFactor *from = &sizes->factors.items[i];
-            Dim *of_runs = divided_sizes(sizes, from->sizes, dim_const(sizes->im->dims, sizes->divisors[d]));
+            for (int m = 0; m < runs; m++) divisors[m] = dim_const(sizes->im->dims, sizes->divisors[d]);
+            Dim *of_runs = divided_sizes(sizes, from->sizes, divisors);
             if (!of_runs) continue;
             const SizeFactor factor = {from->name, of_runs, from->input, (int)sizes->divisors[d]};
             vec_push(sizes->im->arena, &sizes->factors, factor);
@@ -194,7 +182,8 @@ BlockSizes *block_sizes_new(const RepeatedBody *body, const RepeatChoice *choice
     BlockSizes *sizes = NEW(body->im->arena, BlockSizes);
     *sizes = (BlockSizes){.im = body->im, .body = body, .choice = choice};
     Outside *of_runs = NEW_ARRAY(body->im->arena, Outside, choice->count);
-    for (int m = 0; m < choice->count; m++) of_runs[m] = inputs_of_run(sizes, m);
+    for (int m = 0; m < choice->count; m++)
+        of_runs[m] = repeat_inputs(body, choice->begins[m], choice->length);
     sizes->outside = of_runs[0];
     for (int i = 0; i < of_runs[0].count; i++) add_input_sizes(sizes, of_runs, i);
     find_divisors(sizes);
@@ -239,11 +228,8 @@ static void search_products(const BlockSizes *sizes, const Dim *rest, SizeProduc
     if (product.number > 0 && product.cost < best->cost) *best = product;
     if (product.count == MAX_FACTORS || product.number == 1) return;
     for (int i = product.count ? product.places[product.count - 1] : 0; i < sizes->factors.count; i++) {
-        Dim *less = NEW_ARRAY(sizes->im->arena, Dim, sizes->choice->count);
-        bool divides = true;
-        for (int m = 0; divides && m < sizes->choice->count; m++)
-            divides = (less[m] = dim_div_exact(sizes->im->dims, rest[m], sizes->factors.items[i].sizes[m]));
-        if (!divides) continue;
+        Dim *less = divided_sizes(sizes, rest, sizes->factors.items[i].sizes);
+        if (!less) continue;
         product.places[product.count++] = i;
         search_products(sizes, less, product, seen, best);
         product.count--;
