@@ -19,26 +19,27 @@ Loop begin_loop_carried_if(Module *m, LoopCarried *values, LLVMValueRef conditio
 }
 
 PartialSums begin_partial_sums(Module *m, LoopCarried *sums) {
-    PartialSums partial_sums = {.vector = LLVMTypeOf(sums->at[0])};
-    LLVMValueRef space = emit_stack(m, partial_sums.vector, sums->count);
+    PartialSums partial_sums;
+    LLVMTypeRef widest = LLVMTypeOf(sums->at[0]);
+    LLVMValueRef space = emit_stack(m, widest, sums->count);
     for (int i = 0; i < sums->count; i++) {
-        partial_sums.at[i] = get_element(m, partial_sums.vector, space, get_i64(m, i));
+        partial_sums.at[i] = get_element(m, widest, space, get_i64(m, i));
         emit_aligned_store(m, sums->at[i], partial_sums.at[i]);
-        sums->at[i] = LLVMConstNull(partial_sums.vector);
+        sums->at[i] = LLVMConstNull(LLVMTypeOf(sums->at[i]));
     }
     return partial_sums;
 }
 
 void emit_add_partial_sums(Module *m, const PartialSums *partial_sums, const LoopCarried *sums) {
     for (int i = 0; i < sums->count; i++) {
-        LLVMValueRef before = emit_aligned_load(m, partial_sums->vector, partial_sums->at[i]);
+        LLVMValueRef before = emit_aligned_load(m, LLVMTypeOf(sums->at[i]), partial_sums->at[i]);
         emit_aligned_store(m, emit_sum(m, before, sums->at[i]), partial_sums->at[i]);
     }
 }
 
 void end_partial_sums(Module *m, const PartialSums *partial_sums, LoopCarried *sums) {
     for (int i = 0; i < sums->count; i++)
-        sums->at[i] = emit_aligned_load(m, partial_sums->vector, partial_sums->at[i]);
+        sums->at[i] = emit_aligned_load(m, LLVMTypeOf(sums->at[i]), partial_sums->at[i]);
 }
 
 void emit_sum_in_parts(Module *m, LoopCarried *sums, LLVMValueRef count, int64_t part, SumPart emit_part,

@@ -171,7 +171,7 @@ struct Conv {
     ConvShape shape;
     ConvAxis rows, columns; /* of the phase being emitted */
     Epilogue epilogue;
-    int lanes;
+    int lanes, last_lanes;       /* of vectors; of those that the last block of a tile needs */
     LLVMTypeRef element, vector; /* as they are multiplied and added up: of shape.types.sum */
     int64_t pixel_stride;
     int64_t flat_length; /* of the long rows of a flat map, or 0 */

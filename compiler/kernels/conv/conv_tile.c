@@ -101,6 +101,10 @@ static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
     }
 }
 
+static LLVMTypeRef sum_type(const Conv *c, const ConvSite *site, int q) {
+    return q == site->blocks - 1 ? get_vector(c->m, c->element, c->last_lanes) : c->vector;
+}
+
 /* The multiply-adds of one channel of one tap. `channel`: the offset from each pixel's
  * address, in elements. */
 static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMValueRef channel,
@@ -110,16 +114,17 @@ static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLV
     LLVMValueRef w[8];
     for (int q = 0; q < blocks; q++) {
         LLVMValueRef at = emit_add(m, weights, get_i64(m, q * c->lanes));
-        w[q] = emit_aligned_load(m, c->vector, get_element(m, c->element, c->weights, at));
+        w[q] = emit_aligned_load(m, sum_type(c, tap->site, q), get_element(m, c->element, c->weights, at));
     }
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
         if (!conv_reads(c, tap->site, tap->row, tap->column, p)) continue;
         LLVMValueRef address =
             or_zeros(c, &pixels[p], get_element(m, c->element, pixels[p].address, channel));
         LLVMValueRef x = emit_load(m, c->element, address);
-        LLVMValueRef spread = get_splat(m, x, c->lanes);
-        for (int q = 0; q < blocks; q++)
+        for (int q = 0; q < blocks; q++) {
+            LLVMValueRef spread = get_splat(m, x, get_lanes(LLVMTypeOf(w[q])));
             sums->at[p * blocks + q] = emit_muladd(m, spread, w[q], sums->at[p * blocks + q]);
+        }
     }
 }
 
@@ -343,9 +348,20 @@ Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q) {
     return point;
 }
 
+/* A sum of the last block may have fewer lanes than a vector: the others are stored as
+ * padding. */
+static LLVMValueRef widen_sum(const Conv *c, LLVMValueRef sum) {
+    int lanes = get_lanes(LLVMTypeOf(sum));
+    LLVMValueRef order[64];
+    if (lanes == c->lanes) return sum;
+    for (int i = 0; i < c->lanes; i++) order[i] = get_i32(c->m, i < lanes ? i : lanes);
+    return LLVMBuildShuffleVector(c->m->builder, sum, LLVMConstNull(LLVMTypeOf(sum)),
+                                  LLVMConstVector(order, (unsigned)c->lanes), "");
+}
+
 static void store_tile_pixel(Conv *c, const ConvSite *site, int pixel, int q, LLVMValueRef sum) {
     Point point = conv_point(c, site, pixel, q);
-    emit_epilogue_store(&c->epilogue, &point, sum);
+    emit_epilogue_store(&c->epilogue, &point, widen_sum(c, sum));
 }
 
 /* Stores a block of channels, and adds it to the stored sums. */
@@ -353,7 +369,7 @@ static void store_block(Conv *c, const ConvSite *site, int q, const LoopCarried 
     StoredTerms terms = {.count = 0};
     for (int p = 0; p < site->rows * site->columns; p++) {
         Point point = conv_point(c, site, p, q);
-        emit_epilogue_store_next(&c->epilogue, &point, sums->at[p * site->blocks + q], &terms);
+        emit_epilogue_store_next(&c->epilogue, &point, widen_sum(c, sums->at[p * site->blocks + q]), &terms);
     }
     conv_add_to_parts(c, q, &terms);
 }
@@ -382,7 +398,7 @@ void conv_store_sums(Conv *c, const ConvSite *site, const LoopCarried *sums) {
 void conv_start_sums(const Conv *c, const ConvSite *site, LoopCarried *sums) {
     sums->count = site->rows * site->columns * site->blocks;
     CHECK(sums->count <= MAX_CARRIED);
-    for (int i = 0; i < sums->count; i++) sums->at[i] = LLVMConstNull(c->vector);
+    for (int i = 0; i < sums->count; i++) sums->at[i] = LLVMConstNull(sum_type(c, site, i % site->blocks));
 }
 
 static LLVMValueRef kept_tile_sum(const Conv *c, const ConvSite *site, int i) {
@@ -404,7 +420,8 @@ static void finish_pass(Conv *c, const ConvSite *site, LoopCarried *sums) {
     Loop again = begin_loop_carried_if(
         m, sums, LLVMBuildICmp(m->builder, LLVMIntSGT, site->from, get_i64(m, 0), "again"));
     for (int i = 0; i < sums->count; i++)
-        sums->at[i] = emit_sum(m, emit_aligned_load(m, c->vector, kept_tile_sum(c, site, i)), sums->at[i]);
+        sums->at[i] = emit_sum(m, emit_aligned_load(m, LLVMTypeOf(sums->at[i]), kept_tile_sum(c, site, i)),
+                               sums->at[i]);
     end_loop_carried(m, &again, sums);
     Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, site->to, blocks, "last"));
     conv_store_sums(c, site, sums);
