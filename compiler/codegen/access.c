@@ -301,7 +301,10 @@ static void emit_raw_store(Module *m, const Value *value, LLVMValueRef base, con
         raw = LLVMBuildSelect(m->builder, mask, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
         mask = NULL;
     }
-    emit_strided_store(m, raw, base, &at, align, mask);
+    if (value->streamed && !mask && align == LINE_BYTES)
+        emit_streamed_store(m, raw,
+                            get_element_anywhere(m, LLVMGetElementType(LLVMTypeOf(raw)), base, at.index));
+    else emit_strided_store(m, raw, base, &at, align, mask);
 }
 
 void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,

@@ -30,6 +30,7 @@ typedef struct Module {
     /* i1: whether some size so far has overflowed; NULL where sizes are known to fit
      * (everywhere but in prepare) */
     LLVMValueRef overflow;
+    bool streams; /* stores past the caches */
 } Module;
 
 /* NULL with *error (in `arena`) where LLVM does not know the target. */
@@ -48,7 +49,7 @@ void begin_body(Module *m, LLVMValueRef function);
 /* a function of this module, or a declaration of one in another module */
 LLVMValueRef get_kernel(Module *m, const char *name);
 /* Begins a function of type cai_kernel and places the builder in its body; finish_kernel
- * adds the return. */
+ * adds a fence where it stores past the caches, and the return. */
 LLVMValueRef begin_kernel(Module *m, const char *name);
 void finish_kernel(Module *m);
 
@@ -82,10 +83,9 @@ LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address);
 LLVMValueRef emit_aligned_load(Module *m, LLVMTypeRef type, LLVMValueRef address);
 void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address);
 void emit_aligned_store(Module *m, LLVMValueRef value, LLVMValueRef address);
-/* Past the caches: a line that is written whole is not read before. emit_streamed_end
- * stands behind all such stores of a kernel, so that other threads see them. */
+/* Past the caches: a line that is written whole is not read before. finish_kernel adds a
+ * fence behind all such stores, so that other threads see them. */
 void emit_streamed_store(Module *m, LLVMValueRef value, LLVMValueRef address);
-void emit_streamed_end(Module *m);
 /* Lanes whose mask bit is 0 are neither read nor written; they load as zero. mask NULL:
  * all lanes. */
 LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align,
@@ -167,10 +167,9 @@ Loop begin_loop_carried_if(Module *m, LoopCarried *values, LLVMValueRef conditio
 /* Totals on the stack, to which the sums of each part are added, since rounding errors
  * grow with the length of a chain of additions: begin_partial_sums stores `sums` there
  * and sets them to zero, emit_add_partial_sums adds `sums` to the totals,
- * end_partial_sums loads the totals. Costs four instructions for each register and
- * part. */
+ * end_partial_sums loads the totals. No sum is wider than the first. Costs four
+ * instructions for each register and part. */
 typedef struct PartialSums {
-    LLVMTypeRef vector;
     LLVMValueRef at[MAX_CARRIED];
 } PartialSums;
 PartialSums begin_partial_sums(Module *m, LoopCarried *sums);

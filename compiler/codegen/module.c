@@ -161,11 +161,15 @@ LLVMValueRef begin_kernel(Module *m, const char *name) {
     m->begin = LLVMGetParam(function, 2);
     m->end = LLVMGetParam(function, 3);
     m->scratch = LLVMGetParam(function, 4);
+    m->streams = false;
     begin_body(m, function);
     return function;
 }
 
-void finish_kernel(Module *m) { LLVMBuildRetVoid(m->builder); }
+void finish_kernel(Module *m) {
+    if (m->streams) LLVMBuildFence(m->builder, LLVMAtomicOrderingSequentiallyConsistent, 0, "");
+    LLVMBuildRetVoid(m->builder);
+}
 
 /* ---- types and constants ---- */
 
@@ -375,14 +379,11 @@ void emit_aligned_store(Module *m, LLVMValueRef value, LLVMValueRef address) {
 
 void emit_streamed_store(Module *m, LLVMValueRef value, LLVMValueRef address) {
     LLVMMetadataRef one = LLVMValueAsMetadata(get_i32(m, 1));
+    m->streams = true;
     emit_aligned_store(m, value, address);
     LLVMSetMetadata(LLVMGetLastInstruction(LLVMGetInsertBlock(m->builder)),
                     LLVMGetMDKindIDInContext(m->context, "nontemporal", 11),
                     LLVMMetadataAsValue(m->context, LLVMMDNodeInContext2(m->context, &one, 1)));
-}
-
-void emit_streamed_end(Module *m) {
-    LLVMBuildFence(m->builder, LLVMAtomicOrderingSequentiallyConsistent, 0, "");
 }
 
 static LLVMValueRef call_intrinsic(Module *m, const char *name, LLVMTypeRef *overloads, int overload_count,

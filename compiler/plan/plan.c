@@ -59,6 +59,7 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     make_nests(program);
     fuse_rows(program); /* gives some of the nests the same rows */
     number_launches(program);
+    stream_results(program);
     settle_kinds(program, false); /* some take over reductions, which then are smaller nests */
     fuse_shared(program);
     settle_kinds(program, true);

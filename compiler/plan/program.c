@@ -183,6 +183,7 @@ static void put_sum(Text *out, const Kernel *kernel, const StoredSum *sum) {
 static void put_kernel(Text *out, const Kernel *kernel) {
     put_word(out, kernel->anchor ? local_number(kernel, kernel->anchor) : 998);
     put_value(out, kernel->output);
+    put_word(out, kernel->output->streamed);
     put_word(out, (uint64_t)kernel->input_count);
     for (int i = 0; i < kernel->input_count; i++) put_value(out, kernel->inputs[i]);
     for (int i = 0; i < kernel->member_count; i++) {

@@ -51,6 +51,7 @@ typedef struct Value {
     /* the value whose buffer it overwrites in place, and which ends there, or NULL; after
      * plan */
     struct Value *over;
+    bool streamed; /* stored past the caches (streams.c) */
     int id;
 } Value;
 

@@ -65,6 +65,11 @@ Dim *dense_strides(Program *program, Shape shape, const Format *format); /* view
  * Before they are settled. */
 void fuse_rows(Program *program);
 
+/* ---- streams.c: fills value->streamed ----
+ *
+ * Once all launches are there, before they are settled: names depend on it. */
+void stream_results(Program *program);
+
 /* ---- fuse_shared.c: launches that have large operands in common ----
  *
  * Runs before loop nests are settled, and after fuse_rows. */

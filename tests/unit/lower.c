@@ -583,6 +583,26 @@ TEST(writing_in_place) {
     CU_ASSERT_TRUE(runs_right(separate, 3, 1));
 }
 
+/* A map of 16 MB, the sums of its channels, and the map divided by them, in place. */
+TEST(large_results_are_streamed) {
+    static const char *names[] = {"x86-64-v4", "x86-64-v3"};
+    for (int i = 0; i < COUNT_OF(names); i++) {
+        begin_graph();
+        Node *e = conv(add_input("x", constant(1), constant(3), constant(512), constant(512)), 16, 3);
+        add_output("y", conv(build_binary(g, OP_div, e, sum_over(e, 2, 3)), 3, 3));
+        Program *program =
+            lower(g, &(LowerOptions){.table = &kernel_table, .target = target_find(names[i])}, arena);
+        int streamed = 0, over = 0;
+        for (int k = 0; k < program->launches.count; k++) {
+            const Value *output = program->launches.items[k]->output;
+            streamed += output->streamed;
+            over += output->over && !output->streamed;
+        }
+        CU_ASSERT_EQUAL(streamed, i == 0); /* where a vector is a line */
+        CU_ASSERT_EQUAL(over, 1);
+    }
+}
+
 TEST(slots_are_shared) {
     begin_graph();
     Node *x = add_input("x", N, constant(16), H, H);

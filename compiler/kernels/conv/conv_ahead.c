@@ -75,7 +75,7 @@ void conv_prefetch_maps_below(const Conv *c, const ConvSite *site) {
 }
 
 void conv_prefetch_results_below(const Conv *c, const ConvSite *site) {
-    if (is_beyond_l3(c) || c->kernel->sum_count)
+    if (!c->kernel->output->streamed && (is_beyond_l3(c) || c->kernel->sum_count))
         prefetch_like_results(c, site, c->kernel->output, get_argument(c->m, 0));
     conv_prefetch_maps_below(c, site);
 }

@@ -475,7 +475,6 @@ LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     if (format->winograd) emit_transformed(&r, to, get_i64(m, 0), r.extent[WINOGRAD_INPUTS]);
     else emit_level_places(&r, format_outer_levels(format), to);
     end_loop(m, &tasks);
-    if (r.streamed) emit_streamed_end(m);
     finish_kernel(m);
     return function;
 }
