@@ -47,8 +47,8 @@
  * slower: 36 pages a map tile); prefetching all transformed inputs of the next plane, the
  * lines of products before they are stored, or maps a tile ahead (no gain in programs,
  * whose memory is in huge pages); prefetching weights two and three panels ahead instead
- * of one (3 to 5 % slower); non-temporal stores (0 to 6 % faster, but slower for maps
- * that the next layer finds in L3). */
+ * of one (3 to 5 % slower); storing results past the caches even where the next layer
+ * would find them in L3. */
 #include "kernels/winograd/conv_winograd.h"
 
 #include "kernels/reorder/reorder.h"
