@@ -55,7 +55,7 @@ typedef struct cai_in {
     const void *data;     /* aligned to the elements */
     size_t bytes;         /* of all elements, exactly: this detects elements of another type */
     const int64_t *shape; /* `rank` sizes; NULL if no size is free, or for the sizes that were prepared */
-    int rank;
+    int rank;             /* not read where shape is NULL */
 } cai_in;
 
 /* The memory for an output. It overlaps no input and no other output. */
