@@ -35,9 +35,9 @@ typedef struct Binding { /* a name in a pattern, and the node or number that it 
     size_t length;
     Node *node; /* the node in the graph; for `$w`, with its broadcasts and axes of size 1 */
     Node *root; /* for `$w`, the node without these; else `node` */
-    enum { BOUND_NODE, BOUND_WEIGHT, BOUND_NUMBER, BOUND_INNER } kind; /* x, $w, #n, d:(..) */
-    double number;                                                     /* #n */
-    Dim size;                                                          /* of #n if it is a size; else NULL */
+    enum { BOUND_NODE, BOUND_WEIGHT, BOUND_NUMBER, BOUND_INNER } kind; /* x, $w, #n or @n, d:(..) */
+    double number;                                                     /* #n, @n */
+    Dim size;                                                          /* of @n if it is a size; else NULL */
 } Binding;
 
 struct Chosen { /* a matched row and its bindings */
