@@ -116,7 +116,8 @@ typedef struct OnnxFunction {
 
 typedef struct OnnxModel {
     const char *producer, *producer_version;
-    int opset; /* of ONNX's own operators; 0: not declared */
+    const char *sizes; /* the conditions on sizes, one a line, as cai writes them; or "" */
+    int opset;         /* of ONNX's own operators; 0: not declared */
     OnnxGraph *graph;
     Vec(OnnxFunction) functions;
 } OnnxModel;
