@@ -48,7 +48,7 @@ const char *export_name(Export *e, const char *wanted) {
 
 bool export_is_folded(Export *e, const Node *node) {
     int64_t count;
-    if (node_sources(&e->sources, e->graph, node) & ~(unsigned)MADE_OF_PLACES) return false;
+    if (node_sources(&e->sources, e->graph, node)) return false;
     return shape_element_count(node->shape, &count) &&
            (count <= MAX_FOLDED || (node->op == OP_constant && ATTRIBUTES(node, constant)->data->count > 1));
 }

@@ -98,7 +98,8 @@ struct Export {
 const char *export_refuse(Export *e, const Node *node, const char *format, ...) PRINTF_LIKE(3, 4);
 void export_need(Export *e, const Node *node);
 const char *export_name(Export *e, const char *wanted); /* `wanted`, with a number if it is taken */
-/* whether it is small, and depends on constants alone */
+/* Whether it is small, and depends on constants alone. As in the pass `fold`, iota is no
+ * constant: the file computes it, and whoever reads the file folds it or not. */
 bool export_is_folded(Export *e, const Node *node);
 
 /* ---- match.c ---- */

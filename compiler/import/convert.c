@@ -615,7 +615,7 @@ static void bind_onnx_outputs(Import *im) {
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s",
                        graph->outputs.items[i].name, im->why);
         im->why = NULL;
-        vec_push(im->arena, &im->outputs, wire);
+        vec_push(im->arena, &im->outputs, wire_itself(wire));
         vec_push(im->arena, &im->output_ports, graph->outputs.items[i]);
     }
     add_found_outputs(im);

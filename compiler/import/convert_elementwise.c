@@ -2,6 +2,7 @@
 #include "import/convert.h"
 #include <ctype.h>
 #include <math.h>
+#include <stdlib.h>
 
 void convert_stage(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = stage(im, input_at(inputs, count, 0), current_row(im)->as, "%s", "");
@@ -103,7 +104,10 @@ void convert_xor(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 }
 
 void convert_not(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = prefix(im, "not ", input_at(inputs, count, 0));
+    Wire *x = input_at(inputs, count, 0);
+    const Line *equal = x && x->line && !strcmp(x->line->callee, "==") ? x->line : NULL;
+    outputs[0] = equal ? infix_operands(im, "!=", equal->inputs.items[0], equal->inputs.items[1], ONNX_BOOL)
+                       : prefix(im, "not ", x);
 }
 
 void convert_neg(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -239,7 +243,10 @@ void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         for (int i = 1; i < (int)exponent; i++) outputs[0] = wrapped_wire(im, infix(im, "*", outputs[0], a));
         return;
     }
-    if (exponent == 0.5) outputs[0] = stage(im, a, "sqrt", "%s", "");
+    const Operand base = operand_beside(im, a, b);
+    if (base.text && strtod(base.text, NULL) == 2)
+        outputs[0] = stage(im, cast_to(im, b, a->type), "exp2", "%s", "");
+    else if (exponent == 0.5) outputs[0] = stage(im, a, "sqrt", "%s", "");
     else outputs[0] = one ? infix_number(im, "**", a, exponent) : infix(im, "**", a, cast_to(im, b, a->type));
 }
 
@@ -390,12 +397,15 @@ static bool are_slopes_of_channels(Import *im, Wire *x, Wire *slope) {
 void convert_prelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *slope = input_at(inputs, count, 1);
     if (!x || !slope) return;
-    if (!are_slopes_of_channels(im, x, slope)) {
+    const bool each = are_slopes_of_channels(im, x, slope), one = !wire_is_constant(x) &&
+                                                                  is_weight(im, slope, -1) && slope->data &&
+                                                                  slope->data->count == 1;
+    if (!each && !one) {
         outputs[0] = onnx_type_is_float(x->type) ? formula(im, "select(x > 0, x, y * x)", inputs, 2)
                                                  : formula(im, "select(x >= 0, x, y * x)", inputs, 2);
         return;
     }
-    Line *line = layer_begin(im, x, "prelu", "per_channel_slopes = true");
+    Line *line = layer_begin(im, x, "prelu", "%s", each ? "per_channel_slopes = true" : "");
     LineWeight *weight = layer_weight(im, line, "weight", slope);
     weight->rank = weight->from_rank = 1;
     weight->dims[0] = weight->from[0] = slope->data->count;

@@ -143,6 +143,7 @@ enum { MAX_WRITTEN = 16 }; /* elements of a constant in the text; larger ones ar
 
 bool onnx_type_is_float(int type);
 bool known_is_symbolic(const Known *k); /* whether one of its elements depends on a size that is free */
+bool known_is_filled(const Known *k);   /* whether all elements are equal */
 
 /* ---- line.c: statements ---- */
 
@@ -150,7 +151,15 @@ typedef struct Line Line;
 typedef Vec(Line *) LineList;
 typedef struct Import Import;
 
-typedef struct Wire {       /* a tensor of the ONNX graph */
+typedef struct Wire Wire;
+
+typedef struct Folded { /* how the file computes a constant from a range of numbers */
+    const OnnxNode *node;
+    int opset, depth; /* depth: of its inputs, and theirs */
+    Wire *const *inputs;
+} Folded;
+
+struct Wire {               /* a tensor of the ONNX graph */
     int type;               /* ONNX's type; if cai lacks that type, a wider one holds the elements */
     const OnnxTensor *data; /* an initializer, or NULL */
     /* its elements if they are few and already read; known_of reads those of an
@@ -159,16 +168,17 @@ typedef struct Wire {       /* a tensor of the ONNX graph */
     /* the statement that makes it; NULL for inputs of the model, and for constants that
      * have no statement yet */
     Line *line;
-    Name name;        /* its name in the trial: v12; NULL for a constant */
-    const char *hint; /* its name in the ONNX file */
+    Name name;            /* its name in the trial: v12; NULL for a constant */
+    const char *hint;     /* its name in the ONNX file */
+    const Folded *folded; /* or NULL */
     /* the wire with the same elements but another ONNX type, if cai holds both types in
-     * one; or NULL */
-    struct Wire *same;
+     * one, or the one that computes a folded constant anew; or NULL */
+    Wire *same;
     Shape shape;        /* set if it has a `name` */
     const char *called; /* its name in the text of the body that is being written */
     bool absent;        /* an optional input of a function that the call omits */
     bool missing;       /* it depends on a node that could not be read, which has been reported */
-} Wire;
+};
 
 typedef struct Operand { /* of a statement: a tensor, or a number as text */
     Wire *wire;
@@ -316,6 +326,7 @@ Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const cha
 void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count,
            const char *settings);
 Operand operand_beside(Import *im, Wire *wire, Wire *other); /* a number beside `other`, where it is one */
+Wire *infix_operands(Import *im, const char *op, Operand a, Operand b, int type);
 Wire *infix(Import *im, const char *op, Wire *a, Wire *b);
 Wire *infix_number(Import *im, const char *op, Wire *a, double b);
 Wire *number_infix(Import *im, double a, const char *op, Wire *b);
@@ -468,6 +479,9 @@ void find_repeats(
 
 /* ---- name.c ---- */
 
+/* The path of the layer: layer1.0.conv1 of layer1.0.conv1.weight; NULL where the name
+ * says nothing of a layer. */
+const char *without_kind(Arena *arena, const char *name);
 bool line_has_weights(const Line *line); /* its own, or of the block that it runs */
 const char *common_path(Arena *arena, const char *a,
                         /* the exporter's module that the line belongs to, by its names;

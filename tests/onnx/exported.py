@@ -3,7 +3,7 @@ own program; read_again() imports them again, and compares the graphs, or the re
 
 The weights are --init 1. Free sizes are taken from SIZES, then a second time larger, to make sure that they are free in the file, too.
 """
-import hashlib, os, re
+import hashlib, math, os, re
 
 import numpy
 
@@ -121,20 +121,56 @@ def compare(path, model, folder, *options):
 
 # ---- export, then import ----
 
+MAX_WRITTEN = 16  # elements; cai reads a longer constant as a weight
+EITHER_ORDER = "add mul min max eq ne and or".split()
+
+
+def plain_node(text):
+    """A node as ONNX can say it: without names and initial numbers, and with numbers as f32 has them."""
+    text = re.sub(r" (path|name|init|version)=\S+", "", text)
+    return re.sub(r"data=(-?[\d.e+-]+) : f", lambda m: f"data={numpy.float32(m[1]):.6g} : f", text)
+
+
+def weight_of(text, weights):
+    """The type and sizes of what a file of weights has, which may be in another shape; or None."""
+    found = re.match(r"(?:parameter|state|constant) type=(\w+) dims=\[(.*?)\]", text) or re.match(r"reshape (?P<of>%\d+) dims=\[(.*?)\] : (?P<type>\w+)", text)
+    if not found:
+        return None
+    if text[0] == "r":
+        return (found["type"], found[2]) if found["of"] in weights else None
+    return found.groups() if text[0] != "c" or "data=[" in text and elements(found[2]) > MAX_WRITTEN else None
+
+
+def elements(sizes):
+    return math.prod(int(n) for n in re.findall(r"\d+", sizes))
+
+
+def plain_nodes(printed):
+    """Each node of a printed graph as a hash of what it is and what it is made of, and its line. A weight is listed by its number of elements."""
+    hashes, weights, nodes = {}, set(), []
+    hashed = lambda text: hashlib.sha256(text.encode()).hexdigest()[:16]
+    for line in printed.splitlines():
+        node = re.match(r"  (%\d+) = (.*?)(  #.*)?$", line)
+        if not node:
+            continue
+        text = plain_node(node[2])
+        weight = weight_of(text, weights)
+        if weight:
+            weights.add(node[1])
+            hashes[node[1]] = hashed(f"weight {weight}")
+            nodes += [(hashed(f"weight {weight[0]} {elements(weight[1])}"), line)] if text[0] != "r" else []
+            continue
+        words = re.sub(r"%\d+", lambda m: hashes[m[0]], text).split(" ")
+        text = " ".join(words[:1] + sorted(words[1:3]) + words[3:] if words[0] in EITHER_ORDER else words)
+        hashes[node[1]] = hashed(text)
+        nodes.append((hashes[node[1]], line))
+    return nodes
+
+
 def graph_of(*words):
     """The nodes of a graph without their names; or what went wrong."""
     done = call([CAI, "build", *words, "--after", "dead"])
-    if done.returncode:
-        return done.stderr
-    hashes, kept = {}, []
-    for line in done.stdout.splitlines():
-        node = re.match(r"  (%\d+) = (.*?)(  #.*)?$", line)
-        if node:
-            text = re.sub(r" (path|name|init|version)=\S+", "", node[2])
-            text = re.sub(r"%\d+", lambda m: hashes[m[0]], text)
-            hashes[node[1]] = hashlib.sha256(text.encode()).hexdigest()[:16]
-            kept.append(hashes[node[1]])
-    return sorted(kept)
+    return done.stderr if done.returncode else sorted(node for node, _ in plain_nodes(done.stdout))
 
 
 def build(path, program, *options):
