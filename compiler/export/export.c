@@ -23,9 +23,6 @@ const ExportRow export_rows[] = {
 };
 const int export_row_count = COUNT_OF(export_rows);
 
-/* elements; what is larger, and no stored constant, is computed by nodes of the model */
-enum { MAX_FOLDED = 1 << 16 };
-
 /* ---- what the parts share ---- */
 
 const char *export_refuse(Export *e, const Node *node, const char *format, ...) {

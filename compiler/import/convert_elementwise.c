@@ -122,7 +122,7 @@ static bool is_same_operand(const Operand *a, const Operand *b) {
 
 /* x where the wire is x - x % y, a multiple of y; else NULL. */
 static Wire *multiple_of(Import *im, Wire *wire, Wire *y) {
-    const Line *minus = wire->line, *mod;
+    const Line *minus = wire_itself(wire)->line, *mod;
     if (!minus || strcmp(minus->callee, "-") || minus->inputs.count != 2 || !minus->inputs.items[1].wire ||
         !(mod = minus->inputs.items[1].wire->line) || strcmp(mod->callee, "%"))
         return NULL;

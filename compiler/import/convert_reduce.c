@@ -18,9 +18,8 @@ void convert_constant(Import *im, Wire *const *inputs, int count, Wire **outputs
     outputs[0] = NEW(im->arena, Wire);
     *outputs[0] = (Wire){.type = value->tensor->type,
                          .data = value->tensor,
+                         .stated = true,
                          .hint = im->node->output_count ? im->node->outputs[0] : ""};
-    const Known *k = known_of(im, outputs[0]);
-    if (k && known_is_filled(k)) outputs[0]->data = NULL; /* a number, and no weight */
 }
 
 void convert_constant_of_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {

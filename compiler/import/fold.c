@@ -651,14 +651,25 @@ static Wire *reshaped_initializer(Import *im, Wire *const *inputs, int count) {
     Wire *wire = NEW(im->arena, Wire);
     *made = *tensor;
     made->rank = out->rank, made->dims = out->dims;
-    *wire = (Wire){.type = tensor->type, .data = made, .hint = inputs[0]->hint};
+    *wire = (Wire){.type = tensor->type, .data = made, .stated = inputs[0]->stated, .hint = inputs[0]->hint};
     return wire;
 }
 
-/* A part of a weight stays one in the text. */
-static bool takes_part_of_weight(const Import *im, Knowns in) {
-    const bool part = !strcmp(im->node->op, "Slice") || !strcmp(im->node->op, "Gather");
-    return part && in[0] && in[0]->reals && in[0]->count > MAX_WRITTEN;
+static bool is_weight_to_keep(const Wire *wire, const Known *k) {
+    return wire && wire->data && !wire->stated && k->reals && k->count > MAX_WRITTEN;
+}
+
+/* A part of a weight, and arithmetic with one, stay in the text. */
+static bool works_on_weight(const Import *im, Wire *const *inputs, Knowns in, int count) {
+    static const char *const of_first[] = {"Slice", "Gather"}, *const of_both[] = {"Add", "Sub", "Mul",
+                                                                                   "Div"};
+    bool works = false;
+    for (int i = 0; i < COUNT_OF(of_first) && count; i++)
+        works = works || (!strcmp(im->node->op, of_first[i]) && is_weight_to_keep(inputs[0], in[0]));
+    for (int i = 0; i < COUNT_OF(of_both) && count == 2; i++)
+        works = works || (!strcmp(im->node->op, of_both[i]) &&
+                          (is_weight_to_keep(inputs[0], in[0]) || is_weight_to_keep(inputs[1], in[1])));
+    return works;
 }
 
 enum { DEEPEST_FOLDED = 64 };
@@ -688,7 +699,7 @@ bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         in[i] = known_of(im, inputs[i]);
         if (inputs[i] && !in[i] && !by_shape) return false;
     }
-    if (im->node->output_count != 1 || takes_part_of_weight(im, in)) return false;
+    if (im->node->output_count != 1 || works_on_weight(im, inputs, in, count)) return false;
     Known *known = fold_wires(im, inputs, in, count);
     if (!known || (known->count > MAX_WRITTEN && known_is_symbolic(known))) return false;
     outputs[0] = NEW(im->arena, Wire);

@@ -16,6 +16,7 @@
  *                what the library has a block for is written by its name
  *   turned.c     layers of maps that were turned for them stay with the maps as they are
  *   picture.c    inputs that are pictures
+ *   shared.c     layers that run several times
  *   repeat.c, repeat_block.c, repeat_sizes.c
  *                what repeats becomes a block
  *   write.c      the text */
@@ -161,7 +162,8 @@ typedef struct Folded { /* how the file computes a constant from a range of numb
 
 struct Wire {               /* a tensor of the ONNX graph */
     int type;               /* ONNX's type; if cai lacks that type, a wider one holds the elements */
-    const OnnxTensor *data; /* an initializer, or NULL */
+    const OnnxTensor *data; /* of an initializer or a Constant; or NULL */
+    bool stated;            /* it is a Constant: a weight only where a layer takes it for one */
     /* its elements if they are few and already read; known_of reads those of an
      * initializer */
     Known *known;
@@ -234,6 +236,7 @@ struct Line {
     const char *hint;
     const char *label;  /* its label in the trial, later in the text */
     const Block *block; /* STYLE_STAGE: the block that it runs, or NULL */
+    const Wire *layer;  /* STYLE_STAGE: the name of the layer that it runs, or NULL */
     Vec(Line *) own;    /* the lines of this run: like block->lines, but with weights of its own */
     Vec(Line *) rounds; /* of a loop: runs of one block, each on the result of the one before */
     bool within;        /* it is written within the statement that uses it */
@@ -471,6 +474,10 @@ const char *inputs_text(Import *im); /* x: f32[N, 8], photo: image[N, 3, H, W] *
 /* ---- scalar.c ---- */
 
 void move_scalars(Import *im); /* turns learned numbers into weights */
+
+/* ---- shared.c ---- */
+
+void bind_shared_layers(Import *im); /* a name for each layer that several stages run */
 
 /* ---- repeat.c ---- */
 

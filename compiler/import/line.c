@@ -167,16 +167,20 @@ static Wire *weight_constant(Import *im, Wire *wire) {
     return line_run(im, line, wire->type);
 }
 
-/* Whether the text has one number for it. Many equal numbers of an initializer are
- * weights before training. */
-static bool is_number(const Wire *wire, const Known *k) {
-    return known_is_filled(k) && (k->count <= MAX_WRITTEN || !wire->data);
+static bool is_named_weight(Import *im, const Wire *wire) {
+    return wire->data && !wire->stated && onnx_type_is_float(wire->type) && wire->hint &&
+           without_kind(im->arena, wire->hint);
 }
 
-enum { MAX_LISTED = 4 }; /* elements of a range in the text; a longer one is an `arange` */
+/* Whether the text has one number for it. Many equal numbers of an initializer are
+ * weights before training. */
+static bool is_number(Import *im, const Wire *wire, const Known *k) {
+    return known_is_filled(k) && (k->count <= MAX_WRITTEN || !wire->data || wire->stated) &&
+           !is_named_weight(im, wire);
+}
 
-static bool is_long_folded(const Wire *wire) {
-    return wire->folded && !wire->name && !wire->same && wire->known->count > MAX_LISTED;
+static bool is_folded_list(const Wire *wire) {
+    return wire->folded && !wire->name && !wire->same && wire->known->count > 1;
 }
 
 /* The statements that compute a folded constant; NULL where it can't be read. */
@@ -185,7 +189,7 @@ static Wire *computed_anew(Import *im, const Folded *folded) {
     const int opset = im->opset;
     Wire *made = NULL;
     for (int i = 0; i < folded->node->input_count; i++)
-        if (folded->inputs[i] && is_long_folded(folded->inputs[i])) materialize(im, folded->inputs[i]);
+        if (folded->inputs[i] && is_folded_list(folded->inputs[i])) materialize(im, folded->inputs[i]);
     im->node = folded->node, im->opset = folded->opset;
     operator_find(folded->node)->convert(im, folded->inputs, folded->node->input_count, &made);
     im->node = node, im->opset = opset;
@@ -196,7 +200,7 @@ static Wire *computed_anew(Import *im, const Folded *folded) {
 
 bool materialize(Import *im, Wire *wire) {
     if (wire->name) return true;
-    if (is_long_folded(wire)) wire->same = computed_anew(im, wire->folded);
+    if (is_folded_list(wire)) wire->same = computed_anew(im, wire->folded);
     if (wire->same) return materialize(im, wire_itself(wire));
     const Known *k = known_of(im, wire);
     Wire *made = NULL;
@@ -205,7 +209,8 @@ bool materialize(Import *im, Wire *wire) {
     else if (wire->data && !onnx_type_bytes(wire->data->type))
         cannot(im, "a constant of %s", onnx_type_name(wire->data->type));
     else
-        made = k && (known_is_symbolic(k) || count <= MAX_WRITTEN || is_number(wire, k))
+        made = k && (known_is_symbolic(k) || is_number(im, wire, k) ||
+                     (count <= MAX_WRITTEN && !is_named_weight(im, wire)))
                    ? written_constant(im, k)
                    : weight_constant(im, wire);
     if (!made) return false;
@@ -218,7 +223,7 @@ bool materialize(Import *im, Wire *wire) {
  * text. */
 Operand operand_beside(Import *im, Wire *wire, Wire *other) {
     const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
-    const bool one = k && is_number(wire, k) && !known_is_symbolic(k) && k->type != ONNX_BOOL;
+    const bool one = k && is_number(im, wire, k) && !known_is_symbolic(k) && k->type != ONNX_BOOL;
     bool within = one && other && !wire_is_constant(other) && wire_rank(im, other) >= k->rank;
     for (int i = 0; within && i < k->rank; i++) {
         int64_t size;
@@ -487,7 +492,7 @@ static Wire *before_widening(Wire *x) {
 Wire *cast_to(Import *im, Wire *x, int type) {
     if (!are_here(im, &x, 1)) return NULL;
     if (x->type == type) return x;
-    Wire *known = is_long_folded(x) ? NULL : cast_constant(im, x, type),
+    Wire *known = is_folded_list(x) ? NULL : cast_constant(im, x, type),
          *narrow = type == ONNX_INT32 ? before_widening(x) : NULL;
     if (known || narrow) return known ? known : narrow;
     if (dtype_of(x->type) == dtype_of(type)) {

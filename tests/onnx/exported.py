@@ -128,7 +128,7 @@ EITHER_ORDER = "add mul min max eq ne and or".split()
 def plain_node(text):
     """A node as ONNX can say it: without names and initial numbers, and with numbers as f32 has them."""
     text = re.sub(r" (path|name|init|version)=\S+", "", text)
-    return re.sub(r"data=(-?[\d.e+-]+) : f", lambda m: f"data={numpy.float32(m[1]):.6g} : f", text)
+    return re.sub(r"data=\S.* : f", lambda m: re.sub(r"-?\d[\d.e+-]*", lambda number: f"{numpy.float32(number[0]):.6g}", m[0]), text)
 
 
 def weight_of(text, weights):
