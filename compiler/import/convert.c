@@ -42,9 +42,16 @@ typedef struct FreeSize { /* a size that -D does not fix */
     bool spatial;     /* a height or width */
 } FreeSize;
 
+typedef struct NamedAxis {
+    const OnnxPort *port;
+    int axis;
+} NamedAxis;
+
 typedef struct Symbols {
     Map *by_name;          /* symbols in use */
     Map *by_param;         /* ONNX's name of a size -> ours, or its number */
+    Map *axes;             /* ONNX's name of a size -> an axis of an input, its NamedAxis */
+    Map *multiples;        /* ONNX's name of a size -> what the file says that it is a multiple of */
     Vec(const char *) all; /* in their order */
     Vec(FreeSize) free;
     bool formulas; /* whether "2*H" is read as a formula of H, if that is a size, too */
@@ -68,36 +75,52 @@ static const char *define_of_name(const Import *im, Name name) {
 
 static bool is_multiple(int64_t number) { return number > 1 && number <= MOST_MULTIPLE; }
 
-/* What the size is a multiple of: `32*name`, or a line `name % 32 == 0` among the
- * conditions that cai writes into its files. */
-static int64_t multiple_of_param(const Import *im, const char *param) {
-    const size_t length = strlen(param);
-    long long number = 0;
+/* The lines `name % 32 == 0` among the conditions that cai writes into its files. */
+static Map *declared_multiples(const Import *im) {
+    Map *multiples = map_new(im->arena);
+    for (const char *line = im->model->sizes, *end; *line; line = end + (*end == '\n')) {
+        end = line + strcspn(line, "\n");
+        const char *sign = strstr(line, " % ");
+        long long number;
+        int length = 0;
+        if (!sign || sign > end || sscanf(sign, " %% %5lld == 0%n", &number, &length) != 1 ||
+            sign + length != end || !is_multiple(number))
+            continue;
+        const char *name = arena_strndup(im->arena, line, (size_t)(sign - line));
+        map_set(multiples, intern(im->names, name), (void *)(intptr_t)number);
+    }
+    return multiples;
+}
+
+/* What the size is a multiple of: `32*name`, or what the file declares. */
+static int64_t multiple_of_param(const Import *im, const Symbols *symbols, const char *param) {
+    long long number;
     int end = 0;
     if (sscanf(param, "%5lld%*1[*]%*[A-Za-z0-9_]%n", &number, &end) == 1 && end && !param[end] &&
         is_multiple(number))
         return number;
-    for (const char *line = im->model->sizes; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-        end = 0;
-        if (!strncmp(line, param, length) && sscanf(line + length, " %% %5lld == 0%n", &number, &end) == 1 &&
-            end && (line[length + (size_t)end] == '\n' || !line[length + (size_t)end]) && is_multiple(number))
-            return number;
-    }
-    return 1;
+    return max_i64(1, (intptr_t)map_get(symbols->multiples, intern(im->names, param)));
 }
 
 static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Symbols *symbols);
 
+static Map *named_axes(const Import *im) {
+    Map *axes = map_new(im->arena);
+    const OnnxGraph *graph = im->model->graph;
+    for (int i = 0; i < graph->inputs.count; i++)
+        for (int k = 0; k < graph->inputs.items[i].rank; k++) {
+            const char *param = graph->inputs.items[i].symbols[k];
+            NamedAxis *named = NEW(im->arena, NamedAxis);
+            *named = (NamedAxis){&graph->inputs.items[i], k};
+            if (param) map_set(axes, intern(im->names, param), named);
+        }
+    return axes;
+}
+
 /* The symbol of a size that is an axis of an input by itself; else NULL. */
 static const char *symbol_of_word(Import *im, const char *word, Symbols *symbols) {
-    const OnnxGraph *graph = im->model->graph;
-    for (int i = 0; i < graph->inputs.count; i++) {
-        const OnnxPort *port = &graph->inputs.items[i];
-        for (int k = 0; k < port->rank; k++)
-            if (port->symbols[k] && !strcmp(port->symbols[k], word))
-                return symbol_of_axis(im, port, k, symbols);
-    }
-    return NULL;
+    const NamedAxis *named = map_get(symbols->axes, intern(im->names, word));
+    return named ? symbol_of_axis(im, named->port, named->axis, symbols) : NULL;
 }
 
 /* ONNX names a size as it likes, and exporters write formulas of other sizes, "2*s0",
@@ -145,7 +168,7 @@ static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Sy
     if (param) map_set(symbols->by_param, intern(im->names, param), (void *)size);
     if (!fixed)
         vec_push(im->arena, &symbols->free,
-                 (FreeSize){name, param ? multiple_of_param(im, param) : 1, spatial});
+                 (FreeSize){name, param ? multiple_of_param(im, symbols, param) : 1, spatial});
     return size;
 }
 
@@ -318,8 +341,11 @@ static bool begin_trial(Import *im) {
     const Import fresh = *im;
     for (int formulas = 1; formulas >= 0 && !im->trial; formulas--) {
         *im = fresh;
-        Symbols symbols = {
-            .by_name = map_new(im->arena), .by_param = map_new(im->arena), .formulas = formulas};
+        Symbols symbols = {.by_name = map_new(im->arena),
+                           .by_param = map_new(im->arena),
+                           .axes = named_axes(im),
+                           .multiples = declared_multiples(im),
+                           .formulas = formulas};
         if (!begin_trial_of(im, &symbols, &why)) return false;
     }
     if (!im->trial) {
@@ -623,6 +649,15 @@ static void bind_onnx_outputs(Import *im) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the graph has no outputs");
 }
 
+static void count_readers(Import *im, const OnnxNode *nodes, int count) {
+    im->readers = map_new(im->arena);
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < nodes[i].input_count; k++) {
+            const intptr_t before = (intptr_t)map_get(im->readers, nodes[i].inputs[k]);
+            map_set(im->readers, nodes[i].inputs[k], (void *)(before + 1));
+        }
+}
+
 bool import_graph(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     int count;
@@ -633,6 +668,7 @@ bool import_graph(Import *im) {
     bind_initializers(im, graph);
     group_nodes(im);
     const OnnxNode *nodes = needed_nodes(im, &count);
+    count_readers(im, nodes, count);
     run_nodes(im, nodes, count);
     if (im->why) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "%s", im->why);

@@ -392,14 +392,17 @@ static bool are_slopes_of_channels(Import *im, Wire *x, Wire *slope) {
     return alike;
 }
 
+static bool is_one_slope(Import *im, Wire *x, Wire *slope) {
+    return is_weight(im, slope, -1) && slope->data && slope->data->count == 1 && !wire_is_constant(x) &&
+           wire_rank(im, x) >= wire_rank(im, slope);
+}
+
 /* PRelu: one slope for all elements, one for each channel, or any other tensor of
  * slopes. */
 void convert_prelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *slope = input_at(inputs, count, 1);
     if (!x || !slope) return;
-    const bool each = are_slopes_of_channels(im, x, slope), one = !wire_is_constant(x) &&
-                                                                  is_weight(im, slope, -1) && slope->data &&
-                                                                  slope->data->count == 1;
+    const bool each = are_slopes_of_channels(im, x, slope), one = is_one_slope(im, x, slope);
     if (!each && !one) {
         outputs[0] = onnx_type_is_float(x->type) ? formula(im, "select(x > 0, x, y * x)", inputs, 2)
                                                  : formula(im, "select(x >= 0, x, y * x)", inputs, 2);

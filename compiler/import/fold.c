@@ -641,7 +641,7 @@ static Wire *reshaped_initializer(Import *im, Wire *const *inputs, int count) {
     const OnnxTensor *tensor = count && inputs[0] ? inputs[0]->data : NULL;
     if (!tensor || count > 2 || im->node->output_count != 1) return NULL;
     Known shape = {.type = tensor->type, .rank = tensor->rank, .count = tensor->count};
-    memcpy(shape.dims, tensor->dims, sizeof *tensor->dims * (size_t)tensor->rank);
+    for (int i = 0; i < tensor->rank; i++) shape.dims[i] = tensor->dims[i];
     const Known *in[] = {&shape, count == 2 ? known_of(im, inputs[1]) : NULL}, *out = NULL;
     if (!strcmp(op, "Reshape") && in[1]) out = fold_reshape(im, in);
     if (!strcmp(op, "Unsqueeze")) out = fold_unsqueeze(im, in, count);
@@ -657,6 +657,13 @@ static Wire *reshaped_initializer(Import *im, Wire *const *inputs, int count) {
 
 static bool is_weight_to_keep(const Wire *wire, const Known *k) {
     return wire && wire->data && !wire->stated && k->reals && k->count > MAX_WRITTEN;
+}
+
+/* Whether several nodes read the weight. It is then kept as it is, since copies in other
+ * forms would be weights of their own. */
+static bool is_shared_weight(const Import *im, const Wire *wire) {
+    return wire->data && !wire->stated && onnx_type_is_float(wire->type) && wire->data->count > MAX_WRITTEN &&
+           (intptr_t)map_get(im->readers, intern(im->names, wire->data->name)) > 1;
 }
 
 /* A part of a weight, and arithmetic with one, stay in the text. */
@@ -691,10 +698,11 @@ static const Folded *folded_of(const Import *im, Wire *const *inputs, Knowns in,
 /* Many elements that depend on free sizes are left to the model to compute: as constants
  * they could not be written. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const bool by_shape = !strcmp(im->node->op, "Shape") || !strcmp(im->node->op, "Size");
+    if (count && inputs[0] && !by_shape && is_shared_weight(im, inputs[0])) return false;
     Wire *reshaped = reshaped_initializer(im, inputs, count);
     if (reshaped) return outputs[0] = reshaped, true;
     const Known **in = NEW_ARRAY(im->arena, const Known *, count + 1);
-    const bool by_shape = !strcmp(im->node->op, "Shape") || !strcmp(im->node->op, "Size");
     for (int i = 0; i < count; i++) {
         in[i] = known_of(im, inputs[i]);
         if (inputs[i] && !in[i] && !by_shape) return false;

@@ -289,6 +289,7 @@ struct Import {
     Vec(FoundCount *) counts;
     Vec(Block *) blocks;  /* in their order in the text */
     Map *wires;           /* ONNX's name -> Wire, in the graph that is being read */
+    Map *readers;         /* of a value of the model's graph: how many inputs of nodes, as intptr_t */
     const OnnxNode *node; /* the node that is being read */
     int count;            /* of names used in the trial */
     Vec(Unread) unread;

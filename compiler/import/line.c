@@ -188,6 +188,7 @@ static Wire *computed_anew(Import *im, const Folded *folded) {
     const OnnxNode *node = im->node;
     const int opset = im->opset;
     Wire *made = NULL;
+    if (im->why) return NULL;
     for (int i = 0; i < folded->node->input_count; i++)
         if (folded->inputs[i] && is_folded_list(folded->inputs[i])) materialize(im, folded->inputs[i]);
     im->node = folded->node, im->opset = folded->opset;
