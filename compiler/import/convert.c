@@ -649,7 +649,7 @@ static void bind_onnx_outputs(Import *im) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the graph has no outputs");
 }
 
-static void count_readers(Import *im, const OnnxNode *nodes, int count) {
+static void count_value_readers(Import *im, const OnnxNode *nodes, int count) {
     im->readers = map_new(im->arena);
     for (int i = 0; i < count; i++)
         for (int k = 0; k < nodes[i].input_count; k++) {
@@ -668,7 +668,7 @@ bool import_graph(Import *im) {
     bind_initializers(im, graph);
     group_nodes(im);
     const OnnxNode *nodes = needed_nodes(im, &count);
-    count_readers(im, nodes, count);
+    count_value_readers(im, nodes, count);
     run_nodes(im, nodes, count);
     if (im->why) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "%s", im->why);
