@@ -3,7 +3,8 @@
 #include "export/export.h"
 #include "onnx.pb-c.h"
 
-enum { OF_REAL = 1, OF_INT = 2, OF_TEXT = 3, OF_INT_LIST = 7 }; /* numbers of AttributeProto.AttributeType */
+/* numbers of AttributeProto.AttributeType */
+enum { OF_REAL = 1, OF_INT = 2, OF_TEXT = 3, OF_TENSOR = 4, OF_INT_LIST = 7 };
 
 struct OnnxCall {
     Export *e;
@@ -50,6 +51,10 @@ void call_ints(OnnxCall *call, const char *name, const int64_t *values, int coun
     Onnx__AttributeProto *attribute = add_call_attribute(call, name, OF_INT_LIST);
     attribute->n_ints = (size_t)count;
     attribute->ints = arena_copy(call->e->arena, values, sizeof *values * (size_t)count);
+}
+
+void call_tensor(OnnxCall *call, const char *name, struct Onnx__TensorProto *value) {
+    add_call_attribute(call, name, OF_TENSOR)->t = value;
 }
 
 /* "layer1.0.conv1/Conv" */

@@ -23,9 +23,6 @@ const ExportRow export_rows[] = {
 };
 const int export_row_count = COUNT_OF(export_rows);
 
-/* elements; what is larger, and no stored constant, is computed by nodes of the model */
-enum { MAX_FOLDED = 1 << 16 };
-
 /* ---- what the parts share ---- */
 
 const char *export_refuse(Export *e, const Node *node, const char *format, ...) {
@@ -48,7 +45,7 @@ const char *export_name(Export *e, const char *wanted) {
 
 bool export_is_folded(Export *e, const Node *node) {
     int64_t count;
-    if (node_sources(&e->sources, e->graph, node) & ~(unsigned)MADE_OF_PLACES) return false;
+    if (node_sources(&e->sources, e->graph, node)) return false;
     return shape_element_count(node->shape, &count) &&
            (count <= MAX_FOLDED || (node->op == OP_constant && ATTRIBUTES(node, constant)->data->count > 1));
 }

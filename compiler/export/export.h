@@ -24,6 +24,8 @@ bool export_onnx(Diagnostics *diag, const Graph *graph, const ExportOptions *opt
 
 /* ---- what the parts share ---- */
 
+/* elements; what is larger, and no stored constant, is computed by nodes of the model */
+enum { MAX_FOLDED = 1 << 16 };
 enum { MAX_BINDINGS = 16, MAX_MATCHED = 48 };
 
 typedef struct Export Export;
@@ -35,9 +37,9 @@ typedef struct Binding { /* a name in a pattern, and the node or number that it 
     size_t length;
     Node *node; /* the node in the graph; for `$w`, with its broadcasts and axes of size 1 */
     Node *root; /* for `$w`, the node without these; else `node` */
-    enum { BOUND_NODE, BOUND_WEIGHT, BOUND_NUMBER, BOUND_INNER } kind; /* x, $w, #n, d:(..) */
-    double number;                                                     /* #n */
-    Dim size;                                                          /* of #n if it is a size; else NULL */
+    enum { BOUND_NODE, BOUND_WEIGHT, BOUND_NUMBER, BOUND_INNER } kind; /* x, $w, #n or @n, d:(..) */
+    double number;                                                     /* #n, @n */
+    Dim size;                                                          /* of @n if it is a size; else NULL */
 } Binding;
 
 struct Chosen { /* a matched row and its bindings */
@@ -74,6 +76,7 @@ typedef struct Refusal {
 } Refusal;
 
 struct Onnx__NodeProto;
+struct Onnx__TensorProto;
 typedef struct OnnxFile OnnxFile; /* file.c: the contents of the file */
 
 struct Export {
@@ -98,7 +101,8 @@ struct Export {
 const char *export_refuse(Export *e, const Node *node, const char *format, ...) PRINTF_LIKE(3, 4);
 void export_need(Export *e, const Node *node);
 const char *export_name(Export *e, const char *wanted); /* `wanted`, with a number if it is taken */
-/* whether it is small, and depends on constants alone */
+/* Whether it is small, and depends on constants alone. As in the pass `fold`, iota is no
+ * constant: the file computes it, and whoever reads the file folds it or not. */
 bool export_is_folded(Export *e, const Node *node);
 
 /* ---- match.c ---- */
@@ -142,6 +146,7 @@ void call_int(OnnxCall *call, const char *name, int64_t value);
 void call_real(OnnxCall *call, const char *name, double value);
 void call_text(OnnxCall *call, const char *name, const char *value);
 void call_ints(OnnxCall *call, const char *name, const int64_t *values, int count);
+void call_tensor(OnnxCall *call, const char *name, struct Onnx__TensorProto *value);
 const char *call_end(OnnxCall *call);
 void call_end_all(OnnxCall *call, int count, const char **results);
 const char *call_1(Export *e, const char *op, const char *x);
@@ -158,6 +163,7 @@ int onnx_type_of(DType type);
 OnnxFile *onnx_file_new(Export *e);
 void onnx_file_node(OnnxFile *file, struct Onnx__NodeProto *node);
 void onnx_file_tensor(OnnxFile *file, const char *name, Node *node); /* a weight, or a folded node */
+struct Onnx__TensorProto *onnx_file_constant(const OnnxFile *file, Node *node); /* with its elements */
 void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, const int64_t *dims,
                        const Number *numbers);
 void onnx_file_input(OnnxFile *file, const Port *port);

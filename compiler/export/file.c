@@ -50,12 +50,14 @@ static int format_of_opset(int opset) {
 
 /* ---- tensors ---- */
 
-void onnx_file_tensor(OnnxFile *file, const char *name, Node *node) {
+static FileTensor tensor_of_node(const OnnxFile *file, const char *name, Node *node) {
     int64_t *dims = NEW_ARRAY(file->e->arena, int64_t, node->shape.rank);
     for (int i = 0; i < node->shape.rank; i++) dims[i] = dim_const_value(node->shape.dims[i]);
-    vec_push(
-        file->e->arena, &file->tensors,
-        (FileTensor){name, node, NULL, node->shape.type, node->shape.rank, dims, node_element_count(node)});
+    return (FileTensor){name, node, NULL, node->shape.type, node->shape.rank, dims, node_element_count(node)};
+}
+
+void onnx_file_tensor(OnnxFile *file, const char *name, Node *node) {
+    vec_push(file->e->arena, &file->tensors, tensor_of_node(file, name, node));
 }
 
 void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, const int64_t *dims,
@@ -94,6 +96,19 @@ static Onnx__TensorProto *tensor_proto(const OnnxFile *file, const FileTensor *t
     proto->name = (char *)tensor->name;
     proto->n_dims = (size_t)tensor->rank, proto->dims = (int64_t *)tensor->dims;
     proto->has_data_type = true, proto->data_type = onnx_type_of(tensor->type);
+    return proto;
+}
+
+static void add_elements_to_proto(const OnnxFile *file, const FileTensor *tensor, Onnx__TensorProto *proto) {
+    proto->has_raw_data = true;
+    proto->raw_data =
+        (ProtobufCBinaryData){(size_t)tensor_bytes(tensor), tensor_elements(file, tensor, file->e->arena)};
+}
+
+Onnx__TensorProto *onnx_file_constant(const OnnxFile *file, Node *node) {
+    const FileTensor tensor = tensor_of_node(file, "", node);
+    Onnx__TensorProto *proto = tensor_proto(file, &tensor);
+    add_elements_to_proto(file, &tensor, proto);
     return proto;
 }
 
@@ -302,9 +317,7 @@ bool onnx_file_write(OnnxFile *file) {
         const FileTensor *tensor = &file->tensors.items[i];
         protos[i] = tensor_proto(file, tensor);
         if (apart && is_external(tensor)) continue;
-        protos[i]->has_raw_data = true;
-        protos[i]->raw_data =
-            (ProtobufCBinaryData){(size_t)tensor_bytes(tensor), tensor_elements(file, tensor, e->arena)};
+        add_elements_to_proto(file, tensor, protos[i]);
     }
     cai_error error;
     if ((apart ? write_with_data : write_whole)(file, protos, e->options->path, &error)) return true;

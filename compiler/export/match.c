@@ -40,10 +40,11 @@ static Node *without_ones(Node *node) {
     return node;
 }
 
-static bool number_of_operand(Node *node, double *number, Dim *size) {
+/* `or_size`: a size may stand in place of the number */
+static bool number_of_operand(Node *node, bool or_size, double *number, Dim *size) {
     node = without_ones(node);
     if (node_is_splat(node, number)) return true;
-    *size = node->op == OP_size ? ATTRIBUTES(node, size)->value.items[0] : NULL;
+    *size = or_size && node->op == OP_size ? ATTRIBUTES(node, size)->value.items[0] : NULL;
     return *size != NULL;
 }
 
@@ -71,9 +72,9 @@ static bool bind_node(Matching *m, Binding binding) {
 
 static bool match_number_operand(Matching *m, const char *at, size_t length, Node *node) {
     Binding binding = {.name = at + 1, .length = length - 1, .node = node, .kind = BOUND_NUMBER};
-    if (!number_of_operand(node, &binding.number, &binding.size)) return false;
-    if (*at == '#') return bind_node(m, binding);
-    return !binding.size && is_same_number(binding.number, strtod(at, NULL), node->shape.type);
+    if (!number_of_operand(node, *at == '@', &binding.number, &binding.size)) return false;
+    if (*at == '#' || *at == '@') return bind_node(m, binding);
+    return is_same_number(binding.number, strtod(at, NULL), node->shape.type);
 }
 
 static bool match_operands(Matching *m, const char *at, const Node *node, bool turned);
@@ -93,7 +94,8 @@ static bool match_inner(Matching *m, const char *at, Node *node) {
 
 static bool match_named(Matching *m, const char *at, Node *node) {
     const size_t length = pattern_word_length(at);
-    if (*at == '#' || isdigit((unsigned char)*at)) return match_number_operand(m, at, length, node);
+    if (*at == '#' || *at == '@' || isdigit((unsigned char)*at))
+        return match_number_operand(m, at, length, node);
     if (*at == '$')
         return bind_node(m, (Binding){.name = at + 1,
                                       .length = length - 1,

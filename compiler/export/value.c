@@ -161,9 +161,17 @@ static const char *path_of_weight(const Node *node) {
     return node->op == OP_parameter ? ATTRIBUTES(node, parameter)->path : ATTRIBUTES(node, state)->path;
 }
 
-/* A weight, or a folded node. */
+enum { MAX_STATED = 16 }; /* elements of a Constant */
+
+/* A weight, or a folded node: a few numbers of the text are a Constant, which tells them
+ * from weights. */
 static const char *value_of_tensor(Export *e, Node *node) {
     const bool weight = node->op == OP_parameter || node->op == OP_state;
+    if (!weight && node_element_count(node) <= MAX_STATED) {
+        OnnxCall *call = call_begin(e, "Constant");
+        call_tensor(call, "value", onnx_file_constant(e->file, node));
+        return call_end(call);
+    }
     const char *path = node->origin->path;
     const char *name = export_name(e, weight  ? path_of_weight(node)
                                       : *path ? arena_printf(e->arena, "%s/constant", path)

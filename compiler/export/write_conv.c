@@ -268,7 +268,7 @@ bool is_mean_of_window(Export *e, const Chosen *chosen) {
     (void)e;
     Windows w;
     windows_of_pool(bound(chosen, "p")->node, &w);
-    return !bound(chosen, "n")->size && bound(chosen, "n")->number == places_of_window(&w);
+    return bound(chosen, "n")->number == places_of_window(&w);
 }
 
 /* Whether the sum and the count of elements use the same windows, with padding that ONNX

@@ -14,8 +14,8 @@ const char *write_cast(Export *e, const Chosen *chosen) {
 /* min(max(x + s, 0), w) / w */
 bool is_hardsigmoid(Export *e, const Chosen *chosen) {
     (void)e;
-    const Binding *w = bound(chosen, "w"), *v = bound(chosen, "v"), *s = bound(chosen, "s");
-    return !w->size && !v->size && !s->size && w->number == v->number && w->number > 0;
+    const double width = bound(chosen, "w")->number;
+    return width == bound(chosen, "v")->number && width > 0;
 }
 
 const char *write_hardsigmoid(Export *e, const Chosen *chosen) {
@@ -42,8 +42,7 @@ const char *write_log1p(Export *e, const Chosen *chosen) {
 
 bool divides(Export *e, const Chosen *chosen) {
     (void)e;
-    const Binding *d = bound(chosen, "d");
-    return !d->size && d->number != 0;
+    return bound(chosen, "d")->number != 0;
 }
 
 typedef struct SafeDivision {

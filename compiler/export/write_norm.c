@@ -25,7 +25,7 @@ static bool is_size_along(Export *e, const Binding *number, Shape shape, IntList
 static bool is_normalized(Export *e, const Chosen *chosen, Shape x) {
     const IntList axes = axes_of_sum(chosen, "ms");
     return same_axes(axes, axes_of_sum(chosen, "vs")) && is_size_along(e, bound(chosen, "mn"), x, axes) &&
-           is_size_along(e, bound(chosen, "vn"), x, axes) && !bound(chosen, "eps")->size;
+           is_size_along(e, bound(chosen, "vn"), x, axes);
 }
 
 static bool is_from_axis(IntList axes, int from, int rank) {
@@ -59,7 +59,7 @@ static OnnxCall *begin_norm(Export *e, const char *op, const Chosen *chosen) {
 bool is_batchnorm(Export *e, const Chosen *chosen) {
     (void)e;
     return chosen->node->shape.rank >= 2 && binding_is_along(bound(chosen, "m"), 1) &&
-           !bound(chosen, "eps")->size && affine_is_along(chosen, 1) &&
+           affine_is_along(chosen, 1) &&
            shape_dims_equal(bound(chosen, "x")->node->shape, chosen->node->shape) &&
            dim_is_const(chosen->node->shape.dims[1], NULL) && bound(chosen, "v")->root->shape.rank == 1 &&
            bound(chosen, "v")->root->shape.dims[0] == chosen->node->shape.dims[1];

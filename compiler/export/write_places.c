@@ -4,13 +4,20 @@
 
 /* ---- places ---- */
 
-static bool is_index_within(const Node *index, Dim size) {
-    int64_t count;
-    if (index->op != OP_constant || !dim_is_const(size, &count)) return false;
-    const Data *data = ATTRIBUTES(index, constant)->data;
-    for (int64_t i = 0; i < data->count; i++)
-        if (data->values[i].whole < 0 || data->values[i].whole >= count) return false;
-    return true;
+/* Whether all places are known, and there are so many. */
+static bool is_index_within(Export *e, Node *index, Dim size) {
+    const bool known = !(node_sources(&e->sources, e->graph, index) & ~(unsigned)MADE_OF_PLACES);
+    int64_t limit, count;
+    if (!known || !dim_is_const(size, &limit) || !shape_element_count(index->shape, &count) ||
+        count > MAX_FOLDED)
+        return false;
+    Arena *scratch = arena_new();
+    RefTensor places;
+    bool within = reference_evaluate(e->graph, &index, 1, NULL, 0, &e->options->weights, scratch, &places);
+    for (int64_t i = 0; i < count && within; i++)
+        within = places.values[i].whole >= 0 && places.values[i].whole < limit;
+    arena_free(scratch);
+    return within;
 }
 
 static const char *last_index(Export *e, Dim size, DType type) {
@@ -28,7 +35,7 @@ static const char *nearest_index(Export *e, const char *place, Dim size, DType t
 
 static const char *value_of_places(Export *e, Node *index, Dim size) {
     const char *place = value_of(e, index);
-    return is_index_within(index, size) ? place : nearest_index(e, place, size, index->shape.type);
+    return is_index_within(e, index, size) ? place : nearest_index(e, place, size, index->shape.type);
 }
 
 const char *write_gather(Export *e, const Chosen *chosen) {

@@ -36,12 +36,28 @@ const char *identifier(Import *im, const char *name, const char *otherwise) {
 
 /* ---- the signature ---- */
 
+typedef struct FreeSize { /* a size that -D does not fix */
+    const char *name;
+    int64_t multiple; /* the file says that it is a multiple of this */
+    bool spatial;     /* a height or width */
+} FreeSize;
+
+typedef struct NamedAxis {
+    const OnnxPort *port;
+    int axis;
+} NamedAxis;
+
 typedef struct Symbols {
-    Map *by_name;              /* symbols in use */
-    Map *by_param;             /* ONNX's name of a size -> ours, or its number */
-    Vec(const char *) all;     /* in their order */
-    Vec(const char *) spatial; /* heights and widths */
+    Map *by_name;          /* symbols in use */
+    Map *by_param;         /* ONNX's name of a size -> ours, or its number */
+    Map *axes;             /* ONNX's name of a size -> an axis of an input, its NamedAxis */
+    Map *multiples;        /* ONNX's name of a size -> what the file says that it is a multiple of */
+    Vec(const char *) all; /* in their order */
+    Vec(FreeSize) free;
+    bool formulas; /* whether "2*H" is read as a formula of H, if that is a size, too */
 } Symbols;
+
+enum { MOST_MULTIPLE = 4096 }; /* of a size that a file may ask for */
 
 /* Whether the file's name of a size says something: exporters from TensorFlow number
  * unknown ones, unk__214. */
@@ -57,11 +73,85 @@ static const char *define_of_name(const Import *im, Name name) {
     return NULL;
 }
 
+static bool is_multiple(int64_t number) { return number > 1 && number <= MOST_MULTIPLE; }
+
+/* The lines `name % 32 == 0` among the conditions that cai writes into its files. */
+static Map *declared_multiples(const Import *im) {
+    Map *multiples = map_new(im->arena);
+    for (const char *line = im->model->sizes, *end; *line; line = end + (*end == '\n')) {
+        end = line + strcspn(line, "\n");
+        const char *sign = strstr(line, " % ");
+        long long number;
+        int length = 0;
+        if (!sign || sign > end || sscanf(sign, " %% %5lld == 0%n", &number, &length) != 1 ||
+            sign + length != end || !is_multiple(number))
+            continue;
+        const char *name = arena_strndup(im->arena, line, (size_t)(sign - line));
+        map_set(multiples, intern(im->names, name), (void *)(intptr_t)number);
+    }
+    return multiples;
+}
+
+/* What the size is a multiple of: `32*name`, or what the file declares. */
+static int64_t multiple_of_param(const Import *im, const Symbols *symbols, const char *param) {
+    long long number;
+    int end = 0;
+    if (sscanf(param, "%5lld%*1[*]%*[A-Za-z0-9_]%n", &number, &end) == 1 && end && !param[end] &&
+        is_multiple(number))
+        return number;
+    return max_i64(1, (intptr_t)map_get(symbols->multiples, intern(im->names, param)));
+}
+
+static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Symbols *symbols);
+
+static Map *named_axes(const Import *im) {
+    Map *axes = map_new(im->arena);
+    const OnnxGraph *graph = im->model->graph;
+    for (int i = 0; i < graph->inputs.count; i++)
+        for (int k = 0; k < graph->inputs.items[i].rank; k++) {
+            const char *param = graph->inputs.items[i].symbols[k];
+            NamedAxis *named = NEW(im->arena, NamedAxis);
+            *named = (NamedAxis){&graph->inputs.items[i], k};
+            if (param) map_set(axes, intern(im->names, param), named);
+        }
+    return axes;
+}
+
+/* The symbol of a size that is an axis of an input by itself; else NULL. */
+static const char *symbol_of_word(Import *im, const char *word, Symbols *symbols) {
+    const NamedAxis *named = map_get(symbols->axes, intern(im->names, word));
+    return named ? symbol_of_axis(im, named->port, named->axis, symbols) : NULL;
+}
+
+/* ONNX names a size as it likes, and exporters write formulas of other sizes, "2*s0",
+ * "past + length". In our symbols; NULL if the name is another. A minus may also be a
+ * hyphen, unless a number follows. */
+static const char *formula_of_param(Import *im, const char *param, Symbols *symbols) {
+    Text text = {.arena = im->arena};
+    if (!symbols->formulas || !strpbrk(param, "+-*/") || strlen(param) > 64) return NULL;
+    for (const char *at = param; *at;) {
+        const size_t digits = strspn(at, "0123456789"), signs = strspn(at, "+*/() ");
+        size_t length = digits ? digits : signs;
+        if (*at == '-' && isdigit((unsigned char)at[1 + strspn(at + 1, " ")])) length = 1;
+        if (length) text_add_bytes(&text, at, length);
+        else {
+            while (isalnum((unsigned char)at[length]) || at[length] == '_') length++;
+            const char *word = arena_strndup(im->arena, at, length),
+                       *symbol = length ? symbol_of_word(im, word, symbols) : NULL;
+            if (!symbol) return NULL;
+            text_add(&text, "%s", symbol);
+        }
+        at += length;
+    }
+    return text_string(&text);
+}
+
 /* The symbol of a free size: ONNX's name if that is an identifier, else N, H or W,
  * depending on the axis. */
 static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
     const char *param = port->symbols[axis],
                *known = param ? map_get(symbols->by_param, intern(im->names, param)) : NULL;
+    if (!known && param) known = formula_of_param(im, param, symbols);
     if (known) return known;
     const bool spatial = port->rank == 4 && axis >= 2;
     const char *usual = axis == 0   ? "N"
@@ -76,7 +166,9 @@ static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Sy
     vec_push(im->arena, &symbols->all, name);
     const char *fixed = define_of_name(im, name), *size = fixed ? fixed : name;
     if (param) map_set(symbols->by_param, intern(im->names, param), (void *)size);
-    if (spatial && !fixed) vec_push(im->arena, &symbols->spatial, name);
+    if (!fixed)
+        vec_push(im->arena, &symbols->free,
+                 (FreeSize){name, param ? multiple_of_param(im, symbols, param) : 1, spatial});
     return size;
 }
 
@@ -203,28 +295,59 @@ static bool check_given_names(Import *im, const Symbols *symbols) {
     return good;
 }
 
-static bool begin_trial(Import *im) {
+static void add_multiple(Text *where, const char *name, int64_t multiple) {
+    text_add(where, "%s%s %% %lld == 0", where->length ? ", " : " where ", name, (long long)multiple);
+}
+
+/* What free sizes are multiples of: what the file says, and heights and widths of what is
+ * tried. */
+static const char *where_of_sizes(const Import *im, const Symbols *symbols) {
+    Text where = {.arena = im->arena};
+    for (int i = 0; i < symbols->free.count; i++) {
+        const FreeSize *size = &symbols->free.items[i];
+        const int64_t tried = size->spatial ? im->multiple : 1;
+        const bool implied = tried % size->multiple == 0;
+        if (size->multiple > 1 && !implied) add_multiple(&where, size->name, size->multiple);
+        if (tried > 1 && (implied || size->multiple % tried)) add_multiple(&where, size->name, tried);
+    }
+    return text_string(&where);
+}
+
+/* Elaborates the signature: im->trial stays NULL, with `why`, if the language refuses it.
+ * False after a diagnostic. */
+static bool begin_trial_of(Import *im, Symbols *symbols, const char **why) {
     const OnnxGraph *graph = im->model->graph;
     Map *taken = map_new(im->arena);
-    Symbols symbols = {.by_name = map_new(im->arena), .by_param = map_new(im->arena)};
     bool good = true;
-    const char *why = NULL;
     for (int i = 0; i < graph->inputs.count; i++)
         if (!is_initializer(graph, graph->inputs.items[i].name) &&
             !is_given_input(im, &graph->inputs.items[i]))
-            good = add_onnx_input(im, &graph->inputs.items[i], taken, &symbols) && good;
-    for (int i = 0; i < im->cut.count; i++) good = add_cut(im, im->cut.items[i], taken, &symbols) && good;
-    if (!good || !check_given_names(im, &symbols)) return false;
-    Text where = {.arena = im->arena};
-    for (int i = 0; im->multiple > 1 && i < symbols.spatial.count; i++)
-        text_add(&where, "%s%s %% %d == 0", i ? ", " : " where ", symbols.spatial.items[i], im->multiple);
-    im->where = text_string(&where);
+            good = add_onnx_input(im, &graph->inputs.items[i], taken, symbols) && good;
+    for (int i = 0; i < im->cut.count; i++) good = add_cut(im, im->cut.items[i], taken, symbols) && good;
+    if (!good || !check_given_names(im, symbols)) return false;
+    im->where = where_of_sizes(im, symbols);
     const char *signature =
         arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", inputs_text(im), im->where);
     const ElaborateOptions options = {
         im->options.stdlib_dir, NULL,  0,
         im->options.patience,   false, 0}; /* the defines are already part of the signature */
-    im->trial = trial_begin(im->arena, im->names, &options, signature, &why);
+    im->trial = trial_begin(im->arena, im->names, &options, signature, why);
+    return true;
+}
+
+static bool begin_trial(Import *im) {
+    const OnnxGraph *graph = im->model->graph;
+    const char *why = NULL;
+    const Import fresh = *im;
+    for (int formulas = 1; formulas >= 0 && !im->trial; formulas--) {
+        *im = fresh;
+        Symbols symbols = {.by_name = map_new(im->arena),
+                           .by_param = map_new(im->arena),
+                           .axes = named_axes(im),
+                           .multiples = declared_multiples(im),
+                           .formulas = formulas};
+        if (!begin_trial_of(im, &symbols, &why)) return false;
+    }
     if (!im->trial) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the inputs (%s): %s", inputs_text(im),
                    why ? why : "they do not make a model");
@@ -518,12 +641,21 @@ static void bind_onnx_outputs(Import *im) {
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s",
                        graph->outputs.items[i].name, im->why);
         im->why = NULL;
-        vec_push(im->arena, &im->outputs, wire);
+        vec_push(im->arena, &im->outputs, wire_itself(wire));
         vec_push(im->arena, &im->output_ports, graph->outputs.items[i]);
     }
     add_found_outputs(im);
     if (graph->outputs.count == 0)
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the graph has no outputs");
+}
+
+static void count_value_readers(Import *im, const OnnxNode *nodes, int count) {
+    im->readers = map_new(im->arena);
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < nodes[i].input_count; k++) {
+            const intptr_t before = (intptr_t)map_get(im->readers, nodes[i].inputs[k]);
+            map_set(im->readers, nodes[i].inputs[k], (void *)(before + 1));
+        }
 }
 
 bool import_graph(Import *im) {
@@ -536,6 +668,7 @@ bool import_graph(Import *im) {
     bind_initializers(im, graph);
     group_nodes(im);
     const OnnxNode *nodes = needed_nodes(im, &count);
+    count_value_readers(im, nodes, count);
     run_nodes(im, nodes, count);
     if (im->why) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "%s", im->why);

@@ -76,7 +76,7 @@ Wire *rows_at(Import *im, Wire *x, Wire *index, int *count);
 
 #define OPERATOR(name, since, convert, as) Convert convert;
 #define PREVIEW(name, convert, as) Convert convert;
-#define GROUP(name, convert) Convert convert;
+#define GROUP(name, convert, as) Convert convert;
 #define UNREAD(name, why)
 #include "import/operators.def"
 #undef OPERATOR

@@ -2,6 +2,7 @@
 #include "import/convert.h"
 #include <ctype.h>
 #include <math.h>
+#include <stdlib.h>
 
 void convert_stage(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = stage(im, input_at(inputs, count, 0), current_row(im)->as, "%s", "");
@@ -103,7 +104,10 @@ void convert_xor(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 }
 
 void convert_not(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = prefix(im, "not ", input_at(inputs, count, 0));
+    Wire *x = input_at(inputs, count, 0);
+    const Line *equal = x && x->line && !strcmp(x->line->callee, "==") ? x->line : NULL;
+    outputs[0] = equal ? infix_operands(im, "!=", equal->inputs.items[0], equal->inputs.items[1], ONNX_BOOL)
+                       : prefix(im, "not ", x);
 }
 
 void convert_neg(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -118,7 +122,7 @@ static bool is_same_operand(const Operand *a, const Operand *b) {
 
 /* x where the wire is x - x % y, a multiple of y; else NULL. */
 static Wire *multiple_of(Import *im, Wire *wire, Wire *y) {
-    const Line *minus = wire->line, *mod;
+    const Line *minus = wire_itself(wire)->line, *mod;
     if (!minus || strcmp(minus->callee, "-") || minus->inputs.count != 2 || !minus->inputs.items[1].wire ||
         !(mod = minus->inputs.items[1].wire->line) || strcmp(mod->callee, "%"))
         return NULL;
@@ -239,7 +243,10 @@ void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         for (int i = 1; i < (int)exponent; i++) outputs[0] = wrapped_wire(im, infix(im, "*", outputs[0], a));
         return;
     }
-    if (exponent == 0.5) outputs[0] = stage(im, a, "sqrt", "%s", "");
+    const Operand base = operand_beside(im, a, b);
+    if (base.text && strtod(base.text, NULL) == 2)
+        outputs[0] = stage(im, cast_to(im, b, a->type), "exp2", "%s", "");
+    else if (exponent == 0.5) outputs[0] = stage(im, a, "sqrt", "%s", "");
     else outputs[0] = one ? infix_number(im, "**", a, exponent) : infix(im, "**", a, cast_to(im, b, a->type));
 }
 
@@ -385,17 +392,23 @@ static bool are_slopes_of_channels(Import *im, Wire *x, Wire *slope) {
     return alike;
 }
 
+static bool is_one_slope(Import *im, Wire *x, Wire *slope) {
+    return is_weight(im, slope, -1) && slope->data && slope->data->count == 1 && !wire_is_constant(x) &&
+           wire_rank(im, x) >= wire_rank(im, slope);
+}
+
 /* PRelu: one slope for all elements, one for each channel, or any other tensor of
  * slopes. */
 void convert_prelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *slope = input_at(inputs, count, 1);
     if (!x || !slope) return;
-    if (!are_slopes_of_channels(im, x, slope)) {
+    const bool each = are_slopes_of_channels(im, x, slope), one = is_one_slope(im, x, slope);
+    if (!each && !one) {
         outputs[0] = onnx_type_is_float(x->type) ? formula(im, "select(x > 0, x, y * x)", inputs, 2)
                                                  : formula(im, "select(x >= 0, x, y * x)", inputs, 2);
         return;
     }
-    Line *line = layer_begin(im, x, "prelu", "per_channel_slopes = true");
+    Line *line = layer_begin(im, x, "prelu", "%s", each ? "per_channel_slopes = true" : "");
     LineWeight *weight = layer_weight(im, line, "weight", slope);
     weight->rank = weight->from_rank = 1;
     weight->dims[0] = weight->from[0] = slope->data->count;

@@ -19,6 +19,20 @@ static Wire *affine_of_wires(Import *im, Wire *y, Wire *weight, Wire *bias) {
     return infix(im, "+", infix(im, "*", y, by_channel(im, weight, rank)), by_channel(im, bias, rank));
 }
 
+static bool is_filled_with(Import *im, Wire *wire, double value) {
+    const Known *k = known_of(im, wire);
+    for (int64_t i = 0; k && k->reals && i < k->count; i++)
+        if (k->reals[i] != value) return false;
+    return k && k->reals;
+}
+
+/* Whether they are what exporters write of a norm that learns nothing: ones and zeros,
+ * which have no names of weights. */
+static bool learns_nothing(Import *im, Wire *weight, Wire *bias) {
+    return is_filled_with(im, weight, 1) && is_filled_with(im, bias, 0) &&
+           !without_kind(im->arena, weight->hint) && !without_kind(im->arena, bias->hint);
+}
+
 void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     if (count < 5 || !x) {
@@ -33,8 +47,11 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
     const double eps = attribute_real(im, "epsilon", 1e-5);
     if (layer) {
         static const char *const names[] = {"", "weight", "bias", "running_mean", "running_var"};
-        Line *line = layer_begin(im, x, "batchnorm", "%s", eps_setting(im, eps, 1e-5));
-        for (int i = 1; i < 5; i++) layer_weight(im, line, names[i], inputs[i]);
+        const char *settings = eps_setting(im, eps, 1e-5);
+        const bool plain = learns_nothing(im, inputs[1], inputs[2]);
+        Line *line = layer_begin(im, x, "batchnorm", "%s%s%s", settings, plain && *settings ? ", " : "",
+                                 plain ? "affine = false" : "");
+        for (int i = plain ? 3 : 1; i < 5; i++) layer_weight(im, line, names[i], inputs[i]);
         outputs[0] = line_run(im, line, x->type);
         return;
     }
@@ -46,21 +63,14 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
                         inputs[1], inputs[2]);
 }
 
-static bool is_filled_with(Import *im, Wire *wire, double value) {
-    const Known *k = known_of(im, wire);
-    for (int64_t i = 0; k && k->reals && i < k->count; i++)
-        if (k->reals[i] != value) return false;
-    return k && k->reals;
-}
-
 /* A norm that learns a weight and a bias for each channel: a layer where they are
- * weights, else written out. Ones and zeros are what exporters write of one that learns
- * nothing. `learning` is the setting that it needs to learn, "" where it does without. */
+ * weights, else written out. `learning` is the setting that it needs to learn, "" where
+ * it does without. */
 static Wire *learned_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee,
                           const char *settings, const char *learning) {
     const char *comma = *settings && *learning ? ", " : "";
     if (!is_weight(im, weight, 1) || !is_weight(im, bias, 1) || !weight->data || !bias->data) return NULL;
-    if (is_filled_with(im, weight, 1) && is_filled_with(im, bias, 0))
+    if (learns_nothing(im, weight, bias))
         return *learning ? stage(im, x, callee, "%s", settings)
                          : stage(im, x, callee, "%s%saffine = false", settings, *settings ? ", " : "");
     Line *line = layer_begin(im, x, callee, "%s%s%s", settings, comma, learning);

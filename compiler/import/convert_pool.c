@@ -180,3 +180,15 @@ void convert_global_lp_pool(Import *im, Wire *const *inputs, int count, Wire **o
     outputs[0] =
         root_of_norm(im, stage(im, powers_of_norm(im, x, p), "reduce_sum", "axes = %s, keep = true", all), p);
 }
+
+/* The library's maxunpool: what was pooled, and the numbers that go back to its
+ * places. */
+void convert_own_unpool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *like = input_at(inputs, count, 0);
+    OnnxWindows w;
+    if (!like || !windows_of_node(im, wire_rank(im, like) - 2, NULL, &w)) return;
+    outputs[0] = call(im, "primitive.max_pool_scatter", inputs, count,
+                      "kernel = %s, stride = %s, dilation = %s, before = %s",
+                      tuple_text(im->arena, w.kernel, w.axes), tuple_text(im->arena, w.stride, w.axes),
+                      tuple_text(im->arena, w.dilation, w.axes), tuple_text(im->arena, w.before, w.axes));
+}

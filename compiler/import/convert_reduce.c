@@ -18,6 +18,7 @@ void convert_constant(Import *im, Wire *const *inputs, int count, Wire **outputs
     outputs[0] = NEW(im->arena, Wire);
     *outputs[0] = (Wire){.type = value->tensor->type,
                          .data = value->tensor,
+                         .stated = true,
                          .hint = im->node->output_count ? im->node->outputs[0] : ""};
 }
 

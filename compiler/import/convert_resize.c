@@ -331,3 +331,18 @@ void convert_resize(Import *im, Wire *const *inputs, int count, Wire **outputs) 
         outputs[0] = x;
     }
 }
+
+/* The mean over areas: x, and the height and width of the result. */
+void convert_own_area(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Dim size[2];
+    for (int i = 0; i < 2; i++) {
+        const Known *k = known_sizes(im, input_at(inputs, count, 1 + i));
+        if (!k || k->count != 1) {
+            cannot(im, "a size that only a run knows");
+            return;
+        }
+        size[i] = k->sizes[0];
+    }
+    outputs[0] = stage(im, input_at(inputs, count, 0), "resize", "(%s, %s), mode = \"area\"",
+                       dim_string(im->arena, size[0]), dim_string(im->arena, size[1]));
+}

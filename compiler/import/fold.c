@@ -271,7 +271,10 @@ static Known *with_dims(Import *im, const Known *in, int rank, const int64_t *di
     Known *out = NEW(im->arena, Known);
     *out = *in;
     out->rank = rank, out->count = 1;
-    for (int i = 0; i < rank; i++) out->dims[i] = dims[i], out->count *= dims[i];
+    for (int i = 0; i < rank; i++) {
+        out->dims[i] = dims[i];
+        if (dims[i] < 0 || __builtin_mul_overflow(out->count, dims[i], &out->count)) return NULL;
+    }
     return out->count == in->count ? out : NULL;
 }
 
@@ -376,9 +379,9 @@ static Known *fold_reshape(Import *im, Knowns in) {
     for (int i = 0; i < in[1]->count; i++) {
         if (dims[i] == 0 && i < in[0]->rank && !attribute_int(im, "allowzero", 0)) dims[i] = in[0]->dims[i];
         if (dims[i] == -1) open = i;
-        else known *= dims[i];
+        else if (__builtin_mul_overflow(known, dims[i], &known)) return NULL;
     }
-    if (open >= 0) dims[open] = known ? in[0]->count / known : 0;
+    if (open >= 0) dims[open] = known > 0 ? in[0]->count / known : 0;
     return with_dims(im, in[0], (int)in[1]->count, dims);
 }
 
@@ -632,25 +635,83 @@ static Known *fold_wires(Import *im, Wire *const *inputs, Knowns in, int count) 
     return NULL;
 }
 
-/* A part of a weight stays one in the text. */
-static bool takes_part_of_weight(const Import *im, Knowns in) {
-    return !strcmp(im->node->op, "Slice") && in[0] && in[0]->reals && in[0]->count > MAX_WRITTEN;
+/* An initializer in another shape is one, too; NULL where the node does more. */
+static Wire *reshaped_initializer(Import *im, Wire *const *inputs, int count) {
+    const char *op = im->node->op;
+    const OnnxTensor *tensor = count && inputs[0] ? inputs[0]->data : NULL;
+    if (!tensor || count > 2 || im->node->output_count != 1) return NULL;
+    Known shape = {.type = tensor->type, .rank = tensor->rank, .count = tensor->count};
+    for (int i = 0; i < tensor->rank; i++) shape.dims[i] = tensor->dims[i];
+    const Known *in[] = {&shape, count == 2 ? known_of(im, inputs[1]) : NULL}, *out = NULL;
+    if (!strcmp(op, "Reshape") && in[1]) out = fold_reshape(im, in);
+    if (!strcmp(op, "Unsqueeze")) out = fold_unsqueeze(im, in, count);
+    if (!strcmp(op, "Squeeze")) out = fold_squeeze(im, in, count);
+    if (!out) return NULL;
+    OnnxTensor *made = NEW(im->arena, OnnxTensor);
+    Wire *wire = NEW(im->arena, Wire);
+    *made = *tensor;
+    made->rank = out->rank, made->dims = out->dims;
+    *wire = (Wire){.type = tensor->type, .data = made, .stated = inputs[0]->stated, .hint = inputs[0]->hint};
+    return wire;
+}
+
+static bool is_weight_to_keep(const Wire *wire, const Known *k) {
+    return wire && wire->data && !wire->stated && k->reals && k->count > MAX_WRITTEN;
+}
+
+/* Whether several nodes read the weight. It is then kept as it is, since copies in other
+ * forms would be weights of their own. */
+static bool is_shared_weight(const Import *im, const Wire *wire) {
+    return wire->data && !wire->stated && onnx_type_is_float(wire->type) && wire->data->count > MAX_WRITTEN &&
+           (intptr_t)map_get(im->readers, intern(im->names, wire->data->name)) > 1;
+}
+
+/* A part of a weight, and arithmetic with one, stay in the text. */
+static bool works_on_weight(const Import *im, Wire *const *inputs, Knowns in, int count) {
+    static const char *const of_first[] = {"Slice", "Gather"}, *const of_both[] = {"Add", "Sub", "Mul",
+                                                                                   "Div"};
+    bool works = false;
+    for (int i = 0; i < COUNT_OF(of_first) && count; i++)
+        works = works || (!strcmp(im->node->op, of_first[i]) && is_weight_to_keep(inputs[0], in[0]));
+    for (int i = 0; i < COUNT_OF(of_both) && count == 2; i++)
+        works = works || (!strcmp(im->node->op, of_both[i]) &&
+                          (is_weight_to_keep(inputs[0], in[0]) || is_weight_to_keep(inputs[1], in[1])));
+    return works;
+}
+
+enum { DEEPEST_FOLDED = 64 };
+
+/* How to compute what is made of a range and of numbers of the text; NULL for all
+ * else. */
+static const Folded *folded_of(const Import *im, Wire *const *inputs, Knowns in, int count) {
+    int depth = !strcmp(im->node->op, "Range");
+    for (int i = 0; i < count; i++) {
+        if (inputs[i] && inputs[i]->folded) depth = (int)max_i64(depth, inputs[i]->folded->depth + 1);
+        else if (in[i] && in[i]->count > MAX_WRITTEN) return NULL;
+    }
+    if (depth < 1 || depth > DEEPEST_FOLDED) return NULL;
+    Folded *folded = NEW(im->arena, Folded);
+    *folded = (Folded){im->node, im->opset, depth, inputs};
+    return folded;
 }
 
 /* Many elements that depend on free sizes are left to the model to compute: as constants
  * they could not be written. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    const Known **in = NEW_ARRAY(im->arena, const Known *, count + 1);
     const bool by_shape = !strcmp(im->node->op, "Shape") || !strcmp(im->node->op, "Size");
+    if (count && inputs[0] && !by_shape && is_shared_weight(im, inputs[0])) return false;
+    Wire *reshaped = reshaped_initializer(im, inputs, count);
+    if (reshaped) return outputs[0] = reshaped, true;
+    const Known **in = NEW_ARRAY(im->arena, const Known *, count + 1);
     for (int i = 0; i < count; i++) {
         in[i] = known_of(im, inputs[i]);
         if (inputs[i] && !in[i] && !by_shape) return false;
     }
-    if (im->node->output_count != 1 || takes_part_of_weight(im, in)) return false;
+    if (im->node->output_count != 1 || works_on_weight(im, inputs, in, count)) return false;
     Known *known = fold_wires(im, inputs, in, count);
     if (!known || (known->count > MAX_WRITTEN && known_is_symbolic(known))) return false;
     outputs[0] = NEW(im->arena, Wire);
-    *outputs[0] = (Wire){.type = known->type, .known = known};
+    *outputs[0] = (Wire){.type = known->type, .known = known, .folded = folded_of(im, inputs, in, count)};
     for (int i = 0; i < count && !outputs[0]->hint; i++)
         outputs[0]->hint = inputs[i] ? inputs[i]->hint : NULL;
     return true;

@@ -5,20 +5,41 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-/* A pattern is an operator of ONNX with its inputs in parentheses. A name stands for any
- * value, the same at each place; `f:( .. )` names the output of an operator; a number
- * stands for a constant all of whose elements are that number. */
+/* A pattern is an operator of ONNX, or one that an earlier group became, with its inputs
+ * in parentheses. A name stands for any value, the same at each place; `f:( .. )` names
+ * the output of an operator; a number stands for a constant all of whose elements are
+ * that number. */
 typedef struct Group {
     const char *pattern, *op; /* op: of the node in place of the group, of the domain "cai" */
     const char *inputs;       /* of that node, by their names in the pattern, each one letter */
+    char attributes;          /* the output of the node whose attributes it takes; or 0 */
 } Group;
+
+/* The matrix [out, in] by which a mean over areas is written. */
+#define AREAS(row, column, begin, end, in, out)                                                          \
+    "(Div (Cast (And (GreaterOrEqual " column ":(Range 0 (Reshape " in " k) 1) " begin ":(Div (Mul " row \
+    ":(Reshape (Range 0 (Reshape " out " k) 1) l) " in ") " out ")) (Less " column " " end               \
+    ":(Add (Div (Sub (Mul (Add " row " 1) " in ") 1) " out ") 1)))) (Cast (Sub " end " " begin ")))"
 
 static const Group groups[] = {
     {"(ScatterND (Expand -1 r) (Concat p:(Slice f:(NonMaxSuppression b (Reshape s k) m i t) 0 1 1)"
      " (Cast (ReduceSum (Mul (Sub (CumSum c:(Cast (Equal p (Range 0 n 1))) 0) c) c) 1)))"
      " (Reshape (Slice f 2 3 1) -1))",
-     "nms", "bsmit"},
+     "nms", "bsmit", 0},
+    {"(Where (Less u:(Add x 1) 2) (Where (Equal u 1) x (Mul l:(Log u) (Div x (Sub u 1)))) l)", "log1p", "x",
+     0},
+    {"(Mul (Tanh (Mul x 0.5)) (Add (Exp x) 1))", "expm1", "x", 0},
+    {"(Where (Less (Mul (Sign r:(Mod x y)) (Sign y)) 0) (Add r y) r)", "mod", "xy", 0},
+    {"(Round (Div (Sub x (mod x y)) y))", "floor_div", "xy", 0},
+    {"(Where z:(Equal y 0) 0 (Mod x (Where z 1 y)))", "mod", "xy", 0},
+    {"(Where z:(Equal y 0) 0 (Div (Sub x (Mod x d:(Where z 1 y))) d))", "floor_div", "xy", 0},
+    {"(Reshape (ScatterElements (Mul (Reshape x o) 0) (Reshape p:(MaxPool x) o) (Reshape y o)) (Shape x))",
+     "unpool", "xy", 'p'},
+    {"(MatMul (MatMul " AREAS("a", "b", "c", "d", "e", "h") " x) (Transpose " AREAS("f", "g", "i", "j", "m",
+                                                                                    "w") "))",
+     "resize_area", "xhw", 0},
 };
+#undef AREAS
 
 typedef struct GroupMatch {
     Import *im;
@@ -40,7 +61,9 @@ static bool match_value(GroupMatch *m, const char *at, Name value);
 
 static bool match_node(GroupMatch *m, const char *at, const OnnxNode *node) {
     const size_t length = pattern_word_length(at);
-    if (!node || *node->domain || strlen(node->op) != length || strncmp(node->op, at, length)) return false;
+    if (!node || (*node->domain && strcmp(node->domain, "cai")) || strlen(node->op) != length ||
+        strncmp(node->op, at, length))
+        return false;
     at += length;
     for (int i = 0; i < node->input_count; i++) {
         at = pattern_word(at);
@@ -63,8 +86,12 @@ static void replace_by_group(const GroupMatch *m, const Group *group, OnnxNode *
     const int count = (int)strlen(group->inputs);
     Name *inputs = NEW_ARRAY(m->im->arena, Name, count);
     for (int i = 0; i < count; i++) inputs[i] = m->named[(unsigned char)group->inputs[i]];
+    const OnnxNode *with =
+        group->attributes ? map_get(m->makers, m->named[(unsigned char)group->attributes]) : NULL;
     node->op = group->op, node->domain = "cai";
-    node->input_count = count, node->inputs = inputs, node->attribute_count = 0;
+    node->input_count = count, node->inputs = inputs;
+    node->attribute_count = with ? with->attribute_count : 0,
+    node->attributes = with ? with->attributes : NULL;
 }
 
 static void find_group(Import *im, Map *makers, OnnxNode *node) {

@@ -77,8 +77,8 @@ static bool import_with_multiples(Import *im, const Import *fresh) {
             if (i == 0) *im = again;
             return i > 0;
         }
+        if (i > 0 && !strcmp(again.where, im->where)) return true; /* no size is a height or width */
         if (i == 0 || !again.unread.count || again.lines.count > im->lines.count) *im = again;
-        if (!*again.where && i > 0) return true;
         if (!im->unread.count) return true;
     }
     return true;

@@ -16,6 +16,7 @@
  *                what the library has a block for is written by its name
  *   turned.c     layers of maps that were turned for them stay with the maps as they are
  *   picture.c    inputs that are pictures
+ *   shared.c     layers that run several times
  *   repeat.c, repeat_block.c, repeat_sizes.c
  *                what repeats becomes a block
  *   write.c      the text */
@@ -116,7 +117,8 @@ typedef struct OnnxFunction {
 
 typedef struct OnnxModel {
     const char *producer, *producer_version;
-    int opset; /* of ONNX's own operators; 0: not declared */
+    const char *sizes; /* the conditions on sizes, one a line, as cai writes them; or "" */
+    int opset;         /* of ONNX's own operators; 0: not declared */
     OnnxGraph *graph;
     Vec(OnnxFunction) functions;
 } OnnxModel;
@@ -142,6 +144,7 @@ enum { MAX_WRITTEN = 16 }; /* elements of a constant in the text; larger ones ar
 
 bool onnx_type_is_float(int type);
 bool known_is_symbolic(const Known *k); /* whether one of its elements depends on a size that is free */
+bool known_is_filled(const Known *k);   /* whether all elements are equal */
 
 /* ---- line.c: statements ---- */
 
@@ -149,25 +152,35 @@ typedef struct Line Line;
 typedef Vec(Line *) LineList;
 typedef struct Import Import;
 
-typedef struct Wire {       /* a tensor of the ONNX graph */
+typedef struct Wire Wire;
+
+typedef struct Folded { /* how the file computes a constant from a range of numbers */
+    const OnnxNode *node;
+    int opset, depth; /* depth: of its inputs, and theirs */
+    Wire *const *inputs;
+} Folded;
+
+struct Wire {               /* a tensor of the ONNX graph */
     int type;               /* ONNX's type; if cai lacks that type, a wider one holds the elements */
-    const OnnxTensor *data; /* an initializer, or NULL */
+    const OnnxTensor *data; /* of an initializer or a Constant; or NULL */
+    bool stated;            /* it is a Constant: a weight only where a layer takes it for one */
     /* its elements if they are few and already read; known_of reads those of an
      * initializer */
     Known *known;
     /* the statement that makes it; NULL for inputs of the model, and for constants that
      * have no statement yet */
     Line *line;
-    Name name;        /* its name in the trial: v12; NULL for a constant */
-    const char *hint; /* its name in the ONNX file */
+    Name name;            /* its name in the trial: v12; NULL for a constant */
+    const char *hint;     /* its name in the ONNX file */
+    const Folded *folded; /* or NULL */
     /* the wire with the same elements but another ONNX type, if cai holds both types in
-     * one; or NULL */
-    struct Wire *same;
+     * one, or the one that computes a folded constant anew; or NULL */
+    Wire *same;
     Shape shape;        /* set if it has a `name` */
     const char *called; /* its name in the text of the body that is being written */
     bool absent;        /* an optional input of a function that the call omits */
     bool missing;       /* it depends on a node that could not be read, which has been reported */
-} Wire;
+};
 
 typedef struct Operand { /* of a statement: a tensor, or a number as text */
     Wire *wire;
@@ -223,6 +236,7 @@ struct Line {
     const char *hint;
     const char *label;  /* its label in the trial, later in the text */
     const Block *block; /* STYLE_STAGE: the block that it runs, or NULL */
+    const Wire *layer;  /* STYLE_STAGE: the name of the layer that it runs, or NULL */
     Vec(Line *) own;    /* the lines of this run: like block->lines, but with weights of its own */
     Vec(Line *) rounds; /* of a loop: runs of one block, each on the result of the one before */
     bool within;        /* it is written within the statement that uses it */
@@ -275,6 +289,7 @@ struct Import {
     Vec(FoundCount *) counts;
     Vec(Block *) blocks;  /* in their order in the text */
     Map *wires;           /* ONNX's name -> Wire, in the graph that is being read */
+    Map *readers;         /* of a value of the model's graph: how many inputs of nodes, as intptr_t */
     const OnnxNode *node; /* the node that is being read */
     int count;            /* of names used in the trial */
     Vec(Unread) unread;
@@ -315,6 +330,7 @@ Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const cha
 void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count,
            const char *settings);
 Operand operand_beside(Import *im, Wire *wire, Wire *other); /* a number beside `other`, where it is one */
+Wire *infix_operands(Import *im, const char *op, Operand a, Operand b, int type);
 Wire *infix(Import *im, const char *op, Wire *a, Wire *b);
 Wire *infix_number(Import *im, const char *op, Wire *a, double b);
 Wire *number_infix(Import *im, double a, const char *op, Wire *b);
@@ -460,6 +476,10 @@ const char *inputs_text(Import *im); /* x: f32[N, 8], photo: image[N, 3, H, W] *
 
 void move_scalars(Import *im); /* turns learned numbers into weights */
 
+/* ---- shared.c ---- */
+
+void bind_shared_layers(Import *im); /* a name for each layer that several stages run */
+
 /* ---- repeat.c ---- */
 
 void find_repeats(
@@ -467,6 +487,9 @@ void find_repeats(
 
 /* ---- name.c ---- */
 
+/* The path of the layer: layer1.0.conv1 of layer1.0.conv1.weight; NULL where the name
+ * says nothing of a layer. */
+const char *without_kind(Arena *arena, const char *name);
 bool line_has_weights(const Line *line); /* its own, or of the block that it runs */
 const char *common_path(Arena *arena, const char *a,
                         /* the exporter's module that the line belongs to, by its names;

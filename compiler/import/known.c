@@ -62,6 +62,12 @@ bool known_is_symbolic(const Known *k) {
     return false;
 }
 
+bool known_is_filled(const Known *k) {
+    for (int64_t i = 1; i < k->count; i++)
+        if (k->reals ? !(k->reals[i] == k->reals[0]) : k->sizes[i] != k->sizes[0]) return false;
+    return k->count > 0;
+}
+
 bool wire_is_constant(const Wire *wire) { return wire->data || wire->known; }
 
 int wire_rank(Import *im, Wire *wire) {

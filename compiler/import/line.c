@@ -104,12 +104,6 @@ static const char *dtype_setting(Import *im, int type, DType usual) {
     return dtype == usual ? "" : arena_printf(im->arena, ", dtype = \"%s\"", dtype_name(dtype));
 }
 
-static bool equal_elements(const Known *k) {
-    for (int64_t i = 1; i < k->count; i++)
-        if (k->reals ? !(k->reals[i] == k->reals[0]) : k->sizes[i] != k->sizes[0]) return false;
-    return k->count > 0;
-}
-
 static Line *line_new(Import *im, Style style, const char *callee) {
     Line *line = NEW(im->arena, Line);
     *line = (Line){.style = style, .callee = callee, .node = im->node};
@@ -144,7 +138,7 @@ static Wire *stacked_sizes(Import *im, const Known *k) {
 static Wire *written_constant(Import *im, const Known *k) {
     Text text = {.arena = im->arena};
     if (k->rank > 0 && known_is_symbolic(k)) return stacked_sizes(im, k);
-    if (k->count > 1 && equal_elements(k)) {
+    if (k->count > 1 && known_is_filled(k)) {
         Known one = *k;
         one.rank = 0, one.type = k->type == ONNX_BOOL ? ONNX_INT32 : k->type; /* `full` takes one number */
         text_add(&text, "%s, ", tuple_text(im->arena, k->dims, k->rank));
@@ -173,8 +167,42 @@ static Wire *weight_constant(Import *im, Wire *wire) {
     return line_run(im, line, wire->type);
 }
 
+static bool is_named_weight(Import *im, const Wire *wire) {
+    return wire->data && !wire->stated && onnx_type_is_float(wire->type) && wire->hint &&
+           without_kind(im->arena, wire->hint);
+}
+
+/* Whether the text has one number for it. Many equal numbers of an initializer are
+ * weights before training. */
+static bool is_number(Import *im, const Wire *wire, const Known *k) {
+    return known_is_filled(k) && (k->count <= MAX_WRITTEN || !wire->data || wire->stated) &&
+           !is_named_weight(im, wire);
+}
+
+static bool is_folded_list(const Wire *wire) {
+    return wire->folded && !wire->name && !wire->same && wire->known->count > 1;
+}
+
+/* The statements that compute a folded constant; NULL where it can't be read. */
+static Wire *computed_anew(Import *im, const Folded *folded) {
+    const OnnxNode *node = im->node;
+    const int opset = im->opset;
+    Wire *made = NULL;
+    if (im->why) return NULL;
+    for (int i = 0; i < folded->node->input_count; i++)
+        if (folded->inputs[i] && is_folded_list(folded->inputs[i])) materialize(im, folded->inputs[i]);
+    im->node = folded->node, im->opset = folded->opset;
+    operator_find(folded->node)->convert(im, folded->inputs, folded->node->input_count, &made);
+    im->node = node, im->opset = opset;
+    if (!im->why) return made;
+    im->why = NULL;
+    return NULL;
+}
+
 bool materialize(Import *im, Wire *wire) {
     if (wire->name) return true;
+    if (is_folded_list(wire)) wire->same = computed_anew(im, wire->folded);
+    if (wire->same) return materialize(im, wire_itself(wire));
     const Known *k = known_of(im, wire);
     Wire *made = NULL;
     int64_t count = k ? k->count : wire->data ? wire->data->count : 0;
@@ -182,7 +210,8 @@ bool materialize(Import *im, Wire *wire) {
     else if (wire->data && !onnx_type_bytes(wire->data->type))
         cannot(im, "a constant of %s", onnx_type_name(wire->data->type));
     else
-        made = k && (known_is_symbolic(k) || count <= MAX_WRITTEN || equal_elements(k))
+        made = k && (known_is_symbolic(k) || is_number(im, wire, k) ||
+                     (count <= MAX_WRITTEN && !is_named_weight(im, wire)))
                    ? written_constant(im, k)
                    : weight_constant(im, wire);
     if (!made) return false;
@@ -195,8 +224,7 @@ bool materialize(Import *im, Wire *wire) {
  * text. */
 Operand operand_beside(Import *im, Wire *wire, Wire *other) {
     const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
-    const bool one = k && k->count > 0 && (k->count == 1 || equal_elements(k)) && !known_is_symbolic(k) &&
-                     k->type != ONNX_BOOL;
+    const bool one = k && is_number(im, wire, k) && !known_is_symbolic(k) && k->type != ONNX_BOOL;
     bool within = one && other && !wire_is_constant(other) && wire_rank(im, other) >= k->rank;
     for (int i = 0; within && i < k->rank; i++) {
         int64_t size;
@@ -247,6 +275,7 @@ static void add_line_settings(Import *im, Line *line, const char *text) {
 static void add_operand(Import *im, Line *line, Operand operand) {
     operand.wire = wire_itself(operand.wire);
     if (operand.wire && !materialize(im, operand.wire)) cannot(im, "an input that is missing");
+    operand.wire = wire_itself(operand.wire); /* a folded constant may be computed anew */
     vec_push(im->arena, &line->inputs, operand);
 }
 
@@ -383,7 +412,7 @@ void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **ou
     lines_run(im, line, types, out_count, out);
 }
 
-static Wire *infix_operands(Import *im, const char *op, Operand a, Operand b, int type) {
+Wire *infix_operands(Import *im, const char *op, Operand a, Operand b, int type) {
     if (im->why) return NULL;
     if (!a.wire && a.text[0] == '-' && !strcmp(op, "**")) a.text = arena_printf(im->arena, "(%s)", a.text);
     Line *line = line_new(im, STYLE_INFIX, op);
@@ -464,7 +493,8 @@ static Wire *before_widening(Wire *x) {
 Wire *cast_to(Import *im, Wire *x, int type) {
     if (!are_here(im, &x, 1)) return NULL;
     if (x->type == type) return x;
-    Wire *known = cast_constant(im, x, type), *narrow = type == ONNX_INT32 ? before_widening(x) : NULL;
+    Wire *known = is_folded_list(x) ? NULL : cast_constant(im, x, type),
+         *narrow = type == ONNX_INT32 ? before_widening(x) : NULL;
     if (known || narrow) return known ? known : narrow;
     if (dtype_of(x->type) == dtype_of(type)) {
         Wire *same = NEW(im->arena, Wire);

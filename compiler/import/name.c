@@ -7,7 +7,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-static const char *without_kind(Arena *arena, const char *name) {
+const char *without_kind(Arena *arena, const char *name) {
     static const char *const kinds[] = {".weight", ".bias", ".running_mean", ".running_var",
                                         ".gamma",  ".beta", "_weight",       "_bias"};
     const size_t length = strlen(name);

@@ -316,6 +316,14 @@ static int opset_of(Onnx__OperatorSetIdProto *const *sets, size_t count) {
     return 0;
 }
 
+static const char *metadata_value(const Onnx__ModelProto *proto, const char *key) {
+    for (size_t i = 0; i < proto->n_metadata_props; i++) {
+        const Onnx__StringStringEntryProto *entry = proto->metadata_props[i];
+        if (entry->key && entry->value && !strcmp(entry->key, key)) return entry->value;
+    }
+    return "";
+}
+
 static OnnxFunction read_function(OnnxReader *reader, const Onnx__FunctionProto *proto) {
     OnnxFunction function = {.name = proto->name ? proto->name : "",
                              .domain = proto->domain ? proto->domain : "",
@@ -349,6 +357,7 @@ OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *
     OnnxModel *model = NEW(arena, OnnxModel);
     model->producer = proto->producer_name ? proto->producer_name : "";
     model->producer_version = proto->producer_version ? proto->producer_version : "";
+    model->sizes = metadata_value(proto, "sizes");
     model->opset = opset_of(proto->opset_import, proto->n_opset_import);
     model->graph = read_graph(&reader, proto->graph);
     for (size_t i = 0; i < proto->n_functions; i++)

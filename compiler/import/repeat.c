@@ -112,6 +112,9 @@ static Name kind_of_line(Import *im, const Line *line) {
     const ArgumentSlots slots = repeat_slots_of(im, line);
     for (int i = 0; i < slots.count; i++)
         text_add(&text, "|%s", slots.items[i].key ? slots.items[i].key : "");
+    const bool binds = line->style == STYLE_CALL && line->weights.count && *line->weights.items[0].name;
+    /* blocks do not see names of layers */
+    if (line->layer || binds) text_add(&text, "|%p", (const void *)line);
     for (int i = 0; i < line->weights.count; i++)
         text_add(&text, "|%s:%d", line->weights.items[i].name, line->weights.items[i].rank);
     const bool fixed = !strcmp(line->callee, "cast"); /* a parameter cannot be an element type */

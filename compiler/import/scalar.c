@@ -55,7 +55,7 @@ static Line *param_of(Import *im, const Line *user, const char *text) {
 /* Whether the text has the elements of an initializer, most of them long. A few may be
  * one for each colour, such as means of photographs, which are to be read. */
 static bool is_learned_list(Import *im, const Wire *wire) {
-    const Known *known = wire && wire->line && wire->data ? wire->known : NULL;
+    const Known *known = wire && wire->line && wire->data && !wire->stated ? wire->known : NULL;
     int64_t count = 0;
     if (!known || !known->reals || known->count <= MOST_COLOURS || strcmp(wire->line->callee, "tensor"))
         return false;

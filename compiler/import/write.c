@@ -97,6 +97,10 @@ static bool is_word_text(const char *text) {
 }
 
 static void add_stage(Import *im, Text *text, const Line *line) {
+    if (line->layer) {
+        text_add(text, "%s", line->layer->called);
+        return;
+    }
     if (line->label && line_has_weights(line))
         text_add(text, is_word_text(line->label) && !is_reserved(im, line->label) ? "%s: " : "\"%s\": ",
                  line->label);
@@ -531,6 +535,7 @@ bool import_write(Import *im, const char *model, const char *comment, Written *o
     write_maps_in_place(im);
     find_pictures(im);
     move_scalars(im);
+    bind_shared_layers(im);
     find_repeats(im);
     name_lines(im);
     text_add(&text, "%s%s\n%s", comment, im->remarks ? im->remarks : "", uses_onnx(im) ? "use onnx\n\n" : "");

@@ -5,8 +5,8 @@
  * Needs nothing. Makes constants of at most MAX_ELEMENTS elements. A constant with a
  * single value stays one number, whatever its shape, so that elementwise work on such
  * constants can be folded for symbolic sizes, too. A broadcast of several numbers is not
- * folded, since this would only make a larger constant. iota and free sizes are not
- * folded, since kernels compute them faster than they would load them. */
+ * folded, since this would only make a larger constant. iota of several places and free
+ * sizes are not folded, since kernels compute them faster than they would load them. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
@@ -80,8 +80,15 @@ static Node *fold_size_node(Graph *to, const Node *old) {
     return build_constant(to, &size, 1, old->shape);
 }
 
+/* A single place is number 0. */
+static Node *fold_iota(Graph *to, const Node *old) {
+    const Dim size = old->shape.dims[ATTRIBUTES(old, iota)->axis];
+    return dim_is_one(size) ? build_splat(to, 0, old->shape) : NULL;
+}
+
 Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context) {
     (void)context;
+    if (old->op == OP_iota) return fold_iota(to, old);
     if (old->op == OP_size) return fold_size_node(to, old);
     if (old->input_count == 0) return NULL;
     bool splats = true;

@@ -115,6 +115,12 @@ static Node *simplify_div(Graph *g, const Node *old, Node *const *in) {
     return build_binary(g, OP_mul, in[0], build_splat(g, 1 / value, in[1]->shape));
 }
 
+/* Whole numbers have no fraction. */
+static Node *simplify_rounding(Graph *g, const Node *old, Node *const *in) {
+    (void)g;
+    return dtype_is_float(old->shape.type) ? NULL : in[0];
+}
+
 static Node *simplify_pow(Graph *g, const Node *old, Node *const *in) {
     (void)old;
     double exponent;
@@ -145,7 +151,8 @@ static Node *simplify_abs(Graph *g, const Node *old, Node *const *in) {
 }
 
 static Node *simplify_not(Graph *g, const Node *old, Node *const *in) {
-    (void)g, (void)old;
+    (void)old;
+    if (in[0]->op == OP_eq) return build_binary(g, OP_ne, in[0]->inputs[0], in[0]->inputs[1]);
     return in[0]->op == OP_not ? in[0]->inputs[0] : NULL;
 }
 
@@ -516,6 +523,9 @@ static const Rule rules[OP_COUNT] = {
     [OP_mul] = simplify_mul,
     [OP_div] = simplify_div,
     [OP_pow] = simplify_pow,
+    [OP_floor] = simplify_rounding,
+    [OP_ceil] = simplify_rounding,
+    [OP_round] = simplify_rounding,
     [OP_min] = simplify_extreme,
     [OP_max] = simplify_extreme,
     [OP_neg] = simplify_neg,

@@ -1,9 +1,9 @@
 """Models that `cai build --kind onnx` writes. compare() lets onnx check them and onnxruntime run them, and compares the results with those of cai's
-own program; read_again() imports them again, and compares the graphs, or the results if the graphs differ.
+own program, and with those of the program of what cai reads of them; read_again() compares the graphs.
 
 The weights are --init 1. Free sizes are taken from SIZES, then a second time larger, to make sure that they are free in the file, too.
 """
-import hashlib, os, re
+import hashlib, math, os, re
 
 import numpy
 
@@ -96,45 +96,82 @@ def sizes_that_fit(program, folder, session, symbols, larger):
 
 
 def compare(path, model, folder, *options):
-    """What went wrong, or None."""
+    """What went wrong, or None; and whether the graph is the same when cai reads it again."""
     import onnx
     out, program = f"{folder}/model.onnx", f"{folder}/program"
     wrong = export(path, model, out, *options)
     if wrong:
-        return wrong
+        return wrong, False
     onnx.checker.check_model(out, full_check=True)
     session = session_of(out)
     wrong = build(path, program, model, "--init", "1", *options)
     if wrong:
-        return wrong
+        return wrong, False
     symbols, names = symbols_of(session), [port.name for port in session.get_outputs()]
     for larger in (False, True)[:1 + bool(symbols)]:
         sizes, inputs, wrong = sizes_that_fit(program, folder, session, symbols, larger)
         if wrong:
-            return f"with {sizes}: {wrong[-300:]}"
+            return f"with {sizes}: {wrong[-300:]}", False
         for name, got in zip(names, session.run(names, inputs)):
             wrong = difference(got, load(f"{folder}/out_{name}.safetensors"), MAY_DIFFER.get(model, 0))
             if wrong:
-                return f"{name} with {sizes}: {wrong}"
-    return read_again(path, model, folder, inputs, names, *options)
+                return f"{name} with {sizes}: {wrong}", False
+    wrong, same = read_again(path, model, folder, *options)
+    return wrong or compare_again(model, folder, inputs, names), same
 
 
 # ---- export, then import ----
 
+MAX_WRITTEN = 16  # elements; cai reads a longer constant as a weight
+EITHER_ORDER = "add mul min max eq ne and or".split()
+
+
+def plain_node(text):
+    """A node as ONNX can say it: without names and initial numbers, and with numbers as f32 has them."""
+    text = re.sub(r" (path|name|init|version)=\S+", "", text)
+    return re.sub(r"data=\S.* : f", lambda m: re.sub(r"-?\d[\d.e+-]*", lambda number: f"{numpy.float32(number[0]):.6g}", m[0]), text)
+
+
+def weight_of(text, weights):
+    """The type and sizes of what a file of weights has, which may be in another shape; or None."""
+    found = re.match(r"(?:parameter|state|constant) type=(\w+) dims=\[(.*?)\]", text) or re.match(r"reshape (?P<of>%\d+) dims=\[(.*?)\] : (?P<type>\w+)", text)
+    if not found:
+        return None
+    if text[0] == "r":
+        return (found["type"], found[2]) if found["of"] in weights else None
+    return found.groups() if text[0] != "c" or "data=[" in text and elements(found[2]) > MAX_WRITTEN else None
+
+
+def elements(sizes):
+    return math.prod(int(n) for n in re.findall(r"\d+", sizes))
+
+
+def plain_nodes(printed):
+    """Each node of a printed graph as a hash of what it is and what it is made of, and its line. A weight is listed by its number of elements."""
+    hashes, weights, nodes = {}, set(), []
+    hashed = lambda text: hashlib.sha256(text.encode()).hexdigest()[:16]
+    for line in printed.splitlines():
+        node = re.match(r"  (%\d+) = (.*?)(  #.*)?$", line)
+        if not node:
+            continue
+        text = plain_node(node[2])
+        weight = weight_of(text, weights)
+        if weight:
+            weights.add(node[1])
+            hashes[node[1]] = hashed(f"weight {weight}")
+            nodes += [(hashed(f"weight {weight[0]} {elements(weight[1])}"), line)] if text[0] != "r" else []
+            continue
+        words = re.sub(r"%\d+", lambda m: hashes[m[0]], text).split(" ")
+        text = " ".join(words[:1] + sorted(words[1:3]) + words[3:] if words[0] in EITHER_ORDER else words)
+        hashes[node[1]] = hashed(text)
+        nodes.append((hashes[node[1]], line))
+    return nodes
+
+
 def graph_of(*words):
     """The nodes of a graph without their names; or what went wrong."""
     done = call([CAI, "build", *words, "--after", "dead"])
-    if done.returncode:
-        return done.stderr
-    hashes, kept = {}, []
-    for line in done.stdout.splitlines():
-        node = re.match(r"  (%\d+) = (.*?)(  #.*)?$", line)
-        if node:
-            text = re.sub(r" (path|name|init|version)=\S+", "", node[2])
-            text = re.sub(r"%\d+", lambda m: hashes[m[0]], text)
-            hashes[node[1]] = hashlib.sha256(text.encode()).hexdigest()[:16]
-            kept.append(hashes[node[1]])
-    return sorted(kept)
+    return done.stderr if done.returncode else sorted(node for node, _ in plain_nodes(done.stdout))
 
 
 def build(path, program, *options):
@@ -150,28 +187,28 @@ def compare_again(model, folder, inputs, names):
     wrong = build(f"{folder}/again.cai", f"{folder}/again", *weights) or run_program(f"{folder}/again", folder, inputs, names)
     for name, wanted in zip(names, before):
         wrong = wrong or difference(load(f"{folder}/out_{name}.safetensors"), wanted, MAY_DIFFER.get(model, 0))
-    return wrong
+    return wrong and f"read again: {wrong}"
 
 
-def read_again(path, model, folder, inputs, names, *options):
-    """What went wrong, or None: cai reads model.onnx, which it has written, and the graph is the same or gives the same. inputs None: it is the same."""
+def read_again(path, model, folder, *options):
+    """What went wrong when cai read model.onnx, which it has written, or None; and whether the graph is the same."""
     done = call([CAI, "import", f"{folder}/model.onnx", "-o", f"{folder}/again.cai"])
     if done.returncode:
-        return "read again: " + done.stderr
-    before, after = graph_of(path, model, *options), graph_of(f"{folder}/again.cai")
-    if before == after:
-        return None
-    wrong = compare_again(model, folder, inputs, names) if inputs else f"{len(before)} nodes, and {len(after)} after it was read"
-    return wrong and f"another graph when read again: {wrong}"
+        return "read again: " + done.stderr, False
+    return None, graph_of(path, model, *options) == graph_of(f"{folder}/again.cai")
 
 
 def round_trip(path, model, folder, *options):
     """What went wrong, or None: cai reads what it has written, and the graph is the same."""
-    return export(path, model, f"{folder}/model.onnx", *options) or read_again(path, model, folder, None, None, *options)
+    wrong = export(path, model, f"{folder}/model.onnx", *options)
+    if wrong:
+        return wrong
+    wrong, same = read_again(path, model, folder, *options)
+    return wrong or (None if same else "another graph when read again")
 
 
 def round_trip_of_results(path, model, folder, inputs, names, *options):
     """What went wrong, or None: cai reads what it has written, and its program gives the same."""
     program = f"{folder}/program"
     return export(path, model, f"{folder}/model.onnx", *options) or build(path, program, model, "--init", "1", *options) or \
-        run_program(program, folder, inputs, names) or read_again(path, model, folder, inputs, names, *options)
+        run_program(program, folder, inputs, names) or read_again(path, model, folder, *options)[0] or compare_again(model, folder, inputs, names)
