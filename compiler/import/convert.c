@@ -7,6 +7,8 @@
 
 enum { DEEPEST_CALL = 32, MAX_STEPS = 200000 };
 
+const OnnxNode no_node = {.name = "", .op = ""};
+
 /* ---- names ---- */
 
 bool is_reserved(Import *im, const char *name) {
@@ -100,7 +102,7 @@ static bool type_of_input(Import *im, const OnnxPort *port, Symbols *symbols, In
                                      : symbol_of_axis(im, port, i, symbols);
         text_add(&text, "%s%s", i ? ", " : "", sizes[i]);
     }
-    *type = (InputType){dtype_name(dtype_of(port->type)), text_string(&text)};
+    *type = (InputType){dtype_name(stored_dtype(port->type)), text_string(&text)};
     if (!asked_picture(im, port->name)) return true;
     type->element = "image";
     return picture_sizes(im, port, sizes, &type->sizes);
@@ -203,6 +205,12 @@ static bool check_given_names(Import *im, const Symbols *symbols) {
     return good;
 }
 
+static void widen_inputs(Import *im) {
+    im->node = &no_node;
+    for (int i = 0; i < im->inputs.count; i++)
+        map_set(im->wires, im->input_ports.items[i].name, widened(im, im->inputs.items[i]));
+}
+
 static bool begin_trial(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     Map *taken = map_new(im->arena);
@@ -236,6 +244,7 @@ static bool begin_trial(Import *im) {
     const int errors = im->diag->errors;
     for (int i = 0; i < graph->inputs.count; i++)
         if (is_given_input(im, &graph->inputs.items[i])) bind_given(im, &graph->inputs.items[i]);
+    widen_inputs(im);
     begin_pictures(im);
     return im->diag->errors == errors;
 }
@@ -501,6 +510,14 @@ static OnnxNode *needed_nodes(Import *im, int *count) {
     return nodes;
 }
 
+/* The wire as a result of the model; NULL, after refusing it, if it can't be one. */
+static Wire *result_wire(Import *im, Wire *wire) {
+    if (wire->missing || !(wire = found_value(im, wire))) return wire;
+    const int type = wire->type;
+    wire = wire_itself(wire);
+    return materialize(im, wire) ? rounded_as_stored(im, wire, type) : NULL;
+}
+
 static void bind_onnx_outputs(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
@@ -510,13 +527,12 @@ static void bind_onnx_outputs(Import *im) {
                        graph->outputs.items[i].name);
             continue;
         }
-        static const OnnxNode none = {.name = "", .op = ""};
-        im->node = &none;
-        Wire *value = wire->missing ? wire : found_value(im, wire);
-        wire = wire_itself(value ? value : wire);
-        if (!value || (!wire->missing && !materialize(im, wire)))
+        im->node = &no_node;
+        Wire *result = result_wire(im, wire);
+        if (!result)
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s",
                        graph->outputs.items[i].name, im->why);
+        wire = result ? result : wire;
         im->why = NULL;
         vec_push(im->arena, &im->outputs, wire);
         vec_push(im->arena, &im->output_ports, graph->outputs.items[i]);

@@ -351,20 +351,27 @@ void convert_is_inf(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     typed(outputs[0], ONNX_BOOL);
 }
 
-/* A cast to a type that cai holds in a wider type must wrap as the narrow type would. */
+/* Types that cai holds in a wider type wrap, or round, as they do themselves. */
+static Wire *cast_in_onnx(Import *im, Wire *x, int to) {
+    const bool exact = x && (x->type == to || x->type == ONNX_BOOL);
+    if (stored_dtype(to) != dtype_of(to) && !exact)
+        return widened(im, typed(stage(im, x, "cast", "type = \"%s\"", dtype_name(stored_dtype(to))), to));
+    return wrapped_wire(im, cast_to(im, x, to));
+}
+
 void convert_cast(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const int to = (int)attribute_int(im, "to", 0);
     Wire *x = input_at(inputs, count, 0);
     if (onnx_type_bytes(to) == 0 || (x && onnx_type_bytes(x->type) == 0))
         cannot(im, "a cast from %s to %s", x ? onnx_type_name(x->type) : "nothing", onnx_type_name(to));
     if (x && onnx_type_is_float(x->type) && wraps_at(to)) x = cast_to(im, x, ONNX_INT64);
-    outputs[0] = wrapped_wire(im, cast_to(im, x, to));
+    outputs[0] = cast_in_onnx(im, x, to);
 }
 
 void convert_cast_like(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *like = input_at(inputs, count, 1);
     if (like && onnx_type_bytes(like->type) == 0) cannot(im, "a cast to %s", onnx_type_name(like->type));
-    outputs[0] = like ? wrapped_wire(im, cast_to(im, input_at(inputs, count, 0), like->type)) : NULL;
+    outputs[0] = like ? cast_in_onnx(im, input_at(inputs, count, 0), like->type) : NULL;
 }
 
 void convert_where(Import *im, Wire *const *inputs, int count, Wire **outputs) {
