@@ -491,6 +491,26 @@ def sampling():
             expression(f"affine_grid(x, {size}, align_corners = {str(corners).lower()})", [maps],
                        lambda x: F.affine_grid(x, (2, 1) + size, align_corners=corners))
 
+    def regions(size, scale=1, samples=2, aligned=False):
+        def weights(begin, end, n, count):
+            span = end - begin if aligned else (end - begin).clamp(min=1)
+            at = begin[:, None] + span[:, None] * (torch.arange(n) + 0.5) / n
+            beside = (at.clamp(0, count - 1)[..., None] - torch.arange(count)).abs()
+            return (1 - beside).clamp(min=0) * ((at >= -1) & (at <= count))[..., None]
+
+        def run(x, y, pictures):
+            boxes = torch.cat([2 + 2 * y[:, :2], 2 + 2 * y[:, :2] + 3 * y[:, 2:] ** 2], 1)
+            left, top, right, bottom = (boxes * scale - (0.5 if aligned else 0)).T
+            rows, columns = weights(top, bottom, size[0] * samples, x.shape[2]), weights(left, right, size[1] * samples, x.shape[3])
+            made = F.avg_pool2d(torch.einsum("rij,rkl,rcjl->rcik", rows, columns, x[pictures.long()]), samples)
+            theirs = torchvision.ops.roi_align(x, torch.cat([pictures[:, None].to(x), boxes], 1), size, scale, samples, aligned)  # which has no gradient by boxes
+            assert torch.allclose(made, theirs, rtol=1e-4, atol=1e-4)
+            return made
+        return run
+    shapes, boxes = [(3, 4, 6, 5), (7, 4), ((7,), "i")], "concat(2 + 2 * y[:, :2], 2 + 2 * y[:, :2] + 3 * y[:, 2:] ** 2)"
+    expression(f"roi_align(x, {boxes}, z, (2, 3))", shapes, regions((2, 3)))
+    expression(f"roi_align(x, {boxes}, z, 3, scale = 0.5, samples = 3, aligned = true)", shapes, regions((3, 3), 0.5, 3, True))
+
     def deformed(stride, pad, dilation):
         return lambda x, offset, w: torchvision.ops.deform_conv2d(x, 2 * offset, w, None, stride, pad, dilation)
     shapes = [(2, 4, 6, 7), (2, 36, 6, 7), (6, 2, 3, 3)]

@@ -242,5 +242,15 @@ def halves():
         constants(w=half(8, 3, 3, 3), b=half(8), root=np.float16(2 ** 0.5), one=np.float16(1), half=np.float16(0.5)), tolerance=1e-3)
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves):
+# Parts of regions, by mean and by maximum, with and without half a pixel, also beyond the map; before opset 16 there was none.
+def regions():
+    corner = random.random((9, 2)) * 50 - 10
+    inputs = {"x": random.standard_normal((2, 5, 9, 12)).astype("f4"), "boxes": np.concatenate([corner, corner + random.random((9, 2)) * 40], 1).astype("f4"), "of": random.integers(0, 2, 9)}
+    roi = lambda out, **settings: node("RoiAlign", ["x", "boxes", "of"], [out], output_height=3, output_width=2, spatial_scale=0.25, **settings)
+    save("regions", [roi("a", sampling_ratio=2), roi("b", sampling_ratio=3, coordinate_transformation_mode="output_half_pixel"), roi("c", sampling_ratio=2, mode="max")], inputs,
+         {out: (F, [9, 5, 3, 2]) for out in "abc"})
+    save("regions_before", [roi("a", sampling_ratio=1)], inputs, {"a": (F, [9, 5, 3, 2])}, opset=10)
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions):
     make()

@@ -173,3 +173,8 @@ onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], 
 graph = helper.make_graph([node('Mul', ['mask', 'block.mask'], ['a']), node('Add', ['a', 'block.x'], ['y'])], 'names', [port('mask', 'N', 20)], [port('y', None)],
                           [numpy_helper.from_array(np.arange(20, dtype='f4'), 'block.mask'), numpy_helper.from_array(np.arange(20, dtype='f4'), 'block.x')])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'names.onnx')
+
+# Operators of which a run would have to know how much there is to do.
+graph = helper.make_graph([node('RoiAlign', ['x', 'boxes', 'of'], ['y'], output_height=7, output_width=7)], 'refused',
+                          [port('x', 'N', 3, 8, 8), port('boxes', 'R', 4), port('of', 'R', kind=TensorProto.INT64)], [port('y', None)])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'refused.onnx')
