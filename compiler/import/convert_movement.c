@@ -652,6 +652,16 @@ void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                  dims_text(im->arena, before, rank), dims_text(im->arena, after, rank), ours, number);
 }
 
+void convert_reverse_sequence(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *lengths = input_at(inputs, count, 1);
+    const int64_t axis = attribute_int(im, "time_axis", 0), batch = attribute_int(im, "batch_axis", 1);
+    if (!x || !lengths || !(lengths = cast_to(im, lengths, ONNX_INT32))) return;
+    if (wire_rank(im, x) < 2 || axis < 0 || axis > 1 || batch != 1 - axis)
+        cannot(im, "sequences along axis %lld of samples along axis %lld", (long long)axis, (long long)batch);
+    outputs[0] = call(im, "onnx.reverse_first", (Wire *[]){x, lengths}, 2, "%lld, %lld", (long long)axis,
+                      (long long)batch);
+}
+
 /* Cuts from both ends, or puts zeros there, until some axes have the sizes wanted. */
 void convert_center_crop_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);

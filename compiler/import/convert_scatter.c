@@ -10,6 +10,28 @@ static void dims_of(Import *im, Wire *x, Dim *dims) {
     for (int i = 0; i < wire_rank(im, x); i++) dims[i] = wire_size(im, x, i);
 }
 
+/* One element for each place, in the first axis of x, of rows. */
+static Wire *each_element(Import *im, Wire *x, Wire *places) {
+    Dim row = size_product(im, x, 1, wire_rank(im, x));
+    if (dim_is_one(row)) return places;
+    Wire *within = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, row)), ONNX_INT32);
+    Wire *first = reshaped(im, infix_size(im, "*", places, row),
+                           (Dim[]){wire_size(im, places, 0), dim_const(im->dims, 1)}, 2);
+    return flat_wire(im, infix(im, "+", first, within));
+}
+
+/* The largest, smallest or the product of what is there and of updates, element by
+ * element. */
+static Wire *combined_wire(Import *im, const char *how, Wire *x, Wire *places, Wire *updates) {
+    Dim dims[16];
+    const bool product = !strcmp(how, "mul");
+    dims_of(im, x, dims);
+    Wire *y = call(im, product ? "onnx.put_product" : "onnx.put_extreme",
+                   (Wire *[]){flat_wire(im, x), each_element(im, x, places), flat_wire(im, updates)}, 3, "%s",
+                   strcmp(how, "min") ? "" : "largest = false");
+    return y ? reshaped(im, y, dims, wire_rank(im, x)) : NULL;
+}
+
 static Wire *added_up(Import *im, Wire *updates, Wire *places, Dim size) {
     return call(im, "primitive.scatter_add", (Wire *[]){updates, places}, 2, "axis = 0, size = %s",
                 dims_text(im->arena, &size, 1));
@@ -21,8 +43,11 @@ static Wire *scattered_wire(Import *im, Wire *x, Wire *places, Wire *updates) {
     const char *how = attribute_string(im, "reduction", "none");
     if (!x || !places || !updates) return NULL;
     if (!strcmp(how, "none")) return call(im, "put", (Wire *[]){x, places, updates}, 3, "%s", "");
-    if (strcmp(how, "add") || x->type == ONNX_BOOL)
+    const bool known =
+        !strcmp(how, "add") || !strcmp(how, "mul") || !strcmp(how, "max") || !strcmp(how, "min");
+    if (!known || x->type == ONNX_BOOL)
         return cannot(im, "scattering elements of %s with the reduction %s", onnx_type_name(x->type), how);
+    if (strcmp(how, "add")) return combined_wire(im, how, x, places, updates);
     return infix(im, "+", x, added_up(im, updates, places, wire_size(im, x, 0)));
 }
 

@@ -252,5 +252,33 @@ def regions():
     save("regions_before", [roi("a", sampling_ratio=1)], inputs, {"a": (F, [9, 5, 3, 2])}, opset=10)
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions):
+# Transforms of signals to frequencies and back, of other lengths than they have; parts by a window; filters; sequences that are turned.
+def signals():
+    save("signals", [
+        node("DFT", ["x", "ten", "axis"], ["a"], onesided=1), node("DFT", ["a", "ten", "axis"], ["b"]), node("DFT", ["b", "", "axis"], ["c"], inverse=1),
+        node("STFT", ["s", "step", "window"], ["d"]), node("STFT", ["s", "step", "", "four"], ["e"], onesided=0), node("MelWeightMatrix", ["five", "sixty", "rate", "low", "high"], ["mel"]),
+        node("MatMul", ["m", "mel"], ["f"]), node("ReverseSequence", ["x", "many"], ["g"], batch_axis=0, time_axis=1)],
+        {"x": random.standard_normal((2, 12, 3, 1)).astype("f4"), "s": random.standard_normal((2, 20, 1)).astype("f4"), "m": random.random((4, 33)).astype("f4"), "many": np.array([7, 12])},
+        {"a": (F, [2, 6, 3, 2]), "b": (F, [2, 10, 3, 2]), "c": (F, [2, 10, 3, 2]), "d": (F, [2, 5, 4, 2]), "e": (F, [2, 6, 4, 2]), "f": (F, [4, 5]), "g": (F, [2, 12, 3, 1])},
+        constants(ten=10, axis=1, step=3, four=4, window=random.random(6).astype("f4"), five=5, sixty=64, rate=16000, low=np.float32(100), high=np.float32(7000)), opset=21, tolerance=1e-4)
+
+
+# What elements at one place leave; the largest ints of 64 bits, where 32 would not tell; determinants; scales for blocks, the last of which is shorter.
+def combined():
+    wide = random.integers(-3, 3, (3, 9)) * 2 ** 32 + random.integers(-2, 2, (3, 9))
+    put = lambda of, out, how: node("ScatterElements", [of, "at", f"{of}_new"], [out], axis=1, reduction=how)
+    save("combined", [
+        put("x", "a", "max"), put("x", "b", "min"), put("x", "c", "mul"), put("n", "d", "max"), put("n", "e", "mul"), node("ScatterND", ["x", "rows", "others"], ["f"], reduction="min"),
+        node("TopK", ["wide", "five"], ["g", "g_at"]), node("TopK", ["wide", "five"], ["h", "h_at"], largest=0), node("Det", ["matrix"], ["i"]),
+        node("DequantizeLinear", ["bytes", "scale", "zero"], ["j"], axis=1, block_size=2), node("QuantizeLinear", ["x", "scales"], ["k"], axis=1, block_size=4, output_dtype=TensorProto.INT8),
+        node("Cast", ["k"], ["k_i"], to=I)],
+        {"x": random.standard_normal((3, 6)).astype("f4"), "at": random.integers(-6, 6, (3, 8)), "x_new": random.standard_normal((3, 8)).astype("f4"), "n": random.integers(-9, 9, (3, 6)),
+         "n_new": random.integers(-9, 9, (3, 8)), "rows": np.array([[1], [-1], [1]]), "others": random.standard_normal((3, 6)).astype("f4"), "wide": wide,
+         "matrix": random.standard_normal((2, 4, 4)).astype("f4"), "bytes": random.integers(0, 255, (3, 5)).astype("u1"), "scale": random.random((3, 3)).astype("f4"),
+         "zero": random.integers(0, 255, (3, 3)).astype("u1")},
+        {"a": (F, [3, 6]), "b": (F, [3, 6]), "c": (F, [3, 6]), "d": (I, [3, 6]), "e": (I, [3, 6]), "f": (F, [3, 6]), "g": (I, [3, 5]), "g_at": (I, [3, 5]), "h": (I, [3, 5]), "h_at": (I, [3, 5]),
+         "i": (F, [2]), "j": (F, [3, 5]), "k_i": (I, [3, 6])}, constants(five=[5], scales=(0.01 + random.random((3, 2)) / 50).astype("f4")), opset=21)
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined):
     make()

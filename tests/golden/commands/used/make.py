@@ -174,7 +174,13 @@ graph = helper.make_graph([node('Mul', ['mask', 'block.mask'], ['a']), node('Add
                           [numpy_helper.from_array(np.arange(20, dtype='f4'), 'block.mask'), numpy_helper.from_array(np.arange(20, dtype='f4'), 'block.x')])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'names.onnx')
 
-# Operators of which a run would have to know how much there is to do.
-graph = helper.make_graph([node('RoiAlign', ['x', 'boxes', 'of'], ['y'], output_height=7, output_width=7)], 'refused',
-                          [port('x', 'N', 3, 8, 8), port('boxes', 'R', 4), port('of', 'R', kind=TensorProto.INT64)], [port('y', None)])
-onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'refused.onnx')
+# What can't be read of operators that otherwise can.
+graph = helper.make_graph([
+    node('RoiAlign', ['x', 'boxes', 'of'], ['a'], output_height=7, output_width=7), node('BitCast', ['boxes'], ['b'], to=TensorProto.INT32), node('DFT', ['boxes', '', 'last'], ['c']),
+    node('STFT', ['boxes3', 'two', '', 'two'], ['d']), node('STFT', ['signal', 'two', 'window', 'two'], ['e']), node('STFT', ['signal', 'two'], ['f']),
+    node('ReverseSequence', ['x', 'of'], ['g'], batch_axis=0, time_axis=2), node('MelWeightMatrix', ['two', 'two', 'two', 'low', 'low'], ['h']),
+    node('QuantizeLinear', ['x', 'window'], ['i'], block_size=4), node('ScatterND', ['y', 'places', 'u'], ['j'], reduction='mean'), node('Det', ['boxes'], ['k'])], 'refused',
+    [port('x', 'N', 3, 8, 8), port('boxes', 'R', 4), port('of', 'R', kind=TensorProto.INT64), port('boxes3', 'R', 9, 2), port('signal', 'N', 40, 1), port('places', 1, 1, kind=TensorProto.INT64), port('y', 2, 3), port('u', 1, 3)],
+    [port(name, None) for name in 'abcdefghijk'],
+    [numpy_helper.from_array(np.array(-1), 'last'), numpy_helper.from_array(np.array(2), 'two'), numpy_helper.from_array(np.float32(9), 'low'), numpy_helper.from_array(np.ones(5, 'f4'), 'window')])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 26)], producer_name='hand'), 'refused.onnx')
