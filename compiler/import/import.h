@@ -391,6 +391,9 @@ bool found_are_all(Import *im, Wire *wire);
 Wire *found_filled(Import *im, Wire *x, const char *number);
 /* x as rows of which only the first `count` are there. */
 Wire *found_first(Import *im, Wire *x, int axis, Wire *count);
+/* x reshaped so that each of its rows becomes `times` rows, along an axis of the
+ * result. */
+Wire *found_multiplied(Import *im, Wire *x, const Dim *dims, int rank, int axis, Dim times);
 /* Rows where a condition holds, and none where it does not. */
 Wire *found_where(Import *im, Wire *condition, Wire *x);
 Wire *found_flags(Import *im, Wire *x, int axis); /* bool[size]: which of its rows are there */

@@ -280,5 +280,33 @@ def combined():
          "i": (F, [2]), "j": (F, [3, 5]), "k_i": (I, [3, 6])}, constants(five=[5], scales=(0.01 + random.random((3, 2)) / 50).astype("f4")), opset=21)
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined):
+# As torchvision exports Faster R-CNN: boxes that are sure are divided among maps by their size, what their regions give is put together again, and each
+# box has a box of its own for each class, all of which become rows.
+def pooled():
+    corner, size = random.random((20, 2)) * 30, random.random((20, 2)) * 30 + 2
+
+    def of_level(i, of):
+        own = lambda name: f"{name}{i}"
+        return [
+            node("Equal", ["level", own("i")], [own("here")]), node("NonZero", [own("here")], [own("at")]), node("Squeeze", [own("at"), "zero"], [own("place")]),
+            node("Gather", ["kept", own("place")], [own("box")], axis=0), node("Shape", [own("place")], [own("many")]), node("ConstantOfShape", [own("many")], [own("of")], value=helper.make_tensor("v", I, [1], [0])),
+            node("RoiAlign", [own("map"), own("box"), own("of")], [own("part")], output_height=2, output_width=2, sampling_ratio=2, spatial_scale=0.5 / (i + 1), coordinate_transformation_mode="output_half_pixel"),
+            node("Reshape", [own("place"), "upright"], [own("place4")]), node("Concat", [own("many"), "parts"], [own("size")], axis=0), node("Expand", [own("place4"), own("size")], [own("index")]),
+            node("ScatterElements", [of, own("index"), own("part")], [own("joined")], axis=0)]
+
+    save("pooled", [
+        node("Greater", ["scores", "half"], ["sure"]), node("NonZero", ["sure"], ["at"]), node("Squeeze", ["at", "zero"], ["spot"]), node("Gather", ["boxes", "spot"], ["kept"], axis=0),
+        node("Gather", ["kept", "two"], ["right"], axis=1), node("Gather", ["kept", "naught"], ["left"], axis=1), node("Sub", ["right", "left"], ["wide"]), node("Greater", ["wide", "large"], ["is_large"]),
+        node("Cast", ["is_large"], ["level"], to=I), node("Shape", ["level"], ["many"]), node("Concat", ["many", "parts"], ["shape"], axis=0), node("ConstantOfShape", ["shape"], ["none"]),
+        *of_level(0, "none"), *of_level(1, "joined0"), node("Conv", ["joined1", "c"], ["conved"]), node("MaxPool", ["conved"], ["most"], kernel_shape=[2, 2]),
+        node("Flatten", ["joined1"], ["flat"]), node("Gemm", ["flat", "w", "b"], ["moves"], transB=1), node("Reshape", ["moves", "each"], ["by_class"]),
+        node("Slice", ["by_class", "zero", "many", "zero"], ["all"]), node("Slice", ["all", "one", "end", "one"], ["known"]), node("Reshape", ["known", "rows"], ["y"]),
+        node("ReduceMax", ["y"], ["best"], axes=[1], keepdims=0), node("Greater", ["best", "least"], ["high"]), node("NonZero", ["high"], ["z"])],
+        {"boxes": np.concatenate([corner, corner + size], 1).astype("f4"), "scores": random.random(20).astype("f4"), "map0": random.standard_normal((1, 3, 20, 20)).astype("f4"),
+         "map1": random.standard_normal((1, 3, 10, 10)).astype("f4")}, {"joined1": (F, [None, 3, 2, 2]), "most": (F, [None, 2, 1, 1]), "y": (F, [None, 4]), "z": (I, [1, None])},
+        constants(i0=0, i1=1, half=np.float32(0.4), large=np.float32(15), least=np.float32(0.5), zero=[0], naught=0, two=2, one=[1], end=[2 ** 63 - 1], parts=[3, 2, 2], upright=[-1, 1, 1, 1], each=[-1, 3, 4],
+                  rows=[-1, 4], c=random.standard_normal((2, 3, 1, 1)).astype("f4"), w=random.standard_normal((12, 12)).astype("f4"), b=random.standard_normal(12).astype("f4")))
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled):
     make()
