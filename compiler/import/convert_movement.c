@@ -292,6 +292,8 @@ void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     } else if (!sizes_of(im, input_at(inputs, count, 1), "where the slice begins", begins, &many) ||
                !sizes_of(im, input_at(inputs, count, 2), "where the slice ends", ends, &other))
         return;
+    else if (other != many) cannot(im, "it begins at %d places and ends at %d", many, other);
+    if (im->why) return;
     for (int i = 0; i < 16; i++) axes[i] = i, steps[i] = 1;
     if (axes_given(im, inputs, count, 3, axes) < 0 && im->why) return;
     if (input_at(inputs, count, 4) && !ints_of(im, inputs[4], "the steps", steps, &other)) return;
@@ -760,8 +762,7 @@ void convert_space_to_depth(Import *im, Wire *const *inputs, int count, Wire **o
 void convert_trilu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     int64_t k = 0;
-    int one;
-    if (!x || (input_at(inputs, count, 1) && !ints_of(im, inputs[1], "the diagonal", &k, &one))) return;
+    if (!x || (input_at(inputs, count, 1) && !int_of(im, inputs[1], "the diagonal", &k))) return;
     const int rank = wire_rank(im, x);
     if (rank < 2) return;
     Dim rows = wire_size(im, x, rank - 2), columns = wire_size(im, x, rank - 1);

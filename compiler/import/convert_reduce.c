@@ -252,8 +252,7 @@ void convert_top_k(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 void convert_cumsum(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *own;
     int64_t place;
-    int one;
-    if (!x || !ints_of(im, input_at(inputs, count, 1), "the axis", &place, &one)) return;
+    if (!x || !int_of(im, input_at(inputs, count, 1), "the axis", &place)) return;
     const int axis = axis_of(im, place, wire_rank(im, x));
     const bool back = attribute_int(im, "reverse", 0);
     if (axis < 0) return;
@@ -267,8 +266,7 @@ void convert_cumsum(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 void convert_cumprod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     int64_t place, size;
-    int one;
-    if (!x || !ints_of(im, input_at(inputs, count, 1), "the axis", &place, &one)) return;
+    if (!x || !int_of(im, input_at(inputs, count, 1), "the axis", &place)) return;
     const int axis = axis_of(im, place, wire_rank(im, x));
     const bool back = attribute_int(im, "reverse", 0);
     if (axis < 0) return;

@@ -16,8 +16,8 @@ static const struct {
 
 void convert_signal_window(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     int64_t size;
-    int one, row = 0;
-    if (!ints_of(im, input_at(inputs, count, 0), "the size", &size, &one)) return;
+    int row = 0;
+    if (!int_of(im, input_at(inputs, count, 0), "the size", &size)) return;
     if (size < 1 || size > LONGEST_WINDOW) cannot(im, "a window of %lld elements", (long long)size);
     if (im->why) return;
     while (strcmp(signal_windows[row].op, im->node->op)) row++;
@@ -74,8 +74,7 @@ void convert_mel_weights(Import *im, Wire *const *inputs, int count, Wire **outp
 /* The axis is an input since opset 20, and then not the first. */
 static bool transformed_axis(Import *im, Wire *x, Wire *given, int *axis) {
     int64_t place = im->opset < 20 ? attribute_int(im, "axis", 1) : -2;
-    int one;
-    if (given && !ints_of(im, given, "the axis", &place, &one)) return false;
+    if (given && !int_of(im, given, "the axis", &place)) return false;
     const int rank = wire_rank(im, x);
     *axis = axis_of(im, place, rank);
     if (*axis >= 0 && *axis == rank - 1) return cannot(im, "its axis has real and imaginary parts");
@@ -89,6 +88,8 @@ void convert_dft(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (!x || !transformed_axis(im, x, input_at(inputs, count, 2), &axis) ||
         (length && !sizes_of(im, length, "the length", size, &one)))
         return;
+    if (length && one != 1) cannot(im, "the length: %d numbers, where one is needed", one);
+    if (im->why) return;
     outputs[0] = stage(im, x, "onnx.dft", "%d%s%s%s", axis,
                        length ? arena_printf(im->arena, ", size = %s", dim_string(im->arena, size[0])) : "",
                        attribute_int(im, "inverse", 0) ? ", inverse = true" : "",
@@ -107,10 +108,8 @@ void convert_stft(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *window = input_at(inputs, count, 2),
          *length = input_at(inputs, count, 3);
     int64_t step, size;
-    int one;
-    if (!x || !(x = real_signal(im, x)) ||
-        !ints_of(im, input_at(inputs, count, 1), "the step", &step, &one) ||
-        (length && !ints_of(im, length, "the length", &size, &one)))
+    if (!x || !(x = real_signal(im, x)) || !int_of(im, input_at(inputs, count, 1), "the step", &step) ||
+        (length && !int_of(im, length, "the length", &size)))
         return;
     if (!window && !length) cannot(im, "neither a window nor its length");
     else if (!window) window = typed(call(im, "ones", NULL, 0, "[%lld]", (long long)size), ONNX_FLOAT);
