@@ -11,7 +11,7 @@ bool shape_top_k(Graph *g, Op op, Node *const *inputs, int count, const void *at
     const top_k_attributes *top = attributes;
     Shape x = inputs[0]->shape;
     if (x.type == DTYPE_BOOL || x.type == DTYPE_I64)
-        return shape_error(g, error, 0, -1, "top_k takes floats, i8 or i32, not %s",
+        return shape_error(g, error, 0, -1, "top_k takes floats and ints of up to 32 bits, not %s",
                            shape_string(g->arena, x));
     if (!check_axis(g, op, x, top->axis, error)) return false;
     if (top->k.count != 1)

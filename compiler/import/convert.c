@@ -7,6 +7,8 @@
 
 enum { DEEPEST_CALL = 32, MAX_STEPS = 200000 };
 
+const OnnxNode no_node = {.name = "", .op = ""};
+
 /* ---- names ---- */
 
 bool is_reserved(Import *im, const char *name) {
@@ -192,7 +194,7 @@ static bool type_of_input(Import *im, const OnnxPort *port, Symbols *symbols, In
                                      : symbol_of_axis(im, port, i, symbols);
         text_add(&text, "%s%s", i ? ", " : "", sizes[i]);
     }
-    *type = (InputType){dtype_name(dtype_of(port->type)), text_string(&text)};
+    *type = (InputType){dtype_name(stored_dtype(port->type)), text_string(&text)};
     if (!asked_picture(im, port->name)) return true;
     type->element = "image";
     return picture_sizes(im, port, sizes, &type->sizes);
@@ -313,6 +315,12 @@ static const char *where_of_sizes(const Import *im, const Symbols *symbols) {
     return text_string(&where);
 }
 
+static void widen_inputs(Import *im) {
+    im->node = &no_node;
+    for (int i = 0; i < im->inputs.count; i++)
+        map_set(im->wires, im->input_ports.items[i].name, widened(im, im->inputs.items[i]));
+}
+
 /* Elaborates the signature: im->trial stays NULL, with `why`, if the language refuses it.
  * False after a diagnostic. */
 static bool begin_trial_of(Import *im, Symbols *symbols, const char **why) {
@@ -359,6 +367,7 @@ static bool begin_trial(Import *im) {
     const int errors = im->diag->errors;
     for (int i = 0; i < graph->inputs.count; i++)
         if (is_given_input(im, &graph->inputs.items[i])) bind_given(im, &graph->inputs.items[i]);
+    widen_inputs(im);
     begin_pictures(im);
     return im->diag->errors == errors;
 }
@@ -624,6 +633,14 @@ static OnnxNode *needed_nodes(Import *im, int *count) {
     return nodes;
 }
 
+/* The wire as a result of the model; NULL, after refusing it, if it can't be one. */
+static Wire *result_wire(Import *im, Wire *wire) {
+    if (wire->missing || !(wire = found_value(im, wire))) return wire;
+    const int type = wire->type;
+    wire = wire_itself(wire);
+    return materialize(im, wire) ? rounded_as_stored(im, wire, type) : NULL;
+}
+
 static void bind_onnx_outputs(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
@@ -633,13 +650,12 @@ static void bind_onnx_outputs(Import *im) {
                        graph->outputs.items[i].name);
             continue;
         }
-        static const OnnxNode none = {.name = "", .op = ""};
-        im->node = &none;
-        Wire *value = wire->missing ? wire : found_value(im, wire);
-        wire = wire_itself(value ? value : wire);
-        if (!value || (!wire->missing && !materialize(im, wire)))
+        im->node = &no_node;
+        Wire *result = result_wire(im, wire);
+        if (!result)
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s",
                        graph->outputs.items[i].name, im->why);
+        wire = result ? result : wire;
         im->why = NULL;
         vec_push(im->arena, &im->outputs, wire_itself(wire));
         vec_push(im->arena, &im->output_ports, graph->outputs.items[i]);

@@ -12,6 +12,7 @@ int axis_of(Import *im, int64_t axis, int rank);
 /* All elements of a constant list of ints; false, after refusing the node, where they are
  * not known. */
 bool ints_of(Import *im, Wire *wire, const char *what, int64_t *out, int *count);
+bool int_of(Import *im, Wire *wire, const char *what, int64_t *out); /* the same of a list of one */
 bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count);
 /* An optional number: an input, else an attribute, else the fallback. False where it is
  * not known. */

@@ -1,7 +1,6 @@
 /* Attention, as the library's scaled_attention. One mask combines everything that
  * determines which keys a query sees. If the file caps the scores, or outputs them,
- * attention is written as its parts. Numbers of f16 and bf16 are computed in f32 and
- * rounded once, at the end. */
+ * attention is written as its parts. */
 #include "import/convert.h"
 #include <math.h>
 

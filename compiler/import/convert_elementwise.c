@@ -84,12 +84,14 @@ static const char *sizes_text(Import *im, Wire *wire) {
 void convert_compare(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     if (a && b && a->type == ONNX_BOOL) a = cast_to(im, a, ONNX_INT32), b = cast_to(im, b, ONNX_INT32);
-    if (a && a->type == ONNX_UINT64) cannot(im, "comparing uint64");
     if (a && b && wire_is_constant(a) && wire_is_constant(b) &&
         (is_free_constant(im, a) || is_free_constant(im, b)))
         cannot(im, "it compares sizes that are free, %s and %s: -D fixes them", sizes_text(im, a),
                sizes_text(im, b));
-    outputs[0] = typed(infix(im, current_row(im)->as, a, b), ONNX_BOOL);
+    const char *op = current_row(im)->as;
+    if (a && a->type == ONNX_UINT64 && strcmp(op, "=="))
+        a = stage(im, a, "onnx.unsigned_order", "%s", ""), b = stage(im, b, "onnx.unsigned_order", "%s", "");
+    outputs[0] = typed(infix(im, op, a, b), ONNX_BOOL);
 }
 
 void convert_logic(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -150,18 +152,25 @@ static Wire *truncated_quotient(Import *im, Wire *const *both) {
                    both, 2);
 }
 
+/* The ints of 64 bits are held in signed ones, those of fewer in longer ones. */
+static Wire *unsigned_quotient(Import *im, Wire *a, Wire *b) {
+    return a && a->type == ONNX_UINT64 ? call(im, "onnx.unsigned_quotient", (Wire *[]){a, b}, 2, "%s", "")
+                                       : infix(im, "//", a, b);
+}
+
 void convert_div(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1), *both[] = {a, b};
-    if (a && a->type == ONNX_UINT64) cannot(im, "dividing uint64");
     if (!a || onnx_type_is_float(a->type)) outputs[0] = infix(im, "/", a, b);
-    else if (is_unsigned(a->type)) outputs[0] = infix(im, "//", a, b);
+    else if (is_unsigned(a->type)) outputs[0] = unsigned_quotient(im, a, b);
     else if (b) outputs[0] = truncated_quotient(im, both);
 }
 
 void convert_mod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *both[] = {input_at(inputs, count, 0), input_at(inputs, count, 1)};
-    if (both[0] && both[0]->type == ONNX_UINT64) cannot(im, "dividing uint64");
-    if (attribute_int(im, "fmod", 0)) outputs[0] = formula(im, "sign(x) * (abs(x) % abs(y))", both, 2);
+    if (both[0] && both[0]->type == ONNX_UINT64)
+        outputs[0] =
+            infix(im, "-", both[0], infix(im, "*", unsigned_quotient(im, both[0], both[1]), both[1]));
+    else if (attribute_int(im, "fmod", 0)) outputs[0] = formula(im, "sign(x) * (abs(x) % abs(y))", both, 2);
     else outputs[0] = infix(im, "%", both[0], both[1]);
 }
 
@@ -208,9 +217,8 @@ static bool are_known_within(Import *im, Wire *wire, int64_t end) {
 void convert_bit_shift(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *by = input_at(inputs, count, 1);
     const bool left = !strcmp(attribute_string(im, "direction", ""), "LEFT");
-    if (x && !left && x->type == ONNX_UINT64) cannot(im, "dividing uint64");
     Wire *power = call(im, "onnx.power_of_two", &by, 1, "%s", "");
-    Wire *y = left ? wrapped_wire(im, infix(im, "*", x, power)) : infix(im, "//", x, power);
+    Wire *y = left ? wrapped_wire(im, infix(im, "*", x, power)) : unsigned_quotient(im, x, power);
     if (!y) return;
     const int end = left ? 8 * onnx_type_bytes(x->type) : bits_beside_sign(x->type);
     Wire *sign = cast_to(im, typed(infix_number(im, "<", x, 0), ONNX_BOOL), x->type);
@@ -358,20 +366,39 @@ void convert_is_inf(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     typed(outputs[0], ONNX_BOOL);
 }
 
-/* A cast to a type that cai holds in a wider type must wrap as the narrow type would. */
+/* Types that cai holds in a wider type wrap, or round, as they do themselves. */
+static Wire *cast_in_onnx(Import *im, Wire *x, int to) {
+    const bool exact = x && (x->type == to || x->type == ONNX_BOOL);
+    if (stored_dtype(to) != dtype_of(to) && !exact)
+        return widened(im, typed(stage(im, x, "cast", "type = \"%s\"", dtype_name(stored_dtype(to))), to));
+    return wrapped_wire(im, cast_to(im, x, to));
+}
+
 void convert_cast(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const int to = (int)attribute_int(im, "to", 0);
     Wire *x = input_at(inputs, count, 0);
     if (onnx_type_bytes(to) == 0 || (x && onnx_type_bytes(x->type) == 0))
         cannot(im, "a cast from %s to %s", x ? onnx_type_name(x->type) : "nothing", onnx_type_name(to));
     if (x && onnx_type_is_float(x->type) && wraps_at(to)) x = cast_to(im, x, ONNX_INT64);
-    outputs[0] = wrapped_wire(im, cast_to(im, x, to));
+    outputs[0] = cast_in_onnx(im, x, to);
+}
+
+/* Ints of as many bits, which wrap as in a cast. */
+void convert_bit_cast(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const int to = (int)attribute_int(im, "to", 0);
+    Wire *x = input_at(inputs, count, 0);
+    const bool bytes = x && onnx_type_bytes(to) && onnx_type_bytes(to) == onnx_type_bytes(x->type);
+    const bool ints = bytes && !onnx_type_is_float(x->type) && !onnx_type_is_float(to) && to != ONNX_BOOL;
+    outputs[0] =
+        ints || (bytes && x->type == to)
+            ? cast_in_onnx(im, x, to)
+            : cannot(im, "the bits of %s as %s", x ? onnx_type_name(x->type) : "nothing", onnx_type_name(to));
 }
 
 void convert_cast_like(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *like = input_at(inputs, count, 1);
     if (like && onnx_type_bytes(like->type) == 0) cannot(im, "a cast to %s", onnx_type_name(like->type));
-    outputs[0] = like ? wrapped_wire(im, cast_to(im, input_at(inputs, count, 0), like->type)) : NULL;
+    outputs[0] = like ? cast_in_onnx(im, input_at(inputs, count, 0), like->type) : NULL;
 }
 
 void convert_where(Import *im, Wire *const *inputs, int count, Wire **outputs) {

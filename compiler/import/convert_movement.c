@@ -27,6 +27,21 @@ static Wire *with_rows_as_given(Import *im, Wire *y, const Dim *given, int rank)
     return y;
 }
 
+/* A reshape that may join the axis of rows that were found with axes behind it: boxes of
+ * each class, [rows, classes, 4], become rows of their own. */
+static Wire *reshaped_rows(Import *im, Wire *x, const Dim *dims, int rank) {
+    const int rows = found_axis(im, x);
+    Dim before = rows > 0 ? size_product(im, x, 0, rows) : dim_const(im->dims, 1),
+        product = dim_const(im->dims, 1);
+    int axis = 0;
+    while (axis < rank && product != before) product = dim_mul(im->dims, product, dims[axis++]);
+    const bool joins = rows >= 0 && axis < rank && dims[axis] != wire_size(im, x, rows);
+    for (int end = rows + 2; joins && end <= wire_rank(im, x); end++)
+        if (size_product(im, x, rows, end) == dims[axis])
+            return found_multiplied(im, x, dims, rank, axis, size_product(im, x, rows + 1, end));
+    return flattened_wire(im, x, dims, rank);
+}
+
 void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     Dim given[16], dims[16], known = dim_const(im->dims, 1);
@@ -45,7 +60,7 @@ void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs)
     if (open >= 0 && !dims[open])
         cannot(im, "a shape whose -1 is not a whole number: %s over %s", onnx_shape_text(im, x),
                dim_string(im->arena, known));
-    else outputs[0] = flattened_wire(im, x, dims, rank);
+    else outputs[0] = reshaped_rows(im, x, dims, rank);
     if (outputs[0]) outputs[0] = with_rows_as_given(im, outputs[0], given, rank);
 }
 
@@ -252,6 +267,15 @@ static bool is_negative(Dim place) {
     return dim_is_const(place, &value) && value < 0;
 }
 
+/* An end that is the number of x's own rows takes all of them. */
+static bool end_of_found(Import *im, Wire *x, int axis, Dim *end) {
+    if (!found_is_count(im, *end)) return true;
+    if (*end != found_size(im, x, axis))
+        return cannot(im, "where the slice ends depends on values that only a run knows");
+    *end = wire_size(im, x, axis);
+    return true;
+}
+
 /* Slice. Begins, ends, axes and steps are attributes up to opset 9, inputs since opset
  * 10. */
 void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -268,13 +292,16 @@ void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     } else if (!sizes_of(im, input_at(inputs, count, 1), "where the slice begins", begins, &many) ||
                !sizes_of(im, input_at(inputs, count, 2), "where the slice ends", ends, &other))
         return;
+    else if (other != many) cannot(im, "it begins at %d places and ends at %d", many, other);
+    if (im->why) return;
     for (int i = 0; i < 16; i++) axes[i] = i, steps[i] = 1;
     if (axes_given(im, inputs, count, 3, axes) < 0 && im->why) return;
     if (input_at(inputs, count, 4) && !ints_of(im, inputs[4], "the steps", steps, &other)) return;
     const char *places[16];
     for (int i = 0; i < 16; i++) places[i] = ":";
     for (int i = 0; i < many; i++) {
-        if ((axis = axis_of(im, axes[i], wire_rank(im, x))) < 0) return;
+        if ((axis = axis_of(im, axes[i], wire_rank(im, x))) < 0 || !end_of_found(im, x, axis, &ends[i]))
+            return;
         if (axis == found_axis(im, x) && (is_negative(begins[i]) || is_negative(ends[i]))) {
             cannot(im, "it counts from the end of rows whose number only a run knows");
             return;
@@ -652,6 +679,16 @@ void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                  dims_text(im->arena, before, rank), dims_text(im->arena, after, rank), ours, number);
 }
 
+void convert_reverse_sequence(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *lengths = input_at(inputs, count, 1);
+    const int64_t axis = attribute_int(im, "time_axis", 0), batch = attribute_int(im, "batch_axis", 1);
+    if (!x || !lengths || !(lengths = cast_to(im, lengths, ONNX_INT32))) return;
+    if (wire_rank(im, x) < 2 || axis < 0 || axis > 1 || batch != 1 - axis)
+        cannot(im, "sequences along axis %lld of samples along axis %lld", (long long)axis, (long long)batch);
+    outputs[0] = call(im, "onnx.reverse_first", (Wire *[]){x, lengths}, 2, "%lld, %lld", (long long)axis,
+                      (long long)batch);
+}
+
 /* Cuts from both ends, or puts zeros there, until some axes have the sizes wanted. */
 void convert_center_crop_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
@@ -725,8 +762,7 @@ void convert_space_to_depth(Import *im, Wire *const *inputs, int count, Wire **o
 void convert_trilu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     int64_t k = 0;
-    int one;
-    if (!x || (input_at(inputs, count, 1) && !ints_of(im, inputs[1], "the diagonal", &k, &one))) return;
+    if (!x || (input_at(inputs, count, 1) && !int_of(im, inputs[1], "the diagonal", &k))) return;
     const int rank = wire_rank(im, x);
     if (rank < 2) return;
     Dim rows = wire_size(im, x, rank - 2), columns = wire_size(im, x, rank - 1);

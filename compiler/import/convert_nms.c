@@ -7,9 +7,8 @@ enum { MOST_BOXES = 1 << 20 }; /* that the language's nms keeps */
 /* How many boxes of a picture and class may stay: `given`, but no more than there are. */
 static bool most_boxes(Import *im, Wire *scores, Wire *given, int64_t *most) {
     int64_t boxes;
-    int one;
     if (!given) return cannot(im, "it keeps no box: max_output_boxes_per_class is not given");
-    if (!ints_of(im, given, "max_output_boxes_per_class", most, &one)) return false;
+    if (!int_of(im, given, "max_output_boxes_per_class", most)) return false;
     if (wire_fixed(im, scores, 2, &boxes)) *most = min_i64(*most, boxes);
     if (*most < 1) return cannot(im, "it keeps no box: max_output_boxes_per_class is %lld", (long long)*most);
     return *most <= MOST_BOXES ||
@@ -52,8 +51,7 @@ void convert_own_nms(Import *im, Wire *const *inputs, int count, Wire **outputs)
     Wire *both[] = {input_at(inputs, count, 0), input_at(inputs, count, 1)}, *made[2] = {NULL, NULL};
     Text settings = {.arena = im->arena};
     int64_t most;
-    int one;
-    if (!both[0] || !both[1] || !ints_of(im, input_at(inputs, count, 2), "most", &most, &one)) return;
+    if (!both[0] || !both[1] || !int_of(im, input_at(inputs, count, 2), "most", &most)) return;
     text_add(&settings, "most = %lld", (long long)most);
     if (!nms_settings(im, input_at(inputs, count, 3), input_at(inputs, count, 4), &settings)) return;
     calls(im, "nms", both, 2, made, 2, text_string(&settings));

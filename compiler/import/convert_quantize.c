@@ -6,10 +6,34 @@
 
 enum { EXACT = 1 << 24, LARGEST_PRODUCT = 255 * 255, LARGEST_SPLIT_PRODUCT = 16 * 255 };
 
-/* A scale or a zero point with one element for each index along an axis, shaped to
- * broadcast to x. */
+/* One element for so many along an axis of x: as often. */
+static Wire *for_each_of_block(Import *im, Wire *v, Wire *x, int axis, int64_t block) {
+    Dim dims[17], size = wire_size(im, x, axis);
+    const int rank = wire_rank(im, x);
+    for (int i = 0; i <= rank; i++)
+        dims[i] = i == axis + 1 ? dim_const(im->dims, 1) : wire_size(im, v, i <= axis ? i : i - 1);
+    Wire *apart = reshaped(im, v, dims, rank + 1);
+    dims[axis + 1] = dim_const(im->dims, block);
+    Wire *many = broadcasted(im, apart, dims, rank + 1);
+    dims[axis] = dim_scale(im->dims, dims[axis], block);
+    for (int i = axis + 1; i < rank; i++) dims[i] = dims[i + 1];
+    Wire *y = reshaped(im, many, dims, rank);
+    if (!y || dims[axis] == size) return y;
+    Text text = {.arena = im->arena};
+    for (int i = 0; i < axis; i++) text_add(&text, ":, ");
+    return indexed(im, y, "%s:%s", text_string(&text), dim_string(im->arena, size));
+}
+
+/* A scale or a zero point with one element for each index along an axis, or for each
+ * block of these, shaped to broadcast to x. */
 static Wire *along_axis(Import *im, Wire *v, Wire *x, int axis) {
     Dim dims[16];
+    const int64_t block = attribute_int(im, "block_size", 0);
+    if (v && block) {
+        if (block > 0 && wire_rank(im, v) == wire_rank(im, x))
+            return for_each_of_block(im, v, x, axis, block);
+        return cannot(im, "blocks of %lld, with a scale of %d axes", (long long)block, wire_rank(im, v));
+    }
     if (!v || wire_rank(im, v) != 1 || wire_size(im, v, 0) == dim_const(im->dims, 1)) return v;
     for (int i = 0; i < wire_rank(im, x); i++) dims[i] = dim_const(im->dims, 1);
     dims[axis] = wire_size(im, v, 0);
@@ -17,7 +41,6 @@ static Wire *along_axis(Import *im, Wire *v, Wire *x, int axis) {
 }
 
 static bool quantized_axis(Import *im, Wire *x, int *axis) {
-    if (attribute_int(im, "block_size", 0)) return cannot(im, "scales for blocks (block_size)");
     const int rank = wire_rank(im, x);
     int64_t given = attribute_int(im, "axis", 1);
     *axis = rank < 2 && !attribute(im, "axis") ? 0 : rank == 0 ? 0 : axis_of(im, given, rank);

@@ -4,7 +4,7 @@
 
 int axes_given(Import *im, Wire *const *inputs, int count, int place, int64_t *axes);
 
-enum { MOST_FACTORS = 64 /* of products, which are unrolled */, LONGEST_WINDOW = 1 << 16 };
+enum { MOST_FACTORS = 64 }; /* of products, which are unrolled */
 
 /* ---- constants ---- */
 
@@ -62,31 +62,6 @@ void convert_range(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                      dtype_name(dtype_of(begin->type)));
     outputs[0] =
         from ? infix_number(im, "+", typed(all, begin->type), (double)from) : typed(all, begin->type);
-}
-
-/* A window of signal processing: sums of cosines of whole turns over its length. */
-static const struct {
-    const char *op;
-    double parts[3];
-} signal_windows[] = {{"HannWindow", {0.5, -0.5}},
-                      {"HammingWindow", {25.0 / 46, -21.0 / 46}},
-                      {"BlackmanWindow", {0.42, -0.5, 0.08}}};
-
-void convert_signal_window(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    int64_t size;
-    int one, row = 0;
-    if (!ints_of(im, input_at(inputs, count, 0), "the size", &size, &one)) return;
-    if (size < 1 || size > LONGEST_WINDOW) cannot(im, "a window of %lld elements", (long long)size);
-    if (im->why) return;
-    while (strcmp(signal_windows[row].op, im->node->op)) row++;
-    const double length = (double)(attribute_int(im, "periodic", 1) || size == 1 ? size : size - 1);
-    double *values = NEW_ARRAY(im->arena, double, size);
-    for (int64_t i = 0; i < size; i++)
-        for (int k = 0; k < 3; k++)
-            values[i] +=
-                signal_windows[row].parts[k] * real_cos(2 * 3.14159265358979323846 * k * (double)i / length);
-    outputs[0] = cast_to(im, wire_of_reals(im, 1, &size, values),
-                         (int)attribute_int(im, "output_datatype", ONNX_FLOAT));
 }
 
 /* ---- reductions ---- */
@@ -263,10 +238,13 @@ void convert_top_k(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Dim k = axis < 0 ? NULL : number_taken(im, input_at(inputs, count, 1), x, axis, &many);
     if (!k) return;
     x = filled_to_be_last(im, x, axis, largest);
-    Wire *places = typed(call(im, "primitive.top_k", &x, 1, "k = %s, axis = %d, largest = %s",
-                              dim_string(im->arena, k), axis, largest ? "true" : "false"),
-                         ONNX_INT32);
-    outputs[0] = typed(call(im, "take_along", (Wire *[]){x, places}, 2, "axis = %d", axis), x->type);
+    const char *settings = arena_printf(im->arena, "k = %s, axis = %d, largest = %s",
+                                        dim_string(im->arena, k), axis, largest ? "true" : "false");
+    Wire *best[2] = {0};
+    if (x && dtype_of(x->type) == DTYPE_I64) calls(im, "top_k", &x, 1, best, 2, settings);
+    else best[1] = call(im, "primitive.top_k", &x, 1, "%s", settings);
+    Wire *places = typed(best[1], ONNX_INT32);
+    outputs[0] = best[0] ? best[0] : call(im, "take_along", (Wire *[]){x, places}, 2, "axis = %d", axis);
     if (im->why) return;
     if (many) found_begin(im, places, axis, many), found_beside(im, outputs[0], places);
     if (im->node->output_count > 1) outputs[1] = cast_to(im, places, ONNX_INT64);
@@ -275,8 +253,7 @@ void convert_top_k(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 void convert_cumsum(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *own;
     int64_t place;
-    int one;
-    if (!x || !ints_of(im, input_at(inputs, count, 1), "the axis", &place, &one)) return;
+    if (!x || !int_of(im, input_at(inputs, count, 1), "the axis", &place)) return;
     const int axis = axis_of(im, place, wire_rank(im, x));
     const bool back = attribute_int(im, "reverse", 0);
     if (axis < 0) return;
@@ -290,8 +267,7 @@ void convert_cumsum(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 void convert_cumprod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     int64_t place, size;
-    int one;
-    if (!x || !ints_of(im, input_at(inputs, count, 1), "the axis", &place, &one)) return;
+    if (!x || !int_of(im, input_at(inputs, count, 1), "the axis", &place)) return;
     const int axis = axis_of(im, place, wire_rank(im, x));
     const bool back = attribute_int(im, "reverse", 0);
     if (axis < 0) return;

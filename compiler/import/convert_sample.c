@@ -1,5 +1,5 @@
-/* Sampling of pictures and volumes at places that the model computes, deformable
- * convolution, and pictures put together from patches (Col2Im). */
+/* Sampling of pictures and volumes at places that the model computes, of regions,
+ * deformable convolution, and pictures put together from patches (Col2Im). */
 #include "import/convert.h"
 
 void convert_grid_sample(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -39,6 +39,29 @@ void convert_deform_conv(Import *im, Wire *const *inputs, int count, Wire **outp
     const char *settings = window_settings(im, &w, LIKE_TRANSPOSED, attribute_int(im, "group", 1));
     outputs[0] =
         with_bias(im, call(im, "deform_convolve", read, mask ? 4 : 3, "%s", first_settings(settings)), bias);
+}
+
+/* Before opset 16 boxes were never aligned. */
+void convert_roi_align(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const char *usual = im->opset < 16 ? "output_half_pixel" : "half_pixel";
+    const bool aligned = !strcmp(attribute_string(im, "coordinate_transformation_mode", usual), "half_pixel");
+    const bool largest = !strcmp(attribute_string(im, "mode", "avg"), "max");
+    const int64_t samples = attribute_int(im, "sampling_ratio", 0),
+                  size[] = {attribute_int(im, "output_height", 1), attribute_int(im, "output_width", 1)};
+    const double scale = attribute_real(im, "spatial_scale", 1);
+    Wire *pictures = input_at(inputs, count, 2),
+         *read[] = {input_at(inputs, count, 0), input_at(inputs, count, 1), NULL};
+    if (samples <= 0)
+        cannot(
+            im,
+            "sampling_ratio 0, as many samples as a box is large, which only a run knows: export it with 2");
+    read[2] = pictures ? cast_to(im, pictures, ONNX_INT32) : NULL;
+    Text settings = {.arena = im->arena};
+    text_add(&settings, "%s", ints_text(im->arena, size, 2));
+    if (scale != 1) text_add(&settings, ", scale = %s", number_text(im->arena, scale, true));
+    if (samples != 2) text_add(&settings, ", samples = %lld", (long long)samples);
+    text_add(&settings, "%s%s", aligned ? ", aligned = true" : "", largest ? ", mode = \"max\"" : "");
+    outputs[0] = call(im, "roi_align", read, 3, "%s", text_string(&settings));
 }
 
 /* Patches that are put back: the kernel and the picture's size are inputs. */

@@ -144,7 +144,7 @@ static bool is_shape_input(const char *op, int i) {
 
 /* Whether the converter of an operator reads sizes that are counts itself. */
 static bool reads_counts(const char *op, int i) {
-    return i == 1 && (!strcmp(op, "Pad") || !strcmp(op, "Reshape"));
+    return (i == 1 && (!strcmp(op, "Pad") || !strcmp(op, "Reshape"))) || (i == 2 && !strcmp(op, "Slice"));
 }
 
 bool found_sizes(Import *im, Wire **inputs, int count, const Known **shape) {

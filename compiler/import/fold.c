@@ -58,6 +58,13 @@ const Known *known_sizes(Import *im, Wire *wire) { return as_sizes(im, known_of(
 
 /* ---- element by element ---- */
 
+/* The steps of floats of fewer bits are computed in f32. */
+static double real_as_held(double x, int type) { return type == ONNX_DOUBLE ? x : (double)(float)x; }
+
+static double real_as_stored(double x, int type) {
+    return number_cast((Number){.real = real_as_held(x, type)}, DTYPE_F32, stored_dtype(type)).real;
+}
+
 static bool divide_sizes(Dims *dims, Dim a, Dim b, Dim *out) {
     int64_t x, y;
     if (!dim_is_const(b, &y)) return (*out = dim_div_exact(dims, a, b)) != NULL;
@@ -183,7 +190,7 @@ static Known *fold_binary(Import *im, Knowns given, char op, bool truth) {
         const int64_t a = broadcast_place(in[0], rank, dims, i), b = broadcast_place(in[1], rank, dims, i);
         const double value = combine_reals(op, in[0]->reals[a], in[1]->reals[b]);
         if (truth) out->sizes[i] = dim_const(im->dims, (int64_t)value);
-        else out->reals[i] = out->type == ONNX_FLOAT ? (double)(float)value : value;
+        else out->reals[i] = real_as_held(value, out->type);
     }
     return out;
 }
@@ -248,15 +255,14 @@ static Known *fold_cast(Import *im, const Known *in, int type) {
     if (out && out->reals && free) out->reals = NULL, out->sizes = in->sizes;
     for (int64_t i = 0; out && i < out->count; i++) {
         int64_t whole;
-        if (in->reals && out->reals)
-            out->reals[i] = type == ONNX_FLOAT ? (double)(float)in->reals[i] : in->reals[i];
+        if (in->reals && out->reals) out->reals[i] = real_as_stored(in->reals[i], type);
         else if (in->reals) {
             if (!(fabs(in->reals[i]) < 0x1p62)) return NULL;
             out->sizes[i] =
                 dim_const(im->dims, type == ONNX_BOOL ? in->reals[i] != 0
                                                       : wrapped_to_onnx((int64_t)in->reals[i], type));
         } else if (dim_is_const(in->sizes[i], &whole)) {
-            if (out->reals) out->reals[i] = (double)(float)whole;
+            if (out->reals) out->reals[i] = real_as_stored((double)whole, type);
             else if (out->sizes != in->sizes)
                 out->sizes[i] = dim_const(im->dims, wrapped_to_onnx(whole, type));
         } else if (type == ONNX_BOOL || onnx_type_bytes(type) < 4) return NULL;
@@ -619,6 +625,8 @@ static Known *fold_wires(Import *im, Wire *const *inputs, Knowns in, int count) 
     for (int i = 0; i < COUNT_OF(unaries); i++)
         if (!strcmp(op, unaries[i])) return fold_unary(im, in, op);
     if (!strcmp(op, "Cast")) return fold_cast(im, in[0], (int)attribute_int(im, "to", 0));
+    if (!strcmp(op, "CastLike"))
+        return count == 2 && inputs[1] ? fold_cast(im, in[0], inputs[1]->type) : NULL;
     if (!strcmp(op, "Gather")) return count == 2 ? fold_gather(im, in) : NULL;
     if (!strcmp(op, "Concat")) return fold_concat(im, in, count);
     if (!strcmp(op, "Unsqueeze")) return fold_unsqueeze(im, in, count);
@@ -695,17 +703,23 @@ static const Folded *folded_of(const Import *im, Wire *const *inputs, Knowns in,
     return folded;
 }
 
+/* Of how many inputs the elements are read; of others only types and shapes. */
+static int inputs_read(const OnnxNode *node, int count) {
+    if (!strcmp(node->op, "Shape") || !strcmp(node->op, "Size")) return 0;
+    return strcmp(node->op, "CastLike") ? count : (int)min_i64(count, 1);
+}
+
 /* Many elements that depend on free sizes are left to the model to compute: as constants
  * they could not be written. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    const bool by_shape = !strcmp(im->node->op, "Shape") || !strcmp(im->node->op, "Size");
-    if (count && inputs[0] && !by_shape && is_shared_weight(im, inputs[0])) return false;
+    const int read = inputs_read(im->node, count);
+    if (read && inputs[0] && is_shared_weight(im, inputs[0])) return false;
     Wire *reshaped = reshaped_initializer(im, inputs, count);
     if (reshaped) return outputs[0] = reshaped, true;
     const Known **in = NEW_ARRAY(im->arena, const Known *, count + 1);
     for (int i = 0; i < count; i++) {
         in[i] = known_of(im, inputs[i]);
-        if (inputs[i] && !in[i] && !by_shape) return false;
+        if (inputs[i] && !in[i] && i < read) return false;
     }
     if (im->node->output_count != 1 || works_on_weight(im, inputs, in, count)) return false;
     Known *known = fold_wires(im, inputs, in, count);

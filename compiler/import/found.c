@@ -63,8 +63,13 @@ static int axis_behind(Import *im, const Node *node, int input, int axis) {
     case OP_sum: return reduced_axis(ATTRIBUTES(node, sum)->axes, axis);
     case OP_reduce_max: return reduced_axis(ATTRIBUTES(node, reduce_max)->axes, axis);
     case OP_argmax: return ATTRIBUTES(node, argmax)->axis != axis ? axis : ACROSS;
-    default: return op_info[node->op].class == CLASS_ELEMENTWISE ? axis : ACROSS;
+    case OP_matmul: return axis != from.rank - (input == 0 ? 1 : 2) ? axis : ACROSS;
+    case OP_convolution:
+    case OP_convolution_backward_data: return input == 0 && axis == 0 ? 0 : ACROSS;
+    default: break;
     }
+    const OpClass class = op_info[node->op].class;
+    return class == CLASS_ELEMENTWISE || (class == CLASS_WINDOW && axis == 0) ? axis : ACROSS;
 }
 
 /* ---- nodes ---- */
@@ -198,6 +203,16 @@ Wire *found_first(Import *im, Wire *x, int axis, Wire *count) {
         x->type == ONNX_BOOL ? "false" : number_text(im->arena, 0, onnx_type_is_float(x->type));
     const FoundRows rows = {found_count(im, count, wire_size(im, x, axis)), axis, found_are_places(im, x)};
     return filled_behind(im, x, axis, count, number, rows);
+}
+
+Wire *found_multiplied(Import *im, Wire *x, const Dim *dims, int rank, int axis, Dim times) {
+    const FoundCount *of = rows_of_wire(im, x).of;
+    Wire *y = reshaped(im, found_filled(im, x, x->type == ONNX_BOOL ? "false" : "0"), dims, rank),
+         *count = infix_size(im, "*", of->count, times);
+    if (!y || !count) return NULL;
+    set_rows(im, trial_node(im->trial, y->name),
+             (FoundRows){found_count(im, count, dims[axis]), axis, false});
+    return y;
 }
 
 Wire *found_where(Import *im, Wire *condition, Wire *x) {

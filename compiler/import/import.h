@@ -312,7 +312,8 @@ bool wire_is_constant(const Wire *wire);
 int wire_rank(Import *im, Wire *wire);
 Dim wire_size(Import *im, Wire *wire, int axis);
 bool wire_fixed(Import *im, Wire *wire, int axis, int64_t *size);
-DType dtype_of(int onnx_type);
+DType dtype_of(int onnx_type);     /* in which the model computes: f32 for all floats */
+DType stored_dtype(int onnx_type); /* of inputs, results and weights, which may be f16 and bf16 */
 
 /* A line of the first comment, once. */
 void add_remark(Import *im, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -344,6 +345,9 @@ bool materialize(Import *im,
 Wire *wire_itself(Wire *wire);                /* the wire that `same` leads to */
 Wire *typed(Wire *wire, int type);            /* sets the ONNX type; NULL is passed on */
 Wire *cast_to(Import *im, Wire *x, int type); /* writes a cast only if the types differ in cai */
+Wire *widened(Import *im, Wire *x);           /* an input of f16 or bf16 as f32; others as they are */
+/* A float rounded to that type, if it is f16 or bf16, as a result of the model is. */
+Wire *rounded_as_stored(Import *im, Wire *x, int type);
 Wire *reshaped(Import *im, Wire *x, const Dim *dims, int rank);
 Wire *permuted(Import *im, Wire *x, const int *order);
 
@@ -403,6 +407,9 @@ bool found_are_all(Import *im, Wire *wire);
 Wire *found_filled(Import *im, Wire *x, const char *number);
 /* x as rows of which only the first `count` are there. */
 Wire *found_first(Import *im, Wire *x, int axis, Wire *count);
+/* x reshaped so that each of its rows becomes `times` rows, along an axis of the
+ * result. */
+Wire *found_multiplied(Import *im, Wire *x, const Dim *dims, int rank, int axis, Dim times);
 /* Rows where a condition holds, and none where it does not. */
 Wire *found_where(Import *im, Wire *condition, Wire *x);
 Wire *found_flags(Import *im, Wire *x, int axis); /* bool[size]: which of its rows are there */
@@ -444,6 +451,7 @@ const char *identifier(Import *im, const char *name,
 /* Converts all nodes that the outputs need; those that cannot be read are listed in
  * im->unread. False after an error that makes the import impossible. */
 bool import_graph(Import *im);
+extern const OnnxNode no_node; /* of lines that no node of the file asks for */
 
 /* ---- group.c ---- */
 

@@ -51,8 +51,6 @@ const char *dims_text(Arena *arena, const Dim *dims, int count) {
 
 DType dtype_of(int type) {
     switch (type) {
-    case ONNX_FLOAT16: return DTYPE_F16;
-    case ONNX_BFLOAT16: return DTYPE_BF16;
     case ONNX_INT8: return DTYPE_I8;
     case ONNX_UINT8:
     case ONNX_INT16:
@@ -64,6 +62,10 @@ DType dtype_of(int type) {
     case ONNX_BOOL: return DTYPE_BOOL;
     default: return DTYPE_F32;
     }
+}
+
+DType stored_dtype(int type) {
+    return type == ONNX_FLOAT16 ? DTYPE_F16 : type == ONNX_BFLOAT16 ? DTYPE_BF16 : dtype_of(type);
 }
 
 Wire *typed(Wire *wire, int type) {
@@ -483,11 +485,18 @@ static Wire *cast_constant(Import *im, Wire *x, int type) {
     return made;
 }
 
-/* What was widened to i64 only; NULL where it was not. */
-static Wire *before_widening(Wire *x) {
-    const Line *line = x->line;
-    Wire *from = line && !strcmp(line->callee, "cast") ? line->inputs.items[0].wire : NULL;
+/* What was cast to this wire only; NULL where nothing was. */
+static Wire *before_cast(const Wire *x) {
+    return x->line && !strcmp(x->line->callee, "cast") ? x->line->inputs.items[0].wire : NULL;
+}
+
+static Wire *before_widening(const Wire *x) {
+    Wire *from = before_cast(x);
     return from && from->type == ONNX_INT32 && x->type == ONNX_INT64 ? from : NULL;
+}
+
+static Wire *cast_stage(Import *im, Wire *x, DType to) {
+    return stage(im, x, "cast", "type = \"%s\"", dtype_name(to));
 }
 
 Wire *cast_to(Import *im, Wire *x, int type) {
@@ -502,7 +511,19 @@ Wire *cast_to(Import *im, Wire *x, int type) {
         same->same = x;
         return typed(same, type);
     }
-    return typed(stage(im, x, "cast", "type = \"%s\"", dtype_name(dtype_of(type))), type);
+    return typed(cast_stage(im, x, dtype_of(type)), type);
+}
+
+Wire *widened(Import *im, Wire *x) {
+    const bool narrow = x && (x->shape.type == DTYPE_F16 || x->shape.type == DTYPE_BF16);
+    return narrow ? cast_stage(im, x, DTYPE_F32) : x;
+}
+
+Wire *rounded_as_stored(Import *im, Wire *x, int type) {
+    const DType stored = stored_dtype(type);
+    if (stored == dtype_of(type) || x->shape.type != dtype_of(type)) return x;
+    Wire *from = before_cast(x);
+    return from && from->shape.type == stored ? from : typed(cast_stage(im, x, stored), type);
 }
 
 static bool wire_has_shape(Import *im, Wire *x, const Dim *dims, int rank) {

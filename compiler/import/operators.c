@@ -59,6 +59,15 @@ bool ints_of(Import *im, Wire *wire, const char *what, int64_t *out, int *count)
     return true;
 }
 
+bool int_of(Import *im, Wire *wire, const char *what, int64_t *out) {
+    int64_t all[16];
+    int count;
+    if (!ints_of(im, wire, what, all, &count)) return false;
+    if (count != 1) return cannot(im, "%s: %d numbers, where one is needed", what, count);
+    *out = all[0];
+    return true;
+}
+
 bool number_of(Import *im, Wire *wire, const char *what, double *out) {
     const Known *k = known_of(im, wire);
     int64_t whole;

@@ -9,8 +9,6 @@
 #include "import/import.h"
 #include <stdlib.h>
 
-static const OnnxNode no_node = {.name = "", .op = ""};
-
 /* ---- --image NAME[:bgr][:255],.. ---- */
 
 static bool has_word(const char *at, size_t length, const char *word) {
@@ -64,11 +62,11 @@ static int channel_axis(const OnnxPort *port) {
 bool picture_sizes(Import *im, const OnnxPort *port, const char *const *sizes, const char **out) {
     static const int first[] = {0, 1, 2, 3}, last[] = {0, 3, 1, 2};
     const int *order = channel_axis(port) == 3 ? last : first;
-    const bool typed = port->type == ONNX_FLOAT || port->type == ONNX_UINT8;
+    const bool typed = onnx_type_is_float(port->type) || port->type == ONNX_UINT8;
     if (channel_axis(port) < 0 || !typed) {
         diag_error(
             im->diag, DIAG_onnx_operator, (Span){0},
-            "the input `%s` is not a picture: a picture is float or uint8, with 1 or 3 channels before or after its height and width",
+            "the input `%s` is not a picture: a picture is of floats or uint8, with 1 or 3 channels before or after its height and width",
             port->name);
         return false;
     }
@@ -84,7 +82,7 @@ static void remark_levels(Import *im, const Wire *wire) {
 /* Converts the picture to the tensor that the nodes of the file expect. */
 static Wire *as_in_file(Import *im, Wire *wire, const OnnxPort *port, const AskedPicture *asked) {
     const bool bytes = port->type == ONNX_UINT8;
-    typed(wire, ONNX_FLOAT);
+    typed(wire, bytes ? ONNX_FLOAT : port->type);
     if (asked->levels || bytes) remark_levels(im, wire);
     if (asked->blue_first) wire = stage(im, wire, "flip", "axes = [1]");
     if (asked->levels || bytes) wire = infix_number(im, "*", wire, 255);

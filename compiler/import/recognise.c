@@ -50,10 +50,16 @@ static bool bind_matched(Match *m, const char *name, size_t length, Wire *wire) 
     return true;
 }
 
+bool is_number(const Match *m, double value, double wanted) {
+    const int type = m->root->results.items[0]->type;
+    const double error = type == ONNX_FLOAT16 ? 0x1p-10 : type == ONNX_BFLOAT16 ? 0x1p-7 : 2e-5;
+    return fabs(value - wanted) <= error * fabs(wanted);
+}
+
 static bool match_number(Match *m, const char *at, size_t length, const Operand *operand) {
     if (!operand->text) return false;
     const double value = strtod(operand->text, NULL), wanted = strtod(at, NULL);
-    if (*at != '#') return fabs(value - wanted) <= 2e-5 * fabs(wanted);
+    if (*at != '#') return is_number(m, value, wanted);
     m->numbers[m->number_count].name = at + 1, m->numbers[m->number_count].length = length - 1,
     m->numbers[m->number_count++].value = value;
     return true;

@@ -31,6 +31,8 @@ typedef Line *Finish(const Match *m, const char *callee);
 #undef PATTERN
 
 Wire *matched_wire(const Match *m, const char *name); /* NULL where the pattern has no such name */
+/* Whether it is that number, as closely as the type of the match has it in the file. */
+bool is_number(const Match *m, double value, double wanted);
 double matched_number(const Match *m, const char *name, double otherwise);
 
 /* The text of a setting, of the first by position where key is NULL; "" where there is

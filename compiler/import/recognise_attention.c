@@ -23,7 +23,7 @@ Line *finish_attention(const Match *m, const char *callee) {
     int64_t depth;
     int order[16];
     if (rank < 2 || rank > 8 || k->shape.rank != rank || !dim_is_const(q->shape.dims[rank - 1], &depth) ||
-        fabs(scale * sqrt((double)depth) - 1) > 1e-5 || !read_order(turned->line, rank, order))
+        !is_number(m, scale * sqrt((double)depth), 1) || !read_order(turned->line, rank, order))
         return NULL;
     const Line *softmax = matched_wire(m, "s")->line;
     if (softmax->settings.count && !has_setting(softmax, "axis", arena_printf(m->im->arena, "%d", rank - 1)))

@@ -471,7 +471,7 @@ static int file_type(int type) {
     static const int types[] = {
         [DTYPE_F32] = CAI_F32, [DTYPE_F16] = CAI_F16, [DTYPE_BF16] = CAI_BF16, [DTYPE_I8] = CAI_I8,
         [DTYPE_I32] = CAI_I32, [DTYPE_I64] = CAI_I64, [DTYPE_BOOL] = CAI_BOOL};
-    return types[dtype_of(type)];
+    return types[stored_dtype(type)];
 }
 
 static cai_tensor weight_tensor(Import *im, const WeightEntry *entry) {

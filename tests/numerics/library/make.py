@@ -491,6 +491,26 @@ def sampling():
             expression(f"affine_grid(x, {size}, align_corners = {str(corners).lower()})", [maps],
                        lambda x: F.affine_grid(x, (2, 1) + size, align_corners=corners))
 
+    def regions(size, scale=1, samples=2, aligned=False):
+        def weights(begin, end, n, count):
+            span = end - begin if aligned else (end - begin).clamp(min=1)
+            at = begin[:, None] + span[:, None] * (torch.arange(n) + 0.5) / n
+            beside = (at.clamp(0, count - 1)[..., None] - torch.arange(count)).abs()
+            return (1 - beside).clamp(min=0) * ((at >= -1) & (at <= count))[..., None]
+
+        def run(x, y, pictures):
+            boxes = torch.cat([2 + 2 * y[:, :2], 2 + 2 * y[:, :2] + 3 * y[:, 2:] ** 2], 1)
+            left, top, right, bottom = (boxes * scale - (0.5 if aligned else 0)).T
+            rows, columns = weights(top, bottom, size[0] * samples, x.shape[2]), weights(left, right, size[1] * samples, x.shape[3])
+            made = F.avg_pool2d(torch.einsum("rij,rkl,rcjl->rcik", rows, columns, x[pictures.long()]), samples)
+            theirs = torchvision.ops.roi_align(x, torch.cat([pictures[:, None].to(x), boxes], 1), size, scale, samples, aligned)  # which has no gradient by boxes
+            assert torch.allclose(made, theirs, rtol=1e-4, atol=1e-4)
+            return made
+        return run
+    shapes, boxes = [(3, 4, 6, 5), (7, 4), ((7,), "i")], "concat(2 + 2 * y[:, :2], 2 + 2 * y[:, :2] + 3 * y[:, 2:] ** 2)"
+    expression(f"roi_align(x, {boxes}, z, (2, 3))", shapes, regions((2, 3)))
+    expression(f"roi_align(x, {boxes}, z, 3, scale = 0.5, samples = 3, aligned = true)", shapes, regions((3, 3), 0.5, 3, True))
+
     def deformed(stride, pad, dilation):
         return lambda x, offset, w: torchvision.ops.deform_conv2d(x, 2 * offset, w, None, stride, pad, dilation)
     shapes = [(2, 4, 6, 7), (2, 36, 6, 7), (6, 2, 3, 3)]
@@ -1083,6 +1103,8 @@ def steps():
     expression("cumprod(x, 1, exclusive = true)", [(2, 5, 3)], lambda x: torch.cat([torch.ones_like(x[:, :1]), x.cumprod(1)[:, :-1]], 1), use="onnx")
 
     memories()
+    transforms()
+    wide_ints()
 
     def listed(boxes, scores, most, iou, least):
         rows = []
@@ -1151,6 +1173,45 @@ def memories():
     expression('x * cast(seen_keys(2, 4, 7, left = 1, right = 2), type = "f32")', [(4, 7)], lambda x: x * near(4, 7, 2, 1, 2), use="onnx")
     expression('x * cast(seen_keys(y, 4, 7, right = 1), type = "f32")', [(2, 1, 4, 7), ((2,), "i")],
                lambda x, y: x * torch.stack([near(4, 7, first, 9, 1) for first in y.tolist()])[:, None], use="onnx")
+
+
+    def turned(x, lengths):
+        return torch.stack([torch.cat((row[:many].flip(0), row[many:])) for row, many in zip(x, lengths.tolist())])
+    expression("reverse_first(x, y + 2, 1, 0)", [(4, 5, 2), ((4,), "i")], lambda x, y: turned(x, y + 2), use="onnx")
+    expression("reverse_first(x, y + 1, 0, 1)", [(5, 3), ((3,), "i")], lambda x, y: turned(x.T, y + 1).T, use="onnx")
+    places = [(5,), (7,), ((7,), "i")]
+    for settings, how in (("", "amax"), (", largest = false", "amin")):
+        expression(f"put_extreme(x, z + 1, y{settings})", places, lambda x, y, z: x.scatter_reduce(0, z + 1, y, how), use="onnx")
+    expression("put_product(x, 2 * z, y)", places, lambda x, y, z: x.scatter_reduce(0, 2 * z, y, "prod"), use="onnx")
+
+
+def transforms():
+    parts, numbers = torch.view_as_real, torch.view_as_complex
+    picture, halves = (2, 5, 6, 1), (2, 4, 6, 2)
+    expression("dft(x, 1)", [picture], lambda x: parts(torch.fft.fft(x[..., 0], dim=1)), use="onnx")
+    expression("dft(x, 2, size = 4, onesided = true)", [picture], lambda x: parts(torch.fft.rfft(x[..., 0], 4, dim=2)), use="onnx")
+    expression("dft(x, 2, size = 9)", [halves], lambda x: parts(torch.fft.fft(numbers(x), 9, dim=2)), use="onnx")
+    expression("dft(x, 1, inverse = true)", [halves], lambda x: parts(torch.fft.ifft(numbers(x), dim=1)), use="onnx")
+    for size in (6, 7, 4, 12):
+        expression(f"dft(x, 1, size = {size}, inverse = true, onesided = true)", [halves], lambda x: torch.fft.irfft(numbers(x), size, dim=1)[..., None], use="onnx")
+    short = lambda onesided: lambda x, w: parts(torch.stft(x[..., 0], 6, 2, window=w, center=False, onesided=onesided, return_complex=True).transpose(1, 2))
+    expression("stft(x, y, 2)", [(2, 13, 1), (6,)], short(True), use="onnx")
+    expression("stft(x, y, 2, onesided = false)", [(2, 13, 1), (6,)], short(False), use="onnx")
+    for n in (1, 2, 4):
+        expression("det(x)", [(3, n, n)], torch.linalg.det, use="onnx")
+    expression("det(x * tensor([[0, 1, 0], [1, 1, 1], [1, 0, 1]]))", [(2, 3, 3)], lambda x: torch.linalg.det(x * torch.tensor([[0, 1, 0], [1, 1, 1], [1, 0, 1]])), use="onnx")
+
+
+def wide_ints():
+    wide = lambda x: (x * 8).to(torch.int64) * 1234567890123456789  # which wraps
+    unsigned = lambda x: wide(x).numpy().astype("u8")
+    xs, ys = ('cast(%s * 8, "i64") * 1234567890123456789' % name for name in "xy")
+    expression(f'cast(top_k({xs}, 5, axis = 1)[1], "f32")', [(3, 20)], lambda x: wide(x).sort(dim=1, descending=True, stable=True)[1][:, :5])
+    expression(f'cast(argsort({xs}, axis = 0), "f32")', [(20, 2)], lambda x: wide(x).sort(dim=0, stable=True)[1])
+    shapes = [(40,), (40,)]
+    expression(f'cast(unsigned_order({xs}) < unsigned_order({ys}), "f32")', shapes, lambda x, y: torch.tensor(unsigned(x) < unsigned(y)), use="onnx")
+    expression(f'cast(unsigned_quotient({xs}, {ys} + 2) % 1000, "f32")', shapes,
+               lambda x, y: torch.tensor((unsigned(x) // (wide(y) + 2).numpy().astype("u8") % 1000).astype("i8")), use="onnx")
 
 
 def operators():

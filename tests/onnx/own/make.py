@@ -8,8 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
 node, random = helper.make_node, np.random.default_rng(1)
-F, I, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
-KINDS = {"f": F, "i": I, "b": B}
+F, H, I, B = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.BOOL
 
 
 def constants(**arrays):
@@ -17,18 +16,18 @@ def constants(**arrays):
 
 
 def graph_of(nodes, inputs, outputs, weights=()):
-    ports = [helper.make_tensor_value_info(name, KINDS[a.dtype.kind], a.shape) for name, a in inputs.items()]
+    ports = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for name, a in inputs.items()]
     return helper.make_graph(nodes, "own", ports, [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in outputs.items()], weights)
 
 
-def save(name, nodes, inputs, outputs, weights=(), opset=16):
+def save(name, nodes, inputs, outputs, weights=(), opset=16, tolerance=1e-5):
     model = helper.make_model(graph_of(nodes, inputs, outputs, weights), opset_imports=[helper.make_opsetid("", opset)], ir_version=8, producer_name="hand")
     onnx.checker.check_model(model)
     onnx.save(model, f"{name}.onnx")
     made = onnxruntime.InferenceSession(f"{name}.onnx", providers=["CPUExecutionProvider"]).run(None, inputs)
     print(name, [a.shape for a in made])
     arrays = {f"in{i}": a for i, a in enumerate(inputs.values())} | {f"out{i}": a for i, a in enumerate(made)}
-    np.savez_compressed(f"{name}.npz", tolerance=np.array([1e-5, 1e-5]), **arrays)
+    np.savez_compressed(f"{name}.npz", tolerance=np.array([tolerance, tolerance]), **arrays)
 
 
 def picked(of, size, places, out):
@@ -230,5 +229,84 @@ def levels():
         constants(i0=0, i1=1, i2=2, half=np.float32(0.5), eight=[8], naught=0, zero=[0], one=[1], first=[0, 1], third=[2], twelve=[12], most=[2 ** 63 - 1], iou=np.array([0.3], "f4")))
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels):
+# A network of f16, with gelu as PyTorch writes it out: onnxruntime, too, keeps f32 between its steps, of which 90,000 is none of f16. What is cast to f16 is rounded.
+def halves():
+    half = lambda *shape: random.standard_normal(shape).astype("f2")
+    save("halves", [
+        node("Conv", ["x", "w", "b"], ["a"], pads=[1, 1, 1, 1]), node("Div", ["a", "root"], ["a1"]), node("Erf", ["a1"], ["a2"]), node("Add", ["a2", "one"], ["a3"]), node("Mul", ["a", "a3"], ["a4"]),
+        node("Mul", ["a4", "half"], ["g"]), node("Mul", ["g", "g"], ["g2"]), node("ReduceMean", ["g2"], ["mean"], axes=[2, 3], keepdims=1), node("Sqrt", ["mean"], ["deviation"]),
+        node("Div", ["g", "deviation"], ["y"]), node("Cast", ["g"], ["wide"], to=F), node("Softmax", ["wide"], ["s"], axis=1), node("Cast", ["s"], ["shares"], to=H),
+        node("Cast", ["z"], ["z16"], to=H), node("Cast", ["z16"], ["rounded"], to=F), node("Cast", ["n"], ["n16"], to=H), node("Identity", ["x"], ["same"])],
+        {"x": 300 * half(1, 3, 6, 6), "z": 1 + random.random(8).astype("f4") / 1000, "n": np.array([2049, 65520, -70000, 3])},
+        {"y": (H, [1, 8, 6, 6]), "shares": (H, [1, 8, 6, 6]), "rounded": (F, [8]), "n16": (H, [4]), "same": (H, [1, 3, 6, 6])},
+        constants(w=half(8, 3, 3, 3), b=half(8), root=np.float16(2 ** 0.5), one=np.float16(1), half=np.float16(0.5)), tolerance=1e-3)
+
+
+# Parts of regions, by mean and by maximum, with and without half a pixel, also beyond the map; before opset 16 there was none.
+def regions():
+    corner = random.random((9, 2)) * 50 - 10
+    inputs = {"x": random.standard_normal((2, 5, 9, 12)).astype("f4"), "boxes": np.concatenate([corner, corner + random.random((9, 2)) * 40], 1).astype("f4"), "of": random.integers(0, 2, 9)}
+    roi = lambda out, **settings: node("RoiAlign", ["x", "boxes", "of"], [out], output_height=3, output_width=2, spatial_scale=0.25, **settings)
+    save("regions", [roi("a", sampling_ratio=2), roi("b", sampling_ratio=3, coordinate_transformation_mode="output_half_pixel"), roi("c", sampling_ratio=2, mode="max")], inputs,
+         {out: (F, [9, 5, 3, 2]) for out in "abc"})
+    save("regions_before", [roi("a", sampling_ratio=1)], inputs, {"a": (F, [9, 5, 3, 2])}, opset=10)
+
+
+# Transforms of signals to frequencies and back, of other lengths than they have; parts by a window; filters; sequences that are turned.
+def signals():
+    save("signals", [
+        node("DFT", ["x", "ten", "axis"], ["a"], onesided=1), node("DFT", ["a", "ten", "axis"], ["b"]), node("DFT", ["b", "", "axis"], ["c"], inverse=1),
+        node("STFT", ["s", "step", "window"], ["d"]), node("STFT", ["s", "step", "", "four"], ["e"], onesided=0), node("MelWeightMatrix", ["five", "sixty", "rate", "low", "high"], ["mel"]),
+        node("MatMul", ["m", "mel"], ["f"]), node("ReverseSequence", ["x", "many"], ["g"], batch_axis=0, time_axis=1)],
+        {"x": random.standard_normal((2, 12, 3, 1)).astype("f4"), "s": random.standard_normal((2, 20, 1)).astype("f4"), "m": random.random((4, 33)).astype("f4"), "many": np.array([7, 12])},
+        {"a": (F, [2, 6, 3, 2]), "b": (F, [2, 10, 3, 2]), "c": (F, [2, 10, 3, 2]), "d": (F, [2, 5, 4, 2]), "e": (F, [2, 6, 4, 2]), "f": (F, [4, 5]), "g": (F, [2, 12, 3, 1])},
+        constants(ten=10, axis=1, step=3, four=4, window=random.random(6).astype("f4"), five=5, sixty=64, rate=16000, low=np.float32(100), high=np.float32(7000)), opset=21, tolerance=1e-4)
+
+
+# What elements at one place leave; the largest ints of 64 bits, where 32 would not tell; determinants; scales for blocks, the last of which is shorter.
+def combined():
+    wide = random.integers(-3, 3, (3, 9)) * 2 ** 32 + random.integers(-2, 2, (3, 9))
+    put = lambda of, out, how: node("ScatterElements", [of, "at", f"{of}_new"], [out], axis=1, reduction=how)
+    save("combined", [
+        put("x", "a", "max"), put("x", "b", "min"), put("x", "c", "mul"), put("n", "d", "max"), put("n", "e", "mul"), node("ScatterND", ["x", "rows", "others"], ["f"], reduction="min"),
+        node("TopK", ["wide", "five"], ["g", "g_at"]), node("TopK", ["wide", "five"], ["h", "h_at"], largest=0), node("Det", ["matrix"], ["i"]),
+        node("DequantizeLinear", ["bytes", "scale", "zero"], ["j"], axis=1, block_size=2), node("QuantizeLinear", ["x", "scales"], ["k"], axis=1, block_size=4, output_dtype=TensorProto.INT8),
+        node("Cast", ["k"], ["k_i"], to=I)],
+        {"x": random.standard_normal((3, 6)).astype("f4"), "at": random.integers(-6, 6, (3, 8)), "x_new": random.standard_normal((3, 8)).astype("f4"), "n": random.integers(-9, 9, (3, 6)),
+         "n_new": random.integers(-9, 9, (3, 8)), "rows": np.array([[1], [-1], [1]]), "others": random.standard_normal((3, 6)).astype("f4"), "wide": wide,
+         "matrix": random.standard_normal((2, 4, 4)).astype("f4"), "bytes": random.integers(0, 255, (3, 5)).astype("u1"), "scale": random.random((3, 3)).astype("f4"),
+         "zero": random.integers(0, 255, (3, 3)).astype("u1")},
+        {"a": (F, [3, 6]), "b": (F, [3, 6]), "c": (F, [3, 6]), "d": (I, [3, 6]), "e": (I, [3, 6]), "f": (F, [3, 6]), "g": (I, [3, 5]), "g_at": (I, [3, 5]), "h": (I, [3, 5]), "h_at": (I, [3, 5]),
+         "i": (F, [2]), "j": (F, [3, 5]), "k_i": (I, [3, 6])}, constants(five=[5], scales=(0.01 + random.random((3, 2)) / 50).astype("f4")), opset=21)
+
+
+# As torchvision exports Faster R-CNN: boxes that are sure are divided among maps by their size, what their regions give is put together again, and each
+# box has a box of its own for each class, all of which become rows.
+def pooled():
+    corner, size = random.random((20, 2)) * 30, random.random((20, 2)) * 30 + 2
+
+    def of_level(i, of):
+        own = lambda name: f"{name}{i}"
+        return [
+            node("Equal", ["level", own("i")], [own("here")]), node("NonZero", [own("here")], [own("at")]), node("Squeeze", [own("at"), "zero"], [own("place")]),
+            node("Gather", ["kept", own("place")], [own("box")], axis=0), node("Shape", [own("place")], [own("many")]), node("ConstantOfShape", [own("many")], [own("of")], value=helper.make_tensor("v", I, [1], [0])),
+            node("RoiAlign", [own("map"), own("box"), own("of")], [own("part")], output_height=2, output_width=2, sampling_ratio=2, spatial_scale=0.5 / (i + 1), coordinate_transformation_mode="output_half_pixel"),
+            node("Reshape", [own("place"), "upright"], [own("place4")]), node("Concat", [own("many"), "parts"], [own("size")], axis=0), node("Expand", [own("place4"), own("size")], [own("index")]),
+            node("ScatterElements", [of, own("index"), own("part")], [own("joined")], axis=0)]
+
+    save("pooled", [
+        node("Greater", ["scores", "half"], ["sure"]), node("NonZero", ["sure"], ["at"]), node("Squeeze", ["at", "zero"], ["spot"]), node("Gather", ["boxes", "spot"], ["kept"], axis=0),
+        node("Gather", ["kept", "two"], ["right"], axis=1), node("Gather", ["kept", "naught"], ["left"], axis=1), node("Sub", ["right", "left"], ["wide"]), node("Greater", ["wide", "large"], ["is_large"]),
+        node("Cast", ["is_large"], ["level"], to=I), node("Shape", ["level"], ["many"]), node("Concat", ["many", "parts"], ["shape"], axis=0), node("ConstantOfShape", ["shape"], ["none"]),
+        *of_level(0, "none"), *of_level(1, "joined0"), node("Conv", ["joined1", "c"], ["conved"]), node("MaxPool", ["conved"], ["most"], kernel_shape=[2, 2]),
+        node("Flatten", ["joined1"], ["flat"]), node("Gemm", ["flat", "w", "b"], ["moves"], transB=1), node("Reshape", ["moves", "each"], ["by_class"]),
+        node("Slice", ["by_class", "zero", "many", "zero"], ["all"]), node("Slice", ["all", "one", "end", "one"], ["known"]), node("Reshape", ["known", "rows"], ["y"]),
+        node("ReduceMax", ["y"], ["best"], axes=[1], keepdims=0), node("Greater", ["best", "least"], ["high"]), node("NonZero", ["high"], ["z"])],
+        {"boxes": np.concatenate([corner, corner + size], 1).astype("f4"), "scores": random.random(20).astype("f4"), "map0": random.standard_normal((1, 3, 20, 20)).astype("f4"),
+         "map1": random.standard_normal((1, 3, 10, 10)).astype("f4")}, {"joined1": (F, [None, 3, 2, 2]), "most": (F, [None, 2, 1, 1]), "y": (F, [None, 4]), "z": (I, [1, None])},
+        constants(i0=0, i1=1, half=np.float32(0.4), large=np.float32(15), least=np.float32(0.5), zero=[0], naught=0, two=2, one=[1], end=[2 ** 63 - 1], parts=[3, 2, 2], upright=[-1, 1, 1, 1], each=[-1, 3, 4],
+                  rows=[-1, 4], c=random.standard_normal((2, 3, 1, 1)).astype("f4"), w=random.standard_normal((12, 12)).astype("f4"), b=random.standard_normal(12).astype("f4")))
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled):
     make()

@@ -173,3 +173,17 @@ onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], 
 graph = helper.make_graph([node('Mul', ['mask', 'block.mask'], ['a']), node('Add', ['a', 'block.x'], ['y'])], 'names', [port('mask', 'N', 20)], [port('y', None)],
                           [numpy_helper.from_array(np.arange(20, dtype='f4'), 'block.mask'), numpy_helper.from_array(np.arange(20, dtype='f4'), 'block.x')])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], producer_name='hand'), 'names.onnx')
+
+# What can't be read of operators that otherwise can.
+graph = helper.make_graph([
+    node('RoiAlign', ['x', 'boxes', 'of'], ['a'], output_height=7, output_width=7), node('BitCast', ['boxes'], ['b'], to=TensorProto.INT32), node('DFT', ['boxes', '', 'last'], ['c']),
+    node('STFT', ['boxes3', 'two', '', 'two'], ['d']), node('STFT', ['signal', 'two', 'window', 'two'], ['e']), node('STFT', ['signal', 'two'], ['f']),
+    node('ReverseSequence', ['x', 'of'], ['g'], batch_axis=0, time_axis=2), node('MelWeightMatrix', ['two', 'two', 'two', 'low', 'low'], ['h']),
+    node('QuantizeLinear', ['x', 'window'], ['i'], block_size=4), node('ScatterND', ['y', 'places', 'u'], ['j'], reduction='mean'), node('Det', ['boxes'], ['k']),
+    node('STFT', ['signal', 'places2', 'window'], ['l']), node('STFT', ['signal', 'none', 'window'], ['m']), node('DFT', ['signal', 'places2'], ['n']), node('DFT', ['x', '', 'two'], ['o']),
+    node('CumSum', ['x', 'places2'], ['p']), node('Trilu', ['x', 'places2'], ['q']), node('Slice', ['x', 'places2', 'one'], ['r']), node('HannWindow', ['places2'], ['s']),
+    node('NonMaxSuppression', ['rows', 'marks', 'places2'], ['t'])], 'refused',
+    [port('x', 'N', 3, 8, 8), port('boxes', 'R', 4), port('of', 'R', kind=TensorProto.INT64), port('boxes3', 'R', 9, 2), port('signal', 'N', 40, 1), port('places', 1, 1, kind=TensorProto.INT64), port('y', 2, 3), port('u', 1, 3), port('rows', 1, 9, 4), port('marks', 1, 2, 9)],
+    [port(name, None) for name in 'abcdefghijklmnopqrst'],
+    [numpy_helper.from_array(np.array(-1), 'last'), numpy_helper.from_array(np.array(2), 'two'), numpy_helper.from_array(np.array([0, 1]), 'places2'), numpy_helper.from_array(np.array([1]), 'one'), numpy_helper.from_array(np.array(0), 'none'), numpy_helper.from_array(np.float32(9), 'low'), numpy_helper.from_array(np.ones(5, 'f4'), 'window')])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 26)], producer_name='hand'), 'refused.onnx')
