@@ -18,8 +18,8 @@ NETWORKS = {name: [name] for name in ("resnet18 resnet50 densenet squeezenet goo
     "resnext50": ["resnets:resnet", "-D", "groups=32", "-D", "width=4"], "seresnet50": ["resnets:resnet", "-D", "gate=se"]}
 # As PyTorch's later exporter writes them.
 NETWORKS |= {f"{name}_dynamo": NETWORKS[name] for name in ("vit", "convnext", "swin", "resnet50")}
-# Masks of shifted windows, which are no parameters of PyTorch's: its graph has them as constants.
-CONSTANTS = {"swin": 36652}
+# Masks of shifted windows, which are no parameters of PyTorch's: its graph has them as constants, or they are folded to these.
+CONSTANTS = {"swin": 36652, "swin_dynamo": 36652}
 
 
 def numbers_of(rows, statistics):
