@@ -7,8 +7,10 @@
 
 /* ---- numbers and lists as text ---- */
 
+/* Beside ints, too, a number that no int has is written as a real one, which the language
+ * refuses there. */
 const char *number_text(Arena *arena, double value, bool real) {
-    if (!real) return arena_printf(arena, "%lld", (long long)value);
+    if (!real && fabs(value) < 0x1p63) return arena_printf(arena, "%lld", (long long)value);
     if (isnan(value)) return "(inf - inf)";
     if (isinf(value)) return value > 0 ? "inf" : "-inf";
     char digits[40];
@@ -234,9 +236,8 @@ Operand operand_beside(Import *im, Wire *wire, Wire *other) {
                  (wire_fixed(im, other, wire_rank(im, other) - k->rank + i, &size) && size == k->dims[i]);
     }
     if (!within) return (Operand){wire, NULL};
-    const bool real = k->reals != NULL;
-    return (Operand){NULL,
-                     number_text(im->arena, real ? k->reals[0] : (double)dim_const_value(k->sizes[0]), real)};
+    return (Operand){NULL, k->reals ? number_text(im->arena, k->reals[0], true)
+                                    : dim_string(im->arena, k->sizes[0])};
 }
 
 Wire *wire_itself(Wire *wire) {

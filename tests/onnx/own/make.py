@@ -308,5 +308,11 @@ def pooled():
                   rows=[-1, 4], c=random.standard_normal((2, 3, 1, 1)).astype("f4"), w=random.standard_normal((12, 12)).astype("f4"), b=random.standard_normal(12).astype("f4")))
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled):
+# Numbers of the text that no f64 has.
+def exact():
+    save("exact", [node("Add", ["x", "large"], ["a"]), node("Mul", ["x", "small"], ["b"]), node("Max", ["x", "large"], ["c"])], {"x": np.array([-3, 0, 1, 5, 2 ** 40])},
+         {"a": (I, [5]), "b": (I, [5]), "c": (I, [5])}, constants(large=2 ** 53 + 1, small=-(2 ** 22 + 1)))
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled, exact):
     make()
