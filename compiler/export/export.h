@@ -163,7 +163,10 @@ int onnx_type_of(DType type);
 OnnxFile *onnx_file_new(Export *e);
 void onnx_file_node(OnnxFile *file, struct Onnx__NodeProto *node);
 void onnx_file_tensor(OnnxFile *file, const char *name, Node *node); /* a weight, or a folded node */
-struct Onnx__TensorProto *onnx_file_constant(const OnnxFile *file, Node *node); /* with its elements */
+/* Of a Constant, with its elements. */
+struct Onnx__TensorProto *onnx_file_constant(const OnnxFile *file, Node *node);
+struct Onnx__TensorProto *onnx_file_numbers_proto(const OnnxFile *file, DType type, int rank,
+                                                  const int64_t *dims, const Number *numbers);
 void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, const int64_t *dims,
                        const Number *numbers);
 void onnx_file_input(OnnxFile *file, const Port *port);

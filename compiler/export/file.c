@@ -60,13 +60,18 @@ void onnx_file_tensor(OnnxFile *file, const char *name, Node *node) {
     vec_push(file->e->arena, &file->tensors, tensor_of_node(file, name, node));
 }
 
-void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, const int64_t *dims,
-                       const Number *numbers) {
+static FileTensor tensor_of_numbers(const OnnxFile *file, const char *name, DType type, int rank,
+                                    const int64_t *dims, const Number *numbers) {
     FileTensor tensor = {name, NULL, NULL, type, rank, NULL, 1};
     tensor.dims = arena_copy(file->e->arena, dims, sizeof *dims * (size_t)rank);
     for (int i = 0; i < rank; i++) tensor.count *= dims[i];
     tensor.numbers = arena_copy(file->e->arena, numbers, sizeof *numbers * (size_t)tensor.count);
-    vec_push(file->e->arena, &file->tensors, tensor);
+    return tensor;
+}
+
+void onnx_file_numbers(OnnxFile *file, const char *name, DType type, int rank, const int64_t *dims,
+                       const Number *numbers) {
+    vec_push(file->e->arena, &file->tensors, tensor_of_numbers(file, name, type, rank, dims, numbers));
 }
 
 static int64_t tensor_bytes(const FileTensor *tensor) { return tensor->count * dtype_bytes(tensor->type); }
@@ -105,11 +110,19 @@ static void add_elements_to_proto(const OnnxFile *file, const FileTensor *tensor
         (ProtobufCBinaryData){(size_t)tensor_bytes(tensor), tensor_elements(file, tensor, file->e->arena)};
 }
 
-Onnx__TensorProto *onnx_file_constant(const OnnxFile *file, Node *node) {
-    const FileTensor tensor = tensor_of_node(file, "", node);
+static Onnx__TensorProto *whole_proto(const OnnxFile *file, FileTensor tensor) {
     Onnx__TensorProto *proto = tensor_proto(file, &tensor);
     add_elements_to_proto(file, &tensor, proto);
     return proto;
+}
+
+Onnx__TensorProto *onnx_file_constant(const OnnxFile *file, Node *node) {
+    return whole_proto(file, tensor_of_node(file, "", node));
+}
+
+Onnx__TensorProto *onnx_file_numbers_proto(const OnnxFile *file, DType type, int rank, const int64_t *dims,
+                                           const Number *numbers) {
+    return whole_proto(file, tensor_of_numbers(file, "", type, rank, dims, numbers));
 }
 
 /* ---- the file of weights ---- */

@@ -102,6 +102,15 @@ const char *scalar_of_size(Export *e, Dim size) {
 
 /* ---- numbers ---- */
 
+enum { MAX_STATED = 16 }; /* elements of a Constant */
+
+/* A Constant tells numbers of the text from weights, which are floats. */
+static const char *stated_constant(Export *e, struct Onnx__TensorProto *tensor) {
+    OnnxCall *call = call_begin(e, "Constant");
+    call_tensor(call, "value", tensor);
+    return call_end(call);
+}
+
 /* The constant with this name. A name contains the type and the numbers, so that equal
  * constants are written once. */
 static const char *value_of_constant(Export *e, const char *name, DType type, int rank, const Number *numbers,
@@ -109,8 +118,12 @@ static const char *value_of_constant(Export *e, const char *name, DType type, in
     const Name key = intern(e->names, name);
     const char *known = map_get(e->known, key);
     if (known) return known;
-    known = export_name(e, name);
-    onnx_file_numbers(e->file, known, type, rank, &count, numbers);
+    if (count <= MAX_STATED && dtype_is_float(type)) {
+        known = stated_constant(e, onnx_file_numbers_proto(e->file, type, rank, &count, numbers));
+    } else {
+        known = export_name(e, name);
+        onnx_file_numbers(e->file, known, type, rank, &count, numbers);
+    }
     map_set(e->known, key, (void *)known);
     return known;
 }
@@ -161,17 +174,11 @@ static const char *path_of_weight(const Node *node) {
     return node->op == OP_parameter ? ATTRIBUTES(node, parameter)->path : ATTRIBUTES(node, state)->path;
 }
 
-enum { MAX_STATED = 16 }; /* elements of a Constant */
-
-/* A weight, or a folded node: a few numbers of the text are a Constant, which tells them
- * from weights. */
+/* A weight, or a folded node. */
 static const char *value_of_tensor(Export *e, Node *node) {
     const bool weight = node->op == OP_parameter || node->op == OP_state;
-    if (!weight && node_element_count(node) <= MAX_STATED) {
-        OnnxCall *call = call_begin(e, "Constant");
-        call_tensor(call, "value", onnx_file_constant(e->file, node));
-        return call_end(call);
-    }
+    if (!weight && node_element_count(node) <= MAX_STATED)
+        return stated_constant(e, onnx_file_constant(e->file, node));
     const char *path = node->origin->path;
     const char *name = export_name(e, weight  ? path_of_weight(node)
                                       : *path ? arena_printf(e->arena, "%s/constant", path)

@@ -1,7 +1,7 @@
 /* Puts together again what `cai build --kind onnx` writes as several nodes for one
  * operator, so that a model comes back as it was. Only files that cai made are searched:
  * in others the same nodes may mean more, such as boxes with corners in any order. */
-#include "import/import.h"
+#include "import/convert.h"
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -47,8 +47,19 @@ typedef struct GroupMatch {
     Name named[128]; /* by letter */
 } GroupMatch;
 
-static bool value_is_number(Import *im, Name value, double wanted) {
-    const Known *k = known_of(im, map_get(im->wires, value));
+/* Of an initializer or a Constant, before nodes are read; else NULL. */
+static Wire *constant_of(const GroupMatch *m, Name value) {
+    Wire *wire = map_get(m->im->wires, value);
+    const OnnxNode *maker = map_get(m->makers, value);
+    if (wire || !maker || strcmp(maker->op, "Constant")) return wire;
+    m->im->node = maker;
+    const OnnxAttribute *given = attribute(m->im, "value");
+    if (given && given->tensor) convert_constant(m->im, NULL, 0, &wire);
+    return wire;
+}
+
+static bool value_is_number(const GroupMatch *m, Name value, double wanted) {
+    const Known *k = known_of(m->im, constant_of(m, value));
     for (int64_t i = 0; k && i < k->count; i++) {
         int64_t whole;
         if (k->reals ? k->reals[i] != wanted : !dim_is_const(k->sizes[i], &whole) || (double)whole != wanted)
@@ -75,7 +86,7 @@ static bool match_node(GroupMatch *m, const char *at, const OnnxNode *node) {
 
 static bool match_value(GroupMatch *m, const char *at, Name value) {
     if (*at == '(') return match_node(m, at + 1, map_get(m->makers, value));
-    if (!isalpha((unsigned char)*at)) return value_is_number(m->im, value, strtod(at, NULL));
+    if (!isalpha((unsigned char)*at)) return value_is_number(m, value, strtod(at, NULL));
     Name *named = &m->named[(unsigned char)*at];
     if (*named && *named != value) return false;
     *named = value;

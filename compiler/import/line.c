@@ -171,9 +171,12 @@ static Wire *weight_constant(Import *im, Wire *wire) {
     return line_run(im, line, wire->type);
 }
 
+/* Of the initializers of a file that cai wrote all are weights, of other files those
+ * whose names say so. */
 static bool is_named_weight(Import *im, const Wire *wire) {
-    return wire->data && !wire->stated && onnx_type_is_float(wire->type) && wire->hint &&
-           without_kind(im->arena, wire->hint);
+    const bool named =
+        !strcmp(im->model->producer, "cai") || (wire->hint && without_kind(im->arena, wire->hint));
+    return wire->data && !wire->stated && onnx_type_is_float(wire->type) && named;
 }
 
 /* Whether the text has one number for it. Many equal numbers of an initializer are
