@@ -48,7 +48,7 @@ typedef struct GroupMatch {
 } GroupMatch;
 
 /* Of an initializer or a Constant, before nodes are read; else NULL. */
-static Wire *constant_of(const GroupMatch *m, Name value) {
+static Wire *constant_before_nodes(const GroupMatch *m, Name value) {
     Wire *wire = map_get(m->im->wires, value);
     const OnnxNode *maker = map_get(m->makers, value);
     if (wire || !maker || strcmp(maker->op, "Constant")) return wire;
@@ -59,7 +59,7 @@ static Wire *constant_of(const GroupMatch *m, Name value) {
 }
 
 static bool value_is_number(const GroupMatch *m, Name value, double wanted) {
-    const Known *k = known_of(m->im, constant_of(m, value));
+    const Known *k = known_of(m->im, constant_before_nodes(m, value));
     for (int64_t i = 0; k && i < k->count; i++) {
         int64_t whole;
         if (k->reals ? k->reals[i] != wanted : !dim_is_const(k->sizes[i], &whole) || (double)whole != wanted)
