@@ -52,9 +52,11 @@ void convert_mel_weights(Import *im, Wire *const *inputs, int count, Wire **outp
                                         "the sample rate", "the lowest frequency", "the highest frequency"};
     for (int i = 0; i < COUNT_OF(given); i++)
         if (!number_of(im, input_at(inputs, count, i), names[i], &given[i])) return;
-    const int64_t filters = (int64_t)given[0], rows = (int64_t)given[1] / 2 + 1, dims[] = {rows, filters};
-    if (filters < 1 || rows < 1 || filters > MOST_WEIGHTS / rows || given[3] < 0 || given[3] > given[4] ||
-        2 * given[4] > given[2]) {
+    const bool sizes = given[0] >= 1 && given[0] <= MOST_WEIGHTS && given[1] >= 0 && given[1] <= MOST_WEIGHTS,
+               range = given[3] >= 0 && given[3] <= given[4] && 2 * given[4] <= given[2] && given[2] > 0;
+    const int64_t filters = sizes ? (int64_t)given[0] : 0, rows = sizes ? (int64_t)given[1] / 2 + 1 : 0,
+                  dims[] = {rows, filters};
+    if (!sizes || !range || filters > MOST_WEIGHTS / rows || !isfinite(given[2])) {
         cannot(im, "%g filters from %g to %g Hz of %g samples a second", given[0], given[3], given[4],
                given[2]);
         return;
