@@ -49,6 +49,7 @@ typedef enum WindowDefaults {
 
 /* The attributes of the current node; kernel NULL: the kernel, too, is an attribute. */
 bool windows_of_node(Import *im, int axes, const int64_t *kernel, OnnxWindows *out);
+int64_t groups_of_node(Import *im);
 /* The sizes of a weight's kernel. */
 bool kernel_of(Import *im, Wire *weight, int axes, int64_t *kernel);
 /* Replaces SAME_UPPER and SAME_LOWER by numbers of padding. */
@@ -71,9 +72,14 @@ Wire *convolved(Import *im, Wire *x, Wire *weight);
 /* ---- convert_movement.c ---- */
 
 /* Places for our operators: i32, counted from 0. */
-Wire *places_of(Import *im, Wire *index, Dim size);
-/* Places on the first axes, *count of them, as one place on these axes flattened. */
-Wire *rows_at(Import *im, Wire *x, Wire *index, int *count);
+typedef Wire *Places(Import *im, Wire *index, Dim size);
+Places places_of;
+/* For those that take the nearest for one outside: bounds that say so go, unless of ints
+ * that i32 has not. */
+Places nearest_places;
+/* Places on the first axes, *count of them, as one place on these axes flattened.
+ * `places` is what the operator takes where that is one axis. */
+Wire *rows_at(Import *im, Wire *x, Wire *index, Places *places, int *count);
 
 #define OPERATOR(name, since, convert, as) Convert convert;
 #define PREVIEW(name, convert, as) Convert convert;

@@ -411,12 +411,11 @@ Wire *places_of(Import *im, Wire *index, Dim size) {
     return typed(call(im, "select", (Wire *[]){negative, turned, whole}, 3, "%s", ""), ONNX_INT32);
 }
 
-/* Places for an operator that takes the nearest for one outside: bounds that say so
- * may go. */
-static Wire *nearest_places(Import *im, Wire *index, Dim size) {
-    Wire *below = bounded_by(im, index, "min", dim_offset(im->dims, size, -1)),
+Wire *nearest_places(Import *im, Wire *index, Dim size) {
+    Wire *whole = index ? cast_to(im, index, ONNX_INT32) : NULL;
+    Wire *below = bounded_by(im, whole, "min", dim_offset(im->dims, size, -1)),
          *bare = bounded_by(im, below, "max", dim_const(im->dims, 0));
-    return bare ? cast_to(im, bare, ONNX_INT32) : places_of(im, index, size);
+    return bare ? bare : places_of(im, index, size);
 }
 
 static Wire *gathered_wire(Import *im, Wire *x, Wire *places, int axis) {
@@ -481,6 +480,16 @@ void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **
                           2, "axis = %d", axis);
 }
 
+/* What was reshaped so that each of its elements has an axis of its own; else NULL. */
+static Wire *without_last_axis(Import *im, Wire *index) {
+    const Line *line = index->line;
+    Wire *x = line && !strcmp(line->callee, "reshape") ? line->inputs.items[0].wire : NULL;
+    const int rank = wire_rank(im, index) - 1;
+    bool same = x && wire_rank(im, x) == rank && found_axis(im, index) < 0;
+    for (int i = 0; same && i < rank; i++) same = wire_size(im, x, i) == wire_size(im, index, i);
+    return same ? x : NULL;
+}
+
 /* Place `column` of the last axis, which goes. */
 static Wire *column_of_places(Import *im, Wire *index, int column) {
     const int last = wire_rank(im, index) - 1;
@@ -491,20 +500,22 @@ static Wire *column_of_places(Import *im, Wire *index, int column) {
             known->known->sizes[i] = k->sizes[i * k->dims[last] + column];
         return known;
     }
+    Wire *whole = without_last_axis(im, index);
+    if (whole) return whole;
     const char *places[16];
     for (int i = 0; i < last; i++) places[i] = ":";
     places[last] = arena_printf(im->arena, "%d", column);
     return cut_wire(im, index, places);
 }
 
-Wire *rows_at(Import *im, Wire *x, Wire *index, int *count) {
+Wire *rows_at(Import *im, Wire *x, Wire *index, Places *places, int *count) {
     int64_t deep;
     const int last = wire_rank(im, index) - 1, rank = wire_rank(im, x);
     if (last < 0 || !wire_fixed(im, index, last, &deep) || deep > rank)
         return cannot(im, "indices of a depth that is free");
     Wire *place = NULL;
     for (int i = 0; !im->why && i < (int)deep; i++) {
-        Wire *one = places_of(im, column_of_places(im, index, i), wire_size(im, x, i));
+        Wire *one = (deep == 1 ? places : places_of)(im, column_of_places(im, index, i), wire_size(im, x, i));
         place = place ? infix(im, "+", infix_size(im, "*", place, wire_size(im, x, i)), one) : one;
     }
     *count = (int)deep;
@@ -541,7 +552,7 @@ void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **output
         outputs[0] = empty_places(im, x, index, 0, (int)last, wire_rank(im, index) - 1);
         return;
     }
-    Wire *place = index ? rows_at(im, x, index, &deep) : NULL;
+    Wire *place = index ? rows_at(im, x, index, nearest_places, &deep) : NULL;
     if (im->why) return;
     const int rank = wire_rank(im, x);
     Dim dims[16] = {size_product(im, x, 0, deep)};

@@ -19,13 +19,6 @@ static Wire *affine_of_wires(Import *im, Wire *y, Wire *weight, Wire *bias) {
     return infix(im, "+", infix(im, "*", y, by_channel(im, weight, rank)), by_channel(im, bias, rank));
 }
 
-static bool is_filled_with(Import *im, Wire *wire, double value) {
-    const Known *k = known_of(im, wire);
-    for (int64_t i = 0; k && k->reals && i < k->count; i++)
-        if (k->reals[i] != value) return false;
-    return k && k->reals;
-}
-
 /* Whether they are what exporters write of a norm that learns nothing: ones and zeros,
  * which have no names of weights. */
 static bool learns_nothing(Import *im, Wire *weight, Wire *bias) {

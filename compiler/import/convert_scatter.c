@@ -26,9 +26,10 @@ static Wire *combined_wire(Import *im, const char *how, Wire *x, Wire *places, W
     Dim dims[16];
     const bool product = !strcmp(how, "mul");
     dims_of(im, x, dims);
-    Wire *y = call(im, product ? "onnx.put_product" : "onnx.put_extreme",
-                   (Wire *[]){flat_wire(im, x), each_element(im, x, places), flat_wire(im, updates)}, 3, "%s",
-                   strcmp(how, "min") ? "" : "largest = false");
+    Wire *y =
+        call(im, product ? "onnx.put_product" : "onnx.put_extreme",
+             (Wire *[]){flat_wire(im, x), each_element(im, x, flat_wire(im, places)), flat_wire(im, updates)},
+             3, "%s", strcmp(how, "min") ? "" : "largest = false");
     return y ? reshaped(im, y, dims, wire_rank(im, x)) : NULL;
 }
 
@@ -37,8 +38,21 @@ static Wire *added_up(Import *im, Wire *updates, Wire *places, Dim size) {
                 dims_text(im->arena, &size, 1));
 }
 
+static const char *reduction_of(Import *im) { return attribute_string(im, "reduction", "none"); }
+
+/* Whether the operators of cai do it as they are: those take the nearest place for one
+ * outside. */
+static bool is_put_or_added(const char *how) { return !strcmp(how, "none") || !strcmp(how, "add"); }
+
+static bool is_zero(Import *im, Wire *x) {
+    while (x->line && !wire_is_constant(x) &&
+           (!strcmp(x->line->callee, "primitive.broadcast") || !strcmp(x->line->callee, "reshape")))
+        x = x->line->inputs.items[0].wire;
+    return is_filled_with(im, x, 0);
+}
+
 static Wire *changed_rows(Import *im, Wire *x, Wire *places, Wire *updates) {
-    const char *how = attribute_string(im, "reduction", "none");
+    const char *how = reduction_of(im);
     if (!x || !places || !updates) return NULL;
     if (!strcmp(how, "none")) return call(im, "put", (Wire *[]){x, places, updates}, 3, "%s", "");
     const bool known =
@@ -46,7 +60,8 @@ static Wire *changed_rows(Import *im, Wire *x, Wire *places, Wire *updates) {
     if (!known || x->type == ONNX_BOOL)
         return cannot(im, "scattering elements of %s with the reduction %s", onnx_type_name(x->type), how);
     if (strcmp(how, "add")) return combined_wire(im, how, x, places, updates);
-    return infix(im, "+", x, added_up(im, updates, places, wire_size(im, x, 0)));
+    Wire *sum = added_up(im, updates, places, wire_size(im, x, 0));
+    return is_zero(im, x) ? sum : infix(im, "+", x, sum);
 }
 
 /* The rows of x, into which updates are written or combined, as the attribute `reduction`
@@ -81,18 +96,17 @@ void convert_scatter_nd(Import *im, Wire *const *inputs, int count, Wire **outpu
     Dim dims[16], rows[16];
     int deep;
     if (!scatter_inputs(im, inputs, count, in)) return;
-    Wire *places = rows_at(im, in[0], in[1], &deep);
+    const bool some = found_axis(im, in[1]) >= 0;
+    Wire *places = rows_at(im, in[0], in[1],
+                           some || !is_put_or_added(reduction_of(im)) ? places_of : nearest_places, &deep);
     const int rank = wire_rank(im, in[0]);
     if (!places) return;
-    const bool some = found_axis(im, places) >= 0;
     dims_of(im, in[0], dims);
     rows[0] = size_product(im, in[0], 0, deep);
-    places = flat_wire(im, found_filled(im, places, dim_string(im->arena, rows[0])));
-    if (!places) return;
+    if (some) places = found_filled(im, places, dim_string(im->arena, rows[0]));
     for (int i = deep; i < rank; i++) rows[i - deep + 1] = dims[i];
     Wire *x = reshaped(im, in[0], rows, rank - deep + 1);
-    rows[0] = wire_size(im, places, 0);
-    Wire *y = scattered_wire(im, x, places, reshaped(im, in[2], rows, rank - deep + 1), some);
+    Wire *y = scattered_wire(im, x, places, in[2], some);
     outputs[0] = scattered_result(im, y, inputs[0], dims);
 }
 

@@ -58,16 +58,6 @@ static Wire *constant_before_nodes(const GroupMatch *m, Name value) {
     return wire;
 }
 
-static bool value_is_number(const GroupMatch *m, Name value, double wanted) {
-    const Known *k = known_of(m->im, constant_before_nodes(m, value));
-    for (int64_t i = 0; k && i < k->count; i++) {
-        int64_t whole;
-        if (k->reals ? k->reals[i] != wanted : !dim_is_const(k->sizes[i], &whole) || (double)whole != wanted)
-            return false;
-    }
-    return k && k->count;
-}
-
 static bool match_value(GroupMatch *m, const char *at, Name value);
 
 static bool match_node(GroupMatch *m, const char *at, const OnnxNode *node) {
@@ -86,7 +76,8 @@ static bool match_node(GroupMatch *m, const char *at, const OnnxNode *node) {
 
 static bool match_value(GroupMatch *m, const char *at, Name value) {
     if (*at == '(') return match_node(m, at + 1, map_get(m->makers, value));
-    if (!isalpha((unsigned char)*at)) return value_is_number(m, value, strtod(at, NULL));
+    if (!isalpha((unsigned char)*at))
+        return is_filled_with(m->im, constant_before_nodes(m, value), strtod(at, NULL));
     Name *named = &m->named[(unsigned char)*at];
     if (*named && *named != value) return false;
     *named = value;

@@ -308,6 +308,8 @@ Wire *cannot(Import *im, const char *format, ...) PRINTF_LIKE(2, 3);
 Wire *wire_known(Import *im, int type, int rank, const int64_t *dims); /* the caller fills in its elements */
 /* its elements; NULL if they are unknown, or too many */
 const Known *known_of(Import *im, Wire *wire);
+/* Whether it is a constant all of whose elements are that number. */
+bool is_filled_with(Import *im, Wire *wire, double value);
 bool wire_is_constant(const Wire *wire);
 int wire_rank(Import *im, Wire *wire);
 Dim wire_size(Import *im, Wire *wire, int axis);

@@ -68,6 +68,15 @@ bool known_is_filled(const Known *k) {
     return k->count > 0;
 }
 
+bool is_filled_with(Import *im, Wire *wire, double value) {
+    const Known *k = known_of(im, wire);
+    int64_t whole;
+    for (int64_t i = 0; k && i < k->count; i++)
+        if (k->reals ? k->reals[i] != value : !dim_is_const(k->sizes[i], &whole) || (double)whole != value)
+            return false;
+    return k && k->count;
+}
+
 bool wire_is_constant(const Wire *wire) { return wire->data || wire->known; }
 
 int wire_rank(Import *im, Wire *wire) {

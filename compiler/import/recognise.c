@@ -319,6 +319,39 @@ Line *finish_turned_cast(const Match *m, const char *callee) {
     return line;
 }
 
+/* Whether the line, if there is one, turns `count` axes from `axis` on to the front, and
+ * leaves the others in their order. */
+static bool turns_to_front(const Wire *wire, int axis, int count) {
+    const int rank = wire ? wire->shape.rank : 0;
+    int order[16];
+    if (wire && !read_order(wire->line, rank, order)) return false;
+    for (int i = 0; i < rank; i++)
+        if (order[i] != (i < count ? axis + i : i < axis + count ? i - count : i)) return false;
+    return true;
+}
+
+/* Rows of an axis that is turned to the front and back: put there, or added up. The axes
+ * of the index are turned in the elements, too. */
+Line *finish_put_along_axis(const Match *m, const char *callee) {
+    Wire *x = matched_wire(m, "x"), *index = matched_wire(m, "i"), *values = matched_wire(m, "v");
+    const Wire *rows = matched_wire(m, "s"), *turned = matched_wire(m, "q");
+    const char *was = setting_of_line(rows->line, "axis"), *size = setting_of_line(rows->line, "size");
+    int back[16], axis = 0;
+    if ((*was && strcmp(was, "0")) || !read_order(m->root, rows->shape.rank, back)) return NULL;
+    while (axis < rows->shape.rank && back[axis]) axis++;
+    for (int i = 0; i < rows->shape.rank; i++)
+        if (back[i] != (i < axis ? i + 1 : i == axis ? 0 : i)) return NULL;
+    if (!turns_to_front(matched_wire(m, "p"), axis, 1) || !turns_to_front(turned, axis, index->shape.rank) ||
+        (!turned && index->shape.rank))
+        return NULL;
+    Line *line = line_in_place(m, STYLE_CALL, callee);
+    Wire *const put[] = {x, index, values}, *const added[] = {values, index};
+    for (int i = 0; i < (x ? 3 : 2); i++) add_matched_input(m, line, x ? put[i] : added[i]);
+    add_matched_setting(m, line, "axis", arena_printf(m->im->arena, "%d", axis));
+    if (*size) add_matched_setting(m, line, "size", size);
+    return line;
+}
+
 /* y[2:3] without its first axis is y[2]. */
 Line *finish_row(const Match *m, const char *callee) {
     const Line *slice = matched_wire(m, "s")->line;
