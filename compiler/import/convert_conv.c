@@ -6,7 +6,7 @@ Wire *convolved(Import *im, Wire *x, Wire *weight) {
     Wire *both[] = {x, weight};
     OnnxWindows w;
     Dim sizes[3];
-    int64_t kernel[3], groups = attribute_int(im, "group", 1);
+    int64_t kernel[3], groups = groups_of_node(im);
     if (!x || !weight || !kernel_of(im, weight, wire_rank(im, x) - 2, kernel) ||
         !windows_of_node(im, wire_rank(im, x) - 2, kernel, &w))
         return NULL;
@@ -33,10 +33,7 @@ static Wire *matrix_of_kernel(Import *im, Wire *kernel) {
  * PyTorch's exporter does. */
 static Wire *bias_of(Import *im, Wire *const *inputs, int count) {
     Wire *bias = input_at(inputs, count, 2);
-    const Known *known = bias && !bias->data ? known_of(im, bias) : NULL;
-    bool zero = known && known->reals;
-    for (int64_t i = 0; zero && i < known->count; i++) zero = known->reals[i] == 0;
-    return zero ? NULL : bias;
+    return bias && !bias->data && is_filled_with(im, bias, 0) ? NULL : bias;
 }
 
 static Wire *pointwise_layer(Import *im, Wire *x, Wire *matrix, Wire *bias) {
@@ -51,7 +48,7 @@ void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = bias_of(im, inputs, count);
     OnnxWindows w;
-    int64_t kernel[3], channels, groups = attribute_int(im, "group", 1);
+    int64_t kernel[3], channels, groups = groups_of_node(im);
     if (!x || !weight) return;
     const int axes = wire_rank(im, x) - 2;
     if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
@@ -88,6 +85,8 @@ static bool transposed_pads(Import *im, Wire *x, OnnxWindows *w) {
         int64_t size, total;
         if (shaped && !wire_fixed(im, x, 2 + i, &size))
             return cannot(im, "output_shape of a size that is free");
+        if (shaped && (wanted[i] < 1 || wanted[i] > INT32_MAX))
+            return cannot(im, "output_shape of %lld", (long long)wanted[i]);
         total = shaped ? w->stride[i] * (size - 1) + output_padding[i] + w->dilation[i] * (w->kernel[i] - 1) +
                              1 - wanted[i]
                        : output_padding[i] + w->dilation[i] * (w->kernel[i] - 1) + 1 - w->stride[i];
@@ -103,14 +102,13 @@ void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **o
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = bias_of(im, inputs, count), *both[] = {x, weight};
     OnnxWindows w;
-    int64_t kernel[3], groups = attribute_int(im, "group", 1), out;
+    int64_t kernel[3], groups = groups_of_node(im), out;
     if (!x || !weight) return;
     const int axes = wire_rank(im, x) - 2;
     if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
     if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of_node(im, axes, kernel, &w) ||
         !wire_fixed(im, weight, 1, &out))
         return;
-    attribute_ints(im, "output_padding", axes, w.output_padding);
     if (!transposed_pads(im, x, &w)) return;
     if (axes != 2) {
         Dim sizes[3];

@@ -564,6 +564,10 @@ void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs)
     Wire *index = input_at(inputs, count, 0), *values = input_at(inputs, count, 2);
     double many;
     if (!index || !values || !number_of(im, input_at(inputs, count, 1), "the depth", &many)) return;
+    if (!(many >= 1 && many <= 0x1p31)) {
+        cannot(im, "a depth of %g", many);
+        return;
+    }
     const int64_t depth = (int64_t)many;
     const int rank = wire_rank(im, index) + 1, axis = axis_of(im, attribute_int(im, "axis", -1), rank);
     Dim dims[16], along[16];
@@ -735,7 +739,8 @@ void convert_depth_to_space(Import *im, Wire *const *inputs, int count, Wire **o
     Wire *x = input_at(inputs, count, 0);
     const int64_t r = attribute_int(im, "blocksize", 1);
     int64_t channels;
-    if (!x || wire_rank(im, x) != 4 || !wire_fixed(im, x, 1, &channels) || r < 1 || channels % (r * r))
+    if (!x || wire_rank(im, x) != 4 || !wire_fixed(im, x, 1, &channels) || r < 1 || r > channels ||
+        channels % (r * r))
         cannot(im, "DepthToSpace of this shape");
     if (im->why) return;
     if (!strcmp(attribute_string(im, "mode", "DCR"), "CRD")) {
@@ -751,7 +756,7 @@ void convert_depth_to_space(Import *im, Wire *const *inputs, int count, Wire **o
 void convert_space_to_depth(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     const int64_t r = attribute_int(im, "blocksize", 1);
-    if (!x || wire_rank(im, x) != 4 || r < 1) cannot(im, "SpaceToDepth of this shape");
+    if (!x || wire_rank(im, x) != 4 || r < 1 || r > INT32_MAX) cannot(im, "SpaceToDepth of this shape");
     if (im->why) return;
     if (!strcmp(attribute_string(im, "mode", "DCR"), "CRD")) {
         outputs[0] = stage(im, x, "pixel_unshuffle", "%lld", (long long)r);

@@ -205,12 +205,16 @@ static bool scales_of(Import *im, Wire *wire, double *out, int *count) {
     return true;
 }
 
+static bool size_of_real(Import *im, double size, Dim *out) {
+    if (!(fabs(size) < 0x1p53)) return cannot(im, "a size of %g", size);
+    return *out = dim_const(im->dims, (int64_t)floor(size)), true;
+}
+
 static bool scaled_size(Import *im, Wire *x, int axis, double scale, Dim *out) {
     int64_t size;
     Dim in = wire_size(im, x, axis);
-    if (scale <= 0) return cannot(im, "a scale of %g", scale);
-    if (dim_is_const(in, &size))
-        return *out = dim_const(im->dims, (int64_t)floor((double)size * scale + 1e-9)), true;
+    if (!(scale >= 0x1p-31 && scale <= 0x1p31)) return cannot(im, "a scale of %g", scale);
+    if (dim_is_const(in, &size)) return size_of_real(im, (double)size * scale + 1e-9, out);
     if (scale == floor(scale)) return *out = dim_scale(im->dims, in, (int64_t)scale), true;
     if (1 / scale == floor(1 / scale)) return *out = dim_floor_div(im->dims, in, (int64_t)(1 / scale)), true;
     return cannot(im, "a free size times %g", scale);
@@ -229,7 +233,7 @@ static bool keep_ratio(Import *im, Wire *x, const char *policy, const int *axes,
     }
     for (int i = 0; i < count; i++) {
         int64_t in = dim_const_value(wire_size(im, x, axes[i]));
-        sizes[i] = dim_const(im->dims, (int64_t)floor(chosen * (double)in + 0.5));
+        if (!size_of_real(im, chosen * (double)in + 0.5, &sizes[i])) return false;
     }
     return true;
 }

@@ -36,7 +36,7 @@ void convert_deform_conv(Import *im, Wire *const *inputs, int count, Wire **outp
         return;
     if (w.axes != 2) cannot(im, "a deformable convolution over %d axes", w.axes);
     if (im->why) return;
-    const char *settings = window_settings(im, &w, LIKE_TRANSPOSED, attribute_int(im, "group", 1));
+    const char *settings = window_settings(im, &w, LIKE_TRANSPOSED, groups_of_node(im));
     outputs[0] =
         with_bias(im, call(im, "deform_convolve", read, mask ? 4 : 3, "%s", first_settings(settings)), bias);
 }

@@ -2,6 +2,16 @@
  * statement. */
 #include "import/convert.h"
 
+enum { MOST_PLACES = 1 << 20 }; /* of a kernel, stride, dilation or padding: no sum of them overflows */
+
+/* `what` are numbers of places that a window can have. */
+static bool are_places(Import *im, const char *what, const int64_t *numbers, int count, int64_t least) {
+    for (int i = 0; i < count; i++)
+        if (numbers[i] < least || numbers[i] > MOST_PLACES)
+            return cannot(im, "%s of %lld", what, (long long)numbers[i]);
+    return true;
+}
+
 bool windows_of_node(Import *im, int axes, const int64_t *kernel, OnnxWindows *out) {
     *out = (OnnxWindows){.axes = axes};
     int64_t pads[6];
@@ -13,11 +23,22 @@ bool windows_of_node(Import *im, int axes, const int64_t *kernel, OnnxWindows *o
         for (int i = 0; i < 3; i++) out->stride[i] = 1;
     if (!attribute_ints(im, "dilations", out->axes, out->dilation))
         for (int i = 0; i < 3; i++) out->dilation[i] = 1;
+    attribute_ints(im, "output_padding", axes, out->output_padding);
+    if (!are_places(im, "a kernel", out->kernel, axes, 1) ||
+        !are_places(im, "a stride", out->stride, axes, 1) ||
+        !are_places(im, "a dilation", out->dilation, axes, 1) ||
+        !are_places(im, "output_padding", out->output_padding, axes, 0))
+        return false;
     const char *way = attribute_string(im, "auto_pad", "NOTSET");
     out->upper = !strcmp(way, "SAME_UPPER"), out->lower = !strcmp(way, "SAME_LOWER");
     if (strcmp(way, "NOTSET") || !attribute_ints(im, "pads", 2 * out->axes, pads)) return true;
     for (int i = 0; i < out->axes; i++) out->before[i] = pads[i], out->after[i] = pads[i + out->axes];
-    return true;
+    return are_places(im, "a padding", pads, 2 * out->axes, -MOST_PLACES);
+}
+
+int64_t groups_of_node(Import *im) {
+    const int64_t groups = attribute_int(im, "group", 1);
+    return are_places(im, "a number of groups", &groups, 1, 1) ? groups : 1;
 }
 
 bool resolve_pads(Import *im, Wire *x, OnnxWindows *w) {

@@ -410,6 +410,14 @@ static Known *fold_transpose(Import *im, const Known *in) {
     return out;
 }
 
+/* How many of begin, begin + step, .. lie before end. */
+static int64_t count_of_range(int64_t begin, int64_t end, int64_t step) {
+    if (step > 0 ? begin >= end : begin <= end) return 0;
+    const uint64_t from = (uint64_t)begin, to = (uint64_t)end, by = (uint64_t)step;
+    const uint64_t behind = step > 0 ? (to - from - 1) / by : (from - to - 1) / (0 - by);
+    return behind < INT64_MAX ? (int64_t)behind + 1 : INT64_MAX;
+}
+
 static bool slice_bounds(int64_t size, int64_t *begin, int64_t *end, int64_t step) {
     if (step == 0) return false;
     *begin += *begin < 0 ? size : 0;
@@ -423,8 +431,7 @@ static Known *slice_axis(Import *im, const Known *in, int axis, int64_t begin, i
     int64_t dims[16], outer, inner;
     if (!slice_bounds(in->dims[axis], &begin, &end, step)) return NULL;
     memcpy(dims, in->dims, sizeof dims);
-    dims[axis] =
-        step > 0 ? max_i64(0, ceil_div(end - begin, step)) : max_i64(0, (begin - end - step - 1) / -step);
+    dims[axis] = count_of_range(begin, end, step);
     outer_inner(in, axis, &outer, &inner);
     Known *out = known_like(im, in, in->rank, dims);
     for (int64_t o = 0; out && o < outer; o++)
@@ -534,19 +541,19 @@ static Known *fold_range(Import *im, Knowns in) {
     int64_t begin, end, step, count;
     if (in[0]->reals) {
         if (!in[1]->reals || !in[2]->reals || in[2]->reals[0] == 0) return NULL;
-        double many = ceil((in[1]->reals[0] - in[0]->reals[0]) / in[2]->reals[0]);
+        const double many = ceil((in[1]->reals[0] - in[0]->reals[0]) / in[2]->reals[0]);
         if (!(many < MAX_FOLDED)) return NULL;
         count = (int64_t)fmax(many, 0);
     } else {
         if (!constant_int(in[0], 0, &begin) || !constant_int(in[1], 0, &end) ||
             !constant_int(in[2], 0, &step) || step == 0)
             return NULL;
-        count = max_i64(0, step > 0 ? ceil_div(end - begin, step) : (begin - end - step - 1) / -step);
+        count = count_of_range(begin, end, step);
     }
     Known *out = known_new(im, in[0]->type, 1, &count);
     for (int64_t i = 0; out && i < count; i++) {
         if (out->reals) out->reals[i] = in[0]->reals[0] + (double)i * in[2]->reals[0];
-        else out->sizes[i] = dim_const(im->dims, begin + i * step);
+        else out->sizes[i] = dim_const(im->dims, (int64_t)((uint64_t)begin + (uint64_t)i * (uint64_t)step));
     }
     return out;
 }
