@@ -228,8 +228,15 @@ void convert_bit_shift(Import *im, Wire *const *inputs, int count, Wire **output
         are_known_within(im, by, end) ? y : typed(formula(im, either, (Wire *[]){by, y, rest}, 3), x->type);
 }
 
+/* A power of ints from its result in f32: the int next to it, or without what is behind
+ * the point where that is more than the error of f32. */
+static Wire *whole_power(Import *im, Wire *power, bool real_exponent) {
+    Wire *both[] = {power, stage(im, power, "round", "%s", "")};
+    return real_exponent ? formula(im, "select(abs(x - y) <= 4e-7 * abs(y), y, x)", both, 2) : both[1];
+}
+
 /* The result has the type of the base. Integers to a known power of 1 to 8 become a
- * product; their other powers are computed in f32 and rounded. */
+ * product. */
 void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     const Known *k = known_of(im, b);
@@ -241,9 +248,9 @@ void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                              : dim_is_const(k->sizes[0], &whole) ? (double)whole
                                                                  : NAN)
                           : NAN;
-    if (!real && !(exponent >= 1 && exponent <= 8)) {
-        Wire *result = infix(im, "**", cast_to(im, a, ONNX_FLOAT), cast_to(im, b, ONNX_FLOAT));
-        outputs[0] = result ? cast_to(im, stage(im, result, "round", "%s", ""), a->type) : NULL;
+    if (!real && !(exponent >= 1 && exponent <= 8 && exponent == floor(exponent))) {
+        Wire *power = infix(im, "**", cast_to(im, a, ONNX_FLOAT), cast_to(im, b, ONNX_FLOAT));
+        outputs[0] = power ? cast_to(im, whole_power(im, power, onnx_type_is_float(b->type)), a->type) : NULL;
         return;
     }
     if (!real) {

@@ -73,15 +73,14 @@ static bool weigh_samples(const Resize *resize, const Sampling *s, int64_t i, do
     double base, ratio, sum = 0, all = 0;
     if (isnan(x)) return false;
     split_coordinate(x, &base, &ratio);
-    const int first = (int)floor(-reach / shrink) + 1, last = 1 - first;
-    double weights[1024];
-    for (int k = first; k <= last && k - first < 1024; k++)
-        all += weights[k - first] = resize_filter(resize, ((double)k - ratio) * shrink);
-    for (int k = first; k <= last && k - first < 1024; k++) {
+    const int64_t first = (int64_t)floor(-reach / shrink) + 1, last = 1 - first;
+    for (int64_t k = first; k <= last; k++) all += resize_filter(resize, ((double)k - ratio) * shrink);
+    for (int64_t k = first; k <= last; k++) {
         const int64_t place = (int64_t)base + k;
         const bool outside = place < 0 || place >= s->in;
         if (outside && resize->exclude) continue;
-        const double weight = resize->antialias ? weights[k - first] / all : weights[k - first];
+        const double own = resize_filter(resize, ((double)k - ratio) * shrink),
+                     weight = resize->antialias ? own / all : own;
         row[max_i64(0, min_i64(place, s->in - 1))] += weight, sum += weight;
     }
     for (int64_t k = 0; resize->exclude && k < s->in; k++) row[k] /= sum;
@@ -90,12 +89,28 @@ static bool weigh_samples(const Resize *resize, const Sampling *s, int64_t i, do
 
 /* ---- one axis at a time ---- */
 
+/* x where `inside` is true, along an axis, and a number elsewhere. */
+static Wire *with_border(Import *im, Wire *x, int axis, Wire *inside, double number) {
+    Dim dims[16];
+    for (int i = 0; i < wire_rank(im, x); i++)
+        dims[i] = i == axis ? wire_size(im, x, i) : dim_const(im->dims, 1);
+    Wire *xs[] = {reshaped(im, inside, dims, wire_rank(im, x)), x};
+    return typed(call(im, "select", xs, 2, "%s", number_text(im->arena, number, onnx_type_is_float(x->type))),
+                 x->type);
+}
+
 static Wire *at_places(Import *im, Wire *x, int axis, const Resize *resize, const Sampling *s) {
+    bool all = true;
     if (s->out > LARGEST_SIZE) return cannot(im, "resizing to a size of %lld", (long long)s->out);
-    Wire *index = wire_known(im, ONNX_INT32, 1, &s->out);
-    for (int64_t i = 0; i < s->out; i++)
-        index->known->sizes[i] = dim_const(im->dims, nearest_place(resize, s, i));
-    return call(im, "primitive.gather", (Wire *[]){x, index}, 2, "axis = %d", axis);
+    Wire *index = wire_known(im, ONNX_INT32, 1, &s->out), *inside = wire_known(im, ONNX_BOOL, 1, &s->out);
+    for (int64_t i = 0; i < s->out; i++) {
+        const bool is_inside = !isnan(resize_coordinate(resize, s, i));
+        index->known->sizes[i] = dim_const(im->dims, is_inside ? nearest_place(resize, s, i) : 0);
+        inside->known->sizes[i] = dim_const(im->dims, is_inside);
+        all = all && is_inside;
+    }
+    Wire *y = call(im, "primitive.gather", (Wire *[]){x, index}, 2, "axis = %d", axis);
+    return all || !y ? y : with_border(im, y, axis, inside, resize->beyond);
 }
 
 /* Moves an axis of x to the end, multiplies by the matrix, and moves it back. Weights of

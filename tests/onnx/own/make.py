@@ -314,5 +314,22 @@ def exact():
          {"a": (I, [5]), "b": (I, [5]), "c": (I, [5])}, constants(large=2 ** 53 + 1, small=-(2 ** 22 + 1)))
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled, exact):
+# Rows of an axis that is turned to the front and back, put there and added up onto zeros; pixels of a region beyond the picture; a mean over many
+# pixels; powers of ints that are none.
+def turned():
+    turn = lambda x, y, *perm: node("Transpose", [x], [y], perm=perm)
+    save("turned", [
+        turn("x", "rows", 1, 0, 2), turn("new", "new_rows", 1, 2, 0, 3), node("Unsqueeze", ["at", "last"], ["places"]), node("ScatterND", ["rows", "places", "new_rows"], ["put"]), turn("put", "a", 1, 0, 2),
+        node("ConstantOfShape", ["shape"], ["zeros"]), turn("z", "z_rows", 2, 0, 1), node("Unsqueeze", ["twice", "last"], ["spots"]),
+        node("ScatterND", ["zeros", "spots", "z_rows"], ["sums"], reduction="add"), turn("sums", "b", 1, 2, 0),
+        node("Resize", ["map", "region", "", "size"], ["c"], mode="nearest", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=7.0),
+        node("Resize", ["long", "", "", "short"], ["d"], mode="linear", antialias=1),
+        node("Pow", ["ints", "root"], ["e"]), node("Pow", ["ints", "powers"], ["f"])],
+        {"x": random.random((2, 6, 3), "f4"), "at": np.array([[4, -1], [0, 3]]), "new": random.random((2, 2, 2, 3), "f4"), "twice": np.array([3, 0, 3]), "z": random.random((2, 4, 3), "f4"),
+         "map": random.random((1, 2, 4, 5), "f4"), "long": random.random((1, 1, 3, 2400), "f4"), "ints": np.array([2, 3, 5, 7], "i4"), "powers": np.array([0.5, 3, 1.5, 2], "f4")},
+        {"a": (F, [2, 6, 3]), "b": (F, [2, 4, 5]), "c": (F, [1, 2, 5, 4]), "d": (F, [1, 1, 3, 3]), "e": (TensorProto.INT32, [4]), "f": (TensorProto.INT32, [4])},
+        constants(last=[-1], shape=[5, 2, 4], region=np.array([0, 0, -0.3, 0.2, 1, 1, 1.4, 1.3], "f4"), size=[1, 2, 5, 4], short=[1, 1, 3, 3], root=np.float32(2.5)), opset=18)
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled, exact, turned):
     make()
