@@ -190,7 +190,7 @@ test-all: deps
 	$(MAKE) sanitize
 	$(call stage,threads under the thread sanitizer)
 	$(MAKE) races
-# ONNX's own tests, from PyPI; those that are known to fail are in tests/onnx/known_failures.txt. Then all examples as ONNX, run by onnxruntime.
+# ONNX's own tests, from PyPI. Then all examples as ONNX, run by onnxruntime.
 conformance: deps all
 	[ -x $(BUILD)/onnx/bin/pip ] || python3 -m venv $(BUILD)/onnx
 	$(BUILD)/onnx/bin/pip install -q -r tests/onnx/requirements.txt
