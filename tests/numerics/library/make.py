@@ -1200,6 +1200,12 @@ def transforms():
     for n in (1, 2, 4):
         expression("det(x)", [(3, n, n)], torch.linalg.det, use="onnx")
     expression("det(x * tensor([[0, 1, 0], [1, 1, 1], [1, 0, 1]]))", [(2, 3, 3)], lambda x: torch.linalg.det(x * torch.tensor([[0, 1, 0], [1, 1, 1], [1, 0, 1]])), use="onnx")
+    shapes, logs, heavy = [(3, 4, 5), ((3, 5), "i"), ((4,), "i")], "x -> log_softmax(axis = 1)", 'cast(z + 1, "f32")'
+    likely = lambda x, y, z=None, **how: F.nll_loss(x.log_softmax(1), y + 1, None if z is None else z + 1.0, **how)
+    expression(f"likelihood_loss({logs}, y + 1)", shapes[:2], likely, use="onnx")
+    expression(f"likelihood_loss({logs}, y + 1, {heavy})", shapes, likely, use="onnx")
+    for how in ("none", "sum", "mean"):
+        expression(f'likelihood_loss({logs}, y + 1, {heavy}, ignored = 2, reduction = "{how}")', shapes, lambda x, y, z: likely(x, y, z, ignore_index=2, reduction=how), use="onnx")
 
 
 def wide_ints():
