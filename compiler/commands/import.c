@@ -66,7 +66,8 @@ int command_import(Session *session) {
         base_of(named),
         session->options->partial,
         {session->stdlib_dir, session->options->defines.items, session->options->defines.count, 0, false, 0},
-        session->options->images};
+        session->options->images,
+        session->options->outputs};
     if (import_onnx(session->arena, session->names, &session->diag, file, bytes.data, bytes.count, &options,
                     &im, &written)) {
         check_written(session, written.text);

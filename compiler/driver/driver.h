@@ -20,7 +20,7 @@ typedef struct Options {
      * program's options */
     Vec(const char *) rest;
     const char *output, *kind, *name, *package_version, *init, *rename, *target, *emit, *after, *format,
-        *message_format, *depth, *layer, *model, *seed, *held_out, *fold, *opset, *images;
+        *message_format, *depth, *layer, *model, *seed, *held_out, *fold, *opset, *images, *outputs;
     Vec(WeightFile) weights;
     Vec(Define) defines;
     int parts; /* 0: not given */

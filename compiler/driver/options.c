@@ -37,6 +37,8 @@ static const Option table[] = {
      "stop at a sample that cannot be used, instead of leaving it out"},
     {"--partial", NULL, OPTION_FLAG, FIELD(partial), " import ",
      "write what can be read: the results of the other nodes become inputs of the model"},
+    {"--outputs", "NAME,..", OPTION_TEXT, FIELD(outputs), " import ",
+     "the values of the file that become results, in place of its own: what only others need is left out"},
     {"--image", "INPUT[:bgr][:255],..", OPTION_TEXT, FIELD(images), " import ",
      "inputs that are pictures, image[..]; :bgr if blue comes first, :255 if the network takes levels from 0 to 255"},
     {"--kind", "KIND", OPTION_TEXT, FIELD(kind), " build ",

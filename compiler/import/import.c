@@ -89,7 +89,9 @@ bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path
     const OnnxModel *model = onnx_read(arena, names, diag, path, bytes, count);
     if (!model) return false;
     Import fresh = import_begin(arena, names, diag, model, options);
-    if (!read_asked_pictures(&fresh, options->images)) return false;
+    if (!read_asked_pictures(&fresh, options->images) ||
+        !choose_outputs(arena, names, diag, model->graph, options->outputs))
+        return false;
     if (!import_with_multiples(im, &fresh)) {
         report_unread_operators(im);
         return false;

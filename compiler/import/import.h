@@ -128,6 +128,12 @@ typedef struct OnnxModel {
 OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path,
                      const unsigned char *bytes, size_t count);
 
+/* ---- outputs.c ---- */
+
+/* Makes the values of a list, `x,y`, the outputs of the graph, which it keeps where that
+ * is NULL; false with a diagnostic. */
+bool choose_outputs(Arena *arena, Names *names, Diagnostics *diag, OnnxGraph *graph, const char *list);
+
 /* ---- known.c: values known while importing ---- */
 
 /* a small constant. Ints and bools are in `sizes`, and may depend on the model's symbols;
@@ -425,6 +431,7 @@ const FoundCount *found_count(Import *im, Wire *count, Dim most);
 Dim found_most(Import *im, const Wire *count);
 /* The wire itself, or what it is made of computed from the counts of a run. */
 Wire *found_value(Import *im, Wire *wire);
+Wire *found_counted(const Import *im, Dim size); /* the count that it is, or NULL */
 bool found_is_count(const Import *im, Dim size); /* whether it is made of counts */
 Dim found_at_most(Import *im, Dim size);         /* it with as many rows as may be */
 /* Makes of inputs that are made of counts what the current node can read; `shape`: the
@@ -535,6 +542,7 @@ typedef struct ImportOptions {
     bool partial;
     ElaborateOptions elaborate; /* its defines fix free sizes */
     const char *images;         /* the value of --image, such as photo:bgr,mask; or NULL */
+    const char *outputs;        /* names of the values that become results; NULL: the file's own */
 } ImportOptions;
 /* Reads the bytes of an ONNX file and writes the text of a model; false with
  * diagnostics. */

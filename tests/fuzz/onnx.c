@@ -17,7 +17,8 @@ void fuzz_onnx(const unsigned char *bytes, size_t count) {
     Arena *arena = arena_new();
     Names *names = names_new(arena);
     Diagnostics diag = {.arena = arena};
-    const ImportOptions options = {"m", count % 2, {.stdlib_dir = "stdlib", .patience = PATIENCE}, NULL};
+    const ImportOptions options = {
+        .model = "m", .partial = count % 2, .elaborate = {.stdlib_dir = "stdlib", .patience = PATIENCE}};
     Import im;
     Written written = {0};
     if (import_onnx(arena, names, &diag, "/nowhere/x.onnx", bytes, count, &options, &im, &written)) {
