@@ -74,7 +74,7 @@ void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs)
         cannot(im, "there is no axis %lld", (long long)axis);
         return;
     }
-    outputs[0] = flattened_wire(
+    outputs[0] = reshaped_rows(
         im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
 }
 

@@ -57,9 +57,15 @@ void convert_range(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         cannot(im, "a range whose bounds are computed");
         return;
     }
-    Wire *all = call(im, "arange", NULL, 0, "%s, dtype = \"%s\"",
-                     dim_string(im->arena, dim_sub(im->dims, end->sizes[0], begin->sizes[0])),
+    Wire *rows = found_counted(im, end->sizes[0]);
+    if (found_is_count(im, end->sizes[0]) && (!rows || from)) {
+        cannot(im, "a range to what is made of how many rows were found");
+        return;
+    }
+    Dim size = dim_sub(im->dims, found_at_most(im, end->sizes[0]), begin->sizes[0]);
+    Wire *all = call(im, "arange", NULL, 0, "%s, dtype = \"%s\"", dim_string(im->arena, size),
                      dtype_name(dtype_of(begin->type)));
+    if (rows && all) found_begin(im, all, 0, rows);
     outputs[0] =
         from ? infix_number(im, "+", typed(all, begin->type), (double)from) : typed(all, begin->type);
 }

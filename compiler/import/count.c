@@ -75,6 +75,11 @@ static const FoundCount *count_in_size(const Import *im, Dim size) {
     return NULL;
 }
 
+Wire *found_counted(const Import *im, Dim size) {
+    const FoundCount *of = count_in_size(im, size);
+    return of && of->number == size ? of->count : NULL;
+}
+
 bool found_is_count(const Import *im, Dim size) { return count_in_size(im, size) != NULL; }
 
 static bool is_counted(const Import *im, const Known *k) {
@@ -144,7 +149,8 @@ static bool is_shape_input(const char *op, int i) {
 
 /* Whether the converter of an operator reads sizes that are counts itself. */
 static bool reads_counts(const char *op, int i) {
-    return (i == 1 && (!strcmp(op, "Pad") || !strcmp(op, "Reshape"))) || (i == 2 && !strcmp(op, "Slice"));
+    const bool second = !strcmp(op, "Pad") || !strcmp(op, "Reshape") || !strcmp(op, "Range");
+    return (i == 1 && second) || (i == 2 && !strcmp(op, "Slice"));
 }
 
 bool found_sizes(Import *im, Wire **inputs, int count, const Known **shape) {

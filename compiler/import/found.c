@@ -7,7 +7,10 @@
  * Where rows are results of the model, their number becomes one, too. */
 #include "import/import.h"
 
-enum { ACROSS = -1 }; /* in the place of an axis: several rows were read */
+enum {
+    ACROSS = -1,     /* in the place of an axis: several rows were read */
+    MOST_ASKED = 100 /* nodes, whether they give places */
+};
 
 typedef struct FoundRows { /* of a node: along which axis its rows lie; `of` NULL where it has none */
     const FoundCount *of;
@@ -76,19 +79,38 @@ static int axis_behind(Import *im, const Node *node, int input, int axis) {
 
 static FoundRows rows_of_node(Import *im, const Node *node);
 
-/* Whether ints are places that were found, only moved: none of them counts from an
- * end. */
-static bool are_places_found(Import *im, const Node *node) {
-    if (rows_of_node(im, node).are_new || node->op == OP_top_k) return true;
+static bool are_not_negative(const Node *constant) {
+    const Data *data = ATTRIBUTES(constant, constant)->data;
+    for (int64_t i = 0; i < data->count; i++)
+        if (number_value(data->values[i], constant->shape.type) < 0) return false;
+    return true;
+}
+
+/* left: so many nodes are still asked. */
+static bool are_places_within(Import *im, const Node *node, int *left) {
+    if (--*left < 0) return false;
+    if (node->op == OP_constant) return are_not_negative(node);
+    if (rows_of_node(im, node).are_new || node->op == OP_top_k || node->op == OP_iota) return true;
     const bool moves = node->op == OP_reshape || node->op == OP_transpose || node->op == OP_slice ||
                        node->op == OP_cast || node->op == OP_broadcast || node->op == OP_gather;
-    return moves && are_places_found(im, node->inputs[0]);
+    const bool combines = node->op == OP_add || node->op == OP_mul || node->op == OP_select;
+    if (combines)
+        return are_places_within(im, node->inputs[node->op == OP_select ? 2 : 0], left) &&
+               are_places_within(im, node->inputs[1], left);
+    return moves && are_places_within(im, node->inputs[0], left);
+}
+
+/* Whether ints are places that were found, moved, or on several axes together: none of
+ * them counts from an end. */
+static bool are_places_found(Import *im, const Node *node) {
+    int left = MOST_ASKED;
+    return are_places_within(im, node, &left);
 }
 
 /* Rows that are taken by the places of others are as many as those. */
 static bool takes_rows(Import *im, const Node *node, int input, int axis) {
     return node->op == OP_gather && input == 0 && axis == ATTRIBUTES(node, gather)->axis &&
-           are_places_found(im, node->inputs[1]);
+           node->inputs[1]->op != OP_constant && are_places_found(im, node->inputs[1]);
 }
 
 static FoundRows rows_of_inputs(Import *im, const Node *node) {
@@ -162,7 +184,7 @@ bool found_is_whole(Import *im, const Wire *wire) {
            cannot(
                im,
                "it reads several of the rows that NonMaxSuppression or NonZero finds, and how many there are "
-               "only a run knows: `onnx.utils.extract_model` cuts the model off before them");
+               "only a run knows: `--outputs` ends the model before them");
 }
 
 bool found_are_all(Import *im, Wire *wire) {

@@ -331,5 +331,16 @@ def turned():
         constants(last=[-1], shape=[5, 2, 4], region=np.array([0, 0, -0.3, 0.2, 1, 1, 1.4, 1.3], "f4"), size=[1, 2, 5, 4], short=[1, 1, 3, 3], root=np.float32(2.5)), opset=18)
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled, exact, turned):
+# As torchvision exports Mask R-CNN: of each box that is sure the mask of its class, which is counted by a range as long as there are boxes.
+def masks():
+    save("masks", [
+        node("Greater", ["scores", "half"], ["sure"]), node("NonZero", ["sure"], ["at"]), node("Squeeze", ["at", "zero"], ["place"]), node("Gather", ["x", "place"], ["kept"], axis=0),
+        node("Sigmoid", ["kept"], ["shares"]), node("Gather", ["classes", "place"], ["class"], axis=0), node("Shape", ["kept"], ["shape"]), node("Gather", ["shape", "naught"], ["many"], axis=0),
+        node("Range", ["naught", "many", "one"], ["box"]), node("Flatten", ["shares"], ["flat"], axis=2), node("Gather", ["shape", "one"], ["of"], axis=0), node("Mul", ["box", "of"], ["first"]),
+        node("Add", ["class", "first"], ["spot"]), node("Gather", ["flat", "spot"], ["mask"], axis=0), node("Reshape", ["mask", "size"], ["y"])],
+        {"x": random.standard_normal((12, 3, 5, 5)).astype("f4"), "scores": random.random(12).astype("f4")}, {"y": (F, [None, 1, 5, 5]), "box": (I, [None])},
+        constants(half=np.float32(0.4), zero=[0], naught=0, one=1, classes=[2, 0, 1, 1, 2, 0, 0, 2, 1, 0, 2, 1], size=[-1, 1, 5, 5]))
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled, exact, turned, masks):
     make()

@@ -72,7 +72,7 @@ onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], 
 graph = helper.make_graph([node('NonMaxSuppression', ['boxes', 'scores', 'most'], ['selected']), node('Gather', ['selected', 'two'], ['places'], axis=1),
                            node('Gather', ['boxes', 'places'], ['kept'], axis=1), node('ReduceMean', ['kept'], ['middle'], axes=[1]),
                            node('ArgMax', ['kept'], ['best'], axis=1), node('Slice', ['kept', 'last', 'end', 'one'], ['lowest']), node('Split', ['kept'], ['half', 'rest'], axis=1),
-                           node('Pad', ['kept', 'more'], ['higher']), node('Shape', ['kept'], ['sizes']), node('Reshape', ['kept', 'forty'], ['flat']), node('Gather', ['sizes', 'step'], ['rows']), node('Range', ['nought', 'rows', 'step'], ['numbers'])], 'found',
+                           node('Pad', ['kept', 'more'], ['higher']), node('Shape', ['kept'], ['sizes']), node('Reshape', ['kept', 'forty'], ['flat']), node('Gather', ['sizes', 'step'], ['rows']), node('Mul', ['rows', 'two'], ['twice']), node('Range', ['nought', 'twice', 'step'], ['numbers'])], 'found',
                           [port('boxes', 1, 20, 4), port('scores', 1, 2, 20)],
                           [port('middle', 1, 1, 4), port('best', 1, 1, 4, kind=TensorProto.INT64), port('lowest', 1, 1, 4), port('half', 1, None, 4), port('rest', 1, None, 4), port('higher', 1, None, 4), port('flat', 40), port('numbers', None, kind=TensorProto.INT64)],
                           [ints('most', 5), ints('one', 1), ints('last', -1), ints('end', 2 ** 40), ints('more', 0, 0, 0, 0, 2, 0), ints('forty', 40), numpy_helper.from_array(np.array(0), 'nought'), numpy_helper.from_array(np.array(1), 'step'), numpy_helper.from_array(np.array(2), 'two')])
