@@ -25,7 +25,8 @@
  * reaches 94 to 101. */
 #include "kernels/conv/conv.h"
 
-enum { MAX_COLUMN_TAPS = 16, FEW_CHANNELS = 4 };
+/* of a row; where tiles are clipped, each has code for its taps */
+enum { MAX_COLUMN_TAPS = 96, MAX_CLIPPED_TAPS = 32, FEW_CHANNELS = 4 };
 
 static bool wants_plain(const ConvShape *s) { return s->groups == 1 && s->inputs <= FEW_CHANNELS; }
 
@@ -68,12 +69,16 @@ static bool lies_flat(const Kernel *kernel) {
 
 /* ---- the proposal ---- */
 
+static bool has_too_many_taps(const ConvShape *s) {
+    return s->kernel[1] > (s->before[1] ? MAX_CLIPPED_TAPS : MAX_COLUMN_TAPS);
+}
+
 bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     double cycles, other;
-    if (!conv_shape(kernel, &s) || !conv_turn(&s) || s.kernel[1] > MAX_COLUMN_TAPS) return false;
+    if (!conv_shape(kernel, &s) || !conv_turn(&s) || has_too_many_taps(&s)) return false;
     if (!conv_has_whole_blocks(&s, target->lanes)) return false;
     TileLimits limits = {.plain = wants_plain(&s), .flat = may_be_flat(kernel, &s)};
     ConvTile tile = conv_choose_tile(&s, dims, target, limits, &cycles), flat = tile;

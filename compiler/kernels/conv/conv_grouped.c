@@ -3,9 +3,11 @@
  * of outputs needs the block of inputs at the same place. There are two loop nests:
  *
  *   depthwise                                                     P * R sums
- *     for each input row that the tile's R rows of outputs read   unrolled; of free size R is 1, and
- *                                                                 kernel rows are a loop
- *       w = weights of the kernel rows that meet it               one register each
+ *     for each input row that the tile's R rows of outputs read   unrolled; of free size, and of long
+ *                                                                 kernels, R is 1 and kernel rows are
+ *                                                                 a loop
+ *       w = weights of the kernel rows that meet it               one register each, as far as there are
+ *                                                                 registers
  *       for each column: x = input block, loaded once             1 register
  *         for each output that it belongs to: sum += x * w
  *
@@ -31,6 +33,7 @@
  *     4 to a group    28x28x128  88     8 to a group, 28x28x256  75 (7 rotations and additions
  *                                       to 72 multiply-adds)
  *     AVX2            3x3 96 to 98, 5x5 98 to 107
+ *     Zen 4, 56x56x64   5x5 104, 9x9 108, 13x13 107, 17x17 108, 31x31 131; AVX2 87, 89, 89, 102, 116
  *
  * Tried, and slower: permuting the input for every tap (48 % of peak with 4 to a group:
  * one permute for each multiply-add, on one of its two ports); loading the input again
@@ -38,7 +41,7 @@
  * (78), three of 7 (79). */
 #include "kernels/conv/conv.h"
 
-enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
+enum { MAX_COLUMN_TAPS = 64, MAX_PHASES = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
 
 /* The shape for conv_map.c: one group, each block of which has its own inputs. */
 static bool walked_shape(const Kernel *kernel, int lanes, ConvShape *s) {
@@ -51,21 +54,26 @@ static bool walked_shape(const Kernel *kernel, int lanes, ConvShape *s) {
     return true;
 }
 
+/* Whether a row of taps is so long that registers do not hold its weights. */
+static bool has_long_rows(const ConvShape *s, const Target *target) {
+    return 4 * max_i64(s->kernel[0], s->kernel[1]) >= target->registers;
+}
+
 /* Two rows where their sums leave registers for the weights and the clipping of taps is
  * known while compiling: that saves a third of the loads, and the loop over kernel
  * rows. */
 static int rows_of(const ConvShape *s, const Target *target) {
-    bool fixed = true;
+    bool fixed = !has_long_rows(s, target);
     for (int i = 0; i < 2; i++)
         fixed = fixed && dim_is_const(s->in_size[i], NULL) && dim_is_const(s->out_size[i], NULL);
     return fixed && s->inputs == 1 && ROWS * ROW_PIXELS < target->registers ? ROWS : 1;
 }
 
 /* Beside the sums, registers hold the weights of a kernel row (of a tap, where groups
- * have several channels) and what LLVM loads ahead. */
+ * have several channels) and what LLVM loads ahead. Of a long row some are in memory. */
 static int pixels_for_grouped(const ConvShape *s, const Target *target, int rows) {
     int64_t group = s->inputs, left = target->registers - 2;
-    if (rows > 1) return ROW_PIXELS;
+    if (rows > 1 || (group == 1 && has_long_rows(s, target))) return ROW_PIXELS;
     if (group == 1) return (int)min_i64(14, max_i64(6, left + 2 - 2 * s->kernel[1]));
     return (int)max_i64(1, min_i64(14, (left - group) / group));
 }
@@ -140,6 +148,10 @@ typedef struct InputReader {
     LLVMValueRef y_tap;
 } InputReader;
 
+static LLVMValueRef row_of_kernel(Conv *c, const InputReader *reader) {
+    return emit_affine(c->m, reader->y_tap, c->rows.kernel_step, c->rows.kernel_first);
+}
+
 /* The pixel of a row of the tile that reads column `column` of the input with a tap, or
  * -1. */
 static int pixel_at(const Conv *c, const ConvSite *site, int64_t column, int64_t tap) {
@@ -148,9 +160,10 @@ static int pixel_at(const Conv *c, const ConvSite *site, int64_t column, int64_t
     return (int)(ahead / c->columns.scale);
 }
 
-/* One column of an input row, loaded at the first output that needs it. */
+/* One column of an input row, loaded at the first output that needs it. Weights behind
+ * the first `kept` of a row are read where they are multiplied. */
 static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column,
-                       const InputReader *readers, int count, LLVMValueRef w[][MAX_COLUMN_TAPS],
+                       const InputReader *readers, int count, LLVMValueRef w[][MAX_COLUMN_TAPS], int64_t kept,
                        LoopCarried *sums) {
     LLVMValueRef x = NULL, at = row_input(c, input, readers[0].y_tap);
     for (int r = 0; r < count; r++)
@@ -158,22 +171,32 @@ static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_
             int pixel = pixel_at(c, site, column, tap), place = readers[r].row * site->columns + pixel;
             if (pixel < 0 || !conv_reads(c, site, readers[r].tap, tap, place)) continue;
             if (!x) x = load_vector(c, conv_pixel(c, site, at, tap, readers[0].row * site->columns + pixel));
-            sums->at[place] = emit_muladd(c->m, x, w[r][tap], sums->at[place]);
+            LLVMValueRef own = tap < kept ? w[r][tap] : load_weight(c, row_of_kernel(c, &readers[r]), tap, 0);
+            sums->at[place] = emit_muladd(c->m, x, own, sums->at[place]);
         }
+    /* LLVM would keep the others, too, or load the next column early, and spill */
+    if (has_long_rows(&c->shape, c->m->target)) emit_barrier(c->m);
+}
+
+/* Of a row of weights, as many as registers hold beside the sums of a long kernel. */
+static int64_t kept_weights(const Conv *c, const ConvSite *site) {
+    const Target *target = c->m->target;
+    const int64_t left = max_i64(0, target->registers - 3 - site->rows * site->columns);
+    return has_long_rows(&c->shape, target) ? min_i64(c->columns.taps, left) : c->columns.taps;
 }
 
 static void add_input_row(Conv *c, const ConvSite *site, LLVMValueRef input, const InputReader *readers,
                           int count, LoopCarried *sums) {
-    Module *m = c->m;
     LLVMValueRef w[ROWS][MAX_COLUMN_TAPS];
+    const int64_t kept = kept_weights(c, site);
     for (int r = 0; r < count; r++) {
-        LLVMValueRef ky = emit_affine(m, readers[r].y_tap, c->rows.kernel_step, c->rows.kernel_first);
-        for (int64_t tap = 0; tap < c->columns.taps; tap++) w[r][tap] = load_weight(c, ky, tap, 0);
+        LLVMValueRef ky = row_of_kernel(c, &readers[r]);
+        for (int64_t tap = 0; tap < kept; tap++) w[r][tap] = load_weight(c, ky, tap, 0);
     }
     int64_t reach = (site->columns - 1) * c->columns.scale + (c->columns.taps - 1) * c->columns.step;
     for (int64_t column = 0; column <= reach; column++)
-        add_column(c, site, input, column, readers, count, w, sums);
-    emit_barrier(m);
+        add_column(c, site, input, column, readers, count, w, kept, sums);
+    emit_barrier(c->m);
 }
 
 static void add_kernel_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context,

@@ -20,6 +20,8 @@
  * runs three times. */
 #include "kernels/conv/conv.h"
 
+enum { MAX_UNROLLED_TAPS = 8 };
+
 static int64_t line_elements(const Conv *c) { return LINE_BYTES / dtype_bytes(c->shape.types.sum); }
 
 /* ---- which pixels a tap reaches, and where ---- */
@@ -85,6 +87,7 @@ LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input,
 typedef struct Tap {
     const ConvSite *site;
     int64_t row, column; /* of the axes' taps; row SITE_COMPUTED: all rows of the tile are inside */
+    bool first;          /* of the row: it may prefetch for the next tile */
     /* element that the first pixel reads for the first channel with the row's first
      * tap */
     LLVMValueRef input;
@@ -171,7 +174,7 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
     if (next && !next_each) prefetch_lines(c, c->weights, ahead, next, 2);
     if (!reads_any(c, tap->site, tap->row, tap->column)) return;
     find_pixels(c, tap, pixels);
-    if (c->tile->prefetch_next && tap->column == 0) prefetch_input(c, tap);
+    if (c->tile->prefetch_next && tap->first) prefetch_input(c, tap);
     Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), channels, unroll);
     for (int u = 0; u < unroll; u++) {
         if (u > 0 && tap->site->rows * tap->site->columns * tap->site->blocks + 2 * tap->site->blocks >
@@ -206,29 +209,55 @@ typedef struct Block {
     LLVMValueRef number, input;
 } Block;
 
-/* A block of input channels over one kernel row: the columns' taps, unrolled. */
+/* Taps of a row, as long as code for each of them would be too much, that clip no
+ * pixel. */
+static bool loops_over_taps(const Conv *c, const ConvSite *site) {
+    return c->columns.taps > MAX_UNROLLED_TAPS && site->fixed_x == SITE_INSIDE;
+}
+
+/* of one block of input channels; ky: the kernel's row, input: what the tile's first
+ * pixel reads with its first tap */
+typedef struct KernelRow {
+    const Block *block;
+    LLVMValueRef ky, input, channels;
+} KernelRow;
+
+/* The tap `number` of a row. What it reads is clipped as by the tap of `tap`. */
+static void reduce_tap(Conv *c, const KernelRow *row, Tap tap, LLVMValueRef number, LoopCarried *sums) {
+    Module *m = c->m;
+    const ConvAxis *x = &c->columns;
+    int64_t taps = c->shape.kernel[0] * c->shape.kernel[1];
+    LLVMValueRef place = emit_add(m, emit_affine(m, row->ky, c->shape.kernel[1], x->kernel_first),
+                                  emit_affine(m, number, x->kernel_step, 0));
+    LLVMValueRef before = emit_add(m, emit_affine(m, row->block->number, c->lanes * taps, 0),
+                                   emit_mul(m, place, row->channels));
+    tap.weights = emit_add(m, c->tile_weights, emit_affine(m, before, tap.site->blocks * c->lanes, 0));
+    tap.visit = emit_add(m, emit_affine(m, row->block->number, taps, 0), place);
+    reduce_channels(c, &tap, row->channels, sums);
+}
+
+/* A block of input channels over one kernel row: the columns' taps. */
 static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context,
                        LoopCarried *sums) {
     Module *m = c->m;
     const Block *block = context;
     const ConvAxis *x = &c->columns;
-    int64_t taps = c->shape.kernel[0] * c->shape.kernel[1];
-    LLVMValueRef left =
-        emit_sub(m, get_i64(m, c->shape.inputs), emit_mul(m, block->number, get_i64(m, c->lanes)));
-    LLVMValueRef channels =
-        c->shape.inputs % c->lanes == 0 ? get_i64(m, c->lanes) : emit_min(m, left, get_i64(m, c->lanes));
-    LLVMValueRef ky = emit_affine(m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
-    LLVMValueRef row_input =
+    LLVMValueRef lanes = get_i64(m, c->lanes);
+    LLVMValueRef left = emit_sub(m, get_i64(m, c->shape.inputs), emit_mul(m, block->number, lanes));
+    KernelRow r = {.block = block,
+                   .channels = c->shape.inputs % c->lanes == 0 ? lanes : emit_min(m, left, lanes)};
+    r.ky = emit_affine(m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
+    r.input =
         emit_add(m, block->input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
-    for (int64_t t = 0; t < x->taps; t++) {
-        LLVMValueRef place = emit_affine(m, ky, c->shape.kernel[1], x->kernel_first + x->kernel_step * t);
-        LLVMValueRef before =
-            emit_add(m, emit_affine(m, block->number, c->lanes * taps, 0), emit_mul(m, place, channels));
-        Tap tap = {.site = site, .row = row, .column = t, .input = row_input};
-        tap.weights = emit_add(m, c->tile_weights, emit_affine(m, before, site->blocks * c->lanes, 0));
-        tap.visit = emit_add(m, emit_affine(m, block->number, taps, 0), place);
-        reduce_channels(c, &tap, channels, sums);
+    if (!loops_over_taps(c, site)) {
+        for (int64_t t = 0; t < x->taps; t++)
+            reduce_tap(c, &r, (Tap){site, row, t, .first = t == 0, .input = r.input}, get_i64(m, t), sums);
+        return;
     }
+    Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), get_i64(m, x->taps), 1);
+    LLVMValueRef input = emit_add(m, r.input, emit_affine(m, loop.index, x->step * c->pixel_stride, 0));
+    reduce_tap(c, &r, (Tap){site, row, .input = input}, loop.index, sums);
+    end_loop_carried(m, &loop, sums);
 }
 
 /* The taps of the row axis that are inside the map at `y`: the first, and one past the
