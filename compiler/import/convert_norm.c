@@ -26,18 +26,43 @@ static bool learns_nothing(Import *im, Wire *weight, Wire *bias) {
            !without_kind(im->arena, weight->hint) && !without_kind(im->arena, bias->hint);
 }
 
+/* By the mean and variance of the batch, which also move the running ones on: weights
+ * that are standardized are computed so. */
+static void normalize_batch(Import *im, Wire *x, Wire *const *inputs, double eps, Wire **outputs) {
+    const int rank = wire_rank(im, x);
+    const double momentum = attribute_real(im, "momentum", 0.9);
+    int64_t axes[16];
+    for (int i = 0; i < rank - 1; i++) axes[i] = i ? i + 1 : 0;
+    const char *settings =
+        arena_printf(im->arena, "axes = %s, keep = true", tuple_text(im->arena, axes, rank - 1));
+    Wire *mean = stage(im, x, "reduce_mean", "%s", settings), *d = infix(im, "-", x, mean),
+         *variance = stage(im, infix(im, "*", d, d), "reduce_mean", "%s", settings);
+    Wire *deviation = stage(im, infix_number(im, "+", variance, eps), "sqrt", "%s", "");
+    outputs[0] = affine_of_wires(im, infix(im, "/", d, deviation), inputs[1], inputs[2]);
+    Wire *const fresh[] = {mean, variance};
+    for (int i = 1; i < im->node->output_count && i < 3 && !im->why; i++) {
+        Wire *own = reshaped(im, fresh[i - 1], (Dim[]){wire_size(im, x, 1)}, 1);
+        outputs[i] = infix(im, "+", infix_number(im, "*", inputs[2 + i], momentum),
+                           infix_number(im, "*", own, 1 - momentum));
+    }
+}
+
 void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     if (count < 5 || !x) {
         cannot(im, "BatchNormalization has five inputs");
         return;
     }
-    if (attribute_int(im, "training_mode", 0)) cannot(im, "batch statistics (training_mode)");
     if (im->opset < 9 && !attribute_int(im, "spatial", 1))
         cannot(im, "statistics for each position (spatial = 0)");
     bool layer = true;
     for (int i = 1; i < 5; i++) layer = layer && is_weight(im, inputs[i], 1) && inputs[i]->data;
     const double eps = attribute_real(im, "epsilon", 1e-5);
+    if (attribute_int(im, "training_mode", 0)) {
+        if (wire_rank(im, x) < 2) cannot(im, "a tensor without channels");
+        else normalize_batch(im, x, inputs, eps, outputs);
+        return;
+    }
     if (layer) {
         static const char *const names[] = {"", "weight", "bias", "running_mean", "running_var"};
         const char *settings = eps_setting(im, eps, 1e-5);

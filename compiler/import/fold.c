@@ -208,6 +208,16 @@ static Known *fold_where(Import *im, Knowns in) {
     return out;
 }
 
+static Known *fold_clip(Import *im, Knowns in, int count) {
+    Known *out = arena_copy(im->arena, in[0], sizeof *in[0]);
+    if (attribute(im, "min") || attribute(im, "max")) return NULL;
+    for (int i = 1; i < count && out; i++) {
+        const Known *both[] = {out, in[i]};
+        if (in[i]) out = fold_binary(im, both, i == 1 ? 'M' : 'm', false);
+    }
+    return out;
+}
+
 static double unary_real(const char *op, double x) {
     if (!strcmp(op, "Floor")) return floor(x);
     if (!strcmp(op, "Ceil")) return ceil(x);
@@ -625,6 +635,7 @@ static Known *fold_wires(Import *im, Wire *const *inputs, Knowns in, int count) 
     if (count == 0 || !inputs[0]) return NULL;
     if (!strcmp(op, "Shape")) return fold_shape(im, inputs[0]);
     if (!strcmp(op, "Size")) return fold_wire_size(im, inputs[0]);
+    if (!strcmp(op, "Clip")) return in[0] ? fold_clip(im, in, count) : NULL;
     if (!strcmp(op, "ConstantOfShape")) return fold_constant_of_shape(im, in[0]);
     for (int i = 0; i < COUNT_OF(binaries); i++)
         if (!strcmp(op, binaries[i].name))

@@ -267,8 +267,7 @@ static const char *name_of_result(Naming *naming, const Line *line) {
 static void name_results(Naming *naming, Line *line) {
     Import *im = naming->body->im;
     for (int i = 0; i < line->results.count; i++) {
-        const char *name = is_param(line) ? identifier(im, line->label ? line->label : "table", "table")
-                                          : name_of_result(naming, line);
+        const char *name = is_param(line) && line->label ? line->label : name_of_result(naming, line);
         hold_name(naming, line->results.items[i], intern(im->names, name));
     }
 }
@@ -535,10 +534,11 @@ bool import_write(Import *im, const char *model, const char *comment, Written *o
     write_maps_in_place(im);
     find_pictures(im);
     move_scalars(im);
+    const bool onnx = uses_onnx(im);
     bind_shared_layers(im);
     find_repeats(im);
     name_lines(im);
-    text_add(&text, "%s%s\n%s", comment, im->remarks ? im->remarks : "", uses_onnx(im) ? "use onnx\n\n" : "");
+    text_add(&text, "%s%s\n%s", comment, im->remarks ? im->remarks : "", onnx ? "use onnx\n\n" : "");
     for (int i = 0; i < im->blocks.count; i++) add_block(&text, im, im->blocks.items[i]);
     add_model(&text, im, model);
     for (int i = 0; i < im->lines.count; i++)
