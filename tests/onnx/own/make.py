@@ -342,5 +342,33 @@ def masks():
         constants(half=np.float32(0.4), zero=[0], naught=0, one=1, classes=[2, 0, 1, 1, 2, 0, 0, 2, 1, 0, 2, 1], size=[-1, 1, 5, 5]))
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled, exact, turned, masks):
+# Weights without names in layers of one long path, and an operator of onnx.cai that only a repeated part has.
+def layers():
+    nodes, weights, x = [], {}, "x"
+    for i in range(3):
+        path = f"/levels.{i}/transformer_encoder.0/attention/qkv"
+        for op, name in (("Mul", "a"), ("Add", "b")):
+            weights[f"onnx::{op}_{i}"] = random.random(32, "f4")
+            nodes.append(node(op, [x, f"onnx::{op}_{i}"], [f"{name}{i}"], name=f"{path}/{op}"))
+            x = f"{name}{i}"
+        nodes.append(node("Atan", [x], [f"x{i}"], name=f"{path}/Atan"))
+        x = f"x{i}"
+    for op, into in (("Mul", "c"), ("Add", "d"), ("Div", "y")):
+        weights[f"onnx::{op}_3"] = 1 + random.random(32, "f4")
+        nodes.append(node(op, [x, f"onnx::{op}_3"], [into], name=f"/levels.3/transformer_encoder.0/attn/qkv/{op}"))
+        x = into
+    save("layers", nodes, {"x": random.random((2, 32), "f4")}, {"y": (F, [2, 32])}, constants(**weights))
+
+
+# Padding as timm's networks of TensorFlow compute it: in floats, and cut off at 0.
+def padded():
+    save("padded", [
+        node("Shape", ["x"], ["shape"]), node("Gather", ["shape", "three"], ["size"]), node("Cast", ["size"], ["width"], to=F), node("Div", ["width", "stride"], ["steps"]), node("Ceil", ["steps"], ["places"]),
+        node("Sub", ["places", "one"], ["last"]), node("Mul", ["last", "stride"], ["at"]), node("Add", ["at", "kernel"], ["end"]), node("Sub", ["end", "width"], ["over"]),
+        node("Clip", ["over", "none"], ["pad"]), node("Cast", ["pad"], ["whole"], to=I), node("Unsqueeze", ["whole", "first"], ["right"]), node("Concat", ["zeros", "right"], ["pads"], axis=0),
+        node("Pad", ["x", "pads"], ["y"])],
+        {"x": random.random((1, 2, 5, 9), "f4")}, {"y": (F, [1, 2, 5, 11])}, constants(three=3, stride=np.float32(2), one=np.float32(1), kernel=np.float32(3), none=np.float32(0), first=[0], zeros=[0] * 7))
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled, exact, turned, masks, layers, padded):
     make()
