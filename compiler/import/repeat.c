@@ -282,6 +282,7 @@ static double gain_of(const RepeatedBody *body, const RepeatChoice *choice) {
     for (int k = 0; k < choice->length; k++) units += body->units[choice->begins[0] + k];
     const int results = results_outside(body, choice->begins[0], choice->length);
     if (units < FEWEST_UNITS || results < 1 || results > 3) return 0;
+    if (!repeat_inputs(body, choice->begins[0], choice->length).count) return 0; /* a stage reads something */
     double gain = (choice->count - 1) * units - 2.5;
     const int module = module_part(body, choice->begins[0], choice->length);
     gain *= module > 0 ? 1.6 : module < 0 ? 0.5 : 1;

@@ -370,5 +370,17 @@ def padded():
         {"x": random.random((1, 2, 5, 9), "f4")}, {"y": (F, [1, 2, 5, 11])}, constants(three=3, stride=np.float32(2), one=np.float32(1), kernel=np.float32(3), none=np.float32(0), first=[0], zeros=[0] * 7))
 
 
-for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled, exact, turned, masks, layers, padded):
+# Weights of each layer that are standardized in the file: what repeats reads no tensor.
+def standardized():
+    nodes, weights, x = [], {}, "x"
+    for i in range(3):
+        weights[f"layers.{i}.weight"], weights[f"layers.{i}.gain"] = random.standard_normal((4, 3, 6), "f4"), 1 + random.random((4, 1, 1), "f4")
+        nodes += [node("ReduceMean", [f"layers.{i}.weight"], [f"mean{i}"], axes=[1, 2]), node("Sub", [f"layers.{i}.weight", f"mean{i}"], [f"off{i}"]), node("Mul", [f"off{i}"] * 2, [f"square{i}"]),
+                  node("ReduceMean", [f"square{i}"], [f"variance{i}"], axes=[1, 2]), node("Sqrt", [f"variance{i}"], [f"deviation{i}"]), node("Div", [f"off{i}", f"deviation{i}"], [f"even{i}"]),
+                  node("Mul", [f"even{i}", f"layers.{i}.gain"], [f"weight{i}"])]
+    save("standardized", nodes + [node("Mul", ["x", "weight0"], ["a"]), node("Add", ["a", "weight1"], ["b"]), node("Sin", ["b"], ["c"]), node("Div", ["c", "weight2"], ["y"])],
+         {"x": random.random((4, 3, 6), "f4")}, {"y": (F, [4, 3, 6])}, constants(**weights), tolerance=1e-4)
+
+
+for make in (detector, classes, branches, puts, slopes, sums, places, attention, sure, ranked, rows, levels, halves, regions, signals, combined, pooled, exact, turned, masks, layers, padded, standardized):
     make()
