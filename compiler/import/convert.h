@@ -20,6 +20,7 @@ bool number_of(Import *im, Wire *wire, const char *what, double *out);
 Wire *apart_in_heads(Import *im, Wire *x, int64_t heads);  /* convert_sequence.c */
 Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is omitted */
 Dim size_product(Import *im, Wire *x, int from, int to);
+Wire *on_axis(Import *im, Wire *v, int rank, int axis); /* of one axis, to broadcast along another's */
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);
 bool has_elements(Import *im, Wire *x);
 /* The rows along an axis that are there, of one part after the other: convert_nms.c. */

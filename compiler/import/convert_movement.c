@@ -526,7 +526,7 @@ Wire *rows_at(Import *im, Wire *x, Wire *index, Places *places, int *count) {
  * number of each sample is put before them. */
 static Wire *with_own_samples(Import *im, Wire *index, int shared) {
     const int rank = wire_rank(im, index);
-    Dim dims[16], along[16];
+    Dim dims[16];
     Wire *columns[16];
     if (shared < 0 || shared >= rank) return cannot(im, "batch_dims = %d", shared);
     for (int i = 0; i < rank; i++) dims[i] = wire_size(im, index, i);
@@ -535,8 +535,7 @@ static Wire *with_own_samples(Import *im, Wire *index, int shared) {
         Wire *numbers = typed(call(im, "arange", NULL, 0, "%s, dtype = \"%s\"",
                                    dim_string(im->arena, dims[i]), dtype_name(dtype_of(index->type))),
                               index->type);
-        for (int k = 0; k < rank; k++) along[k] = k == i ? dims[k] : dim_const(im->dims, 1);
-        columns[i] = broadcasted(im, reshaped(im, numbers, along, rank), dims, rank);
+        columns[i] = broadcasted(im, on_axis(im, numbers, rank, i), dims, rank);
     }
     columns[shared] = index;
     return shared ? stage_of(im, columns, shared + 1, "concat", "axis = %d", rank - 1) : index;
@@ -570,15 +569,14 @@ void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs)
     }
     const int64_t depth = (int64_t)many;
     const int rank = wire_rank(im, index) + 1, axis = axis_of(im, attribute_int(im, "axis", -1), rank);
-    Dim dims[16], along[16];
+    Dim dims[16];
     if (axis < 0 || rank > 16) return;
     for (int i = 0, k = 0; i < rank; i++)
         dims[i] = i == axis ? dim_const(im->dims, 1) : wire_size(im, index, k++);
-    for (int i = 0; i < rank; i++) along[i] = dim_const(im->dims, i == axis ? depth : 1);
     Wire *places = places_of(im, index, dim_const(im->dims, depth)),
          *all = typed(call(im, "arange", NULL, 0, "%lld", (long long)depth), ONNX_INT32);
     Wire *hit =
-        typed(infix(im, "==", reshaped(im, places, dims, rank), reshaped(im, all, along, rank)), ONNX_BOOL);
+        typed(infix(im, "==", reshaped(im, places, dims, rank), on_axis(im, all, rank, axis)), ONNX_BOOL);
     outputs[0] = typed(
         call(im, "select", (Wire *[]){hit, indexed(im, values, "1"), indexed(im, values, "0")}, 3, "%s", ""),
         values->type);

@@ -27,7 +27,6 @@ static Wire *for_each_of_block(Import *im, Wire *v, Wire *x, int axis, int64_t b
 /* A scale or a zero point with one element for each index along an axis, or for each
  * block of these, shaped to broadcast to x. */
 static Wire *along_axis(Import *im, Wire *v, Wire *x, int axis) {
-    Dim dims[16];
     const int64_t block = attribute_int(im, "block_size", 0);
     if (v && block) {
         if (block > 0 && wire_rank(im, v) == wire_rank(im, x))
@@ -35,9 +34,7 @@ static Wire *along_axis(Import *im, Wire *v, Wire *x, int axis) {
         return cannot(im, "blocks of %lld, with a scale of %d axes", (long long)block, wire_rank(im, v));
     }
     if (!v || wire_rank(im, v) != 1 || wire_size(im, v, 0) == dim_const(im->dims, 1)) return v;
-    for (int i = 0; i < wire_rank(im, x); i++) dims[i] = dim_const(im->dims, 1);
-    dims[axis] = wire_size(im, v, 0);
-    return reshaped(im, v, dims, wire_rank(im, x));
+    return on_axis(im, v, wire_rank(im, x), axis);
 }
 
 static bool quantized_axis(Import *im, Wire *x, int *axis) {

@@ -91,10 +91,7 @@ static bool weigh_samples(const Resize *resize, const Sampling *s, int64_t i, do
 
 /* x where `inside` is true, along an axis, and a number elsewhere. */
 static Wire *with_border(Import *im, Wire *x, int axis, Wire *inside, double number) {
-    Dim dims[16];
-    for (int i = 0; i < wire_rank(im, x); i++)
-        dims[i] = i == axis ? wire_size(im, x, i) : dim_const(im->dims, 1);
-    Wire *xs[] = {reshaped(im, inside, dims, wire_rank(im, x)), x};
+    Wire *xs[] = {on_axis(im, inside, wire_rank(im, x), axis), x};
     return typed(call(im, "select", xs, 2, "%s", number_text(im->arena, number, onnx_type_is_float(x->type))),
                  x->type);
 }

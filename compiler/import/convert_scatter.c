@@ -112,12 +112,9 @@ void convert_scatter_nd(Import *im, Wire *const *inputs, int count, Wire **outpu
 
 /* What the index along `axis` contributes to an index of the flat tensor: 0, 4, 8, .. */
 static Wire *places_along_axis(Import *im, Wire *index, int axis, Dim stride) {
-    Dim dims[16];
-    for (int i = 0; i < wire_rank(im, index); i++)
-        dims[i] = i == axis ? wire_size(im, index, i) : dim_const(im->dims, 1);
-    Wire *steps = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, dims[axis])), ONNX_INT32);
-    steps = reshaped(im, steps, dims, wire_rank(im, index));
-    return infix_size(im, "*", steps, stride);
+    const char *size = dim_string(im->arena, wire_size(im, index, axis));
+    Wire *steps = typed(call(im, "arange", NULL, 0, "%s", size), ONNX_INT32);
+    return infix_size(im, "*", on_axis(im, steps, wire_rank(im, index), axis), stride);
 }
 
 void convert_scatter_elements(Import *im, Wire *const *inputs, int count, Wire **outputs) {

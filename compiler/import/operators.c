@@ -84,6 +84,13 @@ Dim size_product(Import *im, Wire *x, int from, int to) {
     return product;
 }
 
+Wire *on_axis(Import *im, Wire *v, int rank, int axis) {
+    Dim dims[16];
+    if (!v) return NULL;
+    for (int i = 0; i < rank; i++) dims[i] = i == axis ? wire_size(im, v, 0) : dim_const(im->dims, 1);
+    return reshaped(im, v, dims, rank);
+}
+
 Wire *wire_of_reals(Import *im, int rank, const int64_t *dims, const double *values) {
     Wire *wire = wire_known(im, ONNX_FLOAT, rank, dims);
     memcpy(wire->known->reals, values, sizeof *values * (size_t)wire->known->count);

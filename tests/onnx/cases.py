@@ -1,5 +1,5 @@
 """Shared by the runners of ONNX's conformance tests: imports, builds, runs and compares one case."""
-import collections, json, os, re, subprocess
+import collections, json, os, re, subprocess, time
 
 import numpy
 
@@ -29,6 +29,17 @@ def load(path):
 
 def call(words):
     return subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+
+
+def median_ms(run):
+    """Of nine runs, behind one that does not count."""
+    run()
+    times = []
+    for _ in range(9):
+        begin = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - begin)
+    return 1000 * sorted(times)[4]
 
 
 def import_case(folder):
