@@ -165,6 +165,13 @@ static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
     return emit_add(m, c->tile_weights, line);
 }
 
+/* Registers: the sums, of which a clipped tap changes only some, the weights of two
+ * channels, and the broadcast input. */
+static bool has_room_for_next_weights(const Conv *c, const ConvSite *site) {
+    int sums = site->rows * site->columns * site->blocks;
+    return sums + 2 * site->blocks + 1 <= c->m->target->registers;
+}
+
 static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels, LoopCarried *sums) {
     Module *m = c->m;
     Pixel pixels[MAX_CARRIED];
@@ -177,9 +184,8 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
     if (c->tile->prefetch_next && tap->first) prefetch_input(c, tap);
     Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), channels, unroll);
     for (int u = 0; u < unroll; u++) {
-        if (u > 0 && tap->site->rows * tap->site->columns * tap->site->blocks + 2 * tap->site->blocks >
-                         c->m->target->registers)
-            emit_barrier(m); /* LLVM would load the next channel's weights early, and spill a sum for them */
+        /* LLVM would load the next channel's weights early, and spill a sum for them. */
+        if (u > 0 && !has_room_for_next_weights(c, tap->site)) emit_barrier(m);
         LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
         LLVMValueRef plane = c->tile->plain ? emit_mul(m, channel, c->channel_stride) : channel;
         LLVMValueRef weights = emit_add(m, tap->weights, emit_affine(m, loop.index, width, u * width));
