@@ -4,8 +4,9 @@
  *     sums[P][Q] = 0                                            P * Q registers
  *     for each block of input channels of the pass              one, where the input is PLAIN
  *       for each kernel row that lies inside the map
- *         for each kernel column                                unrolled; pixels whose tap is
- *                                                               padding are left out
+ *         for each kernel column                                unrolled, without pixels whose tap
+ *                                                               is padding; many columns that
+ *                                                               clip no pixel are a loop
  *           for each channel of the block                       rolled
  *             w[Q] = weights, in the order they lie             Q registers
  *             for each pixel: b = broadcast input               1 register; for Q = 1 the
